@@ -1,0 +1,1 @@
+"""HRM and TRM as functional Flax modules: models, losses, optimisers, data, training."""

@@ -1,0 +1,117 @@
+"""Names and layouts: published PyTorch state dicts to our variables and back, bit for bit.
+
+PyTorch keeps linear weights as [out, in], we as [in, out]; everything else is shaped alike. The
+published names are listed in `docs/weights.md`.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+from flax import nnx
+
+from hrm_jax.core.types import Variables
+from hrm_jax.models.act import Model
+
+StateDict = dict[str, np.ndarray]
+
+_COMPILED = "_orig_mod."  # torch.compile puts it before every name
+_INNER = "model.inner."
+
+
+class WeightsError(ValueError):
+    """Weights that do not fit the config they are loaded with."""
+
+
+def to_state_dict(variables: Variables) -> StateDict:
+    """Our variables under the published names; float32 NumPy arrays."""
+    state_dict = {}
+    for values in (variables.params, variables.buffers):
+        for path, leaf in nnx.to_flat_state(values):
+            name, transpose = _published(path)
+            array = np.asarray(leaf[...])
+            state_dict[name] = np.ascontiguousarray(array.T) if transpose else array
+    if variables.puzzle_rows is not None:
+        state_dict[_INNER + "puzzle_emb.weights"] = np.asarray(variables.puzzle_rows)
+    return state_dict
+
+
+def from_state_dict(model: Model, state_dict: Mapping[str, np.ndarray]) -> Variables:
+    """Published weights as variables of `model`.
+
+    Args:
+      model: says which tensors there must be, and their shapes.
+      state_dict: arrays by published name, with or without `_orig_mod.`.
+
+    Returns:
+      The variables, float32.
+
+    Raises:
+      WeightsError: if tensors are missing, left over, or of another shape or dtype than the config
+        says; names each, with the expected and the found shape.
+    """
+    weights = {name.removeprefix(_COMPILED): array for name, array in state_dict.items()}
+    expected = jax.eval_shape(model.init, jax.random.key(0))
+    _check(weights, _expected_shapes(expected))
+
+    def load(path, leaf: nnx.Variable) -> nnx.Variable:
+        name, transpose = _published(path)
+        return leaf.replace(_as_jax(weights[name].T if transpose else weights[name]))
+
+    table = expected.puzzle_rows
+    return Variables(
+        params=_map_leaves(load, expected.params),
+        buffers=_map_leaves(load, expected.buffers),
+        puzzle_rows=None if table is None else _as_jax(weights[_INNER + "puzzle_emb.weights"]),
+    )
+
+
+def _as_jax(array: np.ndarray) -> jax.Array:
+    """A copy on the default device, owned by JAX."""
+    return jax.numpy.array(np.ascontiguousarray(array))
+
+
+def _map_leaves(function: Callable, state: nnx.State) -> nnx.State:
+    """`function(path, variable)` over the variables of a state."""
+    return nnx.from_flat_state([(path, function(path, leaf)) for path, leaf in nnx.to_flat_state(state)])
+
+
+def _published(path: tuple[str | int, ...]) -> tuple[str, bool]:
+    """The published name of one of our parameters, and whether its matrix is transposed."""
+    *module, leaf = path
+    if leaf == "table":
+        return _INNER + ".".join(map(str, [*module, "embedding_weight"])), False
+    if leaf == "kernel":
+        return _INNER + ".".join(map(str, [*module, "weight"])), True
+    return _INNER + ".".join(map(str, path)), False
+
+
+def _expected_shapes(variables: Variables) -> dict[str, tuple[int, ...]]:
+    """Shapes by published name, from abstract variables."""
+    shapes = {}
+    for values in (variables.params, variables.buffers):
+        for path, leaf in nnx.to_flat_state(values):
+            name, transpose = _published(path)
+            shapes[name] = leaf.shape[::-1] if transpose else leaf.shape
+    if variables.puzzle_rows is not None:
+        shapes[_INNER + "puzzle_emb.weights"] = variables.puzzle_rows.shape
+    return shapes
+
+
+def _check(weights: StateDict, expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises a WeightsError that lists everything that does not fit."""
+    problems = [f"{name}: expected {expected[name]}, not found" for name in expected.keys() - weights]
+    problems += [
+        f"{name}: not expected, found {weights[name].shape}" for name in weights.keys() - expected
+    ]
+    for name in expected.keys() & weights.keys():
+        found = weights[name]
+        if found.shape != expected[name]:
+            problems.append(f"{name}: expected {expected[name]}, found {found.shape}")
+        elif found.dtype != np.float32:
+            problems.append(f"{name}: expected float32, found {found.dtype}")
+    if problems:
+        raise WeightsError(
+            "the weights do not fit the config; change the config's fields to those the model was "
+            "trained with:\n  " + "\n  ".join(sorted(problems))
+        )

@@ -1,0 +1,1 @@
+"""Types, configs and numerics that every other floor stands on."""

@@ -1,0 +1,1 @@
+"""Token losses and the adaptive-computation-time loss."""

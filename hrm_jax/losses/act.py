@@ -1,0 +1,95 @@
+"""The loss of one step of adaptive computation, and what is counted along with it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from hrm_jax.core.types import IGNORE_LABEL, Batch, Carry, Outputs
+from hrm_jax.losses.token import stablemax_cross_entropy
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Metrics:
+    """Sums over the batch, float32 scalars. The first five count sequences that just halted.
+
+    Attributes:
+      count: sequences that halted at this step, with at least one label.
+      cell_accuracy: sum over them of the share of right cells.
+      exact_accuracy: how many of them are right in every cell.
+      q_halt_accuracy: how many of them knew whether they were.
+      steps: steps they took.
+      lm_loss: token loss of all sequences, each averaged over its labels.
+      q_halt_loss: cross-entropy of `q_halt_logits` with "the answer is right", all sequences.
+      q_continue_loss: cross-entropy of `q_continue_logits` with its target; zero without one.
+    """
+
+    count: Float[Array, ""]
+    cell_accuracy: Float[Array, ""]
+    exact_accuracy: Float[Array, ""]
+    q_halt_accuracy: Float[Array, ""]
+    steps: Float[Array, ""]
+    lm_loss: Float[Array, ""]
+    q_halt_loss: Float[Array, ""]
+    q_continue_loss: Float[Array, ""]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Correctness:
+    """How right the proposals are, per sequence.
+
+    Attributes:
+      cells: share of labelled cells that are right, float32 in [0, 1]; 0 without labels.
+      exact: every labelled cell is right.
+      labelled: there is at least one label.
+    """
+
+    cells: Float[Array, " B"]
+    exact: Float[Array, " B"]
+    labelled: Float[Array, " B"]
+
+
+def correctness(logits: Float[Array, "B T V"], batch: Batch) -> Correctness:
+    """Compares the most likely tokens with the labels."""
+    valid = batch.labels != IGNORE_LABEL
+    right = valid & (logits.argmax(-1) == batch.labels)
+    num_valid, num_right = valid.sum(-1), right.sum(-1)
+    share = num_right / jnp.maximum(num_valid, 1)
+    return Correctness(share, num_right == num_valid, num_valid > 0)
+
+
+def act_loss(carry: Carry, outputs: Outputs) -> tuple[Float[Array, ""], Metrics]:
+    """The training loss of HRM and TRM, summed over the batch.
+
+    `sum_b mean_t ce + 0.5 * (bce(q_halt, exact) + bce(q_continue, target))`; the second term is
+    left out where the model has no Q-continue target.
+
+    Args:
+      carry: what the step returned; its `data` holds the labels.
+      outputs: what the step computed.
+
+    Returns:
+      The loss, to be divided by the global batch size, and the metrics, without gradient.
+    """
+    labels = carry.data.labels
+    num_labels = jnp.maximum((labels != IGNORE_LABEL).sum(-1, keepdims=True), 1)
+    lm_loss = (stablemax_cross_entropy(outputs.logits, labels) / num_labels).sum()
+    correct = correctness(jax.lax.stop_gradient(outputs.logits), carry.data)
+    exact = correct.exact.astype(jnp.float32)
+    q_halt_loss = optax.sigmoid_binary_cross_entropy(outputs.q_halt_logits, exact).sum()
+    q_continue_loss = jnp.float32(0)
+    if outputs.target_q_continue is not None:
+        q_continue_loss = optax.sigmoid_binary_cross_entropy(
+            outputs.q_continue_logits, outputs.target_q_continue
+        ).sum()
+
+    counted = carry.halted & correct.labelled
+    knew = (outputs.q_halt_logits >= 0) == correct.exact
+    sums = [counted, correct.cells, correct.exact, knew, carry.steps]
+    counts = [jnp.where(counted, value, 0).sum().astype(jnp.float32) for value in sums]
+    metrics = Metrics(*counts, lm_loss, q_halt_loss, q_continue_loss)
+    return lm_loss + 0.5 * (q_halt_loss + q_continue_loss), jax.lax.stop_gradient(metrics)

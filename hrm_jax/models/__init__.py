@@ -1,0 +1,1 @@
+"""HRM and TRM: two schedules over one recurrence, with adaptive computation time."""

@@ -1,0 +1,109 @@
+"""The puzzle reasoner: embeddings, the two levels, and the heads that read the slow state."""
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from hrm_jax.core.types import Buffer, Latents, PuzzleRows
+from hrm_jax.models.config import ReasonerConfig
+from hrm_jax.models.recurrence import Level, recur
+from hrm_jax.nn.block import ReasoningModule
+from hrm_jax.nn.embedding import Embedding, puzzle_prefix
+from hrm_jax.nn.linear import Linear, truncated_normal
+
+_HALF_VARIANCE = 0.707106781  # the sum of two unit-variance embeddings keeps unit variance
+
+
+class HaltHead(nnx.Module):
+    """Reads (q_halt, q_continue) from one vector; starts out at -5, sure that nothing is right.
+
+    Attributes:
+      kernel: [D, 2], zeros at the start.
+      bias: [2].
+    """
+
+    def __init__(self, features: int):
+        """Starts at weight 0 and bias -5 (section 3 of the HRM code's Q-learning set-up)."""
+        self.kernel = nnx.Param(jnp.zeros((features, 2)), axes=("embed", None))
+        self.bias = nnx.Param(jnp.full((2,), -5.0), axes=(None,))
+
+    def __call__(self, x: Float[Array, "B D"]) -> Float[Array, "B 2"]:
+        """The two logits, float32."""
+        logits = x @ self.kernel[...].astype(x.dtype) + self.bias[...].astype(x.dtype)[None]
+        return logits.astype(jnp.float32)
+
+
+class Reasoner(nnx.Module):
+    """One inner step of HRM or TRM: from latents and a puzzle to new latents and a proposal."""
+
+    def __init__(self, config: ReasonerConfig, *, rngs: nnx.Rngs):
+        """Draws parameters, initial states and the (zero) puzzle rows."""
+        D = config.hidden_size
+        self.config = config
+        self.embed_tokens = Embedding(config.vocab_size, D, rngs=rngs)
+        if config.pos_encodings == "learned":
+            self.embed_pos = Embedding(config.length, D, rngs=rngs)
+        if not config.shared_level:
+            self.H_level = ReasoningModule(config.block, config.H_layers, rngs=rngs)
+        self.L_level = ReasoningModule(config.block, config.L_layers, rngs=rngs)
+        self.lm_head = Linear(D, config.vocab_size, axes=("embed", None), rngs=rngs)
+        self.q_head = HaltHead(D)
+        self.H_init = Buffer(truncated_normal(rngs.params(), (D,), 1.0))
+        self.L_init = Buffer(truncated_normal(rngs.params(), (D,), 1.0))
+        if config.puzzle_emb_ndim:
+            rows = (config.num_puzzle_identifiers, config.puzzle_emb_ndim)
+            self.puzzle_rows = PuzzleRows(jnp.zeros(rows))
+
+    def initial_latents(self, batch_size: int) -> Latents:
+        """H_init and L_init, broadcast over the batch and the tokens, in the compute dtype."""
+        shape = (batch_size, self.config.length, self.config.hidden_size)
+        dtype = jnp.dtype(self.config.compute_dtype)
+        z_H, z_L = (
+            jnp.broadcast_to(init[...].astype(dtype)[None, None], shape)
+            for init in (self.H_init, self.L_init)
+        )
+        return Latents(z_H, z_L)
+
+    def embed(
+        self, inputs: Int[Array, "B T"], rows: Float[Array, "B E"] | None
+    ) -> Float[Array, "B L D"]:
+        """The injection e: prefix and tokens, plus learned positions if any, scaled by sqrt(D)."""
+        config = self.config
+        dtype = jnp.dtype(config.compute_dtype)
+        embedded = self.embed_tokens(inputs, dtype)
+        if rows is not None:
+            prefix = puzzle_prefix(rows.astype(dtype), config.prefix_length, config.hidden_size)
+            embedded = jnp.concatenate([prefix, embedded], axis=1)
+        if config.pos_encodings == "learned":
+            positions = self.embed_pos.table[...].astype(dtype)
+            embedded = _HALF_VARIANCE * (embedded + positions[None])
+        return np.sqrt(config.hidden_size).item() * embedded
+
+    def __call__(
+        self,
+        latents: Latents,
+        inputs: Int[Array, "B T"],
+        rows: Float[Array, "B E"] | None,
+    ) -> tuple[Latents, Float[Array, "B T V"], Float[Array, "B 2"]]:
+        """All cycles of one step.
+
+        Args:
+          latents: the states to start from.
+          inputs: the puzzles' tokens.
+          rows: the puzzles' embedding rows; None for a model without puzzle embedding.
+
+        Returns:
+          The new states, still carrying gradient; the logits; (q_halt, q_continue).
+        """
+        L = _as_level(self.L_level)
+        H = L if self.config.shared_level else _as_level(self.H_level)
+        latents = recur(self.config.schedule, H, L, latents, self.embed(inputs, rows))
+        logits = self.lm_head(latents.z_H[:, self.config.prefix_length :])
+        return latents, logits, self.q_head(latents.z_H[:, 0])
+
+
+def _as_level(module: ReasoningModule) -> Level:
+    """The module as a pure function of its parameters."""
+    graphdef, params = nnx.split(module)
+    return Level(params, lambda params, hidden, e: nnx.merge(graphdef, params)(hidden, e))

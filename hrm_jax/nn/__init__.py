@@ -1,0 +1,1 @@
+"""Layers: linear, norm, rotary positions, SwiGLU, attention, blocks, embeddings."""

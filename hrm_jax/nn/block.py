@@ -1,0 +1,81 @@
+"""The post-norm transformer block and the reasoning module made of a stack of them."""
+
+import dataclasses
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from hrm_jax.nn.attention import SelfAttention
+from hrm_jax.nn.norm import rms_norm
+from hrm_jax.nn.swiglu import SwiGLU
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockConfig:
+    """Shape of one block.
+
+    Attributes:
+      features: D.
+      num_heads: N, a divisor of D; read by attention only.
+      expansion: SwiGLU width over D, before rounding.
+      length: L, the tokens mixed; read by the token MLP only.
+      mixing: how tokens exchange information: "attention", or "mlp", a SwiGLU over the token axis.
+      rope_theta: base of the rotary positions, None for none; read by attention only.
+      norm_eps: epsilon of the RMS norms.
+    """
+
+    features: int
+    num_heads: int
+    expansion: float
+    length: int
+    mixing: Literal["attention", "mlp"]
+    rope_theta: float | None
+    norm_eps: float
+
+
+class Block(nnx.Module):
+    """`x = rms(x + mix(x)); x = rms(x + swiglu(x))`.
+
+    The token MLP works on the transposed tensor [B, D, L], norm included: its mean square is
+    taken over the token axis (TRM's `mlp_t`).
+    """
+
+    def __init__(self, config: BlockConfig, *, rngs: nnx.Rngs):
+        """Draws the parameters of both sub-layers."""
+        self.config = config
+        if config.mixing == "attention":
+            self.self_attn = SelfAttention(
+                config.features, config.num_heads, rope_theta=config.rope_theta, rngs=rngs
+            )
+        else:
+            self.mlp_t = SwiGLU(config.length, config.expansion, rngs=rngs)
+        self.mlp = SwiGLU(config.features, config.expansion, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
+        """One round of mixing over tokens, then over features."""
+        eps = self.config.norm_eps
+        if self.config.mixing == "attention":
+            x = rms_norm(x + self.self_attn(x), eps=eps)
+        else:
+            mixed = jnp.swapaxes(self.mlp_t(jnp.swapaxes(x, 1, 2)), 1, 2)
+            x = rms_norm(x + mixed, eps=eps, axis=1)
+        return rms_norm(x + self.mlp(x), eps=eps)
+
+
+class ReasoningModule(nnx.Module):
+    """`f(h, injection) = blocks(h + injection)`: one level of the hierarchy."""
+
+    def __init__(self, config: BlockConfig, num_layers: int, *, rngs: nnx.Rngs):
+        """Draws `num_layers` blocks of one shape."""
+        self.layers = nnx.List([Block(config, rngs=rngs) for _ in range(num_layers)])
+
+    def __call__(
+        self, hidden: Float[Array, "B L D"], injection: Float[Array, "B L D"]
+    ) -> Float[Array, "B L D"]:
+        """One call of the level."""
+        hidden = hidden + injection
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return hidden

@@ -1,0 +1,50 @@
+"""Linear layers and the truncated-normal initialisation that everything here starts from."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+_STD_OF_UNIT_NORMAL_CUT_AT_2 = 0.87962566103423978
+
+
+def truncated_normal(
+    key: PRNGKeyArray, shape: Sequence[int], std: float
+) -> Float[Array, "*shape"]:
+    """A normal cut at two standard deviations, scaled so that the result has `std`; float32."""
+    unit = jax.random.truncated_normal(key, -2.0, 2.0, tuple(shape), jnp.float32)
+    return unit * (std / _STD_OF_UNIT_NORMAL_CUT_AT_2)
+
+
+class Linear(nnx.Module):
+    """`x @ kernel`, with float32 parameters cast to the input's dtype at use.
+
+    Attributes:
+      kernel: [in, out] (PyTorch keeps [out, in]).
+      bias: [out], or None.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        axes: tuple[str | None, str | None],
+        rngs: nnx.Rngs,
+    ):
+        """Initialises `kernel` with standard deviation `1 / sqrt(in_features)`.
+
+        Args:
+          in_features: size of the last axis of the input.
+          out_features: size of the last axis of the output.
+          axes: logical names of the kernel's axes; `training.mesh` maps them to mesh axes.
+          rngs: source of the initialisation key.
+        """
+        kernel = truncated_normal(rngs.params(), (in_features, out_features), in_features**-0.5)
+        self.kernel = nnx.Param(kernel, axes=axes)
+
+    def __call__(self, x: Float[Array, "*axes I"]) -> Float[Array, "*axes O"]:
+        """Applies the layer over the last axis, in the dtype of `x`."""
+        return x @ self.kernel[...].astype(x.dtype)

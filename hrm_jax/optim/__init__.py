@@ -1,0 +1,1 @@
+"""Optimisers as optax transformations: Adam-atan2, puzzle-row sign-SGD, EMA, schedules."""

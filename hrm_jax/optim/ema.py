@@ -1,0 +1,50 @@
+"""An exponential moving average of the parameters, as the last link of an optax chain."""
+
+from typing import NamedTuple
+
+import jax
+import optax
+
+from hrm_jax.core.types import Params
+
+
+class EMAState(NamedTuple):
+    """State of `params_ema`: the averaged parameters."""
+
+    ema: Params
+
+
+def params_ema(decay: float) -> optax.GradientTransformation:
+    """Keeps `ema <- decay * ema + (1 - decay) * p` of the parameters after each update.
+
+    Put it last in `optax.chain`: it passes the updates through and adds them to the parameters to
+    know what these become. The average starts at the initial parameters (TRM: decay 0.999).
+
+    Args:
+      decay: in [0, 1).
+
+    Returns:
+      The transformation; read the average with `averaged_params`.
+
+    Raises:
+      ValueError: if `decay` is outside [0, 1).
+    """
+    if not 0 <= decay < 1:
+        raise ValueError(f"decay of the average: expected at least 0 and below 1, got {decay}")
+
+    def init(params: Params) -> EMAState:
+        # A copy: the average must not share buffers with parameters that are donated.
+        return EMAState(jax.tree.map(lambda p: p.copy(), params))
+
+    def update(updates: Params, state: EMAState, params: Params | None = None):
+        if params is None:
+            raise ValueError(optax.NO_PARAMS_MSG)
+        moved = optax.apply_updates(params, updates)
+        return updates, EMAState(optax.incremental_update(moved, state.ema, 1 - decay))
+
+    return optax.GradientTransformation(init, update)
+
+
+def averaged_params(opt_state: optax.OptState, params: Params) -> Params:
+    """The average kept in an optimiser state, or `params` where none is kept."""
+    return optax.tree_utils.tree_get(opt_state, "ema", default=params)

@@ -1,0 +1,1 @@
+"""Tasks: a model, its loss, its data and its metrics as one object."""

@@ -1,0 +1,87 @@
+"""Everything a training run changes, as one pytree."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from hrm_jax.core.protocols import RecurrentModel
+from hrm_jax.core.types import Batch, Carry, Variables
+from hrm_jax.optim.ema import averaged_params
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizers:
+    """The two optimisers of a model.
+
+    Attributes:
+      dense: for the trained parameters; may end in `params_ema`.
+      rows: for the puzzle-embedding table, on `SparseRows`; unused by a model without one.
+    """
+
+    dense: optax.GradientTransformation
+    rows: optax.GradientTransformation
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """State of a run between two steps.
+
+    Attributes:
+      step: updates done, int32.
+      key: root of all randomness in training; never changes, step n uses `fold_in(key, n)`.
+      variables: the model's values.
+      opt_state: of the dense optimiser, the average of the parameters included.
+      row_opt_state: of the row optimiser; None without puzzle rows.
+      carry: the sequences in thought.
+    """
+
+    step: Int[Array, ""]
+    key: PRNGKeyArray
+    variables: Variables
+    opt_state: optax.OptState
+    row_opt_state: optax.OptState | None
+    carry: Carry
+
+    @property
+    def averaged_variables(self) -> Variables:
+        """The variables to evaluate with: averaged where the optimiser keeps an average."""
+        params = averaged_params(self.opt_state, self.variables.params)
+        return dataclasses.replace(self.variables, params=params)
+
+
+def init_state(
+    model: RecurrentModel, optimizers: Optimizers, key: PRNGKeyArray, batch: Batch
+) -> TrainState:
+    """The state before the first step.
+
+    Args:
+      model: the model to initialise.
+      optimizers: its optimisers.
+      key: root of initialisation and training randomness.
+      batch: any batch of the shape to train on; its values are not used.
+    """
+    init_key, train_key = jax.random.split(key)
+    return state_from_variables(model, optimizers, model.init(init_key), train_key, batch)
+
+
+def state_from_variables(
+    model: RecurrentModel,
+    optimizers: Optimizers,
+    variables: Variables,
+    key: PRNGKeyArray,
+    batch: Batch,
+) -> TrainState:
+    """The state before the first step on given variables, e.g. converted ones."""
+    table = variables.puzzle_rows
+    return TrainState(
+        step=jnp.zeros([], jnp.int32),
+        key=key,
+        variables=variables,
+        opt_state=optimizers.dense.init(variables.params),
+        row_opt_state=None if table is None else optimizers.rows.init(table),
+        carry=model.initial_carry(variables, batch),
+    )

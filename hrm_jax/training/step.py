@@ -1,0 +1,91 @@
+"""One optimiser step, as a pure function."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PyTree
+
+from hrm_jax.core.protocols import RecurrentModel, StepLoss
+from hrm_jax.core.types import Batch, Carry, Params, Variables
+from hrm_jax.optim.puzzle_rows import SparseRows, apply_row_updates
+from hrm_jax.training.state import Optimizers, TrainState
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, PyTree[Any]]]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Gradients:
+    """Gradients of one step's loss, divided by the batch size.
+
+    Attributes:
+      params: shaped as the trained parameters.
+      rows: of the puzzle row each sequence used; None without puzzle rows.
+    """
+
+    params: Params
+    rows: SparseRows | None
+
+
+def compute_gradients(
+    model: RecurrentModel,
+    loss: StepLoss,
+    variables: Variables,
+    carry: Carry,
+    batch: Batch,
+    key: jax.Array,
+) -> tuple[Gradients, Carry, PyTree[Any]]:
+    """Takes one step of thought and differentiates its loss.
+
+    Returns:
+      The gradients, the new carry, and the loss's metrics (sums over the batch).
+    """
+    B = batch.inputs.shape[0]
+    table = variables.puzzle_rows
+    offsets = None if table is None else jnp.zeros((B, table.shape[1]), table.dtype)
+
+    def objective(params: Params, row_offsets: Float[Array, "B E"] | None):
+        trained = dataclasses.replace(variables, params=params)
+        new_carry, outputs = model.step(trained, carry, batch, key=key, row_offsets=row_offsets)
+        loss_sum, metrics = loss(new_carry, outputs)
+        return loss_sum / B, (new_carry, metrics)
+
+    (params_grad, rows_grad), (carry, metrics) = jax.grad(objective, (0, 1), has_aux=True)(
+        variables.params, offsets
+    )
+    rows = None if table is None else SparseRows(carry.data.puzzle_identifiers, rows_grad)
+    return Gradients(params_grad, rows), carry, metrics
+
+
+def make_train_step(model: RecurrentModel, loss: StepLoss, optimizers: Optimizers) -> TrainStep:
+    """The step `(state, batch) -> (state, metrics)`, to be compiled by the caller.
+
+    The batch is the global one: under `jit` with sharded arrays the sums over it, and the sums of
+    equal puzzle identifiers' gradients, go over all devices.
+    """
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, PyTree[Any]]:
+        variables, key = state.variables, jax.random.fold_in(state.key, state.step)
+        grads, carry, metrics = compute_gradients(
+            model, loss, variables, state.carry, batch, key
+        )
+        updates, opt_state = optimizers.dense.update(
+            grads.params, state.opt_state, variables.params
+        )
+        table, row_opt_state = variables.puzzle_rows, state.row_opt_state
+        if grads.rows is not None:
+            row_updates, row_opt_state = optimizers.rows.update(grads.rows, row_opt_state, table)
+            table = apply_row_updates(table, row_updates)
+        variables = Variables(
+            optax.apply_updates(variables.params, updates), variables.buffers, table
+        )
+        new_state = TrainState(
+            state.step + 1, state.key, variables, opt_state, row_opt_state, carry
+        )
+        return new_state, metrics
+
+    return train_step

@@ -1,0 +1,5 @@
+"""Attention, behind one public door: `kernels.attention`."""
+
+from kernels.attention import attention
+
+__all__ = ["attention"]
