@@ -93,3 +93,23 @@ def act_loss(carry: Carry, outputs: Outputs) -> tuple[Float[Array, ""], Metrics]
     counts = [jnp.where(counted, value, 0).sum().astype(jnp.float32) for value in sums]
     metrics = Metrics(*counts, lm_loss, q_halt_loss, q_continue_loss)
     return lm_loss + 0.5 * (q_halt_loss + q_continue_loss), jax.lax.stop_gradient(metrics)
+
+
+def average_metrics(sums: dict[str, float], sequences: int) -> dict[str, float]:
+    """Averages for people from `Metrics` summed over steps.
+
+    Args:
+      sums: the fields of `Metrics`, summed.
+      sequences: sequences times steps that went into the sums.
+
+    Returns:
+      `loss` and its three parts per sequence and step; `halted` sequences; and where any halted
+      their `cell_accuracy`, `exact_accuracy`, `q_halt_accuracy` and mean `steps`.
+    """
+    losses = {name: sums[name] / sequences for name in ("lm_loss", "q_halt_loss", "q_continue_loss")}
+    total = losses["lm_loss"] + 0.5 * (losses["q_halt_loss"] + losses["q_continue_loss"])
+    averages = {"loss": total, **losses, "halted": sums["count"]}
+    if sums["count"]:
+        for name in ("cell_accuracy", "exact_accuracy", "q_halt_accuracy", "steps"):
+            averages[name] = sums[name] / sums["count"]
+    return averages

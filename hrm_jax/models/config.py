@@ -1,15 +1,11 @@
 """The configuration that tells one puzzle reasoner from another."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
-from hrm_jax.core.config import ConfigError
+from hrm_jax.core.config import check, field
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.nn.block import BlockConfig
-
-
-def _field(default, help_text: str):
-    return dataclasses.field(default=default, metadata={"help": help_text})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,78 +16,82 @@ class ReasonerConfig:
       ConfigError: on construction, if the fields do not fit together.
     """
 
-    seq_len: int = _field(81, "T: tokens of a puzzle")
-    vocab_size: int = _field(11, "V: tokens known")
-    num_puzzle_identifiers: int = _field(1, "I: rows of the puzzle-embedding table")
-    puzzle_emb_ndim: int = _field(512, "E: width of a puzzle row; 0 for no puzzle embedding")
-    puzzle_emb_len: int = _field(0, "P: prefix tokens; 0 for as few as hold the row")
-    hidden_size: int = _field(512, "D")
-    num_heads: int = _field(8, "N: attention heads")
-    expansion: float = _field(4.0, "SwiGLU width over hidden size, before rounding")
-    H_layers: int = _field(4, "blocks of the slow level; not read when shared_level")
-    L_layers: int = _field(4, "blocks of the fast level")
-    shared_level: bool = _field(False, "one network in both roles (TRM)")
-    mixing: Literal["attention", "mlp"] = _field("attention", "how tokens mix; mlp is TRM's mlp_t")
-    pos_encodings: Literal["rope", "learned", "none"] = _field("rope", "how positions are told")
-    H_cycles: int = _field(2, "cycles, each ending in one slow call")
-    L_cycles: int = _field(2, "fast calls in a cycle")
-    gradient: Literal["last_calls", "last_cycle"] = _field(
-        "last_calls", "what carries gradient: one call of each level (HRM), or a cycle (TRM)"
+    seq_len: int = field(81, help="T: tokens of a puzzle")
+    vocab_size: int = field(11, help="V: tokens known")
+    num_puzzle_identifiers: int = field(1, help="I: rows of the puzzle-embedding table")
+    puzzle_emb_ndim: int = field(512, help="E: width of a puzzle row; 0 for no puzzle embedding")
+    puzzle_emb_len: int = field(0, help="P: prefix tokens; 0 for as few as hold the row")
+    hidden_size: int = field(512, help="D")
+    num_heads: int = field(8, help="N: attention heads")
+    expansion: float = field(4.0, help="SwiGLU width over hidden size, before rounding")
+    H_layers: int = field(4, help="blocks of the slow level; not read when shared_level")
+    L_layers: int = field(4, help="blocks of the fast level")
+    shared_level: bool = field(False, help="one network in both roles (TRM)")
+    mixing: Literal["attention", "mlp"] = field("attention", help="how tokens mix; mlp is TRM's mlp_t")
+    pos_encodings: Literal["rope", "learned", "none"] = field("rope", help="how positions are told")
+    H_cycles: int = field(2, help="cycles, each ending in one slow call")
+    L_cycles: int = field(2, help="fast calls in a cycle")
+    gradient: Literal["last_calls", "last_cycle"] = field(
+        "last_calls", help="what carries gradient: one call of each level (HRM), or a cycle (TRM)"
     )
-    halt_max_steps: int = _field(16, "steps after which a sequence halts in any case")
-    halt_exploration_prob: float = _field(0.1, "share of sequences given a minimum of steps")
-    q_continue: bool = _field(True, "learn the value of thinking on, and halt by comparing (HRM)")
-    compute_dtype: Literal["float32", "bfloat16"] = _field("float32", "dtype of activations")
-    rms_norm_eps: float = _field(1e-5, "epsilon of the RMS norms")
-    rope_theta: float = _field(1e4, "base of the rotary positions")
+    halt_max_steps: int = field(16, help="steps after which a sequence halts in any case")
+    halt_exploration_prob: float = field(0.1, help="share of sequences given a minimum of steps")
+    q_continue: bool = field(True, help="learn the value of thinking on, and halt by comparing (HRM)")
+    compute_dtype: Literal["float32", "bfloat16"] = field("float32", help="dtype of activations")
+    rms_norm_eps: float = field(1e-5, help="epsilon of the RMS norms")
+    rope_theta: float = field(1e4, help="base of the rotary positions")
 
     def __post_init__(self):
         """Validates the fields."""
         positive = ["seq_len", "vocab_size", "hidden_size", "num_heads", "L_layers", "H_cycles"]
         positive += ["L_cycles", "halt_max_steps", "num_puzzle_identifiers", "expansion"]
-        positive += [] if self.shared_level else ["H_layers"]
+        positive += ["rms_norm_eps", "rope_theta"] + ([] if self.shared_level else ["H_layers"])
         for name in positive:
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name}: expected a positive number, got {getattr(self, name)}")
+            value = getattr(self, name)
+            check(value > 0, name, expected="a positive number", got=value, remedy="set 1 or more")
+        for name in ("mixing", "pos_encodings", "gradient", "compute_dtype"):
+            choices, value = get_args(get_type_hints(ReasonerConfig)[name]), getattr(self, name)
+            check(value in choices, name, expected=f"one of {choices}", got=value, remedy="set one")
+        check(
+            0 <= self.halt_exploration_prob <= 1,
+            "halt_exploration_prob",
+            expected="a probability, 0 to 1",
+            got=self.halt_exploration_prob,
+            remedy="0 turns exploration off",
+        )
         self._check_heads()
         self._check_puzzle_embedding()
-        if not 0 <= self.halt_exploration_prob <= 1:
-            raise ConfigError(
-                f"halt_exploration_prob: expected 0 to 1, got {self.halt_exploration_prob}"
-            )
-        for name, choices in [
-            ("mixing", ("attention", "mlp")),
-            ("pos_encodings", ("rope", "learned", "none")),
-            ("gradient", ("last_calls", "last_cycle")),
-            ("compute_dtype", ("float32", "bfloat16")),
-        ]:
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"{name}: expected one of {choices}, got {getattr(self, name)!r}")
 
     def _check_heads(self) -> None:
-        if self.mixing == "attention" and self.hidden_size % self.num_heads:
-            raise ConfigError(
-                f"num_heads: expected a divisor of hidden_size={self.hidden_size}, "
-                f"got {self.num_heads}"
-            )
-        if self.pos_encodings == "rope" and self.hidden_size // self.num_heads % 2:
-            raise ConfigError(
-                f"num_heads: rotary positions need an even head size, got hidden_size / num_heads "
-                f"= {self.hidden_size} / {self.num_heads}"
-            )
+        if self.mixing != "attention":
+            return
+        check(
+            self.hidden_size % self.num_heads == 0,
+            "num_heads",
+            expected=f"a divisor of hidden_size={self.hidden_size}",
+            got=self.num_heads,
+            remedy="change num_heads or hidden_size",
+        )
+        check(
+            self.pos_encodings != "rope" or self.hidden_size // self.num_heads % 2 == 0,
+            "num_heads",
+            expected=f"an even head size hidden_size={self.hidden_size} / num_heads for rotation",
+            got=self.num_heads,
+            remedy="change num_heads, or set pos_encodings to 'learned'",
+        )
 
     def _check_puzzle_embedding(self) -> None:
-        if self.puzzle_emb_ndim < 0 or self.puzzle_emb_len < 0:
-            raise ConfigError(
-                "puzzle_emb_ndim and puzzle_emb_len: expected 0 or more, got "
-                f"{self.puzzle_emb_ndim} and {self.puzzle_emb_len}"
-            )
+        for name in ("puzzle_emb_ndim", "puzzle_emb_len"):
+            value = getattr(self, name)
+            check(value >= 0, name, expected="0 or more", got=value, remedy="0 turns it off")
         room = self.puzzle_emb_len * self.hidden_size
-        if self.puzzle_emb_len and not 0 < self.puzzle_emb_ndim <= room:
-            raise ConfigError(
-                f"puzzle_emb_ndim: {self.puzzle_emb_len} prefix tokens of {self.hidden_size} hold "
-                f"rows of 1 to {room}, got {self.puzzle_emb_ndim}; puzzle_emb_len=0 fits the row"
-            )
+        check(
+            not self.puzzle_emb_len or 0 < self.puzzle_emb_ndim <= room,
+            "puzzle_emb_ndim",
+            expected=f"1 to {room}, what {self.puzzle_emb_len} prefix tokens hold",
+            got=self.puzzle_emb_ndim,
+            remedy="puzzle_emb_len=0 makes the prefix as long as the row needs",
+        )
 
     @property
     def prefix_length(self) -> int:

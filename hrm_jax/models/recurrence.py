@@ -83,13 +83,11 @@ def recur(
     )
 
     def cycle(latents: Latents, gradient_L_calls: int) -> Latents:
-        free_calls = schedule.L_cycles - gradient_L_calls
-        border_z_L = jax.lax.stop_gradient(
-            _repeat(
-                frozen_L, jax.lax.stop_gradient(latents), frozen_injection, free_calls
-            )
-        )
-        z_L = _repeat(L, Latents(latents.z_H, border_z_L), injection, gradient_L_calls)
+        z_L = latents.z_L
+        if free_calls := schedule.L_cycles - gradient_L_calls:
+            frozen = jax.lax.stop_gradient(latents)
+            z_L = jax.lax.stop_gradient(_repeat(frozen_L, frozen, frozen_injection, free_calls))
+        z_L = _repeat(L, Latents(latents.z_H, z_L), injection, gradient_L_calls)
         return Latents(H(latents.z_H, z_L), z_L)
 
     def free_cycle(latents: Latents) -> Latents:

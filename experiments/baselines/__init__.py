@@ -1,0 +1,1 @@
+"""Reference implementations in other frameworks: what ours is timed and checked against."""

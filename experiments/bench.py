@@ -1,0 +1,60 @@
+"""Benchmarks: `python -m experiments.bench --suite=train_step --out=results.json`.
+
+A comparison follows the protocol of `experiments.benchmarks.alternate`. PyTorch contestants need
+`pip install -e '.[oracle]'`, or `--torch_python` with another environment's interpreter; without
+them ours is measured alone. `--preset=hrm_tiny --batch_sizes=4` finishes in about a minute.
+Results are medians over rounds; the JSON holds every turn.
+"""
+
+import json
+import pathlib
+import sys
+
+from absl import app, flags
+from rich.console import Console
+
+from experiments.benchmarks import alternate, train_step, workload
+
+SUITES = {"train_step": train_step.run}
+
+_SUITE = flags.DEFINE_enum("suite", "train_step", list(SUITES), "What to measure.")
+_PRESET = flags.DEFINE_enum("preset", "hrm_small", list(workload.SHAPES), "The sizes measured.")
+_BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["32", "128"], "Batch sizes, each on its own.")
+_CONTESTANTS = flags.DEFINE_list(
+    "contestants",
+    ["torch_eager", "torch_compile", "torch_compile+heap", "hrm_jax", "hrm_jax+heap"],
+    f"Who takes part, of {', '.join(train_step.CONTESTANTS)}; a name with +heap runs with malloc "
+    "set to keep its memory.",
+)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each contestant.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps_per_round", 2, "Steps in a turn.", lower_bound=1)
+_WARMUP = flags.DEFINE_integer("warmup_steps", 2, "Untimed steps before.", lower_bound=1)
+_TORCH_PYTHON = flags.DEFINE_string(
+    "torch_python", sys.executable, "The interpreter that has PyTorch."
+)
+_OUT = flags.DEFINE_string("out", None, "Where to write the results as JSON.")
+
+
+def main(_) -> None:
+    """Runs the suite that the flags name."""
+    options = train_step.Options(
+        contestants=_CONTESTANTS.value,
+        batch_sizes=[int(size) for size in _BATCH_SIZES.value],
+        shape=_PRESET.value,
+        rounds=_ROUNDS.value,
+        steps_per_round=_STEPS.value,
+        warmup_steps=_WARMUP.value,
+        torch_python=_TORCH_PYTHON.value,
+    )
+    # Written to a file, a table has no terminal to fit into.
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    try:
+        results = SUITES[_SUITE.value](options, console)
+    except (ValueError, alternate.ContestantError) as error:
+        sys.exit(f"error: {error}")
+    if _OUT.value:
+        pathlib.Path(_OUT.value).write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    app.run(main)

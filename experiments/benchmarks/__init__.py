@@ -1,0 +1,1 @@
+"""Measurements of speed: the protocol, the machine they ran on, and one module per suite."""

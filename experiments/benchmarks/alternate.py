@@ -1,0 +1,206 @@
+"""The protocol of every comparison: warm contestants in processes of their own, taking turns.
+
+A machine's speed drifts with its temperature, its neighbours and its memory, so contestants are
+never timed one after the other: each lives in a process of its own, compiled and warm, blocked on a
+pipe while another runs, and rounds alternate A B C A B C ... Ratios are taken within a round and
+summarised over rounds. Nothing here knows what a contestant does.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# The heap keeps what it is given: glibc otherwise maps and unmaps every large temporary, and each
+# of its pages faults anew in every step. Read by glibc when a process starts; no effect elsewhere.
+STEADY_HEAP = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+    "MALLOC_ARENA_MAX": "1",
+}
+
+
+class ContestantError(RuntimeError):
+    """A contestant's process raised, with its traceback, or ended."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+    """What is timed, and the process that it lives in.
+
+    `function` ("module:name") called with `arguments`, which must be JSON, returns `run(steps)`,
+    which returns when that many steps have finished. `environment` is added to ours, less the
+    settings of malloc, so that contestants differ only by what is stated here.
+    """
+
+    name: str
+    function: str
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    python: str = sys.executable
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One turn: its duration, how many steps it took, and the process's memory behaviour."""
+
+    seconds: float
+    steps: int
+    page_faults: int
+    peak_rss_bytes: int
+
+    @property
+    def seconds_per_step(self) -> float:
+        """The mean duration of a step in this turn."""
+        return self.seconds / self.steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """The median of a quantity over rounds, and its least and greatest value."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Summarises `values`, of which there must be one at least."""
+        return cls(statistics.median(values), min(values), max(values))
+
+
+Samples = dict[str, list[Sample]]
+
+
+class Worker:
+    """A process that runs functions for us; close it, or use it in a `with` statement."""
+
+    def __init__(self, python: str = sys.executable, environment: Mapping[str, str] | None = None):
+        inherited = {key: value for key, value in os.environ.items() if "MALLOC_" not in key}
+        inherited.pop("GLIBC_TUNABLES", None)
+        variables = inherited | dict(environment or {})
+        paths = [str(ROOT), *filter(None, [variables.get("PYTHONPATH")])]
+        self._process = subprocess.Popen(
+            [python, "-m", "experiments.benchmarks.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=variables | {"PYTHONPATH": os.pathsep.join(paths)},
+        )
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the process: at once, whatever it is doing."""
+        self._process.kill()
+        self._process.communicate()
+
+    def call(self, function: str, **arguments: Any) -> Any:
+        """The JSON result of `function` ("module:name"); raises ContestantError where it fails."""
+        return self._ask(do="call", function=function, arguments=arguments)
+
+    def build(self, contestant: Contestant) -> None:
+        """Builds the contestant that `run` runs; raises ContestantError where that fails."""
+        self._ask(do="build", function=contestant.function, arguments=dict(contestant.arguments))
+
+    def run(self, steps: int) -> Sample:
+        """Times `steps` steps of the contestant; raises ContestantError where one fails."""
+        return Sample(**self._ask(do="run", steps=steps))
+
+    def _ask(self, **request: Any) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        # A process that has ended is reported below, by the reply that does not come.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise ContestantError(f"worker ended with exit status {self._process.wait()}")
+        reply = json.loads(line)
+        if "error" in reply:
+            raise ContestantError(reply["error"])
+        return reply["result"]
+
+
+def measure(
+    contestants: Sequence[Contestant],
+    *,
+    rounds: int,
+    steps_per_round: int,
+    warmup_steps: int,
+    report: Callable[[str], None] = lambda message: None,
+) -> Samples:
+    """Builds and warms every contestant, then lets them take turns.
+
+    Args:
+        contestants: of distinct names; all their processes live until the end.
+        rounds: turns of each contestant.
+        steps_per_round: steps in one turn, timed together.
+        warmup_steps: untimed steps of each contestant before the first round; compilation
+            happens here.
+        report: told what happens, for a progress display.
+
+    Returns:
+        The samples of each contestant by name, one a round, in the order of rounds.
+
+    Raises:
+        ContestantError: a contestant failed; the message holds its name and traceback.
+    """
+    names = [contestant.name for contestant in contestants]
+    if len(set(names)) < len(names):
+        raise ValueError(f"contestants: expected distinct names, got {', '.join(names)}")
+    samples: Samples = {name: [] for name in names}
+    with contextlib.ExitStack() as stack:
+        workers = {}
+        for contestant in contestants:
+            report(f"building and warming {contestant.name}")
+            worker = stack.enter_context(Worker(contestant.python, contestant.environment))
+            workers[contestant.name] = worker
+            with _naming(contestant.name):
+                worker.build(contestant)
+                worker.run(warmup_steps)
+        for index in range(rounds):
+            for name, worker in workers.items():
+                report(f"round {index + 1} of {rounds}: {name}")
+                with _naming(name):
+                    samples[name].append(worker.run(steps_per_round))
+    return samples
+
+
+def step_seconds(samples: Sequence[Sample]) -> Spread:
+    """Seconds per step of one contestant over its rounds."""
+    return Spread.of([sample.seconds_per_step for sample in samples])
+
+
+def speed_ratio(samples: Sequence[Sample], reference: Sequence[Sample]) -> Spread:
+    """How many times as fast as the reference a contestant is, round by round."""
+    pairs = zip(samples, reference, strict=True)
+    return Spread.of([other.seconds_per_step / own.seconds_per_step for own, other in pairs])
+
+
+def importable(module: str, python: str = sys.executable) -> bool:
+    """Whether that interpreter finds a top-level module, without importing it."""
+    question = f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"
+    return subprocess.run([python, "-c", question], check=False).returncode == 0
+
+
+@contextlib.contextmanager
+def _naming(name: str):
+    """Says which contestant an error belongs to."""
+    try:
+        yield
+    except ContestantError as error:
+        raise ContestantError(f"{name}: {error}") from None

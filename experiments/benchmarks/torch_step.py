@@ -1,0 +1,36 @@
+"""The PyTorch contestant of the training-step suite."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from experiments.baselines.torch_hrm import TorchBatch, TorchHrm, TorchHrmConfig
+from experiments.baselines.torch_train import TorchTrainConfig, TorchTrainer
+from experiments.benchmarks import workload
+
+
+def build(shape: dict[str, Any], batch_size: int, compiled: bool) -> Callable[[int], None]:
+    """Builds `run(steps)`, which trains on; see `alternate.Contestant` and `ModelShape`."""
+    torch.manual_seed(0)
+    trainer = TorchTrainer(
+        TorchHrm(TorchHrmConfig(**shape)),
+        TorchTrainConfig(warmup_steps=2000),
+        compiled=compiled,
+    )
+    arrays = workload.batches(workload.ModelShape(**shape), batch_size)
+    tensors = [{key: torch.from_numpy(value) for key, value in batch.items()} for batch in arrays]
+    batches = itertools.cycle([TorchBatch(**batch) for batch in tensors])
+    carry = trainer.model.initial_carry(next(batches))
+
+    def run(steps: int) -> None:
+        nonlocal carry
+        metrics = {}
+        for _ in range(steps):
+            carry, metrics = trainer.step(carry, next(batches))
+        # A training run reads its metrics too; a step that diverged would time another problem.
+        if not torch.isfinite(metrics["loss"]):
+            raise FloatingPointError(f"loss: expected a finite number, got {metrics['loss']}")
+
+    return run

@@ -1,0 +1,1 @@
+"""Puzzle rules, generators, dataset builders and input pipelines."""

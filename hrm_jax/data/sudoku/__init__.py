@@ -1,0 +1,1 @@
+"""Sudoku: rules, solver, symmetries, generator, the shipped bank, and its dataset builder."""

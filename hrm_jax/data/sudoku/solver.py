@@ -1,0 +1,317 @@
+"""A complete Sudoku solver on bit masks, and the rating of a puzzle by its guesses.
+
+Every cell holds a mask of its candidates (bit d - 1 for digit d). *Singles* are applied in all units
+until nothing changes: a solved cell removes its digit from its unit, and a digit with one place left
+in a unit goes there. Where that stalls, the solver *guesses*: it assumes the lowest candidate of a
+cell with fewest candidates, and keeps the same state without that candidate for later. The search is
+depth first and ends after `limit` solutions or when no state is left.
+
+Rating: the guesses made in a search with `limit=2`, that is, the guesses needed to find the solution
+and to prove that there is no other. A guess counts once, when it is assumed; what follows after it
+failed is forced and counts nothing. Puzzles that singles solve have rating 0. Among cells with fewest
+candidates the first in reading order is chosen, so the rating is deterministic, but two symmetric
+copies of a puzzle may differ in it a little.
+"""
+
+import dataclasses
+
+import numba
+import numpy as np
+from jaxtyping import Int32, UInt8
+
+from hrm_jax.data.sudoku import rules
+
+RATING_BANDS: tuple[tuple[int, int | None], ...] = (
+    (0, 0),
+    (1, 2),
+    (3, 5),
+    (6, 10),
+    (11, 20),
+    (21, None),
+)
+"""Lowest and highest rating of each band of difficulty (None: no upper end)."""
+
+BIT_COUNTS = np.array([mask.bit_count() for mask in range(512)], dtype=np.uint8)
+"""Number of candidates in every mask, [512]."""
+
+ALL_CANDIDATES = np.uint16(0x1FF)
+ALL_UNITS = 2**27 - 1
+UNITS_OF_CELL = np.array(
+    [sum(1 << u for u, unit in enumerate(rules.UNITS) if cell in unit) for cell in range(81)],
+    dtype=np.int32,
+)
+"""For every cell, a bit mask of the row, the column and the box that hold it, [81]."""
+
+_UNITS = rules.UNITS.astype(np.intp)
+_BANDS = np.concatenate([_UNITS[:9].reshape(3, 3, 3, 3), _UNITS[9:18].reshape(3, 3, 3, 3)])
+# One state waits for every guess on the current path, and a path has at most one guess a candidate.
+_MAX_STATES = 9 * rules.NUM_CELLS
+
+
+class NoUniqueSolutionError(rules.PuzzleError):
+    """A rating was asked for a puzzle with no solution or with several."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchResult:
+    """What a search found for every puzzle of a batch.
+
+    Attributes:
+      solutions: uint8 [B, 81], the first solution found; all 0 where there is none.
+      counts: int32 [B], solutions found, at most the limit of the search.
+      guesses: int32 [B], guesses made; the rating where `counts` is 1 and the limit was 2.
+    """
+
+    solutions: UInt8[np.ndarray, "B 81"]
+    counts: Int32[np.ndarray, "B"]
+    guesses: Int32[np.ndarray, "B"]
+
+
+@numba.njit(cache=True)
+def _narrow_unit(candidates, cells):
+    """Applies singles within one unit.
+
+    Returns:
+      (whether a solution may still exist, bit mask of the units that hold a changed cell).
+    """
+    once = np.uint16(0)
+    twice = np.uint16(0)
+    solved = np.uint16(0)
+    for cell in cells:
+        mask = candidates[cell]
+        twice |= once & mask
+        once |= mask
+        if mask & (mask - 1) == 0:
+            if mask & solved:
+                return False, 0
+            solved |= mask
+    if once != ALL_CANDIDATES:
+        return False, 0
+    touched = 0
+    if solved == ALL_CANDIDATES:
+        return True, touched
+    hidden = once & ~twice & ~solved
+    for cell in cells:
+        mask = candidates[cell]
+        if mask & (mask - 1) == 0:
+            continue
+        narrowed = mask & hidden
+        if narrowed == 0:
+            narrowed = mask & ~solved
+        elif narrowed & (narrowed - 1):  # two digits have this cell as their only place
+            return False, 0
+        if narrowed == 0:
+            return False, 0
+        if narrowed != mask:
+            candidates[cell] = narrowed
+            touched |= UNITS_OF_CELL[cell]
+    return True, touched
+
+
+@numba.njit(cache=True)
+def _narrow_band(candidates, cells):
+    """Confines digits to the segments of a band that alone can hold them.
+
+    A band is three lines crossing three boxes, a segment the three cells where line and box meet. A
+    digit that a line can hold in one segment only is removed from the rest of that box; one that a
+    box can hold in one segment only is removed from the rest of that line.
+
+    Returns:
+      Bit mask of the units that hold a changed cell.
+    """
+    segment = np.zeros((3, 3), dtype=np.uint16)
+    for line in range(3):
+        for box in range(3):
+            for k in range(3):
+                segment[line, box] |= candidates[cells[line, box, k]]
+    touched = 0
+    for line in range(3):
+        for box in range(3):
+            barred = np.uint16(0)
+            for step in range(1, 3):
+                # Digits that another line can place in this box only, ...
+                other = (line + step) % 3
+                elsewhere = segment[other, (box + 1) % 3] | segment[other, (box + 2) % 3]
+                barred |= segment[other, box] & ~elsewhere
+                # ... and digits that another box can place in this line only.
+                other = (box + step) % 3
+                elsewhere = segment[(line + 1) % 3, other] | segment[(line + 2) % 3, other]
+                barred |= segment[line, other] & ~elsewhere
+            if segment[line, box] & barred == 0:
+                continue
+            for k in range(3):
+                cell = cells[line, box, k]
+                if candidates[cell] & barred:
+                    candidates[cell] &= ~barred
+                    touched |= UNITS_OF_CELL[cell]
+    return touched
+
+
+@numba.njit(cache=True)
+def propagate(candidates, stale):
+    """Applies singles, then segments, until nothing changes.
+
+    Args:
+      candidates: uint16[81], narrowed in place.
+      stale: bit mask of the units with a cell that changed since the last propagation.
+
+    Returns:
+      Whether a solution may still exist.
+    """
+    stale_bands = stale
+    while stale:
+        for unit in range(_UNITS.shape[0]):
+            if stale >> unit & 1:
+                possible, touched = _narrow_unit(candidates, _UNITS[unit])
+                if not possible:
+                    return False
+                stale = (stale & ~(1 << unit)) | touched
+                stale_bands |= touched
+        if not stale:
+            for band in range(_BANDS.shape[0]):
+                if stale_bands >> (3 * band) & 0b111:
+                    stale |= _narrow_band(candidates, _BANDS[band])
+            stale_bands = stale
+    return True
+
+
+@numba.njit(cache=True)
+def _cell_with_fewest_candidates(candidates):
+    """The first unsolved cell with fewest candidates, or -1 when all are solved."""
+    best_cell, best_bits = -1, 10
+    for cell in range(candidates.size):
+        bits = BIT_COUNTS[candidates[cell]]
+        if 1 < bits < best_bits:
+            best_cell, best_bits = cell, bits
+            if bits == 2:
+                break
+    return best_cell
+
+
+@numba.njit(cache=True)
+def new_states():
+    """Work space of `search`, reusable between calls: uint16 [states, 81]."""
+    return np.empty((_MAX_STATES, rules.NUM_CELLS), dtype=np.uint16)
+
+
+@numba.njit(cache=True)
+def load(puzzle, state):
+    """Writes a puzzle, uint8[81] with values 0..9, as candidates into a state, uint16[81]."""
+    for cell in range(puzzle.size):
+        digit = puzzle[cell]
+        state[cell] = ALL_CANDIDATES if digit == 0 else np.uint16(1) << (digit - 1)
+
+
+@numba.njit(cache=True)
+def search(limit, states, solution):
+    """Searches below `states[0]` for solutions; compiled, for callers that are compiled themselves.
+
+    Args:
+      limit: solutions after which the search stops, at least 1.
+      states: work space from `new_states`; `states[0]` holds the candidates to start from.
+      solution: uint8[81], written with the first solution found, untouched if there is none.
+
+    Returns:
+      (solutions found, guesses made).
+    """
+    stale = np.empty(states.shape[0], dtype=np.int32)
+    stale[0] = ALL_UNITS
+    waiting, found, guesses = 1, 0, 0
+    while waiting and found < limit:
+        state = states[waiting - 1]
+        if not propagate(state, stale[waiting - 1]):
+            waiting -= 1
+            continue
+        cell = _cell_with_fewest_candidates(state)
+        if cell >= 0:
+            guesses += 1
+            lowest = state[cell] & -state[cell]
+            states[waiting] = state
+            state[cell] &= ~lowest
+            states[waiting, cell] = lowest
+            stale[waiting - 1 : waiting + 1] = UNITS_OF_CELL[cell]
+            waiting += 1
+            continue
+        if found == 0:
+            for solved in range(solution.size):
+                solution[solved] = BIT_COUNTS[state[solved] - 1] + 1
+        found += 1
+        waiting -= 1
+    return found, guesses
+
+
+@numba.njit(cache=True)
+def _search_many(puzzles, limit):
+    solutions = np.zeros(puzzles.shape, dtype=np.uint8)
+    counts = np.zeros(puzzles.shape[0], dtype=np.int32)
+    guesses = np.zeros(puzzles.shape[0], dtype=np.int32)
+    states = new_states()
+    for i in range(puzzles.shape[0]):
+        load(puzzles[i], states[0])
+        counts[i], guesses[i] = search(limit, states, solutions[i])
+    return solutions, counts, guesses
+
+
+def search_many(puzzles: UInt8[np.ndarray, "B 81"], limit: int = 2) -> SearchResult:
+    """Searches every puzzle of a batch for up to `limit` solutions.
+
+    Args:
+      puzzles: uint8 [B, 81], values 0..9.
+      limit: solutions after which a search stops; 2 proves uniqueness.
+
+    Raises:
+      PuzzleLengthError: the shape is not [B, 81].
+      PuzzleCharacterError: a value is above 9 or the array is not uint8.
+      ValueError: `limit` is below 1.
+    """
+    if limit < 1:
+        raise ValueError(f"limit is the number of solutions to stop at, at least 1, not {limit}")
+    if puzzles.ndim != 2 or puzzles.shape[1] != rules.NUM_CELLS:
+        raise rules.PuzzleLengthError(
+            f"a batch of puzzles has shape [B, {rules.NUM_CELLS}], but this one {puzzles.shape}"
+        )
+    if puzzles.dtype != np.uint8 or (puzzles > rules.SIDE).any():
+        raise rules.PuzzleCharacterError(
+            f"puzzles are uint8 with values 0..9, but these are {puzzles.dtype} with maximum"
+            f" {puzzles.max(initial=0)}: decode tokens with `rules.decode` first"
+        )
+    return SearchResult(*_search_many(np.ascontiguousarray(puzzles), limit))
+
+
+def solve(puzzle: UInt8[np.ndarray, "81"]) -> UInt8[np.ndarray, "81"] | None:
+    """The first solution found, uint8[81], or None if there is none; see `rules.as_grid` on errors."""
+    result = search_many(rules.as_grid(puzzle)[None], limit=1)
+    return result.solutions[0] if result.counts[0] else None
+
+
+def count_solutions(puzzle: UInt8[np.ndarray, "81"], limit: int = 2) -> int:
+    """The number of solutions, counted up to `limit`; see `rules.as_grid` on errors."""
+    return int(search_many(rules.as_grid(puzzle)[None], limit).counts[0])
+
+
+def rating(puzzle: UInt8[np.ndarray, "81"]) -> int:
+    """Guesses needed to find the only solution and to prove it (see the module's text).
+
+    Raises:
+      NoUniqueSolutionError: the puzzle has no solution, or several.
+      PuzzleError: as `rules.as_grid`.
+    """
+    result = search_many(rules.as_grid(puzzle)[None], limit=2)
+    if result.counts[0] != 1:
+        found = "no solution" if result.counts[0] == 0 else "more than one solution"
+        raise NoUniqueSolutionError(
+            f"only a puzzle with exactly one solution has a rating, but this one has {found}:"
+            " check its givens"
+        )
+    return int(result.guesses[0])
+
+
+def rating_band(rating: int) -> int:
+    """The index in `RATING_BANDS` of the band that holds a rating.
+
+    Raises:
+      ValueError: the rating is negative.
+    """
+    if rating < 0:
+        raise ValueError(f"a rating counts guesses and is at least 0, not {rating}")
+    return max(band for band, (lowest, _) in enumerate(RATING_BANDS) if lowest <= rating)

@@ -1,0 +1,193 @@
+"""The TFDS builder of Sudoku: the shipped bank, files of the user, and Sudoku-Extreme.
+
+Configurations:
+
+- `bank`: the bank that ships with the package; nothing is downloaded.
+- `extreme`: the official Sudoku-Extreme files, downloaded from Hugging Face.
+- `extreme_1k`: 1,000 of its training puzzles, drawn by numpy's generator with seed 0, and all of
+  its test puzzles: the setting of the published results.
+- `csv_<hash>`, from `csv_config`: files of the user. The name holds a hash of their content, so two
+  different files never share a prepared folder, and the same file is prepared once.
+
+Where no validation file exists, about 1 % of the training puzzles are held out: those whose class
+fingerprint (`canonical.class_fingerprints`) is a multiple of 100, so that no symmetry leads from one
+split to the other. A file so small that none is held out has no validation split.
+
+Records keep the order of the file. The data is written as array_record, without TensorFlow.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.resources
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from hrm_jax.data.sudoku import bank, canonical, csv_format, rules
+from hrm_jax.data.sudoku.puzzles import Puzzles
+
+EXTREME_ADDRESS = "https://huggingface.co/datasets/sapientinc/sudoku-extreme/resolve/main"
+
+_HOLD_OUT_EVERY = 100
+_SUBSAMPLE_SEED = 0
+_HASH_BLOCK_BYTES = 2**20
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class SudokuConfig(tfds.core.BuilderConfig):
+    """One configuration of the builder; see the module's text.
+
+    Attributes:
+      files: for each split the path of its file; empty if the files are shipped or downloaded.
+      address: where `train.csv` and `test.csv` are downloaded from, without a slash at the end.
+      train_puzzles: size of the training set that is drawn; None for all.
+    """
+
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
+    address: str | None = None
+    train_puzzles: int | None = None
+
+
+def csv_config(
+    train: pathlib.Path | str,
+    validation: pathlib.Path | str | None = None,
+    test: pathlib.Path | str | None = None,
+) -> SudokuConfig:
+    """The configuration for files in a form that `csv_format` reads.
+
+    Args:
+      train: the training puzzles.
+      validation: puzzles to choose by; without it, some training puzzles are held out.
+      test: puzzles to report on; without it there is no test split.
+
+    Raises:
+      FileNotFoundError: a file does not exist.
+    """
+    given = {"train": train, "validation": validation, "test": test}
+    files = {
+        split: str(pathlib.Path(path).expanduser().resolve())
+        for split, path in given.items()
+        if path is not None
+    }
+    digest = hashlib.sha256()
+    for split, path in files.items():
+        digest.update(f"{split}:{_content_hash(path)};".encode("ascii"))
+    return SudokuConfig(
+        name=f"csv_{digest.hexdigest()[:16]}",
+        description="Puzzle files given by the user.",
+        files=files,
+    )
+
+
+def extreme_config(address: str = EXTREME_ADDRESS, train_puzzles: int | None = None) -> SudokuConfig:
+    """The configuration for Sudoku-Extreme, all of it or a number of training puzzles.
+
+    The name is `extreme` or `extreme_1k` at the official address, and holds a hash of the address
+    elsewhere, so that a mirror never passes for the original.
+
+    Raises:
+      ValueError: `train_puzzles` is below 1.
+    """
+    if train_puzzles is not None and train_puzzles < 1:
+        raise ValueError(f"train_puzzles is a number of puzzles or None, not {train_puzzles}")
+    size = "" if train_puzzles is None else "_1k" if train_puzzles == 1000 else f"_{train_puzzles}"
+    mirror = hashlib.sha256(address.encode()).hexdigest()[:8]
+    return SudokuConfig(
+        name=f"extreme{size}" + ("" if address == EXTREME_ADDRESS else f"_mirror_{mirror}"),
+        description="Sudoku-Extreme: puzzles that are hard for solvers, rated by tdoku's guesses.",
+        address=address.rstrip("/"),
+        train_puzzles=train_puzzles,
+    )
+
+
+def _content_hash(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _hold_out(train: Puzzles) -> dict[str, Puzzles]:
+    """Splits off the validation puzzles, by class."""
+    held_out = canonical.class_fingerprints(train.answers) % np.uint64(_HOLD_OUT_EVERY) == 0
+    if not held_out.any() or held_out.all():
+        return {"train": train}
+    return {"train": train.take(~held_out), "validation": train.take(held_out)}
+
+
+def _subsample(train: Puzzles, size: int) -> Puzzles:
+    """Draws puzzles without replacement; the order is that of the draw."""
+    if size > len(train):
+        raise ValueError(
+            f"{size} training puzzles were asked for, but there are only {len(train)}: ask for"
+            " fewer, or for all with None"
+        )
+    rng = np.random.default_rng(_SUBSAMPLE_SEED)
+    return train.take(rng.choice(len(train), size=size, replace=False))
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Sudoku puzzles as tokens, one record a puzzle."""
+
+    name = "sudoku"
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}
+    BUILDER_CONFIGS = [
+        SudokuConfig(name="bank", description="The bank of puzzles shipped with the package."),
+        extreme_config(),
+        extreme_config(train_puzzles=1000),
+    ]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        cells = tfds.features.Tensor(shape=(rules.NUM_CELLS,), dtype=np.uint8)
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.builder_config.description,
+            features=tfds.features.FeaturesDict(
+                {
+                    "inputs": cells,
+                    "labels": cells,
+                    "rating": tfds.features.Scalar(dtype=np.int32),
+                }
+            ),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        with contextlib.ExitStack() as stack:
+            files = self._find_files(dl_manager, stack)
+            splits = {split: csv_format.read(path) for split, path in files.items()}
+        if "validation" not in splits:
+            splits |= _hold_out(splits["train"])
+        if self.builder_config.train_puzzles is not None:
+            splits["train"] = _subsample(splits["train"], self.builder_config.train_puzzles)
+        return {split: self._generate_examples(puzzles) for split, puzzles in splits.items()}
+
+    def _find_files(
+        self, dl_manager: tfds.download.DownloadManager, stack: contextlib.ExitStack
+    ) -> dict[str, pathlib.Path]:
+        """The file of every split, given, downloaded or shipped; valid while `stack` is open."""
+        config = self.builder_config
+        if config.files:
+            return {split: pathlib.Path(path) for split, path in config.files.items()}
+        if config.address is not None:
+            names = {split: f"{config.address}/{split}.csv" for split in ("train", "test")}
+            return {
+                split: pathlib.Path(path) for split, path in dl_manager.download(names).items()
+            }
+        return {
+            split: stack.enter_context(importlib.resources.as_file(bank.shipped_file(split)))
+            for split in bank.SPLITS
+        }
+
+    def _generate_examples(self, puzzles: Puzzles) -> Iterator[tuple[int, dict[str, Any]]]:
+        inputs, labels = rules.encode(puzzles.questions), rules.encode(puzzles.answers)
+        for row, rating in enumerate(puzzles.ratings):
+            yield row, {"inputs": inputs[row], "labels": labels[row], "rating": rating}

@@ -1,0 +1,80 @@
+"""Files that a kill at any moment leaves whole, old or new, and whose damage is noticed later."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes `text` to `path`: a reader sees the old file or the new one, never a part.
+
+    The text goes to `<path>.tmp` first, so only one process may write `path` at a time.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in `folder` durable, as fsync does for a file's bytes."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_manifest(folder: Path) -> None:
+    """Writes size and SHA-256 of every file below `folder` to its `manifest.json`, all durably."""
+    entries = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            sync_folder(path)
+            continue
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+        name = path.relative_to(folder).as_posix()
+        entries[name] = {"bytes": path.stat().st_size, "sha256": digest}
+    write_atomically(folder / MANIFEST, json.dumps({"files": entries}, indent=1))
+
+
+def find_damage(folder: Path, *, hashes: bool = True) -> str | None:
+    """Compares a folder with its manifest.
+
+    Args:
+        folder: what `write_manifest` was called on. Files added since are not looked at.
+        hashes: read every byte; without it, only presence and sizes are compared.
+
+    Returns:
+        None for an intact folder, otherwise which file is damaged and how.
+    """
+    try:
+        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        expected = {name: (entry["bytes"], entry["sha256"]) for name, entry in entries.items()}
+    except FileNotFoundError:
+        return f"{MANIFEST} is missing"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{MANIFEST} cannot be read ({type(error).__name__}: {error})"
+    for name, (size, digest) in expected.items():
+        path = folder / name
+        try:
+            found = path.stat().st_size
+            if found != size:
+                return f"{name}: expected {size} bytes, found {found}"
+            if hashes:
+                with open(path, "rb") as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                        return f"{name}: its bytes differ from the SHA-256 in {MANIFEST}"
+        except FileNotFoundError:
+            return f"{name} is missing"
+        except (OSError, ValueError) as error:
+            return f"{name} cannot be read ({error})"
+    return None

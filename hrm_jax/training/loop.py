@@ -1,0 +1,197 @@
+"""The training loop: dispatches steps, logs, evaluates, saves, stops and resumes.
+
+What a run computes depends on the state and the batches alone. The loop keeps the device busy: the
+metrics of step n are fetched after step n + 1 is dispatched.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import jax
+
+from hrm_jax.core.config import check, field
+from hrm_jax.core.types import Batch
+from hrm_jax.training.checkpoint import CheckpointStore
+from hrm_jax.training.interrupt import GracefulStop
+from hrm_jax.training.run_log import RunLog
+from hrm_jax.training.state import TrainState
+from hrm_jax.training.step import TrainStep
+
+Sums = dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """How long a run is, and what happens how often, in optimiser steps."""
+
+    steps: int = field(1000, help="optimiser steps of the run")
+    log_every: int = field(20, help="steps whose metrics make one record")
+    evaluate_every: int = field(500, help="steps between evaluations; one follows the last step")
+    checkpoint_every: int = field(500, help="steps between checkpoints; one follows the last step")
+    keep_checkpoints: int = field(3, help="newest checkpoints kept")
+
+    def __post_init__(self):
+        """Raises ConfigError for a number below 1."""
+        for name, value in dataclasses.asdict(self).items():
+            check(value >= 1, name, expected="1 or more", got=value, remedy="set more")
+
+
+class BatchIterator(Protocol):
+    """Batches of this process, resumable."""
+
+    def __next__(self) -> Batch:
+        """The next batch, placed on the devices."""
+        ...
+
+    def get_state(self) -> Any:
+        """A JSON value that says which batch comes next."""
+        ...
+
+    def set_state(self, state: Any) -> None:
+        """Goes to where `get_state` was called."""
+        ...
+
+
+class Diverged(RuntimeError):
+    """The loss is not a finite number."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Hooks:
+    """What the loop calls besides the step.
+
+    Attributes:
+      summarize: sums of metrics over so many steps -> named averages for the log.
+      evaluate: state -> named measures on held-out data.
+      progress: called after every fetched step with the step and the newest averages (empty
+        between records).
+    """
+
+    summarize: Callable[[Sums, int], Mapping[str, float]]
+    evaluate: Callable[[TrainState], Mapping[str, float]]
+    progress: Callable[[int, Mapping[str, float]], None]
+
+
+@dataclasses.dataclass
+class _Window:
+    """Metrics summed since the last record; saved with a checkpoint, so that logs resume too."""
+
+    sums: Sums
+    steps: int
+
+    def add(self, metrics: Mapping[str, float]) -> None:
+        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in metrics.items()}
+        self.steps += 1
+
+
+def train(
+    state: TrainState,
+    train_step: TrainStep,
+    batches: BatchIterator,
+    *,
+    config: LoopConfig,
+    store: CheckpointStore,
+    log: RunLog,
+    hooks: Hooks,
+    stop: GracefulStop,
+    extras: Mapping[str, Any] | None = None,
+) -> TrainState:
+    """Runs until `config.steps` steps are done, or a stop is requested.
+
+    Args:
+      state: where to start from; donated to the first step.
+      train_step: the compiled step.
+      batches: at the position that belongs to `state`; `resume` sees to it.
+      config: lengths and intervals.
+      store: where checkpoints go.
+      log: where records go.
+      hooks: averaging, evaluation and progress.
+      stop: asked after every step; a requested stop saves and returns.
+      extras: of the checkpoint that `state` comes from; None for a fresh run.
+
+    Returns:
+      The state after the last step, saved.
+
+    Raises:
+      Diverged: if the loss is not finite; nothing is saved after the last finite checkpoint.
+    """
+    window = _Window(**(extras or {}).get("window", {"sums": {}, "steps": 0}))
+    step = saved = int(state.step)
+    pending = None
+
+    def fetch() -> None:
+        nonlocal pending
+        if pending is not None:
+            number, metrics = pending
+            pending = None
+            _record(number, jax.device_get(metrics), window, config, log, hooks)
+
+    while step < config.steps and not stop.requested:
+        state, metrics = train_step(state, next(batches))
+        step += 1
+        fetch()
+        pending = (step, metrics)
+        last = step == config.steps
+        if last or step % config.evaluate_every == 0:
+            fetch()
+            log.write(step, hooks.evaluate(state), split="validation")
+        if last or stop.requested or step % config.checkpoint_every == 0:
+            fetch()
+            _save(store, log, step, state, batches, window)
+            saved = step
+    if saved < step:  # the stop came between the last check and the loop's condition
+        fetch()
+        _save(store, log, step, state, batches, window)
+    return state
+
+
+def _record(
+    step: int, metrics: Any, window: _Window, config: LoopConfig, log: RunLog, hooks: Hooks
+) -> None:
+    """Adds a step's metrics to the window; writes a record where the window is full."""
+    values = {name: float(value) for name, value in dataclasses.asdict(metrics).items()}
+    bad = {name: value for name, value in values.items() if not math.isfinite(value)}
+    if bad:
+        raise Diverged(
+            f"step {step}: expected finite metrics, got {bad}. The last checkpoint is from before; "
+            "resume from it with a lower learning rate, or in float32 if compute_dtype is lower"
+        )
+    window.add(values)
+    averages: Mapping[str, float] = {}
+    if step % config.log_every == 0:
+        averages = hooks.summarize(window.sums, window.steps)
+        log.write(step, averages)
+        window.sums, window.steps = {}, 0
+    hooks.progress(step, averages)
+
+
+def _save(
+    store: CheckpointStore,
+    log: RunLog,
+    step: int,
+    state: TrainState,
+    batches: BatchIterator,
+    window: _Window,
+) -> None:
+    """Saves the state with all that a resumed run needs to go on as if nothing had happened."""
+    log.sync()
+    extras = {"batches": batches.get_state(), "window": dataclasses.asdict(window)}
+    store.save(step, state, extras)
+
+
+def resume(
+    store: CheckpointStore, target: TrainState, batches: BatchIterator
+) -> tuple[TrainState, dict[str, Any]] | None:
+    """The newest intact checkpoint, with `batches` set to where it left off.
+
+    Returns:
+      The state, and the extras for `train`; None where there is no checkpoint.
+    """
+    restored = store.latest(target)
+    if restored is None:
+        return None
+    store.discard_after(restored.step)
+    batches.set_state(restored.extras["batches"])
+    return restored.state, restored.extras

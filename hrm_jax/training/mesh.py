@@ -1,0 +1,93 @@
+"""Where every array of a run lives: a mesh with a `data` and a `model` axis.
+
+Batches and carries are split over `data`. Parameters, and the optimiser's moments and averages of
+them, are split over `model` along the axis that their layer calls "heads" or "mlp" (the Megatron
+layout: column-parallel into a head or an MLP, row-parallel out of it); all else is replicated.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+from hrm_jax.core.config import check, field
+from hrm_jax.core.types import Batch
+from hrm_jax.training.state import TrainState
+
+_MODEL_PARALLEL_AXES = ("heads", "mlp")
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+    """How many devices share each kind of work."""
+
+    data: int = field(-1, help="devices that share a batch; -1 for all that model leaves")
+    model: int = field(1, help="devices that share each layer's weights")
+
+    def __post_init__(self):
+        """Raises ConfigError for sizes that no mesh has."""
+        for name, value in (("data", self.data), ("model", self.model)):
+            good = value >= 1 or (name == "data" and value == -1)
+            check(good, name, expected="1 or more", got=value, remedy="set a number of devices")
+
+
+def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """The mesh `[data, model]` over `devices` (all of them, of all processes, when None).
+
+    Raises:
+      ConfigError: if the axes do not multiply to the number of devices.
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    data = len(devices) // config.model if config.data == -1 else config.data
+    check(
+        data * config.model == len(devices),
+        "mesh",
+        expected=f"data * model = {len(devices)} devices",
+        got=(data, config.model),
+        remedy="change mesh.data or mesh.model",
+    )
+    return Mesh(np.asarray(devices).reshape(data, config.model), ("data", "model"))
+
+
+def state_shardings(state: TrainState, mesh: Mesh) -> TrainState:
+    """The sharding of every leaf, as a pytree like `state` (which may be abstract)."""
+
+    def of_node(node) -> PyTree[NamedSharding]:
+        if isinstance(node, nnx.Variable):
+            return jax.tree.map(lambda leaf: _param_sharding(node, leaf.shape, mesh), node)
+        return NamedSharding(mesh, PartitionSpec())
+
+    shardings = jax.tree.map(of_node, state, is_leaf=lambda node: isinstance(node, nnx.Variable))
+    carry = jax.tree.map(lambda _: batch_sharding(mesh), state.carry)
+    return dataclasses.replace(shardings, carry=carry)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The leading axis, B, split over `data`."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def global_batch(local: Batch, mesh: Mesh) -> Batch:
+    """This process's rows of a batch as part of the global, sharded one.
+
+    Args:
+      local: NumPy arrays; process p holds the p-th of equal parts of the global batch.
+      mesh: the mesh of all processes.
+    """
+    sharding = batch_sharding(mesh)
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), local)
+
+
+def _param_sharding(variable: nnx.Variable, shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
+    """Splits the first axis named for model parallelism, where it divides evenly."""
+    names = variable.get_metadata().get("axes", ())
+    spec: list[str | None] = [None] * len(shape)
+    for axis, name in enumerate(names):
+        if name in _MODEL_PARALLEL_AXES and shape[axis] % mesh.shape["model"] == 0:
+            spec[axis] = "model"
+            break
+    return NamedSharding(mesh, PartitionSpec(*spec))

@@ -1,0 +1,219 @@
+"""What a run writes about itself: metrics, its resolved config and its environment.
+
+    metrics.jsonl               one JSON object a record: step, time_seconds, split, metrics
+    events.out.tfevents.*       the same for TensorBoard, as `<split>/<metric>`
+    config.json                 the resolved config
+    environment.json            commit, package versions, devices, command line
+
+All but process 0 write nothing.
+"""
+
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tensorboardX
+
+from hrm_jax.core import config as config_lib
+from hrm_jax.training import files
+
+METRICS = "metrics.jsonl"
+_RESERVED = ("step", "time_seconds", "split")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class RunLogError(Exception):
+    """A metric is no number, or a log is damaged or belongs to another run."""
+
+
+class RunLog:
+    """Writes metrics to `metrics.jsonl` and TensorBoard; a context manager.
+
+    A record reaches the operating system before `write` returns, so killing the process loses
+    none. Before saving a checkpoint call `sync`: then even a machine that fails leaves no
+    checkpoint ahead of its log.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, resume_step: int | None = None):
+        """Opens the log.
+
+        Args:
+            folder: made if absent.
+            resume_step: the step that the run goes on after. Records of later steps, and a half-
+                written last line, are dropped, so that the log becomes that of an uninterrupted
+                run; -1 drops all. None starts a new run.
+
+        Raises:
+            RunLogError: a new run finds another's records, or a line is damaged.
+        """
+        self._file = self._events = None
+        if jax.process_index() != 0:
+            return
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / METRICS
+        records = read_metrics(folder) if path.exists() else []
+        if resume_step is None and records:
+            raise RunLogError(
+                f"expected no records in {path}, found {len(records)} up to step "
+                f"{records[-1]['step']}; pass resume_step to go on, or choose another folder"
+            )
+        kept = [r for r in records if resume_step is not None and r["step"] <= resume_step]
+        files.write_atomically(path, "".join(map(_to_line, kept)))
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  (__exit__ closes it)
+        # TensorBoard hides what earlier event files say about steps from purge_step on.
+        purge_step = None if resume_step is None else resume_step + 1
+        self._events = tensorboardX.SummaryWriter(str(folder), purge_step=purge_step)
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file and self._events:
+            self.sync()
+            self._file.close()
+            self._events.close()
+            self._file = self._events = None
+
+    def write(self, step: int, metrics: Mapping[str, Any], split: str = "train") -> None:
+        """Adds one record.
+
+        Args:
+            step: the training step that the metrics are of.
+            metrics: names and numbers: Python's, or NumPy or JAX arrays of shape ().
+            split: which data they are of.
+
+        Raises:
+            RunLogError: a metric is not a single number, or has the name of a record's own field.
+        """
+        record = {"step": int(step), "time_seconds": time.time(), "split": split}
+        for name, value in metrics.items():
+            if name in _RESERVED:
+                raise RunLogError(f"{name}: a record has this field already; rename the metric")
+            record[name] = _to_number(name, value)
+        if self._file and self._events:
+            self._file.write(_to_line(record))
+            self._file.flush()
+            for name in metrics:
+                self._events.add_scalar(
+                    f"{split}/{name}", record[name], record["step"], record["time_seconds"]
+                )
+
+    def sync(self) -> None:
+        """Makes all records durable."""
+        if self._file and self._events:
+            os.fsync(self._file.fileno())
+            self._events.flush()
+
+
+def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Reads the records of a run, also of one that is running; a half-written last one is left out.
+
+    Raises:
+        FileNotFoundError: there is no log.
+        RunLogError: a line before the last is damaged.
+    """
+    path = Path(folder) / METRICS
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    records = []
+    for number, line in enumerate(lines, start=1):
+        record = _from_line(line)
+        if record is not None:
+            records.append(record)
+        elif number < len(lines):
+            raise RunLogError(
+                f"{path}:{number}: expected a JSON object with {', '.join(_RESERVED)}, got "
+                f"{line[:80]!r}; remove the line"
+            )
+    return records
+
+
+def write_run_info(folder: str | os.PathLike[str], config: Any) -> None:
+    """Writes `config.json` and `environment.json` into `folder`, which is made if absent.
+
+    Raises:
+        ConfigError: the config holds what JSON cannot.
+    """
+    if jax.process_index() != 0:
+        return
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_atomically(folder / "config.json", config_lib.to_json(config))
+    environment = {
+        "git": _git_state(Path(__file__).parent),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "devices": dict(Counter(device.device_kind for device in jax.devices())),
+        "process_count": jax.process_count(),
+        "command": sys.argv,
+    }
+    text = json.dumps(environment, indent=2) + "\n"
+    files.write_atomically(folder / "environment.json", text)
+
+
+def _to_number(name: str, value: Any) -> bool | int | float:
+    array = np.asarray(value)
+    number = array.item() if array.shape == () else None
+    if not isinstance(number, (bool, int, float)):
+        raise RunLogError(
+            f"{name}: expected one number, got {array.dtype}{list(array.shape)} {value!r}; reduce "
+            "it first, as with jnp.mean"
+        )
+    return number
+
+
+def _to_line(record: dict[str, Any]) -> str:
+    # JSON has no infinite numbers, and readers in other languages refuse Python's.
+    plain = {
+        k: json.dumps(v) if isinstance(v, float) and not math.isfinite(v) else v
+        for k, v in record.items()
+    }
+    return json.dumps(plain, allow_nan=False) + "\n"
+
+
+def _from_line(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    if not isinstance(record, dict) or any(name not in record for name in _RESERVED):
+        return None
+    for name in record.keys() - {*_RESERVED}:
+        if isinstance(record[name], str):
+            record[name] = _NON_FINITE.get(record[name], record[name])
+    return record
+
+
+def _git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit and whether files differ from it; None outside a checkout."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
