@@ -36,12 +36,18 @@ class ConfigFlags(Generic[Config]):
         self._presets = presets
         self._flag_values = flag_values
 
-    def resolve(self) -> Config:
-        """The chosen preset with the overrides given; leaves with a message if they do not fit."""
-        preset = self._presets[str(self._flag_values["preset"].value)]
+    def resolve(self, base: Config | None = None) -> Config:
+        """A config with the overrides given; leaves with a message if they do not fit.
+
+        Args:
+            base: what the overrides change, such as a resumed run's config; the chosen preset if
+                None.
+        """
+        if base is None:
+            base = self._presets[str(self._flag_values["preset"].value)]
         overrides = ml_flags.get_override_values(self._flag_values["config"])
         try:
-            return config_lib.replace(preset, overrides)
+            return config_lib.replace(base, overrides)
         except config_lib.ConfigError as error:
             _leave(error)
 
@@ -97,7 +103,7 @@ def define(
     return _defined
 
 
-def resolve() -> Any:
+def resolve(base: Any = None) -> Any:
     """What the last `define`d flags resolve to; see `ConfigFlags.resolve`.
 
     Raises:
@@ -106,7 +112,7 @@ def resolve() -> Any:
     """
     if _defined is None:
         raise RuntimeError("expected flags, got none; call config_flags.define(presets, ...) first")
-    return _defined.resolve()
+    return _defined.resolve(base)
 
 
 def _settable_fields(presets: Iterable[Any]) -> dict[str, config_lib.FieldInfo]:

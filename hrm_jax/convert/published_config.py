@@ -1,17 +1,24 @@
-"""The originals' `arch` configs as ours."""
+"""The originals' `arch` configs as ours, and what their weights tell by themselves."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from hrm_jax.models.config import ReasonerConfig, hrm, trm
+import numpy as np
 
-_SAME_NAME = (
+from hrm_jax.convert.pytorch import INNER, WeightsError, without_compiled_prefix
+from hrm_jax.core.config import check, replace
+from hrm_jax.models.config import ReasonerConfig, hrm, trm
+from hrm_jax.nn.swiglu import swiglu_width
+
+_REQUIRED = (
     "seq_len",
     "vocab_size",
     "num_puzzle_identifiers",
     "puzzle_emb_ndim",
     "hidden_size",
     "num_heads",
+    "expansion",
     "L_layers",
     "pos_encodings",
     "H_cycles",
@@ -19,8 +26,8 @@ _SAME_NAME = (
     "halt_max_steps",
     "halt_exploration_prob",
 )
+_OPTIONAL = ("rms_norm_eps", "rope_theta")
 _RENAMED = {"forward_dtype": "compute_dtype"}
-_OPTIONAL = ("rms_norm_eps", "rope_theta", "puzzle_emb_len")
 
 
 def from_published_config(config: Mapping[str, Any], *, shared_level: bool) -> ReasonerConfig:
@@ -32,16 +39,108 @@ def from_published_config(config: Mapping[str, Any], *, shared_level: bool) -> R
 
     Raises:
       KeyError: if a field is missing.
+      ConfigError: if a field has a wrong type, or the fields do not fit together.
     """
-    fields = {name: config[name] for name in _SAME_NAME}
-    fields |= {ours: config[theirs] for theirs, ours in _RENAMED.items() if theirs in config}
-    fields |= {name: config[name] for name in _OPTIONAL if name in config}
-    fields["expansion"] = float(config["expansion"])
-    if not shared_level:
-        return hrm(H_layers=config["H_layers"], **fields)
-    fields.setdefault("puzzle_emb_len", 0)
-    return trm(
-        mixing="mlp" if config.get("mlp_t", False) else "attention",
-        q_continue=not config.get("no_ACT_continue", True),
-        **fields,
-    )
+    required = _REQUIRED if shared_level else (*_REQUIRED, "H_layers")
+    if missing := [name for name in required if name not in config]:
+        raise KeyError(f"the original's config lacks {', '.join(missing)}")
+    return replace(_published(shared_level), _translate(config, shared_level))
+
+
+def infer_config(
+    state_dict: Mapping[str, np.ndarray],
+    arch: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> tuple[ReasonerConfig, dict[str, str]]:
+    """The config of published weights, as far as their shapes tell it.
+
+    Shapes do not tell the heads, the cycles, the steps and, without learned positions or a token
+    MLP, the puzzle's length: what is not given either takes the value of `hrm()` or `trm()`.
+
+    Args:
+      state_dict: arrays by published name, with or without `_orig_mod.`.
+      arch: the original's config or a part of it; wins over what the shapes tell.
+      overrides: fields of ours; win over both.
+
+    Returns:
+      The config, and where each field's value is from: "override", "arch", "shapes", "default".
+
+    Raises:
+      WeightsError: if these are not weights of HRM or TRM.
+      ConfigError: if the fields do not fit together.
+    """
+    told, length = _told_by_shapes(without_compiled_prefix(state_dict))
+    shared_level, overrides = told["shared_level"], dict(overrides or {})
+    given = _translate(arch or {}, shared_level) | overrides
+    config = replace(_published(shared_level), told | given)
+    if length is not None and "seq_len" not in given:
+        check(
+            config.prefix_length < length,
+            "puzzle_emb_len",
+            expected=f"fewer than the {length} tokens that the shapes tell",
+            got=config.prefix_length,
+            remedy="set it to what the model was trained with",
+        )
+        told["seq_len"] = length - config.prefix_length
+        config = replace(config, {"seq_len": told["seq_len"]})
+    origins = dict.fromkeys(vars(config), "default")
+    origins |= dict.fromkeys(told, "shapes") | dict.fromkeys(given, "arch")
+    return config, origins | dict.fromkeys(overrides, "override")
+
+
+def _published(shared_level: bool) -> ReasonerConfig:
+    return trm() if shared_level else hrm()
+
+
+def _translate(config: Mapping[str, Any], shared_level: bool) -> dict[str, Any]:
+    """Those of our fields that a config of the original gives; TRM reads no `H_layers`."""
+    own = "puzzle_emb_len" if shared_level else "H_layers"
+    names = {name: name for name in (*_REQUIRED, *_OPTIONAL, own)} | _RENAMED
+    fields = {ours: config[theirs] for theirs, ours in names.items() if theirs in config}
+    if shared_level and "mlp_t" in config:
+        fields["mixing"] = "mlp" if config["mlp_t"] else "attention"
+    if shared_level and "no_ACT_continue" in config:
+        fields["q_continue"] = not config["no_ACT_continue"]
+    return fields
+
+
+def _told_by_shapes(weights: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], int | None]:
+    """Our fields that shapes tell, without `seq_len`; and L, which tells that, if they tell it."""
+
+    def matrix(name: str) -> tuple[int, int] | None:
+        array = weights.get(INNER + name)
+        return None if array is None or array.ndim != 2 else (array.shape[0], array.shape[1])
+
+    def layers(level: str) -> int:
+        pattern = re.compile(re.escape(f"{INNER}{level}.layers.") + r"(\d+)\.")
+        return len({match[1] for match in map(pattern.match, weights) if match})
+
+    names = "embed_tokens.embedding_weight", "L_level.layers.0.mlp.down_proj.weight"
+    tokens, mlp = map(matrix, names)
+    if tokens is None or mlp is None:
+        raise WeightsError(
+            f"expected weights of HRM or TRM, with matrices {' and '.join(INNER + n for n in names)}; "
+            f"found {', '.join(sorted(weights)[:5]) or 'no tensors'}"
+        )
+    (V, D), (_, width) = tokens, mlp
+    fields: dict[str, Any] = {"vocab_size": V, "hidden_size": D, "L_layers": layers("L_level")}
+    fields["shared_level"] = not layers("H_level")
+    if not fields["shared_level"]:
+        fields["H_layers"] = layers("H_level")
+    # Every expansion of this width is the same model, so the published one is kept if it fits.
+    fits = swiglu_width(D, hrm().expansion) == width
+    fields["expansion"] = hrm().expansion if fits else 1.5 * width / D
+    rows, positions = matrix("puzzle_emb.weights"), matrix("embed_pos.embedding_weight")
+    fields["puzzle_emb_ndim"] = rows[1] if rows else 0
+    if rows:
+        fields["num_puzzle_identifiers"] = rows[0]
+    else:
+        fields["puzzle_emb_len"] = 0
+    token_mlp = matrix("L_level.layers.0.mlp_t.gate_up_proj.weight")
+    fields["mixing"] = "mlp" if token_mlp else "attention"
+    if positions:
+        fields["pos_encodings"] = "learned"
+    elif token_mlp:
+        fields["pos_encodings"] = "none"  # a token MLP reads no rotary positions
+    length = positions[0] if positions else token_mlp[1] if token_mlp else None
+    return fields, length

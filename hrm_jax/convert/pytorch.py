@@ -5,6 +5,7 @@ published names are listed in `docs/weights.md`.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,8 +16,8 @@ from hrm_jax.models.act import Model
 
 StateDict = dict[str, np.ndarray]
 
-_COMPILED = "_orig_mod."  # torch.compile puts it before every name
-_INNER = "model.inner."
+COMPILED_PREFIX = "_orig_mod."  # torch.compile puts it before every name
+INNER = "model.inner."
 
 
 class WeightsError(ValueError):
@@ -32,7 +33,7 @@ def to_state_dict(variables: Variables) -> StateDict:
             array = np.asarray(leaf[...])
             state_dict[name] = np.ascontiguousarray(array.T) if transpose else array
     if variables.puzzle_rows is not None:
-        state_dict[_INNER + "puzzle_emb.weights"] = np.asarray(variables.puzzle_rows)
+        state_dict[INNER + "puzzle_emb.weights"] = np.asarray(variables.puzzle_rows)
     return state_dict
 
 
@@ -50,7 +51,7 @@ def from_state_dict(model: Model, state_dict: Mapping[str, np.ndarray]) -> Varia
       WeightsError: if tensors are missing, left over, or of another shape or dtype than the config
         says; names each, with the expected and the found shape.
     """
-    weights = {name.removeprefix(_COMPILED): array for name, array in state_dict.items()}
+    weights = without_compiled_prefix(state_dict)
     expected = jax.eval_shape(model.init, jax.random.key(0))
     _check(weights, _expected_shapes(expected))
 
@@ -62,8 +63,18 @@ def from_state_dict(model: Model, state_dict: Mapping[str, np.ndarray]) -> Varia
     return Variables(
         params=_map_leaves(load, expected.params),
         buffers=_map_leaves(load, expected.buffers),
-        puzzle_rows=None if table is None else _as_jax(weights[_INNER + "puzzle_emb.weights"]),
+        puzzle_rows=None if table is None else _as_jax(weights[INNER + "puzzle_emb.weights"]),
     )
+
+
+def without_compiled_prefix(state_dict: Mapping[str, np.ndarray]) -> StateDict:
+    """The arrays under names without `_orig_mod.`; raises WeightsError if two become one."""
+    weights = {name.removeprefix(COMPILED_PREFIX): array for name, array in state_dict.items()}
+    if len(weights) != len(state_dict):
+        raise WeightsError(
+            f"expected names with or without {COMPILED_PREFIX}, found some both ways; keep one"
+        )
+    return weights
 
 
 def _as_jax(array: np.ndarray) -> jax.Array:
@@ -73,17 +84,19 @@ def _as_jax(array: np.ndarray) -> jax.Array:
 
 def _map_leaves(function: Callable, state: nnx.State) -> nnx.State:
     """`function(path, variable)` over the variables of a state."""
-    return nnx.from_flat_state([(path, function(path, leaf)) for path, leaf in nnx.to_flat_state(state)])
+    return nnx.from_flat_state(
+        [(path, function(path, leaf)) for path, leaf in nnx.to_flat_state(state)]
+    )
 
 
-def _published(path: tuple[str | int, ...]) -> tuple[str, bool]:
+def _published(path: tuple[Any, ...]) -> tuple[str, bool]:
     """The published name of one of our parameters, and whether its matrix is transposed."""
     *module, leaf = path
     if leaf == "table":
-        return _INNER + ".".join(map(str, [*module, "embedding_weight"])), False
+        return INNER + ".".join(map(str, [*module, "embedding_weight"])), False
     if leaf == "kernel":
-        return _INNER + ".".join(map(str, [*module, "weight"])), True
-    return _INNER + ".".join(map(str, path)), False
+        return INNER + ".".join(map(str, [*module, "weight"])), True
+    return INNER + ".".join(map(str, path)), False
 
 
 def _expected_shapes(variables: Variables) -> dict[str, tuple[int, ...]]:
@@ -94,13 +107,15 @@ def _expected_shapes(variables: Variables) -> dict[str, tuple[int, ...]]:
             name, transpose = _published(path)
             shapes[name] = leaf.shape[::-1] if transpose else leaf.shape
     if variables.puzzle_rows is not None:
-        shapes[_INNER + "puzzle_emb.weights"] = variables.puzzle_rows.shape
+        shapes[INNER + "puzzle_emb.weights"] = variables.puzzle_rows.shape
     return shapes
 
 
 def _check(weights: StateDict, expected: Mapping[str, tuple[int, ...]]) -> None:
     """Raises a WeightsError that lists everything that does not fit."""
-    problems = [f"{name}: expected {expected[name]}, not found" for name in expected.keys() - weights]
+    problems = [
+        f"{name}: expected {expected[name]}, not found" for name in expected.keys() - weights
+    ]
     problems += [
         f"{name}: not expected, found {weights[name].shape}" for name in weights.keys() - expected
     ]

@@ -1,10 +1,11 @@
 """The bank of puzzles shipped with the package: how it is made, and where it lies.
 
-Random minimal puzzles are mostly easy, so each chunk of new grids is aimed at the bands of difficulty
-in proportion to what they still lack: the grids that start hardest climb to the hardest bands
-(`generator.harden`), the easiest get extra givens (`generator.ease`) or stay as they are. A climb that
-falls short still counts for the band it reached. Every grid gives one puzzle, the class of its grid
-decides its split, and no class occurs twice, so no augmentation leads from one split to another.
+Random minimal puzzles are mostly easy, so each chunk of new grids is aimed at the bands of
+difficulty in proportion to what they still lack: the grids that start hardest climb to the hardest
+bands (`generator.harden`), the easiest get extra givens (`generator.ease`) or stay as they are. A
+climb that falls short still counts for the band it reached. Every grid gives one puzzle, the class
+of the grid decides the split, and no class occurs twice, so no augmentation leads from one split to
+another.
 """
 
 import dataclasses
@@ -32,7 +33,9 @@ class BankConfig:
 
     Attributes:
       seed: names the bank; equal configurations give equal banks.
-      train, validation, test: puzzles in each split, each a positive multiple of the number of bands.
+      train: puzzles to train on, a positive multiple of the number of bands.
+      validation: puzzles to choose by, likewise.
+      test: puzzles to report on, likewise.
       chunk: grids made between two looks at what is still missing.
       tries: changes tried for a puzzle on its climb, see `generator.harden`.
     """

@@ -2,13 +2,13 @@
 
 Accepted, plain or compressed (`.gz`):
 
-- CSV with a header that names `question`, and `answer` and `rating` where it has them; other columns
-  are ignored. Sudoku-Extreme itself has `source,question,answer,rating`.
+- CSV with a header that names `question`, and `answer` and `rating` where it has them; other
+  columns are ignored. Sudoku-Extreme itself has `source,question,answer,rating`.
 - Lines of 81 characters without a header.
 
 What a file does not give is computed: a missing answer by the solver (it must be the only one), a
-missing rating as in `solver`. A row that cannot be used is never skipped: all such rows are reported
-together, with their line numbers.
+missing rating as in `solver`. A row that cannot be used is never skipped: all such rows are
+reported together, with their line numbers.
 """
 
 import csv
@@ -28,7 +28,7 @@ _HEADER = ("source", "question", "answer", "rating")
 # Rows checked at once: large enough for numpy, small enough for 500 bytes of scratch a row.
 _CHUNK_ROWS = 20_000
 _MOST_PROBLEMS_SHOWN = 20
-_MOST_PROBLEMS_KEPT = 1_000
+_MOST_PROBLEMS = 1_000
 _LARGEST_RATING = np.iinfo(np.int32).max
 
 
@@ -47,24 +47,27 @@ class _Columns:
 
 
 class _Problems:
-    """Collects what is wrong, by line; only the first ones are kept, all are counted."""
+    """Collects what is wrong, the first message of every line."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self._first: list[tuple[int, str]] = []
+        self._messages: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._messages)
 
     def add(self, line: int, message: str) -> None:
-        self.count += 1
-        if len(self._first) < _MOST_PROBLEMS_KEPT:
-            self._first.append((line, message))
+        self._messages.setdefault(line, message)
 
-    def error(self, path: pathlib.Path) -> CsvFormatError:
-        shown = sorted(self._first)[:_MOST_PROBLEMS_SHOWN]
-        rows = "\n".join(f"  line {line}: {message}" for line, message in shown)
-        more = self.count - len(shown)
+    def error(self, path: pathlib.Path, stopped: bool = False) -> CsvFormatError:
+        lines = sorted(self._messages)
+        shown = [f"  line {line}: {self._messages[line]}" for line in lines[:_MOST_PROBLEMS_SHOWN]]
+        if len(lines) > len(shown):
+            shown.append(f"  and {len(lines) - len(shown)} more")
+        if stopped:
+            shown.append(f"  and perhaps others: reading stopped near line {lines[-1]}")
         return CsvFormatError(
-            f"{path}: {self.count} unusable row(s):\n{rows}"
-            + (f"\n  and {more} more" if more else "")
+            f"{path}: {len(lines)} unusable row(s):\n"
+            + "\n".join(shown)
             + "\nCorrect or delete these lines; nothing was read."
         )
 
@@ -90,8 +93,8 @@ def _find_columns(first_row: list[str], path: pathlib.Path) -> _Columns | None:
 
 def _read_rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
     """Yields (line number from 1, fields) of every line that is not empty."""
-    opened = gzip.open(path, "rt", encoding="ascii", newline="") if path.suffix == ".gz" else None
-    with opened or open(path, encoding="ascii", newline="") as file:
+    open_text = gzip.open if path.suffix == ".gz" else open
+    with open_text(path, "rt", encoding="ascii", newline="") as file:
         reader = csv.reader(file)
         try:
             for row in reader:
@@ -225,7 +228,9 @@ def read(path: pathlib.Path | str, check_unique: bool = False) -> Puzzles:
         if complete:
             lines, fields = map(list, zip(*complete, strict=True))
             parts.append(_check_chunk(fields, lines, columns, check_unique, problems))
-    if problems.count:
+        if len(problems) > _MOST_PROBLEMS:
+            raise problems.error(path, stopped=True)
+    if problems:
         raise problems.error(path)
     if not parts:
         raise CsvFormatError(f"{path}: there is a header but no puzzle below it")
@@ -250,7 +255,7 @@ def write(path: pathlib.Path | str, puzzles: Puzzles, sources: Sequence[str]) ->
         sources, puzzles.questions, puzzles.answers, puzzles.ratings, strict=True
     ):
         if any(character in source for character in ',"\n\r'):
-            raise ValueError(f"a source is written as it is, without , \" or line breaks: {source!r}")
+            raise ValueError(f"a source has no comma, quote or line break, but one is {source!r}")
         lines.append(f"{source},{rules.format_grid(question)},{rules.format_grid(answer)},{rating}")
     text = ("\n".join(lines) + "\n").encode("ascii")
     # A time stamp in the header would make the bytes depend on the day.

@@ -1,9 +1,9 @@
 """Makes Sudoku puzzles with exactly one solution, reproducibly from a seed.
 
 A solved grid is filled in random cell order with random candidates. A minimal puzzle is left when
-givens are taken away in random order as long as the solution stays unique; `harden` then climbs from
-there to a wanted rating by putting some digits back and taking others away, and `ease` only puts
-digits back.
+givens are taken away in random order as long as the solution stays unique; `harden` then climbs
+from there to a wanted rating by putting some digits back and taking others away, and `ease` only
+puts digits back.
 
 One core makes about 1,000 minimal puzzles a second:
 
@@ -15,17 +15,17 @@ One core makes about 1,000 minimal puzzles a second:
 import numba
 import numpy as np
 
-from hrm_jax.data.sudoku import rules, solver
+from hrm_jax.data.sudoku import propagation, rules, solver
 from hrm_jax.data.sudoku.puzzles import Puzzles
 
 _NUM_CELLS = rules.NUM_CELLS
-_ALL = solver.ALL_CANDIDATES
+_ALL = propagation.ALL_CANDIDATES
 
 
 @numba.njit(cache=True)
 def _random_candidate(rng, mask):
     """One set bit of a mask, each equally likely."""
-    for _ in range(rng.integers(0, solver.BIT_COUNTS[mask])):
+    for _ in range(rng.integers(0, propagation.BIT_COUNTS[mask])):
         mask &= mask - 1
     return mask & ~(mask - 1)
 
@@ -39,19 +39,19 @@ def _fill(rng, state, answer):
         done = True
         for cell in rng.permutation(_NUM_CELLS):
             state[cell] = _random_candidate(rng, np.int64(state[cell]))
-            if not solver.propagate(state, solver.UNITS_OF_CELL[cell]):
+            if not propagation.propagate(state, propagation.UNITS_OF_CELL[cell]):
                 done = False
                 break
     for cell in range(_NUM_CELLS):
-        answer[cell] = solver.BIT_COUNTS[state[cell] - 1] + 1
+        answer[cell] = propagation.BIT_COUNTS[state[cell] - 1] + 1
 
 
 @numba.njit(cache=True)
 def _take_away(rng, question, answer, states, scratch):
     """Blanks givens in random order as long as no second solution appears: a minimal puzzle.
 
-    A second solution must differ from the answer in the cell just blanked, so it is enough to search
-    with that digit excluded from that cell.
+    A second solution must differ from the answer in the cell just blanked, so it is enough to
+    search with that digit excluded from that cell.
     """
     for cell in rng.permutation(_NUM_CELLS):
         if question[cell] == 0:
@@ -126,8 +126,8 @@ def _copy(puzzles: Puzzles) -> Puzzles:
 def generate(rng: np.random.Generator, count: int) -> Puzzles:
     """Makes `count` minimal puzzles, each on a random solved grid of its own.
 
-    Minimal: without any one of its givens a puzzle has several solutions. About 24 givens and half of
-    the puzzles with rating 0 are typical.
+    Minimal: without any one of its givens a puzzle has several solutions. About 24 givens and half
+    of the puzzles with rating 0 are typical.
 
     Args:
       rng: the source of all randomness; equal generators give equal puzzles.
@@ -171,9 +171,10 @@ def harden(
 ) -> Puzzles:
     """Climbs from each puzzle towards a rating of `lowest` to `highest`, on the same solved grid.
 
-    A try puts five to eight digits back, makes the puzzle minimal again in a new order, and keeps the
-    result if its rating is not below the old one and not above `highest`. Puzzles that have reached
-    `lowest` are left as they are; those that do not get there in `tries` are returned as far as they
+    A try puts five to eight digits back, makes the puzzle minimal again in a new order, and keeps
+    the result if its rating is not below the old one and not above `highest`. Puzzles that have
+    reached `lowest` are left as they are; those that do not get there in `tries` are returned as
+    far as they
     got: look at `ratings`.
 
     Args:
@@ -192,7 +193,5 @@ def harden(
             f" {lowest}, {highest} and {tries}"
         )
     hardened = _copy(puzzles)
-    _harden(
-        rng, lowest, highest, tries, hardened.questions, hardened.answers, hardened.ratings
-    )
+    _harden(rng, lowest, highest, tries, hardened.questions, hardened.answers, hardened.ratings)
     return hardened

@@ -25,6 +25,7 @@ _TEST = flags.DEFINE_integer("test", _DEFAULTS.test, "Puzzles to test on.")
 
 
 def main(_: list[str]) -> None:
+    """Makes the bank and writes one file for each split."""
     config = bank.BankConfig(
         seed=_SEED.value, train=_TRAIN.value, validation=_VALIDATION.value, test=_TEST.value
     )
@@ -33,7 +34,9 @@ def main(_: list[str]) -> None:
     def report(missing: dict[str, np.ndarray]) -> None:
         bands = ", ".join(
             f"{lowest}{'+' if highest is None else f'-{highest}'}: {count}"
-            for (lowest, highest), count in zip(solver.RATING_BANDS, sum(missing.values()))
+            for (lowest, highest), count in zip(
+                solver.RATING_BANDS, np.sum(list(missing.values()), axis=0), strict=True
+            )
         )
         logging.info("%.0f s; missing by rating: %s", time.monotonic() - started, bands)
 

@@ -1,7 +1,7 @@
 """The rules of Sudoku on flat arrays: text, units, conflicts, solutions and tokens.
 
-A grid is `uint8[81]` in row-major order, 0 for a blank cell and 1..9 for a digit. Every other module
-of this package speaks this form; the model speaks tokens (`encode`, `decode`).
+A grid is `uint8[81]` in row-major order, 0 for a blank cell and 1..9 for a digit. Every other
+module of this package speaks this form; the model speaks tokens (`encode`, `decode`).
 """
 
 import re
@@ -136,7 +136,7 @@ def as_grid(grid: Int[np.ndarray, "81"] | UInt8[np.ndarray, "81"]) -> UInt8[np.n
 
 
 def conflicts(grid: UInt8[np.ndarray, "*B 81"]) -> Bool[np.ndarray, "*B 81"]:
-    """Marks every cell whose digit occurs again in its row, column or box; blanks never conflict."""
+    """Marks cells whose digit occurs again in their row, column or box; blanks never conflict."""
     units = grid[..., UNITS]
     repeated = units[..., :, None] == units[..., None, :]
     repeated &= ~np.eye(SIDE, dtype=bool)

@@ -77,15 +77,15 @@ def _find_config(name: str) -> SudokuConfig:
         nearest = difflib.get_close_matches(name, configs, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
         raise ValueError(
-            f"the configurations are {', '.join(configs)}, not {name!r}{hint} (files of your own are"
-            " given by csv_config)"
+            f"the configurations are {', '.join(configs)}, not {name!r}{hint} (files of your own"
+            " are given by csv_config)"
         )
     return configs[name]
 
 
 def _decode(builder: Builder, split: str, path: pathlib.Path) -> None:
     """Decodes all records of a split into arrays and saves them under `path`."""
-    records = builder.as_data_source(split)
+    records = builder.as_data_source(split)  # pyright: ignore[reportCallIssue] (untyped wrapper)
     dtypes = {"inputs": np.uint8, "labels": np.uint8, "rating": np.int32}
     parts: dict[str, list[np.ndarray]] = {name: [] for name in dtypes}
     for first in range(0, len(records), _DECODE_ROWS):
@@ -95,7 +95,7 @@ def _decode(builder: Builder, split: str, path: pathlib.Path) -> None:
     arrays = {name: np.concatenate(part) for name, part in parts.items()}
     # Written aside and renamed, so that a reader beside us never sees half a file.
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-        np.savez(file, **arrays)
+        np.savez(file, inputs=arrays["inputs"], labels=arrays["labels"], rating=arrays["rating"])
     os.replace(file.name, path)
 
 

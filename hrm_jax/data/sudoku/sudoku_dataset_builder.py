@@ -10,8 +10,8 @@ Configurations:
   different files never share a prepared folder, and the same file is prepared once.
 
 Where no validation file exists, about 1 % of the training puzzles are held out: those whose class
-fingerprint (`canonical.class_fingerprints`) is a multiple of 100, so that no symmetry leads from one
-split to the other. A file so small that none is held out has no validation split.
+fingerprint (`canonical.class_fingerprints`) is a multiple of 100, so that no symmetry leads from
+one split to the other. A file so small that none is held out has no validation split.
 
 Records keep the order of the file. The data is written as array_record, without TensorFlow.
 """
@@ -22,7 +22,7 @@ import hashlib
 import importlib.resources
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -53,21 +53,24 @@ class SudokuConfig(tfds.core.BuilderConfig):
 
 
 def csv_config(
-    train: pathlib.Path | str,
+    train: pathlib.Path | str | None = None,
     validation: pathlib.Path | str | None = None,
     test: pathlib.Path | str | None = None,
 ) -> SudokuConfig:
     """The configuration for files in a form that `csv_format` reads.
 
     Args:
-      train: the training puzzles.
+      train: the training puzzles; None to measure on the other files only.
       validation: puzzles to choose by; without it, some training puzzles are held out.
       test: puzzles to report on; without it there is no test split.
 
     Raises:
       FileNotFoundError: a file does not exist.
+      ValueError: no file is given.
     """
     given = {"train": train, "validation": validation, "test": test}
+    if not any(given.values()):
+        raise ValueError("csv_config needs at least one file: give train, validation or test")
     files = {
         split: str(pathlib.Path(path).expanduser().resolve())
         for split, path in given.items()
@@ -83,7 +86,9 @@ def csv_config(
     )
 
 
-def extreme_config(address: str = EXTREME_ADDRESS, train_puzzles: int | None = None) -> SudokuConfig:
+def extreme_config(
+    address: str = EXTREME_ADDRESS, train_puzzles: int | None = None
+) -> SudokuConfig:
     """The configuration for Sudoku-Extreme, all of it or a number of training puzzles.
 
     The name is `extreme` or `extreme_1k` at the official address, and holds a hash of the address
@@ -136,18 +141,27 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     name = "sudoku"
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
-    BUILDER_CONFIGS = [
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
+    BUILDER_CONFIGS: ClassVar = [
         SudokuConfig(name="bank", description="The bank of puzzles shipped with the package."),
         extreme_config(),
         extreme_config(train_puzzles=1000),
     ]
 
+    @property
+    def _config(self) -> SudokuConfig:
+        if not isinstance(self.builder_config, SudokuConfig):
+            raise TypeError(
+                "Sudoku is configured by a SudokuConfig (see csv_config, extreme_config), not by"
+                f" {self.builder_config!r}"
+            )
+        return self.builder_config
+
     def _info(self) -> tfds.core.DatasetInfo:
         cells = tfds.features.Tensor(shape=(rules.NUM_CELLS,), dtype=np.uint8)
         return tfds.core.DatasetInfo(
             builder=self,
-            description=self.builder_config.description,
+            description=self._config.description,
             features=tfds.features.FeaturesDict(
                 {
                     "inputs": cells,
@@ -164,23 +178,23 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         with contextlib.ExitStack() as stack:
             files = self._find_files(dl_manager, stack)
             splits = {split: csv_format.read(path) for split, path in files.items()}
-        if "validation" not in splits:
+        if "validation" not in splits and "train" in splits:
             splits |= _hold_out(splits["train"])
-        if self.builder_config.train_puzzles is not None:
-            splits["train"] = _subsample(splits["train"], self.builder_config.train_puzzles)
+        if self._config.train_puzzles is not None:
+            splits["train"] = _subsample(splits["train"], self._config.train_puzzles)
         return {split: self._generate_examples(puzzles) for split, puzzles in splits.items()}
 
     def _find_files(
         self, dl_manager: tfds.download.DownloadManager, stack: contextlib.ExitStack
     ) -> dict[str, pathlib.Path]:
         """The file of every split, given, downloaded or shipped; valid while `stack` is open."""
-        config = self.builder_config
+        config = self._config
         if config.files:
             return {split: pathlib.Path(path) for split, path in config.files.items()}
         if config.address is not None:
-            names = {split: f"{config.address}/{split}.csv" for split in ("train", "test")}
             return {
-                split: pathlib.Path(path) for split, path in dl_manager.download(names).items()
+                split: pathlib.Path(dl_manager.download(f"{config.address}/{split}.csv"))
+                for split in ("train", "test")
             }
         return {
             split: stack.enter_context(importlib.resources.as_file(bank.shipped_file(split)))

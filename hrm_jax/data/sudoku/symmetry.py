@@ -2,8 +2,8 @@
 
 A symmetry relabels the digits and moves the cells: transposition, order of bands, of rows within
 bands, of stacks, of columns within stacks. It takes puzzles to puzzles, solutions to solutions, and
-keeps blanks blank. Batches are drawn from a counter-based generator (Philox), so the symmetry of row
-i depends on (seed, i) alone: not on the batch size, the process, or what was drawn before.
+keeps blanks blank. Batches are drawn from a counter-based generator (Philox), so the symmetry of
+row i depends on (seed, i) alone: not on the batch size, the process, or what was drawn before.
 """
 
 import dataclasses
@@ -57,8 +57,7 @@ def _from_words(words: UInt64[np.ndarray, "B 36"]) -> Symmetries:
     digits[:, 1:] = np.argsort(words[:, :9], axis=1) + 1
     rows = _line_order(words[:, 9:21])[:, :, None]
     columns = _line_order(words[:, 21:33])[:, None, :]
-    # The row's top bit decides; low bits of other generators can be weak, so the top one is used.
-    transposed = (words[:, 33] >> np.uint64(63)).astype(bool)[:, None, None]
+    transposed = (words[:, 33] & np.uint64(1)).astype(bool)[:, None, None]
     cells = np.where(transposed, 9 * columns + rows, 9 * rows + columns)
     return Symmetries(digits, cells.reshape(-1, rules.NUM_CELLS).astype(np.uint8))
 

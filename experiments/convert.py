@@ -1,0 +1,109 @@
+"""Converts weights between PyTorch and model folders, bit for bit.
+
+    python -m experiments.convert --input=step_26040 --arch=all_config.yaml --output=my_model
+    python -m experiments.convert --input=step_26040 --config.num_heads=4 --output=my_model
+    python -m experiments.convert --input=my_model --output=weights.pt --compiled_prefix
+
+A file becomes a model folder (`config.json` and `weights.safetensors`), a model folder a file.
+`docs/weights.md` has the names, the shapes and what the shapes tell of the config.
+"""
+
+import dataclasses
+import json
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from absl import app, flags
+from ml_collections import config_flags as ml_flags
+from rich.console import Console
+from rich.table import Table
+
+from experiments import config_flags
+from hrm_jax.convert.files import load_state_dict, save_state_dict
+from hrm_jax.convert.model_folder import load_model, save_model
+from hrm_jax.convert.published_config import infer_config
+from hrm_jax.convert.pytorch import StateDict, WeightsError, from_state_dict, to_state_dict
+from hrm_jax.core.config import ConfigError
+from hrm_jax.models.act import Model
+from hrm_jax.models.config import ReasonerConfig, hrm
+
+_ORIGINS = {
+    "override": "--config",
+    "arch": "--arch",
+    "shapes": "the shapes",
+    "default": "assumed: the default",
+}
+
+_INPUT = flags.DEFINE_string("input", None, "a PyTorch or safetensors file, or a model folder")
+_OUTPUT = flags.DEFINE_string("output", None, "the model folder, or the file, to write")
+_ARCH = flags.DEFINE_string(
+    "arch", None, "the original's config, .yaml or .json: what the shapes do not tell is read there"
+)
+_COMPILED_PREFIX = flags.DEFINE_bool(
+    "compiled_prefix", False, "to a file: names as torch.compile has them, with _orig_mod. before"
+)
+config_flags.define({"published": hrm()}, default="published")
+flags.mark_flags_as_required(["input", "output"])
+
+
+def main(_: list[str]) -> None:
+    """Converts what --input names."""
+    # Written to a file, a table has no terminal to fit into.
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    convert = _export if pathlib.Path(_INPUT.value).is_dir() else _import
+    try:
+        convert(pathlib.Path(_INPUT.value), pathlib.Path(_OUTPUT.value), console)
+    except (ConfigError, WeightsError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _import(source: pathlib.Path, folder: pathlib.Path, console: Console) -> None:
+    state_dict = load_state_dict(source)
+    overrides = ml_flags.get_override_values(flags.FLAGS["config"])
+    config, origins = infer_config(state_dict, _read_arch(_ARCH.value), overrides)
+    console.print(_table(config, {name: _ORIGINS[origin] for name, origin in origins.items()}))
+    save_model(folder, config, from_state_dict(Model(config), state_dict))
+    _report(console, state_dict, folder)
+
+
+def _export(folder: pathlib.Path, path: pathlib.Path, console: Console) -> None:
+    model, variables = load_model(folder)
+    state_dict = to_state_dict(variables)
+    save_state_dict(path, state_dict, compiled_prefix=_COMPILED_PREFIX.value)
+    console.print(_table(model.config, dict.fromkeys(vars(model.config), "config.json")))
+    _report(console, state_dict, path)
+
+
+def _read_arch(path: str | None) -> Mapping[str, Any]:
+    """The fields of an original's config file; those that refer to others are left out."""
+    if path is None:
+        return {}
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    try:
+        # JSON's 1e-5 is text to YAML.
+        content = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise ConfigError("--arch", f"expected JSON or YAML in {path}, got {error}") from error
+    if not isinstance(content, Mapping):
+        raise ConfigError("--arch", f"expected fields in {path}, got {type(content).__name__}")
+    fields = content.get("arch", content)
+    return {n: v for n, v in fields.items() if v is not None and not str(v).startswith("${")}
+
+
+def _table(config: ReasonerConfig, origins: Mapping[str, str]) -> Table:
+    table = Table("field", "value", "from")
+    for field in dataclasses.fields(config):
+        table.add_row(field.name, str(getattr(config, field.name)), origins[field.name])
+    return table
+
+
+def _report(console: Console, state_dict: StateDict, path: pathlib.Path) -> None:
+    parameters = sum(array.size for array in state_dict.values())
+    console.print(f"{len(state_dict)} tensors, {parameters:,} parameters: written to {path}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,31 @@
+"""What an entry point does to its process before JAX starts.
+
+XLA on CPU asks malloc for its temporaries anew at every step. By default glibc maps and unmaps
+large ones, and the page faults cost a quarter of the step (BUILD.md, "Benchmarks"). Told to keep
+the memory, it does not; but glibc reads its settings when the process starts, so an entry point
+sets them and re-executes itself once.
+"""
+
+import os
+import sys
+
+_HEAP_SETTINGS = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+    "MALLOC_ARENA_MAX": "1",
+}
+KEEP_HEAP_VARIABLE = "HRM_JAX_KEEP_HEAP"
+"""Environment variable: 0 leaves malloc as it is."""
+
+
+def keep_heap() -> None:
+    """Re-executes the program once with malloc told to keep freed memory.
+
+    Does nothing off Linux, where any of the settings is already in the environment, or where
+    `HRM_JAX_KEEP_HEAP=0`. Call it in `__main__`, before anything else has happened.
+    """
+    wanted = sys.platform == "linux" and os.environ.get(KEEP_HEAP_VARIABLE, "1") != "0"
+    if not wanted or any(name in os.environ for name in _HEAP_SETTINGS):
+        return
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | _HEAP_SETTINGS)

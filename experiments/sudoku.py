@@ -1,0 +1,168 @@
+"""Sudoku with a Hierarchical Reasoning Model: train it, measure it, let it solve.
+
+    python -m experiments.sudoku                              # trains, measures, solves a puzzle
+    python -m experiments.sudoku --mode=eval --data=my.csv    # measures the newest run on a file
+    python -m experiments.sudoku --mode=solve --puzzle=53..7....6..195....98....6.8...6...34..8...
+
+Source: arXiv 2506.21734 (HRM) and 2510.04871 (TRM). Puzzles: a bank shipped with the package, made
+by `hrm_jax.data.sudoku.make_bank`; or Sudoku-Extreme; or your own file. Runs live in `runs/`.
+"""
+
+import json
+import pathlib
+import sys
+import time
+
+from absl import app, flags
+
+from experiments import config_flags, process
+
+if __name__ == "__main__":
+    process.keep_heap()  # before JAX is imported: it re-executes the program once
+
+import jax
+from rich.console import Console
+
+from experiments import curves, runs, solving, terminal
+from experiments.sudoku_presets import PRESETS
+from hrm_jax.core.config import ConfigError, replace
+from hrm_jax.data.sudoku.csv_format import CsvFormatError
+from hrm_jax.data.sudoku.rules import PuzzleError
+from hrm_jax.tasks.sudoku import EvaluationConfig, SudokuConfig, SudokuTask
+from hrm_jax.training.files import write_atomically
+from hrm_jax.training.loop import Diverged
+from hrm_jax.training.mesh import make_mesh
+from hrm_jax.training.run_log import RunLogError, read_metrics
+from hrm_jax.training.state_arrays import CheckpointError
+
+FLAGS = flags.FLAGS
+RUNS = pathlib.Path("runs")
+STOPPED_BY_SIGNAL = 3
+
+flags.DEFINE_enum("mode", "train", ["train", "eval", "solve"], "what to do")
+flags.DEFINE_string(
+    "data", None, "bank, extreme, extreme_1k, or a puzzle file (.csv, .csv.gz, or a line a puzzle)"
+)
+flags.DEFINE_string("run", None, "folder of the run; a new one below runs/, or the newest one")
+flags.DEFINE_bool("resume", False, "train: go on from the newest intact checkpoint of --run")
+flags.DEFINE_string(
+    "checkpoint", None, "eval, solve: a run's folder or one checkpoint's; the newest run's if unset"
+)
+flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "eval: which puzzles")
+flags.DEFINE_integer("puzzles", 0, "eval: how many puzzles, spread over the split; 0 for all")
+flags.DEFINE_string(
+    "puzzle", None, "solve: 81 characters, a file with a puzzle a line, or - for standard input"
+)
+config_flags.define(PRESETS, default="quick")
+
+
+def main(argv: list[str]) -> int:
+    """Runs the mode; returns the exit code."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments {argv[1:]}; flags start with --")
+    console = Console()
+    try:
+        return {"train": train, "eval": evaluate, "solve": solve}[FLAGS.mode](console)
+    except (
+        CheckpointError,
+        ConfigError,
+        CsvFormatError,
+        Diverged,
+        FileNotFoundError,
+        PuzzleError,
+        RunLogError,
+        runs.RunError,
+    ) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+
+
+def train(console: Console) -> int:
+    """Trains, measures on held-out puzzles, draws the curves, and solves one puzzle."""
+    config = config_flags.resolve()
+    folder = pathlib.Path(FLAGS.run or RUNS / time.strftime("sudoku-%Y%m%d-%H%M%S"))
+    if FLAGS.resume:
+        folder = pathlib.Path(FLAGS.run) if FLAGS.run else runs.newest_run(RUNS)
+        config = config_flags.resolve(runs.read_config(folder))
+    task = SudokuTask(_with_data(config, "train"))
+    console.print(f"training {FLAGS.preset!r} in {folder}: {config.description}", soft_wrap=True)
+    state = runs.train(task, folder, console, resume=FLAGS.resume)
+    curves.save_curves(read_metrics(folder), folder / "curves.png")
+    if int(state.step) < config.loop.steps:
+        return STOPPED_BY_SIGNAL
+    variables = state.averaged_variables
+    split = "validation" if task.config.data.name == "csv" else "test"
+    _measure(task, variables, split, task.config.test, console, folder)
+    console.print(f"curves: {folder / 'curves.png'}", soft_wrap=True)
+    source = task.config.data.load(split)
+    console.print(f"\nA held-out puzzle of rating {source.rating[0]}, step by step:")
+    solving.show_held_out(task, variables, source, console)
+    console.print(
+        f"\nNext: python -m experiments.sudoku --mode=solve --checkpoint={folder} --puzzle=...",
+        soft_wrap=True,
+    )
+    return 0
+
+
+def evaluate(console: Console) -> int:
+    """Measures a checkpoint; the last line is JSON."""
+    task, variables, step = runs.load(_checkpoint())
+    task = SudokuTask(_with_data(task.config, "test"))
+    settings = EvaluationConfig(FLAGS.puzzles, task.config.test.batch_size)
+    console.print(f"checkpoint of step {step}")
+    report = _measure(task, variables, FLAGS.split, settings, console)
+    print(json.dumps(report))
+    return 0
+
+
+def solve(console: Console) -> int:
+    """Solves puzzles; 0 only if every one is solved."""
+    if FLAGS.puzzle is None:
+        raise app.UsageError("--mode=solve needs --puzzle: 81 characters, a file, or -")
+    puzzles = solving.read_puzzles(FLAGS.puzzle)
+    task, variables, _ = runs.load(_checkpoint())
+    return solving.solve_all(task, variables, puzzles, console)
+
+
+def _checkpoint() -> pathlib.Path:
+    """The checkpoint asked for, or the newest run."""
+    named = FLAGS.checkpoint or FLAGS.run
+    return pathlib.Path(named) if named else runs.newest_run(RUNS)
+
+
+def _with_data(config: SudokuConfig, split: str) -> SudokuConfig:
+    """The config with the data that --data names; a file stands for `split`."""
+    if FLAGS.data is None:
+        return config
+    names = ("bank", "extreme", "extreme_1k")
+    changes = {"data.name": FLAGS.data, "data.train_csv": "", "data.test_csv": ""}
+    if FLAGS.data not in names:
+        if not pathlib.Path(FLAGS.data).is_file():
+            raise FileNotFoundError(f"--data expects a file or one of {names}, got {FLAGS.data!r}")
+        changes |= {"data.name": "csv", f"data.{split}_csv": FLAGS.data}
+    return replace(config, changes)
+
+
+def _measure(
+    task: SudokuTask,
+    variables,
+    split: str,
+    settings: EvaluationConfig,
+    console: Console,
+    folder: pathlib.Path | None = None,
+) -> dict:
+    """Evaluates with a progress bar and prints the table; keeps it as report.json in `folder`."""
+    source = task.config.data.load(split)
+    total = min(settings.puzzles or len(source), len(source))
+    with terminal.counting_progress(console, "evaluating", total) as progress:
+        report = task.evaluate(
+            variables, source, settings, make_mesh(task.config.mesh), progress
+        ).as_dict()
+    console.print(terminal.accuracy_table(report, f"{task.config.data.name}, {split} split"))
+    if folder:
+        write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
+    return report
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,87 @@
+"""Named configurations of the Sudoku experiment."""
+
+from hrm_jax.models.config import hrm, trm
+from hrm_jax.tasks.sudoku import (
+    DataConfig,
+    EvaluationConfig,
+    LoopConfig,
+    OptimConfig,
+    SudokuConfig,
+)
+
+_EXTREME_1K = DataConfig(name="extreme_1k")
+_PAPER_BATCH = 768
+_TRM_OPTIM = OptimConfig(ema_decay=0.999)
+
+
+def _paper_loop(epochs: int) -> LoopConfig:
+    """An epoch of the originals shows each of the 1,000 puzzles once, under one of its symmetries."""
+    steps = epochs * 1000 // _PAPER_BATCH
+    return LoopConfig(steps=steps, evaluate_every=steps // 10, checkpoint_every=steps // 10)
+
+
+PRESETS = {
+    "quick": SudokuConfig(
+        description="HRM for two CPU cores: learns the bank in about 20 minutes",
+        model=hrm(
+            hidden_size=128,
+            H_layers=1,
+            L_layers=1,
+            mixing="mlp",
+            pos_encodings="none",
+            puzzle_emb_ndim=0,
+            halt_max_steps=8,
+        ),
+        optim=OptimConfig(learning_rate=1e-3, warmup_steps=100, ema_decay=0.99),
+        loop=LoopConfig(steps=1500, log_every=10, evaluate_every=250, checkpoint_every=250),
+        validation=EvaluationConfig(puzzles=128, batch_size=128),
+        batch_size=64,
+    ),
+    "minute": SudokuConfig(
+        description="a tiny HRM, to see everything run in about a minute",
+        model=hrm(
+            hidden_size=32,
+            num_heads=2,
+            expansion=1.0,
+            H_layers=1,
+            L_layers=1,
+            puzzle_emb_ndim=32,
+            halt_max_steps=4,
+        ),
+        optim=OptimConfig(learning_rate=1e-3, warmup_steps=10, ema_decay=0.9),
+        loop=LoopConfig(steps=100, log_every=5, evaluate_every=50, checkpoint_every=50),
+        validation=EvaluationConfig(puzzles=64, batch_size=64),
+        test=EvaluationConfig(puzzles=128, batch_size=128),
+        batch_size=32,
+    ),
+    "hrm_small": SudokuConfig(
+        description="HRM with hidden size 256: for one small GPU, or patience",
+        model=hrm(hidden_size=256, puzzle_emb_ndim=256),
+        loop=LoopConfig(steps=50_000, evaluate_every=2_500, checkpoint_every=2_500),
+        batch_size=128,
+    ),
+    "hrm_paper": SudokuConfig(
+        description="HRM as published for Sudoku-Extreme 1k (arXiv 2506.21734)",
+        model=hrm(compute_dtype="bfloat16"),
+        data=_EXTREME_1K,
+        loop=_paper_loop(epochs=20_000),
+        batch_size=_PAPER_BATCH,
+    ),
+    "trm_attention_paper": SudokuConfig(
+        description="TRM with attention as published for Sudoku-Extreme 1k (arXiv 2510.04871)",
+        model=trm(compute_dtype="bfloat16"),
+        optim=_TRM_OPTIM,
+        data=_EXTREME_1K,
+        loop=_paper_loop(epochs=50_000),
+        batch_size=_PAPER_BATCH,
+    ),
+    "trm_mlp_paper": SudokuConfig(
+        description="TRM-MLP as published for Sudoku-Extreme 1k (arXiv 2510.04871)",
+        model=trm(compute_dtype="bfloat16", mixing="mlp", pos_encodings="none"),
+        optim=_TRM_OPTIM,
+        data=_EXTREME_1K,
+        loop=_paper_loop(epochs=50_000),
+        batch_size=_PAPER_BATCH,
+    ),
+}
+"""By name, as `--preset` takes it."""

@@ -1,0 +1,136 @@
+"""State dicts in files: `.safetensors`, and PyTorch's own format where PyTorch is installed.
+
+PyTorch files are pickles. They are loaded with `weights_only=True`, which builds tensors and
+containers and nothing else, so that a file from anywhere is safe to open.
+"""
+
+import contextlib
+import os
+import pickle
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from hrm_jax.convert.pytorch import COMPILED_PREFIX, StateDict, WeightsError
+from hrm_jax.training.files import sync_folder
+
+_TORCH_SUFFIXES = (".pt", ".pth", ".bin", "")  # the originals save as `step_1234` or `checkpoint`
+
+
+def load_state_dict(path: str | os.PathLike[str]) -> StateDict:
+    """Reads the tensors of a file, under the names they have there.
+
+    Tensors narrower than float32 are widened to it, which is exact: the originals keep `H_init`
+    and `L_init` in their compute dtype, bfloat16, and all else in float32. Others stay as they are.
+
+    Args:
+      path: `.safetensors`; or `.pt`, `.pth`, `.bin` or no suffix for a PyTorch file.
+
+    Raises:
+      WeightsError: the file is damaged, holds something besides tensors, or has another suffix;
+        or it is a PyTorch file and PyTorch is not installed.
+      OSError: the file cannot be read.
+    """
+    path = Path(path)
+    if _is_safetensors(path):
+        try:
+            loaded = safetensors.numpy.load_file(path)
+        except safetensors.SafetensorError as error:
+            raise WeightsError(f"{path}: expected a safetensors file, got {error}") from error
+    else:
+        loaded = _load_torch(path)
+    return {name: _widened(array) for name, array in loaded.items()}
+
+
+def save_state_dict(
+    path: str | os.PathLike[str],
+    state_dict: Mapping[str, np.ndarray],
+    compiled_prefix: bool = False,
+) -> None:
+    """Writes tensors to a file, bit for bit: a reader sees the old file or the whole new one.
+
+    Args:
+      path: its suffix chooses the format, as in `load_state_dict`.
+      state_dict: arrays by name.
+      compiled_prefix: put `_orig_mod.` before every name, as a model under `torch.compile` has it.
+
+    Raises:
+      WeightsError: the suffix is unknown, or asks for PyTorch where it is not installed.
+      OSError: the file cannot be written.
+    """
+    path = Path(path)
+    prefix = COMPILED_PREFIX if compiled_prefix else ""
+    arrays = {prefix + name: np.asarray(array, order="C") for name, array in state_dict.items()}
+    if _is_safetensors(path):
+        with _replacing(path) as file:
+            file.write(safetensors.numpy.save(arrays))
+    else:
+        torch = _import_torch(path)
+        with _replacing(path) as file:
+            torch.save({name: torch.tensor(array) for name, array in arrays.items()}, file)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file beside `path`, which takes its place when the block has ended well."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _is_safetensors(path: Path) -> bool:
+    if path.suffix not in (".safetensors", *_TORCH_SUFFIXES):
+        raise WeightsError(
+            f"{path}: expected a file named .safetensors, .pt, .pth, .bin or without suffix, "
+            f"got {path.suffix}; rename it to say what it holds"
+        )
+    return path.suffix == ".safetensors"
+
+
+def _import_torch(path: Path) -> types.ModuleType:
+    try:
+        import torch
+    except ImportError as error:
+        raise WeightsError(
+            f"{path} is a PyTorch file, and PyTorch is not installed: "
+            "pip install 'hrm-jax[oracle]', or use a .safetensors file"
+        ) from error
+    return torch
+
+
+def _load_torch(path: Path) -> StateDict:
+    torch = _import_torch(path)
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path}: expected a PyTorch file of tensors alone, refused because {error}"
+        ) from error
+    if not isinstance(loaded, Mapping):
+        raise WeightsError(f"{path}: expected a dict of tensors, found {type(loaded).__name__}")
+    return {name: _from_torch(torch, f"{path}: {name}", value) for name, value in loaded.items()}
+
+
+def _from_torch(torch: Any, where: str, tensor: Any) -> np.ndarray:
+    if not isinstance(tensor, torch.Tensor):
+        raise WeightsError(f"{where}: expected a tensor, found {type(tensor).__name__}")
+    narrow = tensor.is_floating_point() and tensor.itemsize < 4  # NumPy has no bfloat16 of its own
+    return (tensor.float() if narrow else tensor).detach().numpy()
+
+
+def _widened(array: np.ndarray) -> np.ndarray:
+    narrow = jnp.issubdtype(array.dtype, jnp.floating) and array.itemsize < 4
+    return array.astype(np.float32) if narrow else array

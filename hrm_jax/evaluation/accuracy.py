@@ -1,0 +1,76 @@
+"""How well puzzles were solved, over all and by difficulty."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+
+@dataclasses.dataclass(frozen=True)
+class PuzzleResults:
+    """One row a puzzle.
+
+    Attributes:
+      cell_accuracy: share of cells that are right, givens included, in [0, 1].
+      exact: every cell is right.
+      steps: steps of thought until the halting head said stop.
+      rating: difficulty.
+    """
+
+    cell_accuracy: Float[np.ndarray, " B"]
+    exact: Bool[np.ndarray, " B"]
+    steps: Int[np.ndarray, " B"]
+    rating: Int[np.ndarray, " B"]
+
+    def __len__(self) -> int:
+        return len(self.rating)
+
+    def take(self, rows: Bool[np.ndarray, " B"]) -> "PuzzleResults":
+        """The chosen rows."""
+        return PuzzleResults(*(getattr(self, f.name)[rows] for f in dataclasses.fields(self)))
+
+
+def concatenate(parts: Sequence[PuzzleResults]) -> PuzzleResults:
+    """Joins results in order; at least one part is needed."""
+    names = [field.name for field in dataclasses.fields(PuzzleResults)]
+    return PuzzleResults(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    )
+
+
+def summarize(results: PuzzleResults) -> dict[str, float]:
+    """`count`, and the means `cell_accuracy`, `exact_accuracy` and `mean_steps` (0 of none)."""
+    if not len(results):
+        return {"count": 0, "cell_accuracy": 0.0, "exact_accuracy": 0.0, "mean_steps": 0.0}
+    return {
+        "count": len(results),
+        "cell_accuracy": float(results.cell_accuracy.mean()),
+        "exact_accuracy": float(results.exact.mean()),
+        "mean_steps": float(results.steps.mean()),
+    }
+
+
+def by_rating(
+    results: PuzzleResults, bands: Sequence[tuple[int, int | None]]
+) -> dict[str, dict[str, Any]]:
+    """`summarize` for each band of ratings that has puzzles.
+
+    Args:
+      results: the puzzles.
+      bands: lowest and highest rating of each; None for no upper end.
+
+    Returns:
+      Summaries by the band's name, such as "3-5" or "21+".
+    """
+    summaries = {}
+    for lowest, highest in bands:
+        inside = results.rating >= lowest
+        name = f"{lowest}+" if highest is None else f"{lowest}-{highest}"
+        if highest is not None:
+            inside &= results.rating <= highest
+            name = str(lowest) if lowest == highest else name
+        if inside.any():
+            summaries[name] = summarize(results.take(inside))
+    return summaries

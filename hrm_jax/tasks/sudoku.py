@@ -1,0 +1,242 @@
+"""Sudoku as a task: configuration, model, loss, data and metrics in one place."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from hrm_jax.core.config import check, field
+from hrm_jax.core.types import Batch, Variables
+from hrm_jax.data.pipeline import (
+    PipelineConfig,
+    PuzzleBatch,
+    Source,
+    evaluation_batches,
+    training_batches,
+)
+from hrm_jax.data.sudoku import rules, solver
+from hrm_jax.data.sudoku.source import load_source
+from hrm_jax.data.sudoku.sudoku_dataset_builder import csv_config
+from hrm_jax.evaluation.accuracy import PuzzleResults, by_rating, concatenate, summarize
+from hrm_jax.inference.thinking import think
+from hrm_jax.losses.act import act_loss, average_metrics
+from hrm_jax.models.act import Model
+from hrm_jax.models.config import ReasonerConfig
+from hrm_jax.training.loop import LoopConfig
+from hrm_jax.training.mesh import MeshConfig, batch_sharding, global_batch
+from hrm_jax.training.optimizers import OptimConfig, make_optimizers
+from hrm_jax.training.state import Optimizers
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which puzzles to learn from and to be judged by."""
+
+    name: str = field("bank", help="bank, extreme or extreme_1k; csv to read the files below")
+    train_csv: str = field("", help="for csv: training puzzles, .csv, .csv.gz or a line a puzzle")
+    test_csv: str = field("", help="for csv: held-out puzzles; without it some of train are")
+    data_dir: str = field("", help="prepared data; HRM_JAX_DATA or ~/.cache/hrm_jax if empty")
+    augment: bool = field(True, help="show each puzzle under a new random symmetry every time")
+
+    def __post_init__(self):
+        """Raises ConfigError where the name and the files do not fit."""
+        files = bool(self.train_csv or self.test_csv)
+        check(
+            files == (self.name == "csv"),
+            "name",
+            expected="csv with a file, or another data set without",
+            got=self.name,
+            remedy="set data.train_csv or data.test_csv exactly when data.name is csv",
+        )
+
+    def load(self, split: str) -> Source:
+        """The puzzles of `train`, `validation` or `test`, prepared at first use."""
+        config = self.name
+        if self.name == "csv":
+            config = csv_config(train=self.train_csv or None, test=self.test_csv or None)
+        return load_source(config, split, self.data_dir or None)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """How a model is measured."""
+
+    puzzles: int = field(1024, help="held-out puzzles looked at, spread over the split; 0 for all")
+    batch_size: int = field(256, help="puzzles thought about at once")
+
+    def __post_init__(self):
+        """Raises ConfigError for numbers out of range."""
+        check(self.puzzles >= 0, "puzzles", expected="0 or more", got=self.puzzles, remedy="set 0")
+        check(self.batch_size > 0, "batch_size", expected="1 or more", got=0, remedy="set more")
+
+
+@dataclasses.dataclass(frozen=True)
+class SudokuConfig:
+    """A Sudoku run from the first to the last number."""
+
+    description: str = field("", help="what this preset is for")
+    model: ReasonerConfig = ReasonerConfig()
+    optim: OptimConfig = OptimConfig()
+    data: DataConfig = DataConfig()
+    loop: LoopConfig = LoopConfig()
+    mesh: MeshConfig = MeshConfig()
+    validation: EvaluationConfig = EvaluationConfig(puzzles=256)
+    test: EvaluationConfig = EvaluationConfig()
+    batch_size: int = field(384, help="puzzles a step, over all devices and processes")
+    seed: int = field(0, help="of initialisation, order, augmentation and exploration")
+
+    def __post_init__(self):
+        """Raises ConfigError for a model that Sudoku does not fit."""
+        for name, value in (
+            ("seq_len", rules.NUM_CELLS),
+            ("vocab_size", rules.VOCABULARY_SIZE),
+        ):
+            got = getattr(self.model, name)
+            path = f"model.{name}"
+            check(got == value, path, expected=str(value), got=got, remedy="leave the default")
+        check(
+            self.batch_size > 0,
+            "batch_size",
+            expected="1 or more",
+            got=self.batch_size,
+            remedy="set more",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    Attributes:
+      results: one row a puzzle.
+      seconds: time it took, compilation left out.
+    """
+
+    results: PuzzleResults
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Metrics over all puzzles, and under `by_rating` the same for each rating band."""
+        overall = summarize(self.results)
+        overall["puzzles_per_second"] = len(self.results) / max(self.seconds, 1e-9)
+        return {**overall, "by_rating": by_rating(self.results, solver.RATING_BANDS)}
+
+
+class PlacedBatches:
+    """The pipeline's batches as sharded `Batch`es, resumable."""
+
+    def __init__(self, batches: Any, mesh: Mesh):
+        """Args: `batches`, a resumable iterator of `PuzzleBatch`; `mesh`, where they go."""
+        self._batches = batches
+        self._mesh = mesh
+
+    def __next__(self) -> Batch:
+        """The next global batch."""
+        return global_batch(_as_batch(next(self._batches)), self._mesh)
+
+    def get_state(self) -> Any:
+        """Where the pipeline is, as JSON."""
+        return self._batches.get_state()
+
+    def set_state(self, state: Any) -> None:
+        """Goes to where `get_state` was called."""
+        self._batches.set_state(state)
+
+
+@dataclasses.dataclass(frozen=True)
+class SudokuTask:
+    """What a run needs, made from its configuration. Its loss is `losses.act.act_loss`."""
+
+    config: SudokuConfig
+    loss = staticmethod(act_loss)
+
+    @property
+    def model(self) -> Model:
+        """The model with adaptive computation time."""
+        return Model(self.config.model)
+
+    @property
+    def optimizers(self) -> Optimizers:
+        """Both optimisers, their schedules as long as the run."""
+        return make_optimizers(self.config.optim, self.config.loop.steps)
+
+    def training_batches(self, source: Source, mesh: Mesh) -> PlacedBatches:
+        """Endless training batches, each process holding its part."""
+        processes = jax.process_count()
+        check(
+            self.config.batch_size % mesh.shape["data"] == 0,
+            "batch_size",
+            expected=f"a multiple of the {mesh.shape['data']} devices that share it",
+            got=self.config.batch_size,
+            remedy="change batch_size or mesh.data",
+        )
+        pipeline = PipelineConfig(
+            batch_size=self.config.batch_size // processes,
+            seed=self.config.seed,
+            augment=self.config.data.augment,
+            process_index=jax.process_index(),
+            process_count=processes,
+        )
+        return PlacedBatches(iter(training_batches(source, pipeline)), mesh)
+
+    def abstract_batch(self) -> Batch:
+        """Shapes and dtypes of a global batch."""
+        B, T = self.config.batch_size, self.config.model.seq_len
+        tokens = jax.ShapeDtypeStruct((B, T), np.int32)
+        return Batch(tokens, tokens, jax.ShapeDtypeStruct((B,), np.int32))
+
+    def average(self, sums: Mapping[str, float], steps: int) -> dict[str, float]:
+        """Training metrics for the log, from sums over so many steps."""
+        return average_metrics(dict(sums), steps * self.config.batch_size)
+
+    def evaluate(
+        self,
+        variables: Variables,
+        source: Source,
+        config: EvaluationConfig,
+        mesh: Mesh,
+        progress: Callable[[int], None] = lambda count: None,
+    ) -> Report:
+        """Lets the model think about held-out puzzles for the full number of steps.
+
+        Args:
+          variables: the model's values.
+          source: the puzzles.
+          config: how many of them, and how many at once.
+          mesh: the devices that share them.
+          progress: called with the number of puzzles done in each batch.
+        """
+        source = _spread(source, config.puzzles)
+        results, seconds, compiled = [], 0.0, None
+        for rows in evaluation_batches(source, config.batch_size):
+            batch = jax.device_put(_as_batch(rows), batch_sharding(mesh))
+            if compiled is None:
+                compiled = think.lower(self.model, variables, batch).compile()
+            start = time.perf_counter()
+            thoughts = jax.device_get(compiled(variables, batch))
+            seconds += time.perf_counter() - start
+            right = thoughts.tokens[-1] == rows["labels"]
+            part = PuzzleResults(right.mean(-1), right.all(-1), thoughts.steps, rows["rating"])
+            part = part.take(rows["rating"] >= 0)  # the last batch is filled up with padding
+            results.append(part)
+            progress(len(part))
+        return Report(concatenate(results), seconds)
+
+
+def _as_batch(rows: PuzzleBatch) -> Batch:
+    """The pipeline's arrays as a `Batch`."""
+    return Batch(rows["inputs"], rows["labels"], rows["puzzle_identifiers"])
+
+
+def _spread(source: Source, count: int) -> Source:
+    """`count` puzzles at equal distances (all when 0 or more than there are)."""
+    if not 0 < count < len(source):
+        return source
+    rows = np.linspace(0, len(source) - 1, count).astype(int)
+    return dataclasses.replace(
+        source, inputs=source.inputs[rows], labels=source.labels[rows], rating=source.rating[rows]
+    )

@@ -1,0 +1,56 @@
+"""The optimisers of a run, from its configuration."""
+
+import dataclasses
+
+import optax
+
+from hrm_jax.core.config import check, field
+from hrm_jax.optim.adam_atan2 import adam_atan2
+from hrm_jax.optim.ema import params_ema
+from hrm_jax.optim.puzzle_rows import sign_sgd_rows
+from hrm_jax.optim.schedules import warmup_cosine
+from hrm_jax.training.state import Optimizers
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimConfig:
+    """Adam-atan2 for the parameters, sign-SGD for the puzzle rows, one schedule for both."""
+
+    learning_rate: float = field(1e-4, help="peak learning rate of the parameters")
+    weight_decay: float = field(1.0, help="decoupled decay of the parameters")
+    puzzle_emb_learning_rate: float = field(1e-4, help="peak learning rate of the puzzle rows")
+    puzzle_emb_weight_decay: float = field(1.0, help="decoupled decay of the puzzle rows")
+    b1: float = field(0.9, help="decay of Adam-atan2's first moment")
+    b2: float = field(0.95, help="decay of Adam-atan2's second moment")
+    warmup_steps: int = field(2000, help="updates until the learning rate is at its peak")
+    lr_min_ratio: float = field(1.0, help="end of the cosine over its peak; 1 for a constant rate")
+    ema_decay: float = field(0.0, help="of the parameters evaluated with; 0 for no averaging")
+
+    def __post_init__(self):
+        """Raises ConfigError for numbers out of range."""
+        for name in ("b1", "b2", "ema_decay"):
+            value = getattr(self, name)
+            check(0 <= value < 1, name, expected="0 to below 1", got=value, remedy="see --help")
+        for name in ("learning_rate", "weight_decay", "warmup_steps", "puzzle_emb_learning_rate"):
+            value = getattr(self, name)
+            check(value >= 0, name, expected="0 or more", got=value, remedy="see --help")
+        ratio = self.lr_min_ratio
+        check(0 <= ratio <= 1, "lr_min_ratio", expected="0 to 1", got=ratio, remedy="see --help")
+
+
+def make_optimizers(config: OptimConfig, total_steps: int) -> Optimizers:
+    """Both optimisers; the schedule ends at `total_steps` (or with the warm-up, if that is later)."""
+
+    def rate(peak: float) -> optax.Schedule:
+        return warmup_cosine(
+            peak,
+            warmup_steps=config.warmup_steps,
+            total_steps=max(total_steps, config.warmup_steps),
+            min_ratio=config.lr_min_ratio,
+        )
+
+    dense = adam_atan2(rate(config.learning_rate), config.b1, config.b2, config.weight_decay)
+    if config.ema_decay:
+        dense = optax.chain(dense, params_ema(config.ema_decay))
+    rows = sign_sgd_rows(rate(config.puzzle_emb_learning_rate), config.puzzle_emb_weight_decay)
+    return Optimizers(dense, rows)

@@ -1,0 +1,82 @@
+"""Loading: preparation once, arrays equal to the files, quiet, clear errors."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from hrm_jax.data import pipeline
+from hrm_jax.data.sudoku import csv_format, generator, rules, source, symmetry
+from hrm_jax.data.sudoku.sudoku_dataset_builder import csv_config
+
+PUZZLES = generator.generate(np.random.default_rng(0), 40)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    csv_format.write(folder / "train.csv", PUZZLES.take(slice(0, 30)), ["here"] * 30)
+    csv_format.write(folder / "validation.csv", PUZZLES.take(slice(30, 40)), ["here"] * 10)
+    return csv_config(folder / "train.csv", validation=folder / "validation.csv")
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+def test_arrays_are_the_puzzles_of_the_file_in_order(config, data_dir):
+    for split, rows in (("train", slice(0, 30)), ("validation", slice(30, 40))):
+        loaded = source.load_source(config, split, data_dir)
+        expected = PUZZLES.take(rows)
+        np.testing.assert_array_equal(rules.decode(loaded.inputs), expected.questions)
+        np.testing.assert_array_equal(rules.decode(loaded.labels), expected.answers)
+        np.testing.assert_array_equal(loaded.rating, expected.ratings)
+        assert loaded.augment is symmetry.augment
+
+
+def test_the_second_load_prepares_nothing(config, data_dir):
+    source.load_source(config, "train", data_dir)
+    before = {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")}
+    source.load_source(config, "train", data_dir)
+    assert {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")} == before
+
+
+def test_loading_prints_nothing(config, tmp_path, capfd):
+    source.load_source(config, "train", tmp_path)
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+
+
+def test_batches_of_a_loaded_source_are_puzzles_with_their_solutions(config, data_dir):
+    loaded = source.load_source(config, "train", data_dir)
+    batches = pipeline.training_batches(loaded, pipeline.PipelineConfig(batch_size=16))
+    for _ in range(4):
+        batch = next(batches)
+        questions, answers = rules.decode(batch["inputs"]), rules.decode(batch["labels"])
+        assert rules.is_solution(answers, questions).all()
+
+
+def test_data_dir_comes_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv(source.DATA_DIR_VARIABLE, str(tmp_path))
+    assert source.default_data_dir() == tmp_path
+    monkeypatch.delenv(source.DATA_DIR_VARIABLE)
+    assert source.default_data_dir() == pathlib.Path.home() / ".cache" / "hrm_jax"
+
+
+def test_unknown_configurations_name_the_nearest(data_dir):
+    with pytest.raises(ValueError, match="not 'extreme_1000'; did you mean 'extreme_1k'"):
+        source.load_source("extreme_1000", "train", data_dir)
+
+
+def test_unknown_splits_name_those_there_are(config, data_dir):
+    with pytest.raises(ValueError, match="has the splits train, validation, not 'test'"):
+        source.load_source(config, "test", data_dir)
+
+
+def test_a_bad_file_leaves_nothing_prepared(tmp_path):
+    (tmp_path / "bad.csv").write_text("question\n123\n")
+    with pytest.raises(csv_format.CsvFormatError, match="line 2"):
+        source.load_source(csv_config(tmp_path / "bad.csv"), "train", tmp_path / "data")
+    with pytest.raises(csv_format.CsvFormatError, match="line 2"):
+        source.load_source(csv_config(tmp_path / "bad.csv"), "train", tmp_path / "data")

@@ -1,0 +1,131 @@
+"""The TFDS builder: splits, names of configurations, downloads from a local stand-in."""
+
+import functools
+import http.server
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from hrm_jax.data.sudoku import bank, canonical, csv_format, generator, rules, source, symmetry
+from hrm_jax.data.sudoku import sudoku_dataset_builder as sudoku
+
+TRAIN = generator.generate(np.random.default_rng(0), 300)
+TEST = generator.generate(np.random.default_rng(1), 20)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    csv_format.write(folder / "train.csv", TRAIN, ["here"] * len(TRAIN))
+    csv_format.write(folder / "test.csv", TEST, ["here"] * len(TEST))
+    return folder
+
+
+class _SilentHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(files):
+    handler = functools.partial(_SilentHandler, directory=str(files))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def _questions(loaded):
+    return {rules.format_grid(question) for question in rules.decode(loaded.inputs)}
+
+
+def test_extreme_is_downloaded_and_split_by_class(address, tmp_path):
+    config = sudoku.extreme_config(address)
+    splits = {s: source.load_source(config, s, tmp_path) for s in ("train", "validation", "test")}
+    everything = {rules.format_grid(question) for question in TRAIN.questions}
+    assert _questions(splits["train"]) | _questions(splits["validation"]) == everything
+    assert len(splits["train"]) + len(splits["validation"]) == len(TRAIN)
+    np.testing.assert_array_equal(rules.decode(splits["test"].inputs), TEST.questions)
+    for split, held_out in (("train", False), ("validation", True)):
+        prints = canonical.class_fingerprints(rules.decode(splits[split].labels))
+        assert {bool(held) for held in prints % np.uint64(100) == 0} == {held_out}
+
+
+def test_extreme_1k_draws_its_training_puzzles(address, tmp_path):
+    drawn = [
+        source.load_source(sudoku.extreme_config(address, 50), "train", tmp_path / str(i))
+        for i in range(2)
+    ]
+    assert len(drawn[0]) == 50
+    assert len(_questions(drawn[0])) == 50
+    np.testing.assert_array_equal(drawn[0].inputs, drawn[1].inputs)
+    whole = source.load_source(sudoku.extreme_config(address), "train", tmp_path)
+    assert _questions(drawn[0]) <= _questions(whole)
+    test = source.load_source(sudoku.extreme_config(address, 50), "test", tmp_path / "0")
+    assert len(test) == len(TEST)
+
+
+def test_more_puzzles_than_there_are(address, tmp_path):
+    with pytest.raises(ValueError, match=r"5000 training puzzles were asked for, but .* only"):
+        source.load_source(sudoku.extreme_config(address, 5000), "train", tmp_path)
+    with pytest.raises(ValueError, match="not 0"):
+        sudoku.extreme_config(address, 0)
+
+
+def test_the_hold_out_follows_the_class(files, tmp_path):
+    moved = symmetry.random_symmetries(np.random.default_rng(2), len(TRAIN))(TRAIN.questions)
+    lines = [rules.format_grid(question) for question in moved]
+    (tmp_path / "moved.txt").write_text("\n".join(lines))
+    held_out = [
+        _held_out_rows(source.load_source(sudoku.csv_config(path), "validation", tmp_path), puzzles)
+        for path, puzzles in (
+            (files / "train.csv", TRAIN.questions),
+            (tmp_path / "moved.txt", moved),
+        )
+    ]
+    assert held_out[0] == held_out[1]
+
+
+def _held_out_rows(loaded, questions):
+    texts = _questions(loaded)
+    return [row for row, q in enumerate(questions) if rules.format_grid(q) in texts]
+
+
+def test_configurations_are_named_by_content(files, tmp_path):
+    name = sudoku.csv_config(files / "train.csv").name
+    (tmp_path / "copy.csv").write_bytes((files / "train.csv").read_bytes())
+    assert sudoku.csv_config(tmp_path / "copy.csv").name == name
+    assert sudoku.csv_config(files / "test.csv").name != name
+    assert sudoku.csv_config(files / "train.csv", test=files / "test.csv").name != name
+    with pytest.raises(FileNotFoundError):
+        sudoku.csv_config(tmp_path / "none.csv")
+
+
+def test_official_names_are_kept_for_the_official_address():
+    assert sudoku.extreme_config().name == "extreme"
+    assert sudoku.extreme_config(train_puzzles=1000).name == "extreme_1k"
+    assert sudoku.extreme_config("http://localhost").name.startswith("extreme_mirror_")
+    names = [config.name for config in sudoku.Builder.BUILDER_CONFIGS]
+    assert names == ["bank", "extreme", "extreme_1k"]
+
+
+def test_the_bank_is_the_default(tmp_path):
+    builder = sudoku.Builder(data_dir=str(tmp_path), file_format="array_record")
+    assert builder.name == "sudoku"
+    assert builder.builder_config.name == "bank"
+    for split in bank.SPLITS:
+        assert bank.shipped_file(split).is_file()
+
+
+def test_foreign_configurations_are_refused(tmp_path):
+    foreign = sudoku.tfds.core.BuilderConfig(name="foreign")
+    with pytest.raises(TypeError, match="configured by a SudokuConfig"):
+        source.load_source(foreign, "train", tmp_path)
+
+
+def test_tensorflow_is_not_loaded():
+    assert "tensorflow" not in sys.modules
