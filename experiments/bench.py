@@ -13,11 +13,11 @@ import sys
 from absl import app, flags
 from rich.console import Console
 
-from experiments.benchmarks import alternate, train_step, workload
+from experiments.benchmarks import alternate, recurrence, train_step, workload
 
-SUITES = {"train_step": train_step.run}
+SUITES = ("train_step", "recurrence")
 
-_SUITE = flags.DEFINE_enum("suite", "train_step", list(SUITES), "What to measure.")
+_SUITE = flags.DEFINE_enum("suite", "train_step", SUITES, "What to measure.")
 _PRESET = flags.DEFINE_enum("preset", "hrm_small", list(workload.SHAPES), "The sizes measured.")
 _BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["32", "128"], "Batch sizes, each on its own.")
 _CONTESTANTS = flags.DEFINE_list(
@@ -37,7 +37,21 @@ _OUT = flags.DEFINE_string("out", None, "Where to write the results as JSON.")
 
 def main(_) -> None:
     """Runs the suite that the flags name."""
-    options = train_step.Options(
+    # Written to a file, a table has no terminal to fit into.
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    try:
+        if _SUITE.value == "recurrence":
+            results = recurrence.run(_PRESET.value, int(_BATCH_SIZES.value[0]), console)
+        else:
+            results = train_step.run(_train_step_options(), console)
+    except (ValueError, alternate.ContestantError) as error:
+        sys.exit(f"error: {error}")
+    if _OUT.value:
+        pathlib.Path(_OUT.value).write_text(json.dumps(results, indent=2) + "\n")
+
+
+def _train_step_options() -> train_step.Options:
+    return train_step.Options(
         contestants=_CONTESTANTS.value,
         batch_sizes=[int(size) for size in _BATCH_SIZES.value],
         shape=_PRESET.value,
@@ -46,14 +60,6 @@ def main(_) -> None:
         warmup_steps=_WARMUP.value,
         torch_python=_TORCH_PYTHON.value,
     )
-    # Written to a file, a table has no terminal to fit into.
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    try:
-        results = SUITES[_SUITE.value](options, console)
-    except (ValueError, alternate.ContestantError) as error:
-        sys.exit(f"error: {error}")
-    if _OUT.value:
-        pathlib.Path(_OUT.value).write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

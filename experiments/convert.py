@@ -37,8 +37,12 @@ _ORIGINS = {
     "default": "assumed: the default",
 }
 
-_INPUT = flags.DEFINE_string("input", None, "a PyTorch or safetensors file, or a model folder")
-_OUTPUT = flags.DEFINE_string("output", None, "the model folder, or the file, to write")
+_INPUT = flags.DEFINE_string(
+    "input", None, "a PyTorch or safetensors file, or a model folder", required=True
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "the model folder, or the file, to write", required=True
+)
 _ARCH = flags.DEFINE_string(
     "arch", None, "the original's config, .yaml or .json: what the shapes do not tell is read there"
 )
@@ -46,7 +50,6 @@ _COMPILED_PREFIX = flags.DEFINE_bool(
     "compiled_prefix", False, "to a file: names as torch.compile has them, with _orig_mod. before"
 )
 config_flags.define({"published": hrm()}, default="published")
-flags.mark_flags_as_required(["input", "output"])
 
 
 def main(_: list[str]) -> None:

@@ -9,7 +9,7 @@ sets them and re-executes itself once.
 import os
 import sys
 
-_HEAP_SETTINGS = {
+HEAP_SETTINGS = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_TOP_PAD_": "268435456",
@@ -26,6 +26,6 @@ def keep_heap() -> None:
     `HRM_JAX_KEEP_HEAP=0`. Call it in `__main__`, before anything else has happened.
     """
     wanted = sys.platform == "linux" and os.environ.get(KEEP_HEAP_VARIABLE, "1") != "0"
-    if not wanted or any(name in os.environ for name in _HEAP_SETTINGS):
+    if not wanted or any(name in os.environ for name in HEAP_SETTINGS):
         return
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | _HEAP_SETTINGS)
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | HEAP_SETTINGS)

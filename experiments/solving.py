@@ -1,9 +1,11 @@
 """Solving single puzzles: reading, checking, showing the steps, judging the answer."""
 
+import os
 import pathlib
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 from rich.console import Console
@@ -29,9 +31,9 @@ def read_puzzles(text: str) -> list[Grid]:
         message names the line where there are several.
     """
     if text == "-":
-        lines = sys.stdin.read().splitlines()
-    elif len(text) < 4096 and pathlib.Path(text).is_file():
-        lines = pathlib.Path(text).read_text(encoding="utf-8").splitlines()
+        lines = _lines(sys.stdin.buffer.read())
+    elif os.path.isfile(text):
+        lines = _lines(pathlib.Path(text).read_bytes())
     else:
         lines = [text]
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -47,6 +49,11 @@ def read_puzzles(text: str) -> list[Grid]:
     return puzzles
 
 
+def _lines(content: bytes) -> list[str]:
+    """Lines of text, also of bytes that are none: what they hold is then no puzzle, and named."""
+    return content.decode("utf-8-sig", errors="replace").splitlines()
+
+
 def _check(puzzle: Grid) -> Grid:
     """Refuses puzzles that do not have exactly one solution."""
     rules.require_consistent(puzzle)
@@ -60,9 +67,7 @@ def _check(puzzle: Grid) -> Grid:
     return puzzle
 
 
-def solve_all(
-    task: SudokuTask, variables: Variables, puzzles: list[Grid], console: Console
-) -> int:
+def solve_all(task: SudokuTask, variables: Variables, puzzles: list[Grid], console: Console) -> int:
     """Solves each puzzle and prints its steps and the verdict; 0 if all are solved, else 1."""
     solved = [_solve(task, variables, puzzle, console) for puzzle in puzzles]
     if len(solved) > 1:
@@ -70,9 +75,7 @@ def solve_all(
     return 0 if all(solved) else 1
 
 
-def show_held_out(
-    task: SudokuTask, variables: Variables, source: Source, console: Console
-) -> bool:
+def show_held_out(task: SudokuTask, variables: Variables, source: Source, console: Console) -> bool:
     """Solves the first puzzle of a source in front of the reader."""
     return _solve(task, variables, rules.decode(source.inputs[0]), console)
 
@@ -95,7 +98,9 @@ def _solve(task: SudokuTask, variables: Variables, puzzle: Grid, console: Consol
     for step in [halt, *range(1, len(grids) + 1)]:
         if rules.is_solution(grids[step - 1], puzzle):
             console.print(render_grid(puzzle, grids[step - 1]))
-            console.print(f"solved at step {step}: {rules.format_grid(grids[step - 1])}", soft_wrap=True)
+            console.print(
+                f"solved at step {step}: {rules.format_grid(grids[step - 1])}", soft_wrap=True
+            )
             return True
     console.print(render_grid(puzzle, grids[halt - 1]))
     changed = int(((grids[halt - 1] != puzzle) & (puzzle != 0)).sum())
@@ -108,8 +113,8 @@ def _solve(task: SudokuTask, variables: Variables, puzzle: Grid, console: Consol
 
 def _think(task: SudokuTask, variables: Variables, puzzle: Grid) -> Thoughts:
     """All steps of thought about one puzzle."""
-    inputs = rules.encode(puzzle).astype(np.int32)[None]
-    batch = Batch(inputs, np.zeros_like(inputs), np.zeros(1, np.int32))
+    inputs = jnp.asarray(rules.encode(puzzle)[None], jnp.int32)
+    batch = Batch(inputs, jnp.zeros_like(inputs), jnp.zeros(1, jnp.int32))
     return jax.device_get(think(task.model, variables, batch))
 
 

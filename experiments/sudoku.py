@@ -12,8 +12,9 @@ import json
 import pathlib
 import sys
 import time
+from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from experiments import config_flags, process
 
@@ -21,17 +22,19 @@ if __name__ == "__main__":
     process.keep_heap()  # before JAX is imported: it re-executes the program once
 
 import jax
+from jax.sharding import Mesh
 from rich.console import Console
 
-from experiments import curves, runs, solving, terminal
+from experiments import curves, distributed, runs, solving, terminal
 from experiments.sudoku_presets import PRESETS
 from hrm_jax.core.config import ConfigError, replace
+from hrm_jax.core.types import Variables
 from hrm_jax.data.sudoku.csv_format import CsvFormatError
 from hrm_jax.data.sudoku.rules import PuzzleError
 from hrm_jax.tasks.sudoku import EvaluationConfig, SudokuConfig, SudokuTask
 from hrm_jax.training.files import write_atomically
 from hrm_jax.training.loop import Diverged
-from hrm_jax.training.mesh import make_mesh
+from hrm_jax.training.mesh import MeshConfig, fetch, make_mesh
 from hrm_jax.training.run_log import RunLogError, read_metrics
 from hrm_jax.training.state_arrays import CheckpointError
 
@@ -59,18 +62,21 @@ config_flags.define(PRESETS, default="quick")
 def main(argv: list[str]) -> int:
     """Runs the mode; returns the exit code."""
     if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments {argv[1:]}; flags start with --")
-    console = Console()
+        raise app.UsageError(f"unexpected arguments {argv[1:]}; flags start with --", exitcode=2)
+    logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
     try:
+        distributed.join()
+        console = Console(markup=False, quiet=jax.process_index() != 0)
         return {"train": train, "eval": evaluate, "solve": solve}[FLAGS.mode](console)
     except (
         CheckpointError,
         ConfigError,
         CsvFormatError,
         Diverged,
-        FileNotFoundError,
+        OSError,
         PuzzleError,
         RunLogError,
+        distributed.DistributedError,
         runs.RunError,
     ) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -85,14 +91,29 @@ def train(console: Console) -> int:
         folder = pathlib.Path(FLAGS.run) if FLAGS.run else runs.newest_run(RUNS)
         config = config_flags.resolve(runs.read_config(folder))
     task = SudokuTask(_with_data(config, "train"))
-    console.print(f"training {FLAGS.preset!r} in {folder}: {config.description}", soft_wrap=True)
+    console.print(f"training in {folder}: {config.description}", soft_wrap=True)
     state = runs.train(task, folder, console, resume=FLAGS.resume)
-    curves.save_curves(read_metrics(folder), folder / "curves.png")
+    if jax.process_index() == 0:
+        curves.save_curves(read_metrics(folder), folder / "curves.png")
     if int(state.step) < config.loop.steps:
         return STOPPED_BY_SIGNAL
-    variables = state.averaged_variables
-    split = "validation" if task.config.data.name == "csv" else "test"
-    _measure(task, variables, split, task.config.test, console, folder)
+    split, mesh = "validation" if task.config.data.name == "csv" else "test", make_mesh(config.mesh)
+    report = _measure(task, state.averaged_variables, split, task.config.test, console, mesh)
+    variables = fetch(state.averaged_variables, mesh)
+    if jax.process_index() == 0:
+        write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
+        _show(task, variables, split, console, folder)
+    return 0
+
+
+def _show(
+    task: SudokuTask,
+    variables: Variables,
+    split: str,
+    console: Console,
+    folder: pathlib.Path,
+) -> None:
+    """Solves a held-out puzzle, and says what to do next."""
     console.print(f"curves: {folder / 'curves.png'}", soft_wrap=True)
     source = task.config.data.load(split)
     console.print(f"\nA held-out puzzle of rating {source.rating[0]}, step by step:")
@@ -101,26 +122,28 @@ def train(console: Console) -> int:
         f"\nNext: python -m experiments.sudoku --mode=solve --checkpoint={folder} --puzzle=...",
         soft_wrap=True,
     )
-    return 0
 
 
 def evaluate(console: Console) -> int:
     """Measures a checkpoint; the last line is JSON."""
-    task, variables, step = runs.load(_checkpoint())
+    mesh = make_mesh(MeshConfig())
+    task, variables, step = runs.load(_checkpoint(), mesh)
     task = SudokuTask(_with_data(task.config, "test"))
     settings = EvaluationConfig(FLAGS.puzzles, task.config.test.batch_size)
     console.print(f"checkpoint of step {step}")
-    report = _measure(task, variables, FLAGS.split, settings, console)
-    print(json.dumps(report))
+    report = _measure(task, variables, FLAGS.split, settings, console, mesh)
+    if jax.process_index() == 0:
+        print(json.dumps(report))
     return 0
 
 
 def solve(console: Console) -> int:
     """Solves puzzles; 0 only if every one is solved."""
     if FLAGS.puzzle is None:
-        raise app.UsageError("--mode=solve needs --puzzle: 81 characters, a file, or -")
+        message = "--mode=solve needs --puzzle: 81 characters, a file, or -"
+        raise app.UsageError(message, exitcode=2)
     puzzles = solving.read_puzzles(FLAGS.puzzle)
-    task, variables, _ = runs.load(_checkpoint())
+    task, variables, _ = runs.load(_checkpoint(), make_mesh(MeshConfig()))
     return solving.solve_all(task, variables, puzzles, console)
 
 
@@ -145,22 +168,18 @@ def _with_data(config: SudokuConfig, split: str) -> SudokuConfig:
 
 def _measure(
     task: SudokuTask,
-    variables,
+    variables: Variables,
     split: str,
     settings: EvaluationConfig,
     console: Console,
-    folder: pathlib.Path | None = None,
-) -> dict:
-    """Evaluates with a progress bar and prints the table; keeps it as report.json in `folder`."""
+    mesh: Mesh,
+) -> dict[str, Any]:
+    """Evaluates with a progress bar, prints the table, and returns the report."""
     source = task.config.data.load(split)
     total = min(settings.puzzles or len(source), len(source))
     with terminal.counting_progress(console, "evaluating", total) as progress:
-        report = task.evaluate(
-            variables, source, settings, make_mesh(task.config.mesh), progress
-        ).as_dict()
+        report = task.evaluate(variables, source, settings, mesh, progress).as_dict()
     console.print(terminal.accuracy_table(report, f"{task.config.data.name}, {split} split"))
-    if folder:
-        write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
     return report
 
 

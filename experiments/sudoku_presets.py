@@ -9,7 +9,7 @@ from hrm_jax.tasks.sudoku import (
     SudokuConfig,
 )
 
-_EXTREME_1K = DataConfig(name="extreme_1k")
+_EXTREME_1K = DataConfig(name="extreme_1k", num_augmentations=1000)
 _PAPER_BATCH = 768
 _TRM_OPTIM = OptimConfig(ema_decay=0.999)
 

@@ -17,15 +17,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from experiments import process
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# The heap keeps what it is given: glibc otherwise maps and unmaps every large temporary, and each
-# of its pages faults anew in every step. Read by glibc when a process starts; no effect elsewhere.
-STEADY_HEAP = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "100000000000",
-    "MALLOC_TOP_PAD_": "268435456",
-    "MALLOC_ARENA_MAX": "1",
-}
+STEADY_HEAP = process.HEAP_SETTINGS
 
 
 class ContestantError(RuntimeError):

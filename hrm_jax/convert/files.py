@@ -6,7 +6,6 @@ containers and nothing else, so that a file from anywhere is safe to open.
 
 import contextlib
 import os
-import pickle
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -115,7 +114,9 @@ def _load_torch(path: Path) -> StateDict:
     torch = _import_torch(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle fails anywhere in PyTorch's reader
         raise WeightsError(
             f"{path}: expected a PyTorch file of tensors alone, refused because {error}"
         ) from error

@@ -119,7 +119,7 @@ def _told_by_shapes(weights: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], 
     tokens, mlp = map(matrix, names)
     if tokens is None or mlp is None:
         raise WeightsError(
-            f"expected weights of HRM or TRM, with matrices {' and '.join(INNER + n for n in names)}; "
+            f"expected weights of HRM or TRM, with {' and '.join(INNER + name for name in names)}; "
             f"found {', '.join(sorted(weights)[:5]) or 'no tensors'}"
         )
     (V, D), (_, width) = tokens, mlp

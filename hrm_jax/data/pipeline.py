@@ -83,6 +83,35 @@ class Source:
         return len(self.rating)
 
 
+def with_fixed_augmentations(source: Source, count: int, seed: int) -> Source:
+    """Each puzzle `1 + count` times: itself, and under `count` random symmetries drawn once.
+
+    This is how the originals augment (1,000 for Sudoku); the pipeline's own augmentation, a new
+    symmetry at every visit, is stronger and needs no memory.
+
+    Args:
+      source: puzzles with symmetries.
+      count: symmetries drawn for each puzzle.
+      seed: of the draw.
+
+    Returns:
+      A source without further augmentation.
+
+    Raises:
+      ValueError: the source has no symmetries.
+    """
+    if source.augment is None:
+        raise ValueError("fixed augmentations need a source with symmetries; this one has none")
+    repeated = [np.repeat(array, count, axis=0) for array in (source.inputs, source.labels)]
+    inputs, labels = source.augment(*repeated, seed, 0)
+    return Source(
+        inputs=np.concatenate([source.inputs, inputs]),
+        labels=np.concatenate([source.labels, labels]),
+        rating=np.concatenate([source.rating, np.repeat(source.rating, count)]),
+        augment=None,
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class PipelineConfig:
     """How a source is turned into training batches.

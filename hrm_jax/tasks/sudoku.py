@@ -1,6 +1,7 @@
 """Sudoku as a task: configuration, model, loss, data and metrics in one place."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,16 +10,17 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import ConfigError, check, field
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.data.pipeline import (
     PipelineConfig,
-    PuzzleBatch,
     Source,
     evaluation_batches,
     training_batches,
+    with_fixed_augmentations,
 )
 from hrm_jax.data.sudoku import rules, solver
+from hrm_jax.data.sudoku.csv_format import CsvFormatError
 from hrm_jax.data.sudoku.source import load_source
 from hrm_jax.data.sudoku.sudoku_dataset_builder import csv_config
 from hrm_jax.evaluation.accuracy import PuzzleResults, by_rating, concatenate, summarize
@@ -27,7 +29,7 @@ from hrm_jax.losses.act import act_loss, average_metrics
 from hrm_jax.models.act import Model
 from hrm_jax.models.config import ReasonerConfig
 from hrm_jax.training.loop import LoopConfig
-from hrm_jax.training.mesh import MeshConfig, batch_sharding, global_batch
+from hrm_jax.training.mesh import MeshConfig, global_batch, replicated, split_batch
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import Optimizers
 
@@ -40,7 +42,10 @@ class DataConfig:
     train_csv: str = field("", help="for csv: training puzzles, .csv, .csv.gz or a line a puzzle")
     test_csv: str = field("", help="for csv: held-out puzzles; without it some of train are")
     data_dir: str = field("", help="prepared data; HRM_JAX_DATA or ~/.cache/hrm_jax if empty")
-    augment: bool = field(True, help="show each puzzle under a new random symmetry every time")
+    augment: bool = field(True, help="show training puzzles under random symmetries")
+    num_augmentations: int = field(
+        0, help="symmetries of each puzzle drawn once, as the originals do; 0: new ones every time"
+    )
 
     def __post_init__(self):
         """Raises ConfigError where the name and the files do not fit."""
@@ -54,11 +59,25 @@ class DataConfig:
         )
 
     def load(self, split: str) -> Source:
-        """The puzzles of `train`, `validation` or `test`, prepared at first use."""
+        """The puzzles of `train`, `validation` or `test`, prepared at first use.
+
+        Raises:
+          ConfigError: there is no such data set, or it has no such split.
+          CsvFormatError: a file has unusable rows.
+          FileNotFoundError: a file does not exist.
+        """
         config = self.name
         if self.name == "csv":
             config = csv_config(train=self.train_csv or None, test=self.test_csv or None)
-        return load_source(config, split, self.data_dir or None)
+        try:
+            source = load_source(config, split, self.data_dir or None)
+        except CsvFormatError:
+            raise
+        except ValueError as error:
+            raise ConfigError("data", str(error)) from error
+        if split == "train" and self.augment and self.num_augmentations:
+            return with_fixed_augmentations(source, self.num_augmentations, seed=0)
+        return source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +89,9 @@ class EvaluationConfig:
 
     def __post_init__(self):
         """Raises ConfigError for numbers out of range."""
-        check(self.puzzles >= 0, "puzzles", expected="0 or more", got=self.puzzles, remedy="set 0")
-        check(self.batch_size > 0, "batch_size", expected="1 or more", got=0, remedy="set more")
+        for name, least in (("puzzles", 0), ("batch_size", 1)):
+            value = getattr(self, name)
+            check(value >= least, name, expected=f"{least} or more", got=value, remedy="set more")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +99,11 @@ class SudokuConfig:
     """A Sudoku run from the first to the last number."""
 
     description: str = field("", help="what this preset is for")
-    model: ReasonerConfig = ReasonerConfig()
-    optim: OptimConfig = OptimConfig()
+    model: ReasonerConfig = dataclasses.field(default_factory=ReasonerConfig)
+    optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
     data: DataConfig = DataConfig()
-    loop: LoopConfig = LoopConfig()
-    mesh: MeshConfig = MeshConfig()
+    loop: LoopConfig = dataclasses.field(default_factory=LoopConfig)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     validation: EvaluationConfig = EvaluationConfig(puzzles=256)
     test: EvaluationConfig = EvaluationConfig()
     batch_size: int = field(384, help="puzzles a step, over all devices and processes")
@@ -167,13 +187,7 @@ class SudokuTask:
     def training_batches(self, source: Source, mesh: Mesh) -> PlacedBatches:
         """Endless training batches, each process holding its part."""
         processes = jax.process_count()
-        check(
-            self.config.batch_size % mesh.shape["data"] == 0,
-            "batch_size",
-            expected=f"a multiple of the {mesh.shape['data']} devices that share it",
-            got=self.config.batch_size,
-            remedy="change batch_size or mesh.data",
-        )
+        _check_divisible("batch_size", self.config.batch_size, mesh)
         pipeline = PipelineConfig(
             batch_size=self.config.batch_size // processes,
             seed=self.config.seed,
@@ -186,8 +200,9 @@ class SudokuTask:
     def abstract_batch(self) -> Batch:
         """Shapes and dtypes of a global batch."""
         B, T = self.config.batch_size, self.config.model.seq_len
-        tokens = jax.ShapeDtypeStruct((B, T), np.int32)
-        return Batch(tokens, tokens, jax.ShapeDtypeStruct((B,), np.int32))
+        tokens: Any = jax.ShapeDtypeStruct((B, T), np.int32)
+        identifiers: Any = jax.ShapeDtypeStruct((B,), np.int32)
+        return Batch(tokens, tokens, identifiers)
 
     def average(self, sums: Mapping[str, float], steps: int) -> dict[str, float]:
         """Training metrics for the log, from sums over so many steps."""
@@ -209,13 +224,17 @@ class SudokuTask:
           config: how many of them, and how many at once.
           mesh: the devices that share them.
           progress: called with the number of puzzles done in each batch.
+
+        Raises:
+          ConfigError: the devices cannot share a batch equally.
         """
+        _check_divisible("batch_size of an evaluation", config.batch_size, mesh)
         source = _spread(source, config.puzzles)
         results, seconds, compiled = [], 0.0, None
         for rows in evaluation_batches(source, config.batch_size):
-            batch = jax.device_put(_as_batch(rows), batch_sharding(mesh))
+            batch = split_batch(_as_batch(rows), mesh)
             if compiled is None:
-                compiled = think.lower(self.model, variables, batch).compile()
+                compiled = _think_for_all(mesh).lower(self.model, variables, batch).compile()
             start = time.perf_counter()
             thoughts = jax.device_get(compiled(variables, batch))
             seconds += time.perf_counter() - start
@@ -227,7 +246,24 @@ class SudokuTask:
         return Report(concatenate(results), seconds)
 
 
-def _as_batch(rows: PuzzleBatch) -> Batch:
+@functools.cache
+def _think_for_all(mesh: Mesh) -> Any:
+    """`think`, with its results on every host."""
+    return jax.jit(think, static_argnums=0, out_shardings=replicated(mesh))
+
+
+def _check_divisible(name: str, batch_size: int, mesh: Mesh) -> None:
+    """Raises ConfigError where the devices cannot share a batch equally."""
+    check(
+        batch_size % mesh.shape["data"] == 0,
+        name,
+        expected=f"a multiple of the {mesh.shape['data']} devices that share it",
+        got=batch_size,
+        remedy="change it, or mesh.data",
+    )
+
+
+def _as_batch(rows: Mapping[str, Any]) -> Batch:
     """The pipeline's arrays as a `Batch`."""
     return Batch(rows["inputs"], rows["labels"], rows["puzzle_identifiers"])
 

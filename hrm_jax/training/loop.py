@@ -10,6 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jaxtyping import Array, Bool, PyTree
 
 from hrm_jax.core.config import check, field
 from hrm_jax.core.types import Batch
@@ -38,6 +42,12 @@ class LoopConfig:
             check(value >= 1, name, expected="1 or more", got=value, remedy="set more")
 
 
+_REMEDY = (
+    "The last checkpoint is from before; resume from it with a lower learning rate, or in float32 "
+    "if compute_dtype is lower"
+)
+
+
 class BatchIterator(Protocol):
     """Batches of this process, resumable."""
 
@@ -55,7 +65,7 @@ class BatchIterator(Protocol):
 
 
 class Diverged(RuntimeError):
-    """The loss is not a finite number."""
+    """A loss or a parameter is not a finite number."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,17 +118,19 @@ def train(
       store: where checkpoints go.
       log: where records go.
       hooks: averaging, evaluation and progress.
-      stop: asked after every step; a requested stop saves and returns.
+      stop: asked after every step; a requested stop saves and returns. Several processes agree on
+        it, at the steps that end a record.
       extras: of the checkpoint that `state` comes from; None for a fresh run.
 
     Returns:
       The state after the last step, saved.
 
     Raises:
-      Diverged: if the loss is not finite; nothing is saved after the last finite checkpoint.
+      Diverged: if a loss, or a parameter about to be saved, is not finite; the checkpoints stay
+        finite.
     """
     window = _Window(**(extras or {}).get("window", {"sums": {}, "steps": 0}))
-    step = saved = int(state.step)
+    step, stopping = int(state.step), False
     pending = None
 
     def fetch() -> None:
@@ -128,7 +140,7 @@ def train(
             pending = None
             _record(number, jax.device_get(metrics), window, config, log, hooks)
 
-    while step < config.steps and not stop.requested:
+    while step < config.steps and not stopping:
         state, metrics = train_step(state, next(batches))
         step += 1
         fetch()
@@ -137,14 +149,20 @@ def train(
         if last or step % config.evaluate_every == 0:
             fetch()
             log.write(step, hooks.evaluate(state), split="validation")
-        if last or stop.requested or step % config.checkpoint_every == 0:
+        stopping = _agree_to_stop(stop, step, config)
+        if last or stopping or step % config.checkpoint_every == 0:
             fetch()
             _save(store, log, step, state, batches, window)
-            saved = step
-    if saved < step:  # the stop came between the last check and the loop's condition
-        fetch()
-        _save(store, log, step, state, batches, window)
     return state
+
+
+def _agree_to_stop(stop: GracefulStop, step: int, config: LoopConfig) -> bool:
+    """Whether any process is asked to stop; all of them get the same answer."""
+    if jax.process_count() == 1:
+        return stop.requested
+    if step % config.log_every:  # the question makes the devices wait, so it is a rare one
+        return False
+    return bool(multihost_utils.process_allgather(np.asarray(stop.requested)).any())
 
 
 def _record(
@@ -154,10 +172,7 @@ def _record(
     values = {name: float(value) for name, value in dataclasses.asdict(metrics).items()}
     bad = {name: value for name, value in values.items() if not math.isfinite(value)}
     if bad:
-        raise Diverged(
-            f"step {step}: expected finite metrics, got {bad}. The last checkpoint is from before; "
-            "resume from it with a lower learning rate, or in float32 if compute_dtype is lower"
-        )
+        raise Diverged(f"step {step}: expected finite metrics, got {bad}. {_REMEDY}")
     window.add(values)
     averages: Mapping[str, float] = {}
     if step % config.log_every == 0:
@@ -176,9 +191,18 @@ def _save(
     window: _Window,
 ) -> None:
     """Saves the state with all that a resumed run needs to go on as if nothing had happened."""
+    # A loss is of the parameters before the step: it may be finite and they no longer.
+    if not _all_finite(state.variables):
+        raise Diverged(f"step {step}: expected finite parameters after it, got others. {_REMEDY}")
     log.sync()
     extras = {"batches": batches.get_state(), "window": dataclasses.asdict(window)}
     store.save(step, state, extras)
+
+
+@jax.jit
+def _all_finite(tree: PyTree) -> Bool[Array, ""]:
+    """Whether no leaf holds a NaN or an infinity."""
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
 def resume(

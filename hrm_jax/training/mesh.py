@@ -7,6 +7,7 @@ layout: column-parallel into a head or an MLP, row-parallel out of it); all else
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -35,11 +36,12 @@ class MeshConfig:
             check(good, name, expected="1 or more", got=value, remedy="set a number of devices")
 
 
-def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     """The mesh `[data, model]` over `devices` (all of them, of all processes, when None).
 
     Raises:
-      ConfigError: if the axes do not multiply to the number of devices.
+      ConfigError: if the axes do not multiply to the number of devices, or the devices of several
+        processes would share a layer's weights.
     """
     devices = jax.devices() if devices is None else list(devices)
     data = len(devices) // config.model if config.data == -1 else config.data
@@ -50,7 +52,16 @@ def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -
         got=(data, config.model),
         remedy="change mesh.data or mesh.model",
     )
-    return Mesh(np.asarray(devices).reshape(data, config.model), ("data", "model"))
+    grid = np.asarray(devices).reshape(data, config.model)
+    alone = all(len({device.process_index for device in row}) == 1 for row in grid)
+    check(
+        alone,
+        "mesh.model",
+        expected=f"a divisor of the {jax.local_device_count()} devices of a process",
+        got=config.model,
+        remedy="keep model parallelism inside a process, and let processes share the batch",
+    )
+    return Mesh(grid, ("data", "model"))
 
 
 def state_shardings(state: TrainState, mesh: Mesh) -> TrainState:
@@ -59,7 +70,7 @@ def state_shardings(state: TrainState, mesh: Mesh) -> TrainState:
     def of_node(node) -> PyTree[NamedSharding]:
         if isinstance(node, nnx.Variable):
             return jax.tree.map(lambda leaf: _param_sharding(node, leaf.shape, mesh), node)
-        return NamedSharding(mesh, PartitionSpec())
+        return replicated(mesh)
 
     shardings = jax.tree.map(of_node, state, is_leaf=lambda node: isinstance(node, nnx.Variable))
     carry = jax.tree.map(lambda _: batch_sharding(mesh), state.carry)
@@ -69,6 +80,24 @@ def state_shardings(state: TrainState, mesh: Mesh) -> TrainState:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The leading axis, B, split over `data`."""
     return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The whole array on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def fetch(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Whole NumPy arrays on this host, of arrays sharded in any way over those of all processes."""
+    return jax.device_get(jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(tree))
+
+
+def split_batch(whole: Batch, mesh: Mesh) -> Batch:
+    """A sharded batch from NumPy arrays that every process holds in full."""
+    sharding = batch_sharding(mesh)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_callback(x.shape, sharding, lambda rows: x[rows]), whole
+    )
 
 
 def global_batch(local: Batch, mesh: Mesh) -> Batch:

@@ -39,7 +39,7 @@ class OptimConfig:
 
 
 def make_optimizers(config: OptimConfig, total_steps: int) -> Optimizers:
-    """Both optimisers; the schedule ends at `total_steps` (or with the warm-up, if that is later)."""
+    """Both optimisers; the schedule ends at `total_steps`, or with a later end of the warm-up."""
 
     def rate(peak: float) -> optax.Schedule:
         return warmup_cosine(

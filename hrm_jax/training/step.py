@@ -70,15 +70,14 @@ def make_train_step(model: RecurrentModel, loss: StepLoss, optimizers: Optimizer
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, PyTree[Any]]:
         variables, key = state.variables, jax.random.fold_in(state.key, state.step)
-        grads, carry, metrics = compute_gradients(
-            model, loss, variables, state.carry, batch, key
-        )
+        grads, carry, metrics = compute_gradients(model, loss, variables, state.carry, batch, key)
         updates, opt_state = optimizers.dense.update(
             grads.params, state.opt_state, variables.params
         )
         table, row_opt_state = variables.puzzle_rows, state.row_opt_state
-        if grads.rows is not None:
-            row_updates, row_opt_state = optimizers.rows.update(grads.rows, row_opt_state, table)
+        if grads.rows is not None and table is not None:
+            update_rows: Any = optimizers.rows.update  # optax's types allow parameter trees alone
+            row_updates, row_opt_state = update_rows(grads.rows, row_opt_state, table)
             table = apply_row_updates(table, row_updates)
         variables = Variables(
             optax.apply_updates(variables.params, updates), variables.buffers, table

@@ -4,7 +4,7 @@ The shipped files come from
 
     python -m hrm_jax.data.sudoku.make_bank --seed=0 --out=hrm_jax/data/sudoku/bank
 
-which takes about 20 minutes on one core, and gives the same bytes wherever numpy and zlib are the
+which takes about 25 minutes on one core, and gives the same bytes wherever numpy and zlib are the
 same.
 """
 

@@ -1,0 +1,178 @@
+"""The shape of the code base: who may import whom, and how long things may get.
+
+Everything rests on one table, `FLOORS`, ordered from the ground up. A module imports only modules
+that stand before it in the table: those of lower floors, and on its own floor those further left
+or above. A table in one order has no cycles, so neither have the imports.
+"""
+
+import ast
+import functools
+import itertools
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGES = ("kernels", "hrm_jax", "experiments")
+
+FLOORS: tuple[dict[str, str], ...] = (
+    {"kernels": "reference xla attention __init__"},
+    {"hrm_jax.core": "config numerics types protocols"},
+    {
+        "hrm_jax.nn": "norm linear rope swiglu attention block embedding",
+        "hrm_jax.losses": "token act",
+        "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
+        "hrm_jax.data": "pipeline",
+        "hrm_jax.data.sudoku": (
+            "rules propagation solver puzzles symmetry canonical generator csv_format bank"
+            " make_bank sudoku_dataset_builder source"
+        ),
+        "hrm_jax.training": (
+            "interrupt files state_arrays run_log checkpoint state optimizers mesh step loop"
+        ),
+    },
+    {
+        "hrm_jax.models": "recurrence config reasoner act",
+        "hrm_jax.convert": "pytorch published_config files model_folder",
+    },
+    {"hrm_jax.inference": "thinking"},
+    {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku"},
+    {
+        "experiments": (
+            "process config_flags distributed terminal curves sudoku_presets runs solving sudoku"
+            " convert"
+        ),
+        "experiments.baselines": "torch_layers torch_hrm torch_train",
+        "experiments.benchmarks": (
+            "workload jax_step torch_step worker alternate machine train_step recurrence"
+        ),
+    },
+)
+PROGRAMS_OF_EXPERIMENTS = ("experiments.bench",)
+"""On the top floor, after everything: programs over the packages inside `experiments`."""
+
+KERNELS_IMPORT = {"jax", "numpy", "jaxtyping"}
+ONLY_EXPERIMENTS_IMPORT = {"absl.app", "absl.flags", "ml_collections", "rich"}
+PROGRAMS_BELOW_EXPERIMENTS = {"hrm_jax.data.sudoku.make_bank"}
+"""Makes the puzzle bank that ships beside it. It may read flags; nothing imports it."""
+
+MODULE_LINES, FUNCTION_LINES = 300, 60
+TEST_MODULE_LINES, TEST_FUNCTION_LINES = 400, 80
+
+
+def listed_modules() -> list[str]:
+    """The table as one sequence; a package's `__init__` has the name of the package."""
+    names = [
+        f"{package}.{module}".removesuffix(".__init__")
+        for floor in FLOORS
+        for package, modules in floor.items()
+        for module in modules.split()
+    ]
+    return [*names, *PROGRAMS_OF_EXPERIMENTS]
+
+
+@functools.cache
+def modules() -> dict[str, pathlib.Path]:
+    """Every module there is, by name."""
+    paths = itertools.chain.from_iterable((ROOT / package).rglob("*.py") for package in PACKAGES)
+    parts = {path: path.relative_to(ROOT).with_suffix("").parts for path in sorted(paths)}
+    return {".".join(p).removesuffix(".__init__"): path for path, p in parts.items()}
+
+
+@functools.cache
+def imports(module: str) -> frozenset[str]:
+    """Names of what a module imports, anywhere in it: modules where they are ours."""
+    found = set()
+    for node in ast.walk(ast.parse(modules()[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}, line {node.lineno}: write the import in full"
+            origin = str(node.module)
+            for alias in node.names:
+                inner = f"{origin}.{alias.name}"
+                ours = origin.split(".")[0] in PACKAGES
+                found.add(inner if not ours or inner in modules() else origin)
+    return frozenset(found)
+
+
+def is_inside(name: str, package: str) -> bool:
+    return f"{name}.".startswith(f"{package}.")
+
+
+def imports_of_ours(module: str) -> set[str]:
+    return {name for name in imports(module) if name.split(".")[0] in PACKAGES}
+
+
+def test_every_module_has_its_place_in_the_table():
+    bare = {name for name, path in modules().items() if path.name == "__init__.py"}
+    missing = modules().keys() - set(listed_modules()) - {m for m in bare if not imports(m)}
+    assert not missing, (
+        f"not in FLOORS of {__file__}: {sorted(missing)}. Add each to its package's line, after "
+        "all that it imports; if that is impossible, it imports upwards"
+    )
+
+
+def test_the_table_names_each_module_once_and_no_other():
+    listed = listed_modules()
+    assert sorted(listed) == sorted(set(listed))
+    assert set(listed) <= modules().keys()
+
+
+@pytest.mark.parametrize("module", listed_modules())
+def test_a_module_imports_only_what_stands_before_it(module):
+    listed = listed_modules()
+    before = listed[: listed.index(module)]
+    upwards = imports_of_ours(module) - set(before)
+    assert not upwards, f"{module} imports {sorted(upwards)}, which FLOORS lists after it"
+
+
+def test_kernels_import_jax_and_nothing_of_ours():
+    allowed = KERNELS_IMPORT | {"kernels"} | sys.stdlib_module_names
+    for module in modules():
+        if is_inside(module, "kernels"):
+            foreign = {name for name in imports(module) if name.split(".")[0] not in allowed}
+            assert not foreign, f"{module} imports {sorted(foreign)}"
+
+
+def test_the_library_knows_kernels_by_their_door():
+    for module in modules():
+        if is_inside(module, "hrm_jax"):
+            behind = {name for name in imports(module) if is_inside(name, "kernels")} - {"kernels"}
+            assert not behind, f"{module} imports {sorted(behind)}; import kernels"
+
+
+def test_only_experiments_read_flags_and_print_tables():
+    for module in modules().keys() - PROGRAMS_BELOW_EXPERIMENTS:
+        if not is_inside(module, "experiments"):
+            shown = {n for n in imports(module) for p in ONLY_EXPERIMENTS_IMPORT if is_inside(n, p)}
+            assert not shown, f"{module} imports {sorted(shown)}"
+
+
+def test_nobody_imports_a_program():
+    programs = PROGRAMS_BELOW_EXPERIMENTS | set(PROGRAMS_OF_EXPERIMENTS)
+    for module in modules():
+        assert not imports(module) & programs, module
+
+
+def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+@pytest.mark.parametrize(
+    ("folder", "module_lines", "function_lines"),
+    [(package, MODULE_LINES, FUNCTION_LINES) for package in PACKAGES]
+    + [("tests", TEST_MODULE_LINES, TEST_FUNCTION_LINES)],
+)
+def test_modules_and_functions_are_short(folder, module_lines, function_lines):
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        name = path.relative_to(ROOT)
+        assert len(text.splitlines()) <= module_lines, f"{name}: split it, limit {module_lines}"
+        for function in functions(ast.parse(text)):
+            lines = (function.end_lineno or 0) - function.lineno + 1
+            assert lines <= function_lines, (
+                f"{name}: {function.name} has {lines} lines, the limit is {function_lines}"
+            )

@@ -1,0 +1,47 @@
+"""The values between the floors are pytrees, and frozen."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+from hrm_jax.core.types import Batch, Buffer, Carry, Latents, Outputs, PuzzleRows, Variables
+
+TYPES = [Variables, Batch, Latents, Carry, Outputs]
+
+
+@pytest.mark.parametrize("cls", TYPES)
+def test_every_field_is_a_child_in_order(cls):
+    names = [field.name for field in dataclasses.fields(cls)]
+    value = cls(*(jnp.full((2,), float(i)) for i in range(len(names))))
+    paths = [path[-1].name for path, _ in jax.tree_util.tree_flatten_with_path(value)[0]]
+    assert paths == names
+    doubled = jax.jit(lambda tree: jax.tree.map(lambda x: 2 * x, tree))(value)
+    assert isinstance(doubled, cls)
+    assert [float(getattr(doubled, name)[0]) for name in names] == [
+        2.0 * i for i in range(len(names))
+    ]
+
+
+@pytest.mark.parametrize("cls", TYPES)
+def test_fields_cannot_be_assigned(cls):
+    fields = dataclasses.fields(cls)
+    value = cls(*(jnp.zeros(1) for _ in fields))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, fields[0].name, jnp.ones(1))
+
+
+def test_absent_parts_have_no_leaf():
+    array = jnp.zeros(1)
+    assert len(jax.tree.leaves(Variables(array, array, None))) == 2
+    assert len(jax.tree.leaves(Outputs(array, array, array, None))) == 3
+
+
+def test_the_three_kinds_of_variables_are_told_apart():
+    """A buffer or a puzzle row that counted as a parameter would be trained by gradient."""
+    assert not issubclass(Buffer, nnx.Param)
+    assert not issubclass(PuzzleRows, nnx.Param)
+    assert not issubclass(Buffer, PuzzleRows)
+    assert not issubclass(PuzzleRows, Buffer)

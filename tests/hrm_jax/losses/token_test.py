@@ -1,0 +1,89 @@
+"""Stablemax cross-entropy against NumPy in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hrm_jax.core.types import IGNORE_LABEL
+from hrm_jax.losses.token import stablemax_cross_entropy
+
+TINY = np.finfo(np.float32).tiny  # what is smaller may be flushed to zero
+EPSILON = float(np.finfo(np.float32).eps)
+# Measured: 2.2 and 3.8 epsilons; a score, a sum, a quotient and a logarithm are rounded.
+VALUE_TOLERANCE, GRADIENT_TOLERANCE = 4 * EPSILON, 8 * EPSILON
+
+
+def float64_scores(logits: np.ndarray) -> np.ndarray:
+    x = logits.astype(np.float64)
+    return np.where(x >= 0, x + 1, 1 / (1 - np.minimum(x, 0)))
+
+
+def float64_loss(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    scores, chosen = float64_scores(logits), np.eye(logits.shape[-1], dtype=bool)[labels]
+    return np.log1p(np.where(chosen, 0, scores).sum(-1) / (scores * chosen).sum(-1))
+
+
+def float64_gradient(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """`s'/s * (p - [label])`, where s'/s is `1 / (1 + |x|)`; 1 - p is summed, not subtracted."""
+    scores, chosen = float64_scores(logits), np.eye(logits.shape[-1], dtype=bool)[labels]
+    total = scores.sum(-1, keepdims=True)
+    others = np.where(chosen, 0, scores).sum(-1, keepdims=True)
+    slope = 1 / (1 + np.abs(logits.astype(np.float64)))
+    return slope * np.where(chosen, -others / total, scores / total)
+
+
+def puzzles(scale: float, vocabulary: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random logits, some of them exactly 0 and 1, and labels, half of them the likeliest token."""
+    rng = np.random.default_rng(0)
+    logits = (scale * rng.standard_normal((2, 500, vocabulary))).astype(np.float32)
+    logits[0, :20], logits[1, :20] = 0, 1
+    logits[:, 20:40, ::2] = 0
+    labels = rng.integers(vocabulary, size=(2, 500))
+    labels[0] = logits[0].argmax(-1)
+    return logits, labels
+
+
+@jax.jit
+def losses_and_gradient(logits, labels):
+    losses, pull_back = jax.vjp(lambda x: stablemax_cross_entropy(x, labels), logits)
+    return losses, pull_back(jnp.ones_like(losses))[0]
+
+
+@pytest.mark.parametrize("vocabulary", [2, 11, 1000])
+@pytest.mark.parametrize("scale", [1e-3, 1, 1e2, 1e4, 1e12])
+def test_float32_is_a_few_roundings_from_float64(scale, vocabulary):
+    logits, labels = puzzles(scale, vocabulary)
+    losses, gradient = losses_and_gradient(logits, labels)
+    np.testing.assert_allclose(losses, float64_loss(logits, labels), rtol=VALUE_TOLERANCE)
+    np.testing.assert_allclose(
+        gradient, float64_gradient(logits, labels), rtol=GRADIENT_TOLERANCE, atol=TINY
+    )
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1.0])
+def test_gradient_where_the_branches_meet(value):
+    """Equal logits: p is 1/4, and the slope of log s is `1 / (1 + |x|)` on either side."""
+    logits = np.full((1, 1, 4), value, np.float32)
+    _, gradient = losses_and_gradient(logits, np.array([[0]]))
+    slope = 1 / (1 + abs(value))
+    np.testing.assert_allclose(gradient[0, 0], slope * np.array([-0.75, 0.25, 0.25, 0.25]))
+
+
+def test_ignored_labels_have_no_loss_and_no_gradient():
+    logits, labels = puzzles(1.0, 11)
+    labels[:, ::3] = IGNORE_LABEL
+    losses, gradient = losses_and_gradient(logits, labels)
+    ignored = labels == IGNORE_LABEL
+    assert (losses[ignored] == 0).all()
+    assert (gradient[ignored] == 0).all()
+    assert (losses[~ignored] > 0).all()
+
+
+def test_bfloat16_logits_are_computed_in_float32():
+    logits, labels = puzzles(1.0, 11)
+    narrow = jnp.asarray(logits, jnp.bfloat16)
+    losses, _ = losses_and_gradient(narrow, labels)
+    assert losses.dtype == jnp.float32
+    expected = float64_loss(np.asarray(narrow, np.float32), labels)
+    np.testing.assert_allclose(losses, expected, rtol=VALUE_TOLERANCE)

@@ -1,0 +1,34 @@
+"""Token embeddings and the puzzle prefix."""
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from hrm_jax.nn.embedding import Embedding, puzzle_prefix
+
+
+def test_table_has_deviation_one_over_root_of_the_features():
+    table = np.asarray(Embedding(300, 64, rngs=nnx.Rngs(0)).table[...])
+    np.testing.assert_allclose(table.std(), 1 / 8, rtol=5 / np.sqrt(2 * table.size))
+
+
+def test_looks_tokens_up_in_the_asked_dtype():
+    embedding = Embedding(7, 4, rngs=nnx.Rngs(0))
+    tokens = jnp.array([[0, 6, 3]])
+    table = np.asarray(embedding.table[...])
+    np.testing.assert_array_equal(embedding(tokens, jnp.dtype("float32"))[0], table[[0, 6, 3]])
+    assert embedding(tokens, jnp.dtype("bfloat16")).dtype == jnp.bfloat16
+
+
+def test_prefix_fills_tokens_in_order_and_pads_with_zeros():
+    rows = jnp.arange(1, 11, dtype=jnp.float32).reshape(2, 5)
+    expected = [[[1, 2, 3, 4], [5, 0, 0, 0]], [[6, 7, 8, 9], [10, 0, 0, 0]]]
+    np.testing.assert_array_equal(puzzle_prefix(rows, 2, 4), expected)
+
+
+def test_prefix_may_be_longer_than_the_row_needs():
+    np.testing.assert_array_equal(puzzle_prefix(jnp.ones((1, 2)), 3, 2), [[[1, 1], [0, 0], [0, 0]]])
+
+
+def test_prefix_may_be_full():
+    np.testing.assert_array_equal(puzzle_prefix(jnp.ones((1, 4)), 2, 2), np.ones((1, 2, 2)))

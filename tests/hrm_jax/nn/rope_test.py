@@ -1,0 +1,65 @@
+"""Rotary positions against complex numbers."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hrm_jax.nn.rope import apply_rope, rope_table
+
+RNG = np.random.default_rng(0)
+
+
+def rotated(x: np.ndarray, theta: float) -> np.ndarray:
+    """Each pair (x[i], x[i + K/2]) as a complex number, turned by its position; float64."""
+    _, length, _, head_size = x.shape
+    half = head_size // 2
+    pairs = x[..., :half] + 1j * x[..., half:]
+    frequency = theta ** (-np.arange(half) / half)
+    turns = np.exp(1j * np.arange(length)[:, None] * frequency)
+    pairs = pairs * turns[None, :, None, :]
+    return np.concatenate([pairs.real, pairs.imag], -1)
+
+
+@pytest.mark.parametrize("head_size", [2, 16, 64])
+def test_is_a_rotation_of_complex_pairs(head_size):
+    x = RNG.standard_normal((2, 97, 3, head_size)).astype(np.float32)
+    found = apply_rope(jnp.asarray(x), *rope_table(97, head_size, 1e4))
+    # Angles up to 96 radians are rounded in float32, to 96 * 6e-8.
+    np.testing.assert_allclose(found, rotated(x.astype(np.float64), 1e4), rtol=0, atol=4e-5)
+
+
+def test_position_zero_stays():
+    x = jnp.asarray(RNG.standard_normal((1, 1, 2, 8)), jnp.float32)
+    np.testing.assert_array_equal(apply_rope(x, *rope_table(1, 8, 1e4)), x)
+
+
+def test_scores_depend_on_the_distance_alone():
+    query, key = RNG.standard_normal((2, 8))
+    length = 12
+    turned_query, turned_key = (
+        np.asarray(
+            apply_rope(
+                jnp.broadcast_to(jnp.asarray(x, jnp.float32)[None, None, None], (1, length, 1, 8)),
+                *rope_table(length, 8, 1e4),
+            )
+        )[0, :, 0]
+        for x in (query, key)
+    )
+    scores = turned_query @ turned_key.T
+    for distance in range(-length + 1, length):
+        diagonal = np.diagonal(scores, distance)
+        np.testing.assert_allclose(diagonal, np.full_like(diagonal, diagonal[0]), atol=1e-5)
+    assert np.ptp(scores) > 0.1  # and they do depend on it
+
+
+def test_keeps_the_dtype_and_is_rounded_once():
+    x = jnp.asarray(RNG.standard_normal((1, 5, 1, 8)), jnp.bfloat16)
+    table = rope_table(5, 8, 1e4)
+    expected = apply_rope(x.astype(jnp.float32), *table).astype(jnp.bfloat16)
+    np.testing.assert_array_equal(apply_rope(x, *table), expected)
+
+
+def test_table_is_float32():
+    cos, sin = rope_table(3, 4, 1e4)
+    assert cos.dtype == sin.dtype == np.float32
+    assert cos.shape == sin.shape == (3, 4)
