@@ -32,15 +32,18 @@ def attention(
       ValueError: if the shapes or dtypes do not fit together.
     """
     _check(query, key, value)
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
-    return xla.attention(query, key, value, scale)
+    return xla.attention(
+        query, key, value, float(query.shape[-1] ** -0.5 if scale is None else scale)
+    )
 
 
 def _check(query: jax.Array, key: jax.Array, value: jax.Array) -> None:
     """Refuses operands that attention is not defined for, saying which and why."""
     shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
     if not query.ndim == key.ndim == value.ndim == 4:
-        raise ValueError(f"attention expects query [B, T, N, K] and key, value [B, S, N, K]: {shapes}")
+        raise ValueError(
+            f"attention expects query [B, T, N, K] and key, value [B, S, N, K]: {shapes}"
+        )
     B, _, N, K = query.shape
     if key.shape != value.shape or (key.shape[0], *key.shape[2:]) != (B, N, K):
         raise ValueError(f"attention expects operands equal in B, N and K, and in S: {shapes}")

@@ -102,8 +102,8 @@ def with_fixed_augmentations(source: Source, count: int, seed: int) -> Source:
     """
     if source.augment is None:
         raise ValueError("fixed augmentations need a source with symmetries; this one has none")
-    repeated = [np.repeat(array, count, axis=0) for array in (source.inputs, source.labels)]
-    inputs, labels = source.augment(*repeated, seed, 0)
+    inputs, labels = (np.repeat(array, count, axis=0) for array in (source.inputs, source.labels))
+    inputs, labels = source.augment(inputs, labels, seed, 0)
     return Source(
         inputs=np.concatenate([source.inputs, inputs]),
         labels=np.concatenate([source.labels, labels]),

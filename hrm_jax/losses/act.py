@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from hrm_jax.core.types import IGNORE_LABEL, Batch, Carry, Outputs
 from hrm_jax.losses.token import stablemax_cross_entropy
@@ -49,8 +49,8 @@ class Correctness:
     """
 
     cells: Float[Array, " B"]
-    exact: Float[Array, " B"]
-    labelled: Float[Array, " B"]
+    exact: Bool[Array, " B"]
+    labelled: Bool[Array, " B"]
 
 
 def correctness(logits: Float[Array, "B T V"], batch: Batch) -> Correctness:
@@ -89,9 +89,16 @@ def act_loss(carry: Carry, outputs: Outputs) -> tuple[Float[Array, ""], Metrics]
 
     counted = carry.halted & correct.labelled
     knew = (outputs.q_halt_logits >= 0) == correct.exact
-    sums = [counted, correct.cells, correct.exact, knew, carry.steps]
-    counts = [jnp.where(counted, value, 0).sum().astype(jnp.float32) for value in sums]
-    metrics = Metrics(*counts, lm_loss, q_halt_loss, q_continue_loss)
+    metrics = Metrics(
+        count=counted.sum(dtype=jnp.float32),
+        cell_accuracy=jnp.where(counted, correct.cells, 0).sum(),
+        exact_accuracy=(counted & correct.exact).sum(dtype=jnp.float32),
+        q_halt_accuracy=(counted & knew).sum(dtype=jnp.float32),
+        steps=jnp.where(counted, carry.steps, 0).sum(dtype=jnp.float32),
+        lm_loss=lm_loss,
+        q_halt_loss=q_halt_loss,
+        q_continue_loss=q_continue_loss,
+    )
     return lm_loss + 0.5 * (q_halt_loss + q_continue_loss), jax.lax.stop_gradient(metrics)
 
 
@@ -106,7 +113,9 @@ def average_metrics(sums: dict[str, float], sequences: int) -> dict[str, float]:
       `loss` and its three parts per sequence and step; `halted` sequences; and where any halted
       their `cell_accuracy`, `exact_accuracy`, `q_halt_accuracy` and mean `steps`.
     """
-    losses = {name: sums[name] / sequences for name in ("lm_loss", "q_halt_loss", "q_continue_loss")}
+    losses = {
+        name: sums[name] / sequences for name in ("lm_loss", "q_halt_loss", "q_continue_loss")
+    }
     total = losses["lm_loss"] + 0.5 * (losses["q_halt_loss"] + losses["q_continue_loss"])
     averages = {"loss": total, **losses, "halted": sums["count"]}
     if sums["count"]:

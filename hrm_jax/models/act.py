@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from hrm_jax.core.types import Batch, Buffer, Carry, Latents, Outputs, PuzzleRows, Variables
+from hrm_jax.core.types import Batch, Buffer, Carry, Latents, Outputs, Variables
 from hrm_jax.models.config import ReasonerConfig
 from hrm_jax.models.reasoner import Reasoner
 
@@ -24,10 +24,9 @@ class Model:
 
     def init(self, key: PRNGKeyArray) -> Variables:
         """Fresh variables, float32; the same key gives the same values."""
-        _, params, rows, buffers = nnx.split(
-            Reasoner(self.config, rngs=nnx.Rngs(params=key)), nnx.Param, PuzzleRows, Buffer
-        )
-        table = rows["puzzle_rows"][...] if self.config.puzzle_emb_ndim else None
+        reasoner = Reasoner(self.config, rngs=nnx.Rngs(params=key))
+        _, params, buffers, _ = nnx.split(reasoner, nnx.Param, Buffer, ...)
+        table = reasoner.puzzle_rows[...] if self.config.puzzle_emb_ndim else None
         return Variables(params, buffers, table)
 
     def initial_carry(self, variables: Variables, batch: Batch) -> Carry:

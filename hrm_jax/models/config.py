@@ -27,7 +27,9 @@ class ReasonerConfig:
     H_layers: int = field(4, help="blocks of the slow level; not read when shared_level")
     L_layers: int = field(4, help="blocks of the fast level")
     shared_level: bool = field(False, help="one network in both roles (TRM)")
-    mixing: Literal["attention", "mlp"] = field("attention", help="how tokens mix; mlp is TRM's mlp_t")
+    mixing: Literal["attention", "mlp"] = field(
+        "attention", help="how tokens mix; mlp is TRM's mlp_t"
+    )
     pos_encodings: Literal["rope", "learned", "none"] = field("rope", help="how positions are told")
     H_cycles: int = field(2, help="cycles, each ending in one slow call")
     L_cycles: int = field(2, help="fast calls in a cycle")
@@ -36,7 +38,9 @@ class ReasonerConfig:
     )
     halt_max_steps: int = field(16, help="steps after which a sequence halts in any case")
     halt_exploration_prob: float = field(0.1, help="share of sequences given a minimum of steps")
-    q_continue: bool = field(True, help="learn the value of thinking on, and halt by comparing (HRM)")
+    q_continue: bool = field(
+        True, help="learn the value of thinking on, and halt by comparing (HRM)"
+    )
     compute_dtype: Literal["float32", "bfloat16"] = field("float32", help="dtype of activations")
     rms_norm_eps: float = field(1e-5, help="epsilon of the RMS norms")
     rope_theta: float = field(1e4, help="base of the rotary positions")
@@ -134,13 +138,13 @@ def trm(**fields) -> ReasonerConfig:
     One two-layer network in both roles, three cycles of six fast calls, gradient through the last
     cycle, halting on the sign of `q_halt_logits`. `mixing="mlp", pos_encodings="none"` is TRM-MLP.
     """
-    published = dict(
-        shared_level=True,
-        L_layers=2,
-        H_cycles=3,
-        L_cycles=6,
-        gradient="last_cycle",
-        q_continue=False,
-        puzzle_emb_len=16,
-    )
+    published = {
+        "shared_level": True,
+        "L_layers": 2,
+        "H_cycles": 3,
+        "L_cycles": 6,
+        "gradient": "last_cycle",
+        "q_continue": False,
+        "puzzle_emb_len": 16,
+    }
     return ReasonerConfig(**{**published, **fields})

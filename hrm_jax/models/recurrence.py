@@ -37,7 +37,9 @@ class Schedule:
         if self.H_cycles < 1 or self.L_cycles < 1:
             raise ValueError(f"H_cycles and L_cycles must be at least 1, got {self}")
         if not 1 <= len(self.gradient_L_calls) <= self.H_cycles:
-            raise ValueError(f"gradient_L_calls needs 1 to H_cycles={self.H_cycles} entries: {self}")
+            raise ValueError(
+                f"gradient_L_calls needs 1 to H_cycles={self.H_cycles} entries: {self}"
+            )
         if not all(0 <= calls <= self.L_cycles for calls in self.gradient_L_calls):
             raise ValueError(f"gradient_L_calls must lie in 0..L_cycles={self.L_cycles}: {self}")
 

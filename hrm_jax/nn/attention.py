@@ -15,9 +15,7 @@ class SelfAttention(nnx.Module):
     The columns of `qkv_proj` give all query heads, then all key heads, then all value heads.
     """
 
-    def __init__(
-        self, features: int, num_heads: int, *, rope_theta: float | None, rngs: nnx.Rngs
-    ):
+    def __init__(self, features: int, num_heads: int, *, rope_theta: float | None, rngs: nnx.Rngs):
         """Args: `rope_theta` is the base of the rotary positions; None for no rotation."""
         self.num_heads = num_heads
         self.rope_theta = rope_theta

@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Int
 
 from hrm_jax.core.types import Params
+from hrm_jax.optim.schedules import rate_at
 
 
 class AdamAtan2State(NamedTuple):
@@ -50,13 +51,13 @@ def adam_atan2(
         mu, nu = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
         return AdamAtan2State(jnp.zeros([], jnp.int32), mu, nu)
 
-    def update(grads: Params, state: AdamAtan2State, params: Params | None = None):
+    def update(updates, state, params=None):
         if params is None:
-            raise ValueError(optax.NO_PARAMS_MSG)
-        rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
-        count = optax.safe_int32_increment(state.count)
-        mu = jax.tree.map(lambda m, g: m + (1 - b1) * (g - m), state.mu, grads)
-        nu = jax.tree.map(lambda v, g: v + (1 - b2) * (jnp.square(g) - v), state.nu, grads)
+            raise ValueError("adam_atan2 needs the parameters: call update(grads, state, params)")
+        rate = rate_at(learning_rate, state.count)
+        count = state.count + 1
+        mu = jax.tree.map(lambda m, g: m + (1 - b1) * (g - m), state.mu, updates)
+        nu = jax.tree.map(lambda v, g: v + (1 - b2) * (jnp.square(g) - v), state.nu, updates)
         step_size = rate / (1 - b1**count)
         root_correction = jax.lax.rsqrt(1 - b2**count)
 

@@ -36,9 +36,9 @@ def params_ema(decay: float) -> optax.GradientTransformation:
         # A copy: the average must not share buffers with parameters that are donated.
         return EMAState(jax.tree.map(lambda p: p.copy(), params))
 
-    def update(updates: Params, state: EMAState, params: Params | None = None):
+    def update(updates, state, params=None):
         if params is None:
-            raise ValueError(optax.NO_PARAMS_MSG)
+            raise ValueError("params_ema needs the parameters: call update(updates, state, params)")
         moved = optax.apply_updates(params, updates)
         return updates, EMAState(optax.incremental_update(moved, state.ema, 1 - decay))
 

@@ -1,12 +1,14 @@
 """Sign-SGD on the rows of the puzzle-embedding table that a batch touched."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
+
+from hrm_jax.optim.schedules import rate_at
 
 
 @jax.tree_util.register_dataclass
@@ -45,20 +47,20 @@ def sign_sgd_rows(
       `SparseRows` for `apply_row_updates`; repeated identifiers come with equal values.
     """
 
-    def init(table: Float[Array, "I E"]) -> SignSGDRowsState:
-        del table
+    def init(params) -> SignSGDRowsState:
+        del params
         return SignSGDRowsState(jnp.zeros([], jnp.int32))
 
-    def update(grads: SparseRows, state: SignSGDRowsState, table=None):
-        if table is None:
-            raise ValueError(optax.NO_PARAMS_MSG)
-        rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
-        same = grads.identifiers[:, None] == grads.identifiers[None, :]
+    def update(updates, state, params=None) -> tuple[Any, SignSGDRowsState]:
+        if params is None:
+            raise ValueError("sign_sgd_rows needs the table: call update(grads, state, table)")
+        rate = rate_at(learning_rate, state.count)
+        same = updates.identifiers[:, None] == updates.identifiers[None, :]
         first = jnp.argmax(same, axis=1)  # repeats share the place of their first occurrence
-        summed = jnp.zeros_like(grads.values).at[first].add(grads.values)[first]
-        deltas = -rate * (weight_decay * table[grads.identifiers] + jnp.sign(summed))
-        count = optax.safe_int32_increment(state.count)
-        return SparseRows(grads.identifiers, deltas), SignSGDRowsState(count)
+        summed = jnp.zeros_like(updates.values).at[first].add(updates.values)[first]
+        deltas = -rate * (weight_decay * params[updates.identifiers] + jnp.sign(summed))
+        count = state.count + 1
+        return SparseRows(updates.identifiers, deltas), SignSGDRowsState(count)
 
     return optax.GradientTransformation(init, update)
 

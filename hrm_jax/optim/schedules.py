@@ -2,6 +2,12 @@
 
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, Int
+
+
+def rate_at(learning_rate: optax.ScalarOrSchedule, count: Int[Array, ""]) -> Float[Array, ""]:
+    """A learning rate that may be a schedule, after `count` updates."""
+    return jnp.asarray(learning_rate(count) if callable(learning_rate) else learning_rate)
 
 
 def warmup_cosine(

@@ -191,7 +191,7 @@ class SudokuTask:
         pipeline = PipelineConfig(
             batch_size=self.config.batch_size // processes,
             seed=self.config.seed,
-            augment=self.config.data.augment,
+            augment=self.config.data.augment and source.augment is not None,
             process_index=jax.process_index(),
             process_count=processes,
         )

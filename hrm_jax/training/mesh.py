@@ -6,6 +6,7 @@ layout: column-parallel into a head or an MLP, row-parallel out of it); all else
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -89,7 +90,13 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def fetch(tree: PyTree, mesh: Mesh) -> PyTree:
     """Whole NumPy arrays on this host, of arrays sharded in any way over those of all processes."""
-    return jax.device_get(jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(tree))
+    return jax.device_get(_gathering(mesh)(tree))
+
+
+@functools.cache
+def _gathering(mesh: Mesh) -> Any:
+    """The identity, with its result on every host."""
+    return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))
 
 
 def split_batch(whole: Batch, mesh: Mesh) -> Batch:

@@ -76,6 +76,8 @@ def state_from_variables(
     batch: Batch,
 ) -> TrainState:
     """The state before the first step on given variables, e.g. converted ones."""
+    # Weakly typed values would turn strong in the first step, and have it compiled twice.
+    variables = jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), variables)
     table = variables.puzzle_rows
     return TrainState(
         step=jnp.zeros([], jnp.int32),

@@ -192,3 +192,21 @@ def test_sources_are_checked():
         pipeline.Source(good.inputs, good.labels, good.rating[:2])
     with pytest.raises(ValueError, match="at least one puzzle"):
         pipeline.Source(good.inputs[:0], good.labels[:0], good.rating[:0])
+
+
+def test_fixed_augmentations_keep_the_originals_and_add_symmetric_copies():
+    few = _source(5)
+    expanded = pipeline.with_fixed_augmentations(few, 3, seed=1)
+    assert expanded.augment is None
+    np.testing.assert_array_equal(expanded.inputs[:5], few.inputs)
+    np.testing.assert_array_equal(expanded.rating, [*range(5), *np.repeat(range(5), 3)])
+    copies = np.repeat(few.inputs, 3, axis=0), np.repeat(few.labels, 3, axis=0)
+    for found, expected in zip(
+        (expanded.inputs, expanded.labels), _augment(*copies, 1, 0), strict=True
+    ):
+        np.testing.assert_array_equal(found[5:], expected)
+
+
+def test_fixed_augmentations_need_symmetries():
+    with pytest.raises(ValueError, match="this one has none"):
+        pipeline.with_fixed_augmentations(_source(3, augment=None), 2, seed=0)

@@ -83,7 +83,7 @@ def test_loss_is_the_weighted_sum(target):
 
 
 def test_exactness_is_a_constant_to_the_gradient():
-    """Q-halt's gradient is half the sigmoid's error; the logits get that of the token loss alone."""
+    """Q-halt gets half the sigmoid's error; the logits the token loss's gradient alone."""
     carry, outputs = step()
     loss = jax.grad(lambda outputs: act_loss(carry, outputs)[0])(outputs)
     sigmoid = 1 / (1 + np.exp(-Q_HALT.astype(np.float64)))

@@ -176,9 +176,7 @@ def train(recording: Recording) -> Callable[[Variables], Arrays]:
     """The recorded training run as a function of the initial variables."""
     settings = recording.train
     optimizers = Optimizers(
-        adam_atan2(
-            settings["lr"], settings["beta1"], settings["beta2"], settings["weight_decay"]
-        ),
+        adam_atan2(settings["lr"], settings["beta1"], settings["beta2"], settings["weight_decay"]),
         sign_sgd_rows(settings["puzzle_emb_lr"], settings["puzzle_emb_weight_decay"]),
     )
     step = jax.jit(make_train_step(recording.model, act_loss, optimizers))

@@ -76,7 +76,9 @@ def test_equals_the_unrolled_loop_in_values_and_gradients(schedule, seed):
         values, pull_back = jax.vjp(lambda *args: function(schedule, *args), *arrays)
         return values, pull_back(cotangent)
 
-    assert_close(jax.jit(value_and_gradients, static_argnums=0)(recur), value_and_gradients(unrolled))
+    assert_close(
+        jax.jit(value_and_gradients, static_argnums=0)(recur), value_and_gradients(unrolled)
+    )
 
 
 @settings(max_examples=5, deadline=None)
@@ -139,5 +141,5 @@ def test_memory_does_not_grow_with_the_cycles_outside_the_border():
     [(0, 1, (1,)), (1, 0, (0,)), (2, 2, ()), (1, 2, (1, 1)), (2, 2, (3,)), (2, 2, (-1,))],
 )
 def test_impossible_schedules_are_refused(fields):
-    with pytest.raises(ValueError, match="cycles|gradient_L_calls"):
+    with pytest.raises(ValueError, match=r"cycles|gradient_L_calls"):
         Schedule(*fields)

@@ -13,10 +13,10 @@ from hrm_jax.core.config import ConfigError
 from hrm_jax.training.mesh import MeshConfig, make_mesh
 
 # Losses and weights agree to rounding: sums go over devices in another order.
-TOLERANCE = 2e-6
+TOLERANCE = 1e-5
 
 TRAIN_ON_MESHES = """
-import sys
+import dataclasses, sys
 import jax, numpy as np
 from jax.sharding import PartitionSpec as P
 
@@ -40,7 +40,8 @@ model = {
     "hrm": lambda: Model(hrm(**sizes, H_layers=1)),
     "trm": lambda: Model(trm(**sizes, mixing="mlp", pos_encodings="none", puzzle_emb_len=1)),
 }[sys.argv[1]]()
-optimizers = make_optimizers(OptimConfig(warmup_steps=0, ema_decay=0.9), total_steps=4)
+config = OptimConfig(learning_rate=1e-3, warmup_steps=0, ema_decay=0.9)
+optimizers = make_optimizers(config, total_steps=4)
 rng = np.random.default_rng(0)
 B, T = 8, 7
 batches = [
@@ -53,10 +54,19 @@ batches = [
 ]
 
 
+def init(key):
+    state = init_state(model, optimizers, key, jax.tree.map(np.zeros_like, batches[0]))
+    # The halting head starts with one answer for all. Other values make sequences differ.
+    mixed = lambda p, x: jax.random.normal(key, x.shape) if "q_head" in str(p) else x
+    params = jax.tree_util.tree_map_with_path(mixed, state.variables.params)
+    rows = jax.random.normal(key, state.variables.puzzle_rows.shape)
+    variables = dataclasses.replace(state.variables, params=params, puzzle_rows=rows)
+    return dataclasses.replace(state, variables=variables)
+
+
 def train(mesh):
-    init = lambda key: init_state(model, optimizers, key, jax.tree.map(np.zeros_like, batches[0]))
-    shardings = state_shardings(jax.eval_shape(init, jax.random.key(0)), mesh)
-    state = jax.jit(init, out_shardings=shardings)(jax.random.key(0))
+    shardings = state_shardings(initial, mesh)
+    state = jax.device_put(initial, shardings)
     step = jax.jit(
         make_train_step(model, act_loss, optimizers),
         in_shardings=(shardings, batch_sharding(mesh)),
@@ -92,6 +102,7 @@ def check_placement(state, mesh):
             assert leaf.addressable_shards[0].data.size == leaf.size // mesh.shape["model"]
 
 
+initial = jax.jit(init)(jax.random.key(0))
 alone = make_mesh(MeshConfig(), jax.devices()[:1])
 expected_state, expected_trace = train(alone)
 assert any(h.any() and not h.all() for _, (h, _) in expected_trace), "halting tells nothing"
@@ -104,8 +115,9 @@ for shape in ((8, 1), (4, 2), (2, 4)):
         jax.tree.map(np.testing.assert_array_equal, halting, expected_halting)
         close = lambda a, b: np.testing.assert_allclose(a, b, rtol=float(sys.argv[2]), atol=0)
         jax.tree.map(close, metrics, expected)
-    pairs = [fetch((s.variables, s.opt_state), m) for s, m in ((state, mesh), (expected_state, alone))]
-    gaps = jax.tree.map(lambda a, b: np.abs(a - b).max(), *pairs)
+    found = fetch((state.variables, state.opt_state), mesh)
+    expected = fetch((expected_state.variables, expected_state.opt_state), alone)
+    gaps = jax.tree.map(lambda a, b: np.abs(a - b).max(), found, expected)
     worst = max(worst, *jax.tree.leaves(gaps))
 print(worst)
 """
@@ -115,7 +127,7 @@ print(worst)
 def test_a_run_on_eight_devices_equals_a_run_on_one(model):
     environment = os.environ | {
         "PYTHONPATH": str(Path(hrm_jax.__file__).parents[1]),
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
         "JAX_PLATFORMS": "cpu",
     }
     command = [sys.executable, "-c", TRAIN_ON_MESHES, model, str(TOLERANCE)]

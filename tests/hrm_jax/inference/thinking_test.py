@@ -1,0 +1,72 @@
+"""Watching a model think."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hrm_jax.core.types import Batch
+from hrm_jax.inference.thinking import Thoughts, think
+from hrm_jax.models.act import Model
+from hrm_jax.models.config import hrm
+
+B, T, S = 3, 4, 3
+CONFIG = hrm(
+    seq_len=T,
+    puzzle_emb_ndim=0,
+    hidden_size=8,
+    num_heads=2,
+    expansion=1.0,
+    H_layers=1,
+    L_layers=1,
+    halt_max_steps=S,
+)
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    inputs = jax.random.randint(jax.random.key(0), (B, T), 1, 11, jnp.int32)
+    return Batch(inputs, inputs, jnp.zeros(B, jnp.int32))
+
+
+@pytest.fixture(scope="module")
+def variables():
+    """Drawn, with a Q head that says something else for every state."""
+    drawn = jax.jit(Model(CONFIG).init)(jax.random.key(1))
+    drawn.params["q_head"]["kernel"][...] = jax.random.normal(jax.random.key(2), (8, 2))
+    drawn.params["q_head"]["bias"][...] = jnp.zeros(2)
+    return drawn
+
+
+def test_thoughts_are_those_of_the_steps(batch, variables):
+    model, step = Model(CONFIG), jax.jit(Model(CONFIG).step)
+    thoughts = think(model, variables, batch)
+    carry = model.initial_carry(variables, batch)
+    for index in range(S):
+        carry, outputs = step(variables, carry, batch)
+        np.testing.assert_array_equal(thoughts.tokens[index], outputs.logits.argmax(-1))
+        confidence = 1 / (1 + np.exp(-np.asarray(outputs.q_halt_logits)))
+        np.testing.assert_allclose(thoughts.confidence[index], confidence, rtol=1e-4)
+        wants = outputs.q_halt_logits > outputs.q_continue_logits
+        np.testing.assert_array_equal(thoughts.wants_to_halt[index], wants)
+    assert carry.halted.all()
+
+
+def test_without_q_continue_the_sign_decides(batch, variables):
+    config = dataclasses.replace(CONFIG, q_continue=False)
+    thoughts = think(Model(config), variables, batch)
+    np.testing.assert_array_equal(thoughts.wants_to_halt, thoughts.confidence > 0.5)
+
+
+def test_labels_are_not_used(batch, variables):
+    unlabelled = dataclasses.replace(batch, labels=jnp.full((B, T), -100))
+    found, expected = (think(Model(CONFIG), variables, b) for b in (unlabelled, batch))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_steps_count_to_the_first_wish_to_halt():
+    wants = jnp.array([[True, False, False], [True, True, False], [False, False, False]])
+    thoughts = Thoughts(jnp.zeros((S, B, T), jnp.int32), jnp.zeros((S, B)), wants)
+    np.testing.assert_array_equal(thoughts.steps, [1, 2, 3])
