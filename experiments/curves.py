@@ -27,5 +27,6 @@ def save_curves(records: Sequence[dict[str, Any]], path: pathlib.Path) -> None:
         if name != "loss":
             axes.set_ylim(0, 1)
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.lines:
+            axes.legend()
     figure.savefig(path, dpi=110)

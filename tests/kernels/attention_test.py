@@ -11,6 +11,7 @@ from kernels import reference
 # Epsilons of the largest entry. Sums and exponentials are float32, so the half precisions lose no
 # more than the rounding of the weights and of the result: measured 0.9; float32 itself: 4.6.
 ROUNDINGS = {"float32": 8, "bfloat16": 1.5, "float16": 1.5}
+attention = jax.jit(kernels.attention, static_argnames="scale")
 LENGTHS = [1, 7, 82, 97, 129]
 HEAD_SIZES = [16, 32, 64]
 
@@ -53,7 +54,7 @@ def float64_gradients(query, key, value, cotangent):
 @pytest.mark.parametrize("length", LENGTHS)
 def test_equals_the_reference_at_every_length(length, dtype):
     query, key, value, _ = operands(length, 32, dtype)
-    found = kernels.attention(query, key, value)
+    found = attention(query, key, value)
     assert found.dtype == query.dtype
     assert_rounded(found, reference.attention(query, key, value), dtype)
 
@@ -62,7 +63,7 @@ def test_equals_the_reference_at_every_length(length, dtype):
 @pytest.mark.parametrize("head_size", HEAD_SIZES)
 def test_equals_the_reference_at_every_head_size(head_size, dtype):
     query, key, value, _ = operands(17, head_size, dtype)
-    found = kernels.attention(query, key, value)
+    found = attention(query, key, value)
     assert_rounded(found, reference.attention(query, key, value), dtype)
 
 
@@ -99,23 +100,21 @@ def test_float64_gradients_are_the_slopes_of_the_reference():
 
 def test_queries_and_keys_may_differ_in_number():
     query, key, value, _ = operands(5, 16, "float32", keys=9)
-    assert_rounded(
-        kernels.attention(query, key, value), reference.attention(query, key, value), "float32"
-    )
+    assert_rounded(attention(query, key, value), reference.attention(query, key, value), "float32")
 
 
 def test_scale_replaces_the_default():
     query, key, value, _ = operands(7, 16, "float32")
-    found = kernels.attention(query, key, value, scale=0.7)
+    found = attention(query, key, value, scale=0.7)
     assert_rounded(found, reference.attention(query, key, value, scale=0.7), "float32")
-    default = kernels.attention(query, key, value)
-    np.testing.assert_array_equal(kernels.attention(query, key, value, scale=0.25), default)
+    default = attention(query, key, value)
+    np.testing.assert_array_equal(attention(query, key, value, scale=0.25), default)
     assert np.abs(found - default).max() > 0.01
 
 
 def test_large_scores_do_not_overflow():
     query, key, value, _ = operands(7, 16, "float32")
-    found = kernels.attention(1e4 * query, key, value)
+    found = attention(1e4 * query, key, value)
     assert_rounded(found, reference.attention(1e4 * query, key, value), "float32")
 
 
@@ -125,7 +124,7 @@ def test_is_the_same_inside_jit_vmap_and_scan():
     mapped = jax.vmap(kernels.attention)(*(x[:, None] for x in (query, key, value)))[:, 0]
     assert_rounded(mapped, np.asarray(expected, np.float64), "float32")
     _, scanned = jax.lax.scan(
-        lambda _, x: (None, kernels.attention(*x)), None, [x[None] for x in (query, key, value)]
+        lambda _, x: (None, attention(*x)), None, [x[None] for x in (query, key, value)]
     )
     assert_rounded(scanned[0], np.asarray(expected, np.float64), "float32")
 
@@ -150,10 +149,10 @@ def test_reference_is_an_average_by_hand():
 )
 def test_shapes_that_do_not_fit_are_refused(shapes, message):
     with pytest.raises(ValueError, match=message):
-        kernels.attention(*(jnp.zeros(shape) for shape in shapes))
+        attention(*(jnp.zeros(shape) for shape in shapes))
 
 
 @pytest.mark.parametrize("dtypes", [("float32", "bfloat16", "float32"), ("int32",) * 3])
 def test_dtypes_that_do_not_fit_are_refused(dtypes):
     with pytest.raises(ValueError, match=r"one floating dtype .*: cast them first"):
-        kernels.attention(*(jnp.zeros((1, 2, 1, 4), dtype) for dtype in dtypes))
+        attention(*(jnp.zeros((1, 2, 1, 4), dtype) for dtype in dtypes))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_jax.core.types import Batch
+from hrm_jax.core.types import Batch, Variables
 from hrm_jax.inference.thinking import Thoughts, think
 from hrm_jax.models.act import Model
 from hrm_jax.models.config import hrm
@@ -32,12 +32,15 @@ def batch() -> Batch:
 
 
 @pytest.fixture(scope="module")
-def variables():
-    """Drawn, with a Q head that says something else for every state."""
-    drawn = jax.jit(Model(CONFIG).init)(jax.random.key(1))
-    drawn.params["q_head"]["kernel"][...] = jax.random.normal(jax.random.key(2), (8, 2))
-    drawn.params["q_head"]["bias"][...] = jnp.zeros(2)
-    return drawn
+def variables() -> Variables:
+    """Random values for everything, the Q head included."""
+    rng = np.random.default_rng(0)
+
+    def draw(leaf):
+        values = rng.standard_normal(leaf.shape) * leaf.shape[0] ** -0.5
+        return jnp.asarray(values, leaf.dtype)
+
+    return jax.tree.map(draw, jax.eval_shape(Model(CONFIG).init, jax.random.key(0)))
 
 
 def test_thoughts_are_those_of_the_steps(batch, variables):

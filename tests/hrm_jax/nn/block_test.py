@@ -123,4 +123,5 @@ def test_blocks_of_a_module_differ():
 
 def test_bfloat16_stays_bfloat16():
     layer = Block(ATTENTION, rngs=nnx.Rngs(0))
-    assert layer(jnp.ones((1, L, D), jnp.bfloat16)).dtype == jnp.bfloat16
+    states = jax.ShapeDtypeStruct((1, L, D), jnp.bfloat16)
+    assert nnx.eval_shape(layer, states).dtype == jnp.bfloat16

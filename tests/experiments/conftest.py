@@ -1,0 +1,91 @@
+"""The Sudoku experiment as its users run it: a command in a process of its own."""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from hrm_jax.data.sudoku.source import load_source
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+TINY = [
+    "--preset=minute",
+    "--config.model.hidden_size=16",
+    "--config.model.puzzle_emb_ndim=16",
+    "--config.model.halt_max_steps=2",
+    "--config.batch_size=8",
+    "--config.validation.puzzles=8",
+    "--config.validation.batch_size=8",
+    "--config.test.puzzles=12",
+    "--config.test.batch_size=8",
+]
+"""The smallest run: flags for `--mode=train`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """`python -m experiments.sudoku`.
+
+    Attributes:
+      data: prepared puzzles.
+      cache: compiled programs, for all processes after the first.
+      folder: where it is run.
+    """
+
+    data: pathlib.Path
+    cache: pathlib.Path
+    folder: pathlib.Path
+    tiny = TINY
+
+    def start(self, *flags: str, **environment: str) -> subprocess.Popen[str]:
+        """Starts the command; stderr goes where stdout goes."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "experiments.sudoku", *flags],
+            env=self._environment() | environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *flags: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        """Runs the command to its end, `text` on its standard input."""
+        return subprocess.run(
+            [sys.executable, "-m", "experiments.sudoku", *flags],
+            env=self._environment(),
+            cwd=self.folder,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {
+            "PYTHONPATH": str(ROOT),
+            "HRM_JAX_DATA": str(self.data),
+            "JAX_PLATFORMS": "cpu",
+            "JAX_COMPILATION_CACHE_DIR": str(self.cache),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+            "COLUMNS": "100",
+        }
+
+
+@pytest.fixture(scope="session")
+def bank(tmp_path_factory):
+    """A folder with the bank prepared."""
+    folder = tmp_path_factory.mktemp("data")
+    load_source("bank", "train", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sudoku(bank, tmp_path_factory):
+    """The experiment, run in an empty folder; the first run of a test module compiles."""
+    return Experiment(bank, tmp_path_factory.mktemp("compiled"), tmp_path_factory.mktemp("work"))
