@@ -13,9 +13,9 @@ import sys
 from absl import app, flags
 from rich.console import Console
 
-from experiments.benchmarks import alternate, recurrence, train_step, workload
+from experiments.benchmarks import alternate, attention, recurrence, train_step, workload
 
-SUITES = ("train_step", "recurrence")
+SUITES = ("train_step", "recurrence", "attention")
 
 _SUITE = flags.DEFINE_enum("suite", "train_step", SUITES, "What to measure.")
 _PRESET = flags.DEFINE_enum("preset", "hrm_small", list(workload.SHAPES), "The sizes measured.")
@@ -40,8 +40,11 @@ def main(_) -> None:
     # Written to a file, a table has no terminal to fit into.
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:
+        batch_size = int(_BATCH_SIZES.value[0])
         if _SUITE.value == "recurrence":
-            results = recurrence.run(_PRESET.value, int(_BATCH_SIZES.value[0]), console)
+            results = recurrence.run(_PRESET.value, batch_size, console)
+        elif _SUITE.value == "attention":
+            results = attention.run(_PRESET.value, batch_size, _ROUNDS.value, console)
         else:
             results = train_step.run(_train_step_options(), console)
     except (ValueError, alternate.ContestantError) as error:

@@ -89,7 +89,7 @@ def _solve(task: SudokuTask, variables: Variables, puzzle: Grid, console: Consol
     for step, grid in enumerate(grids[:halt], 1):
         changed = "" if step == 1 else f", {int((grid != grids[step - 2]).sum())} changed"
         console.print(
-            f"step {step}: {int((puzzle == 0).sum())} cells filled{changed}, "
+            f"step {step}: {int(((puzzle == 0) & (grid != 0)).sum())} cells filled{changed}, "
             f"{int(rules.conflicts(grid).sum())} in conflict, "
             f"{float(thoughts.confidence[step - 1, 0]):.0%} sure"
             + (", halts" if step == halt else "")
@@ -106,7 +106,8 @@ def _solve(task: SudokuTask, variables: Variables, puzzle: Grid, console: Consol
     changed = int(((grids[halt - 1] != puzzle) & (puzzle != 0)).sum())
     console.print(
         f"not solved: the proposal has {int(rules.conflicts(grids[halt - 1]).sum())} cells in "
-        f"conflict and changes {changed} givens"
+        f"conflict, leaves {int((grids[halt - 1] == 0).sum())} blank and changes {changed} givens",
+        soft_wrap=True,
     )
     return False
 

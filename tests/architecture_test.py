@@ -45,7 +45,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
-            "workload jax_step torch_step worker alternate machine train_step recurrence"
+            "workload jax_step torch_step worker alternate machine train_step recurrence attention"
         ),
     },
 )

@@ -48,7 +48,7 @@ class DataConfig:
     )
 
     def __post_init__(self):
-        """Raises ConfigError where the name and the files do not fit."""
+        """Raises ConfigError where the name and the files do not fit, or a count is negative."""
         files = bool(self.train_csv or self.test_csv)
         check(
             files == (self.name == "csv"),
@@ -57,6 +57,8 @@ class DataConfig:
             got=self.name,
             remedy="set data.train_csv or data.test_csv exactly when data.name is csv",
         )
+        count = self.num_augmentations
+        check(count >= 0, "num_augmentations", expected="0 or more", got=count, remedy="set 0")
 
     def load(self, split: str) -> Source:
         """The puzzles of `train`, `validation` or `test`, prepared at first use.

@@ -1,0 +1,145 @@
+"""Puzzles that can be solved are told from others, and answers that are right from others."""
+
+import io
+import types
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from experiments import solving
+from hrm_jax.data.sudoku import rules, solver
+from hrm_jax.inference.thinking import Thoughts
+
+PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
+EASY = rules.parse(PUZZLE)
+SOLUTION = solver.solve(EASY)
+# 5 in both of the first cells; a cell that no digit fits; and two givens too few.
+CONFLICTING = "55" + PUZZLE[2:]
+UNSOLVABLE = "." * 8 + "9" + "12345678." + "." * 63
+AMBIGUOUS = PUZZLE.replace("5", ".").replace("8", ".")
+
+BAD = {
+    "53..7": "a puzzle has 81 characters.* but this one has 5",
+    PUZZLE * 4: "a puzzle has 81 characters.* but this one has 324",
+    "x" + PUZZLE[1:]: "character 1 is 'x'",
+    CONFLICTING: r"share a row, column or box: r1c1=5, r1c2=5",
+    UNSOLVABLE: "the puzzle has no solution",
+    AMBIGUOUS: "the puzzle has more than one solution",
+}
+
+
+@pytest.fixture(params=["flag", "file", "standard input"])
+def give(request, tmp_path, monkeypatch):
+    """What `--puzzle` is given for a text, in each of the three ways."""
+
+    def as_file(text):
+        (tmp_path / "puzzles.txt").write_text(text, encoding="utf-8")
+        return str(tmp_path / "puzzles.txt")
+
+    def as_standard_input(text):
+        stream = types.SimpleNamespace(buffer=io.BytesIO(text.encode()))
+        monkeypatch.setattr("sys.stdin", stream)
+        return "-"
+
+    ways = {"flag": str, "file": as_file, "standard input": as_standard_input}
+    return ways[request.param]
+
+
+def test_a_puzzle_is_read(give):
+    (puzzle,) = solving.read_puzzles(give(PUZZLE))
+    np.testing.assert_array_equal(puzzle, EASY)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    BAD.items(),
+    ids=["too short", "too long", "character", "conflict", "no solution", "several solutions"],
+)
+def test_a_bad_puzzle_is_refused_with_its_reason(give, text, message):
+    with pytest.raises(rules.PuzzleError, match=f"^[^:]*{message}"):
+        solving.read_puzzles(give(text))
+
+
+def test_no_puzzle_is_refused(give):
+    with pytest.raises(rules.PuzzleError, match="expected a puzzle, got no text"):
+        solving.read_puzzles(give("\n"))
+
+
+def test_blank_lines_are_skipped_and_a_bad_line_is_named(tmp_path):
+    path = tmp_path / "puzzles.txt"
+    path.write_text(f"{PUZZLE}\n\n{PUZZLE}\n", encoding="utf-8")
+    assert len(solving.read_puzzles(str(path))) == 2
+    path.write_text(f"{PUZZLE}\n\n53..7\n", encoding="utf-8")
+    with pytest.raises(rules.PuzzleError, match=r"^line 3: a puzzle has 81 characters"):
+        solving.read_puzzles(str(path))
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "puzzles.gz"
+    path.write_bytes(bytes(range(128, 256)))
+    with pytest.raises(rules.PuzzleError, match="character 1 is"):
+        solving.read_puzzles(str(path))
+
+
+WRONG_CELL = SOLUTION.copy()
+WRONG_CELL[2] = 1
+OTHER_GRID = np.roll(SOLUTION.reshape(9, 9), 3, axis=0).ravel()  # valid, but of another puzzle
+INCOMPLETE = np.where(np.arange(81) == 2, 0, SOLUTION).astype(np.uint8)
+
+
+@pytest.fixture
+def solve(monkeypatch):
+    """Solves EASY with a model that proposes these grids; returns the exit code and the text."""
+
+    def solve(proposals, halt):
+        tokens = np.stack([rules.encode(grid) for grid in proposals])[:, None].astype(np.int32)
+        wants_to_halt = (np.arange(len(proposals)) + 1 >= halt)[:, None]
+        thoughts = Thoughts(tokens, np.full(wants_to_halt.shape, 0.25), wants_to_halt)
+        monkeypatch.setattr(solving, "_think", lambda *_: thoughts)
+        console = Console(file=io.StringIO(), width=120)
+        code = solving.solve_all(None, None, [EASY], console)
+        return code, console.file.getvalue()
+
+    return solve
+
+
+def test_a_right_answer_is_recognised_and_printed(solve):
+    code, text = solve([WRONG_CELL, SOLUTION], halt=2)
+    assert code == 0
+    assert f"solved at step 2: {rules.format_grid(SOLUTION)}" in text
+    conflicts = rules.conflicts(WRONG_CELL).sum()
+    assert f"step 1: 51 cells filled, {conflicts} in conflict, 25% sure\n" in text
+    assert "step 2: 51 cells filled, 1 changed, 0 in conflict, 25% sure, halts\n" in text
+
+
+@pytest.mark.parametrize("halt", [1, 3])
+def test_an_answer_that_the_halting_head_missed_counts(solve, halt):
+    code, text = solve([WRONG_CELL, SOLUTION, WRONG_CELL], halt)
+    assert code == 0
+    assert "solved at step 2" in text
+
+
+@pytest.mark.parametrize(
+    "wrong", [WRONG_CELL, OTHER_GRID, INCOMPLETE, EASY], ids=["cell", "grid", "hole", "givens"]
+)
+def test_a_wrong_answer_is_never_passed_off_as_right(solve, wrong):
+    code, text = solve([wrong, wrong], halt=2)
+    assert code == 1
+    assert "not solved" in text
+    assert "solved at" not in text
+
+
+def test_tokens_that_are_no_digits_are_blanks(solve):
+    code, text = solve([np.full(81, 255, np.uint8)], halt=1)  # encoded, this is padding
+    assert code == 1
+    assert "step 1: 0 cells filled, 0 in conflict" in text
+    assert "leaves 81 blank and changes 30 givens" in text
+
+
+def test_all_of_several_puzzles_have_to_be_solved(monkeypatch):
+    verdicts = iter([True, False])
+    monkeypatch.setattr(solving, "_solve", lambda *_: next(verdicts))
+    console = Console(file=io.StringIO())
+    assert solving.solve_all(None, None, [EASY, EASY], console) == 1
+    assert "1 of 2 puzzles solved" in console.file.getvalue()

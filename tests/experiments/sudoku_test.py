@@ -1,0 +1,157 @@
+"""The command as its users run it: train, eval and solve."""
+
+import csv
+import gzip
+import json
+import re
+
+import pytest
+
+from hrm_jax.data.sudoku import rules
+from hrm_jax.data.sudoku.source import load_source
+from hrm_jax.training.run_log import read_metrics
+
+PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
+SCHEDULE = [
+    "--config.loop.steps=6",
+    "--config.loop.log_every=2",
+    "--config.loop.evaluate_every=3",
+    "--config.loop.checkpoint_every=3",
+]
+MEASURES = ("count", "cell_accuracy", "exact_accuracy", "mean_steps")
+
+
+@pytest.fixture(scope="module")
+def trained(sudoku):
+    """The finished command, and the folder that it was told to train in."""
+    folder = sudoku.folder / "trained"
+    done = sudoku.run(*sudoku.tiny, *SCHEDULE, f"--run={folder}")
+    assert done.returncode == 0, done.stderr
+    return done, folder
+
+
+def test_a_run_leaves_everything_in_its_folder(trained):
+    _, folder = trained
+    assert json.loads((folder / "config.json").read_text())["model"]["hidden_size"] == 16
+    assert "packages" in json.loads((folder / "environment.json").read_text())
+    records = [(record["step"], record["split"]) for record in read_metrics(folder)]
+    assert [step for step, split in records if split == "train"] == [2, 4, 6]
+    assert [step for step, split in records if split == "validation"] == [3, 6]
+    assert [path.name for path in sorted((folder / "checkpoints").iterdir())] == [
+        "step_00000003",
+        "step_00000006",
+    ]
+    assert len(list(folder.glob("events.out.tfevents.*"))) == 1
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((folder / "report.json").read_text())["count"] == 12
+
+
+def test_a_run_tells_how_it_goes_what_came_out_and_what_is_next(trained):
+    done, folder = trained
+    assert f"training in {folder}: a tiny HRM" in done.stdout
+    assert re.findall(r"^step (\d)/6: loss \d", done.stdout, re.MULTILINE) == ["2", "4", "6"]
+    assert "bank, test split" in done.stdout
+    assert re.search(r"│ all +│ +12 │", done.stdout)
+    assert "A held-out puzzle of rating" in done.stdout
+    assert len(re.findall(r"^(?:[1-9.] ){3}\| ", done.stdout, re.MULTILINE)) == 2 * 9
+    assert f"--mode=solve --checkpoint={folder}" in done.stdout
+
+
+def test_a_run_keeps_the_libraries_quiet(trained):
+    done, _ = trained
+    assert "orbax" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_eval_ends_with_a_line_of_json(sudoku, trained):
+    _, folder = trained
+    done = sudoku.run("--mode=eval", f"--checkpoint={folder}", "--puzzles=12")
+    assert done.returncode == 0, done.stderr
+    assert "checkpoint of step 6" in done.stdout
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report.keys() == {*MEASURES, "puzzles_per_second", "by_rating"}
+    assert report["puzzles_per_second"] > 0
+    bands = report["by_rating"].values()
+    assert all(band.keys() == set(MEASURES) for band in bands)
+    assert sum(band["count"] for band in bands) == report["count"] == 12
+    # The run measured the same puzzles with the same weights.
+    training = json.loads((folder / "report.json").read_text())
+    assert {name: report[name] for name in MEASURES} == {name: training[name] for name in MEASURES}
+
+
+def test_eval_measures_every_row_of_a_file(sudoku, trained):
+    _, folder = trained
+    source = load_source("bank", "validation", sudoku.data)
+    path = sudoku.folder / "ten.csv.gz"
+    with gzip.open(path, "wt", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["source", "question", "answer", "rating"])
+        for row in range(10):
+            grids = (rules.decode(array[row]) for array in (source.inputs, source.labels))
+            writer.writerow(["bank", *map(rules.format_grid, grids), row])
+    checkpoint = folder / "checkpoints" / "step_00000003"
+    done = sudoku.run("--mode=eval", f"--checkpoint={checkpoint}", f"--data={path}")
+    assert done.returncode == 0, done.stderr
+    assert "checkpoint of step 3" in done.stdout
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["count"] == 10
+    counts = {name: band["count"] for name, band in report["by_rating"].items()}
+    assert counts == {"0": 1, "1-2": 2, "3-5": 3, "6-10": 4}
+
+
+def test_solve_of_an_untrained_model_is_1_not_solved(sudoku, trained):
+    _, folder = trained
+    done = sudoku.run("--mode=solve", f"--checkpoint={folder}", "--puzzle=-", text=PUZZLE)
+    assert done.returncode == 1, done.stderr
+    assert "step 1: " in done.stdout
+    assert "not solved" in done.stdout
+
+
+def assert_refused(done, message):
+    assert done.returncode == 2, done.stderr
+    assert re.search(message, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_solve_of_a_bad_puzzle_is_2(sudoku):
+    message = r"^ConflictingGivensError: equal digits share .* r1c1=5, r1c2=5"
+    assert_refused(sudoku.run("--mode=solve", f"--puzzle=55{PUZZLE[2:]}"), message)
+
+
+def test_solve_without_a_puzzle_is_2(sudoku):
+    assert_refused(sudoku.run("--mode=solve"), "--mode=solve needs --puzzle")
+
+
+def test_a_folder_is_used_once(sudoku, trained):
+    _, folder = trained
+    again = sudoku.run(*sudoku.tiny, f"--run={folder}")
+    assert_refused(again, r"RunError: .* holds a run already; add --resume")
+
+
+def test_without_a_run_there_is_nothing_to_measure(sudoku):
+    assert_refused(sudoku.run("--mode=eval"), "RunError: expected a run below runs, found none")
+
+
+def test_an_unknown_data_set_is_refused(sudoku):
+    assert_refused(sudoku.run("--data=bnk"), "--data expects a file or one of .*, got 'bnk'")
+
+
+def test_a_folder_below_a_file_is_refused_before_anything_else(sudoku):
+    (sudoku.folder / "file").write_text("")
+    done = sudoku.run(*sudoku.tiny, "--run=file/run")
+    assert_refused(done, "CheckpointError: expected a writable folder at .*file/run")
+    assert "step" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--preset=minutes", "value should be one of <quick|minute|"),
+        ("--config.model.hiden_size=8", "the nearest is model.hidden_size"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_known_ones(sudoku, flag, message):
+    done = sudoku.run(flag)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

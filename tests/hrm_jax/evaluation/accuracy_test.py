@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from hrm_jax.evaluation.accuracy import PuzzleResults, by_rating, concatenate, summarize
+
+RESULTS = PuzzleResults(
+    cell_accuracy=np.array([1.0, 0.5, 0.25, 1.0]),
+    exact=np.array([True, False, False, True]),
+    steps=np.array([1, 2, 4, 5]),
+    rating=np.array([0, 3, 5, 30]),
+)
+BANDS = [(0, 0), (1, 2), (3, 5), (6, None)]
+
+
+def test_a_summary_is_the_mean_over_puzzles():
+    assert summarize(RESULTS) == {
+        "count": 4,
+        "cell_accuracy": 0.6875,
+        "exact_accuracy": 0.5,
+        "mean_steps": 3.0,
+    }
+
+
+def test_a_summary_of_no_puzzles_is_zero():
+    nothing = RESULTS.take(np.zeros(4, bool))
+    assert summarize(nothing) == dict.fromkeys(summarize(RESULTS), 0)
+
+
+def test_each_band_with_puzzles_has_its_own_summary():
+    assert by_rating(RESULTS, BANDS) == {
+        "0": {"count": 1, "cell_accuracy": 1.0, "exact_accuracy": 1.0, "mean_steps": 1.0},
+        "3-5": {"count": 2, "cell_accuracy": 0.375, "exact_accuracy": 0.0, "mean_steps": 3.0},
+        "6+": {"count": 1, "cell_accuracy": 1.0, "exact_accuracy": 1.0, "mean_steps": 5.0},
+    }
+
+
+@pytest.mark.parametrize("cut", [0, 1, 4])
+def test_joined_parts_are_the_whole(cut):
+    first = np.arange(4) < cut
+    joined = concatenate([RESULTS.take(first), RESULTS.take(~first)])
+    assert len(joined) == 4
+    for name in ("cell_accuracy", "exact", "steps", "rating"):
+        np.testing.assert_array_equal(getattr(joined, name), getattr(RESULTS, name))
