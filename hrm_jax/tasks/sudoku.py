@@ -29,7 +29,7 @@ from hrm_jax.losses.act import act_loss, average_metrics
 from hrm_jax.models.act import Model
 from hrm_jax.models.config import ReasonerConfig
 from hrm_jax.training.loop import LoopConfig
-from hrm_jax.training.mesh import MeshConfig, global_batch, replicated, split_batch
+from hrm_jax.training.mesh import MeshConfig, batch_share, global_batch, replicated, split_batch
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import Optimizers
 
@@ -188,14 +188,14 @@ class SudokuTask:
 
     def training_batches(self, source: Source, mesh: Mesh) -> PlacedBatches:
         """Endless training batches, each process holding its part."""
-        processes = jax.process_count()
         _check_divisible("batch_size", self.config.batch_size, mesh)
+        index, count = batch_share(mesh)
         pipeline = PipelineConfig(
-            batch_size=self.config.batch_size // processes,
+            batch_size=self.config.batch_size // count,
             seed=self.config.seed,
             augment=self.config.data.augment and source.augment is not None,
-            process_index=jax.process_index(),
-            process_count=processes,
+            process_index=index,
+            process_count=count,
         )
         return PlacedBatches(iter(training_batches(source, pipeline)), mesh)
 

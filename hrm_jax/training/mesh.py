@@ -41,10 +41,10 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     """The mesh `[data, model]` over `devices` (all of them, of all processes, when None).
 
     Raises:
-      ConfigError: if the axes do not multiply to the number of devices, or the devices of several
-        processes would share a layer's weights.
+      ConfigError: if the axes do not multiply to the number of devices.
     """
     devices = jax.devices() if devices is None else list(devices)
+    devices.sort(key=lambda device: device.process_index)
     data = len(devices) // config.model if config.data == -1 else config.data
     check(
         data * config.model == len(devices),
@@ -53,16 +53,7 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
         got=(data, config.model),
         remedy="change mesh.data or mesh.model",
     )
-    grid = np.asarray(devices).reshape(data, config.model)
-    alone = all(len({device.process_index for device in row}) == 1 for row in grid)
-    check(
-        alone,
-        "mesh.model",
-        expected=f"a divisor of the {jax.local_device_count()} devices of a process",
-        got=config.model,
-        remedy="keep model parallelism inside a process, and let processes share the batch",
-    )
-    return Mesh(grid, ("data", "model"))
+    return Mesh(np.asarray(devices).reshape(data, config.model), ("data", "model"))
 
 
 def state_shardings(state: TrainState, mesh: Mesh) -> TrainState:
@@ -107,11 +98,32 @@ def split_batch(whole: Batch, mesh: Mesh) -> Batch:
     )
 
 
+def batch_share(mesh: Mesh) -> tuple[int, int]:
+    """Which of how many equal parts of a global batch this process gives.
+
+    Processes that share a layer's weights give the same part.
+
+    Raises:
+      ConfigError: if the devices of a process end inside a row of the mesh.
+    """
+    processes = np.vectorize(lambda device: device.process_index)(mesh.devices)
+    model, devices_each = processes.shape[1], processes.size // len(np.unique(processes))
+    check(
+        devices_each % model == 0 or model % devices_each == 0,
+        "mesh.model",
+        expected=f"a divisor or a multiple of the {devices_each} devices of a process",
+        got=model,
+        remedy="change mesh.model",
+    )
+    rows = np.flatnonzero((processes == jax.process_index()).any(axis=1))
+    return int(rows[0]) // len(rows), len(processes) // len(rows)
+
+
 def global_batch(local: Batch, mesh: Mesh) -> Batch:
     """This process's rows of a batch as part of the global, sharded one.
 
     Args:
-      local: NumPy arrays; process p holds the p-th of equal parts of the global batch.
+      local: NumPy arrays; the part of the global batch that `batch_share` says.
       mesh: the mesh of all processes.
     """
     sharding = batch_sharding(mesh)

@@ -1,6 +1,7 @@
 """One run of two processes, started by hand as on two plain hosts."""
 
 import json
+import re
 import socket
 
 import numpy as np
@@ -74,10 +75,11 @@ def test_two_processes_make_one_run_and_go_on_with_it(sudoku, puzzles):
     assert "step 6/6" in first
     assert CheckpointReader(folder / "checkpoints").steps() == [2, 4, 6]
 
-    # One process can use what several have trained.
-    done = sudoku.run("--mode=eval", f"--checkpoint={folder}", "--data=bank", "--puzzles=4")
+    # One process can go on alone.
+    done = sudoku.run("--resume", "--config.loop.steps=8", data[0], f"--run={folder}")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["count"] == 4
+    assert re.findall(r"step (\d)/8", done.stdout) == ["8"]
+    assert [r["step"] for r in read_metrics(folder) if r["split"] == "train"] == [2, 4, 6, 8]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ TRAIN = """
 import sys
 import jax, numpy as np
 
-if len(sys.argv) > 2:
-    jax.distributed.initialize(sys.argv[2], 2, int(sys.argv[3]))
+folder, model_devices = sys.argv[1], int(sys.argv[2])
+if len(sys.argv) > 3:
+    jax.distributed.initialize(sys.argv[3], 2, int(sys.argv[4]))
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
 from hrm_jax.models.act import Model
@@ -28,7 +29,8 @@ from hrm_jax.training import loop
 from hrm_jax.training.checkpoint import CheckpointStore
 from hrm_jax.training.interrupt import GracefulStop
 from hrm_jax.training.mesh import (
-    MeshConfig, batch_sharding, fetch, global_batch, make_mesh, replicated, state_shardings
+    MeshConfig, batch_share, batch_sharding, fetch, global_batch, make_mesh, replicated,
+    state_shardings,
 )
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.run_log import RunLog
@@ -37,7 +39,8 @@ from hrm_jax.training.step import make_train_step
 
 B, T = 8, 7
 processes, process = jax.process_count(), jax.process_index()
-mesh = make_mesh(MeshConfig())
+mesh = make_mesh(MeshConfig(model=model_devices))
+part, parts = batch_share(mesh)
 model = Model(hrm(
     seq_len=T, vocab_size=5, hidden_size=16, num_heads=2, H_layers=1, L_layers=1, H_cycles=1,
     L_cycles=1, num_puzzle_identifiers=3, puzzle_emb_ndim=16, halt_max_steps=3,
@@ -52,7 +55,7 @@ class Batches:
         rng = np.random.default_rng(self.step)
         self.step += 1
         tokens, rows = rng.integers(1, 5, (2, B, T), np.int32), rng.integers(0, 3, B, np.int32)
-        mine = slice(process * B // processes, (process + 1) * B // processes)
+        mine = slice(part * B // parts, (part + 1) * B // parts)
         return global_batch(Batch(tokens[0, mine], tokens[1, mine], rows[mine]), mesh)
 
     def get_state(self):
@@ -82,9 +85,9 @@ def progress(number, averages):
 
 
 def run(batches, resume):
-    store = CheckpointStore(sys.argv[1] + "/checkpoints", 1)
+    store = CheckpointStore(folder + "/checkpoints", 1)
     start, extras = loop.resume(store, state, batches) if resume else (state, None)
-    with RunLog(sys.argv[1], resume_step=int(start.step) if resume else -1) as log:
+    with RunLog(folder, resume_step=int(start.step) if resume else -1) as log:
         return loop.train(
             start, step, batches, config=loop.LoopConfig(6, log_every=1), store=store, log=log,
             hooks=loop.Hooks(lambda sums, steps: sums, lambda state: {}, progress),
@@ -101,7 +104,7 @@ if "stop" in sys.argv:
     final = run(Batches(), True)
 weights = jax.tree.leaves(fetch(final.variables, mesh))
 if process == 0:
-    np.savez(sys.argv[1] + "/result.npz", np.asarray(losses), *weights)
+    np.savez(folder + "/result.npz", np.asarray(losses), *weights)
 """
 
 
@@ -130,14 +133,20 @@ def free_address():
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
-    finish([start(folder, devices=1)])
+    finish([start(folder, 1, devices=1)])
     return np.load(folder / "result.npz")
 
 
-@pytest.mark.parametrize("stops", [(), ("stop",)], ids=["uninterrupted", "stopped_and_resumed"])
-def test_two_processes_agree_with_one(alone, tmp_path, stops):
+@pytest.mark.parametrize(
+    ("model_devices", "stop"),
+    [(1, ""), (4, ""), (2, "stop")],
+    ids=["share the batch", "share each layer", "share both, are stopped and resumed"],
+)
+def test_two_processes_agree_with_one(alone, tmp_path, model_devices, stop):
     address = free_address()
-    finish([start(tmp_path, address, process, *stops, devices=2) for process in range(2)])
+    finish(
+        [start(tmp_path, model_devices, address, number, stop, devices=2) for number in range(2)]
+    )
     together = np.load(tmp_path / "result.npz")
     assert together.files == alone.files
     for name in alone.files:
