@@ -1,7 +1,26 @@
-"""Stablemax, the originals' replacement for softmax: `p = s(x) / sum s(x)`."""
+"""Numerics that the library functions do not give, or give slowly.
+
+Stablemax is the originals' replacement for softmax: `p = s(x) / sum s(x)`.
+"""
+
+import math
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+# arctan(t) / t as a polynomial in t^2 on [0, 1], lowest power first; minimax fit of the relative
+# error, which is 1.6e-8.
+_ARCTAN_COEFFICIENTS = (
+    0.9999999847670041,
+    -0.33333073349660935,
+    0.1999261943964574,
+    -0.14203644672587434,
+    0.10640934415257755,
+    -0.07504294746709829,
+    0.04269151608138867,
+    -0.016068624164011364,
+    0.0028498878174427894,
+)
 
 
 def stablemax_scores(x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
@@ -10,3 +29,24 @@ def stablemax_scores(x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
     The originals add 1e-30 to `1 - x`, which no float can see there.
     """
     return jnp.where(x >= 0, x + 1, 1 / (1 - jnp.minimum(x, 0)))
+
+
+def arctan2_right(y: Float[Array, "*axes"], x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
+    """`arctan2(y, x)` for x >= 0, within 4 float32 epsilons; 0 at the origin.
+
+    On CPU XLA calls a scalar library function for each element of `jnp.arctan2`, which made it the
+    greater part of an optimiser step; this is a handful of vector instructions.
+
+    Args:
+      y: any finite numbers, float32.
+      x: finite numbers of at least 0, float32; their sign is not looked at.
+    """
+    size = jnp.abs(y)
+    larger = jnp.maximum(size, x)
+    ratio = jnp.minimum(size, x) / jnp.where(larger > 0, larger, 1)
+    square = ratio * ratio
+    series = jnp.full_like(square, _ARCTAN_COEFFICIENTS[-1])
+    for coefficient in _ARCTAN_COEFFICIENTS[-2::-1]:
+        series = series * square + coefficient
+    angle = ratio * series
+    return jnp.copysign(jnp.where(size > x, math.pi / 2 - angle, angle), y)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
 
+from hrm_jax.core.numerics import arctan2_right
 from hrm_jax.core.types import Params
 from hrm_jax.optim.schedules import rate_at
 
@@ -62,7 +63,7 @@ def adam_atan2(
         root_correction = jax.lax.rsqrt(1 - b2**count)
 
         def delta(m, v, p):
-            direction = jnp.arctan2(m, jnp.sqrt(v) * root_correction)
+            direction = arctan2_right(m, jnp.sqrt(v) * root_correction)
             return -rate * weight_decay * p - step_size * direction
 
         return jax.tree.map(delta, mu, nu, params), AdamAtan2State(count, mu, nu)
