@@ -5,7 +5,12 @@
     python -m experiments.sudoku --mode=solve --puzzle=53..7....6..195....98....6.8...6...34..8...
 
 Source: arXiv 2506.21734 (HRM) and 2510.04871 (TRM). Puzzles: a bank shipped with the package, made
-by `hrm_jax.data.sudoku.make_bank`; or Sudoku-Extreme; or your own file. Runs live in `runs/`.
+by `experiments.make_bank`; or Sudoku-Extreme; or your own file. Runs live in `runs/`.
+
+Expected of the first command (preset `quick`, 4,000 steps of 32 puzzles) on two CPU cores: 15 to 18
+minutes, above 71.2 % of cells on held-out puzzles of the bank. Last measured, seed 0, one run, on
+two cores of an AMD EPYC: 77.0 % of cells and 7.2 % of puzzles solved of 1,024; by rating 92 % of
+cells (0 guesses) to 71 % (21 or more). The paper presets have not been run: they want a GPU.
 """
 
 import json

@@ -8,7 +8,7 @@ from hrm_jax.data.sudoku import bank, csv_format
 
 def _make(out, seed):
     sizes = [f"--{split}=6" for split in bank.SPLITS]
-    command = [sys.executable, "-m", "hrm_jax.data.sudoku.make_bank", f"--seed={seed}"]
+    command = [sys.executable, "-m", "experiments.make_bank", f"--seed={seed}"]
     subprocess.run([*command, f"--out={out}", *sizes], check=True, capture_output=True)
     return {split: (out / f"{split}.csv.gz").read_bytes() for split in bank.SPLITS}
 

@@ -2,7 +2,7 @@
 
 The shipped files come from
 
-    python -m hrm_jax.data.sudoku.make_bank --seed=0 --out=hrm_jax/data/sudoku/bank
+    python -m experiments.make_bank --seed=0 --out=hrm_jax/data/sudoku/bank
 
 which takes about 25 minutes on one core, and gives the same bytes wherever numpy and zlib are the
 same.
