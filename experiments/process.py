@@ -14,6 +14,7 @@ HEAP_SETTINGS = {
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_TOP_PAD_": "268435456",
     "MALLOC_ARENA_MAX": "1",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # ask for huge pages: fewer misses on addresses
 }
 KEEP_HEAP_VARIABLE = "HRM_JAX_KEEP_HEAP"
 """Environment variable: 0 leaves malloc as it is."""
