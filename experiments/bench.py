@@ -9,6 +9,8 @@ Results are medians over rounds; the JSON holds every turn.
 import json
 import pathlib
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags
 from rich.console import Console
@@ -18,11 +20,55 @@ from experiments import process
 if __name__ == "__main__":
     process.keep_heap()  # as the experiments do; the contestants' workers decide for themselves
 
-from experiments.benchmarks import alternate, attention, recurrence, train_step, workload
+from experiments.benchmarks import (
+    alternate,
+    attention,
+    recurrence,
+    step_profile,
+    train_step,
+    workload,
+)
 
-SUITES = ("train_step", "recurrence", "attention")
+Suite = Callable[[Console], Any]
+"""Measures what the flags say, prints tables, and returns the figures as JSON values."""
 
-_SUITE = flags.DEFINE_enum("suite", "train_step", SUITES, "What to measure.")
+
+def _train_step(console: Console) -> dict[str, Any]:
+    """Ours against PyTorch."""
+    options = train_step.Options(
+        contestants=_CONTESTANTS.value,
+        batch_sizes=_batch_sizes(),
+        shape=_PRESET.value,
+        rounds=_ROUNDS.value,
+        steps_per_round=_STEPS.value,
+        warmup_steps=_WARMUP.value,
+        torch_python=_TORCH_PYTHON.value,
+    )
+    return train_step.run(options, console)
+
+
+def _for_each_batch_size(run: Callable[..., Any], *arguments: Callable[[], Any]) -> Suite:
+    """A suite that measures one batch size at a time."""
+
+    def suite(console: Console) -> list[Any]:
+        values = [argument() for argument in arguments]
+        return [run(_PRESET.value, size, *values, console) for size in _batch_sizes()]
+
+    return suite
+
+
+def _batch_sizes() -> list[int]:
+    return [int(size) for size in _BATCH_SIZES.value]
+
+
+SUITES: dict[str, Suite] = {
+    "train_step": _train_step,
+    "step_profile": _for_each_batch_size(step_profile.run),
+    "recurrence": _for_each_batch_size(recurrence.run),
+    "attention": _for_each_batch_size(attention.run, lambda: _ROUNDS.value),
+}
+
+_SUITE = flags.DEFINE_enum("suite", "train_step", list(SUITES), "What to measure.")
 _PRESET = flags.DEFINE_enum("preset", "hrm_small", list(workload.SHAPES), "The sizes measured.")
 _BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["32", "128"], "Batch sizes, each on its own.")
 _CONTESTANTS = flags.DEFINE_list(
@@ -45,29 +91,11 @@ def main(_) -> None:
     # Written to a file, a table has no terminal to fit into.
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:
-        batch_size = int(_BATCH_SIZES.value[0])
-        if _SUITE.value == "recurrence":
-            results = recurrence.run(_PRESET.value, batch_size, console)
-        elif _SUITE.value == "attention":
-            results = attention.run(_PRESET.value, batch_size, _ROUNDS.value, console)
-        else:
-            results = train_step.run(_train_step_options(), console)
+        results = SUITES[_SUITE.value](console)
     except (ValueError, alternate.ContestantError) as error:
         sys.exit(f"error: {error}")
     if _OUT.value:
         pathlib.Path(_OUT.value).write_text(json.dumps(results, indent=2) + "\n")
-
-
-def _train_step_options() -> train_step.Options:
-    return train_step.Options(
-        contestants=_CONTESTANTS.value,
-        batch_sizes=[int(size) for size in _BATCH_SIZES.value],
-        shape=_PRESET.value,
-        rounds=_ROUNDS.value,
-        steps_per_round=_STEPS.value,
-        warmup_steps=_WARMUP.value,
-        torch_python=_TORCH_PYTHON.value,
-    )
 
 
 if __name__ == "__main__":

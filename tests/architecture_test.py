@@ -45,7 +45,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
-            "workload jax_step torch_step worker alternate machine train_step recurrence attention"
+            "workload jax_step torch_step worker alternate machine train_step step_profile"
+            " recurrence attention"
         ),
     },
 )

@@ -1,6 +1,6 @@
 """HRM with adaptive computation time, and TRM, in PyTorch: the model of the timed baseline.
 
-Both models are one list of calls of a reasoning module, `h_cycles` times (L, ..., L, H), of which
+Both models are one list of calls of a reasoning module, `H_cycles` times (L, ..., L, H), of which
 only the last few carry gradient; TRM uses one module for both roles. Parameters bear the names of
 the published checkpoints, so `TorchHrm` loads them after the prefix `model.` is taken off.
 
@@ -41,11 +41,11 @@ class TorchHrmConfig:
     seq_len: int
     hidden_size: int
     num_heads: int
-    l_layers: int
-    h_layers: int = 0
+    L_layers: int
+    H_layers: int = 0
     expansion: float = 4.0
-    h_cycles: int = 2
-    l_cycles: int = 2
+    H_cycles: int = 2
+    L_cycles: int = 2
     puzzle_emb_ndim: int = 0
     puzzle_emb_len: int = 0
     num_puzzle_identifiers: int = 1
@@ -69,12 +69,12 @@ class TorchHrmConfig:
     @property
     def calls(self) -> tuple[str, ...]:
         """The reasoning calls of one inner step, in order."""
-        return (("L",) * self.l_cycles + ("H",)) * self.h_cycles
+        return (("L",) * self.L_cycles + ("H",)) * self.H_cycles
 
     @property
     def gradient_calls(self) -> int:
         """How many calls at the end of `calls` carry gradient."""
-        return 2 if self.architecture == "hrm" else self.l_cycles + 1
+        return 2 if self.architecture == "hrm" else self.L_cycles + 1
 
 
 @dataclasses.dataclass
@@ -153,9 +153,9 @@ class InnerStep(nn.Module):
         self.puzzle_emb = PuzzleTable(config.num_puzzle_identifiers, config.puzzle_emb_ndim)
         if config.pos_encodings == "learned":
             self.embed_pos = Embedding(config.total_len, features)
-        self.L_level = ReasoningModule(config, config.l_layers)
+        self.L_level = ReasoningModule(config, config.L_layers)
         if config.architecture == "hrm":
-            self.H_level = ReasoningModule(config, config.h_layers)
+            self.H_level = ReasoningModule(config, config.H_layers)
         self.lm_head = linear(features, config.vocab_size)
         self.q_head = nn.Linear(features, 2)
         nn.init.zeros_(self.q_head.weight)

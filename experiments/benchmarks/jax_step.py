@@ -18,19 +18,12 @@ from hrm_jax.optim.schedules import warmup_cosine
 from hrm_jax.training.state import Optimizers, TrainState, init_state
 from hrm_jax.training.step import TrainStep, make_train_step
 
-_RENAMED = {
-    "h_layers": "H_layers",
-    "l_layers": "L_layers",
-    "h_cycles": "H_cycles",
-    "l_cycles": "L_cycles",
-}
-
 
 def make_step(
     shape: dict[str, Any], batch_size: int
 ) -> tuple[TrainStep, TrainState, Iterator[Batch]]:
     """The step, its first state, and endless batches; see `ModelShape`."""
-    model = Model(hrm(**{_RENAMED.get(name, name): value for name, value in shape.items()}))
+    model = Model(hrm(**shape))
     rate = warmup_cosine(1e-4, warmup_steps=2000, total_steps=100_000, min_ratio=1.0)
     optimizers = Optimizers(adam_atan2(rate, weight_decay=1.0), sign_sgd_rows(rate, 1.0))
     arrays = workload.batches(workload.ModelShape(**shape), batch_size)

@@ -21,7 +21,7 @@ def run(shape_name: str, batch_size: int, console: Console) -> dict[str, Any]:
     """Compiles the training step at several numbers of cycles; prints and returns the figures."""
     rows = []
     for cycles in CYCLES:
-        shape = dataclasses.replace(workload.SHAPES[shape_name], h_cycles=cycles, l_cycles=cycles)
+        shape = dataclasses.replace(workload.SHAPES[shape_name], H_cycles=cycles, L_cycles=cycles)
         step, state, batch = jax_step.make_step(shape.arguments(), batch_size)
         lowered = jax.jit(step, donate_argnums=0).lower(state, next(batch))
         start = time.perf_counter()

@@ -12,10 +12,10 @@ class ModelShape:
 
     hidden_size: int
     num_heads: int
-    h_layers: int
-    l_layers: int
-    h_cycles: int
-    l_cycles: int
+    H_layers: int
+    L_layers: int
+    H_cycles: int
+    L_cycles: int
     expansion: float = 4.0
     seq_len: int = 81
     vocab_size: int = 11
@@ -31,15 +31,15 @@ class ModelShape:
 
 SHAPES = {
     "hrm_small": ModelShape(
-        hidden_size=256, num_heads=8, h_layers=4, l_layers=4, h_cycles=2, l_cycles=2
+        hidden_size=256, num_heads=8, H_layers=4, L_layers=4, H_cycles=2, L_cycles=2
     ),
     "hrm_tiny": ModelShape(
         hidden_size=32,
         num_heads=2,
-        h_layers=1,
-        l_layers=1,
-        h_cycles=2,
-        l_cycles=2,
+        H_layers=1,
+        L_layers=1,
+        H_cycles=2,
+        L_cycles=2,
         seq_len=9,
         puzzle_emb_ndim=32,
     ),
@@ -77,7 +77,7 @@ def train_step_flops(shape: ModelShape, batch_size: int) -> int:
     A layer forward is, per sequence of L = prefix + puzzle tokens,
       2 L (4 D^2 + 3 D F)   for the four D x D projections of attention and the SwiGLU,
       2 (2 L^2 D)           for scores and weighted sum.
-    An inner step calls reasoning modules h_cycles (l_cycles + 1) times. The learning step does so
+    An inner step calls reasoning modules H_cycles (L_cycles + 1) times. The learning step does so
     forward, and backward (twice a forward) through one L and one H call; the Q-continue target
     does so forward. The token head (2 L D V) runs forward and backward in the learning step only.
     Norms, softmax, rotary positions, losses and optimiser are left out, as is usual: the figure
@@ -88,7 +88,7 @@ def train_step_flops(shape: ModelShape, batch_size: int) -> int:
     features = shape.hidden_size
     products = 2 * length * (4 * features**2 + 3 * features * width)
     layer = products + 4 * length**2 * features
-    inner = shape.h_cycles * (shape.l_cycles * shape.l_layers + shape.h_layers) * layer
-    backward = 2 * (shape.l_layers + shape.h_layers) * layer
+    inner = shape.H_cycles * (shape.L_cycles * shape.L_layers + shape.H_layers) * layer
+    backward = 2 * (shape.L_layers + shape.H_layers) * layer
     head = 3 * 2 * length * features * shape.vocab_size
     return batch_size * (2 * inner + backward + head)

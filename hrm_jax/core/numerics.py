@@ -34,8 +34,11 @@ def stablemax_scores(x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
 def arctan2_right(y: Float[Array, "*axes"], x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
     """`arctan2(y, x)` for x >= 0, within 4 float32 epsilons; 0 at the origin.
 
-    On CPU XLA calls a scalar library function for each element of `jnp.arctan2`, which made it the
-    greater part of an optimiser step; this is a handful of vector instructions.
+    A handful of vector instructions: on CPU at least 5 times as fast as `jnp.arctan2`:
+
+        python -m timeit -n 5 \\
+          -s 'import jax, jax.numpy as jnp; from hrm_jax.core.numerics import arctan2_right' \\
+          -s 'f, x = jax.jit(arctan2_right), jnp.ones((256, 24576))' 'f(x, x).block_until_ready()'
 
     Args:
       y: any finite numbers, float32.

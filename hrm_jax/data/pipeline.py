@@ -24,9 +24,9 @@ import grain
 import numpy as np
 from jaxtyping import Int32, UInt8
 
+from hrm_jax.core.types import IGNORE_LABEL
+
 PAD_TOKEN = 0
-IGNORED_LABEL = -100
-"""Label of cells that count neither in the loss nor in the metrics."""
 PADDING_RATING = -1
 """Rating of the rows that only fill up a batch; ratings of puzzles are at least 0."""
 
@@ -237,7 +237,7 @@ def evaluation_batches(
 
     Returns:
       An iterator over `PuzzleBatch`, [batch_size, ...] each. What is missing in the last one is
-      filled with rows of padding: all labels `IGNORED_LABEL`, rating `PADDING_RATING`.
+      filled with rows of padding: all labels `IGNORE_LABEL`, rating `PADDING_RATING`.
 
     Raises:
       ValueError: as `PipelineConfig`.
@@ -266,7 +266,7 @@ def _fill_batch(
 
     return {
         "inputs": fill(inputs, PAD_TOKEN),
-        "labels": fill(labels, IGNORED_LABEL),
+        "labels": fill(labels, IGNORE_LABEL),
         "puzzle_identifiers": np.zeros(batch_size, dtype=np.int32),
         "rating": fill(rating, PADDING_RATING),
     }

@@ -24,7 +24,7 @@ class HaltHead(nnx.Module):
     """
 
     def __init__(self, features: int):
-        """Starts at weight 0 and bias -5 (section 3 of the HRM code's Q-learning set-up)."""
+        """Starts at weight 0 and bias -5, as the published code of HRM and TRM does."""
         self.kernel = nnx.Param(jnp.zeros((features, 2)), axes=("embed", None))
         self.bias = nnx.Param(jnp.full((2,), -5.0, jnp.float32), axes=(None,))
 

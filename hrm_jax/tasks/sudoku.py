@@ -60,6 +60,11 @@ class DataConfig:
         count = self.num_augmentations
         check(count >= 0, "num_augmentations", expected="0 or more", got=count, remedy="set 0")
 
+    @property
+    def held_out_split(self) -> str:
+        """The split that a trained model is reported on: files may come without a test file."""
+        return "validation" if self.name == "csv" and not self.test_csv else "test"
+
     def load(self, split: str) -> Source:
         """The puzzles of `train`, `validation` or `test`, prepared at first use.
 

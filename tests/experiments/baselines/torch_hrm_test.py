@@ -124,7 +124,7 @@ def test_trajectory_matches_the_recording(recording, compiled):
 
 def small_model(**changes) -> torch_hrm.TorchHrm:
     sizes = {"vocab_size": 5, "seq_len": 6, "hidden_size": 8, "num_heads": 2}
-    layers = {"l_layers": 1, "h_layers": 1, "expansion": 1}
+    layers = {"L_layers": 1, "H_layers": 1, "expansion": 1}
     return torch_hrm.TorchHrm(torch_hrm.TorchHrmConfig(**sizes, **layers, **changes))
 
 

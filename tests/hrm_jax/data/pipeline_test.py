@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hrm_jax.core.types import IGNORE_LABEL
 from hrm_jax.data import pipeline
 
 TOKENS = 9
@@ -87,9 +88,9 @@ def test_remainder_is_dropped_or_filled_with_ignored_rows():
         pipeline.training_batches(_source(10), _config(num_epochs=1, drop_remainder=False))
     )
     _assert_equal(filled[:2], dropped)
-    assert (filled[2]["labels"][2:] == pipeline.IGNORED_LABEL).all()
+    assert (filled[2]["labels"][2:] == IGNORE_LABEL).all()
     assert (filled[2]["inputs"][2:] == pipeline.PAD_TOKEN).all()
-    assert (filled[2]["labels"][:2] != pipeline.IGNORED_LABEL).all()
+    assert (filled[2]["labels"][:2] != IGNORE_LABEL).all()
 
 
 @pytest.mark.parametrize("prefetch_batches", [0, 2])
@@ -140,7 +141,7 @@ def test_evaluation_visits_every_puzzle_once_in_order(count, batch_size, process
     assert len({len(share) for share in shares}) == 1
     batches = [batch for step in zip(*shares, strict=True) for batch in step]
     ratings = np.concatenate([batch["rating"] for batch in batches])
-    ignored = np.concatenate([(b["labels"] == pipeline.IGNORED_LABEL).all(1) for b in batches])
+    ignored = np.concatenate([(b["labels"] == IGNORE_LABEL).all(1) for b in batches])
     np.testing.assert_array_equal(ratings[~ignored], np.arange(count))
     assert (ratings[ignored] == pipeline.PADDING_RATING).all()
     inputs = np.concatenate([batch["inputs"] for batch in batches])[~ignored]

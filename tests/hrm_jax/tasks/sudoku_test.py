@@ -77,6 +77,18 @@ def test_what_sudoku_does_not_fit_is_refused(path, value):
         replace(CONFIG, {path: value})
 
 
+@pytest.mark.parametrize(
+    ("data", "split"),
+    [
+        (DataConfig(), "test"),
+        (DataConfig("csv", train_csv="a.csv"), "validation"),
+        (DataConfig("csv", train_csv="a.csv", test_csv="b.csv"), "test"),
+    ],
+)
+def test_a_model_is_reported_on_the_test_file_where_there_is_one(data, split):
+    assert data.held_out_split == split
+
+
 @pytest.mark.parametrize("fields", [{"name": "csv"}, {"train_csv": "a.csv"}, {"test_csv": "a.csv"}])
 def test_files_and_the_name_csv_belong_together(fields):
     with pytest.raises(ConfigError, match=r"set data\.train_csv or data\.test_csv exactly when"):
