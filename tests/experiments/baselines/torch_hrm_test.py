@@ -38,8 +38,7 @@ class Recording:
             self.arrays = dict(file)
         published = json.loads(str(self.arrays["config"]))
         fields = {field.name for field in dataclasses.fields(torch_hrm.TorchHrmConfig)}
-        sizes = {key.lower(): value for key, value in published.items()}
-        sizes = {key: value for key, value in sizes.items() if key in fields}
+        sizes = {key: value for key, value in published.items() if key in fields}
         architecture = "trm" if "no_ACT_continue" in published else "hrm"
         config = torch_hrm.TorchHrmConfig(**sizes, architecture=architecture)
         self.model = torch_hrm.TorchHrm(config)
