@@ -22,6 +22,8 @@ if __name__ == "__main__":
 
 from experiments.benchmarks import (
     alternate,
+    aot,
+    aot_targets,
     attention,
     recurrence,
     step_profile,
@@ -47,25 +49,25 @@ def _train_step(console: Console) -> dict[str, Any]:
     return train_step.run(options, console)
 
 
-def _for_each_batch_size(run: Callable[..., Any], *arguments: Callable[[], Any]) -> Suite:
+def _for_each_batch_size(run: Callable[..., Any]) -> Suite:
     """A suite that measures one batch size at a time."""
-
-    def suite(console: Console) -> list[Any]:
-        values = [argument() for argument in arguments]
-        return [run(_PRESET.value, size, *values, console) for size in _batch_sizes()]
-
-    return suite
+    return lambda console: [run(_PRESET.value, size, console) for size in _batch_sizes()]
 
 
 def _batch_sizes() -> list[int]:
     return [int(size) for size in _BATCH_SIZES.value]
 
 
+def _picture() -> pathlib.Path | None:
+    return None if _PICTURE.value is None else pathlib.Path(_PICTURE.value)
+
+
 SUITES: dict[str, Suite] = {
     "train_step": _train_step,
     "step_profile": _for_each_batch_size(step_profile.run),
     "recurrence": _for_each_batch_size(recurrence.run),
-    "attention": _for_each_batch_size(attention.run, lambda: _ROUNDS.value),
+    "aot": lambda console: aot.run(_TARGETS.value, console),
+    "attention": lambda console: attention.run(_ROUNDS.value, console, _picture()),
 }
 
 _SUITE = flags.DEFINE_enum("suite", "train_step", list(SUITES), "What to measure.")
@@ -80,9 +82,16 @@ _CONTESTANTS = flags.DEFINE_list(
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each contestant.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps_per_round", 2, "Steps in a turn.", lower_bound=1)
 _WARMUP = flags.DEFINE_integer("warmup_steps", 2, "Untimed steps before.", lower_bound=1)
+_TARGETS = flags.DEFINE_list(
+    "targets",
+    ["v5e", "v6e"],
+    f"Machines to compile for, of {', '.join(aot_targets.TARGETS)}; those of one extra at a time "
+    "(pip install -e '.[aot-tpu]' or '.[aot-gpu]').",
+)
 _TORCH_PYTHON = flags.DEFINE_string(
     "torch_python", sys.executable, "The interpreter that has PyTorch."
 )
+_PICTURE = flags.DEFINE_string("picture", None, "Where the attention suite draws its PNG.")
 _OUT = flags.DEFINE_string("out", None, "Where to write the results as JSON.")
 
 

@@ -28,7 +28,7 @@ from hrm_jax.training.checkpoint import (
     check_writable,
 )
 from hrm_jax.training.interrupt import GracefulStop
-from hrm_jax.training.mesh import batch_sharding, make_mesh, replicated, state_shardings
+from hrm_jax.training.mesh import batch_sharding, make_mesh, over_mesh, replicated, state_shardings
 from hrm_jax.training.run_log import RunLog, write_run_info
 from hrm_jax.training.state import TrainState, init_state
 from hrm_jax.training.state_arrays import state_bytes
@@ -176,7 +176,7 @@ def _load_in_turn(data: DataConfig) -> tuple[Source, Source]:
 def _compiled_step(task: SudokuTask, shardings: TrainState, mesh: Mesh) -> TrainStep:
     """The training step under `jit`: the state donated, the metrics on every host."""
     return jax.jit(
-        make_train_step(task.model, task.loss, task.optimizers),
+        over_mesh(make_train_step(task.model, task.loss, task.optimizers), mesh),
         donate_argnums=0,
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=(shardings, replicated(mesh)),

@@ -1,54 +1,121 @@
-"""The public door to attention: checks the operands and runs the path for this platform."""
+"""The public door to attention: checks the operands and runs the best path for them."""
+
+from typing import Any, Literal, overload
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from kernels import xla
+from kernels.choice import choose, run
+from kernels.mask import Mask, key_ranges
+from kernels.operands import Operands, Options, Rope, case_of
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@overload
+def attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    *,
+    mask: Mask | None = ...,
+    scale: float | None = ...,
+    rope: Rope | None = ...,
+    return_lse: Literal[False] = ...,
+    backend: str | None = ...,
+    interpret: Any = ...,
+) -> Array: ...
+
+
+@overload
+def attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    *,
+    mask: Mask | None = ...,
+    scale: float | None = ...,
+    rope: Rope | None = ...,
+    return_lse: Literal[True],
+    backend: str | None = ...,
+    interpret: Any = ...,
+) -> tuple[Array, Array]: ...
 
 
 def attention(
     query: Float[Array, "B T N K"],
-    key: Float[Array, "B S N K"],
-    value: Float[Array, "B S N K"],
+    key: Float[Array, "B S M K"],
+    value: Float[Array, "B S M K"],
     *,
+    mask: Mask | None = None,
     scale: float | None = None,
-) -> Float[Array, "B T N K"]:
-    """Softmax attention without a mask: every query attends to every key.
+    rope: Rope | None = None,
+    return_lse: bool = False,
+    backend: str | None = None,
+    interpret: Any = False,
+) -> Any:
+    """Softmax attention: `softmax(scale * query key^T) value`, over the keys that `mask` allows.
 
-    Differentiable, and the same under `jit`, `vmap` and inside `lax.scan`. Scores, softmax and
-    sums are float32 whatever the operands' dtype.
+    Differentiable to first order with residuals linear in T and S, and the same under `jit`,
+    `vmap`, `remat`, `shard_map` and inside `lax.scan`. Scores, softmax and sums are float32
+    whatever the operands' dtype. A query without any key gives zeros, and zero gradients. What no
+    query of a row attends to may hold anything, NaN included.
 
     Args:
       query: queries; float32, bfloat16 or float16.
-      key: keys, of the query's dtype.
+      key: keys, of the query's dtype. N is a multiple of M: query head n reads key head
+        `n // (N / M)`.
       value: values, of the query's dtype and the key's shape.
+      mask: which keys a query attends to; None for all.
       scale: factor on the scores; `1 / sqrt(K)` when None.
+      rope: rotates query and key by their index first, which a resident kernel does on the way.
+        Needs T = S; a decoder, whose queries stand elsewhere, rotates them itself.
+      return_lse: whether to return the log-sum-exp of each query's scores as well.
+      backend: which path to take: None for the best on `jax.default_backend()`; "xla", "tpu" or
+        "gpu" for the best of a family; "interpret" for the TPU's kernels in Pallas' interpreter,
+        on any machine; or the name of one path (`kernels.choice.PATHS`).
+      interpret: run the path's Pallas kernels in the interpreter; True, or `InterpretParams`.
 
     Returns:
-      The attended values, in the query's shape and dtype.
+      The attended values, in the query's shape and dtype. With `return_lse` also the log-sum-exp,
+      [B, N, T] float32, -inf where a query has no key.
 
     Raises:
-      ValueError: if the shapes or dtypes do not fit together.
+      ValueError: if shapes, dtypes or the mask do not fit together.
+      UnsupportedError: if `backend` cannot serve these operands, saying why.
     """
-    _check(query, key, value)
-    return xla.attention(
-        query, key, value, float(query.shape[-1] ** -0.5 if scale is None else scale)
-    )
+    _check(query, key, value, rope)
+    B, T, _, K = query.shape
+    ranges = key_ranges(mask or Mask(), B, T, key.shape[1])
+    operands = Operands(query, key, value, ranges, rope)
+    name, interpreted = choose(case_of(operands), jax.default_backend(), backend)
+    scale = float(K**-0.5 if scale is None else scale)
+    out, lse = run(name, Options(scale, return_lse, interpret or interpreted), operands)
+    return (out, lse) if return_lse else out
 
 
-def _check(query: jax.Array, key: jax.Array, value: jax.Array) -> None:
+def _check(query: jax.Array, key: jax.Array, value: jax.Array, rope: Rope | None) -> None:
     """Refuses operands that attention is not defined for, saying which and why."""
     shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
     if not query.ndim == key.ndim == value.ndim == 4:
         raise ValueError(
-            f"attention expects query [B, T, N, K] and key, value [B, S, N, K]: {shapes}"
+            f"attention expects query [B, T, N, K] and key, value [B, S, M, K]: {shapes}"
         )
-    B, _, N, K = query.shape
-    if key.shape != value.shape or (key.shape[0], *key.shape[2:]) != (B, N, K):
-        raise ValueError(f"attention expects operands equal in B, N and K, and in S: {shapes}")
-    if not query.dtype == key.dtype == value.dtype or not jnp.issubdtype(query.dtype, jnp.floating):
+    B, T, N, K = query.shape
+    if key.shape != value.shape or (key.shape[0], key.shape[3]) != (B, K):
+        raise ValueError(f"attention expects operands equal in B and K, and in S: {shapes}")
+    if N % key.shape[2]:
+        raise ValueError(f"attention expects query heads a multiple of key heads: {shapes}")
+    if 0 in (*query.shape, *key.shape):
+        raise ValueError(f"attention expects no empty axis: {shapes}")
+    if not query.dtype == key.dtype == value.dtype or query.dtype.name not in DTYPES:
         raise ValueError(
-            "attention expects one floating dtype for all operands, got "
+            f"attention expects one dtype of {DTYPES} for all operands, got "
             f"query {query.dtype}, key {key.dtype}, value {value.dtype}: cast them first"
+        )
+    if rope is not None and (key.shape[1] != T or rope.cos.shape != (T, K) or K % 2):
+        raise ValueError(
+            f"attention expects rope tables [L, K] with L = T = S and K even, got "
+            f"{jnp.shape(rope.cos)} for {shapes}"
         )

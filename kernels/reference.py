@@ -1,30 +1,118 @@
-"""The attention oracle: NumPy in float64, written for reading, not for speed."""
+"""The attention oracle: NumPy in float64, dense, written for reading, not for speed."""
+
+import dataclasses
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+
+from kernels.mask import Mask
 
 
-def attention(
-    query: Float[np.ndarray, "B T N K"],
-    key: Float[np.ndarray, "B S N K"],
-    value: Float[np.ndarray, "B S N K"],
-    *,
-    scale: float | None = None,
-) -> Float[np.ndarray, "B T N K"]:
-    """Softmax attention without a mask, in float64 whatever comes in.
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What attention computes, all float64.
+
+    Attributes:
+      out: [B, T, N, K].
+      lse: [B, N, T], log of the sum of exponentials of a query's scores; -inf where it has none.
+    """
+
+    out: Float[np.ndarray, "B T N K"]
+    lse: Float[np.ndarray, "B N T"]
+
+
+def allowed(mask: Mask, B: int, T: int, S: int) -> Bool[np.ndarray, "B T S"]:
+    """The mask as a dense array, each condition as `Mask` words it."""
+    offset = np.broadcast_to(np.asarray(mask.query_offset), (B,))
+    position = (offset[:, None] + np.arange(T))[:, :, None]  # [B, T, 1]
+    key = np.arange(S)[None, None]
+    pairs = np.ones((B, T, S), bool)
+    segments = np.zeros((B, S), int) if mask.segment_ids is None else np.asarray(mask.segment_ids)
+    segments = np.cumsum(np.diff(segments, axis=1, prepend=segments[:, :1]) != 0, axis=1)
+    own = np.minimum(position[:, :, 0], S - 1)  # where the query's own token stands
+    if mask.causal or mask.prefix is not None:
+        pairs &= key <= position
+    if mask.prefix is not None:
+        prefix = np.asarray(mask.prefix)
+        marks = prefix if prefix.ndim == 2 else np.arange(S)[None] < prefix[:, None]
+        pairs |= np.take_along_axis(marks, own, 1)[:, :, None] & marks[:, None]
+    if mask.segment_ids is not None:
+        pairs &= np.take_along_axis(segments, own, 1)[:, :, None] == segments[:, None]
+    if mask.window is not None:
+        pairs &= np.abs(key - position) < mask.window
+    if mask.lengths is not None:
+        pairs &= key < np.asarray(mask.lengths)[:, None, None]
+    return pairs
+
+
+def attention(query, key, value, *, mask: Mask | None = None, scale: float | None = None) -> Result:
+    """Softmax attention in float64 whatever comes in.
 
     Args:
-      query: queries, any float dtype.
-      key: keys.
-      value: values.
+      query: [B, T, N, K], any float dtype.
+      key: [B, S, N_kv, K]; N is a multiple of N_kv, and neighbouring query heads share one.
+      value: [B, S, N_kv, K].
+      mask: what a query may attend to; None for everything.
       scale: factor on the scores; `1 / sqrt(K)` when None.
-
-    Returns:
-      The attended values, float64.
     """
-    query, key, value = (np.asarray(array, np.float64) for array in (query, key, value))
+    query, key, value = _float64(query, key, value)
+    weights, lse = _softmax(query, key, mask, scale)
+    out = np.einsum("BNTS,BSNK->BTNK", weights, _grouped(value, query))
+    return Result(out, lse)
+
+
+def gradients(query, key, value, d_out, d_lse=None, *, mask=None, scale=None):
+    """Cotangents of query, key and value, by the textbook's formulas, float64.
+
+    Args:
+      query: as in `attention`, like key, value, mask and scale.
+      key: see above.
+      value: see above.
+      d_out: [B, T, N, K], cotangent of `out`.
+      d_lse: [B, N, T], cotangent of `lse`; None for zero. Read where the query has a key.
+      mask: see above.
+      scale: see above.
+    """
+    query, key, value, d_out = _float64(query, key, value, d_out)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    scores = scale * np.einsum("BTNK,BSNK->BNTS", query, key)
-    weights = np.exp(scores - scores.max(-1, keepdims=True))
-    weights /= weights.sum(-1, keepdims=True)
-    return np.einsum("BNTS,BSNK->BTNK", weights, value)
+    weights, lse = _softmax(query, key, mask, scale)
+    d_weights = np.einsum("BTNK,BSNK->BNTS", d_out, _grouped(value, query))
+    inner = (d_weights * weights).sum(-1, keepdims=True)
+    if d_lse is not None:
+        inner = inner - np.where(np.isfinite(lse), np.asarray(d_lse, np.float64), 0)[..., None]
+    d_scores = scale * weights * (d_weights - inner)
+    d_query = np.einsum("BNTS,BSNK->BTNK", d_scores, _grouped(key, query))
+    d_key = np.einsum("BNTS,BTNK->BSNK", d_scores, query)
+    d_value = np.einsum("BNTS,BTNK->BSNK", weights, d_out)
+    return d_query, *(_sum_groups(x, key.shape[2]) for x in (d_key, d_value))
+
+
+def _softmax(query, key, mask: Mask | None, scale: float | None):
+    """Weights [B, N, T, S] and log-sum-exp [B, N, T]."""
+    B, T, _, K = query.shape
+    scale = K**-0.5 if scale is None else scale
+    pairs = allowed(mask or Mask(), B, T, key.shape[1])[:, None]
+    scores = np.einsum("BTNK,BSNK->BNTS", query, _grouped(key, query)) * scale
+    scores = np.where(pairs, scores, -np.inf)
+    largest = scores.max(-1, keepdims=True)
+    largest = np.where(np.isfinite(largest), largest, 0)
+    exponentials = np.exp(scores - largest)
+    total = exponentials.sum(-1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        lse = (np.log(total) + largest)[..., 0]
+    return exponentials / np.where(total > 0, total, 1), lse
+
+
+def _float64(*arrays):
+    return tuple(np.asarray(array, np.float64) for array in arrays)
+
+
+def _grouped(x, query):
+    """Keys or values repeated for the query heads that share them."""
+    return np.repeat(x, query.shape[2] // x.shape[2], axis=2)
+
+
+def _sum_groups(x, N_kv: int):
+    """Cotangents of repeated heads, summed."""
+    B, S, N, K = x.shape
+    return x.reshape(B, S, N_kv, N // N_kv, K).sum(3)

@@ -17,7 +17,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGES = ("kernels", "hrm_jax", "experiments")
 
 FLOORS: tuple[dict[str, str], ...] = (
-    {"kernels": "reference xla attention __init__"},
+    {
+        "kernels": (
+            "mask reference operands blocks vjp mesh xla_short xla_blocked tpu_heads tpu_rows"
+            " tpu_resident_backward tpu_resident tpu_tiling tpu_tiles tpu_tiled_backward tpu_tiled"
+            " gpu_blocks gpu_resident gpu_tiled_backward gpu_tiled choice attention decode"
+            " __init__"
+        )
+    },
     {"hrm_jax.core": "config numerics types protocols"},
     {
         "hrm_jax.nn": "norm linear rope swiglu attention block embedding",
@@ -45,8 +52,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
-            "workload jax_step torch_step worker alternate machine train_step step_profile"
-            " recurrence attention"
+            "workload aot_targets aot_cases shipped_attention aot jax_step torch_step worker"
+            " alternate machine train_step step_profile recurrence attention"
         ),
     },
 )

@@ -5,10 +5,18 @@ import pathlib
 import jax
 import pytest
 
+from experiments.benchmarks import aot_targets
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+def pytest_configure(config):
+    """Before any test module makes an array, where compilers for other machines are tested."""
+    if config.option.markexpr == "aot":
+        aot_targets.settle_process()
 
 
 def pytest_addoption(parser):

@@ -1,8 +1,12 @@
-"""The attention suite: our CPU formulation beside the obvious ones, forward and backward.
+"""The attention suite: `kernels.attention` on this machine, beside JAX's own and PyTorch's.
 
-All run in this process, in turns; a figure is the median over the rounds.
+All run in this process, in turns; a figure is the median over the rounds. PyTorch takes part where
+it is installed in this environment.
 """
 
+import dataclasses
+import functools
+import pathlib
 import statistics
 import time
 from collections.abc import Callable
@@ -10,58 +14,198 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 import kernels
-from experiments.benchmarks import workload
+from experiments.benchmarks import alternate, machine
 
-Attention = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+PASSES = ("forward", "forward + backward")
+PRODUCTS = {"forward": 2, "forward + backward": 6}
+"""Matrix products of a pass, without those that a backward pass repeats to save memory."""
+Program = Callable[[], Any]
 
 
-def _einsum(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+@dataclasses.dataclass(frozen=True)
+class AttentionCase:
+    """Sizes of one call, float32; `causal` or everything."""
+
+    B: int
+    T: int
+    N: int
+    K: int
+    causal: bool = False
+
+    def __str__(self) -> str:
+        return f"B{self.B} T{self.T} N{self.N} K{self.K}{' causal' if self.causal else ''}"
+
+    def flop(self, part: str) -> float:
+        """Of the pairs that the mask allows."""
+        pairs = self.T * (self.T + 1) / 2 if self.causal else self.T**2
+        return PRODUCTS[part] * 2.0 * self.B * self.N * self.K * pairs
+
+    def bytes(self, part: str) -> float:
+        """Of every operand read and every result written once."""
+        return (4 if part == "forward" else 7) * 4.0 * self.B * self.T * self.N * self.K
+
+
+HRM = AttentionCase(256, 82, 8, 32)
+CASES = (
+    HRM,
+    AttentionCase(128, 97, 8, 64),
+    AttentionCase(256, 7, 8, 32),
+    AttentionCase(64, 129, 8, 32),
+    AttentionCase(8, 513, 8, 64),
+    AttentionCase(8, 513, 8, 64, causal=True),
+    AttentionCase(1, 4096, 8, 64, causal=True),
+)
+
+
+def _jax_programs(attend: Callable[..., Any], operands: list[np.ndarray]) -> dict[str, Program]:
+    """Both passes, compiled."""
+    arrays = [jax.device_put(x) for x in operands]
+
+    def gradients(query, key, value, cotangent):
+        return jax.vjp(attend, query, key, value)[1](cotangent)
+
+    forward = jax.jit(attend).lower(*arrays[:3]).compile()
+    both = jax.jit(gradients).lower(*arrays).compile()
+    return {
+        "forward": lambda: jax.block_until_ready(forward(*arrays[:3])),
+        "forward + backward": lambda: jax.block_until_ready(both(*arrays)),
+    }
+
+
+def _ours(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program]:
+    mask = kernels.Mask(causal=case.causal)
+    return _jax_programs(functools.partial(kernels.attention, mask=mask), operands)
+
+
+def _jax_nn(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program]:
+    attend = functools.partial(jax.nn.dot_product_attention, is_causal=case.causal)
+    return _jax_programs(attend, operands)
+
+
+def _einsum(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program]:
     """The textbook formulation on [B, T, N, K]."""
-    scores = jnp.einsum("BTNK,BSNK->BNTS", query, key) * query.shape[-1] ** -0.5
-    return jnp.einsum("BNTS,BSNK->BTNK", jax.nn.softmax(scores, axis=-1), value)
+
+    def attend(query, key, value):
+        scores = jnp.einsum("BTNK,BSNK->BNTS", query, key) * case.K**-0.5
+        if case.causal:
+            allowed = jnp.tril(jnp.ones((case.T, case.T), bool))
+            scores = jnp.where(allowed[None, None], scores, -jnp.inf)
+        return jnp.einsum("BNTS,BSNK->BTNK", jax.nn.softmax(scores, axis=-1), value)
+
+    return _jax_programs(attend, operands)
 
 
-FORMULATIONS: dict[str, Attention] = {
-    "kernels.attention": kernels.attention,
-    "einsum": _einsum,
-    "jax.nn.dot_product_attention": jax.nn.dot_product_attention,
-}
+def _torch(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program]:
+    """`scaled_dot_product_attention` on views with the heads first, as PyTorch's models call it."""
+    import torch
+
+    *arrays, cotangent = (torch.from_numpy(x).transpose(1, 2) for x in operands)
+    leaves = [array.detach().requires_grad_() for array in arrays]
+    attend = functools.partial(
+        torch.nn.functional.scaled_dot_product_attention, is_causal=case.causal
+    )
+
+    def forward():
+        with torch.no_grad():
+            return attend(*arrays)
+
+    return {
+        "forward": forward,
+        "forward + backward": lambda: torch.autograd.grad(attend(*leaves), leaves, cotangent),
+    }
 
 
-def run(shape_name: str, batch_size: int, rounds: int, console: Console) -> dict[str, Any]:
-    """Times every formulation at a model's attention shape; prints and returns the figures."""
-    shape = workload.SHAPES[shape_name]
-    prefix = -(-shape.puzzle_emb_ndim // shape.hidden_size)
-    heads = (shape.num_heads, shape.hidden_size // shape.num_heads)
-    size = (batch_size, prefix + shape.seq_len, *heads)
-    operands = [jax.random.normal(key, size) for key in jax.random.split(jax.random.key(0), 4)]
-    programs = {}
-    for name, attention in FORMULATIONS.items():
-        programs[name, "forward"] = jax.jit(attention).lower(*operands[:3]).compile()
-        gradient = jax.jit(lambda q, k, v, do, f=attention: jax.vjp(f, q, k, v)[1](do))
-        programs[name, "forward + backward"] = gradient.lower(*operands).compile()
-    seconds: dict[tuple[str, str], list[float]] = {name: [] for name in programs}
-    for _ in range(rounds + 1):  # the first round warms up
-        for name, program in programs.items():
-            arguments = operands[:3] if name[1] == "forward" else operands
-            start = time.perf_counter()
-            jax.block_until_ready(program(*arguments))
-            seconds[name].append(time.perf_counter() - start)
-    rows = [
-        {"formulation": name, "pass": part, "seconds": statistics.median(times[1:])}
-        for (name, part), times in seconds.items()
-    ]
-    table = Table(title=f"attention, float32 {list(size)}, median of {rounds}")
-    for heading in ("formulation", "pass", "ms", "x kernels.attention"):
-        table.add_column(heading)
-    ours = {row["pass"]: row["seconds"] for row in rows[:2]}
+OURS, JAX_NN, EINSUM, TORCH = "kernels.attention", "jax.nn", "einsum", "PyTorch"
+CONTESTANTS = {OURS: _ours, JAX_NN: _jax_nn, EINSUM: _einsum}
+
+
+def run(rounds: int, console: Console, picture: pathlib.Path | None = None) -> dict[str, Any]:
+    """Times every case; prints a table, draws a picture if asked to, and returns the figures."""
+    about = machine.describe()
+    bandwidth = machine.copy_bandwidth()
+    peak = about.peak_flops
+    console.print(
+        f"{about.cpu}, {about.cores} cores; measured ceilings: {peak / 1e9:.0f} GFLOP/s, "
+        f"{bandwidth / 1e9:.1f} GB/s"
+    )
+    contestants = CONTESTANTS | ({TORCH: _torch} if alternate.importable("torch") else {})
+    rows = [row for case in CASES for row in _measure(case, contestants, rounds)]
     for row in rows:
-        ratio = row["seconds"] / ours[row["pass"]]
-        milliseconds = f"{row['seconds'] * 1e3:.2f}"
-        table.add_row(row["formulation"], row["pass"], milliseconds, f"{ratio:.2f}")
-    console.print(table)
-    return {"suite": "attention", "size": size, "rows": rows}
+        row["of_peak"], row["of_bandwidth"] = row["flops"] / peak, row["bandwidth"] / bandwidth
+    console.print(_table(rows, list(contestants), rounds))
+    if picture is not None:
+        _draw(rows, list(contestants), picture)
+    return {"suite": "attention", "peak_flops": peak, "bandwidth": bandwidth, "rows": rows}
+
+
+def _measure(case: AttentionCase, contestants: dict[str, Any], rounds: int) -> list[dict[str, Any]]:
+    """One row a pass: ours, and the seconds of everybody."""
+    rng = np.random.default_rng(0)
+    shape = (case.B, case.T, case.N, case.K)
+    operands = [rng.standard_normal(shape, dtype=np.float32) for _ in range(4)]
+    programs = {name: build(case, operands) for name, build in contestants.items()}
+    rows = []
+    for part in PASSES:
+        seconds: dict[str, list[float]] = {name: [] for name in programs}
+        for _ in range(rounds + 1):  # the first round warms up
+            for name, passes in programs.items():
+                start = time.perf_counter()
+                passes[part]()
+                seconds[name].append(time.perf_counter() - start)
+        medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
+        rows.append(
+            {
+                "case": str(case),
+                "pass": part,
+                "seconds": medians,
+                "flops": case.flop(part) / medians[OURS],
+                "bandwidth": case.bytes(part) / medians[OURS],
+            }
+        )
+    return rows
+
+
+def _table(rows: list[dict[str, Any]], names: list[str], rounds: int) -> Table:
+    table = Table(title=f"attention, float32, median of {rounds}; others' time over ours")
+    for heading in ("case", "pass", "ms", "GFLOP/s", "of peak", "GB/s", "of copy", *names[1:]):
+        table.add_column(heading, justify="left" if heading in ("case", "pass") else "right")
+    for row in rows:
+        ours = row["seconds"][OURS]
+        table.add_row(
+            row["case"],
+            row["pass"],
+            f"{ours * 1e3:.2f}",
+            f"{row['flops'] / 1e9:.1f}",
+            f"{row['of_peak']:.0%}",
+            f"{row['bandwidth'] / 1e9:.1f}",
+            f"{row['of_bandwidth']:.0%}",
+            *(f"{row['seconds'][name] / ours:.2f}" for name in names[1:]),
+        )
+    return table
+
+
+def _draw(rows: list[dict[str, Any]], names: list[str], path: pathlib.Path) -> None:
+    """Bars of everybody's time over ours, a panel for each pass."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, part in zip(figure.subplots(1, len(PASSES), sharey=True), PASSES, strict=True):
+        chosen = [row for row in rows if row["pass"] == part]
+        place = np.arange(len(chosen))
+        height = 0.8 / len(names)
+        for index, name in enumerate(names):
+            ratios = [row["seconds"][name] / row["seconds"][OURS] for row in chosen]
+            axes.barh(place + index * height, ratios, height, label=name)
+        axes.axvline(1, color="black", linewidth=0.8)
+        axes.set(title=part, xlabel="time over ours (less is faster)")
+        axes.set_yticks(place + 0.4 - height / 2, [row["case"] for row in chosen])
+        axes.invert_yaxis()
+        axes.legend()
+    figure.savefig(path, dpi=110)

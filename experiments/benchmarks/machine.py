@@ -1,4 +1,4 @@
-"""The machine under a measurement: what it is, and how fast its libraries multiply matrices."""
+"""The machine under a measurement: what it is, how fast it multiplies matrices and copies."""
 
 import dataclasses
 import os
@@ -61,6 +61,21 @@ def matmul_peak(library: str, sizes: Sequence[int] = (512, 1024, 2048), repeats:
         seconds = [_seconds(multiply) for _ in range(repeats)]
         peaks.append(2 * size**3 / statistics.median(seconds))
     return max(peaks)
+
+
+def copy_bandwidth(size_bytes: int = 1 << 28, repeats: int = 7) -> float:
+    """Bytes read and written each second by a compiled copy of a large array, float32."""
+    import jax
+
+    source = jax.numpy.ones(size_bytes // 4)
+    copy = jax.jit(lambda x, y: x.at[:].set(y), donate_argnums=0)
+    target = jax.numpy.zeros_like(source)
+    seconds = []
+    for _ in range(repeats + 1):
+        begin = time.perf_counter()
+        target = copy(target, source).block_until_ready()
+        seconds.append(time.perf_counter() - begin)
+    return 2 * size_bytes / statistics.median(seconds[1:])
 
 
 def _seconds(function: Callable[[], object]) -> float:

@@ -42,6 +42,9 @@ class ReasonerConfig:
         True, help="learn the value of thinking on, and halt by comparing (HRM)"
     )
     compute_dtype: Literal["float32", "bfloat16"] = field("float32", help="dtype of activations")
+    attention_backend: Literal["auto", "xla", "tpu", "gpu", "interpret"] = field(
+        "auto", help="attention kernels; interpret runs the TPU's on any machine, slowly"
+    )
     rms_norm_eps: float = field(1e-5, help="epsilon of the RMS norms")
     rope_theta: float = field(1e4, help="base of the rotary positions")
 
@@ -53,7 +56,7 @@ class ReasonerConfig:
         for name in positive:
             value = getattr(self, name)
             check(value > 0, name, expected="a positive number", got=value, remedy="set 1 or more")
-        for name in ("mixing", "pos_encodings", "gradient", "compute_dtype"):
+        for name in ("mixing", "pos_encodings", "gradient", "compute_dtype", "attention_backend"):
             choices, value = get_args(get_type_hints(ReasonerConfig)[name]), getattr(self, name)
             check(value in choices, name, expected=f"one of {choices}", got=value, remedy="set one")
         check(
@@ -124,6 +127,7 @@ class ReasonerConfig:
             mixing=self.mixing,
             rope_theta=self.rope_theta if self.pos_encodings == "rope" else None,
             norm_eps=self.rms_norm_eps,
+            attention_backend=None if self.attention_backend == "auto" else self.attention_backend,
         )
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 import kernels
 from hrm_jax.nn.linear import Linear
-from hrm_jax.nn.rope import apply_rope, rope_table
+from hrm_jax.nn.rope import rope_table
 
 
 class SelfAttention(nnx.Module):
@@ -15,10 +15,27 @@ class SelfAttention(nnx.Module):
     The columns of `qkv_proj` give all query heads, then all key heads, then all value heads.
     """
 
-    def __init__(self, features: int, num_heads: int, *, rope_theta: float | None, rngs: nnx.Rngs):
-        """Args: `rope_theta` is the base of the rotary positions; None for no rotation."""
+    def __init__(
+        self,
+        features: int,
+        num_heads: int,
+        *,
+        rope_theta: float | None,
+        backend: str | None = None,
+        rngs: nnx.Rngs,
+    ):
+        """Draws both projections.
+
+        Args:
+          features: D.
+          num_heads: N, a divisor of D.
+          rope_theta: base of the rotary positions; None for no rotation.
+          backend: which kernel to take, as `kernels.attention` has it.
+          rngs: source of the initialisation keys.
+        """
         self.num_heads = num_heads
         self.rope_theta = rope_theta
+        self.backend = backend
         self.qkv_proj = Linear(features, 3 * features, axes=("embed", "heads"), rngs=rngs)
         self.o_proj = Linear(features, features, axes=("heads", "embed"), rngs=rngs)
 
@@ -27,7 +44,6 @@ class SelfAttention(nnx.Module):
         B, L, D = x.shape
         heads = (B, L, self.num_heads, D // self.num_heads)
         query, key, value = (part.reshape(heads) for part in jnp.split(self.qkv_proj(x), 3, -1))
-        if self.rope_theta is not None:
-            cos, sin = rope_table(L, heads[-1], self.rope_theta)
-            query, key = apply_rope(query, cos, sin), apply_rope(key, cos, sin)
-        return self.o_proj(kernels.attention(query, key, value).reshape(B, L, D))
+        rope = None if self.rope_theta is None else rope_table(L, heads[-1], self.rope_theta)
+        mixed = kernels.attention(query, key, value, rope=rope, backend=self.backend)
+        return self.o_proj(mixed.reshape(B, L, D))

@@ -24,6 +24,7 @@ class BlockConfig:
       mixing: how tokens exchange information: "attention", or "mlp", a SwiGLU over the token axis.
       rope_theta: base of the rotary positions, None for none; read by attention only.
       norm_eps: epsilon of the RMS norms.
+      attention_backend: which kernel to take, as `kernels.attention` has it; None for the best.
     """
 
     features: int
@@ -33,6 +34,7 @@ class BlockConfig:
     mixing: Literal["attention", "mlp"]
     rope_theta: float | None
     norm_eps: float
+    attention_backend: str | None = None
 
 
 class Block(nnx.Module):
@@ -47,7 +49,11 @@ class Block(nnx.Module):
         self.config = config
         if config.mixing == "attention":
             self.self_attn = SelfAttention(
-                config.features, config.num_heads, rope_theta=config.rope_theta, rngs=rngs
+                config.features,
+                config.num_heads,
+                rope_theta=config.rope_theta,
+                backend=config.attention_backend,
+                rngs=rngs,
             )
         else:
             self.mlp_t = SwiGLU(config.length, config.expansion, rngs=rngs)

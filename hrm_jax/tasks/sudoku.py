@@ -29,7 +29,14 @@ from hrm_jax.losses.act import act_loss, average_metrics
 from hrm_jax.models.act import Model
 from hrm_jax.models.config import ReasonerConfig
 from hrm_jax.training.loop import LoopConfig
-from hrm_jax.training.mesh import MeshConfig, batch_share, global_batch, replicated, split_batch
+from hrm_jax.training.mesh import (
+    MeshConfig,
+    batch_share,
+    global_batch,
+    over_mesh,
+    replicated,
+    split_batch,
+)
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import Optimizers
 
@@ -260,7 +267,7 @@ class SudokuTask:
 @functools.cache
 def _think_for_all(mesh: Mesh) -> Any:
     """`think`, with its results on every host."""
-    return jax.jit(think, static_argnums=0, out_shardings=replicated(mesh))
+    return jax.jit(over_mesh(think, mesh), static_argnums=0, out_shardings=replicated(mesh))
 
 
 def _check_divisible(name: str, batch_size: int, mesh: Mesh) -> None:

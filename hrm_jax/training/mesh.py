@@ -7,8 +7,8 @@ layout: column-parallel into a head or an MLP, row-parallel out of it); all else
 
 import dataclasses
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
@@ -20,6 +20,8 @@ from hrm_jax.core.config import check, field
 from hrm_jax.core.types import Batch
 from hrm_jax.training.state import TrainState
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _MODEL_PARALLEL_AXES = ("heads", "mlp")
 
 
@@ -67,6 +69,20 @@ def state_shardings(state: TrainState, mesh: Mesh) -> TrainState:
     shardings = jax.tree.map(of_node, state, is_leaf=lambda node: isinstance(node, nnx.Variable))
     carry = jax.tree.map(lambda _: batch_sharding(mesh), state.carry)
     return dataclasses.replace(shardings, carry=carry)
+
+
+def over_mesh(function: Callable[P, R], mesh: Mesh) -> Callable[P, R]:
+    """`function`, traced with `mesh` ambient: kernels inside split their work over its devices.
+
+    XLA splits its own operations by the shardings of the arguments; a kernel it cannot look into.
+    """
+
+    @functools.wraps(function)
+    def traced(*args: P.args, **kwargs: P.kwargs) -> R:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return function(*args, **kwargs)
+
+    return traced
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -1,4 +1,7 @@
-"""Attention against the NumPy float64 reference."""
+"""The door: what it checks, which path it takes, and what surrounds the paths."""
+
+import functools
+import logging
 
 import jax
 import jax.numpy as jnp
@@ -7,126 +10,120 @@ import pytest
 
 import kernels
 from kernels import reference
+from kernels.choice import FAMILIES, PATHS, choose
+from kernels.operands import Case, rotate
+from tests.kernels import cases
 
-# Epsilons of the largest entry. Sums and exponentials are float32, so the half precisions lose no
-# more than the rounding of the weights and of the result: measured 0.9; float32 itself: 4.6.
-ROUNDINGS = {"float32": 8, "bfloat16": 1.5, "float16": 1.5}
-attention = jax.jit(kernels.attention, static_argnames="scale")
-LENGTHS = [1, 7, 82, 97, 129]
-HEAD_SIZES = [16, 32, 64]
-
-
-def operands(length: int, head_size: int, dtype: str, keys: int | None = None):
-    """Query, key, value and a cotangent: standard normal, rounded to `dtype`."""
-    rng = np.random.default_rng(length + head_size)
-    query = (2, length, 2, head_size)
-    key = (2, keys or length, 2, head_size)
-    return tuple(
-        jnp.asarray(rng.standard_normal(shape), dtype) for shape in (query, key, key, query)
-    )
+HRM = Case(T=82, S=82, N=8, M=8, K=32, dtype="bfloat16")
+LONG = Case(T=32768, S=32768, N=8, M=2, K=128, dtype="bfloat16", masked=True)
 
 
-def assert_rounded(found, expected, dtype: str) -> None:
-    tolerance = ROUNDINGS[dtype] * float(jnp.finfo(dtype).eps) * np.abs(expected).max()
-    np.testing.assert_allclose(np.asarray(found, np.float64), expected, rtol=0, atol=tolerance)
+@pytest.mark.parametrize(
+    ("platform", "case", "expected"),
+    [
+        ("cpu", HRM, "xla_short"),
+        ("mps", HRM, "xla_short"),
+        ("cpu", LONG, "xla_blocked"),
+        ("tpu", HRM, "tpu_resident"),
+        ("tpu", LONG, "tpu_tiled"),
+        ("gpu", HRM, "gpu_resident"),
+        ("gpu", LONG, "gpu_tiled"),
+    ],
+)
+def test_each_platform_has_its_path(platform, case, expected):
+    assert choose(case, platform, None) == (expected, False)
 
 
-def float64_gradients(query, key, value, cotangent):
-    """The gradients by the textbook's formulas, in NumPy float64."""
-    query, key, value, cotangent = (
-        np.asarray(x, np.float64) for x in (query, key, value, cotangent)
-    )
-    scale = query.shape[-1] ** -0.5
-    scores = scale * np.einsum("BTNK,BSNK->BNTS", query, key)
-    weights = np.exp(scores - scores.max(-1, keepdims=True))
-    weights /= weights.sum(-1, keepdims=True)
-    weights_grad = np.einsum("BTNK,BSNK->BNTS", cotangent, value)
-    inner = (weights_grad * weights).sum(-1, keepdims=True)
-    scores_grad = scale * weights * (weights_grad - inner)
-    return (
-        np.einsum("BNTS,BSNK->BTNK", scores_grad, key),
-        np.einsum("BNTS,BTNK->BSNK", scores_grad, query),
-        np.einsum("BNTS,BTNK->BSNK", weights, cotangent),
-    )
+def test_no_platform_takes_a_quadratic_path_for_long_sequences():
+    for platform in ("cpu", "tpu", "gpu", "mps", "rocm"):
+        for dtype in ("float32", "bfloat16", "float16"):
+            case = Case(T=131072, S=131072, N=9, M=3, K=80, dtype=dtype)
+            assert choose(case, platform, None)[0] in {"xla_blocked", "tpu_tiled", "gpu_tiled"}
 
 
-@pytest.mark.parametrize("dtype", ROUNDINGS)
-@pytest.mark.parametrize("length", LENGTHS)
-def test_equals_the_reference_at_every_length(length, dtype):
-    query, key, value, _ = operands(length, 32, dtype)
-    found = attention(query, key, value)
-    assert found.dtype == query.dtype
-    assert_rounded(found, reference.attention(query, key, value), dtype)
+def test_a_family_and_the_interpreter_can_be_forced():
+    assert choose(LONG, "cpu", "tpu") == ("tpu_tiled", False)
+    assert choose(HRM, "cpu", "interpret") == ("tpu_resident", True)
+    assert choose(HRM, "tpu", "xla_blocked") == ("xla_blocked", False)
 
 
-@pytest.mark.parametrize("dtype", ROUNDINGS)
-@pytest.mark.parametrize("head_size", HEAD_SIZES)
-def test_equals_the_reference_at_every_head_size(head_size, dtype):
-    query, key, value, _ = operands(17, head_size, dtype)
-    found = attention(query, key, value)
-    assert_rounded(found, reference.attention(query, key, value), dtype)
+def test_the_choice_is_logged(caplog):
+    with caplog.at_level(logging.INFO, "kernels"):
+        choose(LONG, "cpu", None)
+    assert "T=32768" in caplog.text
+    assert "xla_blocked; xla_short: holds all scores" in caplog.text
 
 
-@pytest.mark.parametrize("dtype", ROUNDINGS)
-@pytest.mark.parametrize(("length", "head_size"), [(1, 16), (7, 64), (82, 32), (129, 16)])
-def test_gradients_equal_float64(length, head_size, dtype):
-    *arrays, cotangent = operands(length, head_size, dtype)
-
-    @jax.jit
-    def gradients(arrays, cotangent):
-        return jax.vjp(kernels.attention, *arrays)[1](cotangent)
-
-    found, expected = gradients(arrays, cotangent), float64_gradients(*arrays, cotangent)
-    for ours, theirs in zip(found, expected, strict=True):
-        assert ours.dtype == dtype
-        assert_rounded(ours, theirs, dtype)
+def test_a_forced_path_says_why_it_cannot_serve():
+    with pytest.raises(kernels.UnsupportedError, match=r"xla_short: holds all scores.*xla_blocked"):
+        choose(LONG, "cpu", "xla_short")
+    half = Case(T=8, S=8, N=1, M=1, K=16, dtype="float16")
+    with pytest.raises(kernels.UnsupportedError, match="float16"):
+        choose(half, "tpu", "tpu")
 
 
-def test_float64_gradients_are_the_slopes_of_the_reference():
-    """Central differences along a random direction; their error is of the order of step^2."""
-    *arrays, cotangent = (np.asarray(x, np.float64) for x in operands(7, 16, "float32"))
-    directions = [np.random.default_rng(i).standard_normal(x.shape) for i, x in enumerate(arrays)]
-    step = 1e-5
-
-    def loss(sign):
-        moved = (x + sign * step * d for x, d in zip(arrays, directions, strict=True))
-        return (reference.attention(*moved) * cotangent).sum()
-
-    slope = (loss(1) - loss(-1)) / (2 * step)
-    gradients = float64_gradients(*arrays, cotangent)
-    expected = sum((g * d).sum() for g, d in zip(gradients, directions, strict=True))
-    np.testing.assert_allclose(slope, expected, rtol=1e-7)
+def test_an_unknown_backend_names_those_known():
+    with pytest.raises(ValueError, match=r"one of \['xla', 'tpu', 'gpu', 'interpret', .*'fast'"):
+        choose(HRM, "cpu", "fast")
 
 
-def test_queries_and_keys_may_differ_in_number():
-    query, key, value, _ = operands(5, 16, "float32", keys=9)
-    assert_rounded(attention(query, key, value), reference.attention(query, key, value), "float32")
+def test_every_path_belongs_to_a_family():
+    assert set(PATHS) == {name for names in FAMILIES.values() for name in names}
+
+
+DATA = cases.example(cases.Case(7, N=2, M=1, K=16))
+
+
+def assert_close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+
+
+def test_everything_is_attended_to_by_default():
+    assert_close(kernels.attention(*DATA.operands), reference.attention(*DATA.operands).out)
 
 
 def test_scale_replaces_the_default():
-    query, key, value, _ = operands(7, 16, "float32")
-    found = attention(query, key, value, scale=0.7)
-    assert_rounded(found, reference.attention(query, key, value, scale=0.7), "float32")
-    default = attention(query, key, value)
-    np.testing.assert_array_equal(attention(query, key, value, scale=0.25), default)
+    found = kernels.attention(*DATA.operands, scale=0.7)
+    assert_close(found, reference.attention(*DATA.operands, scale=0.7).out)
+    default = kernels.attention(*DATA.operands)
+    np.testing.assert_array_equal(kernels.attention(*DATA.operands, scale=0.25), default)
     assert np.abs(found - default).max() > 0.01
 
 
-def test_large_scores_do_not_overflow():
-    query, key, value, _ = operands(7, 16, "float32")
-    found = attention(1e4 * query, key, value)
-    assert_rounded(found, reference.attention(1e4 * query, key, value), "float32")
+@pytest.mark.parametrize("backend", ["xla_short", "xla_blocked", "interpret"])
+def test_rope_turns_queries_and_keys_first(backend):
+    """Values and gradients equal those of attention after a rotation outside."""
+    case = cases.Case(82, N=2, M=1, K=16)
+    data = cases.example(case)
+    angles = np.outer(np.arange(82), 1e4 ** (-np.arange(8) / 8)).astype(np.float32)
+    angles = np.concatenate([angles, angles], axis=-1)
+    rope = kernels.Rope(np.cos(angles), np.sin(angles))
+
+    def outside(query, key, value):
+        return kernels.attention(rotate(query, rope), rotate(key, rope), value)
+
+    inside = functools.partial(kernels.attention, rope=rope, backend=backend)
+    for function in (outside, inside):
+        out, pullback = jax.vjp(jax.jit(function), *data.operands)
+        results = out, *pullback(data.cotangents[0])
+        expected = results if function is outside else expected
+        for ours, theirs in zip(results, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-5)
 
 
-def test_is_the_same_inside_jit_vmap_and_scan():
-    query, key, value, _ = operands(7, 16, "float32")
-    expected = jax.jit(kernels.attention)(query, key, value)
-    mapped = jax.vmap(kernels.attention)(*(x[:, None] for x in (query, key, value)))[:, 0]
-    assert_rounded(mapped, np.asarray(expected, np.float64), "float32")
-    _, scanned = jax.lax.scan(
-        lambda _, x: (None, attention(*x)), None, [x[None] for x in (query, key, value)]
-    )
-    assert_rounded(scanned[0], np.asarray(expected, np.float64), "float32")
+@pytest.mark.parametrize("backend", ["xla_blocked", "tpu_tiled", "gpu_tiled"])
+def test_residuals_are_linear_in_the_length(backend):
+    """What the forward pass keeps for the backward pass, at T and at 4 T."""
+
+    def residual_bytes(T: int) -> int:
+        operands = [jax.ShapeDtypeStruct((1, T, 1, 16), jnp.float32)] * 3
+        attend = functools.partial(
+            kernels.attention, mask=kernels.Mask(causal=True), backend=backend, interpret=True
+        )
+        _, pullback = jax.eval_shape(lambda *x: jax.vjp(attend, *x), *operands)
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(pullback))
+
+    assert residual_bytes(4096) <= 4 * residual_bytes(1024) + 1024
 
 
 def test_reference_is_an_average_by_hand():
@@ -134,25 +131,55 @@ def test_reference_is_an_average_by_hand():
     query = np.ones((1, 1, 1, 1))
     key = np.array([0.0, np.log(3)]).reshape(1, 2, 1, 1)
     value = np.array([4.0, 8.0]).reshape(1, 2, 1, 1)
-    np.testing.assert_allclose(reference.attention(query, key, value)[0, 0, 0, 0], 7, rtol=1e-15)
+    result = reference.attention(query, key, value)
+    np.testing.assert_allclose(result.out[0, 0, 0, 0], 7, rtol=1e-15)
+    np.testing.assert_allclose(result.lse[0, 0, 0], np.log(4), rtol=1e-15)
+
+
+def test_reference_gradients_are_its_slopes():
+    """Central differences along a random direction; their error is of the order of step^2."""
+    data = cases.example(cases.Case(9, N=4, M=2, K=16, mask="causal_lengths"))
+    arrays = [np.asarray(x, np.float64) for x in data.operands]
+    cotangents = [np.asarray(x, np.float64) for x in data.cotangents]
+    directions = [np.random.default_rng(i).standard_normal(x.shape) for i, x in enumerate(arrays)]
+    step = 1e-5
+
+    def loss(sign):
+        moved = (x + sign * step * d for x, d in zip(arrays, directions, strict=True))
+        result = reference.attention(*moved, mask=data.mask)
+        lse = np.where(np.isfinite(result.lse), result.lse, 0)
+        return (result.out * cotangents[0]).sum() + (lse * cotangents[1]).sum()
+
+    slope = (loss(1) - loss(-1)) / (2 * step)
+    gradients = reference.gradients(*arrays, *cotangents, mask=data.mask)
+    expected = sum((g * d).sum() for g, d in zip(gradients, directions, strict=True))
+    np.testing.assert_allclose(slope, expected, rtol=1e-7)
 
 
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
         (((2, 3, 4), (2, 3, 4), (2, 3, 4)), r"expects query \[B, T, N, K\]"),
-        (((2, 3, 1, 4), (2, 3, 1, 4), (2, 5, 1, 4)), "equal in B, N and K, and in S"),
-        (((1, 3, 1, 4), (2, 3, 1, 4), (2, 3, 1, 4)), "equal in B, N and K, and in S"),
-        (((2, 3, 1, 8), (2, 3, 1, 4), (2, 3, 1, 4)), "equal in B, N and K, and in S"),
-        (((2, 3, 2, 4), (2, 3, 1, 4), (2, 3, 1, 4)), "equal in B, N and K, and in S"),
+        (((2, 3, 1, 4), (2, 3, 1, 4), (2, 5, 1, 4)), "equal in B and K, and in S"),
+        (((1, 3, 1, 4), (2, 3, 1, 4), (2, 3, 1, 4)), "equal in B and K, and in S"),
+        (((2, 3, 1, 8), (2, 3, 1, 4), (2, 3, 1, 4)), "equal in B and K, and in S"),
+        (((2, 3, 2, 4), (2, 3, 3, 4), (2, 3, 3, 4)), "multiple of key heads"),
+        (((2, 0, 1, 4), (2, 3, 1, 4), (2, 3, 1, 4)), "no empty axis"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(shapes, message):
     with pytest.raises(ValueError, match=message):
-        attention(*(jnp.zeros(shape) for shape in shapes))
+        kernels.attention(*(jnp.zeros(shape) for shape in shapes))
 
 
 @pytest.mark.parametrize("dtypes", [("float32", "bfloat16", "float32"), ("int32",) * 3])
 def test_dtypes_that_do_not_fit_are_refused(dtypes):
-    with pytest.raises(ValueError, match=r"one floating dtype .*: cast them first"):
-        attention(*(jnp.zeros((1, 2, 1, 4), dtype) for dtype in dtypes))
+    with pytest.raises(ValueError, match=r"one dtype of .*: cast them first"):
+        kernels.attention(*(jnp.zeros((1, 2, 1, 4), dtype) for dtype in dtypes))
+
+
+@pytest.mark.parametrize("shape", [(6, 16), (7, 8)])
+def test_rope_tables_that_do_not_fit_are_refused(shape):
+    tables = kernels.Rope(jnp.ones(shape), jnp.ones(shape))
+    with pytest.raises(ValueError, match=r"rope tables \[L, K\]"):
+        kernels.attention(*DATA.operands, rope=tables)

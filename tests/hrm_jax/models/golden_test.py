@@ -72,12 +72,16 @@ class Recording:
         return Batch(**{name: jnp.asarray(value) for name, value in fields.items()})
 
 
-@pytest.fixture(scope="module")
-def recording(recording_path) -> Recording:
+@pytest.fixture(scope="module", params=["xla", "interpret"])
+def recording(recording_path, request) -> Recording:
+    """A recording and its model, through XLA's attention and through the TPU's kernels."""
     arrays = dict(np.load(recording_path))
     shared_level = not any(".H_level." in name for name in arrays)
     published = json.loads(str(arrays["config"]))
-    model = Model(from_published_config(published, shared_level=shared_level))
+    config = from_published_config(published, shared_level=shared_level)
+    if config.mixing != "attention" and request.param != "xla":
+        pytest.skip("no attention in it")
+    model = Model(dataclasses.replace(config, attention_backend=request.param))
     init = {k.removeprefix("init/"): v for k, v in arrays.items() if k.startswith("init/")}
     train = json.loads(str(arrays["train"]))
     return Recording(recording_path.stem, model, from_state_dict(model, init), train, arrays)

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_jax.nn.rope import apply_rope, rope_table
+from hrm_jax.nn.rope import rope_table
+from kernels.operands import rotate
 
 RNG = np.random.default_rng(0)
 
@@ -23,14 +24,14 @@ def rotated(x: np.ndarray, theta: float) -> np.ndarray:
 @pytest.mark.parametrize("head_size", [2, 16, 64])
 def test_is_a_rotation_of_complex_pairs(head_size):
     x = RNG.standard_normal((2, 97, 3, head_size)).astype(np.float32)
-    found = apply_rope(jnp.asarray(x), *rope_table(97, head_size, 1e4))
+    found = rotate(jnp.asarray(x), rope_table(97, head_size, 1e4))
     # Angles up to 96 radians are rounded in float32, to 96 * 6e-8.
     np.testing.assert_allclose(found, rotated(x.astype(np.float64), 1e4), rtol=0, atol=4e-5)
 
 
 def test_position_zero_stays():
     x = jnp.asarray(RNG.standard_normal((1, 1, 2, 8)), jnp.float32)
-    np.testing.assert_array_equal(apply_rope(x, *rope_table(1, 8, 1e4)), x)
+    np.testing.assert_array_equal(rotate(x, rope_table(1, 8, 1e4)), x)
 
 
 def test_scores_depend_on_the_distance_alone():
@@ -38,9 +39,9 @@ def test_scores_depend_on_the_distance_alone():
     length = 12
     turned_query, turned_key = (
         np.asarray(
-            apply_rope(
+            rotate(
                 jnp.broadcast_to(jnp.asarray(x, jnp.float32)[None, None, None], (1, length, 1, 8)),
-                *rope_table(length, 8, 1e4),
+                rope_table(length, 8, 1e4),
             )
         )[0, :, 0]
         for x in (query, key)
@@ -55,11 +56,11 @@ def test_scores_depend_on_the_distance_alone():
 def test_keeps_the_dtype_and_is_rounded_once():
     x = jnp.asarray(RNG.standard_normal((1, 5, 1, 8)), jnp.bfloat16)
     table = rope_table(5, 8, 1e4)
-    expected = apply_rope(x.astype(jnp.float32), *table).astype(jnp.bfloat16)
-    np.testing.assert_array_equal(apply_rope(x, *table), expected)
+    expected = rotate(x.astype(jnp.float32), table).astype(jnp.bfloat16)
+    np.testing.assert_array_equal(rotate(x, table), expected)
 
 
 def test_table_is_float32():
-    cos, sin = rope_table(3, 4, 1e4)
-    assert cos.dtype == sin.dtype == np.float32
-    assert cos.shape == sin.shape == (3, 4)
+    table = rope_table(3, 4, 1e4)
+    assert table.cos.dtype == table.sin.dtype == np.float32
+    assert table.cos.shape == table.sin.shape == (3, 4)

@@ -1,0 +1,89 @@
+"""The ahead-of-time suite: what attention compiles to for machines that are not here.
+
+For each call of `aot_cases` and each target: memory beside operands and results, traffic against
+the floor of touching each of them once, and the compiler's cycles, for our kernels, XLA's own
+attention and the kernels that JAX ships.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.table import Table
+
+from experiments.benchmarks import aot_cases, aot_targets, shipped_attention
+from experiments.benchmarks.aot_cases import AotCase, Function
+from experiments.benchmarks.aot_targets import Target
+
+PASSES = ("forward", "gradient")
+MEBIBYTE = 1 << 20
+
+
+def contestants(target: Target, case: AotCase) -> Iterator[tuple[str, Function]]:
+    """Who computes a case on a target; ours first."""
+    yield "ours", aot_cases.ours(case, target.family)
+    yield "xla", aot_cases.xla(case)
+    if not case.rope:  # the shipped kernels take no length of 82 or 97
+        for name, attend in shipped_attention.SHIPPED[target.family].items():
+            shipped = functools.partial(attend, causal=case.mask == "causal")
+            yield name, aot_cases.on_projections(case, shipped)
+
+
+def compile_case(target: Target, case: AotCase, attend: Function, part: str):
+    """One contestant's program for a case; see `aot_targets.compile_for`."""
+    operands = case.operands()
+    if part == "forward":
+        return aot_targets.compile_for(target, attend, *operands)
+    return aot_targets.compile_for(target, aot_cases.gradient(attend), operands[0], *operands)
+
+
+def run(targets: Sequence[str], console: Console) -> list[dict[str, Any]]:
+    """Compiles everything for the targets, prints a table of each, and returns the rows.
+
+    Raises:
+      ValueError: if there is no such target, or its compiler is not installed.
+    """
+    rows = []
+    for name in targets:
+        if name not in aot_targets.TARGETS:
+            raise ValueError(f"target: expected one of {list(aot_targets.TARGETS)}, got {name!r}")
+        target = aot_targets.TARGETS[name]
+        aot_targets.mesh(target)  # says so if it cannot compile here
+        table = Table(title=f"attention compiled for {name}")
+        for heading in ("case", "pass", "by", "temporary MiB", "traffic / floor", "cycles of XLA"):
+            table.add_column(
+                heading, justify="left" if heading in ("case", "pass", "by") else "right"
+            )
+        for case in aot_cases.CASES.values():
+            for part in PASSES:
+                for who, attend in contestants(target, case):
+                    row = measure(target, case, attend, part) | {"by": who}
+                    rows.append(row)
+                    table.add_row(case.name, part, who, *_cells(row))
+        console.print(table)
+    return rows
+
+
+def measure(target: Target, case: AotCase, attend: Function, part: str) -> dict[str, Any]:
+    """The figures of one program, or why there is none, as JSON values."""
+    row: dict[str, Any] = {"target": target.name, "case": case.name, "pass": part}
+    try:
+        compiled = compile_case(target, case, attend, part)
+    except (ValueError, NotImplementedError, RuntimeError, jax.errors.JaxRuntimeError) as error:
+        return row | {"error": (str(error).strip().splitlines() or [repr(error)])[0]}
+    floor = case.floor_bytes(part == "gradient")
+    return row | dataclasses.asdict(compiled) | {"floor_bytes": floor}
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, str, str]:
+    if "error" in row:
+        return "none", row["error"][:60], ""
+    accessed, cycles = row["accessed_bytes"], row["cycles"]
+    return (
+        f"{row['temporary_bytes'] / MEBIBYTE:,.1f}",
+        f"{accessed / row['floor_bytes']:.2f}" if accessed else "",
+        f"{cycles:,}" if cycles else "",
+    )

@@ -1,0 +1,142 @@
+"""The calls of attention that the models make, to be compiled ahead of time.
+
+Operands come as projections leave them, [B, T, N * K], and results are left as the next projection
+takes them: how heads are told apart is part of the work of whoever computes attention.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import kernels
+from kernels.operands import rotate
+
+Function = Callable[..., Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class AotCase:
+    """One call, or its gradient.
+
+    Attributes:
+      name: what calls so.
+      mask: "full"; "causal"; or "packed", segments of which each begins with a prefix.
+      B: batch.
+      T: tokens.
+      N: query heads.
+      M: key heads.
+      K: head size.
+      dtype: of the operands.
+      rope: whether the rotation is part of it.
+    """
+
+    name: str
+    mask: str
+    B: int
+    T: int
+    N: int
+    M: int
+    K: int
+    dtype: str = "bfloat16"
+    rope: bool = False
+
+    def operands(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """Query, key and value, [B, T, heads * K], and what the mask needs."""
+        query = jax.ShapeDtypeStruct((self.B, self.T, self.N * self.K), self.dtype)
+        key = jax.ShapeDtypeStruct((self.B, self.T, self.M * self.K), self.dtype)
+        if self.mask != "packed":
+            return query, key, key
+        tokens = (self.B, self.T)
+        marks, ids = jax.ShapeDtypeStruct(tokens, bool), jax.ShapeDtypeStruct(tokens, jnp.int32)
+        return query, key, key, marks, ids
+
+    def floor_bytes(self, gradient: bool) -> int:
+        """Reading every operand and writing every result once.
+
+        The gradient (forward and backward as one program) reads query, key, value and the result's
+        cotangent, and writes three gradients; the result itself is not asked for.
+        """
+        item = jnp.dtype(self.dtype).itemsize
+        query, key = self.B * self.T * self.N * self.K, self.B * self.T * self.M * self.K
+        return item * (3 * query + 4 * key if gradient else 2 * query + 2 * key)
+
+
+HRM = {"mask": "full", "B": 256, "N": 8, "M": 8, "rope": True}
+CASES = {
+    case.name: case
+    for case in (
+        AotCase("hrm_small_82", T=82, K=32, **HRM),
+        AotCase("hrm_82", T=82, K=64, **HRM),
+        AotCase("hrm_82_float32", T=82, K=64, dtype="float32", **HRM),
+        AotCase("trm_97", T=97, K=64, **HRM),
+        AotCase("hrm_text_4096", mask="packed", B=4, T=4096, N=8, M=8, K=128),
+        AotCase("smollm2_8192", mask="causal", B=1, T=8192, N=9, M=3, K=64),
+        AotCase("code_32768", mask="causal", B=1, T=32768, N=8, M=2, K=128),
+        AotCase("code_131072", mask="causal", B=1, T=131072, N=8, M=2, K=128),
+    )
+}
+
+
+def rotation(case: AotCase) -> kernels.Rope | None:
+    """Tables of any angles: only their shapes matter here."""
+    ones = jnp.ones((case.T, case.K), jnp.float32)
+    return kernels.Rope(ones, ones) if case.rope else None
+
+
+def ours(case: AotCase, backend: str) -> Function:
+    """`kernels.attention` on `case.operands()`, by a family of backends."""
+
+    def attend(query, key, value, prefix=None, segment_ids=None):
+        mask = kernels.Mask(causal=case.mask == "causal", prefix=prefix, segment_ids=segment_ids)
+        rope = rotation(case)
+        return kernels.attention(query, key, value, mask=mask, rope=rope, backend=backend)
+
+    return on_projections(case, attend)
+
+
+def xla(case: AotCase) -> Function:
+    """`jax.nn.dot_product_attention` on the same, with the mask as JAX takes it."""
+
+    def attend(query, key, value, prefix=None, segment_ids=None):
+        rope = rotation(case)
+        if rope is not None:
+            query, key = rotate(query, rope), rotate(key, rope)
+        mask = None
+        if segment_ids is not None and prefix is not None:
+            position = jnp.arange(case.T, dtype=jnp.int32)
+            causal = (position[None] <= position[:, None])[None]
+            both = prefix[:, None] & prefix[:, :, None]
+            mask = ((causal | both) & (segment_ids[:, None] == segment_ids[:, :, None]))[:, None]
+        return jax.nn.dot_product_attention(
+            query, key, value, mask=mask, is_causal=case.mask == "causal", implementation="xla"
+        )
+
+    return on_projections(case, attend)
+
+
+def on_projections(case: AotCase, attend: Function) -> Function:
+    """Attention on [B, T, N, K] as a function of [B, T, N * K]."""
+
+    def attend_merged(query, key, value, *masks):
+        heads = (x.reshape(case.B, case.T, -1, case.K) for x in (query, key, value))
+        return attend(*heads, *masks).reshape(query.shape)
+
+    return attend_merged
+
+
+def gradient(attend: Function) -> Function:
+    """Forward and backward as one program: the gradients, given the result's cotangent."""
+
+    def gradients(cotangent, query, key, value, *masks):
+        _, pullback = jax.vjp(functools.partial(_with_masks, attend, masks), query, key, value)
+        return pullback(cotangent)
+
+    return gradients
+
+
+def _with_masks(attend: Function, masks: tuple[Any, ...], query, key, value):
+    return attend(query, key, value, *masks)

@@ -1,0 +1,190 @@
+"""Machines that programs are compiled for without owning them.
+
+XLA compiles ahead of time for a described target: for a TPU with `libtpu`, for an NVIDIA GPU with
+JAX's CUDA plugin and a description of the device. The program that comes out is the real one: the
+kernel compilers' own errors come up, and its memory is known. Each target needs a process of its
+own, and `pip install -e '.[aot-tpu]'` or `'.[aot-gpu]'` in an environment of its own.
+"""
+
+import dataclasses
+import functools
+import importlib.metadata
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import topologies
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+_TPU_ENVIRONMENT = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+_H100 = """
+gpu_device_info {
+  threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048
+  shared_memory_per_block: 49152 shared_memory_per_block_optin: 232448
+  shared_memory_per_core: 233472 core_count: 132 fpus_per_core: 128
+  registers_per_core_limit: 65536 registers_per_block_limit: 65536
+  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
+  thread_dim_limit_x: 1024 thread_dim_limit_y: 1024 thread_dim_limit_z: 64
+  memory_bandwidth: 3352320000000 l2_cache_size: 52428800 clock_rate_ghz: 1.98
+  device_memory_size: 84942979072
+  cuda_compute_capability { major: 9 feature_extension: ACCELERATED_FEATURES }
+  driver_version: "13.0.0" runtime_version: "13.0.0"
+  compile_time_toolkit_version: "13.0.0" dnn_version: "9.10.0"
+}
+platform_name: "CUDA"
+dnn_version_info { major: 9 minor: 10 patch: 0 }
+device_description_str: "NVIDIA H100 80GB HBM3"
+"""
+
+
+_KERNEL_CALL = r'custom_call_target="(?:tpu_custom_call|__gpu\$xla\.gpu\.triton)"'
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A described machine.
+
+    Attributes:
+      name: what it is called here.
+      family: of attention's kernels: "tpu" or "gpu".
+      library: the distribution that compiles for it.
+      extra: of this package, which installs that.
+      description: arguments of `topologies.get_topology_desc`.
+    """
+
+    name: str
+    family: str
+    library: str
+    extra: str
+    description: tuple[tuple[str, Any], ...]
+
+
+_TPU = ("tpu", "libtpu", "aot-tpu")
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("v5e", *_TPU, (("platform", "tpu"), ("topology_name", "v5e:2x2"))),
+        Target("v6e", *_TPU, (("platform", "tpu"), ("topology_name", "v6e:2x2"))),
+        Target(
+            "h100",
+            "gpu",
+            "jax-cuda13-plugin",
+            "aot-gpu",
+            (
+                ("platform", "cuda"),
+                ("topology_name", ""),
+                ("topology", "1x1x1"),
+                ("target_config", _H100),
+            ),
+        ),
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What is known of a compiled program.
+
+    Attributes:
+      temporary_bytes: memory it needs besides arguments and results.
+      argument_bytes: size of its arguments.
+      output_bytes: size of its results.
+      aliased_bytes: of the results, what lies in donated arguments.
+      accessed_bytes: memory traffic by XLA's count, in which a kernel counts what its cost
+        estimate says; None where the compiler does not tell.
+      cycles: the compiler's estimate for XLA's own operations, kernels left out; None likewise.
+      num_kernels: calls of Pallas kernels in it.
+    """
+
+    temporary_bytes: int
+    argument_bytes: int
+    output_bytes: int
+    aliased_bytes: int
+    accessed_bytes: float | None
+    cycles: int | None
+    num_kernels: int
+
+
+def is_installed(target: Target) -> bool:
+    """Whether this environment can compile for the target."""
+    try:
+        importlib.metadata.version(target.library)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def mesh(target: Target, shape: tuple[int, int] = (1, 1)) -> Mesh:
+    """The target's devices as a mesh `[data, model]`.
+
+    Raises:
+      ValueError: if the target has fewer devices, or its compiler is not installed.
+    """
+    if not is_installed(target):
+        raise ValueError(
+            f"target {target.name}: expected {target.library} in this environment; "
+            f"pip install -e '.[{target.extra}]'"
+        )
+    devices = _devices(target)
+    number = shape[0] * shape[1]
+    if number > len(devices):
+        raise ValueError(f"target {target.name}: expected {number} devices, got {len(devices)}")
+    return Mesh(np.asarray(devices[:number]).reshape(shape), ("data", "model"))
+
+
+def settle_process() -> None:
+    """Keeps JAX from looking for the targets' devices; to be called before it looks for any."""
+    os.environ.update(_TPU_ENVIRONMENT, JAX_SKIP_CUDA_CONSTRAINTS_CHECK="1")
+    jax.config.update("jax_platforms", "cpu")
+
+
+@functools.cache
+def _devices(target: Target) -> Sequence[Any]:
+    """The described devices."""
+    settle_process()
+    return topologies.get_topology_desc(**dict(target.description)).devices
+
+
+def compile_for(
+    target: Target, function: Callable[..., Any], *arguments: Any, donate: tuple[int, ...] = ()
+) -> Compiled:
+    """Compiles a function for one device of a target.
+
+    Args:
+      target: the machine.
+      function: what to compile.
+      *arguments: pytrees of `jax.ShapeDtypeStruct`.
+      donate: which arguments' memory the results may take.
+    """
+    device = mesh(target)
+    sharding = NamedSharding(device, PartitionSpec())
+    placed = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), arguments
+    )
+    with jax.set_mesh(device):  # by which kernels learn what they are lowered for
+        return describe(jax.jit(function, donate_argnums=donate).lower(*placed).compile())
+
+
+def describe(compiled: jax.stages.Compiled) -> Compiled:
+    """What a compiled program tells of itself."""
+    memory: Any = compiled.memory_analysis()
+    costs: Any = compiled.cost_analysis() or {}
+    text = compiled.as_text() or ""
+    cycles = [int(number) for number in re.findall(r'"estimated_cycles":"?(\d+)', text)]
+    return Compiled(
+        temporary_bytes=memory.temp_size_in_bytes,
+        argument_bytes=memory.argument_size_in_bytes,
+        output_bytes=memory.output_size_in_bytes,
+        aliased_bytes=memory.alias_size_in_bytes,
+        accessed_bytes=costs.get("bytes accessed"),
+        cycles=sum(cycles) if cycles else None,
+        num_kernels=len(re.findall(_KERNEL_CALL, text)),
+    )

@@ -1,0 +1,125 @@
+"""The attention kernels that JAX ships, on our operands: what ours are measured against.
+
+They take heads first, as many key heads as query heads, and lengths in multiples of their blocks;
+none of them has prefixes within packed segments, so packed sequences are causal within segments.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental.pallas.ops.gpu import attention as gpu_attention
+from jax.experimental.pallas.ops.tpu import flash_attention as tpu_flash
+from jax.experimental.pallas.ops.tpu.splash_attention import (
+    splash_attention_kernel,
+    splash_attention_mask,
+)
+from jaxtyping import Array, Bool, Float, Int
+
+_BLOCK = 512
+
+
+def flash(
+    query: Float[Array, "B T N K"],
+    key: Float[Array, "B T M K"],
+    value: Float[Array, "B T M K"],
+    prefix: Bool[Array, "B T"] | None = None,
+    segment_ids: Int[Array, "B T"] | None = None,
+    *,
+    causal: bool,
+) -> Float[Array, "B T N K"]:
+    """`pallas.ops.tpu.flash_attention`, in blocks of 512."""
+    del prefix
+    segments = None if segment_ids is None else tpu_flash.SegmentIds(segment_ids, segment_ids)
+    block = min(_BLOCK, query.shape[1])
+    names = ["block_q", "block_k_major", "block_k", "block_q_major_dkv", "block_k_major_dkv"]
+    names += ["block_k_dkv", "block_q_dkv", "block_k_major_dq", "block_k_dq", "block_q_dq"]
+    blocks = tpu_flash.BlockSizes(block_b=1, **dict.fromkeys(names, block))
+    out = tpu_flash.flash_attention(
+        *_heads_first(query, key, value),
+        segment_ids=segments,
+        causal=causal or segment_ids is not None,
+        sm_scale=query.shape[-1] ** -0.5,
+        block_sizes=blocks,
+    )
+    return jnp.einsum("BNTK->BTNK", out)
+
+
+def splash(
+    query: Float[Array, "B T N K"],
+    key: Float[Array, "B T M K"],
+    value: Float[Array, "B T M K"],
+    prefix: Bool[Array, "B T"] | None = None,
+    segment_ids: Int[Array, "B T"] | None = None,
+    *,
+    causal: bool,
+    interpret: bool = False,
+) -> Float[Array, "B T N K"]:
+    """`pallas.ops.tpu.splash_attention`, in blocks of 512."""
+    del prefix
+    T, N = query.shape[1:3]
+    masks: Any = splash_attention_mask
+    kind = masks.CausalMask if causal or segment_ids is not None else masks.FullMask
+    block = min(_BLOCK, T)
+    names = ["block_q", "block_kv", "block_kv_compute", "block_q_dkv", "block_kv_dkv"]
+    names += ["block_kv_dkv_compute", "block_q_dq", "block_kv_dq"]
+    arguments: dict[str, Any] = dict.fromkeys(names, block)
+    sizes = splash_attention_kernel.BlockSizes(**arguments)
+    kernel = splash_attention_kernel.make_splash_mha(
+        mask=masks.MultiHeadMask([kind((T, T))] * N),
+        head_shards=1,
+        q_seq_shards=1,
+        block_sizes=sizes,
+        interpret=interpret,
+    )
+    heads = _heads_first(query * query.shape[-1] ** -0.5, key, value)
+    if segment_ids is None:
+        out = jax.vmap(kernel)(*heads)
+    else:
+        ids = splash_attention_kernel.SegmentIds(segment_ids, segment_ids)
+        out = jax.vmap(kernel)(*heads, ids)
+    return jnp.einsum("BNTK->BTNK", out)
+
+
+def triton(
+    query: Float[Array, "B T N K"],
+    key: Float[Array, "B T M K"],
+    value: Float[Array, "B T M K"],
+    prefix: Bool[Array, "B T"] | None = None,
+    segment_ids: Int[Array, "B T"] | None = None,
+    *,
+    causal: bool,
+) -> Float[Array, "B T N K"]:
+    """`pallas.ops.gpu.attention`, in its default blocks."""
+    del prefix
+    blocks = gpu_attention.BlockSizes(
+        block_q=64,
+        block_k=64,
+        block_q_dkv=32,
+        block_kv_dkv=32,
+        block_q_dq=32,
+        block_kv_dq=32,
+    )
+    return gpu_attention.mha(
+        query,
+        *_repeated(query, key, value),
+        segment_ids=segment_ids,
+        sm_scale=query.shape[-1] ** -0.5,
+        causal=causal or segment_ids is not None,
+        block_sizes=blocks,
+    )
+
+
+SHIPPED = {"tpu": {"flash": flash, "splash": splash}, "gpu": {"triton": triton}}
+"""By family of targets, then by name."""
+
+
+def _heads_first(query, key, value) -> tuple[Array, ...]:
+    return tuple(jnp.einsum("BTNK->BNTK", x) for x in (query, *_repeated(query, key, value)))
+
+
+def _repeated(query, key, value) -> tuple[Array, ...]:
+    groups = query.shape[2] // key.shape[2]
+    repeat = functools.partial(jnp.repeat, repeats=groups, axis=2)
+    return tuple(map(repeat, (key, value))) if groups > 1 else (key, value)

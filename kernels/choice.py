@@ -1,0 +1,101 @@
+"""The implementations of attention, and the choice among them."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+
+from jaxtyping import Array, Float
+
+from kernels import gpu_resident, gpu_tiled, tpu_resident, tpu_tiled, xla_blocked, xla_short
+from kernels.operands import Attend, Case, Operands, Options, rotate
+
+_LOG = logging.getLogger(__name__)
+
+
+class UnsupportedError(ValueError):
+    """A forced path cannot serve the case."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Path:
+    """One implementation.
+
+    Attributes:
+      attend: computes it, differentiably.
+      refuses: why it cannot serve a case, with the remedy; None if it can.
+      rotates: whether it applies the rotation itself.
+    """
+
+    attend: Attend
+    refuses: Callable[[Case], str | None]
+    rotates: bool = False
+
+
+PATHS = {
+    "xla_short": Path(xla_short.attend, xla_short.refuses),
+    "xla_blocked": Path(xla_blocked.attend, xla_blocked.refuses),
+    "tpu_resident": Path(tpu_resident.attend, tpu_resident.refuses, rotates=True),
+    "tpu_tiled": Path(tpu_tiled.attend, tpu_tiled.refuses),
+    "gpu_resident": Path(gpu_resident.attend, gpu_resident.refuses, rotates=True),
+    "gpu_tiled": Path(gpu_tiled.attend, gpu_tiled.refuses),
+}
+FAMILIES = {
+    "xla": ("xla_short", "xla_blocked"),
+    "tpu": ("tpu_resident", "tpu_tiled"),
+    "gpu": ("gpu_resident", "gpu_tiled"),
+}
+PLATFORMS = {"tpu": "tpu", "gpu": "gpu", "cuda": "gpu"}
+"""Families by platform; every other platform has XLA's."""
+LINEAR = "xla_blocked"
+"""Serves any case on any platform, with memory linear in T and S."""
+
+
+def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
+    """Which path serves a case.
+
+    Args:
+      case: the sizes.
+      platform: of the device, as JAX names it.
+      backend: None for the platform's best; a family ("xla", "tpu", "gpu") for the best of it;
+        "interpret" for the TPU's kernels in Pallas' interpreter; or the name of a path.
+
+    Returns:
+      The name of the path, and whether to interpret it.
+
+    Raises:
+      UnsupportedError: if `backend` cannot serve the case, with each path's reason.
+      ValueError: if there is no such backend.
+    """
+    interpret = backend == "interpret"
+    if backend is None:
+        candidates = (*FAMILIES[PLATFORMS.get(platform, "xla")], LINEAR)
+    elif backend in PATHS:
+        candidates = (backend,)
+    elif interpret or backend in FAMILIES:
+        candidates = FAMILIES["tpu" if interpret else backend]
+    else:
+        known = [*FAMILIES, "interpret", *PATHS]
+        raise ValueError(f"attention backend: expected None or one of {known}, got {backend!r}")
+    reasons = {}
+    for name in candidates:
+        reason = PATHS[name].refuses(case)
+        if reason is None:
+            _LOG.info("attention %s on %s: %s%s", case, platform, name, _explain(reasons))
+            return name, interpret
+        reasons[name] = reason
+    raise UnsupportedError(f"attention backend {backend!r} cannot serve {case}{_explain(reasons)}")
+
+
+def run(
+    name: str, options: Options, operands: Operands
+) -> tuple[Float[Array, "B T N K"], Float[Array, "B N T"] | None]:
+    """Runs a path of `PATHS`, which need not know of rotations."""
+    path, rope = PATHS[name], operands.rope
+    if rope is not None and not path.rotates:
+        query, key = rotate(operands.query, rope), rotate(operands.key, rope)
+        operands = dataclasses.replace(operands, query=query, key=key, rope=None)
+    return path.attend(options, operands)
+
+
+def _explain(reasons: dict[str, str]) -> str:
+    return "".join(f"; {name}: {reason}" for name, reason in reasons.items())

@@ -1,0 +1,153 @@
+"""Attention of a few new tokens against all that came before: the cache, and the door."""
+
+import dataclasses
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from kernels.choice import choose, run
+from kernels.mask import KeyRanges, Mask, key_ranges
+from kernels.operands import Operands, Options, case_of
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class KVCache:
+    """Keys and values of the tokens so far, with room for S in each row of a batch.
+
+    Heads lie side by side, which no platform pads: [B, S, M, K] with few or narrow heads would take
+    several times the memory on TPU.
+
+    Attributes:
+      key: [B, S, M * K]; what is beyond a row's length may hold anything.
+      value: [B, S, M * K], likewise.
+      lengths: [B] int32, tokens of each row so far, at most S.
+    """
+
+    key: Float[Array, "B S D"]
+    value: Float[Array, "B S D"]
+    lengths: Int[Array, " B"]
+
+    @classmethod
+    def empty(cls, B: int, S: int, M: int, K: int, dtype: Any) -> Self:
+        """A cache without tokens.
+
+        Args:
+          B: batch.
+          S: room for tokens.
+          M: key heads.
+          K: head size.
+          dtype: of the keys and values.
+        """
+        room = jnp.zeros((B, S, M * K), dtype)
+        return cls(room, jnp.zeros_like(room), jnp.zeros(B, jnp.int32))
+
+
+def decode_attention(
+    query: Float[Array, "B T N K"],
+    key: Float[Array, "B T M K"],
+    value: Float[Array, "B T M K"],
+    cache: KVCache,
+    *,
+    window: int | None = None,
+    scale: float | None = None,
+    backend: str | None = None,
+    interpret: Any = False,
+) -> tuple[Float[Array, "B T N K"], KVCache]:
+    """Appends T tokens to every row of a cache and attends from them to all so far, causally.
+
+    The cache is updated in place where the caller's `jit` donates it (`donate_argnames="cache"`).
+    Tokens for which a row has no room left are not stored; a server checks `lengths` before.
+
+    Args:
+      query: queries of the new tokens, rotated; one token, or a few.
+      key: their keys, rotated, in the query's dtype. N is a multiple of M, as in `attention`.
+      value: their values.
+      cache: the tokens before them, in the same dtype.
+      window: tokens that each one sees, itself included; None for all.
+      scale: factor on the scores; `1 / sqrt(K)` when None.
+      backend: as in `attention`.
+      interpret: as in `attention`.
+
+    Returns:
+      The attended values, in the query's shape and dtype, and the cache with the new tokens.
+
+    Raises:
+      ValueError: if shapes or dtypes do not fit together.
+      UnsupportedError: if `backend` cannot serve these operands, saying why.
+    """
+    _check(query, key, value, cache)
+    (B, T, _, K), S, M = query.shape, cache.key.shape[1], key.shape[2]
+    mask = Mask(causal=True, window=window, query_offset=cache.lengths)
+    cache = _appended(cache, key, value)
+    ranges = key_ranges(dataclasses.replace(mask, lengths=cache.lengths), B, T, S)
+    key, value = (x.reshape(B, S, M, K) for x in (cache.key, cache.value))
+    operands = Operands(_folded(query, M), key, value, _tiled(ranges, query.shape[2] // M))
+    name, interpreted = choose(case_of(operands), jax.default_backend(), backend)
+    scale = float(K**-0.5 if scale is None else scale)
+    out, _ = run(name, Options(scale, False, interpret or interpreted), operands)
+    return _unfolded(out, T), cache
+
+
+def _appended(cache: KVCache, key: Array, value: Array) -> KVCache:
+    """The cache with new tokens at the end of each row, as far as there is room."""
+    B, T = key.shape[:2]
+    row = jnp.arange(B, dtype=jnp.int32)[:, None]
+    position = cache.lengths[:, None] + jnp.arange(T, dtype=jnp.int32)[None]
+
+    def stored(room: Array, new: Array) -> Array:
+        return room.at[row, position].set(
+            new.reshape(B, T, -1), mode="drop", unique_indices=True, indices_are_sorted=True
+        )
+
+    lengths = jnp.minimum(cache.lengths + T, cache.key.shape[1])
+    return KVCache(stored(cache.key, key), stored(cache.value, value), lengths)
+
+
+def _folded(query: Float[Array, "B T N K"], M: int) -> Float[Array, "B GT M K"]:
+    """Query heads that share a key head as more queries of it: so they fill a block."""
+    B, T, N, K = query.shape
+    return jnp.einsum("BTMGK->BGTMK", query.reshape(B, T, M, N // M, K)).reshape(B, -1, M, K)
+
+
+def _unfolded(out: Float[Array, "B GT M K"], T: int) -> Float[Array, "B T N K"]:
+    """The inverse of `_folded`."""
+    B, _, M, K = out.shape
+    return jnp.einsum("BGTMK->BTMGK", out.reshape(B, -1, T, M, K)).reshape(B, T, -1, K)
+
+
+def _tiled(ranges: KeyRanges | None, G: int) -> KeyRanges:
+    """The ranges of folded queries."""
+    assert ranges is not None
+    return KeyRanges(jnp.tile(ranges.first, (1, G)), jnp.tile(ranges.end, (1, G)))
+
+
+def _check(query: Array, key: Array, value: Array, cache: KVCache) -> None:
+    """Refuses what does not fit together, saying which and why."""
+    shapes = f"query {query.shape}, key {key.shape}, value {value.shape}, cache {cache.key.shape}"
+    if not query.ndim == key.ndim == value.ndim == 4 or cache.key.ndim != 3:
+        raise ValueError(
+            "decode_attention expects query [B, T, N, K], key and value [B, T, M, K] and a cache "
+            f"[B, S, M * K]: {shapes}"
+        )
+    B, T, N, K = query.shape
+    M = key.shape[2]
+    if key.shape != value.shape or key.shape != (B, T, M, K) or N % M or 0 in query.shape:
+        raise ValueError(
+            "decode_attention expects operands equal in B, T and K, and query heads a multiple of "
+            f"key heads: {shapes}"
+        )
+    expected = (B, cache.key.shape[1], M * K)
+    if not cache.key.shape == cache.value.shape == expected or cache.lengths.shape != (B,):
+        raise ValueError(
+            f"decode_attention expects a cache of {expected} with lengths ({B},): {shapes}, "
+            f"cached values {cache.value.shape}, lengths {cache.lengths.shape}"
+        )
+    dtypes = {x.dtype.name for x in (query, key, value, cache.key, cache.value)}
+    if len(dtypes) > 1:
+        raise ValueError(
+            f"decode_attention expects one dtype for operands and cache, got {sorted(dtypes)}: "
+            "cast them, or make the cache in theirs"
+        )

@@ -1,0 +1,200 @@
+"""Attention on GPU for short sequences: all keys of a head in one block, in one pass.
+
+There is no online softmax, and positions are rotated on the way: a head that is turned is read as
+two halves, whose products add up to its own, so that no number has to change its column.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton as plgpu
+from jaxtyping import Array, Bool, Float, Int
+
+from kernels import gpu_blocks
+from kernels.blocks import cdiv
+from kernels.gpu_blocks import matrix, product, span, vector
+from kernels.mesh import over_mesh
+from kernels.operands import Case, Operands, Options, Rope, case_of, result_shape
+from kernels.vjp import differentiable
+
+MAX_LENGTH, MAX_HEAD = 128, 128
+"""Longest sequence and largest head: what registers hold of scores and their gradients."""
+BLOCK_Q = 64
+"""Queries of a program in the forward pass, at most."""
+
+
+def refuses(case: Case) -> str | None:
+    """Why a case cannot be served, or None."""
+    if max(case.T, case.S) > MAX_LENGTH or case.K > MAX_HEAD:
+        return f"holds all keys of a head: up to {MAX_LENGTH} of size {MAX_HEAD}; use gpu_tiled"
+    return None
+
+
+def forward(options: Options, operands: Operands):
+    """See `operands.Forward`."""
+    case, query = case_of(operands), operands.query
+    (B, T, N, K), S, G = query.shape, case.S, case.N // case.M
+    block_q = min(BLOCK_Q, gpu_blocks.power_of_two(T))
+    queries, keys = gpu_blocks.tokens(T, K, lambda n: n), gpu_blocks.tokens(S, K, lambda n: n // G)
+    out, lse = pl.pallas_call(
+        functools.partial(_attend, options.scale, block_q),
+        grid=(cdiv(T, block_q), N, B),
+        in_specs=[queries, keys, keys, *_shared_specs(operands)],
+        out_specs=[queries, gpu_blocks.per_query(T)],
+        out_shape=[
+            result_shape(query, query.shape, query.dtype),
+            result_shape(query, (B, N, T), jnp.float32),
+        ],
+        compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=1),
+        interpret=options.interpret,
+        name="attention_resident",
+    )(query, operands.key, operands.value, operands.ranges, operands.rope)
+    return out, lse if options.with_lse else None
+
+
+def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
+    """See `operands.Backward`."""
+    del out
+    case, query = case_of(operands), operands.query
+    B, T, S, M, K, G = query.shape[0], case.T, case.S, case.M, case.K, case.N // case.M
+    queries = gpu_blocks.tokens(T, K, lambda m: m, G)
+    keys = gpu_blocks.tokens(S, K, lambda m: m)
+    heads = gpu_blocks.per_query(T, G)
+    primals = query, operands.key, operands.value
+    return pl.pallas_call(
+        functools.partial(_differentiate, options.scale),
+        grid=(1, M, B),
+        in_specs=[
+            *(queries, keys, keys, *_shared_specs(operands), heads, queries),
+            None if d_lse is None else heads,
+        ],
+        out_specs=(queries, keys, keys),
+        out_shape=tuple(result_shape(x, x.shape, x.dtype) for x in primals),
+        compiler_params=plgpu.CompilerParams(num_warps=8, num_stages=1),
+        interpret=options.interpret,
+        name="attention_resident_backward",
+    )(*primals, operands.ranges, operands.rope, lse, d_out, d_lse)
+
+
+def _shared_specs(operands: Operands) -> tuple[Any, Any]:
+    """Of the ranges and the tables, which all heads share."""
+    return gpu_blocks.per_row(operands.ranges), jax.tree.map(
+        lambda x: pl.BlockSpec(x.shape, lambda *_: (0, 0)), operands.rope
+    )
+
+
+def _attend(scale, block_q, query, key, value, ranges, rope, out, lse) -> None:
+    """One block of queries of a head."""
+    pairs = _Pairs(query.shape[0], key.shape[0], block_q, pl.program_id(0), ranges)
+    turn = _Turn(rope, query.shape[-1])
+    queries = turn.read(query, pairs.rows, pairs.alive)
+    keys = turn.read(key, pairs.keys, pairs.seen)
+    scores = jnp.where(pairs.allowed, scale * turn.products(queries, keys), -jnp.inf)
+    largest = scores.max(1)
+    largest = jnp.where(largest > -jnp.inf, largest, 0)
+    weights = jnp.exp(scores - largest[:, None])
+    total = weights.sum(1)
+    values = matrix(value, pairs.keys, pairs.seen)
+    attended = product(weights.astype(values.dtype), values)
+    attended = attended * jnp.where(total > 0, 1 / total, 0)[:, None]
+    gpu_blocks.store_matrix(out, pairs.rows, attended)
+    gpu_blocks.store_vector(lse, pairs.rows, largest + jnp.log(total))
+
+
+def _differentiate(
+    scale, query, key, value, ranges, rope, lse, d_out, d_lse, d_query, d_key, d_value
+) -> None:
+    """All gradients of the query heads that share a key head.
+
+    With scores s = scale q k^T, probabilities P = exp(s - lse) and dP = dO V^T: dS = P (dP - e)
+    with e = sum(P dP) - d_lse; dQ = scale dS K, dK = scale dS^T Q, dV = P^T dO.
+    """
+    (T, G, K), S = query.shape, key.shape[0]
+    pairs = _Pairs(T, S, gpu_blocks.power_of_two(T), 0, ranges)
+    turn = _Turn(rope, K)
+    keys, values = turn.read(key, pairs.keys, pairs.seen), matrix(value, pairs.keys, pairs.seen)
+    for_key = [jnp.zeros(part.shape, jnp.float32) for part in keys]
+    for_value = jnp.zeros(values.shape, jnp.float32)
+    for g in range(G):
+        queries = turn.read(query, pairs.rows, pairs.alive, g)
+        cotangents = matrix(d_out, pairs.rows, pairs.alive, head=g)
+        scores = scale * turn.products(queries, keys)
+        exponents = scores - vector(lse, pairs.rows, g)[:, None]
+        weights = jnp.where(pairs.allowed, jnp.exp(exponents), 0)
+        d_weights = product(cotangents, values.T)
+        expected = (weights * d_weights).sum(1)
+        if d_lse is not None:
+            expected = expected - jnp.where(pairs.alive, vector(d_lse, pairs.rows, g), 0)
+        d_scores = (scale * weights * (d_weights - expected[:, None])).astype(query.dtype)
+        turn.write(d_query, pairs.rows, [product(d_scores, part) for part in keys], g)
+        gradients = (product(d_scores.T, part) for part in queries)
+        for_key = [total + more for total, more in zip(for_key, gradients, strict=True)]
+        for_value = for_value + product(weights.astype(cotangents.dtype).T, cotangents)
+    turn.write(d_key, pairs.keys, for_key)
+    gpu_blocks.store_matrix(d_value, pairs.keys, for_value)
+
+
+class _Pairs:
+    """A block of queries and all keys.
+
+    Attributes:
+      rows: positions of the queries.
+      alive: whether a query exists and has any key.
+      keys: positions of the keys.
+      seen: whether any query of the block attends to a key: `Mask` leaves no gap between them.
+      allowed: [T, S], whether a query attends to a key.
+    """
+
+    def __init__(self, T: int, S: int, block_q: int, block: Any, ranges: Any):
+        self.rows: Int[Array, " T"] = span(block, block_q)
+        self.keys: Int[Array, " S"] = span(0, gpu_blocks.power_of_two(S))
+        first, end = gpu_blocks.ranges_of(ranges, self.rows, T, S)
+        self.alive: Bool[Array, " T"] = first < end
+        low = jnp.min(jnp.where(self.alive, first, S))
+        high = jnp.max(jnp.where(self.alive, end, 0))
+        self.seen: Bool[Array, " S"] = (low <= self.keys) & (self.keys < high)
+        allowed = (first[:, None] <= self.keys[None]) & (self.keys[None] < end[:, None])
+        self.allowed: Bool[Array, "T S"] = allowed
+
+
+class _Turn:
+    """Reads and writes heads of size K as parts: halves if there is a rotation to be applied."""
+
+    def __init__(self, rope: Rope | None, K: int):
+        self._rope = rope
+        self._parts = [range(K)] if rope is None else [range(K // 2), range(K // 2, K)]
+
+    def read(self, ref, rows, wanted, head=None) -> list[Float[Array, "L P"]]:
+        """The parts, rotated."""
+        parts = [matrix(ref, rows, wanted, columns, head) for columns in self._parts]
+        if self._rope is None:
+            return parts
+        cos, sin = self._tables(rows)
+        first, second = (part.astype(jnp.float32) for part in parts)
+        turned = first * cos - second * sin, second * cos + first * sin
+        return [part.astype(ref.dtype) for part in turned]
+
+    def write(self, ref, rows, parts: list[Float[Array, "L P"]], head=None) -> None:
+        """Gradients of what `read` gave, as those of what it read."""
+        if self._rope is not None:
+            cos, sin = self._tables(rows)
+            first, second = parts
+            parts = [first * cos + second * sin, second * cos - first * sin]
+        for part, columns in zip(parts, self._parts, strict=True):
+            gpu_blocks.store_matrix(ref, rows, part, columns, head)
+
+    def products(self, queries, keys) -> Float[Array, "T S"]:
+        """`query key^T`, which is the sum over their parts."""
+        found = [product(q, k.T) for q, k in zip(queries, keys, strict=True)]
+        return sum(found[1:], found[0])
+
+    def _tables(self, rows):
+        assert self._rope is not None
+        tables = self._rope.cos, self._rope.sin
+        return (matrix(table, rows, rows < table.shape[0], self._parts[0]) for table in tables)
+
+
+attend = functools.partial(differentiable, over_mesh(forward), over_mesh(backward))

@@ -1,0 +1,142 @@
+"""Which keys a query attends to: a typed description, and the form in which kernels read it.
+
+Everything that attention masks here (causality, prefixes, windows, packed segments, valid lengths)
+leaves each query one run of consecutive keys, and the intersection of runs is a run. So whatever
+the combination, a kernel reads two integers a query, `first <= s < end`; from their extremes over
+a block of queries it knows which blocks of keys it can skip.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Mask:
+    """What a query may attend to; the default is everything. All that is set must allow a pair.
+
+    Positions count the keys of a row from 0; query t stands at position `query_offset + t`.
+
+    Attributes:
+      causal: no key after the query's own position; static.
+      window: only keys less than this many positions away, on either side; static.
+      query_offset: position of the first query: an int, or [B] int32. 0 where queries and keys
+        are the same tokens.
+      lengths: [B] int32, keys of each row that exist; the others are never attended to.
+      prefix: tokens that see each other in both directions, the rest being causal (this implies
+        `causal`): [B] int32, the length of each row's prefix; or [B, S] bool, true for the tokens
+        of a prefix, which begins each packed segment.
+      segment_ids: [B, S] int32 of packed sequences; a query attends within its own segment. The
+        tokens of a segment are neighbours: two runs of the same id count as two segments.
+    """
+
+    causal: bool = dataclasses.field(default=False, metadata={"static": True})
+    window: int | None = dataclasses.field(default=None, metadata={"static": True})
+    query_offset: int | Int[Array, " B"] = 0
+    lengths: Int[Array, " B"] | None = None
+    prefix: Int[Array, " B"] | Bool[Array, "B S"] | None = None
+    segment_ids: Int[Array, "B S"] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every query attends to every key."""
+        limits = (self.window, self.lengths, self.prefix, self.segment_ids)
+        return not self.causal and all(limit is None for limit in limits)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class KeyRanges:
+    """The keys of each query, `first <= s < end`; none where `first >= end`.
+
+    Attributes:
+      first: [B, T] int32, at least 0.
+      end: [B, T] int32, at most S.
+    """
+
+    first: Int[Array, "B T"]
+    end: Int[Array, "B T"]
+
+
+def key_ranges(mask: Mask, B: int, T: int, S: int) -> KeyRanges | None:
+    """The mask as ranges; None for a full one.
+
+    Raises:
+      ValueError: if a field does not fit the sizes.
+    """
+    check_mask(mask, B, S)
+    if mask.is_full:
+        return None
+    offset = jnp.asarray(mask.query_offset, jnp.int32).reshape(-1, 1)
+    position = jnp.broadcast_to(offset + jnp.arange(T, dtype=jnp.int32)[None], (B, T))
+    first, end = jnp.zeros_like(position), jnp.full_like(position, S)
+    if mask.causal or mask.prefix is not None:
+        end = position + 1
+    if mask.prefix is not None:
+        marked = _prefix_marks(mask.prefix, S)
+        prefix_end = _run_bounds(marked, mask.segment_ids)[1]
+        end = jnp.where(_at(marked, position), _at(prefix_end, position), end)
+    if mask.segment_ids is not None:
+        segment_first, segment_end = _run_bounds(mask.segment_ids)
+        first = jnp.maximum(first, _at(segment_first, position))
+        end = jnp.minimum(end, _at(segment_end, position))
+    if mask.window is not None:
+        first = jnp.maximum(first, position - mask.window + 1)
+        end = jnp.minimum(end, position + mask.window)
+    limit = S if mask.lengths is None else jnp.minimum(mask.lengths.astype(jnp.int32), S)[:, None]
+    return KeyRanges(jnp.maximum(first, 0), jnp.minimum(end, limit))
+
+
+def check_mask(mask: Mask, B: int, S: int) -> None:
+    """Raises ValueError, naming the field, if `mask` does not fit a batch B and S keys."""
+    if mask.window is not None and mask.window < 1:
+        raise ValueError(f"mask.window: expected 1 or more positions, got {mask.window}")
+    shapes = {
+        "query_offset": [(), (B,)],
+        "lengths": [(B,)],
+        "prefix": [(B,), (B, S)],
+        "segment_ids": [(B, S)],
+    }
+    for name, allowed in shapes.items():
+        value = getattr(mask, name)
+        if value is not None and jnp.shape(value) not in allowed:
+            raise ValueError(
+                f"mask.{name}: expected shape {' or '.join(map(str, allowed))} for a batch of {B} "
+                f"and {S} keys, got {jnp.shape(value)}"
+            )
+    if mask.prefix is not None and (mask.prefix.ndim == 2) != (mask.prefix.dtype == jnp.bool_):
+        raise ValueError(
+            "mask.prefix: expected [B] integers, the lengths, or [B, S] booleans, the tokens, got "
+            f"{mask.prefix.dtype} {mask.prefix.shape}"
+        )
+    if mask.prefix is not None and mask.prefix.ndim == 1 and mask.segment_ids is not None:
+        raise ValueError(
+            "mask.prefix: expected [B, S] booleans with segment_ids, as each segment has a prefix "
+            "of its own, got one length a row"
+        )
+
+
+def _prefix_marks(prefix: Array, S: int) -> Bool[Array, "B S"]:
+    if prefix.ndim == 2:
+        return prefix
+    return jnp.arange(S, dtype=jnp.int32)[None] < prefix.astype(jnp.int32)[:, None]
+
+
+def _run_bounds(*keys: Array | None) -> tuple[Int[Array, "B S"], Int[Array, "B S"]]:
+    """First and one past the last position of the run of equal keys around each position."""
+    given = [key for key in keys if key is not None]
+    B, S = given[0].shape
+    change = sum((key[:, 1:] != key[:, :-1] for key in given), jnp.zeros((B, S - 1), bool))
+    border = jnp.ones((B, 1), bool)
+    position = jnp.arange(S, dtype=jnp.int32)[None]
+    begins = jnp.where(jnp.concatenate([border, change], 1), position, 0)
+    ends = jnp.where(jnp.concatenate([change, border], 1), position + 1, S)
+    return jax.lax.cummax(begins, 1), jax.lax.cummin(ends, 1, reverse=True)
+
+
+def _at(values: Array, position: Int[Array, "B T"]) -> Array:
+    """Each row's values at its positions; the last value beyond the end."""
+    return jnp.take_along_axis(values, jnp.minimum(position, values.shape[1] - 1), axis=1)

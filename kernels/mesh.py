@@ -1,0 +1,69 @@
+"""Kernels under a mesh: each device runs them on its share, as XLA cannot partition them."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, PartitionSpec
+
+from kernels.operands import Operands, Options
+
+BATCH_AXIS, HEADS_AXIS = "data", "model"
+"""Names of the mesh axes over which kernels are split: the batch, and the heads."""
+
+
+def over_mesh(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """A `Forward` or `Backward` that splits its work over the ambient mesh (`jax.set_mesh`).
+
+    The batch goes over the mesh axis "data", heads over "model", where there are such axes that the
+    caller has not taken over with a `shard_map` of their own; else it is `kernel` itself.
+
+    Raises:
+      ValueError: if an axis does not divide the batch or the key heads.
+    """
+
+    @functools.wraps(kernel)
+    def split(options: Options, operands: Operands, *rest):
+        B, _, M, _ = operands.key.shape
+        batch = _axis(BATCH_AXIS, B, "the batch")
+        heads = _axis(HEADS_AXIS, M, "the number of key heads")
+        function = functools.partial(kernel, options)
+        if batch is None and heads is None:
+            return function(operands, *rest)
+        by_rank = {
+            2: PartitionSpec(batch),  # ranges [B, T]
+            3: PartitionSpec(batch, heads),  # log-sum-exp [B, N, T]
+            4: PartitionSpec(batch, None, heads),  # [B, T, N, K]
+        }
+
+        def specs(tree):
+            return jax.tree.map(lambda x: by_rank[x.ndim], tree)
+
+        split_specs = specs(dataclasses.replace(operands, rope=None))
+        whole_specs = jax.tree.map(lambda _: PartitionSpec(), operands.rope)
+        results = jax.eval_shape(function, operands, *rest)
+        return jax.shard_map(
+            function,
+            in_specs=(dataclasses.replace(split_specs, rope=whole_specs), *specs(rest)),
+            out_specs=specs(results),
+            check_vma=False,
+        )(operands, *rest)
+
+    return split
+
+
+def _axis(name: str, size: int, of: str) -> str | None:
+    """`name` where the ambient mesh has such an axis to split over; checks that it divides."""
+    mesh = jax.sharding.get_abstract_mesh()
+    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    parts = dict(mesh.shape).get(name, 1)
+    if parts == 1 or kinds[name] == AxisType.Manual:
+        return None
+    if size % parts:
+        raise ValueError(
+            f"attention under a mesh: expected {of}, {size}, to be a multiple of the mesh axis "
+            f"{name!r}, {parts}; change one of them"
+        )
+    return name

@@ -1,0 +1,165 @@
+"""What every implementation of attention takes: its arrays, its static choices, its signature."""
+
+import dataclasses
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from kernels.mask import KeyRanges
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Rope:
+    """Rotary positions in the rotate-half form, for queries and keys that are the same tokens.
+
+    Attributes:
+      cos: [L, K] float32, the first half of K repeated in the second.
+      sin: [L, K] float32, likewise.
+    """
+
+    cos: Float[Array | np.ndarray, "L K"]
+    sin: Float[Array | np.ndarray, "L K"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Operands:
+    """The arrays of one call.
+
+    Attributes:
+      query: [B, T, N, K].
+      key: [B, S, M, K], in the query's dtype; query head n reads key head `n // (N / M)`.
+      value: [B, S, M, K], likewise.
+      ranges: the mask; None where every query attends to every key.
+      rope: rotation of query and key yet to be applied (T = S then); None for none.
+    """
+
+    query: Float[Array, "B T N K"]
+    key: Float[Array, "B S M K"]
+    value: Float[Array, "B S M K"]
+    ranges: KeyRanges | None = None
+    rope: Rope | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What decides which implementation serves a call.
+
+    Attributes:
+      T: queries.
+      S: keys.
+      N: query heads.
+      M: key heads.
+      K: head size.
+      dtype: name of the operands' dtype.
+      masked: whether there are key ranges.
+    """
+
+    T: int
+    S: int
+    N: int
+    M: int
+    K: int
+    dtype: str
+    masked: bool = False
+
+
+def case_of(operands: Operands) -> Case:
+    """The case of a call."""
+    _, T, N, K = operands.query.shape
+    _, S, M, _ = operands.key.shape
+    return Case(T, S, N, M, K, operands.query.dtype.name, operands.ranges is not None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Static choices of one call; hashable.
+
+    Attributes:
+      scale: factor on the scores.
+      with_lse: whether the log-sum-exp is asked for.
+      interpret: what `pallas_call` takes of that name: False, True, or `InterpretParams`.
+    """
+
+    scale: float
+    with_lse: bool = False
+    interpret: Any = False
+
+
+class Forward(Protocol):
+    """Computes attention.
+
+    `out` is [B, T, N, K] in the query's dtype, zero where a query has no key; `lse` is [B, N, T]
+    float32, -inf where a query has no key, and None unless `options.with_lse`.
+    """
+
+    def __call__(
+        self, options: Options, operands: Operands
+    ) -> tuple[Float[Array, "B T N K"], Float[Array, "B N T"] | None]:
+        """Returns (out, lse)."""
+        ...
+
+
+class Backward(Protocol):
+    """Computes the cotangents of query, key and value, in their shapes and dtypes.
+
+    `out` and `lse` are what the forward pass gave with `with_lse`; `d_lse` is None for zero, and
+    finite, to be ignored where a query has no key.
+    """
+
+    def __call__(
+        self,
+        options: Options,
+        operands: Operands,
+        out: Float[Array, "B T N K"],
+        lse: Float[Array, "B N T"],
+        d_out: Float[Array, "B T N K"],
+        d_lse: Float[Array, "B N T"] | None,
+    ) -> tuple[Float[Array, "B T N K"], Float[Array, "B S M K"], Float[Array, "B S M K"]]:
+        """Returns (d_query, d_key, d_value)."""
+        ...
+
+
+class Attend(Protocol):
+    """A differentiable `Forward`."""
+
+    def __call__(
+        self, options: Options, operands: Operands
+    ) -> tuple[Float[Array, "B T N K"], Float[Array, "B N T"] | None]:
+        """Returns (out, lse)."""
+        ...
+
+
+def rotate(x: Float[Array, "B L N K"], rope: Rope | None) -> Float[Array, "B L N K"]:
+    """Applies the rotation, float32 inside; `x` itself where `rope` is None."""
+    if rope is None:
+        return x
+    wide = x.astype(jnp.float32)
+    first, second = jnp.split(wide, 2, axis=-1)
+    rotated_half = jnp.concatenate([-second, first], axis=-1)
+    turned = wide * rope.cos[None, :, None, :] + rotated_half * rope.sin[None, :, None, :]
+    return turned.astype(x.dtype)
+
+
+def result_shape(like: Array, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+    """An output of a kernel that varies over the same manual mesh axes as the operand `like`."""
+    return jax.ShapeDtypeStruct(shape, dtype, manual_axis_type=jax.typeof(like).manual_axis_type)
+
+
+def expected_gradient(
+    out: Float[Array, "B T N K"],
+    d_out: Float[Array, "B T N K"],
+    d_lse: Float[Array, "B N T"] | None,
+    lse: Float[Array, "B N T"],
+) -> Float[Array, "B N T"]:
+    """What the gradient of the scores subtracts: `sum_k out d_out - d_lse`, float32.
+
+    With probabilities P and dP = d_out V^T, dS = P (dP - this).
+    """
+    products = out.astype(jnp.float32) * d_out.astype(jnp.float32)
+    expected = jnp.einsum("BTNK->BNT", products)
+    return expected if d_lse is None else expected - jnp.where(lse > -jnp.inf, d_lse, 0)

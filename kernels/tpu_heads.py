@@ -1,0 +1,140 @@
+"""What the TPU kernels share: heads side by side along lanes, and how they are told apart there.
+
+Operands are read as [B, L, N * K], which is how projections leave them: nothing is transposed or
+padded in HBM. In VMEM the scores of a head are held transposed, [S, T], so that the softmax reduces
+along sublanes, which costs plain vector additions, and what belongs to a query is a row [1, T]: the
+bounds of its keys, the log-sum-exp.
+
+Moving a head of 32 lanes out of its tile of 128 would cost more than its products. So heads that
+share a tile stay together, as one `Group`: one of them is singled out by zeros in the others'
+lanes of one factor, which makes a product over 128 lanes the product over its K. The matrix unit
+takes 128 at a time anyway.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jaxtyping import Array, Bool, Float
+
+from kernels.blocks import cdiv
+from kernels.operands import Case
+
+LANES = 128
+"""Lanes of a vector register, and the side of a matrix unit."""
+SUBLANES = 8
+"""Rows of a vector register."""
+VMEM_LIMIT_BYTES = 64 * 2**20
+"""What the compiler may take: half of what the TPUs since v5e have."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Query heads that are computed together.
+
+    Either as many heads as fill 128 lanes, each with a key head of its own, or all those that
+    share one key head.
+
+    Attributes:
+      heads: numbers of the query heads, consecutive.
+      head_size: K.
+      queries: their lanes in [T, N * K].
+      keys: lanes of their key heads in [S, M * K].
+    """
+
+    heads: range
+    head_size: int
+    queries: slice
+    keys: slice
+
+    def of_query(self, x: Float[Array, "T Q"], i: int) -> Float[Array, "T W"]:
+        """What to multiply `of_key` with, for the i-th head: its lanes, and maybe others."""
+        K = self.head_size
+        return x[:, i * K : (i + 1) * K] if self._one_key_head else x
+
+    def of_key(self, x: Float[Array, "S W"], i: int) -> Float[Array, "S W"]:
+        """Keys or values as the i-th head reads them: zero in other heads' lanes."""
+        return x if self._one_key_head else jnp.where(self._lanes(x, i), x, jnp.zeros_like(x))
+
+    def merge(self, parts: list[Float[Array, "S W"]]) -> Float[Array, "S W"]:
+        """What all heads give for their keys, from products with `of_query`."""
+        if self._one_key_head:
+            return sum(parts[1:], parts[0])
+        merged = parts[0]
+        for i, part in enumerate(parts[1:], 1):
+            merged = jnp.where(self._lanes(part, i), part, merged)
+        return merged
+
+    def rows(self, swapped: Float[Array, "W S"], i: int) -> Float[Array, "K S"]:
+        """What the i-th head reads of keys or values with their axes swapped."""
+        K = self.head_size
+        return swapped if self._one_key_head else swapped[i * K : (i + 1) * K]
+
+    def _lanes(self, like: Array, i: int) -> Bool[Array, "S W"]:
+        """Where the i-th head is, when each has a key head of its own."""
+        lane = jax.lax.broadcasted_iota(jnp.int32, like.shape, 1)
+        return (i * self.head_size <= lane) & (lane < (i + 1) * self.head_size)
+
+    @property
+    def _one_key_head(self) -> bool:
+        return self.keys.stop - self.keys.start == self.head_size
+
+
+def groups(N: int, M: int, K: int) -> list[Group]:
+    """All query heads in groups."""
+    G = N // M
+    at_once = 1 if G > 1 or LANES % K else LANES // K
+    found = []
+    for m in range(0, M, at_once):
+        keys = range(m, min(m + at_once, M))
+        heads = range(keys.start * G, keys.stop * G)
+        lanes = (slice(h.start * K, h.stop * K) for h in (heads, keys))
+        found.append(Group(heads, K, *lanes))
+    return found
+
+
+def merged(x: Float[Array, "B L N K"]) -> Float[Array, "B L D"]:
+    """Heads side by side: no work, where they come from a projection."""
+    return x.reshape(*x.shape[:2], -1)
+
+
+def product(
+    left: Float[Array, "I J"], right: Float[Array, "J K"], *, swap_right: bool = False
+) -> Float[Array, "I K"]:
+    """Matrix product with a float32 result; with `swap_right`, `right` comes as [K, J]."""
+    contract = (((1,), (1 if swap_right else 0,)), ((), ()))
+    return jax.lax.dot_general(left, right, contract, preferred_element_type=jnp.float32)
+
+
+def rows_of_tile(dtype: Any) -> int:
+    """Rows of a tile in memory: narrow types lie two or four to a sublane."""
+    return 32 // jnp.dtype(dtype).itemsize
+
+
+def tile_bytes(rows: int, lanes: int, dtype: Any) -> int:
+    """VMEM that a matrix takes, in whole tiles."""
+    size = rows_of_tile(dtype)
+    whole = cdiv(rows, size) * size * cdiv(lanes, LANES) * LANES
+    return whole * jnp.dtype(dtype).itemsize
+
+
+def cost(case: Case, B: int, products: int, bytes_accessed: int) -> pl.CostEstimate:
+    """What a kernel costs, for XLA's schedule.
+
+    Args:
+      case: the call.
+      B: batch.
+      products: how many products of the size of the scores it makes.
+      bytes_accessed: its traffic.
+    """
+    scores = B * case.N * case.T * case.S
+    return pl.CostEstimate(
+        flops=2 * products * scores * case.K, transcendentals=scores, bytes_accessed=bytes_accessed
+    )
+
+
+def nbytes(x: Any) -> int:
+    """Size of an array or of what has its shape and dtype; 0 for None."""
+    return 0 if x is None else x.size * x.dtype.itemsize

@@ -1,0 +1,95 @@
+"""The gradient of the resident TPU kernel: one kernel, which computes the scores again.
+
+With scores s = scale q k^T, probabilities P = exp(s - lse) and dP = dO V^T: dS = P (dP - e) with
+e = sum(P dP) - d_lse; dQ = scale dS K, dK = scale dS^T Q, dV = P^T dO. All of P and dP is at hand,
+so e is summed from them, and `out` is not read. Everything [S, T] is held transposed
+(`tpu_heads`), which makes dK and dV plain products; dQ comes transposed.
+"""
+
+import functools
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from kernels.operands import Operands, Options, result_shape
+from kernels.tpu_heads import Group, merged, product
+from kernels.tpu_rows import Row, over_rows
+
+
+def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
+    """See `operands.Backward`."""
+    del out
+    primals = operands.query, operands.key, operands.value
+    shapes = tuple(result_shape(x, (*x.shape[:2], x[0, 0].size), x.dtype) for x in primals)
+    others = lse, merged(d_out), d_lse
+    body = functools.partial(_gradients_of_row, options.scale)
+    gradients = over_rows(body, options, operands, others, shapes, products=5)
+    return tuple(x.reshape(like.shape) for x, like in zip(gradients, primals, strict=True))
+
+
+def _gradients_of_row(scale: float, row: Row, lse, d_out, d_lse, d_query, d_key, d_value) -> None:
+    """Takes all heads through each phase, so that matrix and vector units work side by side."""
+    factors = [_Factors(row, group, d_out) for group in row.groups]
+    products = [pair for group in factors for pair in group.products()]
+    softmaxed = []
+    for n, (scores, d_weights) in enumerate(products):
+        at = row.index, slice(n, n + 1)
+        weights = _weights(scale, scores, lse[at], row.allowed)
+        expected = (weights * d_weights).sum(0, keepdims=True)
+        if d_lse is not None:
+            expected -= d_lse[at]
+        d_scores = weights * (d_weights - expected)
+        softmaxed.append((weights.astype(d_out.dtype), d_scores.astype(d_out.dtype)))
+    for group in factors:
+        results = group.gradients(scale, softmaxed)
+        lanes = group.group.queries, group.group.keys, group.group.keys
+        for ref, lane, result in zip((d_query, d_key, d_value), lanes, results, strict=True):
+            ref[row.index, :, lane] = result.astype(ref.dtype)
+
+
+class _Factors:
+    """The operands of a group of heads, and the products they go into."""
+
+    def __init__(self, row: Row, group: Group, d_out: Any):
+        self._row, self.group = row, group
+        self._query, self._d_out = row.query(group), row.per_query(d_out, group)
+        self._key, self._value = row.key(group), row.value(group)
+
+    def products(self) -> list[tuple[Float[Array, "S T"], Float[Array, "S T"]]]:
+        """Of each head `query key^T` and `d_out value^T`."""
+        group = self.group
+
+        def both(left: Array, right: Array, i: int) -> Float[Array, "S T"]:
+            return product(group.of_key(left, i), group.of_query(right, i), swap_right=True)
+
+        return [
+            (both(self._key, self._query, i), both(self._value, self._d_out, i))
+            for i in range(len(group.heads))
+        ]
+
+    def gradients(
+        self, scale: float, softmaxed: list[tuple[Float[Array, "S T"], Float[Array, "S T"]]]
+    ) -> tuple[Float[Array, "T Q"], Float[Array, "S W"], Float[Array, "S W"]]:
+        """Cotangents of query, key and value, from all heads' weights and their scores'."""
+        swapped = self._key.T
+        d_query, d_key, d_value = [], [], []
+        for i, n in enumerate(self.group.heads):
+            weights, d_scores = softmaxed[n]
+            d_query.append(product(self.group.rows(swapped, i), d_scores))
+            d_key.append(product(d_scores, self.group.of_query(self._query, i)))
+            d_value.append(product(weights, self.group.of_query(self._d_out, i)))
+        d_query = self._row.turn_back(scale * jnp.concatenate(d_query, 0).T, self.group)
+        d_key = self._row.turn_back(scale * self.group.merge(d_key), self.group)
+        return d_query, d_key, self.group.merge(d_value)
+
+
+def _weights(
+    scale: float,
+    scores: Float[Array, "S T"],
+    lse: Float[Array, "1 T"],
+    allowed: Bool[Array, "S T"] | None,
+) -> Float[Array, "S T"]:
+    """The probabilities, from the log-sum-exp."""
+    weights = jnp.exp(scores * scale - lse)
+    return weights if allowed is None else jnp.where(allowed, weights, 0)

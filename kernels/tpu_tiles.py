@@ -1,0 +1,176 @@
+"""The walk of the tiled TPU kernels, forward and backward, over pairs of blocks.
+
+One side of a block of scores is held in VMEM (queries in the forward pass and for their gradient,
+keys for theirs) while blocks of the other side stream by: those between two bounds that the mask
+gives. Bounds are prefetched, so that what the mask rules out is neither computed nor read. Scores
+are held transposed, [S, T].
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+from jaxtyping import Array, Bool, Int
+
+from kernels.blocks import query_block_bounds, query_block_ranges
+from kernels.operands import Operands, Options, result_shape
+from kernels.tpu_heads import VMEM_LIMIT_BYTES, cost, nbytes
+from kernels.tpu_tiling import KINDS, Arrays, Tiling, full_ranges
+
+
+class Visit(NamedTuple):
+    """Where a kernel is: the block of keys, and which keys the block of queries attends to.
+
+    Attributes:
+      tiling: of the call.
+      key_block: number of the block.
+      first: first key that any query of the block of queries attends to, where queries are held.
+      end: one past the last.
+    """
+
+    tiling: Tiling
+    key_block: Any
+    first: Any
+    end: Any
+
+    def allowed(self, arrays: Arrays) -> Bool[Array, "S T"]:
+        """Whether a query attends to a key."""
+        key = self._keys((self.tiling.block_k, self.tiling.block_q))
+        return (arrays.first[0] <= key) & (key < arrays.end[0])
+
+    def seen(self) -> Bool[Array, "S 1"]:
+        """Whether any of the queries held attends to a key: `Mask` leaves no gap between them."""
+        key = self._keys((self.tiling.block_k, 1))
+        return (self.first <= key) & (key < self.end)
+
+    def _keys(self, shape: tuple[int, int]) -> Int[Array, "S _"]:
+        key = jax.lax.broadcasted_iota(jnp.int32, shape, 0)
+        return self.key_block * self.tiling.block_k + key
+
+
+class Walk(NamedTuple):
+    """What a kernel does for a held block: start, visit what streams by, finish.
+
+    Attributes:
+      start: called with all references.
+      visit: called with the `Visit` and all references.
+      finish: called with all references.
+    """
+
+    start: Callable[..., None]
+    visit: Callable[..., None]
+    finish: Callable[..., None]
+
+
+def over_tiles(
+    walk: Walk,
+    tiling: Tiling,
+    options: Options,
+    operands: Operands,
+    others: Sequence[tuple[str, Any]],
+    outputs: Sequence[tuple[str, Any]],
+    sums: Sequence[tuple[int, ...]],
+    *,
+    hold_keys: bool,
+    products: int,
+) -> Any:
+    """Runs a kernel over all pairs of blocks that the mask leaves work in; returns its results.
+
+    Args:
+      walk: the kernel; its references are `Arrays`, others, outputs and sums.
+      tiling: of the call.
+      options: of the call.
+      operands: of the call.
+      others: kind and array of what else it reads; None for what there is not.
+      outputs: kind and dtype of each result.
+      sums: shapes of its float32 memory between visits.
+      hold_keys: whether it holds keys while queries stream by.
+      products: how many products of the size of the scores it makes, for XLA's schedule.
+    """
+    B = operands.query.shape[0]
+    bounds, order = _order(tiling, operands, hold_keys)
+
+    def spec(kind: str) -> pl.BlockSpec:
+        place = tiling.place(kind, B)
+        return pl.BlockSpec(place.block, functools.partial(order.index, place.axes))
+
+    specs = Arrays(*map(spec, KINDS)), *(None if x is None else spec(kind) for kind, x in others)
+    arrays = tiling.arrays(operands)
+    shapes = [result_shape(arrays.query, tiling.place(kind, B).shape, x) for kind, x in outputs]
+    inputs = [*zip(KINDS, arrays, strict=True), *others]
+    results = [(kind, shape) for (kind, _), shape in zip(outputs, shapes, strict=True)]
+    return pl.pallas_call(
+        functools.partial(_kernel, walk, tiling, order),
+        grid_spec=pltpu.PrefetchScalarGridSpec(
+            num_scalar_prefetch=2,
+            grid=(B, tiling.head_blocks, order.held, order.streamed),
+            in_specs=specs,
+            out_specs=[spec(kind) for kind, _ in outputs],
+            scratch_shapes=[pltpu.VMEM(shape, jnp.float32) for shape in sums],
+        ),
+        out_shape=shapes,
+        compiler_params=pltpu.CompilerParams(
+            dimension_semantics=("parallel", "parallel", "parallel", "arbitrary"),
+            vmem_limit_bytes=VMEM_LIMIT_BYTES,
+        ),
+        cost_estimate=cost(tiling.case, B, products, order.traffic([*inputs, *results])),
+        interpret=options.interpret,
+    )(*(bound.reshape(-1) for bound in bounds), arrays, *(x for _, x in others))
+
+
+def _kernel(walk: Walk, tiling: Tiling, order: "_Order", first, end, *references) -> None:
+    """A step of the grid (b, h, i, j): the j-th block that streams past the i-th held."""
+    b, i, j = (pl.program_id(axis) for axis in (0, 2, 3))
+    low, high = first[b * order.held + i], end[b * order.held + i]
+    other = low // order.block + j
+    visit = Visit(tiling, i if order.hold_keys else other, low, high)
+    pl.when(j == 0)(lambda: walk.start(*references))
+    pl.when(other * order.block < high)(lambda: walk.visit(visit, *references))
+    pl.when(j == order.streamed - 1)(lambda: walk.finish(*references))
+
+
+class _Order(NamedTuple):
+    """In which order pairs of blocks are visited.
+
+    Attributes:
+      hold_keys: whether keys are held.
+      held: number of blocks of the side that is held.
+      streamed: number of blocks of the other side.
+      block: what the bounds of the other side count: tokens in a block of it; 1 for blocks.
+    """
+
+    hold_keys: bool
+    held: int
+    streamed: int
+    block: int
+
+    def index(self, axes: str, b, h, i, j, first, end) -> tuple[Any, ...]:
+        """The block of an array with these axes (`Place`) at a step of the grid.
+
+        Beyond the bounds it stays where it is, and nothing is read.
+        """
+        at = b * self.held + i
+        last = jnp.maximum(end[at] - 1, 0) // self.block
+        other = jnp.minimum(first[at] // self.block + j, last)
+        q, k = (other, i) if self.hold_keys else (i, other)
+        number = {"b": b, "h": h, "q": q, "k": k, "0": 0}
+        return tuple(number[axis] for axis in axes)
+
+    def traffic(self, arrays: list[tuple[str, Any]]) -> int:
+        """Bytes read and written without a mask: what streams by, once for every block held."""
+        streamed = "queries" if self.hold_keys else "keys"
+        return sum(nbytes(x) * (self.held if kind == streamed else 1) for kind, x in arrays)
+
+
+def _order(tiling: Tiling, operands: Operands, hold_keys: bool) -> tuple[Any, _Order]:
+    """The bounds of what streams by, [B, blocks held] twice, and the order of visits."""
+    ranges = operands.ranges or full_ranges(operands)
+    if hold_keys:
+        bounds = query_block_bounds(ranges, tiling.case.S, tiling.block_q, tiling.block_k)
+        return bounds, _Order(True, tiling.key_blocks, tiling.query_blocks, 1)
+    bounds = query_block_ranges(ranges, tiling.block_q)
+    return bounds, _Order(False, tiling.query_blocks, tiling.key_blocks, tiling.block_k)

@@ -1,0 +1,160 @@
+"""How the tiled TPU kernels cut a call up into blocks.
+
+Operands stay [B, L, N * K], as in `tpu_heads`; a block holds some consecutive tokens of as few
+heads as fill whole tiles of lanes.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from kernels.blocks import cdiv
+from kernels.mask import KeyRanges
+from kernels.operands import Case, Operands
+from kernels.tpu_heads import LANES, Group, groups, merged
+
+HELD, STREAMED = 1024, 512
+"""Tokens in a block of the side that is held, and of the side that streams by, at most."""
+MAX_VMEM_BYTES = 32 * 2**20
+"""What `vmem_bytes` may come to."""
+
+
+class Arrays(NamedTuple):
+    """The operands as the kernels take them, or references to blocks of them.
+
+    Attributes:
+      query: [B, T, N * K].
+      key: [B, S, M * K].
+      value: [B, S, M * K].
+      first: [B, 1, T] int32, each query's first key; T filled up to whole blocks.
+      end: [B, 1, T] int32, one past its last key; 0 like `first` in what is filled up.
+    """
+
+    query: Any
+    key: Any
+    value: Any
+    first: Any
+    end: Any
+
+
+KINDS = Arrays("queries", "keys", "keys", "query_row", "query_row")
+"""Kinds of the operands, by which `Tiling.place` tells their blocks."""
+
+
+class Place(NamedTuple):
+    """Where an array lies: its shape, that of a block, and what counts its blocks along each axis.
+
+    `axes` has one letter an axis: b batch, h block of heads, q of queries, k of keys, 0 the only.
+    """
+
+    shape: tuple[int, ...]
+    block: tuple[int, ...]
+    axes: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiling:
+    """How a call is cut up.
+
+    Attributes:
+      case: the call.
+      block_q: queries in a block.
+      block_k: keys in a block.
+    """
+
+    case: Case
+    block_q: int
+    block_k: int
+
+    @property
+    def key_heads(self) -> int:
+        """Key heads in a block: as few as fill whole tiles of lanes, or all."""
+        M, K = self.case.M, self.case.K
+        return next((m for m in range(1, M) if M % m == 0 and m * K % LANES == 0), M)
+
+    @property
+    def query_heads(self) -> int:
+        """Query heads in a block."""
+        return self.key_heads * self.case.N // self.case.M
+
+    @property
+    def head_blocks(self) -> int:
+        """Blocks that the heads are in."""
+        return self.case.M // self.key_heads
+
+    @property
+    def groups(self) -> list[Group]:
+        """The heads of a block."""
+        return groups(self.query_heads, self.key_heads, self.case.K)
+
+    @property
+    def query_blocks(self) -> int:
+        """Blocks that the queries are in."""
+        return cdiv(self.case.T, self.block_q)
+
+    @property
+    def key_blocks(self) -> int:
+        """Blocks that the keys are in."""
+        return cdiv(self.case.S, self.block_k)
+
+    def place(self, kind: str, B: int) -> Place:
+        """Where an array of a kind lies.
+
+        "queries" are [B, T, N * K], "keys" [B, S, M * K], "heads" [B, H, n, T] with the n query
+        heads of H blocks, "query_row" [B, 1, T] in whole blocks.
+        """
+        (T, S, N, M, K), H = dataclasses.astuple(self.case)[:5], self.head_blocks
+        block_q, block_k, n, m = self.block_q, self.block_k, self.query_heads, self.key_heads
+        rows = self.query_blocks * block_q
+        return {
+            "queries": Place((B, T, N * K), (1, block_q, n * K), "bqh"),
+            "keys": Place((B, S, M * K), (1, block_k, m * K), "bkh"),
+            "heads": Place((B, H, n, T), (1, 1, n, block_q), "bh0q"),
+            "query_row": Place((B, 1, rows), (1, 1, block_q), "b0q"),
+        }[kind]
+
+    def arrays(self, operands: Operands) -> Arrays:
+        """The operands as the kernels take them."""
+        ranges = operands.ranges or full_ranges(operands)
+        short = self.query_blocks * self.block_q - self.case.T
+        rows = (
+            jax.lax.pad(row, jnp.int32(0), [(0, 0, 0), (0, short, 0)])[:, None]
+            for row in (ranges.first, ranges.end)
+        )
+        return Arrays(*map(merged, (operands.query, operands.key, operands.value)), *rows)
+
+
+def tiling_of(case: Case, *, hold_keys: bool) -> Tiling:
+    """Blocks of at most HELD and STREAMED tokens; whole tiles where there are fewer."""
+    most = (STREAMED, HELD) if hold_keys else (HELD, STREAMED)
+    lengths = zip((case.T, case.S), most, strict=True)
+    block_q, block_k = (min(block, cdiv(length, LANES) * LANES) for length, block in lengths)
+    return Tiling(case, block_q, block_k)
+
+
+def vmem_bytes(case: Case) -> int:
+    """VMEM that a step of the kernel that needs most takes: blocks twice, sums, and scores."""
+    item = jnp.dtype(case.dtype).itemsize
+
+    def lanes(heads: int) -> int:
+        return cdiv(heads * case.K, LANES) * LANES
+
+    def needed(hold_keys: bool) -> int:
+        tiling = tiling_of(case, hold_keys=hold_keys)
+        queries = lanes(tiling.query_heads) * tiling.block_q
+        keys = lanes(tiling.key_heads) * tiling.block_k
+        blocks = 2 * item * (4 * queries + 4 * keys)
+        return (
+            blocks + 4 * (2 * keys if hold_keys else queries) + 16 * tiling.block_q * tiling.block_k
+        )
+
+    return max(needed(False), needed(True))
+
+
+def full_ranges(operands: Operands) -> KeyRanges:
+    """The ranges of a call without a mask."""
+    B, T = operands.query.shape[:2]
+    zeros = jnp.zeros((B, T), jnp.int32)
+    return KeyRanges(zeros, zeros + operands.key.shape[1])

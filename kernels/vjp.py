@@ -1,0 +1,35 @@
+"""A forward and a backward implementation as one differentiable function."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+from jaxtyping import Array, Float
+
+from kernels.operands import Backward, Forward, Operands, Options
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def differentiable(
+    forward: Forward, backward: Backward, options: Options, operands: Operands
+) -> tuple[Float[Array, "B T N K"], Float[Array, "B N T"] | None]:
+    """`forward(options, operands)`, whose gradient is `backward`.
+
+    The residuals are the operands, the result and the log-sum-exp: linear in T and S.
+    """
+    return forward(options, operands)
+
+
+def _forward(forward: Forward, backward: Backward, options: Options, operands: Operands):
+    del backward
+    out, lse = forward(dataclasses.replace(options, with_lse=True), operands)
+    return (out, lse if options.with_lse else None), (operands, out, lse)
+
+
+def _backward(forward: Forward, backward: Backward, options: Options, saved: Any, cotangents: Any):
+    del forward
+    return (Operands(*backward(options, *saved, *cotangents)),)
+
+
+differentiable.defvjp(_forward, _backward)

@@ -1,0 +1,98 @@
+"""Every kernel compiled for real, for machines that are not here.
+
+`pytest -m aot` compiles for the targets whose compiler this environment has: `.[aot-tpu]` or
+`.[aot-gpu]`, each in an environment and a process of its own.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import kernels
+from experiments.benchmarks import aot, aot_cases, aot_targets
+from experiments.benchmarks.aot_cases import AotCase
+
+pytestmark = pytest.mark.aot
+TARGETS = [t for t in aot_targets.TARGETS.values() if aot_targets.is_installed(t)]
+LENGTHS = (8192, 16384, 32768, 65536, 131072)
+SLACK_BYTES = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def default_precision():
+    """The products that models ask for, not the tests' exact ones."""
+    with jax.default_matmul_precision("default"):
+        yield
+
+
+def test_a_compiler_is_installed():
+    extras = sorted({target.extra for target in aot_targets.TARGETS.values()})
+    assert TARGETS, f"pip install -e '.[test,{extras[0]}]' or '.[test,{extras[1]}]'"
+
+
+@pytest.mark.parametrize("part", aot.PASSES)
+@pytest.mark.parametrize("case", aot_cases.CASES.values(), ids=list(aot_cases.CASES))
+@pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
+def test_attention_compiles_to_our_kernels(target, case, part):
+    compiled = aot.compile_case(target, case, aot_cases.ours(case, target.family), part)
+    assert compiled.num_kernels == 1 if part == "forward" else compiled.num_kernels >= 2
+    # Beside the kernels: the log-sum-exp, what the scores' gradient subtracts, bounds of blocks.
+    item = jnp.dtype(case.dtype).itemsize
+    result_bytes = case.B * case.T * case.N * case.K * item
+    rows_bytes = 4 * case.B * case.T * (case.N + 8)
+    allowed = SLACK_BYTES + (0 if part == "forward" else 2 * result_bytes + 16 * rows_bytes)
+    assert compiled.temporary_bytes <= allowed + 16 * rows_bytes
+
+
+@pytest.mark.parametrize("part", aot.PASSES)
+@pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
+def test_memory_grows_linearly(target, part):
+    """From 8K to 128K tokens never more than query, key and value take themselves."""
+    for T in LENGTHS:
+        case = AotCase(f"causal_{T}", mask="causal", B=1, T=T, N=8, M=2, K=128)
+        attend = aot_cases.ours(case, target.family)
+        found = aot.compile_case(target, case, attend, part).temporary_bytes
+        operand_bytes = 2 * (case.N + 2 * case.M) * case.K * T
+        assert found <= operand_bytes + SLACK_BYTES, (T, found)
+
+
+@pytest.mark.parametrize("part", aot.PASSES)
+@pytest.mark.parametrize("name", ["hrm_small_82", "hrm_82", "trm_97", "hrm_text_4096"])
+@pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
+def test_moves_and_holds_no_more_than_others(target, name, part):
+    """At the shapes of HRM and HRM-Text, against XLA's own attention and JAX's kernels."""
+    case = aot_cases.CASES[name]
+    (_, ours), *others = aot.contestants(target, case)
+    mine = aot.compile_case(target, case, ours, part)
+    for who, attend in others:
+        theirs = aot.compile_case(target, case, attend, part)
+        assert mine.temporary_bytes <= theirs.temporary_bytes + SLACK_BYTES, who
+        if mine.accessed_bytes is not None and theirs.accessed_bytes is not None:
+            assert mine.accessed_bytes <= theirs.accessed_bytes, who
+
+
+DECODERS = {
+    "code": ((8, 32768, 8, 2, 128), "bfloat16"),
+    "smollm2": ((1, 2048, 9, 3, 64), "bfloat16"),
+    "smollm2_float32": ((1, 2048, 9, 3, 64), "float32"),
+    "hrm_text": ((4, 4096, 8, 8, 128), "bfloat16"),
+}
+
+
+@pytest.mark.parametrize("T", [1, 4])
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
+def test_decoding_compiles_and_updates_the_cache_in_place(target, name, T):
+    (B, S, N, M, K), dtype = DECODERS[name]
+    query = jax.ShapeDtypeStruct((B, T, N, K), dtype)
+    new = jax.ShapeDtypeStruct((B, T, M, K), dtype)
+    held = jax.ShapeDtypeStruct((B, S, M * K), dtype)
+    cache = kernels.KVCache(held, held, jax.ShapeDtypeStruct((B,), jnp.int32))
+    decode = functools.partial(kernels.decode_attention, backend=target.family)
+    compiled = aot_targets.compile_for(target, decode, query, new, new, cache, donate=(3,))
+    cache_bytes = 2 * B * S * M * K * jnp.dtype(dtype).itemsize
+    assert compiled.num_kernels >= 1
+    assert compiled.aliased_bytes >= cache_bytes
+    assert compiled.temporary_bytes <= cache_bytes / 8 + SLACK_BYTES

@@ -1,0 +1,65 @@
+"""Bounds of blocks against a count over the dense mask."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kernels import blocks, reference
+from kernels.mask import KeyRanges, key_ranges
+from tests.kernels import cases
+
+B = 3
+SIZES = [(1, 1, 4, 4), (40, 40, 8, 8), (40, 40, 16, 8), (13, 40, 8, 16), (37, 41, 8, 16)]
+
+
+def work(mask, T: int, S: int, block_q: int, block_k: int) -> np.ndarray:
+    """Which pairs of blocks have an allowed pair, [B, Q, J]."""
+    pairs = reference.allowed(mask, B, T, S)
+    pairs = np.pad(pairs, [(0, 0), (0, -T % block_q), (0, -S % block_k)])
+    Q, J = pairs.shape[1] // block_q, pairs.shape[2] // block_k
+    return pairs.reshape(B, Q, block_q, J, block_k).any((2, 4))
+
+
+def within(first, end, blocks_number: int) -> np.ndarray:
+    """Bounds spelt out along a last axis."""
+    index = np.arange(blocks_number)
+    return (np.asarray(first)[..., None] <= index) & (index < np.asarray(end)[..., None])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in cases.MASKS if kind != "full"])
+@pytest.mark.parametrize(("T", "S", "block_q", "block_k"), SIZES)
+def test_bounds_hold_all_work(kind, T, S, block_q, block_k):
+    mask = cases.make_mask(kind, np.random.default_rng(T), B, T, S)
+    ranges = key_ranges(mask, B, T, S)
+    needed = work(mask, T, S, block_q, block_k)
+    Q, J = needed.shape[1:]
+    keys = within(*blocks.key_block_bounds(ranges, block_q, block_k), J)
+    assert not (needed & ~keys).any()
+    assert not (needed.any(2) ^ keys.any(2)).any()  # a block of dead queries has empty bounds
+    np.testing.assert_array_equal(blocks.needed_blocks(ranges, S, block_q, block_k), keys)
+    queries = within(*blocks.query_block_bounds(ranges, S, block_q, block_k), Q)
+    assert not (needed.swapaxes(1, 2) & ~queries).any()
+
+
+@pytest.mark.parametrize("kind", ["causal", "causal_window", "prefix", "segments"])
+def test_bounds_hold_little_more(kind):
+    """Blocks within the bounds of both sides have work, whatever the kind of mask."""
+    mask = cases.make_mask(kind, np.random.default_rng(1), B, 64, 64)
+    needed = work(mask, 64, 64, 8, 8)
+    keys = within(*blocks.key_block_bounds(key_ranges(mask, B, 64, 64), 8, 8), 8)
+    np.testing.assert_array_equal(keys, needed)
+
+
+def test_causal_needs_half_of_the_blocks():
+    ranges = key_ranges(
+        cases.make_mask("causal", np.random.default_rng(0), B, 512, 512), B, 512, 512
+    )
+    assert blocks.needed_blocks(ranges, 512, 8, 8)[0].sum() == 64 * 65 // 2
+
+
+def test_dead_queries_need_nothing():
+    ranges = KeyRanges(jnp.full((1, 8), 5, jnp.int32), jnp.full((1, 8), 5, jnp.int32))
+    first, end = blocks.key_block_bounds(ranges, 4, 4)
+    assert (first >= end).all()
+    first, end = blocks.query_block_bounds(ranges, 8, 4, 4)
+    assert (first >= end).all()

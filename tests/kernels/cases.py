@@ -1,0 +1,268 @@
+"""The case table that all implementations of attention share, and the comparison with float64."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import kernels
+from kernels import reference
+
+TIMES_XLA = 2.0
+"""Root-mean-square error allowed, in errors of XLA's own attention on the same operands."""
+FLOOR_ROUNDINGS, FLOOR_ROUNDINGS_OF_FEW, FEW = 0.5, 12, 16
+"""Root-mean-square error allowed in any case, in epsilons, where XLA's happens to be near zero.
+
+With few keys XLA's gradient of the scores is often exactly zero, while the one from `out` and
+`d_out` (FlashAttention's) is a difference of nearly equal numbers; with few queries there are few
+numbers to take the mean of.
+"""
+LARGEST_ROUNDINGS = 16
+"""Largest error of an entry allowed, in epsilons of the largest entry."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Sizes of one call; `mask` is one of MASKS."""
+
+    T: int
+    S: int = 0  # T where 0
+    N: int = 2
+    M: int = 2
+    K: int = 32
+    dtype: str = "float32"
+    mask: str = "full"
+    B: int = 2
+
+    def __str__(self) -> str:
+        sizes = f"B{self.B}-T{self.T}-S{self.keys}-N{self.N}-M{self.M}-K{self.K}"
+        return f"{sizes}-{self.dtype}-{self.mask}"
+
+    @property
+    def keys(self) -> int:
+        return self.S or self.T
+
+
+def _lengths(rng, B: int, S: int) -> jax.Array:
+    """Valid lengths; a whole row and, where there are several, an empty one among them."""
+    lengths = rng.integers(0, S + 1, B)
+    lengths[0] = S
+    lengths[1:2] = 0 if B > 2 else lengths[1:2]
+    return jnp.asarray(lengths, jnp.int32)
+
+
+def _segments(rng, B: int, S: int) -> jax.Array:
+    """Runs of ids, most of them several tokens long."""
+    begins = rng.random((B, S)) < min(1.0, 4 / S)
+    return jnp.asarray(np.cumsum(begins, axis=1), jnp.int32)
+
+
+def _packed_prefix(rng, B: int, S: int) -> kernels.Mask:
+    """Packed segments, each with a prefix of a third of its tokens or so."""
+    ids = np.asarray(_segments(rng, B, S))
+    first = np.zeros_like(ids)
+    for b in range(B):
+        first[b] = np.searchsorted(ids[b], ids[b])
+    marks = np.arange(S)[None] - first < rng.integers(0, max(2, S // 8), (B, 1))
+    return kernels.Mask(prefix=jnp.asarray(marks), segment_ids=jnp.asarray(ids))
+
+
+def make_mask(kind: str, rng: np.random.Generator, B: int, T: int, S: int) -> kernels.Mask:
+    """A random mask of a kind, for T queries that are the last of S tokens."""
+    offset = S - T
+    window = int(rng.integers(1, max(2, S // 2)))
+    match kind:
+        case "full":
+            return kernels.Mask()
+        case "causal":
+            return kernels.Mask(causal=True, query_offset=offset)
+        case "lengths":
+            return kernels.Mask(lengths=_lengths(rng, B, S))
+        case "causal_lengths":
+            return kernels.Mask(causal=True, query_offset=offset, lengths=_lengths(rng, B, S))
+        case "prefix":
+            return kernels.Mask(prefix=_lengths(rng, B, S), query_offset=offset)
+        case "window":
+            return kernels.Mask(window=window, query_offset=offset)
+        case "causal_window":
+            return kernels.Mask(causal=True, window=window, query_offset=offset)
+        case "segments":
+            return kernels.Mask(segment_ids=_segments(rng, B, S), query_offset=offset)
+        case "packed_prefix":
+            return dataclasses.replace(_packed_prefix(rng, B, S), query_offset=offset)
+        case "all":
+            packed = _packed_prefix(rng, B, S)
+            return dataclasses.replace(
+                packed, window=window, lengths=_lengths(rng, B, S), query_offset=offset
+            )
+    raise ValueError(f"no such mask: {kind}")
+
+
+MASKS = (
+    "full",
+    "causal",
+    "lengths",
+    "causal_lengths",
+    "prefix",
+    "window",
+    "causal_window",
+    "segments",
+    "packed_prefix",
+    "all",
+)
+DTYPES = ("float32", "bfloat16", "float16")
+LENGTHS = (1, 7, 82, 97, 129, 513)
+HEAD_SIZES = (16, 32, 64, 128)
+HEADS = ((1, 1), (3, 3), (4, 2), (6, 1), (8, 8))
+CASES = (
+    *(Case(T, dtype=dtype) for T in LENGTHS for dtype in DTYPES),
+    *(Case(T, mask=mask, B=3) for T in (7, 82, 129) for mask in MASKS if mask != "full"),
+    *(Case(97, K=K, dtype=dtype, mask="causal") for K in HEAD_SIZES for dtype in DTYPES),
+    *(Case(82, N=N, M=M, mask=mask) for N, M in HEADS for mask in ("full", "prefix")),
+    *(Case(513, N=4, M=2, K=64, mask=mask, B=1) for mask in ("causal", "packed_prefix", "window")),
+    *(Case(5, S=97, mask=mask) for mask in ("full", "causal", "lengths", "segments")),
+    Case(129, S=257, N=4, M=1, K=64, mask="causal_window", dtype="bfloat16"),
+)
+"""The table: lengths by dtype, masks by length, head sizes, grouped heads, T unlike S."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """The arrays of a case; `cotangents` are those of the values and of the log-sum-exp."""
+
+    query: jax.Array
+    key: jax.Array
+    value: jax.Array
+    mask: kernels.Mask
+    cotangents: tuple[jax.Array, jax.Array]
+
+    @property
+    def operands(self) -> tuple[jax.Array, jax.Array, jax.Array]:
+        return self.query, self.key, self.value
+
+
+@functools.cache
+def example(case: Case) -> Example:
+    """Standard normal operands and cotangents, rounded to the dtype; the same for equal cases."""
+    rng = np.random.default_rng([case.T, case.keys, case.N, case.K, len(case.mask)])
+    queries, keys = (case.B, case.T, case.N, case.K), (case.B, case.keys, case.M, case.K)
+
+    def normal(shape, dtype=case.dtype):
+        return jnp.asarray(rng.standard_normal(shape), dtype)
+
+    operands = normal(queries), normal(keys), normal(keys)
+    mask = make_mask(case.mask, rng, case.B, case.T, case.keys)
+    cotangents = normal(queries), normal((case.B, case.N, case.T), "float32")
+    return Example(*operands, mask, cotangents)
+
+
+NAMES = ("out", "lse", "d_query", "d_key", "d_value")
+
+
+def compute(example: Example, **door: Any) -> dict[str, np.ndarray]:
+    """Everything that the door gives: values, log-sum-exp and gradients, as they come."""
+
+    @jax.jit
+    def run(operands, cotangents):
+        function = functools.partial(kernels.attention, mask=example.mask, return_lse=True, **door)
+        results, pullback = jax.vjp(function, *operands)
+        return *results, *pullback(cotangents)
+
+    arrays = run(example.operands, example.cotangents)
+    return {name: np.asarray(array) for name, array in zip(NAMES, arrays, strict=True)}
+
+
+@functools.cache
+def expected(case: Case) -> dict[str, np.ndarray]:
+    """The same by the float64 oracle."""
+    data = example(case)
+    result = reference.attention(*data.operands, mask=data.mask)
+    gradients = reference.gradients(*data.operands, *data.cotangents, mask=data.mask)
+    return dict(zip(NAMES, (result.out, result.lse, *gradients), strict=True))
+
+
+def textbook(query, key, value, pairs, heads_first: bool):
+    """Attention as XLA gets it from the formula, with float32 scores and sums, and its gradient.
+
+    The products are written on [B, T, N, K], or on [B, N, T, K].
+    """
+    key, value = (jnp.repeat(x, query.shape[2] // x.shape[2], axis=2) for x in (key, value))
+    product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
+    if heads_first:
+        swapped = (jnp.einsum("BTNK->BNTK", x) for x in (query, key, value))
+        out, lse = _by_formula(product, *swapped, pairs, ("BNTK,BNSK->BNTS", "BNTS,BNSK->BNTK"))
+        return jnp.einsum("BNTK->BTNK", out), lse
+    return _by_formula(product, query, key, value, pairs, ("BTNK,BSNK->BNTS", "BNTS,BSNK->BTNK"))
+
+
+def _by_formula(product, query, key, value, pairs, formulas: tuple[str, str]):
+    scores = product(formulas[0], query, key) * query.shape[-1] ** -0.5
+    alive = pairs.any(-1, keepdims=True)
+    scores = jnp.where(pairs | ~alive, scores, -jnp.inf)
+    weights = jnp.where(alive, jax.nn.softmax(scores, axis=-1), 0)
+    out = product(formulas[1], weights.astype(value.dtype), value)
+    lse = jnp.where(alive[..., 0], jax.nn.logsumexp(scores, axis=-1), -jnp.inf)
+    return out.astype(query.dtype), lse
+
+
+@functools.cache
+def xla_errors(case: Case) -> dict[str, float]:
+    """Root-mean-square error of `textbook`, compiled by XLA, in everything that is compared.
+
+    The larger of two: on CPU it differs by a factor of up to 1.4 with the order of axes, as sums
+    are then made in another order.
+    """
+    data, exact = example(case), expected(case)
+    pairs = jnp.asarray(reference.allowed(data.mask, case.B, case.T, case.keys))[:, None]
+
+    @functools.partial(jax.jit, static_argnames="heads_first")
+    def run(operands, cotangents, heads_first):
+        attend = functools.partial(textbook, pairs=pairs, heads_first=heads_first)
+        results, pullback = jax.vjp(attend, *operands)
+        dead = ~pairs.any(-1)
+        return *results, *pullback((cotangents[0], jnp.where(dead, 0, cotangents[1])))
+
+    errors = []
+    for heads_first in (False, True):
+        arrays = run(data.operands, data.cotangents, heads_first)
+        errors.append([rms(error(x, exact[k])) for k, x in zip(NAMES, arrays, strict=True)])
+    return dict(zip(NAMES, map(max, *errors), strict=True))
+
+
+def error(found, exact: np.ndarray) -> np.ndarray:
+    """Deviation from float64; infinite where only one of the two is finite."""
+    found = np.asarray(found, np.float64)
+    same = found == exact  # equal infinities, too
+    with np.errstate(invalid="ignore"):
+        deviation = np.where(same, 0, found - exact)
+    return np.where(np.isfinite(deviation), deviation, np.inf)
+
+
+def rms(values: np.ndarray) -> float:
+    """Root of the mean square."""
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def check(case: Case, **door: Any) -> None:
+    """Asserts that what the door gives for a case is as near to float64 as `textbook` is.
+
+    The root-mean-square error may be TIMES_XLA times as large, or the floor's epsilons of the
+    values' root mean square; no entry may be off by more than LARGEST_ROUNDINGS epsilons of the
+    largest.
+    """
+    found = compute(example(case), **door)
+    for name, array in found.items():
+        dtype = "float32" if name == "lse" else case.dtype
+        assert array.dtype == dtype, name
+        assert array.shape == expected(case)[name].shape, name
+        exact, eps = expected(case)[name], float(jnp.finfo(dtype).eps)
+        deviation = error(array, exact)
+        finite = np.where(np.isfinite(exact), exact, 0)
+        floor = FLOOR_ROUNDINGS_OF_FEW if min(case.T, case.keys) < FEW else FLOOR_ROUNDINGS
+        allowed = max(TIMES_XLA * xla_errors(case)[name], floor * eps * rms(finite))
+        assert rms(deviation) <= allowed, f"{name}: error {rms(deviation)}, allowed {allowed}"
+        largest = LARGEST_ROUNDINGS * eps * max(1.0, np.abs(finite).max())
+        assert np.abs(deviation).max() <= largest, f"{name}: largest error above {largest}"

@@ -1,0 +1,154 @@
+"""Decoding: token by token against the cache, the numbers of attention over the whole sequence."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import kernels
+from kernels import gpu_tiled, reference
+from kernels.choice import PATHS
+from tests.kernels import cases
+
+B, S, N, M, K = 3, 70, 4, 2, 16
+LENGTHS = (0, 37, 61)
+"""Tokens of each row before the first step."""
+
+
+@pytest.fixture(autouse=True)
+def several_splits(monkeypatch):
+    """Keys split among programs, although there are few."""
+    monkeypatch.setattr(gpu_tiled, "MIN_SPLIT", 16)
+
+
+def door(name: str) -> dict:
+    return {"backend": name, "interpret": not name.startswith("xla")}
+
+
+def normal(seed: int, shape, dtype="float32"):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
+
+
+def filled(dtype="float32") -> kernels.KVCache:
+    """A cache of LENGTHS tokens, with NaN in all the room that is left."""
+    lengths = jnp.asarray(LENGTHS, jnp.int32)
+    free = jnp.arange(S)[None, :, None] >= lengths[:, None, None]
+    rows = (normal(seed, (B, S, M * K), dtype) for seed in (1, 2))
+    return kernels.KVCache(*(jnp.where(free, jnp.nan, x) for x in rows), lengths)
+
+
+def new_tokens(T: int, step: int = 0, dtype="float32"):
+    shapes = (B, T, N, K), (B, T, M, K), (B, T, M, K)
+    return [normal(10 * step + i, shape, dtype) for i, shape in enumerate(shapes, 3)]
+
+
+def expected(query, cache: kernels.KVCache, before, window=None):
+    """By the oracle, row by row, over the tokens that each row has."""
+    found = []
+    for b in range(B):
+        keys, values = (
+            np.asarray(x[b : b + 1, : cache.lengths[b]], np.float64).reshape(1, -1, M, K)
+            for x in (cache.key, cache.value)
+        )
+        mask = kernels.Mask(causal=True, window=window, query_offset=int(before[b]))
+        found.append(reference.attention(query[b : b + 1], keys, values, mask=mask).out)
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize("window", [None, 5])
+@pytest.mark.parametrize("T", [1, 4])
+@pytest.mark.parametrize("name", PATHS)
+def test_equals_attention_over_the_tokens_so_far(name, T, window):
+    cache, tokens = filled(), new_tokens(T)
+    decode = jax.jit(functools.partial(kernels.decode_attention, window=window, **door(name)))
+    out, after = decode(*tokens, cache)
+    np.testing.assert_array_equal(after.lengths, np.asarray(LENGTHS) + T)
+    np.testing.assert_allclose(out, expected(tokens[0], after, LENGTHS, window), atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["xla_short", "tpu_tiled", "gpu_tiled"])
+def test_narrow_dtypes_are_as_near_as_they_can_be(name):
+    dtype = "bfloat16"
+    tokens = new_tokens(1, dtype=dtype)
+    out, after = kernels.decode_attention(*tokens, filled(dtype), **door(name))
+    assert out.dtype == dtype
+    error = np.asarray(out, np.float64) - expected(tokens[0], after, LENGTHS)
+    assert cases.rms(error) < 2 * float(jnp.finfo(dtype).eps) * cases.rms(out.astype("float32"))
+
+
+def test_token_by_token_equals_the_whole_sequence():
+    """Twelve steps of one token, from an empty cache, in one compiled program."""
+    steps = 12
+    query, key, value = (normal(i, (B, steps, heads, K)) for i, heads in enumerate((N, M, M)))
+
+    def step(cache, tokens):
+        out, cache = kernels.decode_attention(*(x[:, None] for x in tokens), cache)
+        return cache, out[:, 0]
+
+    cache = kernels.KVCache.empty(B, S, M, K, "float32")
+    by_step = [jnp.swapaxes(x, 0, 1) for x in (query, key, value)]
+    cache, found = jax.lax.scan(step, cache, tuple(by_step))
+    whole = reference.attention(query, key, value, mask=kernels.Mask(causal=True)).out
+    np.testing.assert_allclose(np.swapaxes(found, 0, 1), whole, atol=2e-6)
+    np.testing.assert_array_equal(cache.key[:, :steps], key.reshape(B, steps, -1))
+
+
+def test_only_the_new_tokens_are_written():
+    cache, tokens = filled(), new_tokens(2)
+    _, after = kernels.decode_attention(*tokens, cache)
+    for held, before, new in zip(
+        (after.key, after.value), (cache.key, cache.value), tokens[1:], strict=True
+    ):
+        for b, length in enumerate(LENGTHS):
+            np.testing.assert_array_equal(held[b, length : length + 2], new[b].reshape(2, -1))
+            old = np.delete(np.asarray(held[b]), range(length, length + 2), axis=0)
+            same = np.delete(np.asarray(before[b]), range(length, length + 2), axis=0)
+            np.testing.assert_array_equal(old, same)
+
+
+def test_a_full_row_keeps_what_it_has():
+    cache, tokens = filled(), new_tokens(4)
+    cache = kernels.KVCache(cache.key, cache.value, jnp.asarray([0, 37, S - 1], jnp.int32))
+    _, after = kernels.decode_attention(*tokens, cache)
+    np.testing.assert_array_equal(after.lengths, [4, 41, S])
+    np.testing.assert_array_equal(after.key[2, S - 1], tokens[1][2, 0].reshape(-1))
+    np.testing.assert_array_equal(after.key[2, : S - 1], cache.key[2, : S - 1])
+
+
+def test_a_donated_cache_is_updated_in_place():
+    cache = kernels.KVCache.empty(1, 4096, M, K, "float32")
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), cache)
+    tokens = [jax.ShapeDtypeStruct((1, 1, heads, K), "float32") for heads in (N, M, M)]
+    step = jax.jit(kernels.decode_attention, donate_argnames="cache")
+    memory = step.lower(*tokens, cache=shapes).compile().memory_analysis()
+    assert memory is not None
+    assert memory.alias_size_in_bytes >= cache.key.nbytes + cache.value.nbytes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"query": (B, 1, N)}, r"expects query \[B, T, N, K\]"),
+        ({"query": (B, 1, 3, K)}, "multiple of key heads"),
+        ({"key": (B, 2, M, K)}, "equal in B, T and K"),
+        ({"key": (B, 1, 1, K), "value": (B, 1, 1, K)}, r"a cache of \(3, 70, 16\)"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(changes, message):
+    shapes = {"query": (B, 1, N, K), "key": (B, 1, M, K), "value": (B, 1, M, K)} | changes
+    operands = [jnp.zeros(shape) for shape in shapes.values()]
+    with pytest.raises(ValueError, match=message):
+        kernels.decode_attention(*operands, kernels.KVCache.empty(B, S, M, K, "float32"))
+
+
+def test_another_dtype_than_the_cache_is_refused():
+    with pytest.raises(ValueError, match=r"one dtype .*'bfloat16', 'float32'.*make the cache"):
+        kernels.decode_attention(*new_tokens(1), filled("bfloat16"))
+
+
+def test_a_backend_that_cannot_serve_says_why():
+    tokens, cache = new_tokens(1, dtype="float16"), filled("float16")
+    with pytest.raises(kernels.UnsupportedError, match="float16"):
+        kernels.decode_attention(*tokens, cache, backend="tpu")
