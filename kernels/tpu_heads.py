@@ -120,7 +120,9 @@ def tile_bytes(rows: int, lanes: int, dtype: Any) -> int:
     return whole * jnp.dtype(dtype).itemsize
 
 
-def cost(case: Case, B: int, products: int, bytes_accessed: int) -> pl.CostEstimate:
+def cost(
+    case: Case, B: int, products: int, bytes_accessed: int, share: float = 1.0
+) -> pl.CostEstimate:
     """What a kernel costs, for XLA's schedule.
 
     Args:
@@ -128,8 +130,9 @@ def cost(case: Case, B: int, products: int, bytes_accessed: int) -> pl.CostEstim
       B: batch.
       products: how many products of the size of the scores it makes.
       bytes_accessed: its traffic.
+      share: of all scores that it computes.
     """
-    scores = B * case.N * case.T * case.S
+    scores = B * case.N * int(case.T * case.S * share)
     return pl.CostEstimate(
         flops=2 * products * scores * case.K, transcendentals=scores, bytes_accessed=bytes_accessed
     )

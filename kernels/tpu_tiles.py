@@ -17,7 +17,7 @@ from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Bool, Int
 
 from kernels.blocks import query_block_bounds, query_block_ranges
-from kernels.operands import Operands, Options, result_shape
+from kernels.operands import Case, Operands, Options, result_shape
 from kernels.tpu_heads import VMEM_LIMIT_BYTES, cost, nbytes
 from kernels.tpu_tiling import KINDS, Arrays, Tiling, full_ranges
 
@@ -117,7 +117,13 @@ def over_tiles(
             dimension_semantics=("parallel", "parallel", "parallel", "arbitrary"),
             vmem_limit_bytes=VMEM_LIMIT_BYTES,
         ),
-        cost_estimate=cost(tiling.case, B, products, order.traffic([*inputs, *results])),
+        cost_estimate=cost(
+            tiling.case,
+            B,
+            products,
+            order.traffic(tiling.case, [*inputs, *results]),
+            _share_of_work(tiling.case),
+        ),
         interpret=options.interpret,
     )(*(bound.reshape(-1) for bound in bounds), arrays, *(x for _, x in others))
 
@@ -160,10 +166,11 @@ class _Order(NamedTuple):
         number = {"b": b, "h": h, "q": q, "k": k, "0": 0}
         return tuple(number[axis] for axis in axes)
 
-    def traffic(self, arrays: list[tuple[str, Any]]) -> int:
-        """Bytes read and written without a mask: what streams by, once for every block held."""
+    def traffic(self, case: Case, arrays: list[tuple[str, Any]]) -> int:
+        """Bytes read and written: what streams by, once for every block held that needs it."""
         streamed = "queries" if self.hold_keys else "keys"
-        return sum(nbytes(x) * (self.held if kind == streamed else 1) for kind, x in arrays)
+        times = max(1.0, self.held * _share_of_work(case))
+        return int(sum(nbytes(x) * (times if kind == streamed else 1) for kind, x in arrays))
 
 
 def _order(tiling: Tiling, operands: Operands, hold_keys: bool) -> tuple[Any, _Order]:
@@ -174,3 +181,11 @@ def _order(tiling: Tiling, operands: Operands, hold_keys: bool) -> tuple[Any, _O
         return bounds, _Order(True, tiling.key_blocks, tiling.query_blocks, 1)
     bounds = query_block_ranges(ranges, tiling.block_q)
     return bounds, _Order(False, tiling.query_blocks, tiling.key_blocks, tiling.block_k)
+
+
+def _share_of_work(case: Case) -> float:
+    """The share of all pairs that is computed, about: what a mask allows is not known beforehand.
+
+    Causality leaves half; packed sequences and windows leave less, padding more.
+    """
+    return 0.5 if case.masked else 1.0

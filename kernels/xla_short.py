@@ -1,30 +1,32 @@
 """Attention in plain JAX for short sequences: the path of CPU and Metal at the lengths of puzzles.
 
 The formulation is the fastest found on CPU for short sequences (`BUILD.md`, "Benchmarks"). Heads
-move to the batch; every product, forward and backward, is a plain batched matrix product whose
-left operand is not transposed (XLA has a fast path for these alone), which takes K and S swapped
-beforehand in keys, queries and values; the softmax is normalised after the second product, on
-[T, K] instead of [T, S]. Query heads that share a key head count as more queries of it: T then
+move to the batch once; no product sums over its operands' first axes, which XLA is slow at, for
+which the backward pass holds scores as [S, T]; the softmax is normalised after the second product,
+on [T, K] instead of [T, S]. Query heads that share a key head count as more queries of it: T then
 stands for (N / M) * T.
 
-It holds scores [B, N, T, S] and keeps the probabilities for the backward pass, which `MAX_SCORES`
-bounds.
+On CPU a few rows of the batch are computed at a time, as many as have their scores, [B, N, T, S],
+in the cache: that is faster than what saves a product by keeping all scores for the backward pass.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from kernels.mask import KeyRanges
+from kernels.mesh import over_mesh
 from kernels.operands import Case, Operands, Options, expected_gradient
+from kernels.vjp import differentiable
 
 MAX_SCORES = 1024 * 1024
 """Largest T * S served: what one block of the blocked path holds at most."""
-
-WIDE_HEAD = 64
-"""Head size from which the backward pass turns the scores instead of queries and cotangents."""
+CACHE_BYTES = 4 * 2**20
+"""Memory for scores, and what else is of their size, on CPU."""
 
 
 def refuses(case: Case) -> str | None:
@@ -37,26 +39,27 @@ def refuses(case: Case) -> str | None:
     return None
 
 
-def attend(
-    options: Options, operands: Operands
-) -> tuple[Float[Array, "B T N K"], Float[Array, "B N T"] | None]:
-    """Attention; see `operands.Attend`."""
-    return _attend(options, operands)
+def forward(options: Options, operands: Operands):
+    """See `operands.Forward`."""
+    out, lse = _by_rows(functools.partial(_attend, options.scale), 1, operands)
+    return out, lse if options.with_lse else None
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attend(options: Options, operands: Operands):
-    return _forward(options, operands)[0]
+def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
+    """See `operands.Backward`."""
+    function = functools.partial(_differentiate, options.scale)
+    return _by_rows(function, 2, operands, out, lse, d_out, d_lse)
 
 
-def _forward(options: Options, operands: Operands):
-    """The results, and what the backward pass needs: operands, weights, their sums, results."""
+attend = functools.partial(differentiable, over_mesh(forward), over_mesh(backward))
+
+
+def _attend(scale: float, operands: Operands) -> tuple[Array, Array]:
+    """Result and log-sum-exp."""
     operands = _hide(operands)
     query, value = operands.query, operands.value
     B, T, N, _ = query.shape
-    M = value.shape[2]
-    scores = _product(_rows(query, M), _heads_first_swapped(operands.key))
-    scores = scores * options.scale
+    scores = _products(_rows(query, value.shape[2]), _heads_first(operands.key)) * scale
     if operands.ranges is not None:
         scores = jnp.where(_allowed(operands), scores, -jnp.inf)
     largest = scores.max(-1, keepdims=True)
@@ -68,34 +71,55 @@ def _forward(options: Options, operands: Operands):
     if operands.ranges is not None:
         normaliser = jnp.where(total > 0, normaliser, 0)
     attended = _product(weights.astype(value.dtype), _heads_first(value)) * normaliser
-    out = _heads_last(attended, T).astype(query.dtype)
     lse = (jnp.log(total) + largest).reshape(B, N, T)
-    return (out, lse if options.with_lse else None), (operands, weights, normaliser, out, lse)
+    return _heads_last(attended, T).astype(query.dtype), lse
 
 
-def _backward(options: Options, residuals, cotangents):
+def _differentiate(
+    scale: float, operands: Operands, out, lse, d_out, d_lse
+) -> tuple[Array, Array, Array]:
     """Cotangents of query, key and value.
 
     With probabilities P and scores S: dP = dO V^T, dS = P (dP - sum(dO O)), dV = P^T dO,
     dQ = scale dS K and dK = scale dS^T Q.
     """
-    operands, weights, normaliser, out, lse = residuals
+    operands = _hide(operands)
     query, key, value = operands.query, operands.key, operands.value
-    d_out, d_lse = cotangents
+    dtype, (B, T, _, _), M = query.dtype, query.shape, key.shape[2]
     if operands.ranges is not None:
         d_out = jnp.where(_alive(operands.ranges)[:, :, None, None], d_out, 0)
-    dtype, (_, T, _, _), M = query.dtype, query.shape, key.shape[2]
-    probabilities = weights * normaliser
-    expected = expected_gradient(out, d_out, d_lse, lse).reshape(*weights.shape[:3], 1)
-    d_probabilities = _product(_rows(d_out, M), _heads_first_swapped(value))
-    d_scores = (probabilities * (d_probabilities - expected)).astype(dtype)
-    d_query = _heads_last(_product(d_scores, _heads_first(key)) * options.scale, T)
-    d_key = _over_queries(d_scores, query, M) * options.scale
-    d_value = _over_queries(probabilities.astype(dtype), d_out, M)
-    return (Operands(d_query.astype(dtype), d_key.astype(dtype), d_value.astype(dtype)),)
+    rows, cotangents = _rows(query, M), _rows(d_out, M)
+    keys, values = _heads_first(key), _heads_first(value)
+    expected = expected_gradient(out, d_out, d_lse, lse).reshape(B, M, 1, -1)
+    rows_lse = jnp.where(lse > -jnp.inf, lse, 0).reshape(B, M, 1, -1)
+    scores = _products(keys, rows) * scale
+    if operands.ranges is not None:
+        scores = jnp.where(jnp.swapaxes(_allowed(operands), -1, -2), scores, -jnp.inf)
+    probabilities = jnp.exp(scores - rows_lse)
+    d_scores = (probabilities * (_products(values, cotangents) - expected)).astype(dtype)
+    d_query = _heads_last(_product(jnp.swapaxes(d_scores, -1, -2), keys) * scale, T)
+    d_key = jnp.einsum("BMSK->BSMK", _product(d_scores, rows) * scale)
+    d_value = jnp.einsum("BMSK->BSMK", _product(probabilities.astype(dtype), cotangents))
+    return d_query.astype(dtype), d_key.astype(dtype), d_value.astype(dtype)
 
 
-_attend.defvjp(_forward, _backward)
+def _by_rows(function: Callable[..., Any], held: int, operands: Operands, *others: Any) -> Any:
+    """`function` of all rows of the batch, a few at a time, where it holds so many scores."""
+    arrays = operands, *others
+    B, T, N, _ = operands.query.shape
+    most = max(1, CACHE_BYTES // (4 * held * N * T * operands.key.shape[1]))
+    if most >= B or jax.default_backend() != "cpu":
+        return function(*arrays)
+    divisor = next(rows for rows in range(most, 0, -1) if B % rows == 0)
+    rows = divisor if 2 * divisor >= most else most  # what is left over costs copies of everything
+    whole = B // rows * rows
+    chunks = jax.tree.map(lambda x: x[:whole].reshape(-1, rows, *x.shape[1:]), arrays)
+    results = jax.lax.map(lambda chunk: function(*chunk), chunks)
+    results = jax.tree.map(lambda x: x.reshape(whole, *x.shape[2:]), results)
+    if whole == B:
+        return results
+    rest = function(*jax.tree.map(lambda x: x[whole:], arrays))
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), results, rest)
 
 
 def _allowed(operands: Operands) -> Bool[Array, "B 1 GT S"]:
@@ -123,37 +147,14 @@ def _hide(operands: Operands) -> Operands:
     return Operands(query, key, value, ranges)
 
 
-def _over_queries(
-    weights: Float[Array, "B M GT S"], x: Float[Array, "B T N K"], M: int
-) -> Float[Array, "B S M K"]:
-    """`weights^T x`: for each key a sum over the queries, those of all heads that share it.
-
-    What is turned beforehand is the smaller: x while heads are narrow, else the weights.
-    """
-    if x.shape[-1] < WIDE_HEAD:
-        return jnp.einsum("BMKS->BSMK", _product(_rows_swapped(x, M), weights))
-    return jnp.einsum("BMSK->BSMK", _product(jnp.swapaxes(weights, -1, -2), _rows(x, M)))
-
-
 def _rows(x: Float[Array, "B T N K"], M: int) -> Float[Array, "B M GT K"]:
     """Heads first, those that share a key head below each other."""
     B, T, N, K = x.shape
     return jnp.einsum("BTNK->BNTK", x).reshape(B, M, N // M * T, K)
 
 
-def _rows_swapped(x: Float[Array, "B T N K"], M: int) -> Float[Array, "B M K GT"]:
-    B, T, N, K = x.shape
-    if N == M:
-        return _heads_first_swapped(x)
-    return jnp.einsum("BTMGK->BMKGT", x.reshape(B, T, M, N // M, K)).reshape(B, M, K, N // M * T)
-
-
 def _heads_first(x: Float[Array, "B S M K"]) -> Float[Array, "B M S K"]:
     return jnp.einsum("BSMK->BMSK", x)
-
-
-def _heads_first_swapped(x: Float[Array, "B S M K"]) -> Float[Array, "B M K S"]:
-    return jnp.einsum("BSMK->BMKS", x)
 
 
 def _heads_last(x: Float[Array, "B M GT K"], T: int) -> Float[Array, "B T N K"]:
@@ -164,3 +165,8 @@ def _heads_last(x: Float[Array, "B M GT K"], T: int) -> Float[Array, "B T N K"]:
 def _product(left: Float[Array, "B M I J"], right: Float[Array, "B M J K"]) -> Array:
     """Batched matrix product with a float32 result."""
     return jnp.matmul(left, right, preferred_element_type=jnp.float32)
+
+
+def _products(left: Float[Array, "B M I K"], right: Float[Array, "B M J K"]) -> Array:
+    """All rows' products with all rows, float32."""
+    return jnp.einsum("BMIK,BMJK->BMIJ", left, right, preferred_element_type=jnp.float32)

@@ -67,7 +67,8 @@ def _jax_programs(attend: Callable[..., Any], operands: list[np.ndarray]) -> dic
     arrays = [jax.device_put(x) for x in operands]
 
     def gradients(query, key, value, cotangent):
-        return jax.vjp(attend, query, key, value)[1](cotangent)
+        out, pullback = jax.vjp(attend, query, key, value)
+        return out, *pullback(cotangent)
 
     forward = jax.jit(attend).lower(*arrays[:3]).compile()
     both = jax.jit(gradients).lower(*arrays).compile()
@@ -114,10 +115,11 @@ def _torch(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program
         with torch.no_grad():
             return attend(*arrays)
 
-    return {
-        "forward": forward,
-        "forward + backward": lambda: torch.autograd.grad(attend(*leaves), leaves, cotangent),
-    }
+    def both():
+        out = attend(*leaves)
+        return out, *torch.autograd.grad(out, leaves, cotangent)
+
+    return {"forward": forward, "forward + backward": both}
 
 
 OURS, JAX_NN, EINSUM, TORCH = "kernels.attention", "jax.nn", "einsum", "PyTorch"

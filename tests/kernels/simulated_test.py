@@ -1,0 +1,40 @@
+"""The TPU kernels in the simulator of memories: races, transfers, and memory nobody wrote to."""
+
+import numpy as np
+import pytest
+from jax._src.pallas.mosaic.interpret import interpret_pallas_call as simulator  # no public name
+from jax.experimental.pallas import tpu as pltpu
+
+from kernels import tpu_tiling
+from tests.kernels import cases
+
+SIMULATED = pltpu.InterpretParams(
+    detect_races=True,
+    dma_execution_mode="on_wait",  # a transfer nobody waits for never happens
+    uninitialized_memory="nan",  # outputs, too: what is not written stays poisoned
+    random_seed=1,  # steps of parallel axes in any order
+)
+FEW_STEPS = (
+    ("tpu_resident", cases.Case(21, N=2, M=1, K=16, mask="causal_lengths", B=3)),
+    ("tpu_resident", cases.Case(16, N=2, M=2, K=32, dtype="bfloat16", B=2)),
+    ("tpu_tiled", cases.Case(200, N=2, M=1, K=16, mask="causal", B=1)),
+    ("tpu_tiled", cases.Case(130, N=2, M=2, K=64, mask="packed_prefix", dtype="bfloat16", B=1)),
+)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Several blocks on both sides."""
+    monkeypatch.setattr(tpu_tiling, "HELD", 128)
+    monkeypatch.setattr(tpu_tiling, "STREAMED", 128)
+
+
+@pytest.mark.parametrize(("name", "case"), FEW_STEPS, ids=lambda x: str(x))
+def test_gives_the_numbers_of_the_plain_interpreter(name, case):
+    """Bit for bit, forward and backward, without a race."""
+    data = cases.example(case)
+    plain = cases.compute(data, backend=name, interpret=True)
+    simulated = cases.compute(data, backend=name, interpret=SIMULATED)
+    assert not simulator.races.races_found
+    for key, array in simulated.items():
+        np.testing.assert_array_equal(array, plain[key], err_msg=key)
