@@ -39,20 +39,22 @@ def forward(options: Options, operands: Operands):
     (B, T, N, K), S, G = query.shape, case.S, case.N // case.M
     block_q = min(BLOCK_Q, gpu_blocks.power_of_two(T))
     queries, keys = gpu_blocks.tokens(T, K, lambda n: n), gpu_blocks.tokens(S, K, lambda n: n // G)
-    out, lse = pl.pallas_call(
+    outputs = [
+        (queries, result_shape(query, query.shape, query.dtype)),
+        (gpu_blocks.per_query(T), result_shape(query, (B, N, T), jnp.float32)),
+    ]
+    specs, shapes = zip(*outputs[: 2 if options.with_lse else 1], strict=True)
+    out, *lse = pl.pallas_call(
         functools.partial(_attend, options.scale, block_q),
         grid=(cdiv(T, block_q), N, B),
         in_specs=[queries, keys, keys, *_shared_specs(operands)],
-        out_specs=[queries, gpu_blocks.per_query(T)],
-        out_shape=[
-            result_shape(query, query.shape, query.dtype),
-            result_shape(query, (B, N, T), jnp.float32),
-        ],
+        out_specs=specs,
+        out_shape=shapes,
         compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=1),
         interpret=options.interpret,
         name="attention_resident",
     )(query, operands.key, operands.value, operands.ranges, operands.rope)
-    return out, lse if options.with_lse else None
+    return out, lse[0] if options.with_lse else None
 
 
 def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
@@ -86,7 +88,7 @@ def _shared_specs(operands: Operands) -> tuple[Any, Any]:
     )
 
 
-def _attend(scale, block_q, query, key, value, ranges, rope, out, lse) -> None:
+def _attend(scale, block_q, query, key, value, ranges, rope, out, *lse) -> None:
     """One block of queries of a head."""
     pairs = _Pairs(query.shape[0], key.shape[0], block_q, pl.program_id(0), ranges)
     turn = _Turn(rope, query.shape[-1])
@@ -101,7 +103,8 @@ def _attend(scale, block_q, query, key, value, ranges, rope, out, lse) -> None:
     attended = product(weights.astype(values.dtype), values)
     attended = attended * jnp.where(total > 0, 1 / total, 0)[:, None]
     gpu_blocks.store_matrix(out, pairs.rows, attended)
-    gpu_blocks.store_vector(lse, pairs.rows, largest + jnp.log(total))
+    for ref in lse:
+        gpu_blocks.store_vector(ref, pairs.rows, largest + jnp.log(total))
 
 
 def _differentiate(

@@ -54,7 +54,18 @@ def forward(options: Options, operands: Operands):
     def part(i):
         return jax.lax.rem(i, splits)
 
-    out, lse = pl.pallas_call(
+    outputs = [
+        (
+            pl.BlockSpec((None, None, T, None, K), lambda i, n, b: (part(i), b, 0, n, 0)),
+            result_shape(operands.query, (splits, B, T, N, K), dtype),
+        ),
+        (
+            pl.BlockSpec((None, None, None, T), lambda i, n, b: (part(i), b, n, 0)),
+            result_shape(operands.query, (splits, B, N, T), jnp.float32),
+        ),
+    ]
+    specs, shapes = zip(*outputs[: 2 if options.with_lse or splits > 1 else 1], strict=True)
+    out, *lse = pl.pallas_call(
         kernel,
         grid=(cdiv(T, block_q) * splits, N, B),
         in_specs=[
@@ -63,26 +74,17 @@ def forward(options: Options, operands: Operands):
             keys,
             gpu_blocks.per_row(operands.ranges),
         ],
-        out_specs=[
-            pl.BlockSpec((None, None, T, None, K), lambda i, n, b: (part(i), b, 0, n, 0)),
-            pl.BlockSpec((None, None, None, T), lambda i, n, b: (part(i), b, n, 0)),
-        ],
-        out_shape=[
-            result_shape(operands.query, (splits, B, T, N, K), dtype),
-            result_shape(operands.query, (splits, B, N, T), jnp.float32),
-        ],
+        out_specs=specs,
+        out_shape=shapes,
         compiler_params=plgpu.CompilerParams(num_warps=8 if block_q >= 64 else 4, num_stages=2),
         interpret=options.interpret,
         name="attention_tiled",
     )(operands.query, operands.key, operands.value, operands.ranges)
-    if splits > 1:
-        out, lse = _joined(out, lse)
-    else:
-        out, lse = out[0], lse[0]
-    return out.astype(operands.query.dtype), lse if options.with_lse else None
+    out, *lse = _joined(out, *lse) if splits > 1 else (x[0] for x in (out, *lse))
+    return out.astype(operands.query.dtype), lse[0] if options.with_lse else None
 
 
-def _attend(scale, block_q, block_k, splits, chunk, query, key, value, ranges, out, lse) -> None:
+def _attend(scale, block_q, block_k, splits, chunk, query, key, value, ranges, out, *lse) -> None:
     """One block of queries and one split of the keys."""
     T, S = query.shape[0], key.shape[0]
     i = pl.program_id(0)
@@ -113,7 +115,8 @@ def _attend(scale, block_q, block_k, splits, chunk, query, key, value, ranges, o
     attended, largest, total = jax.lax.fori_loop(*bounds, visit, state)
     attended = jnp.where(total > 0, 1 / total, 0)[:, None] * attended
     gpu_blocks.store_matrix(out, rows, attended)
-    gpu_blocks.store_vector(lse, rows, jnp.where(total > 0, largest + jnp.log(total), -jnp.inf))
+    for ref in lse:
+        gpu_blocks.store_vector(ref, rows, jnp.where(total > 0, largest + jnp.log(total), -jnp.inf))
 
 
 def _splits(programs: int, S: int) -> int:

@@ -21,10 +21,11 @@ def refuses(case: Case) -> str | None:
     """Why a case cannot be served, or None."""
     if case.dtype == "float16":
         return "TPUs have no float16 products; cast to bfloat16, or use xla_blocked"
-    if vmem_bytes(case) > MAX_VMEM_BYTES:
+    needed = max(vmem_bytes(tiling_of(case, hold_keys=hold_keys)) for hold_keys in (False, True))
+    if needed > MAX_VMEM_BYTES:
         return (
-            f"heads that must lie in one block need {vmem_bytes(case)} bytes of VMEM of "
-            f"{MAX_VMEM_BYTES}; take head sizes of which a few fill 128 lanes, or xla_blocked"
+            f"heads that must lie in one block need {needed} bytes of VMEM of {MAX_VMEM_BYTES}; "
+            "take head sizes of which a few fill 128 lanes, or xla_blocked"
         )
     return None
 

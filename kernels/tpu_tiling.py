@@ -127,30 +127,32 @@ class Tiling:
 
 
 def tiling_of(case: Case, *, hold_keys: bool) -> Tiling:
-    """Blocks of at most HELD and STREAMED tokens; whole tiles where there are fewer."""
-    most = (STREAMED, HELD) if hold_keys else (HELD, STREAMED)
+    """Blocks of at most HELD and STREAMED tokens; fewer, where many heads lie in a block.
+
+    Whole tiles, where a sequence is shorter.
+    """
+    tilings = [_tiling(case, hold_keys, HELD // part) for part in (1, 2, 4)]
+    return next((x for x in tilings if vmem_bytes(x) <= MAX_VMEM_BYTES), tilings[-1])
+
+
+def _tiling(case: Case, hold_keys: bool, held: int) -> Tiling:
+    most = (min(STREAMED, held), held) if hold_keys else (held, min(STREAMED, held))
     lengths = zip((case.T, case.S), most, strict=True)
     block_q, block_k = (min(block, cdiv(length, LANES) * LANES) for length, block in lengths)
     return Tiling(case, block_q, block_k)
 
 
-def vmem_bytes(case: Case) -> int:
+def vmem_bytes(tiling: Tiling) -> int:
     """VMEM that a step of the kernel that needs most takes: blocks twice, sums, and scores."""
-    item = jnp.dtype(case.dtype).itemsize
+    item = jnp.dtype(tiling.case.dtype).itemsize
 
-    def lanes(heads: int) -> int:
-        return cdiv(heads * case.K, LANES) * LANES
+    def numbers(heads: int, block: int) -> int:
+        return cdiv(heads * tiling.case.K, LANES) * LANES * block
 
-    def needed(hold_keys: bool) -> int:
-        tiling = tiling_of(case, hold_keys=hold_keys)
-        queries = lanes(tiling.query_heads) * tiling.block_q
-        keys = lanes(tiling.key_heads) * tiling.block_k
-        blocks = 2 * item * (4 * queries + 4 * keys)
-        return (
-            blocks + 4 * (2 * keys if hold_keys else queries) + 16 * tiling.block_q * tiling.block_k
-        )
-
-    return max(needed(False), needed(True))
+    queries = numbers(tiling.query_heads, tiling.block_q)
+    keys = numbers(tiling.key_heads, tiling.block_k)
+    blocks, sums = 2 * item * 4 * (queries + keys), 4 * max(queries, 2 * keys)
+    return blocks + sums + 16 * tiling.block_q * tiling.block_k
 
 
 def full_ranges(operands: Operands) -> KeyRanges:

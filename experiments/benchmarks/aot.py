@@ -7,15 +7,16 @@ attention and the kernels that JAX ships.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 from rich.console import Console
 from rich.table import Table
 
+import kernels
 from experiments.benchmarks import aot_cases, aot_targets, shipped_attention
-from experiments.benchmarks.aot_cases import AotCase, Function
+from experiments.benchmarks.aot_cases import AotCase, DecodeCase, Function
 from experiments.benchmarks.aot_targets import Target
 
 PASSES = ("forward", "gradient")
@@ -57,25 +58,41 @@ def run(targets: Sequence[str], console: Console) -> list[dict[str, Any]]:
             table.add_column(
                 heading, justify="left" if heading in ("case", "pass", "by") else "right"
             )
-        for case in aot_cases.CASES.values():
-            for part in PASSES:
-                for who, attend in contestants(target, case):
-                    row = measure(target, case, attend, part) | {"by": who}
-                    rows.append(row)
-                    table.add_row(case.name, part, who, *_cells(row))
+        for row in _rows(target):
+            rows.append(row)
+            table.add_row(row["case"], row["pass"], row["by"], *_cells(row))
         console.print(table)
     return rows
 
 
-def measure(target: Target, case: AotCase, attend: Function, part: str) -> dict[str, Any]:
+def compile_decoder(target: Target, case: DecodeCase, decode: Function, T: int = 1):
+    """A step of decoding as a program that updates the cache in place."""
+    return aot_targets.compile_for(target, decode, *case.operands(T), donate=(3,))
+
+
+def _rows(target: Target) -> Iterator[dict[str, Any]]:
+    """The figures of every program for a target."""
+    for case in aot_cases.CASES.values():
+        for part in PASSES:
+            floor = case.floor_bytes(part == "gradient")
+            for who, attend in contestants(target, case):
+                program = functools.partial(compile_case, target, case, attend, part)
+                about = {"target": target.name, "case": case.name, "pass": part, "by": who}
+                yield about | {"floor_bytes": floor} | _figures(program)
+    for case in aot_cases.DECODERS.values():
+        ours = functools.partial(kernels.decode_attention, backend=target.family)
+        for who, decode in (("ours", ours), ("xla", aot_cases.xla_decode)):
+            program = functools.partial(compile_decoder, target, case, decode)
+            about = {"target": target.name, "case": case.name, "pass": "step", "by": who}
+            yield about | {"floor_bytes": case.floor_bytes} | _figures(program)
+
+
+def _figures(program: Callable[[], aot_targets.Compiled]) -> dict[str, Any]:
     """The figures of one program, or why there is none, as JSON values."""
-    row: dict[str, Any] = {"target": target.name, "case": case.name, "pass": part}
     try:
-        compiled = compile_case(target, case, attend, part)
+        return dataclasses.asdict(program())
     except (ValueError, NotImplementedError, RuntimeError, jax.errors.JaxRuntimeError) as error:
-        return row | {"error": (str(error).strip().splitlines() or [repr(error)])[0]}
-    floor = case.floor_bytes(part == "gradient")
-    return row | dataclasses.asdict(compiled) | {"floor_bytes": floor}
+        return {"error": (str(error).strip().splitlines() or [repr(error)])[0]}
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, str, str]:

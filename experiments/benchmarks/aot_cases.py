@@ -140,3 +140,63 @@ def gradient(attend: Function) -> Function:
 
 def _with_masks(attend: Function, masks: tuple[Any, ...], query, key, value):
     return attend(query, key, value, *masks)
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodeCase:
+    """One step of decoding, of T tokens, with a full cache.
+
+    Attributes:
+      name: what decodes so.
+      B: batch.
+      S: room in the cache.
+      N: query heads.
+      M: key heads.
+      K: head size.
+      dtype: of all.
+    """
+
+    name: str
+    B: int
+    S: int
+    N: int
+    M: int
+    K: int
+    dtype: str = "bfloat16"
+
+    def operands(self, T: int) -> tuple[Any, ...]:
+        """Query, key and value of the new tokens, and the cache."""
+        query = jax.ShapeDtypeStruct((self.B, T, self.N, self.K), self.dtype)
+        new = jax.ShapeDtypeStruct((self.B, T, self.M, self.K), self.dtype)
+        sizes = self.B, self.S, self.M, self.K, self.dtype
+        return query, new, new, jax.eval_shape(lambda: kernels.KVCache.empty(*sizes))
+
+    @property
+    def floor_bytes(self) -> int:
+        """Reading all keys and values once."""
+        return 2 * self.B * self.S * self.M * self.K * jnp.dtype(self.dtype).itemsize
+
+
+DECODERS = {
+    case.name: case
+    for case in (
+        DecodeCase("decode_code", B=8, S=32768, N=8, M=2, K=128),
+        DecodeCase("decode_smollm2", B=1, S=2048, N=9, M=3, K=64),
+        DecodeCase("decode_smollm2_float32", B=1, S=2048, N=9, M=3, K=64, dtype="float32"),
+        DecodeCase("decode_hrm_text", B=4, S=4096, N=8, M=8, K=128),
+    )
+}
+
+
+def xla_decode(query, key, value, cache: kernels.KVCache):
+    """The step with `jax.nn.dot_product_attention`, for one token."""
+    B, _, M, K = key.shape
+    row = jnp.arange(B, dtype=jnp.int32)
+    heads = [
+        room.at[row, cache.lengths].set(new.reshape(B, M * K), mode="drop").reshape(B, -1, M, K)
+        for room, new in ((cache.key, key), (cache.value, value))
+    ]
+    lengths = cache.lengths + 1
+    out = jax.nn.dot_product_attention(query, *heads, key_value_seq_lengths=lengths)
+    key, value = (x.reshape(B, -1, M * K) for x in heads)
+    return out, kernels.KVCache(key, value, lengths)

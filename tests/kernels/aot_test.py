@@ -73,26 +73,12 @@ def test_moves_and_holds_no_more_than_others(target, name, part):
             assert mine.accessed_bytes <= theirs.accessed_bytes, who
 
 
-DECODERS = {
-    "code": ((8, 32768, 8, 2, 128), "bfloat16"),
-    "smollm2": ((1, 2048, 9, 3, 64), "bfloat16"),
-    "smollm2_float32": ((1, 2048, 9, 3, 64), "float32"),
-    "hrm_text": ((4, 4096, 8, 8, 128), "bfloat16"),
-}
-
-
 @pytest.mark.parametrize("T", [1, 4])
-@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("case", aot_cases.DECODERS.values(), ids=list(aot_cases.DECODERS))
 @pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
-def test_decoding_compiles_and_updates_the_cache_in_place(target, name, T):
-    (B, S, N, M, K), dtype = DECODERS[name]
-    query = jax.ShapeDtypeStruct((B, T, N, K), dtype)
-    new = jax.ShapeDtypeStruct((B, T, M, K), dtype)
-    held = jax.ShapeDtypeStruct((B, S, M * K), dtype)
-    cache = kernels.KVCache(held, held, jax.ShapeDtypeStruct((B,), jnp.int32))
+def test_decoding_compiles_and_updates_the_cache_in_place(target, case, T):
     decode = functools.partial(kernels.decode_attention, backend=target.family)
-    compiled = aot_targets.compile_for(target, decode, query, new, new, cache, donate=(3,))
-    cache_bytes = 2 * B * S * M * K * jnp.dtype(dtype).itemsize
+    compiled = aot.compile_decoder(target, case, decode, T)
     assert compiled.num_kernels >= 1
-    assert compiled.aliased_bytes >= cache_bytes
-    assert compiled.temporary_bytes <= cache_bytes / 8 + SLACK_BYTES
+    assert compiled.aliased_bytes >= case.floor_bytes
+    assert compiled.temporary_bytes <= case.floor_bytes / 8 + SLACK_BYTES
