@@ -18,6 +18,8 @@ pytestmark = pytest.mark.aot
 TARGETS = [t for t in aot_targets.TARGETS.values() if aot_targets.is_installed(t)]
 LENGTHS = (8192, 16384, 32768, 65536, 131072)
 SLACK_BYTES = 1 << 20
+SHAPES = ["hrm_small_82", "hrm_82", "hrm_82_float32", "trm_97", "hrm_text_4096"]
+"""Of HRM, TRM and HRM-Text."""
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +61,7 @@ def test_memory_grows_linearly(target, part):
 
 
 @pytest.mark.parametrize("part", aot.PASSES)
-@pytest.mark.parametrize("name", ["hrm_small_82", "hrm_82", "trm_97", "hrm_text_4096"])
+@pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
 def test_moves_and_holds_no_more_than_others(target, name, part):
     """At the shapes of HRM and HRM-Text, against XLA's own attention and JAX's kernels."""
