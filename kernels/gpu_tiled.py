@@ -6,7 +6,6 @@ results are put together by their log-sum-exp.
 """
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -133,4 +132,4 @@ def _joined(
     return jnp.einsum("CBTNK,CBNT->BTNK", out, shares), whole
 
 
-attend: Any = functools.partial(differentiable, over_mesh(forward), over_mesh(backward))
+attend = functools.partial(differentiable, over_mesh(forward), over_mesh(backward))

@@ -75,6 +75,14 @@ def case_of(operands: Operands) -> Case:
     return Case(T, S, N, M, K, operands.query.dtype.name, operands.ranges is not None)
 
 
+def ranges_of(operands: Operands) -> KeyRanges:
+    """The key ranges of a call, written out where it has no mask."""
+    if operands.ranges is not None:
+        return operands.ranges
+    zeros = jnp.zeros(operands.query.shape[:2], jnp.int32)
+    return KeyRanges(zeros, zeros + operands.key.shape[1])
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """Static choices of one call; hashable.

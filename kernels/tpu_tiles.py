@@ -17,9 +17,9 @@ from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Bool, Int
 
 from kernels.blocks import query_block_bounds, query_block_ranges
-from kernels.operands import Case, Operands, Options, result_shape
+from kernels.operands import Case, Operands, Options, ranges_of, result_shape
 from kernels.tpu_heads import VMEM_LIMIT_BYTES, cost, nbytes
-from kernels.tpu_tiling import KINDS, Arrays, Tiling, full_ranges
+from kernels.tpu_tiling import KINDS, Arrays, Tiling
 
 
 class Visit(NamedTuple):
@@ -175,7 +175,7 @@ class _Order(NamedTuple):
 
 def _order(tiling: Tiling, operands: Operands, hold_keys: bool) -> tuple[Any, _Order]:
     """The bounds of what streams by, [B, blocks held] twice, and the order of visits."""
-    ranges = operands.ranges or full_ranges(operands)
+    ranges = ranges_of(operands)
     if hold_keys:
         bounds = query_block_bounds(ranges, tiling.case.S, tiling.block_q, tiling.block_k)
         return bounds, _Order(True, tiling.key_blocks, tiling.query_blocks, 1)

@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from kernels.blocks import cdiv
-from kernels.mask import KeyRanges
-from kernels.operands import Case, Operands
+from kernels.operands import Case, Operands, ranges_of
 from kernels.tpu_heads import LANES, Group, groups, merged
 
 HELD, STREAMED = 1024, 512
@@ -117,7 +116,7 @@ class Tiling:
 
     def arrays(self, operands: Operands) -> Arrays:
         """The operands as the kernels take them."""
-        ranges = operands.ranges or full_ranges(operands)
+        ranges = ranges_of(operands)
         short = self.query_blocks * self.block_q - self.case.T
         rows = (
             jax.lax.pad(row, jnp.int32(0), [(0, 0, 0), (0, short, 0)])[:, None]
@@ -153,10 +152,3 @@ def vmem_bytes(tiling: Tiling) -> int:
     keys = numbers(tiling.key_heads, tiling.block_k)
     blocks, sums = 2 * item * 4 * (queries + keys), 4 * max(queries, 2 * keys)
     return blocks + sums + 16 * tiling.block_q * tiling.block_k
-
-
-def full_ranges(operands: Operands) -> KeyRanges:
-    """The ranges of a call without a mask."""
-    B, T = operands.query.shape[:2]
-    zeros = jnp.zeros((B, T), jnp.int32)
-    return KeyRanges(zeros, zeros + operands.key.shape[1])

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from kernels.blocks import cdiv, key_block_bounds
-from kernels.mask import KeyRanges
-from kernels.operands import Case, Operands, Options, expected_gradient
+from kernels.operands import Case, Operands, Options, expected_gradient, ranges_of
 from kernels.vjp import differentiable
 
 BLOCK = 512
@@ -111,11 +110,7 @@ class _Blocks:
         self.B, self.T, self.N, self.K = operands.query.shape
         _, self.S, self.M, _ = operands.key.shape
         self.block_q, self.block_k = min(BLOCK, self.T), min(BLOCK, self.S)
-        ranges = operands.ranges
-        if ranges is None:
-            zeros = jnp.zeros((self.B, self.T), jnp.int32)
-            ranges = KeyRanges(zeros, zeros + self.S)
-        self._ranges = ranges
+        self._ranges = ranges_of(operands)
 
     def query(self) -> Float[Array, "Q B M GT K"]:
         """Queries."""
