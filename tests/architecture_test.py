@@ -25,14 +25,14 @@ FLOORS: tuple[dict[str, str], ...] = (
             " __init__"
         )
     },
-    {"hrm_jax.core": "config numerics types protocols"},
+    {"hrm_jax.core": "config candidates numerics types protocols"},
     {
-        "hrm_jax.nn": "norm linear rope swiglu attention block embedding",
+        "hrm_jax.nn": "norm linear rope swiglu attention relational block embedding",
         "hrm_jax.losses": "token act",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.data": "pipeline",
         "hrm_jax.data.sudoku": (
-            "rules propagation solver puzzles symmetry canonical generator csv_format bank"
+            "rules propagation solver puzzles symmetry easing canonical generator csv_format bank"
             " sudoku_dataset_builder source"
         ),
         "hrm_jax.training": (

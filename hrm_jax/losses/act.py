@@ -8,7 +8,7 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from hrm_jax.core.types import IGNORE_LABEL, Batch, Carry, Outputs
-from hrm_jax.losses.token import stablemax_cross_entropy
+from hrm_jax.losses.token import CROSS_ENTROPIES
 
 
 @jax.tree_util.register_dataclass
@@ -62,7 +62,9 @@ def correctness(logits: Float[Array, "B T V"], batch: Batch) -> Correctness:
     return Correctness(share, num_right == num_valid, num_valid > 0)
 
 
-def act_loss(carry: Carry, outputs: Outputs) -> tuple[Float[Array, ""], Metrics]:
+def act_loss(
+    carry: Carry, outputs: Outputs, *, distribution: str = "stablemax"
+) -> tuple[Float[Array, ""], Metrics]:
     """The training loss of HRM and TRM, summed over the batch.
 
     `sum_b mean_t ce + 0.5 * (bce(q_halt, exact) + bce(q_continue, target))`; the second term is
@@ -71,13 +73,14 @@ def act_loss(carry: Carry, outputs: Outputs) -> tuple[Float[Array, ""], Metrics]
     Args:
       carry: what the step returned; its `data` holds the labels.
       outputs: what the step computed.
+      distribution: a key of `token.CROSS_ENTROPIES`; the published models are of stablemax.
 
     Returns:
       The loss, to be divided by the global batch size, and the metrics, without gradient.
     """
     labels = carry.data.labels
     num_labels = jnp.maximum((labels != IGNORE_LABEL).sum(-1, keepdims=True), 1)
-    lm_loss = (stablemax_cross_entropy(outputs.logits, labels) / num_labels).sum()
+    lm_loss = (CROSS_ENTROPIES[distribution](outputs.logits, labels) / num_labels).sum()
     correct = correctness(jax.lax.stop_gradient(outputs.logits), carry.data)
     exact = correct.exact.astype(jnp.float32)
     q_halt_loss = optax.sigmoid_binary_cross_entropy(outputs.q_halt_logits, exact).sum()

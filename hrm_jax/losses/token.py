@@ -1,7 +1,8 @@
-"""Cross-entropy of tokens under stablemax."""
+"""Cross-entropy of tokens under stablemax, as the published models have it, or under softmax."""
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, Int
 
 from hrm_jax.core.numerics import stablemax_scores
@@ -22,3 +23,18 @@ def stablemax_cross_entropy(
     is_label = jax.nn.one_hot(jnp.where(valid, labels, 0), logits.shape[-1], dtype=bool)
     label, others = (jnp.where(part, scores, 0).sum(-1) for part in (is_label, ~is_label))
     return jnp.where(valid, jnp.log1p(others / label), 0)
+
+
+def softmax_cross_entropy(
+    logits: Float[Array, "B T V"], labels: Int[Array, "B T"]
+) -> Float[Array, "B T"]:
+    """`-log p(label)` under softmax, float32; zero where the label is `IGNORE_LABEL`."""
+    valid = labels != IGNORE_LABEL
+    loss = optax.softmax_cross_entropy_with_integer_labels(
+        logits.astype(jnp.float32), jnp.where(valid, labels, 0)
+    )
+    return jnp.where(valid, loss, 0)
+
+
+CROSS_ENTROPIES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}
+"""By the distribution that a model's logits stand for."""

@@ -8,7 +8,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from hrm_jax.core.candidates import CandidateGrid
+from hrm_jax.core.config import check
 from hrm_jax.core.types import Batch, Buffer, Carry, Latents, Outputs, Variables
+from hrm_jax.losses.act import correctness
 from hrm_jax.models.config import ReasonerConfig
 from hrm_jax.models.reasoner import Reasoner
 
@@ -18,13 +21,40 @@ class Model:
     """A reasoner with adaptive computation time, as pure functions of its variables.
 
     Hashable and equal by configuration, so that it can be a static argument of `jit`.
+
+    Attributes:
+      config: sizes and schedule.
+      grid: the candidates of the puzzle and their relations; for relational mixing, and only there.
+
+    Raises:
+      ConfigError: on construction, if there is a grid too many or too few, or of another size.
     """
 
     config: ReasonerConfig
+    grid: CandidateGrid | None = None
+
+    def __post_init__(self):
+        """Validates the grid."""
+        config, grid = self.config, self.grid
+        check(
+            (grid is not None) == (config.mixing == "relational"),
+            "mixing",
+            expected="relational exactly where the task describes candidates",
+            got=config.mixing,
+            remedy="pass the task's CandidateGrid to Model for relational mixing, None otherwise",
+        )
+        if grid is not None:
+            check(
+                grid.num_cells == config.seq_len and grid.num_symbols <= config.vocab_size,
+                "seq_len",
+                expected=f"{grid.num_cells} cells of {grid.num_symbols} symbols, as in the grid",
+                got=(config.seq_len, config.vocab_size),
+                remedy="set seq_len and vocab_size to the puzzle's",
+            )
 
     def init(self, key: PRNGKeyArray) -> Variables:
         """Fresh variables, float32; the same key gives the same values."""
-        reasoner = Reasoner(self.config, rngs=nnx.Rngs(params=key))
+        reasoner = Reasoner(self.config, self.grid, rngs=nnx.Rngs(params=key))
         _, params, buffers, _ = nnx.split(reasoner, nnx.Param, Buffer, ...)
         table = reasoner.puzzle_rows[...] if self.config.puzzle_emb_ndim else None
         return Variables(params, buffers, table)
@@ -66,7 +96,11 @@ class Model:
           The new carry, without gradient, and the outputs.
         """
         reasoner = self._bind(variables)
-        carry = _refresh(carry, batch, reasoner.initial_latents(batch.inputs.shape[0]))
+        initial = reasoner.initial_latents(batch.inputs.shape[0])
+        if key is not None and self.config.initial_noise > 0:
+            key, noise_key = jax.random.split(key)
+            initial = _disturbed(initial, self.config.initial_noise, noise_key)
+        carry = _refresh(carry, batch, initial)
         rows = None
         if variables.puzzle_rows is not None:
             table = jax.lax.stop_gradient(variables.puzzle_rows)
@@ -80,7 +114,11 @@ class Model:
         last = steps >= self.config.halt_max_steps
         halted, target = last, None
         if key is not None and self.config.halt_max_steps > 1:
-            halted = self._halting(jax.lax.stop_gradient(q), steps, key)
+            if self.config.halt_when_right:
+                done = correctness(logits, carry.data).exact
+            else:
+                done = q[:, 0] > (q[:, 1] if self.config.q_continue else 0)
+            halted = self._halting(done, steps, key)
             if self.config.q_continue:
                 _, _, next_q = jax.lax.stop_gradient(think(latents))
                 target = jax.nn.sigmoid(jnp.where(last, next_q[:, 0], next_q.max(-1)))
@@ -89,19 +127,32 @@ class Model:
 
     def _bind(self, variables: Variables) -> Reasoner:
         """The module holding these values."""
-        return nnx.merge(_graphdef(self.config), variables.params, variables.buffers)
+        return nnx.merge(_graphdef(self.config, self.grid), variables.params, variables.buffers)
 
     def _halting(
-        self, q: Float[Array, "B 2"], steps: Int[Array, " B"], key: PRNGKeyArray
+        self, done: Bool[Array, " B"], steps: Int[Array, " B"], key: PRNGKeyArray
     ) -> Bool[Array, " B"]:
-        """Who halts in training: by the Q head, at the last step, or later if exploring."""
+        """Who halts in training: those that are done, at the last step, or later if exploring."""
         config = self.config
-        wants_to_halt = q[:, 0] > (q[:, 1] if config.q_continue else 0)
-        halted = (steps >= config.halt_max_steps) | wants_to_halt
+        halted = (steps >= config.halt_max_steps) | done
         explore_key, minimum_key = jax.random.split(key)
         explores = jax.random.bernoulli(explore_key, config.halt_exploration_prob, steps.shape)
         minimum = jax.random.randint(minimum_key, steps.shape, 2, config.halt_max_steps + 1)
         return halted & (steps >= jnp.where(explores, minimum, 0))
+
+
+def _disturbed(initial: Latents, deviation: float, key: PRNGKeyArray) -> Latents:
+    """Initial states with noise, drawn once for all sequences that start at this step.
+
+    They think about different puzzles, and others start at other steps; to draw for each of them
+    would take as long as a layer of the model.
+    """
+    keys = jax.random.split(key)
+
+    def disturb(state: Float[Array, "B L D"], key: PRNGKeyArray) -> Float[Array, "B L D"]:
+        return state + deviation * jax.random.normal(key, state.shape[1:], state.dtype)[None]
+
+    return Latents(disturb(initial.z_H, keys[0]), disturb(initial.z_L, keys[1]))
 
 
 def _refresh(carry: Carry, batch: Batch, initial: Latents) -> Carry:
@@ -119,9 +170,9 @@ def _refresh(carry: Carry, batch: Batch, initial: Latents) -> Carry:
 
 
 @functools.cache
-def _graphdef(config: ReasonerConfig) -> nnx.GraphDef:
+def _graphdef(config: ReasonerConfig, grid: CandidateGrid | None) -> nnx.GraphDef:
     """The reasoner's structure without its values, puzzle rows left out."""
-    abstract = nnx.eval_shape(lambda: Reasoner(config, rngs=nnx.Rngs(0)))
+    abstract = nnx.eval_shape(lambda: Reasoner(config, grid, rngs=nnx.Rngs(0)))
     if config.puzzle_emb_ndim:
         del abstract.puzzle_rows
     return nnx.graphdef(abstract)

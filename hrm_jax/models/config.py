@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal, get_args, get_type_hints
 
+from hrm_jax.core.candidates import CandidateGrid
 from hrm_jax.core.config import check, field
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.nn.block import BlockConfig
@@ -27,8 +28,10 @@ class ReasonerConfig:
     H_layers: int = field(4, help="blocks of the slow level; not read when shared_level")
     L_layers: int = field(4, help="blocks of the fast level")
     shared_level: bool = field(False, help="one network in both roles (TRM)")
-    mixing: Literal["attention", "mlp"] = field(
-        "attention", help="how tokens mix; mlp is TRM's mlp_t"
+    mlp_multiple: int = field(256, help="the SwiGLU's width is rounded up to a multiple of it")
+    mixing: Literal["attention", "mlp", "relational"] = field(
+        "attention",
+        help="how tokens mix; mlp is TRM's mlp_t, relational goes by the puzzle's rules",
     )
     pos_encodings: Literal["rope", "learned", "none"] = field("rope", help="how positions are told")
     H_cycles: int = field(2, help="cycles, each ending in one slow call")
@@ -38,8 +41,17 @@ class ReasonerConfig:
     )
     halt_max_steps: int = field(16, help="steps after which a sequence halts in any case")
     halt_exploration_prob: float = field(0.1, help="share of sequences given a minimum of steps")
+    halt_when_right: bool = field(
+        False, help="in training, halt when the answer is right, not when the model believes so"
+    )
+    initial_noise: float = field(
+        0.0, help="in training, deviation of noise on the initial states, whose own size is 1"
+    )
     q_continue: bool = field(
         True, help="learn the value of thinking on, and halt by comparing (HRM)"
+    )
+    distribution: Literal["stablemax", "softmax"] = field(
+        "stablemax", help="what the logits stand for; softmax learns faster at small sizes"
     )
     compute_dtype: Literal["float32", "bfloat16"] = field("float32", help="dtype of activations")
     attention_backend: Literal["auto", "xla", "tpu", "gpu", "interpret"] = field(
@@ -52,19 +64,31 @@ class ReasonerConfig:
         """Validates the fields."""
         positive = ["seq_len", "vocab_size", "hidden_size", "num_heads", "L_layers", "H_cycles"]
         positive += ["L_cycles", "halt_max_steps", "num_puzzle_identifiers", "expansion"]
-        positive += ["rms_norm_eps", "rope_theta"] + ([] if self.shared_level else ["H_layers"])
+        positive += ["rms_norm_eps", "rope_theta", "mlp_multiple"] + (
+            [] if self.shared_level else ["H_layers"]
+        )
         for name in positive:
             value = getattr(self, name)
             check(value > 0, name, expected="a positive number", got=value, remedy="set 1 or more")
-        for name in ("mixing", "pos_encodings", "gradient", "compute_dtype", "attention_backend"):
+        literals = ["mixing", "pos_encodings", "gradient", "compute_dtype", "attention_backend"]
+        for name in [*literals, "distribution"]:
             choices, value = get_args(get_type_hints(ReasonerConfig)[name]), getattr(self, name)
             check(value in choices, name, expected=f"one of {choices}", got=value, remedy="set one")
+        noise = self.initial_noise
+        check(noise >= 0, "initial_noise", expected="0 or more", got=noise, remedy="0: no noise")
         check(
             0 <= self.halt_exploration_prob <= 1,
             "halt_exploration_prob",
             expected="a probability, 0 to 1",
             got=self.halt_exploration_prob,
             remedy="0 turns exploration off",
+        )
+        check(
+            self.mixing != "relational" or not self.puzzle_emb_ndim,
+            "puzzle_emb_ndim",
+            expected="0 for relational mixing, which has no prefix tokens",
+            got=self.puzzle_emb_ndim,
+            remedy="set 0",
         )
         self._check_heads()
         self._check_puzzle_embedding()
@@ -116,9 +140,8 @@ class ReasonerConfig:
         last = 1 if self.gradient == "last_calls" else self.L_cycles
         return Schedule(self.H_cycles, self.L_cycles, (last,))
 
-    @property
-    def block(self) -> BlockConfig:
-        """Shape of every block."""
+    def block(self, grid: CandidateGrid | None = None) -> BlockConfig:
+        """Shape of every block; `grid` is what relational mixing goes by."""
         return BlockConfig(
             features=self.hidden_size,
             num_heads=self.num_heads,
@@ -128,6 +151,8 @@ class ReasonerConfig:
             rope_theta=self.rope_theta if self.pos_encodings == "rope" else None,
             norm_eps=self.rms_norm_eps,
             attention_backend=None if self.attention_backend == "auto" else self.attention_backend,
+            mlp_multiple=self.mlp_multiple,
+            grid=grid,
         )
 
 

@@ -5,12 +5,14 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from hrm_jax.core.candidates import CandidateGrid
 from hrm_jax.core.types import Buffer, Latents, PuzzleRows
 from hrm_jax.models.config import ReasonerConfig
 from hrm_jax.models.recurrence import Level, recur
 from hrm_jax.nn.block import ReasoningModule
 from hrm_jax.nn.embedding import Embedding, puzzle_prefix
 from hrm_jax.nn.linear import Linear, truncated_normal
+from hrm_jax.nn.relational import NUM_STATES, candidate_states, token_logits
 
 _HALF_VARIANCE = 0.707106781  # the sum of two unit-variance embeddings keeps unit variance
 
@@ -37,18 +39,26 @@ class HaltHead(nnx.Module):
 class Reasoner(nnx.Module):
     """One inner step of HRM or TRM: from latents and a puzzle to new latents and a proposal."""
 
-    def __init__(self, config: ReasonerConfig, *, rngs: nnx.Rngs):
-        """Draws parameters, initial states and the (zero) puzzle rows."""
-        D = config.hidden_size
-        self.config = config
-        self.embed_tokens = Embedding(config.vocab_size, D, rngs=rngs)
+    def __init__(
+        self, config: ReasonerConfig, grid: CandidateGrid | None = None, *, rngs: nnx.Rngs
+    ):
+        """Draws parameters, initial states and the (zero) puzzle rows.
+
+        Args:
+          config: sizes and schedule.
+          grid: for relational mixing; the states are then of candidates, L = grid.num_candidates.
+          rngs: source of the initialisation keys.
+        """
+        D, V = config.hidden_size, config.vocab_size
+        self.config, self.grid = config, grid
+        self.embed_tokens = Embedding(NUM_STATES if grid else V, D, rngs=rngs)
         if config.pos_encodings == "learned":
             self.embed_pos = Embedding(config.length, D, rngs=rngs)
         if not config.shared_level:
-            self.H_level = ReasoningModule(config.block, config.H_layers, rngs=rngs)
-        self.L_level = ReasoningModule(config.block, config.L_layers, rngs=rngs)
-        self.lm_head = Linear(D, config.vocab_size, axes=("embed", None), rngs=rngs)
-        self.q_head = HaltHead(D)
+            self.H_level = ReasoningModule(config.block(grid), config.H_layers, rngs=rngs)
+        self.L_level = ReasoningModule(config.block(grid), config.L_layers, rngs=rngs)
+        self.lm_head = Linear(D, 1 if grid else V, axes=("embed", None), rngs=rngs)
+        self.q_head = HaltHead(2 * D if grid else D)
         self.H_init = Buffer(truncated_normal(rngs.params(), (D,), 1.0))
         self.L_init = Buffer(truncated_normal(rngs.params(), (D,), 1.0))
         if config.puzzle_emb_ndim:
@@ -57,7 +67,8 @@ class Reasoner(nnx.Module):
 
     def initial_latents(self, batch_size: int) -> Latents:
         """H_init and L_init, broadcast over the batch and the tokens, in the compute dtype."""
-        shape = (batch_size, self.config.length, self.config.hidden_size)
+        length = self.grid.num_candidates if self.grid else self.config.length
+        shape = (batch_size, length, self.config.hidden_size)
         dtype = jnp.dtype(self.config.compute_dtype)
         z_H, z_L = (
             jnp.broadcast_to(init[...].astype(dtype)[None, None], shape)
@@ -71,7 +82,10 @@ class Reasoner(nnx.Module):
         """The injection e: prefix and tokens, plus learned positions if any, scaled by sqrt(D)."""
         config = self.config
         dtype = jnp.dtype(config.compute_dtype)
-        embedded = self.embed_tokens(inputs, dtype)
+        tokens = inputs
+        if self.grid is not None:
+            tokens = candidate_states(self.grid, inputs, config.vocab_size)
+        embedded = self.embed_tokens(tokens, dtype)
         if rows is not None:
             prefix = puzzle_prefix(rows.astype(dtype), config.prefix_length, config.hidden_size)
             embedded = jnp.concatenate([prefix, embedded], axis=1)
@@ -99,8 +113,18 @@ class Reasoner(nnx.Module):
         L = _as_level(self.L_level)
         H = L if self.config.shared_level else _as_level(self.H_level)
         latents = recur(self.config.schedule, H, L, latents, self.embed(inputs, rows))
-        logits = self.lm_head(latents.z_H[:, self.config.prefix_length :])
-        return latents, logits, self.q_head(latents.z_H[:, 0])
+        return latents, *self._read(latents.z_H)
+
+    def _read(
+        self, z_H: Float[Array, "B L D"]
+    ) -> tuple[Float[Array, "B T V"], Float[Array, "B 2"]]:
+        """Logits and (q_halt, q_continue): read from the first token, or of candidates, among whom
+        none is first, from the mean and the maxima: one open cell is enough to go on for.
+        """
+        if self.grid is None:
+            return self.lm_head(z_H[:, self.config.prefix_length :]), self.q_head(z_H[:, 0])
+        logits = token_logits(self.grid, self.lm_head(z_H)[..., 0], self.config.vocab_size)
+        return logits, self.q_head(jnp.concatenate([z_H.mean(1), z_H.max(1)], axis=-1))
 
 
 def _as_level(module: ReasoningModule) -> Level:

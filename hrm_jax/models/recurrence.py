@@ -44,6 +44,11 @@ class Schedule:
             raise ValueError(f"gradient_L_calls must lie in 0..L_cycles={self.L_cycles}: {self}")
 
 
+_UNROLL = 8
+"""Calls with gradient written out in a row: a loop would copy what each keeps for its backward pass
+into a stack and out again, which takes small models on CPU as long as half their products."""
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Level:
@@ -89,7 +94,7 @@ def recur(
         if free_calls := schedule.L_cycles - gradient_L_calls:
             frozen = jax.lax.stop_gradient(latents)
             z_L = jax.lax.stop_gradient(_repeat(frozen_L, frozen, frozen_injection, free_calls))
-        z_L = _repeat(L, Latents(latents.z_H, z_L), injection, gradient_L_calls)
+        z_L = _repeat(L, Latents(latents.z_H, z_L), injection, gradient_L_calls, unroll=_UNROLL)
         return Latents(H(latents.z_H, z_L), z_L)
 
     def free_cycle(latents: Latents) -> Latents:
@@ -104,17 +109,25 @@ def recur(
 
 
 def _repeat(
-    level: Level, latents: Latents, injection: Float[Array, "B L D"], calls: int
+    level: Level,
+    latents: Latents,
+    injection: Float[Array, "B L D"],
+    calls: int,
+    *,
+    unroll: int = 1,
 ) -> Float[Array, "B L D"]:
     """z_L after `calls` calls of `level`, the high-level state standing still."""
     context = latents.z_H + injection
-    return _scan(lambda z_L: level(z_L, context), latents.z_L, calls)
+    return _scan(lambda z_L: level(z_L, context), latents.z_L, calls, unroll=unroll)
 
 
-def _scan(function: Callable, state, length: int):
+def _scan(function: Callable, state, length: int, *, unroll: int = 1):
     """`function` applied `length` times, in one loop; without a loop where it is applied once."""
     if length == 0:
         return state
     if length == 1:
         return function(state)
-    return jax.lax.scan(lambda state, _: (function(state), None), state, length=length)[0]
+    unroll = min(unroll, length)
+    return jax.lax.scan(
+        lambda state, _: (function(state), None), state, length=length, unroll=unroll
+    )[0]

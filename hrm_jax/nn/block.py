@@ -7,8 +7,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from hrm_jax.core.candidates import CandidateGrid
 from hrm_jax.nn.attention import SelfAttention
 from hrm_jax.nn.norm import rms_norm
+from hrm_jax.nn.relational import RelationalMixing
 from hrm_jax.nn.swiglu import SwiGLU
 
 
@@ -21,20 +23,25 @@ class BlockConfig:
       num_heads: N, a divisor of D; read by attention only.
       expansion: SwiGLU width over D, before rounding.
       length: L, the tokens mixed; read by the token MLP only.
-      mixing: how tokens exchange information: "attention", or "mlp", a SwiGLU over the token axis.
+      mixing: how tokens exchange information: "attention"; "mlp", a SwiGLU over the token axis; or
+        "relational", by the relations of `grid`.
       rope_theta: base of the rotary positions, None for none; read by attention only.
       norm_eps: epsilon of the RMS norms.
       attention_backend: which kernel to take, as `kernels.attention` has it; None for the best.
+      mlp_multiple: what the SwiGLU's width is rounded up to a multiple of.
+      grid: the candidates that the tokens are, with their relations; for relational mixing only.
     """
 
     features: int
     num_heads: int
     expansion: float
     length: int
-    mixing: Literal["attention", "mlp"]
+    mixing: Literal["attention", "mlp", "relational"]
     rope_theta: float | None
     norm_eps: float
     attention_backend: str | None = None
+    mlp_multiple: int = 256
+    grid: CandidateGrid | None = None
 
 
 class Block(nnx.Module):
@@ -55,15 +62,22 @@ class Block(nnx.Module):
                 backend=config.attention_backend,
                 rngs=rngs,
             )
-        else:
+        elif config.mixing == "mlp":
             self.mlp_t = SwiGLU(config.length, config.expansion, rngs=rngs)
-        self.mlp = SwiGLU(config.features, config.expansion, rngs=rngs)
+        else:
+            assert config.grid is not None
+            self.relations = RelationalMixing(config.grid, config.features, rngs=rngs)
+        self.mlp = SwiGLU(
+            config.features, config.expansion, multiple=config.mlp_multiple, rngs=rngs
+        )
 
     def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
         """One round of mixing over tokens, then over features."""
         eps = self.config.norm_eps
         if self.config.mixing == "attention":
             x = rms_norm(x + self.self_attn(x), eps=eps)
+        elif self.config.mixing == "relational":
+            x = rms_norm(x + self.relations(x), eps=eps)
         else:
             mixed = jnp.swapaxes(self.mlp_t(jnp.swapaxes(x, 1, 2)), 1, 2)
             x = rms_norm(x + mixed, eps=eps, axis=1)

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from hrm_jax.core.config import ConfigError, check, field
+from hrm_jax.core.protocols import StepLoss
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.data.pipeline import (
     PipelineConfig,
@@ -21,6 +22,7 @@ from hrm_jax.data.pipeline import (
 )
 from hrm_jax.data.sudoku import rules, solver
 from hrm_jax.data.sudoku.csv_format import CsvFormatError
+from hrm_jax.data.sudoku.easing import ease_after
 from hrm_jax.data.sudoku.source import load_source
 from hrm_jax.data.sudoku.sudoku_dataset_builder import csv_config
 from hrm_jax.evaluation.accuracy import PuzzleResults, by_rating, concatenate, summarize
@@ -53,6 +55,9 @@ class DataConfig:
     num_augmentations: int = field(
         0, help="symmetries of each puzzle drawn once, as the originals do; 0: new ones every time"
     )
+    reveal_share: float = field(
+        0.0, help="share of training puzzles shown with some of their blanks filled in"
+    )
 
     def __post_init__(self):
         """Raises ConfigError where the name and the files do not fit, or a count is negative."""
@@ -66,6 +71,8 @@ class DataConfig:
         )
         count = self.num_augmentations
         check(count >= 0, "num_augmentations", expected="0 or more", got=count, remedy="set 0")
+        share = self.reveal_share
+        check(0 <= share <= 1, "reveal_share", expected="0 to 1", got=share, remedy="set 0.5")
 
     @property
     def held_out_split(self) -> str:
@@ -89,9 +96,18 @@ class DataConfig:
             raise
         except ValueError as error:
             raise ConfigError("data", str(error)) from error
-        if split == "train" and self.augment and self.num_augmentations:
-            return with_fixed_augmentations(source, self.num_augmentations, seed=0)
-        return source
+        return self._augmented(source) if split == "train" else source
+
+    def _augmented(self, source: Source) -> Source:
+        """The source with what happens to its puzzles before, or whenever, they are shown."""
+        if self.augment and self.num_augmentations:
+            source = with_fixed_augmentations(source, self.num_augmentations, seed=0)
+        elif not self.augment:
+            source = dataclasses.replace(source, augment=None)
+        if not self.reveal_share:
+            return source
+        ease = functools.partial(ease_after, source.augment, share=self.reveal_share)
+        return dataclasses.replace(source, augment=ease)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,12 +206,17 @@ class SudokuTask:
     """What a run needs, made from its configuration. Its loss is `losses.act.act_loss`."""
 
     config: SudokuConfig
-    loss = staticmethod(act_loss)
+
+    @property
+    def loss(self) -> StepLoss:
+        """The loss of a step, under the model's distribution of tokens."""
+        return functools.partial(act_loss, distribution=self.config.model.distribution)
 
     @property
     def model(self) -> Model:
         """The model with adaptive computation time."""
-        return Model(self.config.model)
+        relational = self.config.model.mixing == "relational"
+        return Model(self.config.model, rules.CANDIDATES if relational else None)
 
     @property
     def optimizers(self) -> Optimizers:
@@ -209,7 +230,7 @@ class SudokuTask:
         pipeline = PipelineConfig(
             batch_size=self.config.batch_size // count,
             seed=self.config.seed,
-            augment=self.config.data.augment and source.augment is not None,
+            augment=source.augment is not None,
             process_index=index,
             process_count=count,
         )

@@ -9,6 +9,8 @@ import re
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
+from hrm_jax.core.candidates import CandidateGrid, Relation
+
 SIDE = 9
 NUM_CELLS = SIDE * SIDE
 BLANK = 0
@@ -17,6 +19,20 @@ PAD_TOKEN = 0
 BLANK_TOKEN = 1
 VOCABULARY_SIZE = 11
 """Padding, blank and nine digits: digit d is token d + 1."""
+
+CANDIDATES = CandidateGrid(
+    axes=("band", "row", "stack", "column", "digit"),
+    sizes=(3, 3, 3, 3, 9),
+    relations=(
+        Relation("row", over=("stack", "column"), weights="line"),
+        Relation("column", over=("band", "row"), weights="line"),
+        Relation("box", over=("row", "column"), weights="box"),
+        Relation("cell", over=("digit",), weights="cell"),
+        Relation("cells shared by a row and a box", over=("column",), weights="segment"),
+        Relation("cells shared by a column and a box", over=("row",), weights="segment"),
+    ),
+)
+"""A digit stands once in every row, column and box, and a cell holds one digit."""
 
 
 class PuzzleError(ValueError):

@@ -1,5 +1,6 @@
 """The gated feed-forward layer."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -22,6 +23,11 @@ def test_width(features, expansion, width):
     assert swiglu_width(features, expansion) == width
 
 
+def test_width_of_narrow_layers():
+    assert swiglu_width(32, 3.0, multiple=16) == 64
+    assert swiglu_width(33, 3.0, multiple=16) == 80
+
+
 def test_gate_comes_before_up():
     layer = SwiGLU(4, 1.0, rngs=nnx.Rngs(0))
     x = np.random.default_rng(0).standard_normal((2, 3, 4))
@@ -33,3 +39,23 @@ def test_gate_comes_before_up():
     # Sums of 256 float32 products.
     found = nnx.jit(layer)(jnp.asarray(x, jnp.float32))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("features", "multiple"), [(4, 8), (24, 16), (40, 256)])
+def test_gradients_are_those_of_the_equation(features, multiple):
+    layer = SwiGLU(features, 1.0, multiple=multiple, rngs=nnx.Rngs(1))
+    graphdef, params = nnx.split(layer)
+    rng = np.random.default_rng(2)
+    x, cotangent = (rng.standard_normal((2, 5, 3, features)).astype(np.float32) for _ in range(2))
+
+    def equation(params, x):
+        gate, up = jnp.split(x @ params["gate_up_proj"]["kernel"][...], 2, axis=-1)
+        return (jax.nn.silu(gate) * up) @ params["down_proj"]["kernel"][...]
+
+    _, ours = jax.vjp(lambda params, x: nnx.merge(graphdef, params)(x), params, x)
+    _, expected = jax.vjp(equation, params, x)
+    for found, wanted in zip(
+        *map(jax.tree.leaves, (ours(cotangent), expected(cotangent))), strict=True
+    ):
+        # Relative to the largest entry: sums of some hundred float32 products.
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6 * np.abs(wanted).max())

@@ -1,0 +1,109 @@
+"""Puzzles as choices: a cell takes one of several symbols, relations tell what bears on what.
+
+A *candidate* is a cell together with a symbol. Candidates fill a grid with named axes, and a
+relation is named by the axes it runs over: candidates that agree in all other axes exclude each
+other, or share one choice. So every relation partitions the candidates into groups of one size, and
+what mixes over the groups cannot tell two symbols, or two lines of a grid, from each other. Sudoku
+has four relations (`data.sudoku.rules.CANDIDATES`); a Latin square of order n has three over n * n
+* n candidates; the assignment of tasks to people has two over tasks * people.
+"""
+
+import dataclasses
+import math
+
+from hrm_jax.core.config import check
+
+
+@dataclasses.dataclass(frozen=True)
+class Relation:
+    """Groups of candidates that bear on each other.
+
+    Attributes:
+      name: for people.
+      over: the axes along which the members of a group differ.
+      weights: relations of one name here share their weights, which makes them interchangeable
+        (rows and columns of Sudoku: a transposed puzzle gets a transposed answer).
+    """
+
+    name: str
+    over: tuple[str, ...]
+    weights: str
+
+
+@dataclasses.dataclass(frozen=True)
+class CandidateGrid:
+    """The candidates of a puzzle and their relations.
+
+    Candidates, and likewise the cells, count row by row; the symbols are the *last* axis, and the
+    last tokens of the vocabulary. Hashable, to be a static part of a compiled program.
+
+    Attributes:
+      axes: names of the axes, symbols last.
+      sizes: their lengths.
+      relations: what mixes candidates.
+
+    Raises:
+      ConfigError: on construction, if names and sizes do not fit, or a relation is over no axis or
+        an unknown one.
+    """
+
+    axes: tuple[str, ...]
+    sizes: tuple[int, ...]
+    relations: tuple[Relation, ...]
+
+    def __post_init__(self):
+        """Validates the fields."""
+        check(
+            len(self.axes) == len(self.sizes) == len(set(self.axes)) >= 2,
+            "axes",
+            expected=f"2 or more different names, one for each of sizes={self.sizes}",
+            got=self.axes,
+            remedy="name each axis once, the symbols last",
+        )
+        check(
+            all(size > 0 for size in self.sizes),
+            "sizes",
+            expected="positive lengths",
+            got=self.sizes,
+            remedy="leave empty axes out",
+        )
+        check(
+            len(self.relations) > 0,
+            "relations",
+            expected="1 or more",
+            got=self.relations,
+            remedy="name what candidates have to do with each other",
+        )
+        for relation in self.relations:
+            check(
+                0 < len(set(relation.over)) == len(relation.over)
+                and set(relation.over) <= set(self.axes),
+                f"relations[{relation.name}].over",
+                expected=f"1 or more different ones of {self.axes}",
+                got=relation.over,
+                remedy="name the axes along which the members of a group differ",
+            )
+
+    @property
+    def num_symbols(self) -> int:
+        """Symbols a cell can take."""
+        return self.sizes[-1]
+
+    @property
+    def num_cells(self) -> int:
+        """T: cells to fill."""
+        return math.prod(self.sizes[:-1])
+
+    @property
+    def num_candidates(self) -> int:
+        """L: cells times symbols."""
+        return math.prod(self.sizes)
+
+    @property
+    def weight_names(self) -> tuple[str, ...]:
+        """Names of the different weights, in order of first use."""
+        return tuple(dict.fromkeys(relation.weights for relation in self.relations))
+
+    def positions(self, relation: Relation) -> tuple[int, ...]:
+        """Where the axes of a relation stand."""
+        return tuple(self.axes.index(name) for name in relation.over)

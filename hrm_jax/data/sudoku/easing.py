@@ -1,0 +1,65 @@
+"""Easier puzzles out of hard ones: some blanks are filled in from the answer.
+
+A model that starts on hard puzzles learns little from them; with a few cells revealed they are of
+every difficulty, and no two visits of a puzzle are alike.
+"""
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hrm_jax.data.pipeline import Augment
+from hrm_jax.data.sudoku import rules
+
+# Philox yields four words a counter value; a row takes 81 for its cells and 2 for itself.
+_WORDS_PER_COUNT = 4
+_COUNTS_PER_ROW = 21
+_STREAM = 1
+"""Set in the key, so that the same seed gives symmetries other words."""
+
+
+def reveal(
+    inputs: UInt8[np.ndarray, "B 81"],
+    labels: UInt8[np.ndarray, "B 81"],
+    seed: int,
+    first_index: int,
+    *,
+    share: float,
+) -> UInt8[np.ndarray, "B 81"]:
+    """Fills blanks of a share of the rows.
+
+    Args:
+      inputs: uint8 [B, 81], tokens 1..10.
+      labels: uint8 [B, 81], tokens 2..10.
+      seed: names the sequence of random rows, 0 <= seed < 2^64.
+      first_index: row b takes number `first_index + b` of it, whatever the batch.
+      share: of the rows, in [0, 1]; each of these has its own part of the blanks revealed, any
+        part from none to all equally likely.
+
+    Returns:
+      The inputs, some blanks replaced by their labels.
+    """
+    source = np.random.Philox(key=[seed, _STREAM], counter=_COUNTS_PER_ROW * first_index)
+    words = source.random_raw(len(inputs) * _COUNTS_PER_ROW * _WORDS_PER_COUNT)
+    uniform = (words.reshape(len(inputs), -1) >> np.uint64(11)) * 2.0**-53
+    cells, part, chosen = np.split(uniform, [rules.NUM_CELLS, rules.NUM_CELLS + 1], axis=1)
+    revealed = (chosen[:, :1] < share) & (cells < part) & (inputs == rules.BLANK_TOKEN)
+    return np.where(revealed, labels, inputs)
+
+
+def ease_after(
+    augment: Augment | None,
+    inputs: UInt8[np.ndarray, "B 81"],
+    labels: UInt8[np.ndarray, "B 81"],
+    seed: int,
+    first_index: int,
+    *,
+    share: float,
+) -> tuple[UInt8[np.ndarray, "B 81"], UInt8[np.ndarray, "B 81"]]:
+    """`reveal` after another augmentation, if any; itself one, once `augment` and `share` are set.
+
+    Returns:
+      The (inputs, labels) to show.
+    """
+    if augment is not None:
+        inputs, labels = augment(inputs, labels, seed, first_index)
+    return reveal(inputs, labels, seed, first_index, share=share), labels

@@ -1,0 +1,75 @@
+"""Mixing by relations: candidates hear the mean of every group they belong to.
+
+Attention over the 729 candidates of a Sudoku would have to learn who shares a row with whom, and
+would pay for half a million pairs. Here the relations are given, and the cost is linear: each group
+is averaged, the averages (few, so cheap) pass through one matrix, and every member adds up what its
+groups say. There is no projection of single candidates: the feed-forward layer before and after has
+what it takes, and the groups' averages are a ninth of the candidates.
+"""
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from hrm_jax.core.candidates import CandidateGrid
+from hrm_jax.nn.linear import Linear
+
+OPEN, GIVEN, EXCLUDED = range(3)
+"""What a puzzle says of a candidate: nothing; its cell holds it; its cell holds another symbol."""
+NUM_STATES = 3
+
+_NEVER = -1e9
+
+
+class RelationalMixing(nnx.Module):
+    """`sum over relations r: W_r mean over the group of r`, for every candidate.
+
+    Equivariant by construction: whatever maps groups to groups, within relations of equal weights,
+    maps outputs as it maps inputs.
+    """
+
+    def __init__(self, grid: CandidateGrid, features: int, *, rngs: nnx.Rngs):
+        """Draws one matrix for each name among the relations' weights."""
+        self.grid = grid
+        self.projections = nnx.Dict(
+            {
+                name: Linear(features, features, axes=("embed", "heads"), rngs=rngs)
+                for name in grid.weight_names
+            }
+        )
+
+    def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
+        """Mixes the candidates of each puzzle."""
+        cells = x.reshape(len(x), *self.grid.sizes, x.shape[-1])
+        heard = None
+        for relation in self.grid.relations:
+            over = tuple(1 + position for position in self.grid.positions(relation))
+            said = self.projections[relation.weights](cells.mean(over, keepdims=True))
+            heard = said if heard is None else heard + said
+        return jnp.broadcast_to(heard, cells.shape).reshape(x.shape)
+
+
+def candidate_states(
+    grid: CandidateGrid, inputs: Int[Array, "B T"], vocab_size: int
+) -> Int[Array, "B L"]:
+    """`OPEN`, `GIVEN` or `EXCLUDED` for every candidate.
+
+    Args:
+      grid: the candidates.
+      inputs: tokens of the puzzle; the last `num_symbols` of the vocabulary are the symbols, all
+        others leave a cell open.
+      vocab_size: V.
+    """
+    symbols = jnp.arange(vocab_size - grid.num_symbols, vocab_size, dtype=inputs.dtype)
+    is_symbol = (inputs >= symbols[0])[..., None]
+    given = jnp.where(inputs[..., None] == symbols[None, None], GIVEN, EXCLUDED)
+    return jnp.where(is_symbol, given, OPEN).reshape(len(inputs), grid.num_candidates)
+
+
+def token_logits(
+    grid: CandidateGrid, scores: Float[Array, "B L"], vocab_size: int
+) -> Float[Array, "B T V"]:
+    """Scores of candidates as logits of tokens; a token that is no symbol is never chosen."""
+    scores = scores.reshape(len(scores), grid.num_cells, grid.num_symbols)
+    others = vocab_size - grid.num_symbols
+    return jnp.pad(scores, ((0, 0), (0, 0), (others, 0)), constant_values=_NEVER)
