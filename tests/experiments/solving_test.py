@@ -95,7 +95,8 @@ def solve(monkeypatch):
     def solve(proposals, halt):
         tokens = np.stack([rules.encode(grid) for grid in proposals])[:, None].astype(np.int32)
         wants_to_halt = (np.arange(len(proposals)) + 1 >= halt)[:, None]
-        thoughts = Thoughts(tokens, np.full(wants_to_halt.shape, 0.25), wants_to_halt)
+        cells = np.ones(tokens.shape, np.float32)
+        thoughts = Thoughts(tokens, np.full(wants_to_halt.shape, 0.25), wants_to_halt, cells)
         monkeypatch.setattr(solving, "_think", lambda *_: thoughts)
         console = Console(file=io.StringIO(), width=120)
         code = solving.solve_all(None, None, [EASY], console)
