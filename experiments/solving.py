@@ -10,11 +10,13 @@ import numpy as np
 from jaxtyping import UInt8
 from rich.console import Console
 
+from experiments.rendering.files import save_picture
+from experiments.rendering.trace import Trace, make_trace
 from experiments.terminal import render_grid
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import rules, solver
-from hrm_jax.inference.thinking import Thoughts, think
+from hrm_jax.inference.thinking import think
 from hrm_jax.tasks.sudoku import SudokuTask
 
 Grid = UInt8[np.ndarray, "81"]
@@ -67,59 +69,74 @@ def _check(puzzle: Grid) -> Grid:
     return puzzle
 
 
-def solve_all(task: SudokuTask, variables: Variables, puzzles: list[Grid], console: Console) -> int:
-    """Solves each puzzle and prints its steps and the verdict; 0 if all are solved, else 1."""
-    solved = [_solve(task, variables, puzzle, console) for puzzle in puzzles]
-    if len(solved) > 1:
-        console.print(f"{sum(solved)} of {len(solved)} puzzles solved")
-    return 0 if all(solved) else 1
+def solve_all(
+    task: SudokuTask,
+    variables: Variables,
+    puzzles: list[Grid],
+    console: Console,
+    picture: pathlib.Path | None = None,
+) -> int:
+    """Solves each puzzle and prints its steps and the verdict; 0 if all are solved, else 1.
+
+    Args:
+      task: the model.
+      variables: its values.
+      puzzles: what to solve.
+      console: where to print.
+      picture: where to draw what was thought, see `rendering.files.save_picture`; or nowhere.
+    """
+    traces = []
+    for number, puzzle in enumerate(puzzles, 1):
+        name = f"Puzzle {number}: " if len(puzzles) > 1 else ""
+        traces.append(_think(task, variables, puzzle, name + _describe(puzzle)))
+        _show(traces[-1], console)
+    solved = sum(trace.solved is not None for trace in traces)
+    if len(traces) > 1:
+        console.print(f"{solved} of {len(traces)} puzzles solved")
+    if picture is not None and jax.process_index() == 0:
+        save_picture(traces, picture)
+        console.print(f"picture: {picture}", soft_wrap=True)
+    return 0 if solved == len(traces) else 1
 
 
 def show_held_out(task: SudokuTask, variables: Variables, source: Source, console: Console) -> bool:
     """Solves the first puzzle of a source in front of the reader."""
-    return _solve(task, variables, rules.decode(source.inputs[0]), console)
+    return _show(_think(task, variables, rules.decode(source.inputs[0])), console)
 
 
-def _solve(task: SudokuTask, variables: Variables, puzzle: Grid, console: Console) -> bool:
-    """Thinks about one puzzle, shows every step up to the halt, and judges the answer."""
-    thoughts = _think(task, variables, puzzle)
-    halt = int(thoughts.steps[0])
-    grids = [_proposal(tokens[0]) for tokens in thoughts.tokens]
-    console.print(render_grid(puzzle, puzzle))
-    for step, grid in enumerate(grids[:halt], 1):
-        changed = "" if step == 1 else f", {int((grid != grids[step - 2]).sum())} changed"
+def _show(trace: Trace, console: Console) -> bool:
+    """Shows every step up to the halt, and the verdict: whether the puzzle is solved."""
+    console.print(render_grid(trace.givens, trace.givens))
+    conflicts, changed = (marked.sum(-1) for marked in (trace.conflicts, trace.changed))
+    for step in range(1, trace.halt + 1):
         console.print(
-            f"step {step}: {int(((puzzle == 0) & (grid != 0)).sum())} cells filled{changed}, "
-            f"{int(rules.conflicts(grid).sum())} in conflict, "
-            f"{float(thoughts.confidence[step - 1, 0]):.0%} sure"
-            + (", halts" if step == halt else "")
+            f"step {step}: {trace.filled[step - 1]} cells filled"
+            + ("" if step == 1 else f", {changed[step - 1]} changed")
+            + f", {conflicts[step - 1]} in conflict, {trace.halt_confidence[step - 1]:.0%} sure"
+            + (", halts" if step == trace.halt else "")
         )
-    # The halting head may stop a step early or late; an answer that passes the rules is right.
-    for step in [halt, *range(1, len(grids) + 1)]:
-        if rules.is_solution(grids[step - 1], puzzle):
-            console.print(render_grid(puzzle, grids[step - 1]))
-            console.print(
-                f"solved at step {step}: {rules.format_grid(grids[step - 1])}", soft_wrap=True
-            )
-            return True
-    console.print(render_grid(puzzle, grids[halt - 1]))
-    changed = int(((grids[halt - 1] != puzzle) & (puzzle != 0)).sum())
+    answer = (trace.solved or trace.halt) - 1
+    console.print(render_grid(trace.givens, trace.digits[answer]))
+    if trace.solved is not None:
+        solution = rules.format_grid(trace.digits[answer])
+        console.print(f"solved at step {trace.solved}: {solution}", soft_wrap=True)
+        return True
     console.print(
-        f"not solved: the proposal has {int(rules.conflicts(grids[halt - 1]).sum())} cells in "
-        f"conflict, leaves {int((grids[halt - 1] == 0).sum())} blank and changes {changed} givens",
+        f"not solved: the proposal has {conflicts[answer]} cells in conflict, leaves "
+        f"{(trace.digits[answer] == rules.BLANK).sum()} blank and changes "
+        f"{trace.overwritten[answer].sum()} givens",
         soft_wrap=True,
     )
     return False
 
 
-def _think(task: SudokuTask, variables: Variables, puzzle: Grid) -> Thoughts:
+def _think(task: SudokuTask, variables: Variables, puzzle: Grid, title: str = "") -> Trace:
     """All steps of thought about one puzzle."""
     inputs = jnp.asarray(rules.encode(puzzle)[None], jnp.int32)
     batch = Batch(inputs, jnp.zeros_like(inputs), jnp.zeros(1, jnp.int32))
-    return jax.device_get(think(task.model, variables, batch))
+    return make_trace(puzzle, jax.device_get(think(task.model, variables, batch)), title=title)
 
 
-def _proposal(tokens: np.ndarray) -> Grid:
-    """Proposed tokens as digits; a token that is no digit leaves the cell blank."""
-    digits = tokens - rules.BLANK_TOKEN
-    return np.where((digits >= 1) & (digits <= rules.SIDE), digits, rules.BLANK).astype(np.uint8)
+def _describe(puzzle: Grid) -> str:
+    """How much a puzzle gives, and how hard it is."""
+    return f"{np.count_nonzero(puzzle)} givens, rating {solver.rating(puzzle)}"

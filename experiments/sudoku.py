@@ -3,6 +3,7 @@
     python -m experiments.sudoku                              # trains, measures, solves a puzzle
     python -m experiments.sudoku --mode=eval --data=my.csv    # measures the newest run on a file
     python -m experiments.sudoku --mode=solve --puzzle=53..7....6..195....98....6.8...6...34..8...
+    python -m experiments.sudoku --mode=solve --puzzle=my.txt --render=steps.html   # or .gif, .png
 
 Source: arXiv 2506.21734 (HRM) and 2510.04871 (TRM). Puzzles: a bank shipped with the package, made
 by `experiments.make_bank`; or Sudoku-Extreme; or your own file. Runs live in `runs/`.
@@ -32,6 +33,8 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from experiments import curves, distributed, runs, solving, terminal
+from experiments.rendering.files import RenderError, check_picture
+from experiments.rendering.trace import TraceError
 from experiments.sudoku_presets import PRESETS
 from hrm_jax.core.config import ConfigError, replace
 from hrm_jax.core.types import Variables
@@ -62,6 +65,9 @@ flags.DEFINE_integer("puzzles", 0, "eval: how many puzzles, spread over the spli
 flags.DEFINE_string(
     "puzzle", None, "solve: 81 characters, a file with a puzzle a line, or - for standard input"
 )
+flags.DEFINE_string(
+    "render", None, "solve: draw every step of thought into this file: *.html, *.png or *.gif"
+)
 config_flags.define(PRESETS, default="quick")
 
 
@@ -81,7 +87,9 @@ def main(argv: list[str]) -> int:
         Diverged,
         OSError,
         PuzzleError,
+        RenderError,
         RunLogError,
+        TraceError,
         distributed.DistributedError,
         runs.RunError,
     ) as error:
@@ -149,8 +157,11 @@ def solve(console: Console) -> int:
         message = "--mode=solve needs --puzzle: 81 characters, a file, or -"
         raise app.UsageError(message, exitcode=2)
     puzzles = solving.read_puzzles(FLAGS.puzzle)
+    picture = pathlib.Path(FLAGS.render) if FLAGS.render else None
+    if picture is not None:
+        check_picture(picture, len(puzzles))
     task, variables, _ = runs.load(_checkpoint(), make_mesh(MeshConfig()))
-    return solving.solve_all(task, variables, puzzles, console)
+    return solving.solve_all(task, variables, puzzles, console, picture)
 
 
 def _checkpoint() -> pathlib.Path:

@@ -46,6 +46,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"hrm_jax.inference": "thinking"},
     {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku"},
     {
+        "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
             "process config_flags distributed terminal curves sudoku_presets runs solving sudoku"
             " convert make_bank"

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from hrm_jax.core.numerics import stablemax_scores
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.models.act import Model
 
@@ -20,11 +21,14 @@ class Thoughts:
       tokens: the most likely token of each cell after each step, int32.
       confidence: the halting head's belief that the proposal is right in every cell, in (0, 1).
       wants_to_halt: the halting head would stop here.
+      cell_confidence: probability of each of `tokens` under stablemax, the distribution that the
+        models are trained with; float32, in [1 / V, 1].
     """
 
     tokens: Int[Array, "S B T"]
     confidence: Float[Array, "S B"]
     wants_to_halt: Bool[Array, "S B"]
+    cell_confidence: Float[Array, "S B T"]
 
     @property
     def steps(self) -> Int[Array, " B"]:
@@ -51,8 +55,15 @@ def think(model: Model, variables: Variables, batch: Batch) -> Thoughts:
             tokens=outputs.logits.argmax(-1).astype(jnp.int32),
             confidence=jax.nn.sigmoid(outputs.q_halt_logits),
             wants_to_halt=outputs.q_halt_logits > threshold,
+            cell_confidence=_highest_probability(outputs.logits),
         )
         return carry, thought
 
     carry = model.initial_carry(variables, batch)
     return jax.lax.scan(one_step, carry, length=model.config.halt_max_steps)[1]
+
+
+def _highest_probability(logits: Float[Array, "B T V"]) -> Float[Array, "B T"]:
+    """Probability of the most likely token under stablemax, float32."""
+    scores = stablemax_scores(logits.astype(jnp.float32))
+    return scores.max(-1) / scores.sum(-1)

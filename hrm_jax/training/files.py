@@ -8,14 +8,15 @@ from pathlib import Path
 MANIFEST = "manifest.json"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes `text` to `path`: a reader sees the old file or the new one, never a part.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes `content` to `path`: a reader sees the old file or the new one, never a part.
 
-    The text goes to `<path>.tmp` first, so only one process may write `path` at a time.
+    It goes to `<path>.tmp` first, so only one process may write `path` at a time. Text is written
+    as UTF-8.
     """
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
+    with open(temporary, "wb") as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

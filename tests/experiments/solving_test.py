@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from experiments import solving
+from experiments.rendering.trace import Trace
 from hrm_jax.data.sudoku import rules, solver
 from hrm_jax.inference.thinking import Thoughts
 
@@ -82,6 +83,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         solving.read_puzzles(str(path))
 
 
+TASK = types.SimpleNamespace(model=None)  # thinks nothing: its thoughts are given
 WRONG_CELL = SOLUTION.copy()
 WRONG_CELL[2] = 1
 OTHER_GRID = np.roll(SOLUTION.reshape(9, 9), 3, axis=0).ravel()  # valid, but of another puzzle
@@ -92,13 +94,14 @@ INCOMPLETE = np.where(np.arange(81) == 2, 0, SOLUTION).astype(np.uint8)
 def solve(monkeypatch):
     """Solves EASY with a model that proposes these grids; returns the exit code and the text."""
 
-    def solve(proposals, halt):
+    def solve(proposals, halt, *more):
         tokens = np.stack([rules.encode(grid) for grid in proposals])[:, None].astype(np.int32)
         wants_to_halt = (np.arange(len(proposals)) + 1 >= halt)[:, None]
-        thoughts = Thoughts(tokens, np.full(wants_to_halt.shape, 0.25), wants_to_halt)
-        monkeypatch.setattr(solving, "_think", lambda *_: thoughts)
+        cells = np.ones(tokens.shape, np.float32)
+        thoughts = Thoughts(tokens, np.full(wants_to_halt.shape, 0.25), wants_to_halt, cells)
+        monkeypatch.setattr(solving, "think", lambda *_: thoughts)
         console = Console(file=io.StringIO(), width=120)
-        code = solving.solve_all(None, None, [EASY], console)
+        code = solving.solve_all(TASK, None, [EASY], console, *more)
         return code, console.file.getvalue()
 
     return solve
@@ -137,9 +140,36 @@ def test_tokens_that_are_no_digits_are_blanks(solve):
     assert "leaves 81 blank and changes 30 givens" in text
 
 
+def trace_of(digits, title=""):
+    ones = np.ones(digits.shape[:2])
+    return Trace(EASY, digits, ones, ones[:, 0], halt=1, title=title)
+
+
 def test_all_of_several_puzzles_have_to_be_solved(monkeypatch):
-    verdicts = iter([True, False])
-    monkeypatch.setattr(solving, "_solve", lambda *_: next(verdicts))
+    answers = iter([SOLUTION, WRONG_CELL])
+    monkeypatch.setattr(solving, "_think", lambda *_: trace_of(next(answers)[None]))
     console = Console(file=io.StringIO())
     assert solving.solve_all(None, None, [EASY, EASY], console) == 1
     assert "1 of 2 puzzles solved" in console.file.getvalue()
+
+
+def test_a_picture_shows_what_the_terminal_shows(solve, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(solving, "save_picture", lambda *arguments: drawn.append(arguments))
+    _, text = solve([WRONG_CELL, SOLUTION], 2, tmp_path / "steps.gif")
+    (((trace,), path),) = drawn
+    assert path == tmp_path / "steps.gif"
+    assert f"picture: {path}" in text
+    assert (trace.halt, trace.solved) == (2, 2)
+    assert trace.title == "30 givens, rating 0"
+    np.testing.assert_array_equal(trace.digits, [WRONG_CELL, SOLUTION])
+
+
+def test_puzzles_in_a_picture_are_numbered_in_the_order_given(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(solving, "save_picture", lambda traces, path: drawn.extend(traces))
+    think = lambda task, variables, puzzle, title: trace_of(SOLUTION[None], title)  # noqa: E731
+    monkeypatch.setattr(solving, "_think", think)
+    solving.solve_all(None, None, [EASY] * 2, Console(file=io.StringIO()), tmp_path / "two.png")
+    titles = [trace.title for trace in drawn]
+    assert titles == ["Puzzle 1: 30 givens, rating 0", "Puzzle 2: 30 givens, rating 0"]

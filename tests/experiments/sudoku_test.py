@@ -107,6 +107,16 @@ def test_solve_of_an_untrained_model_is_1_not_solved(sudoku, trained):
     assert "not solved" in done.stdout
 
 
+def test_solve_draws_what_was_thought(sudoku, trained):
+    _, folder = trained
+    picture = sudoku.folder / "steps.html"
+    flags = (f"--checkpoint={folder}", "--puzzle=-", f"--render={picture}")
+    done = sudoku.run("--mode=solve", *flags, text=f"{PUZZLE}\n" * 2)
+    assert done.returncode == 1, done.stderr
+    assert "Puzzle 2: 30 givens, rating 0" in picture.read_text(encoding="utf-8")
+    assert f"picture: {picture}" in done.stdout
+
+
 def assert_refused(done, message):
     assert done.returncode == 2, done.stderr
     assert re.search(message, done.stderr), done.stderr
@@ -116,6 +126,11 @@ def assert_refused(done, message):
 def test_solve_of_a_bad_puzzle_is_2(sudoku):
     message = r"^ConflictingGivensError: equal digits share .* r1c1=5, r1c2=5"
     assert_refused(sudoku.run("--mode=solve", f"--puzzle=55{PUZZLE[2:]}"), message)
+
+
+def test_solve_into_no_known_picture_is_2_before_anything_is_loaded(sudoku):
+    done = sudoku.run("--mode=solve", f"--puzzle={PUZZLE}", "--render=steps.svg")
+    assert_refused(done, r"^RenderError: expected a picture named \*\.html, .* got 'steps\.svg'")
 
 
 def test_solve_without_a_puzzle_is_2(sudoku):

@@ -43,6 +43,12 @@ def variables() -> Variables:
     return jax.tree.map(draw, jax.eval_shape(Model(CONFIG).init, jax.random.key(0)))
 
 
+def stablemax64(logits) -> np.ndarray:
+    x = np.asarray(logits, np.float64)
+    scores = np.where(x >= 0, x + 1, 1 / (1 - np.minimum(x, 0)))
+    return scores / scores.sum(-1, keepdims=True)
+
+
 def test_thoughts_are_those_of_the_steps(batch, variables):
     model, step = Model(CONFIG), jax.jit(Model(CONFIG).step)
     thoughts = think(model, variables, batch)
@@ -52,6 +58,8 @@ def test_thoughts_are_those_of_the_steps(batch, variables):
         np.testing.assert_array_equal(thoughts.tokens[index], outputs.logits.argmax(-1))
         confidence = 1 / (1 + np.exp(-np.asarray(outputs.q_halt_logits)))
         np.testing.assert_allclose(thoughts.confidence[index], confidence, rtol=1e-4)
+        probabilities = stablemax64(outputs.logits).max(-1)
+        np.testing.assert_allclose(thoughts.cell_confidence[index], probabilities, rtol=1e-5)
         wants = outputs.q_halt_logits > outputs.q_continue_logits
         np.testing.assert_array_equal(thoughts.wants_to_halt[index], wants)
     assert carry.halted.all()
@@ -63,6 +71,14 @@ def test_without_q_continue_the_sign_decides(batch, variables):
     np.testing.assert_array_equal(thoughts.wants_to_halt, thoughts.confidence > 0.5)
 
 
+def test_cell_confidence_is_float32_whatever_the_model_computes_in(batch, variables):
+    model = Model(dataclasses.replace(CONFIG, compute_dtype="bfloat16"))
+    confidence = np.asarray(think(model, variables, batch).cell_confidence)
+    assert confidence.dtype == np.float32
+    assert confidence.shape == (S, B, T)
+    assert ((confidence >= 1 / CONFIG.vocab_size) & (confidence <= 1)).all()
+
+
 def test_labels_are_not_used(batch, variables):
     unlabelled = dataclasses.replace(batch, labels=jnp.full((B, T), -100))
     found, expected = (think(Model(CONFIG), variables, b) for b in (unlabelled, batch))
@@ -71,5 +87,6 @@ def test_labels_are_not_used(batch, variables):
 
 def test_steps_count_to_the_first_wish_to_halt():
     wants = jnp.array([[True, False, False], [True, True, False], [False, False, False]])
-    thoughts = Thoughts(jnp.zeros((S, B, T), jnp.int32), jnp.zeros((S, B)), wants)
+    cells = jnp.zeros((S, B, T))
+    thoughts = Thoughts(cells.astype(jnp.int32), jnp.zeros((S, B)), wants, cells)
     np.testing.assert_array_equal(thoughts.steps, [1, 2, 3])

@@ -12,6 +12,8 @@ def test_write_atomically_replaces_whole_files(tmp_path):
     files.write_atomically(path, "old")
     files.write_atomically(path, "né")
     assert path.read_text(encoding="utf-8") == "né"
+    files.write_atomically(path, b"\xff\n")
+    assert path.read_bytes() == b"\xff\n"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 

@@ -1,0 +1,1 @@
+"""Pictures of a model solving Sudoku: what is drawn, and one module per format."""

@@ -1,0 +1,115 @@
+"""Traces as an animated GIF: a frame for each step, the puzzles side by side."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from experiments.rendering import board
+from experiments.rendering.layout import axes_at, new_figure, write
+from experiments.rendering.legend import draw_legend, legend_height
+from experiments.rendering.trace import Trace
+
+DPI = 100
+STEP_MILLISECONDS, HALT_MILLISECONDS, LAST_MILLISECONDS = 700, 1600, 3000
+_MOST_COLUMNS = 4
+_GRID, _GAP, _EDGE, _HEAD = 2.5, 0.5, 0.3, 0.4
+_ABOVE, _BETWEEN, _CURVE, _SCALE, _BELOW = 0.62, 0.3, 0.75, 0.35, 0.45
+"""Inches: of grids, between them, to the edge, of the headline; in a panel over the grid, between
+grid and curve, of the curve, of its scale, and under it."""
+_PANEL = _ABOVE + _GRID + _BETWEEN + _CURVE + _BELOW
+
+
+def to_gif(traces: Sequence[Trace]) -> bytes:
+    """The animation, GIF; it pauses where a puzzle's model halts, and at the end."""
+    last = max(trace.steps for trace in traces)
+    frames = [_draw_frame(traces, step, last) for step in range(1, last + 1)]
+    images = _in_few_colors(frames)
+    file = io.BytesIO()
+    images[0].save(
+        file,
+        format="GIF",
+        save_all=True,
+        append_images=images[1:],
+        duration=durations(traces, last),
+        loop=0,
+        optimize=False,
+    )
+    return file.getvalue()
+
+
+def _in_few_colors(frames: Sequence[np.ndarray]) -> list[Image.Image]:
+    """Frames in one palette, so that nothing flickers: the most frequent of their colours.
+
+    Flat areas keep their colours exactly, the rest, on edges, takes the nearest. Pillow's own
+    `quantize` is off by a few levels even where the palette has the colour.
+    """
+    weights = np.array([1 << 16, 1 << 8, 1], np.uint32)
+    packed = [frame.astype(np.uint32) @ weights for frame in frames]
+    found, counts = zip(*(np.unique(frame, return_counts=True) for frame in packed), strict=True)
+    colors, place = np.unique(np.concatenate(found), return_inverse=True)
+    total = np.bincount(place, weights=np.concatenate(counts))
+    chosen = np.argsort(-total, kind="stable")[:256]
+    channels = np.stack([colors >> 16, (colors >> 8) & 255, colors & 255], axis=1).astype(int)
+    distance = ((channels[:, None] - channels[chosen][None]) ** 2).sum(-1)
+    nearest = distance.argmin(1).astype(np.uint8)
+    images = []
+    for frame in packed:
+        image = Image.fromarray(nearest[np.searchsorted(colors, frame)])
+        image.putpalette(channels[chosen].ravel().tolist())
+        images.append(image)
+    return images
+
+
+def durations(traces: Sequence[Trace], last: int) -> list[int]:
+    """Milliseconds that each of the steps 1..last is shown."""
+    halts = {trace.halt for trace in traces}
+    times = [HALT_MILLISECONDS if s in halts else STEP_MILLISECONDS for s in range(1, last + 1)]
+    return [*times[:-1], LAST_MILLISECONDS]
+
+
+def _draw_frame(traces: Sequence[Trace], step: int, last: int) -> np.ndarray:
+    """All puzzles after a step, uint8 [height, width, 3]; one with fewer steps keeps its last."""
+    columns = min(len(traces), _MOST_COLUMNS)
+    rows = -(-len(traces) // columns)
+    width = 2 * _EDGE + columns * (_GRID + _GAP) - _GAP
+    legend = legend_height(width - 2 * _EDGE)
+    height = _HEAD + rows * _PANEL + legend + _EDGE
+    figure = new_figure(width, height, DPI)
+    headline = f"step {step} of {last}"
+    write(figure, _EDGE, height - 0.27, headline, points=11, bold=True, color=board.INK)
+    for number, trace in enumerate(traces):
+        row, column = divmod(number, columns)
+        left = _EDGE + column * (_GRID + _GAP)
+        _draw_panel(figure, trace, min(step, trace.steps), left, height - _HEAD - row * _PANEL)
+    draw_legend(figure, _EDGE, _EDGE / 2, width - 2 * _EDGE)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw_panel(figure: Figure, trace: Trace, step: int, left: float, top: float) -> None:
+    """One puzzle: title, grid, and curve; `left` and `top` in inches."""
+    bottom = top - _ABOVE - _GRID
+    halts = step == trace.halt
+    write(figure, left, top - 0.14, trace.title, points=9.5, bold=True, color=board.INK)
+    color = board.INK if halts else board.SOFT
+    write(figure, left, top - 0.37, moment(trace, step), bold=halts, color=color)
+    board.draw_grid(axes_at(figure, left, bottom, _GRID, _GRID), trace, step)
+    below = bottom - _BETWEEN - _CURVE
+    curve = axes_at(figure, left + _SCALE, below, _GRID - _SCALE, _CURVE)
+    board.draw_curve(curve, trace, [step])
+
+
+def moment(trace: Trace, step: int) -> str:
+    """Where in its thinking the model is, and whether the proposal is the solution."""
+    if step < trace.halt:
+        where = "thinking"
+    elif step == trace.halt:
+        where = "■ halts here"
+    else:
+        where = f"□ halted at step {trace.halt}, thinking on"
+    return where + (" ✓ solved" if trace.right[step - 1] else "")

@@ -1,0 +1,195 @@
+"""What pictures are made of: a grid at one step, the curve of halting confidence, the legend.
+
+Everything in a grid is a path in units of cells, digits included, so it looks the same at any size.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import Affine2D
+
+from experiments.rendering.trace import Trace
+from hrm_jax.data.sudoku import rules
+
+FONT = "DejaVu Sans"  # comes with matplotlib: pictures do not depend on the machine
+INK, SOFT, LINE, STRONG, PAPER = "#1c2230", "#5d6472", "#c9c6bd", "#454b59", "#ffffff"
+GIVEN, PREDICTED, TILE, CONFLICT, NOW = "#ecebe5", "#17508f", "#cfe1f6", "#a63a0b", "#1f6fc4"
+_TILE_SIDE, _DIGIT_SIZE, _RING_RADIUS, _CORNER = 0.93, 0.62, 0.41, 0.24
+
+
+@dataclasses.dataclass(frozen=True)
+class Cells:
+    """N cells with their marks.
+
+    Attributes:
+      corner: top left corner of each, in cells to the right and down.
+      digit: what is proposed, 0 for nothing.
+      given: what the puzzle says, 0 for nothing.
+      confidence: of the proposal, in [0, 1].
+      conflict: the digit occurs again in a unit.
+      changed: the digit is another than a step before.
+    """
+
+    corner: Float[np.ndarray, "N 2"]
+    digit: UInt8[np.ndarray, " N"]
+    given: UInt8[np.ndarray, " N"]
+    confidence: Float[np.ndarray, " N"]
+    conflict: Bool[np.ndarray, " N"]
+    changed: Bool[np.ndarray, " N"]
+
+
+def cells_of(trace: Trace, step: int) -> Cells:
+    """The 81 cells after a step, which counts from 1."""
+    rows, columns = np.divmod(np.arange(rules.NUM_CELLS), rules.SIDE)
+    return Cells(
+        corner=np.stack([columns, rows], axis=1).astype(float),
+        digit=trace.digits[step - 1],
+        given=trace.givens,
+        confidence=trace.cell_confidence[step - 1],
+        conflict=trace.conflicts[step - 1],
+        changed=trace.changed[step - 1],
+    )
+
+
+def draw_grid(axes: Axes, trace: Trace, step: int) -> None:
+    """The grid after a step; a second frame, solid at the halt, is dashed after it."""
+    side = rules.SIDE
+    axes.set(xlim=(0, side), ylim=(side, 0), aspect="equal")
+    axes.axis("off")
+    draw_cells(axes, cells_of(trace, step))
+    for line in range(side + 1):
+        strong = line % 3 == 0
+        style = {"color": STRONG if strong else LINE, "lw": 1.3 if strong else 0.5}
+        style |= {"zorder": 3 if strong else 2, "clip_on": False, "solid_capstyle": "projecting"}
+        axes.plot([line, line], [0, side], **style)
+        axes.plot([0, side], [line, line], **style)
+    if step >= trace.halt:
+        halting = step == trace.halt
+        style = {} if halting else {"color": SOFT, "width": 1.2, "dashed": True}
+        draw_frame(axes, (-0.22, -0.22), side + 0.44, **style)
+
+
+def draw_frame(
+    axes: Axes,
+    corner: tuple[float, float],
+    side: float,
+    color: str = INK,
+    width: float = 2.4,
+    *,
+    dashed: bool = False,
+) -> None:
+    """A frame around cells; left as it is, it tells the halt."""
+    style = {"ec": color, "lw": width, "ls": (0, (3, 2)) if dashed else "-"}
+    axes.add_patch(Rectangle(corner, side, side, fill=False, clip_on=False, zorder=3, **style))
+
+
+def draw_cells(axes: Axes, cells: Cells) -> None:
+    """Cells with their marks, but without the lines between them."""
+    center = cells.corner + 0.5
+    is_given, filled = cells.given != rules.BLANK, cells.digit != rules.BLANK
+    overwritten = is_given & (cells.digit != cells.given)
+    kept = is_given & ~overwritten
+    _fill(axes, (_square(c, 1.0) for c in center[kept]), GIVEN)
+    sure = filled & ~kept
+    sides = _TILE_SIDE * np.sqrt(cells.confidence[sure])
+    _fill(axes, map(_square, center[sure], sides), TILE)
+    for where, weight, color in (
+        (kept, "bold", INK),
+        (sure & ~cells.conflict, "normal", PREDICTED),
+        (sure & cells.conflict, "normal", CONFLICT),
+    ):
+        _fill(axes, (_digit(d, weight, c) for d, c in _pairs(cells.digit, center, where)), color)
+    for digit, c in _pairs(cells.given, center + np.array([[-0.34, 0.3]]), overwritten):
+        _fill(axes, [_digit(digit, "bold", c, scale=0.5), _bar(c)], INK)
+    corners = cells.corner[cells.changed] + np.array([[1.0, 0.0]])
+    _fill(axes, map(_triangle, corners), PREDICTED)
+    for where, style in ((cells.conflict & ~kept, "-"), (cells.conflict & kept, (0, (1, 1.2)))):
+        rings = [Path.circle(tuple(c), _RING_RADIUS) for c in center[where]]
+        _add(axes, rings, fill=False, ec=CONFLICT, lw=1.0, ls=style)
+
+
+def draw_curve(axes: Axes, trace: Trace, steps: Iterable[int]) -> None:
+    """Halting confidence over all steps: the halt a square and a line, `steps` as rings."""
+    places = np.arange(1, trace.steps + 1)
+    values, halt = trace.halt_confidence, trace.halt
+    style = {"color": PREDICTED, "lw": 1.6, "clip_on": False}
+    axes.plot(places[:halt], values[:halt], **style)
+    axes.plot(places[halt - 1 :], values[halt - 1 :], ls=":", **style)
+    axes.plot([halt, halt], [0, 1], color=INK, lw=1.4, clip_on=False)
+    marked = [step for step in steps if step != halt]
+    ring = {"marker": "o", "ls": "", "mfc": PAPER, "mec": NOW, "mew": 1.6, "ms": 5.5}
+    axes.plot(marked, values[np.array(marked, int) - 1], **ring, clip_on=False, zorder=4)
+    square = {"marker": "s", "color": INK, "ms": 5.5, "clip_on": False, "zorder": 5}
+    axes.plot([halt], [values[halt - 1]], **square)
+    axes.set(ylim=(0, 1), xlim=(1, max(trace.steps, 2)), yticks=(0, 0.5, 1))
+    axes.set_yticklabels(["0%", "50%", "100%"])
+    # The halt has its label; the ends of the scale make room for it.
+    room = 0.2 * trace.steps
+    ends = [end for end in (1, trace.steps) if abs(end - halt) > room]
+    axes.set_xticks([*ends, halt], [*map(str, ends), f"halts at {halt}"])
+    if abs(halt - 1) <= room:
+        axes.get_xticklabels()[-1].set_horizontalalignment("left")
+    elif abs(halt - trace.steps) <= room:
+        axes.get_xticklabels()[-1].set_horizontalalignment("right")
+    axes.grid(axis="y", color=LINE, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, pad=6, labelsize=7.5, labelcolor=SOFT, labelfontfamily=FONT)
+    axes.get_xticklabels()[-1].set(color=INK, weight="bold")
+    axes.spines[:].set_visible(False)
+
+
+def _pairs(digits: np.ndarray, places: np.ndarray, where: np.ndarray) -> Iterable:
+    """Digits and places of the cells asked for."""
+    return zip(digits[where].tolist(), places[where], strict=True)
+
+
+def _fill(axes: Axes, paths: Iterable[Path], color: str) -> None:
+    _add(axes, paths, fc=color, ec="none", lw=0)
+
+
+def _add(axes: Axes, paths: Iterable[Path], **style) -> None:
+    """One patch of many paths."""
+    found = list(paths)
+    if found:
+        patch = PathPatch(Path.make_compound_path(*found), clip_on=False, **style)
+        axes.add_patch(patch)
+
+
+def _square(center: np.ndarray, side: float) -> Path:
+    return Path.unit_rectangle().transformed(
+        Affine2D().translate(-0.5, -0.5).scale(side).translate(*center)
+    )
+
+
+def _triangle(corner: np.ndarray) -> Path:
+    x, y = corner
+    return Path([(x - _CORNER, y), (x, y), (x, y + _CORNER), (x - _CORNER, y)], closed=True)
+
+
+def _bar(center: np.ndarray) -> Path:
+    """What crosses out a small digit."""
+    return Path.unit_rectangle().transformed(
+        Affine2D().translate(-0.5, -0.5).scale(0.26, 0.04).translate(*center)
+    )
+
+
+def _digit(digit: int, weight: str, center: np.ndarray, scale: float = 1.0) -> Path:
+    size = _DIGIT_SIZE * scale
+    return _glyph(digit, weight).transformed(Affine2D().scale(size, -size).translate(*center))
+
+
+@functools.cache
+def _glyph(digit: int, weight: str) -> Path:
+    """A digit of size 1, its middle at the origin."""
+    font = FontProperties(family=FONT, weight=weight)
+    path = TextPath((0, 0), str(digit), size=1, prop=font)
+    box = path.get_extents()
+    return path.transformed(Affine2D().translate(-(box.x0 + box.x1) / 2, -(box.y0 + box.y1) / 2))

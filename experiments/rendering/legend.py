@@ -1,0 +1,82 @@
+"""The legend of a picture: samples of cells with their meaning."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.rendering import board
+from experiments.rendering.board import Cells
+from experiments.rendering.layout import axes_at, text_width
+
+_POINTS, _CELL, _ROW, _GAP = 8.0, 0.2, 0.3, 0.3
+"""Size of the text; side of a sample, height of a row, space between items: inches."""
+
+# confidence of each sample cell, given, conflict, changed; and what they mean
+_ITEMS: tuple[tuple[tuple[tuple[float, bool, bool, bool], ...], str], ...] = (
+    (((1.0, True, False, False),), "given"),
+    (
+        ((0.2, False, False, False), (0.95, False, False, False)),
+        "predicted: the larger the tile, the surer",
+    ),
+    (((0.7, False, False, True),), "changed in this step"),
+    (((0.7, False, True, False),), "in conflict"),
+    ((), "halts; dashed: has halted"),
+)
+
+
+def legend_rows(width: float) -> list[list[int]]:
+    """Which items stand in each row of a legend so many inches wide."""
+    rows, used = [[]], 0.0
+    for number, (samples, text) in enumerate(_ITEMS):
+        needed = _item_width(samples, text)
+        if rows[-1] and used + needed > width:
+            rows.append([])
+            used = 0.0
+        rows[-1].append(number)
+        used += needed + _GAP
+    return rows
+
+
+def legend_height(width: float) -> float:
+    """Inches that the legend takes from a picture so wide."""
+    return _ROW * len(legend_rows(width))
+
+
+def draw_legend(figure: Figure, left: float, bottom: float, width: float) -> None:
+    """Draws it; places and sizes are inches from the lower left corner of the figure."""
+    height = legend_height(width)
+    axes = axes_at(figure, left, bottom, width, height)
+    # In cells, as grids are, from the upper left corner.
+    axes.set(xlim=(0, width / _CELL), ylim=(height / _CELL, 0))
+    axes.axis("off")
+    for row, numbers in enumerate(legend_rows(width)):
+        x, y = 0.0, (row + 0.5) * _ROW / _CELL - 0.5
+        for number in numbers:
+            samples, text = _ITEMS[number]
+            for place, sample in enumerate(samples):
+                board.draw_cells(axes, _sample(x + 1.2 * place, y, *sample))
+                board.draw_frame(axes, (x + 1.2 * place, y), 1, board.LINE, width=0.5)
+            if not samples:
+                board.draw_frame(axes, (x + 0.1, y + 0.1), 0.8)
+            words = x + 1.2 * max(len(samples), 1) + 0.2
+            meaning = axes.text(words, y + 0.5, text, fontsize=_POINTS, color=board.SOFT)
+            meaning.set(fontfamily=board.FONT, va="center")
+            x += (_item_width(samples, text) + _GAP) / _CELL
+
+
+def _item_width(samples: tuple, text: str) -> float:
+    """Inches."""
+    return _CELL * (1.2 * max(len(samples), 1) + 0.2) + text_width(text, _POINTS)
+
+
+def _sample(
+    x: float, y: float, confidence: float, given: bool, conflict: bool, changed: bool
+) -> Cells:
+    """One cell that holds a 5."""
+    return Cells(
+        corner=np.array([[x, y]]),
+        digit=np.array([5], np.uint8),
+        given=np.array([5 if given else 0], np.uint8),
+        confidence=np.array([confidence]),
+        conflict=np.array([conflict]),
+        changed=np.array([changed]),
+    )

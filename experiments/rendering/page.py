@@ -1,0 +1,51 @@
+"""Traces as one HTML page that needs nothing beside itself: a slider over the steps."""
+
+import importlib.resources
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from experiments.rendering.trace import Trace
+from hrm_jax.data.sudoku import rules
+
+_TEMPLATE = importlib.resources.files("experiments.rendering") / "page.html"
+_PLACEHOLDER = "{{payload}}"
+_DECIMALS = 3
+
+
+def to_html(traces: Sequence[Trace]) -> str:
+    """The page: `page.html` with the traces as JSON, inert in a script element of type JSON."""
+    payload = json.dumps({"puzzles": [_as_json(trace) for trace in traces]}, allow_nan=False)
+    # Inside a script element only `<` could end it; JSON may write any character as an escape.
+    inert = payload.replace("<", "\\u003c")
+    return _TEMPLATE.read_text(encoding="utf-8").replace(_PLACEHOLDER, inert)
+
+
+def _as_json(trace: Trace) -> dict[str, Any]:
+    """What the page shows of a trace: cells count from 0, steps from 1."""
+    return {
+        "title": trace.title,
+        "givens": rules.format_grid(trace.givens),
+        "halt": trace.halt,
+        "solved": trace.solved,
+        "confidence": np.round(trace.halt_confidence.astype(float), _DECIMALS).tolist(),
+        "steps": [
+            {
+                "digits": rules.format_grid(trace.digits[step]),
+                "confidence": np.round(
+                    trace.cell_confidence[step].astype(float), _DECIMALS
+                ).tolist(),
+                "conflicts": _cells(trace.conflicts[step]),
+                "changed": _cells(trace.changed[step]),
+            }
+            for step in range(trace.steps)
+        ],
+    }
+
+
+def _cells(marked: Bool[np.ndarray, "81"]) -> list[int]:
+    """The marked cells."""
+    return np.flatnonzero(marked).tolist()
