@@ -21,8 +21,8 @@ class Thoughts:
       tokens: the most likely token of each cell after each step, int32.
       confidence: the halting head's belief that the proposal is right in every cell, in (0, 1).
       wants_to_halt: the halting head would stop here.
-      cell_confidence: probability of each of `tokens` under stablemax, the distribution that the
-        models are trained with; float32, in [1 / V, 1].
+      cell_confidence: probability of each of `tokens` under the distribution that the model is
+        trained with; float32, in [1 / V, 1].
     """
 
     tokens: Int[Array, "S B T"]
@@ -55,7 +55,7 @@ def think(model: Model, variables: Variables, batch: Batch) -> Thoughts:
             tokens=outputs.logits.argmax(-1).astype(jnp.int32),
             confidence=jax.nn.sigmoid(outputs.q_halt_logits),
             wants_to_halt=outputs.q_halt_logits > threshold,
-            cell_confidence=_highest_probability(outputs.logits),
+            cell_confidence=_highest_probability(outputs.logits, model.config.distribution),
         )
         return carry, thought
 
@@ -63,7 +63,10 @@ def think(model: Model, variables: Variables, batch: Batch) -> Thoughts:
     return jax.lax.scan(one_step, carry, length=model.config.halt_max_steps)[1]
 
 
-def _highest_probability(logits: Float[Array, "B T V"]) -> Float[Array, "B T"]:
-    """Probability of the most likely token under stablemax, float32."""
-    scores = stablemax_scores(logits.astype(jnp.float32))
+def _highest_probability(logits: Float[Array, "B T V"], distribution: str) -> Float[Array, "B T"]:
+    """Probability of the most likely token under stablemax or softmax, float32."""
+    logits = logits.astype(jnp.float32)
+    if distribution == "softmax":
+        return jax.nn.softmax(logits).max(-1)
+    scores = stablemax_scores(logits)
     return scores.max(-1) / scores.sum(-1)

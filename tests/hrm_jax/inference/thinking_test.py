@@ -90,3 +90,11 @@ def test_steps_count_to_the_first_wish_to_halt():
     cells = jnp.zeros((S, B, T))
     thoughts = Thoughts(cells.astype(jnp.int32), jnp.zeros((S, B)), wants, cells)
     np.testing.assert_array_equal(thoughts.steps, [1, 2, 3])
+
+
+def test_cell_confidence_is_of_the_distribution_that_the_model_learns(batch, variables):
+    model = Model(dataclasses.replace(CONFIG, distribution="softmax"))
+    thoughts = think(model, variables, batch)
+    _, outputs = model.step(variables, model.initial_carry(variables, batch), batch)
+    expected = jax.nn.softmax(outputs.logits).max(-1)
+    np.testing.assert_allclose(thoughts.cell_confidence[0], expected, rtol=1e-5)

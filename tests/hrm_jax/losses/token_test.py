@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hrm_jax.core.types import IGNORE_LABEL
-from hrm_jax.losses.token import stablemax_cross_entropy
+from hrm_jax.losses.token import CROSS_ENTROPIES, stablemax_cross_entropy
 
 TINY = np.finfo(np.float32).tiny  # what is smaller may be flushed to zero
 EPSILON = float(np.finfo(np.float32).eps)
@@ -87,3 +87,16 @@ def test_bfloat16_logits_are_computed_in_float32():
     assert losses.dtype == jnp.float32
     expected = float64_loss(np.asarray(narrow, np.float32), labels)
     np.testing.assert_allclose(losses, expected, rtol=VALUE_TOLERANCE)
+
+
+def test_softmax_against_float64():
+    rng = np.random.default_rng(3)
+    logits = (30 * rng.standard_normal((4, 6, 11))).astype(np.float32)
+    labels = rng.integers(0, 11, (4, 6)).astype(np.int32)
+    labels[0, 2] = labels[3, 5] = IGNORE_LABEL
+    wide = logits.astype(np.float64)
+    log_sum = np.log(np.exp(wide - wide.max(-1, keepdims=True)).sum(-1)) + wide.max(-1)
+    chosen = np.take_along_axis(wide, np.maximum(labels, 0)[..., None], axis=-1)[..., 0]
+    expected = np.where(labels == IGNORE_LABEL, 0, log_sum - chosen)
+    found = CROSS_ENTROPIES["softmax"](jnp.asarray(logits), jnp.asarray(labels))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_jax.core.types import Batch, Carry, Outputs, Variables
+from hrm_jax.core.types import IGNORE_LABEL, Batch, Carry, Outputs, Variables
 from hrm_jax.losses.act import act_loss
 from hrm_jax.models.act import Model
 from hrm_jax.models.config import ReasonerConfig, hrm, trm
@@ -290,3 +290,42 @@ def test_neither_program_nor_memory_of_training_grows_with_the_cycles():
     assert sizes[0] == sizes[1] > 0
     lines = [program.as_text().count("\n") for program in (few, many)]
     assert abs(lines[1] - lines[0]) <= 0.01 * lines[0]
+
+
+def test_those_who_are_right_can_halt_whatever_the_head_says():
+    config = dataclasses.replace(HRM, halt_when_right=True)
+    variables, batch = saying(config, -5.0, 5.0), batch_of(0)
+    carry = start(config, batch)
+    _, outputs = step(config, variables, carry, batch, KEY)
+    right = outputs.logits.argmax(-1).astype(jnp.int32)
+    labels = right.at[1, 0].add(1).at[2, 3].set(IGNORE_LABEL)  # row 1 is wrong, row 2 is not judged
+    halted = step(config, variables, carry, dataclasses.replace(batch, labels=labels), KEY)[
+        0
+    ].halted
+    np.testing.assert_array_equal(halted, [True, False, True, True])
+
+
+def test_noise_disturbs_those_who_start_and_no_others():
+    noisy = dataclasses.replace(HRM, initial_noise=0.5)
+    variables, batch = variables_of(HRM), batch_of(0)
+    carry, _ = step(HRM, variables, start(HRM, batch), batch, KEY)
+    carry = dataclasses.replace(carry, halted=jnp.array([True, False, False, True]))
+    plain, disturbed = (
+        np.asarray(step(config, variables, carry, batch, KEY)[1].logits) for config in (HRM, noisy)
+    )
+    np.testing.assert_array_equal(plain[1:3], disturbed[1:3])
+    assert (plain[0] != disturbed[0]).any()
+    assert (plain[3] != disturbed[3]).any()
+
+
+def test_evaluation_and_other_keys_know_their_noise():
+    noisy = dataclasses.replace(HRM, initial_noise=0.5)
+    variables, batch = variables_of(HRM), batch_of(0)
+    found = {
+        name: np.asarray(step(noisy, variables, start(noisy, batch), batch, key)[1].logits)
+        for name, key in {"none": None, "one": KEY, "same": KEY, "other": jax.random.key(8)}.items()
+    }
+    plain = step(HRM, variables, start(HRM, batch), batch)[1].logits
+    np.testing.assert_array_equal(found["none"], plain)
+    np.testing.assert_array_equal(found["one"], found["same"])
+    assert (found["one"] != found["other"]).any()
