@@ -27,7 +27,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
     {"hrm_jax.core": "config numerics types protocols"},
     {
-        "hrm_jax.nn": "norm linear rope swiglu attention block embedding",
+        "hrm_jax.nn": "norm linear rope swiglu attention block gated_stack embedding",
         "hrm_jax.losses": "token act",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.data": "pipeline",
@@ -41,7 +41,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.models": "recurrence config reasoner act",
-        "hrm_jax.convert": "pytorch published_config files model_folder",
+        "hrm_jax.convert": ("pytorch published_config files model_folder"),
     },
     {"hrm_jax.inference": "thinking"},
     {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku"},

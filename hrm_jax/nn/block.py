@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from hrm_jax.nn.attention import SelfAttention
 from hrm_jax.nn.norm import rms_norm
-from hrm_jax.nn.swiglu import SwiGLU
+from hrm_jax.nn.swiglu import SwiGLU, swiglu_width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +56,10 @@ class Block(nnx.Module):
                 rngs=rngs,
             )
         else:
-            self.mlp_t = SwiGLU(config.length, config.expansion, rngs=rngs)
-        self.mlp = SwiGLU(config.features, config.expansion, rngs=rngs)
+            width = swiglu_width(config.length, config.expansion)
+            self.mlp_t = SwiGLU(config.length, width, rngs=rngs)
+        width = swiglu_width(config.features, config.expansion)
+        self.mlp = SwiGLU(config.features, width, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
         """One round of mixing over tokens, then over features."""

@@ -23,7 +23,7 @@ def test_width(features, expansion, width):
 
 
 def test_gate_comes_before_up():
-    layer = SwiGLU(4, 1.0, rngs=nnx.Rngs(0))
+    layer = SwiGLU(4, 256, rngs=nnx.Rngs(0))
     x = np.random.default_rng(0).standard_normal((2, 3, 4))
     gate_up = x @ np.asarray(layer.gate_up_proj.kernel[...], np.float64)
     assert gate_up.shape == (2, 3, 512)
