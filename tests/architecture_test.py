@@ -41,7 +41,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.models": "recurrence config reasoner act",
-        "hrm_jax.convert": ("pytorch published_config files model_folder"),
+        "hrm_jax.convert": ("pytorch published_config files folders model_folder shards"),
     },
     {"hrm_jax.inference": "thinking"},
     {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku"},
