@@ -40,8 +40,10 @@ FLOORS: tuple[dict[str, str], ...] = (
         ),
     },
     {
-        "hrm_jax.models": "recurrence config reasoner act",
-        "hrm_jax.convert": ("pytorch published_config files folders model_folder shards"),
+        "hrm_jax.models": "recurrence config reasoner act hrm_text_config kv_cache hrm_text",
+        "hrm_jax.convert": (
+            "pytorch published_config files folders model_folder shards hrm_text_config hrm_text"
+        ),
     },
     {"hrm_jax.inference": "thinking"},
     {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku"},
