@@ -27,7 +27,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
     {"hrm_jax.core": "config candidates numerics types protocols"},
     {
-        "hrm_jax.nn": "norm linear rope swiglu attention relational block embedding",
+        "hrm_jax.nn": ("norm linear rope swiglu attention relational block gated_stack embedding"),
         "hrm_jax.losses": "token act",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.data": "pipeline",
@@ -40,8 +40,10 @@ FLOORS: tuple[dict[str, str], ...] = (
         ),
     },
     {
-        "hrm_jax.models": "recurrence config reasoner act",
-        "hrm_jax.convert": "pytorch published_config files model_folder",
+        "hrm_jax.models": "recurrence config reasoner act hrm_text_config kv_cache hrm_text",
+        "hrm_jax.convert": (
+            "pytorch published_config files folders model_folder shards hrm_text_config hrm_text"
+        ),
     },
     {"hrm_jax.inference": "thinking"},
     {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku"},

@@ -11,6 +11,10 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
+RECORDINGS = {
+    "recording_path": ("hrm_*.npz", "trm_*.npz"),
+    "text_recording_path": ("hrm_text_*/",),
+}
 
 
 def pytest_configure(config):
@@ -26,16 +30,22 @@ def pytest_addoption(parser):
 
 
 def pytest_generate_tests(metafunc):
-    """Gives `recording_path` every recording in tests/golden and in --golden=DIR."""
-    if "recording_path" not in metafunc.fixturenames:
+    """Gives tests the recordings in tests/golden and in --golden=DIR.
+
+    `recording_path` is each one of HRM and TRM, `text_recording_path` each one of HRM-Text.
+    """
+    wanted = RECORDINGS.keys() & set(metafunc.fixturenames)
+    if not wanted:
         return
-    folders = [GOLDEN]
-    if extra := metafunc.config.getoption("--golden"):
-        folders.append(pathlib.Path(extra))
-    paths = [path for folder in folders for path in sorted(folder.glob("*.npz"))]
-    paths = [path for path in paths if path.name.startswith(("hrm_", "trm_"))]
-    if extra and not any(path.parent == folders[-1] for path in paths):
-        raise pytest.UsageError(f"--golden={extra}: no hrm_*.npz or trm_*.npz there")
-    metafunc.parametrize(
-        "recording_path", paths, ids=[f"{p.parent.name}/{p.stem}" for p in paths], scope="module"
-    )
+    extra = metafunc.config.getoption("--golden")
+    folders = [GOLDEN, *([pathlib.Path(extra)] if extra else [])]
+    found = {
+        name: [path for folder in folders for glob in globs for path in sorted(folder.glob(glob))]
+        for name, globs in RECORDINGS.items()
+    }
+    if extra and not any(path.parent == folders[-1] for paths in found.values() for path in paths):
+        named = [glob for globs in RECORDINGS.values() for glob in globs]
+        raise pytest.UsageError(f"--golden={extra}: nothing named {' or '.join(named)} there")
+    for name in wanted:
+        ids = [f"{path.parent.name}/{path.stem}" for path in found[name]]
+        metafunc.parametrize(name, found[name], ids=ids, scope="module")

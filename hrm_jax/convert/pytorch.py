@@ -1,20 +1,23 @@
 """Names and layouts: published PyTorch state dicts to our variables and back, bit for bit.
 
-PyTorch keeps linear weights as [out, in], we as [in, out]; everything else is shaped alike. The
-published names are listed in `docs/weights.md`.
+PyTorch keeps linear weights as [out, in], we as [in, out]; everything else is shaped alike. Which
+name a parameter has there is a model's own: `puzzle_name` is that of HRM and TRM, whose names are
+listed in `docs/weights.md`.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import jax
 import numpy as np
 from flax import nnx
+from jaxtyping import PRNGKeyArray
 
 from hrm_jax.core.types import Variables
-from hrm_jax.models.act import Model
 
 StateDict = dict[str, np.ndarray]
+Naming: TypeAlias = Callable[[tuple[Any, ...]], tuple[str, bool]]
+"""From the path of a parameter to its published name, and whether its matrix is transposed."""
 
 COMPILED_PREFIX = "_orig_mod."  # torch.compile puts it before every name
 INNER = "model.inner."
@@ -24,12 +27,30 @@ class WeightsError(ValueError):
     """Weights that do not fit the config they are loaded with."""
 
 
-def to_state_dict(variables: Variables) -> StateDict:
+class Initialised(Protocol):
+    """A model, as far as weights care: its variables."""
+
+    def init(self, key: PRNGKeyArray) -> Variables:
+        """Fresh variables."""
+        ...
+
+
+def puzzle_name(path: tuple[Any, ...]) -> tuple[str, bool]:
+    """The naming of HRM and TRM."""
+    *module, leaf = path
+    if leaf == "table":
+        return INNER + ".".join(map(str, [*module, "embedding_weight"])), False
+    if leaf == "kernel":
+        return INNER + ".".join(map(str, [*module, "weight"])), True
+    return INNER + ".".join(map(str, path)), False
+
+
+def to_state_dict(variables: Variables, naming: Naming = puzzle_name) -> StateDict:
     """Our variables under the published names; float32 NumPy arrays."""
     state_dict = {}
     for values in (variables.params, variables.buffers):
         for path, leaf in nnx.to_flat_state(values):
-            name, transpose = _published(path)
+            name, transpose = naming(path)
             array = np.asarray(leaf[...])
             state_dict[name] = np.ascontiguousarray(array.T) if transpose else array
     if variables.puzzle_rows is not None:
@@ -37,12 +58,15 @@ def to_state_dict(variables: Variables) -> StateDict:
     return state_dict
 
 
-def from_state_dict(model: Model, state_dict: Mapping[str, np.ndarray]) -> Variables:
+def from_state_dict(
+    model: Initialised, state_dict: Mapping[str, np.ndarray], naming: Naming = puzzle_name
+) -> Variables:
     """Published weights as variables of `model`.
 
     Args:
       model: says which tensors there must be, and their shapes.
       state_dict: arrays by published name, with or without `_orig_mod.`.
+      naming: of the model's parameters.
 
     Returns:
       The variables, float32.
@@ -53,10 +77,10 @@ def from_state_dict(model: Model, state_dict: Mapping[str, np.ndarray]) -> Varia
     """
     weights = without_compiled_prefix(state_dict)
     expected = jax.eval_shape(model.init, jax.random.key(0))
-    _check(weights, _expected_shapes(expected))
+    _check(weights, _expected_shapes(expected, naming))
 
     def load(path, leaf: nnx.Variable) -> nnx.Variable:
-        name, transpose = _published(path)
+        name, transpose = naming(path)
         return leaf.replace(_as_jax(weights[name].T if transpose else weights[name]))
 
     table = expected.puzzle_rows
@@ -89,22 +113,12 @@ def _map_leaves(function: Callable, state: nnx.State) -> nnx.State:
     )
 
 
-def _published(path: tuple[Any, ...]) -> tuple[str, bool]:
-    """The published name of one of our parameters, and whether its matrix is transposed."""
-    *module, leaf = path
-    if leaf == "table":
-        return INNER + ".".join(map(str, [*module, "embedding_weight"])), False
-    if leaf == "kernel":
-        return INNER + ".".join(map(str, [*module, "weight"])), True
-    return INNER + ".".join(map(str, path)), False
-
-
-def _expected_shapes(variables: Variables) -> dict[str, tuple[int, ...]]:
+def _expected_shapes(variables: Variables, naming: Naming) -> dict[str, tuple[int, ...]]:
     """Shapes by published name, from abstract variables."""
     shapes = {}
     for values in (variables.params, variables.buffers):
         for path, leaf in nnx.to_flat_state(values):
-            name, transpose = _published(path)
+            name, transpose = naming(path)
             shapes[name] = leaf.shape[::-1] if transpose else leaf.shape
     if variables.puzzle_rows is not None:
         shapes[INNER + "puzzle_emb.weights"] = variables.puzzle_rows.shape

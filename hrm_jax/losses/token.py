@@ -1,4 +1,4 @@
-"""Cross-entropy of tokens under stablemax, as the published models have it, or under softmax."""
+"""Cross-entropy of tokens: stablemax as published for puzzles, or softmax, as for text."""
 
 import jax
 import jax.numpy as jnp
@@ -30,11 +30,29 @@ def softmax_cross_entropy(
 ) -> Float[Array, "B T"]:
     """`-log p(label)` under softmax, float32; zero where the label is `IGNORE_LABEL`."""
     valid = labels != IGNORE_LABEL
-    loss = optax.softmax_cross_entropy_with_integer_labels(
+    losses = optax.softmax_cross_entropy_with_integer_labels(
         logits.astype(jnp.float32), jnp.where(valid, labels, 0)
     )
-    return jnp.where(valid, loss, 0)
+    return jnp.where(valid, losses, 0)
 
 
 CROSS_ENTROPIES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}
 """By the distribution that a model's logits stand for."""
+
+
+def next_token_cross_entropy(
+    logits: Float[Array, "B T V"], labels: Int[Array, "B T"]
+) -> Float[Array, "B T"]:
+    """`-log p` of the label after each token, under softmax, float32.
+
+    Args:
+      logits: of the token after each one.
+      labels: the tokens themselves, `IGNORE_LABEL` where they are not to be learned, such as the
+        tokens of a prefix and the first token of each packed segment.
+
+    Returns:
+      The cross-entropy of `labels[:, t + 1]` at t; zero where it is `IGNORE_LABEL`, and at the
+      last token. The loss of a text is the sum over the number of labels that count.
+    """
+    after = jnp.pad(labels[:, 1:], ((0, 0), (0, 1)), constant_values=IGNORE_LABEL)
+    return softmax_cross_entropy(logits, after)

@@ -8,7 +8,8 @@ does not grow with it either.
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import jax
 from jaxtyping import Array, Float
@@ -32,6 +33,41 @@ class Schedule:
     L_cycles: int
     gradient_L_calls: tuple[int, ...]
 
+    @classmethod
+    def from_L_bp_cycles(cls, H_cycles: int, L_cycles: int, L_bp_cycles: Sequence[int]) -> Self:
+        """The border as HRM-Text's configs write it: gradient through every high-level call.
+
+        Args:
+          H_cycles: as above.
+          L_cycles: as above.
+          L_bp_cycles: low-level calls of each cycle that carry gradient, the last ones of it. A
+            list shorter than H_cycles is padded with ones on the left; what is beyond H_cycles is
+            not read, nor what is beyond L_cycles in an entry.
+        """
+        padded = [1] * (H_cycles - len(L_bp_cycles)) + list(L_bp_cycles)
+        return cls(H_cycles, L_cycles, tuple(min(n, L_cycles) for n in padded[:H_cycles]))
+
+    @classmethod
+    def from_gradient_calls(cls, H_cycles: int, L_cycles: int, calls: int) -> Self:
+        """The border as HRM-Text's training counts it: `calls` calls of both levels together.
+
+        One is the last low-level call; the high level has the next, as many as there are, and the
+        low level the rest. 2 is HRM's border.
+
+        Raises:
+          ValueError: if there are not as many calls, or fewer than one of each level.
+        """
+        if not 2 <= calls <= H_cycles * (L_cycles + 1):
+            raise ValueError(
+                f"expected 2 to {H_cycles * (L_cycles + 1)} calls with gradient, as "
+                f"H_cycles={H_cycles} and L_cycles={L_cycles} have, got {calls}"
+            )
+        H_calls = min(H_cycles, calls - 1)
+        L_calls = calls - H_calls
+        later = [L_cycles * cycle for cycle in reversed(range(H_calls))]
+        inside = tuple(min(L_cycles, max(0, L_calls - after)) for after in later)
+        return cls(H_cycles, L_cycles, inside)
+
     def __post_init__(self):
         """Raises ValueError where the border does not lie within the cycles."""
         if self.H_cycles < 1 or self.L_cycles < 1:
@@ -49,6 +85,32 @@ _UNROLL = 8
 into a stack and out again, which takes small models on CPU as long as half their products."""
 
 
+@dataclasses.dataclass(frozen=True)
+class BorderWarmup:
+    """A border that moves back as training goes on, as HRM-Text is trained.
+
+    Attributes:
+      min_calls: calls with gradient at the first step, as `Schedule.from_gradient_calls` counts.
+      max_calls: calls with gradient from the end of the warm-up on.
+      share: of all steps, that the warm-up takes; 0 for none.
+    """
+
+    min_calls: int = 2
+    max_calls: int = 5
+    share: float = 0.2
+
+    def __post_init__(self):
+        """Raises ValueError for a border that moves forward, or a share that is none."""
+        if not 2 <= self.min_calls <= self.max_calls or not 0 <= self.share <= 1:
+            raise ValueError(f"expected 2 <= min_calls <= max_calls, share in 0..1, got {self}")
+
+    def calls(self, step: int, total_steps: int) -> int:
+        """Calls with gradient at `step`, from 0: rises in equal stretches of the warm-up."""
+        warmup_steps = self.share * total_steps
+        done = min(1.0, step / warmup_steps) if warmup_steps else 1.0
+        return self.min_calls + int(done * (self.max_calls - self.min_calls))
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Level:
@@ -56,21 +118,26 @@ class Level:
 
     Attributes:
       params: parameters of the module.
-      apply: `(params, hidden [B, L, D], injection [B, L, D]) -> hidden [B, L, D]`; static.
+      apply: `(params, hidden [B, L, D], injection [B, L, D]) -> hidden [B, L, D]`; with a memory
+        as a further argument, `-> (hidden, memory)`; static.
     """
 
     params: Params
-    apply: Callable[[Params, Array, Array], Array] = dataclasses.field(metadata={"static": True})
+    apply: Callable[..., Any] = dataclasses.field(metadata={"static": True})
 
     def __call__(
-        self, hidden: Float[Array, "B L D"], injection: Float[Array, "B L D"]
-    ) -> Float[Array, "B L D"]:
+        self, hidden: Float[Array, "B L D"], injection: Float[Array, "B L D"], *memory: Any
+    ) -> Any:
         """One call of the level."""
-        return self.apply(self.params, hidden, injection)
+        return self.apply(self.params, hidden, injection, *memory)
 
 
 def recur(
-    schedule: Schedule, H: Level, L: Level, latents: Latents, injection: Float[Array, "B L D"]
+    schedule: Schedule,
+    H: Level,
+    L: Level,
+    latents: Latents,
+    injection: Float[Array, "B L D"] | None = None,
 ) -> Latents:
     """Runs all cycles: `z_L = L(z_L, z_H + injection)`, and after L_cycles `z_H = H(z_H, z_L)`.
 
@@ -78,16 +145,14 @@ def recur(
       schedule: the numbers of calls and the gradient border.
       H: the slow level.
       L: the fast level; TRM passes the same one twice.
-      latents: the states to start from; they get no gradient.
-      injection: the embedded puzzle.
+      latents: the states to start from.
+      injection: the embedded puzzle; None for none, as in HRM-Text, whose z_H starts as the text.
 
     Returns:
-      The states after the last cycle. Gradient reaches the levels and the injection only through
-      the calls inside the border.
+      The states after the last cycle. Gradient reaches the levels, the injection and the states
+      to start from only through the calls inside the border.
     """
-    latents, frozen_H, frozen_L, frozen_injection = jax.lax.stop_gradient(
-        (latents, H, L, injection)
-    )
+    frozen_H, frozen_L, frozen_injection = jax.lax.stop_gradient((H, L, injection))
 
     def cycle(latents: Latents, gradient_L_calls: int) -> Latents:
         z_L = latents.z_L
@@ -101,23 +166,59 @@ def recur(
         z_L = _repeat(frozen_L, latents, frozen_injection, schedule.L_cycles)
         return Latents(frozen_H(latents.z_H, z_L), z_L)
 
-    free_cycles = schedule.H_cycles - len(schedule.gradient_L_calls)
-    latents = _scan(free_cycle, latents, free_cycles)
+    if free_cycles := schedule.H_cycles - len(schedule.gradient_L_calls):
+        latents = _scan(free_cycle, jax.lax.stop_gradient(latents), free_cycles)
     for calls, group in itertools.groupby(schedule.gradient_L_calls):
         latents = _scan(lambda state, n=calls: cycle(state, n), latents, len(list(group)))
     return latents
 
 
+def recur_with_memory(
+    schedule: Schedule, H: Level, L: Level, latents: Latents, memory: Sequence[Any]
+) -> tuple[Latents, tuple[Any, ...]]:
+    """The same cycles for levels with a memory, such as a cache of keys and values.
+
+    Each call has a memory of its own and hands back the new one. The calls are written out: in a
+    loop, every memory would be copied out of a stack of them and into another. Nothing is injected,
+    and the gradient border is not read: this is for inference.
+
+    Args:
+      schedule: the numbers of calls.
+      H: the slow level.
+      L: the fast level.
+      latents: the states to start from.
+      memory: one for each of the `H_cycles * (L_cycles + 1)` calls, in the order of the calls.
+
+    Returns:
+      The states after the last cycle, and the new memories.
+
+    Raises:
+      ValueError: if there is not one memory for each call.
+    """
+    calls = schedule.H_cycles * (schedule.L_cycles + 1)
+    if len(memory) != calls:
+        raise ValueError(f"expected a memory for each of {calls} calls, got {len(memory)}")
+    z_H, z_L, kept = latents.z_H, latents.z_L, []
+    L_calls_and_H = schedule.L_cycles + 1
+    for call, own in enumerate(memory):
+        if (call + 1) % L_calls_and_H:
+            z_L, own = L(z_L, z_H, own)
+        else:
+            z_H, own = H(z_H, z_L, own)
+        kept.append(own)
+    return Latents(z_H, z_L), tuple(kept)
+
+
 def _repeat(
     level: Level,
     latents: Latents,
-    injection: Float[Array, "B L D"],
+    injection: Float[Array, "B L D"] | None,
     calls: int,
     *,
     unroll: int = 1,
 ) -> Float[Array, "B L D"]:
     """z_L after `calls` calls of `level`, the high-level state standing still."""
-    context = latents.z_H + injection
+    context = latents.z_H if injection is None else latents.z_H + injection
     return _scan(lambda z_L: level(z_L, context), latents.z_L, calls, unroll=unroll)
 
 

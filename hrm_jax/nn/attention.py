@@ -1,5 +1,9 @@
-"""Multi-head self-attention over all tokens."""
+"""Multi-head self-attention: over all tokens of a puzzle, and gated, as the caller lets attend."""
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -7,6 +11,13 @@ from jaxtyping import Array, Float
 import kernels
 from hrm_jax.nn.linear import Linear
 from hrm_jax.nn.rope import rope_table
+
+Attend: TypeAlias = Callable[[Array, Array, Array, Any], tuple[Array, Any]]
+"""`(query, key, value, memory) -> (mixed, memory)`, all arrays [B, T, N, K].
+
+It says where tokens stand, what they see and what is kept of them: the mask, the rotation and the
+cache are its own, and no layer knows of them. `memory` is a layer's, None where nothing is kept.
+"""
 
 
 class SelfAttention(nnx.Module):
@@ -47,3 +58,34 @@ class SelfAttention(nnx.Module):
         rope = None if self.rope_theta is None else rope_table(L, heads[-1], self.rope_theta)
         mixed = kernels.attention(query, key, value, rope=rope, backend=self.backend)
         return self.o_proj(mixed.reshape(B, L, D))
+
+
+class GatedAttention(nnx.Module):
+    """Multi-head attention with a sigmoid gate on each element of its output.
+
+    The columns of `gqkv_proj` give all gates, then all query heads, all key heads, all value heads.
+    """
+
+    def __init__(self, features: int, num_heads: int, head_size: int, *, rngs: nnx.Rngs):
+        """Draws both projections.
+
+        Args:
+          features: D.
+          num_heads: N.
+          head_size: K; N * K need not be D.
+          rngs: source of the initialisation keys.
+        """
+        self.num_heads = num_heads
+        inner = num_heads * head_size
+        self.gqkv_proj = Linear(features, 4 * inner, axes=("embed", "heads"), rngs=rngs)
+        self.o_proj = Linear(inner, features, axes=("heads", "embed"), rngs=rngs)
+
+    def __call__(
+        self, x: Float[Array, "B T D"], attend: Attend, memory: Any = None
+    ) -> tuple[Float[Array, "B T D"], Any]:
+        """Mixes the tokens as `attend` does; returns them, and the new memory."""
+        B, T, _ = x.shape
+        gate, *parts = jnp.split(self.gqkv_proj(x), 4, -1)
+        query, key, value = (part.reshape(B, T, self.num_heads, -1) for part in parts)
+        mixed, memory = attend(query, key, value, memory)
+        return self.o_proj(jax.nn.sigmoid(gate) * mixed.reshape(B, T, -1)), memory

@@ -11,7 +11,7 @@ from hrm_jax.core.candidates import CandidateGrid
 from hrm_jax.nn.attention import SelfAttention
 from hrm_jax.nn.norm import rms_norm
 from hrm_jax.nn.relational import RelationalMixing
-from hrm_jax.nn.swiglu import SwiGLU
+from hrm_jax.nn.swiglu import SwiGLU, swiglu_width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,13 +63,13 @@ class Block(nnx.Module):
                 rngs=rngs,
             )
         elif config.mixing == "mlp":
-            self.mlp_t = SwiGLU(config.length, config.expansion, rngs=rngs)
+            width = swiglu_width(config.length, config.expansion)
+            self.mlp_t = SwiGLU(config.length, width, rngs=rngs)
         else:
             assert config.grid is not None
             self.relations = RelationalMixing(config.grid, config.features, rngs=rngs)
-        self.mlp = SwiGLU(
-            config.features, config.expansion, multiple=config.mlp_multiple, rngs=rngs
-        )
+        width = swiglu_width(config.features, config.expansion, config.mlp_multiple)
+        self.mlp = SwiGLU(config.features, width, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
         """One round of mixing over tokens, then over features."""

@@ -11,12 +11,15 @@ class Embedding(nnx.Module):
     """A table of vectors.
 
     Attributes:
-      table: [V, D], standard deviation `1 / sqrt(D)`.
+      table: [V, D].
     """
 
-    def __init__(self, num_embeddings: int, features: int, *, rngs: nnx.Rngs):
-        """Draws the table."""
-        table = truncated_normal(rngs.params(), (num_embeddings, features), features**-0.5)
+    def __init__(
+        self, num_embeddings: int, features: int, *, std: float | None = None, rngs: nnx.Rngs
+    ):
+        """Draws the table with standard deviation `std`, `1 / sqrt(D)` when None."""
+        shape = (num_embeddings, features)
+        table = truncated_normal(rngs.params(), shape, features**-0.5 if std is None else std)
         self.table = nnx.Param(table, axes=(None, "embed"))
 
     def __call__(self, tokens: Int[Array, "B T"], dtype: jnp.dtype) -> Float[Array, "B T D"]:

@@ -16,9 +16,8 @@ def swiglu_width(features: int, expansion: float, multiple: int = 256) -> int:
 class SwiGLU(nnx.Module):
     """`down(silu(gate) * up)`, gate and up being the halves of one projection."""
 
-    def __init__(self, features: int, expansion: float, *, multiple: int = 256, rngs: nnx.Rngs):
-        """Args: `features` in and out; the rest sets the width by `swiglu_width`."""
-        width = swiglu_width(features, expansion, multiple)
+    def __init__(self, features: int, width: int, *, rngs: nnx.Rngs):
+        """Args: `features` in and out; `width` between, F, as `swiglu_width` or a config has it."""
         self.gate_up_proj = Linear(features, 2 * width, axes=("embed", "mlp"), rngs=rngs)
         self.down_proj = Linear(width, features, axes=("mlp", "embed"), rngs=rngs)
 

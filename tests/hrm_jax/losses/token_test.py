@@ -1,4 +1,4 @@
-"""Stablemax cross-entropy against NumPy in float64."""
+"""Cross-entropies against NumPy in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from hrm_jax.core.types import IGNORE_LABEL
-from hrm_jax.losses.token import CROSS_ENTROPIES, stablemax_cross_entropy
+from hrm_jax.losses.token import (
+    CROSS_ENTROPIES,
+    next_token_cross_entropy,
+    stablemax_cross_entropy,
+)
 
 TINY = np.finfo(np.float32).tiny  # what is smaller may be flushed to zero
 EPSILON = float(np.finfo(np.float32).eps)
@@ -100,3 +104,25 @@ def test_softmax_against_float64():
     expected = np.where(labels == IGNORE_LABEL, 0, log_sum - chosen)
     found = CROSS_ENTROPIES["softmax"](jnp.asarray(logits), jnp.asarray(labels))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_next_token_loss_is_of_the_label_after():
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((2, 6, 9)).astype(np.float32)
+    labels = rng.integers(0, 9, (2, 6))
+    labels[0, :3] = IGNORE_LABEL
+    expected = np.zeros((2, 6))
+    for b, t in np.ndindex(2, 5):
+        if labels[b, t + 1] != IGNORE_LABEL:
+            wide = logits[b, t].astype(np.float64)
+            expected[b, t] = np.log(np.exp(wide).sum()) - wide[labels[b, t + 1]]
+    found = jax.jit(next_token_cross_entropy)(logits, labels)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    assert not found[0, :2].any()
+    assert not found[:, -1].any()
+
+
+def test_next_token_loss_of_bfloat16_logits_is_float32():
+    found = next_token_cross_entropy(jnp.zeros((1, 2, 4), jnp.bfloat16), jnp.zeros((1, 2), int))
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, [[np.log(4), 0]], rtol=1e-6)

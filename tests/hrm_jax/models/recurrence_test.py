@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_jax.core.types import Latents
-from hrm_jax.models.recurrence import Level, Schedule, recur
+from hrm_jax.models.recurrence import (
+    BorderWarmup,
+    Level,
+    Schedule,
+    recur,
+    recur_with_memory,
+)
 
 B, L, D = 2, 3, 4
 
@@ -27,13 +33,13 @@ def apply(params, hidden, injection):
 
 def unrolled(schedule: Schedule, H: Level, L_level: Level, latents: Latents, injection) -> Latents:
     """The oracle: every call written out, with stop_gradient around those outside the border."""
-    z_H, z_L = jax.lax.stop_gradient((latents.z_H, latents.z_L))
+    z_H, z_L = latents.z_H, latents.z_L
     free_cycles = schedule.H_cycles - len(schedule.gradient_L_calls)
     for i in range(schedule.H_cycles):
         inside = i >= free_cycles
         gradient_calls = schedule.gradient_L_calls[i - free_cycles] if inside else 0
         for j in range(schedule.L_cycles):
-            z_L = L_level(z_L, z_H + injection)
+            z_L = L_level(z_L, z_H if injection is None else z_H + injection)
             if j < schedule.L_cycles - gradient_calls:
                 z_L = jax.lax.stop_gradient(z_L)
         z_H = H(z_H, z_L)
@@ -65,9 +71,10 @@ def arguments(seed: int):
 
 
 @settings(max_examples=12, deadline=None)
-@given(schedule=schedules(), seed=st.integers(0, 2**16))
-def test_equals_the_unrolled_loop_in_values_and_gradients(schedule, seed):
+@given(schedule=schedules(), seed=st.integers(0, 2**16), injected=st.booleans())
+def test_equals_the_unrolled_loop_in_values_and_gradients(schedule, seed, injected):
     arrays = arguments(seed)
+    arrays = arrays if injected else (*arrays[:3], None)
     cotangent = jax.tree.map(
         lambda x: jax.random.normal(jax.random.key(seed + 1), x.shape), arrays[2]
     )
@@ -84,15 +91,18 @@ def test_equals_the_unrolled_loop_in_values_and_gradients(schedule, seed):
 @settings(max_examples=5, deadline=None)
 @given(schedule=schedules(), seed=st.integers(0, 2**16))
 def test_nothing_outside_the_border_gets_gradient(schedule, seed):
-    """With the calls inside the border frozen by hand, the gradient is exactly zero."""
+    """States to start from get gradient only if no call on their way lies outside."""
     H, L_level, latents, injection = arguments(seed)
 
     def loss(latents):
         result = recur(schedule, H, L_level, latents, injection)
         return (result.z_H**2).sum() + (result.z_L**2).sum()
 
-    for gradient in jax.tree.leaves(jax.grad(loss)(latents)):
-        np.testing.assert_array_equal(gradient, np.zeros((B, L, D)))
+    gradient = jax.grad(loss)(latents)
+    reaches_z_H = len(schedule.gradient_L_calls) == schedule.H_cycles
+    reaches_z_L = reaches_z_H and schedule.gradient_L_calls[0] == schedule.L_cycles
+    assert gradient.z_H.any() == reaches_z_H
+    assert gradient.z_L.any() == reaches_z_L
 
 
 def test_gradient_of_one_call_does_not_see_the_calls_before():
@@ -143,3 +153,95 @@ def test_memory_does_not_grow_with_the_cycles_outside_the_border():
 def test_impossible_schedules_are_refused(fields):
     with pytest.raises(ValueError, match=r"cycles|gradient_L_calls"):
         Schedule(*fields)
+
+
+@pytest.mark.parametrize(
+    ("L_bp_cycles", "expected"),
+    [
+        ((), (1, 1, 1)),
+        ((2,), (1, 1, 2)),
+        ((0, 4), (1, 0, 4)),
+        ((9, 1, 2), (4, 1, 2)),
+        ((3, 2, 1, 0), (3, 2, 1)),
+    ],
+)
+def test_border_from_L_bp_cycles_pads_with_ones_on_the_left(L_bp_cycles, expected):
+    assert Schedule.from_L_bp_cycles(3, 4, L_bp_cycles) == Schedule(3, 4, expected)
+
+
+@pytest.mark.parametrize("H_cycles", [1, 2, 3])
+@pytest.mark.parametrize("L_cycles", [1, 3])
+def test_border_from_a_number_of_calls_counts_each_level_from_the_end(H_cycles, L_cycles):
+    """Against every call numbered: the last of each level, the high one first, then the low."""
+    for calls in range(2, H_cycles * (L_cycles + 1) + 1):
+        schedule = Schedule.from_gradient_calls(H_cycles, L_cycles, calls)
+        H_calls = min(H_cycles, calls - 1)
+        first_L = H_cycles * L_cycles - (calls - H_calls)
+        inside = [
+            sum(first_L <= cycle * L_cycles + call for call in range(L_cycles))
+            for cycle in range(H_cycles)
+        ]
+        assert schedule.gradient_L_calls == tuple(inside[H_cycles - H_calls :])
+        assert sum(inside) + H_calls == calls
+
+
+@pytest.mark.parametrize("calls", [0, 1, 9])
+def test_an_impossible_number_of_calls_is_refused(calls):
+    with pytest.raises(ValueError, match=f"expected 2 to 8 calls with gradient, .*, got {calls}"):
+        Schedule.from_gradient_calls(2, 3, calls)
+
+
+def test_border_warms_up_in_equal_stretches():
+    warmup = BorderWarmup()  # 2 to 5 over the first 20 %
+    found = [warmup.calls(step, 1500) for step in (0, 99, 100, 199, 200, 299, 300, 301, 1499)]
+    assert found == [2, 2, 3, 3, 4, 4, 5, 5, 5]
+    assert BorderWarmup(share=0).calls(0, 1500) == 5
+
+
+@pytest.mark.parametrize("fields", [(1, 5, 0.2), (5, 2, 0.2), (2, 5, -0.1), (2, 5, 1.1)])
+def test_an_impossible_warmup_is_refused(fields):
+    with pytest.raises(ValueError, match=r"expected 2 <= min_calls <= max_calls, share in 0\.\.1"):
+        BorderWarmup(*fields)
+
+
+def remembering(name: str) -> Level:
+    """A level that adds the call's memory, and keeps who saw what."""
+
+    def apply(params, hidden, injection, memory):
+        return jnp.tanh((hidden + injection) @ params + memory), (name, memory)
+
+    return Level(jax.random.normal(jax.random.key(len(name)), (D, D)), apply)
+
+
+def test_each_call_has_a_memory_of_its_own_in_the_order_of_the_calls():
+    schedule = Schedule(2, 3, (1,))
+    H, L_level = remembering("high"), remembering("l")
+    memory = [jnp.full((B, L, D), 0.1 * call) for call in range(8)]
+    _, _, latents, _ = arguments(0)
+    found, kept = recur_with_memory(schedule, H, L_level, latents, memory)
+    assert "".join(name[0] for name, _ in kept) == "lllhlllh"
+    z_H, z_L, rest = latents.z_H, latents.z_L, iter(memory)
+    for _ in range(2):
+        for _ in range(3):
+            z_L, _ = L_level(z_L, z_H, next(rest))
+        z_H, _ = H(z_H, z_L, next(rest))
+    assert_close(found, Latents(z_H, z_L))
+    for (_, seen), own in zip(kept, memory, strict=True):
+        np.testing.assert_array_equal(seen, own)
+
+
+def test_without_anything_to_remember_it_is_the_same_recurrence():
+    H, L_level, latents, _ = arguments(0)
+
+    def forgetful(level: Level) -> Level:
+        return Level(level.params, lambda params, h, e, memory: (apply(params, h, e), memory))
+
+    schedule = Schedule(3, 2, (1,))
+    found, _ = recur_with_memory(schedule, forgetful(H), forgetful(L_level), latents, [None] * 9)
+    assert_close(found, recur(schedule, H, L_level, latents))
+
+
+def test_a_missing_memory_is_refused():
+    H, L_level, latents, _ = arguments(0)
+    with pytest.raises(ValueError, match="expected a memory for each of 8 calls, got 7"):
+        recur_with_memory(Schedule(2, 3, (1,)), H, L_level, latents, [None] * 7)

@@ -7,9 +7,11 @@ from flax import nnx
 from hrm_jax.nn.embedding import Embedding, puzzle_prefix
 
 
-def test_table_has_deviation_one_over_root_of_the_features():
+def test_table_has_deviation_one_over_root_of_the_features_or_as_given():
     table = np.asarray(Embedding(300, 64, rngs=nnx.Rngs(0)).table[...])
     np.testing.assert_allclose(table.std(), 1 / 8, rtol=5 / np.sqrt(2 * table.size))
+    given = np.asarray(Embedding(300, 64, std=0.02, rngs=nnx.Rngs(0)).table[...])
+    np.testing.assert_allclose(given, 0.16 * table, rtol=1e-5)
 
 
 def test_looks_tokens_up_in_the_asked_dtype():

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_jax.nn.rope import rope_table
+from hrm_jax.nn.rope import rope_table, rotate_at
 from kernels.operands import rotate
 
 RNG = np.random.default_rng(0)
@@ -64,3 +64,26 @@ def test_table_is_float32():
     table = rope_table(3, 4, 1e4)
     assert table.cos.dtype == table.sin.dtype == np.float32
     assert table.cos.shape == table.sin.shape == (3, 4)
+
+
+def test_rotation_at_any_position_is_that_of_the_whole():
+    x = jnp.asarray(RNG.standard_normal((2, 9, 3, 8)), jnp.float32)
+    table = rope_table(9, 8, 1e4)
+    whole = rotate(x, table)
+    positions = jnp.asarray([[4, 5], [0, 8]])
+    rows = jnp.arange(2)[:, None]
+    np.testing.assert_array_equal(
+        rotate_at(x[rows, positions], table, positions), whole[rows, positions]
+    )
+
+
+def test_rotation_beyond_the_table_takes_its_last_row():
+    x = jnp.asarray(RNG.standard_normal((1, 1, 2, 8)), jnp.float32)
+    table = rope_table(3, 8, 1e4)
+    beyond, last = (rotate_at(x, table, jnp.asarray([[position]])) for position in (7, 2))
+    np.testing.assert_array_equal(beyond, last)
+
+
+def test_rotation_keeps_the_dtype():
+    x = jnp.ones((1, 1, 2, 8), jnp.bfloat16)
+    assert rotate_at(x, rope_table(3, 8, 1e4), jnp.zeros((1, 1), jnp.int32)).dtype == jnp.bfloat16

@@ -29,7 +29,7 @@ def test_width_of_narrow_layers():
 
 
 def test_gate_comes_before_up():
-    layer = SwiGLU(4, 1.0, rngs=nnx.Rngs(0))
+    layer = SwiGLU(4, 256, rngs=nnx.Rngs(0))
     x = np.random.default_rng(0).standard_normal((2, 3, 4))
     gate_up = x @ np.asarray(layer.gate_up_proj.kernel[...], np.float64)
     assert gate_up.shape == (2, 3, 512)
@@ -41,9 +41,9 @@ def test_gate_comes_before_up():
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("features", "multiple"), [(4, 8), (24, 16), (40, 256)])
-def test_gradients_are_those_of_the_equation(features, multiple):
-    layer = SwiGLU(features, 1.0, multiple=multiple, rngs=nnx.Rngs(1))
+@pytest.mark.parametrize(("features", "width"), [(4, 8), (24, 16), (40, 256)])
+def test_gradients_are_those_of_the_equation(features, width):
+    layer = SwiGLU(features, width, rngs=nnx.Rngs(1))
     graphdef, params = nnx.split(layer)
     rng = np.random.default_rng(2)
     x, cotangent = (rng.standard_normal((2, 5, 3, features)).astype(np.float32) for _ in range(2))

@@ -1,0 +1,164 @@
+"""HRM-Text's `config.json`, as transformers writes it, to our config and back.
+
+Every field that transformers' `HrmTextConfig` has is translated, or refused where it asks for what
+is not implemented here. What is absent takes transformers' default (version 5.23).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hrm_jax.core.config import check, from_dict, to_dict, unknown_field
+from hrm_jax.models.hrm_text_config import HrmTextConfig
+
+MODEL_TYPE = "hrm_text"
+
+_RENAMED = {  # theirs: ours
+    "vocab_size": "vocab_size",
+    "hidden_size": "hidden_size",
+    "num_attention_heads": "num_heads",
+    "head_dim": "head_size",
+    "intermediate_size": "mlp_width",
+    "num_layers_per_stack": "layers_per_stack",
+    "H_cycles": "H_cycles",
+    "L_cycles": "L_cycles",
+    "L_bp_cycles": "L_bp_cycles",
+    "prefix_lm": "prefix_lm",
+    "tie_word_embeddings": "tie_embeddings",
+    "initializer_range": "initializer_range",
+    "embedding_scale": "embedding_scale",
+    "rms_norm_eps": "rms_norm_eps",
+    "max_position_embeddings": "max_length",
+    "pad_token_id": "pad_token",
+    "bos_token_id": "bos_token",
+}
+_THEIR_DEFAULTS = {
+    "vocab_size": 151808,
+    "hidden_size": 1536,
+    "num_attention_heads": 12,
+    "head_dim": 128,
+    "intermediate_size": 4096,
+    "max_position_embeddings": 2048,
+    "initializer_range": 0.02,
+    "rms_norm_eps": 1e-6,
+}
+_THEIR_NUM_LAYERS = 16
+_FIXED = {  # what the published model has, and the values that mean it
+    "hidden_act": ("silu", "swish"),
+    "attention_bias": (False,),
+    "attention_dropout": (0, None),
+    "mlp_bias": (False,),
+    "is_encoder_decoder": (False,),
+    "chunk_size_feed_forward": (0,),
+}
+_NOT_READ = {
+    *("_name_or_path", "architectures", "auto_map", "id2label", "label2id", "problem_type"),
+    *("output_attentions", "output_hidden_states", "return_dict", "transformers_version"),
+    *("use_cache", "L_bp_steps"),  # the research code's export; transformers does not read it
+}
+_READ_APART = {
+    *("model_type", "num_hidden_layers", "num_key_value_heads", "rope_parameters", "rope_theta"),
+    *("rope_scaling", "dtype", "torch_dtype", "eos_token_id"),
+}
+
+
+def from_hugging_face(published: Mapping[str, Any]) -> HrmTextConfig:
+    """Our config of a `config.json`.
+
+    `dtype` is that of the activations, where it is bfloat16; all else computes in float32.
+
+    Raises:
+      ConfigError: a field is unknown, of a wrong type, or asks for what is not implemented.
+    """
+    check(
+        published.get("model_type") == MODEL_TYPE,
+        "model_type",
+        expected=repr(MODEL_TYPE),
+        got=published.get("model_type"),
+        remedy="load the folder of an HRM-Text model",
+    )
+    known = {*_RENAMED, *_FIXED, *_NOT_READ, *_READ_APART}
+    for name in published:
+        if name not in known:
+            raise unknown_field(name, sorted(known - _NOT_READ))
+    for name, values in _FIXED.items():
+        check(
+            published.get(name, values[0]) in values,
+            name,
+            expected=f"one of {values}",
+            got=published.get(name),
+            remedy="nothing else is implemented",
+        )
+    given = {**_THEIR_DEFAULTS, **published}
+    fields = {ours: given[theirs] for theirs, ours in _RENAMED.items() if theirs in given}
+    fields |= {
+        "layers_per_stack": _layers(published),
+        "rope_theta": _rope_theta(published),
+        "eos_tokens": _eos_tokens(published.get("eos_token_id")),
+        "compute_dtype": _compute_dtype(published),
+    }
+    if fields.get("L_bp_cycles") is None:
+        fields["L_bp_cycles"] = HrmTextConfig.L_bp_cycles
+    key_heads = published.get("num_key_value_heads")
+    check(
+        key_heads in (None, fields["num_heads"]),
+        "num_key_value_heads",
+        expected=f"num_attention_heads = {fields['num_heads']}",
+        got=key_heads,
+        remedy="HRM-Text has a key head for each query head",
+    )
+    return from_dict(HrmTextConfig, fields)
+
+
+def to_hugging_face(config: HrmTextConfig) -> dict[str, Any]:
+    """`config.json` for transformers; `attention_backend`, which is a machine's, is left out."""
+    ours = to_dict(config)
+    eos = ours["eos_tokens"]
+    return {
+        "architectures": ["HrmTextForCausalLM"],
+        "model_type": MODEL_TYPE,
+        **{theirs: ours[name] for theirs, name in _RENAMED.items()},
+        "initializer_range": config.embedding_std,
+        "embedding_scale": config.input_scale,
+        "num_hidden_layers": config.layers_per_stack * config.num_calls,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "eos_token_id": eos if len(eos) > 1 else next(iter(eos), None),
+        "dtype": config.compute_dtype,
+        **{name: values[0] for name, values in _FIXED.items()},
+    }
+
+
+def _layers(published: Mapping[str, Any]) -> int:
+    """Blocks of a stack. Without a field of their own, `num_hidden_layers` counts them."""
+    layers = published.get("num_layers_per_stack")
+    return published.get("num_hidden_layers", _THEIR_NUM_LAYERS) if layers is None else layers
+
+
+def _rope_theta(published: Mapping[str, Any]) -> Any:
+    rope = published.get("rope_parameters") or published.get("rope_scaling") or {}
+    check(
+        isinstance(rope, Mapping) and set(rope) <= {"rope_type", "type", "rope_theta"},
+        "rope_parameters",
+        expected="rope_type and rope_theta",
+        got=rope,
+        remedy="nothing else is implemented",
+    )
+    for name in ("rope_type", "type"):
+        check(
+            rope.get(name, "default") == "default",
+            f"rope_parameters.{name}",
+            expected="'default'",
+            got=rope.get(name),
+            remedy="no other rotary positions are implemented",
+        )
+    return rope.get("rope_theta", published.get("rope_theta", HrmTextConfig.rope_theta))
+
+
+def _eos_tokens(token: Any) -> list[Any]:
+    return [] if token is None else list(token) if isinstance(token, list | tuple) else [token]
+
+
+def _compute_dtype(published: Mapping[str, Any]) -> str:
+    dtype = published.get("dtype", published.get("torch_dtype")) or "float32"
+    known = ("float32", "bfloat16", "float16")
+    check(dtype in known, "dtype", expected=f"one of {known}", got=dtype, remedy="set one")
+    return "bfloat16" if dtype == "bfloat16" else "float32"

@@ -1,0 +1,95 @@
+"""Weights as Hugging Face folders hold them: `model.safetensors`, or several with an index."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from hrm_jax.convert.files import load_state_dict, save_state_dict
+from hrm_jax.convert.pytorch import StateDict, WeightsError
+from hrm_jax.training.files import write_atomically
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+MAX_SHARD_BYTES = 5_000_000_000
+_FILES = re.compile(r"model(-\d+-of-\d+)?\.safetensors|" + re.escape(INDEX))
+
+
+def is_weights_file(name: str) -> bool:
+    """Whether a file of this name is what `save_shards` writes."""
+    return _FILES.fullmatch(name) is not None
+
+
+def save_shards(
+    folder: Path, state_dict: Mapping[str, np.ndarray], max_shard_bytes: int = MAX_SHARD_BYTES
+) -> None:
+    """Writes weights into an empty folder: in one file if they fit, otherwise with an index.
+
+    Args:
+      folder: there already.
+      state_dict: arrays by name.
+      max_shard_bytes: of a file's tensors; a larger tensor has a file of its own.
+
+    Raises:
+      OSError: the disk is full or fails.
+    """
+    shards: list[StateDict] = [{}]
+    size = 0
+    for name, array in state_dict.items():
+        if shards[-1] and size + array.nbytes > max_shard_bytes:
+            shards.append({})
+            size = 0
+        shards[-1][name] = array
+        size += array.nbytes
+    if len(shards) == 1:
+        save_state_dict(folder / WEIGHTS, shards[0])
+        return
+    weight_map = {}
+    for number, shard in enumerate(shards, start=1):
+        file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        save_state_dict(folder / file, shard)
+        weight_map |= dict.fromkeys(shard, file)
+    total = sum(array.nbytes for array in state_dict.values())
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    write_atomically(folder / INDEX, json.dumps(index, indent=2) + "\n")
+
+
+def load_shards(folder: Path) -> StateDict:
+    """Reads the weights of a folder, through its index where it has one.
+
+    Raises:
+      WeightsError: a file is damaged, or the index and the files do not agree.
+      OSError: a file is absent or cannot be read.
+    """
+    if not (folder / INDEX).exists():
+        return load_state_dict(folder / WEIGHTS)
+    weight_map = _read_index(folder / INDEX)
+    weights: StateDict = {}
+    for file in sorted(set(weight_map.values())):
+        shard = load_state_dict(folder / file)
+        listed = {name for name, home in weight_map.items() if home == file}
+        if shard.keys() != listed:
+            differing = sorted(shard.keys() ^ listed)
+            raise WeightsError(
+                f"{folder / file}: expected the tensors that {INDEX} lists for it, found a "
+                f"difference in {', '.join(differing[:5])}; fetch both anew"
+            )
+        weights |= shard
+    return weights
+
+
+def _read_index(path: Path) -> dict[str, str]:
+    """Which file holds each tensor; files are names beside the index, never paths elsewhere."""
+    try:
+        weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        good = all(is_weights_file(file) and file != INDEX for file in weight_map.values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path}: expected an index with a weight_map, got {error!r}") from error
+    if not good:
+        raise WeightsError(
+            f"{path}: expected files named model-00001-of-00002.safetensors beside it, got "
+            f"{sorted(set(weight_map.values()))[:5]}"
+        )
+    return weight_map

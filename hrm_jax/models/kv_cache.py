@@ -1,0 +1,87 @@
+"""The keys and values that HRM-Text keeps of the text so far: a set for every call of a level.
+
+The levels are called many times over the same tokens and see another state at each call, so what
+a layer keeps of one call is of no use to the next.
+"""
+
+import dataclasses
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+class CacheOverflowError(ValueError):
+    """A cache has no room for the tokens to come."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """What one layer keeps of one call.
+
+    Attributes:
+      key: [B, S, N * K], rotated; what is beyond a row's length may hold anything.
+      value: [B, S, N * K], likewise.
+    """
+
+    key: Float[Array, "B S D"]
+    value: Float[Array, "B S D"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class CallCache:
+    """The slots of all calls, with room for S tokens in each row of a batch.
+
+    Written by `HrmText.prefill` and `HrmText.decode` alone. Every slot is an array of its own, so
+    that a compiled step which is given the cache (`donate_argnames="cache"`) writes in place.
+
+    Attributes:
+      calls: by the call, in the order in which they are made, then by the layer: the slots of call
+        l of the low level in cycle h are `calls[h * (L_cycles + 1) + l]`, those of the high level
+        `calls[h * (L_cycles + 1) + L_cycles]`. In all `layers_per_stack * H_cycles *
+        (L_cycles + 1)` slots.
+      lengths: [B] int32, tokens of each row so far, at most S.
+    """
+
+    calls: tuple[tuple[Slot, ...], ...]
+    lengths: Int[Array, " B"]
+
+    @classmethod
+    def empty(cls, calls: int, layers: int, B: int, S: int, features: int, dtype: Any) -> Self:
+        """A cache without tokens.
+
+        Args:
+          calls: of both levels.
+          layers: of a level.
+          B: batch.
+          S: room for tokens.
+          features: N * K.
+          dtype: of the keys and values.
+        """
+
+        def slot() -> Slot:
+            return Slot(jnp.zeros((B, S, features), dtype), jnp.zeros((B, S, features), dtype))
+
+        slots = tuple(tuple(slot() for _ in range(layers)) for _ in range(calls))
+        return cls(slots, jnp.zeros(B, jnp.int32))
+
+    @property
+    def room(self) -> int:
+        """S: tokens that each row has room for, those it holds included."""
+        return self.calls[0][0].key.shape[1]
+
+    def require_room(self, tokens: int) -> None:
+        """Raises CacheOverflowError unless every row has room for `tokens` more.
+
+        Reads the lengths, so it waits for them: once before a run of steps, not at each. Inside
+        `jit`, where nothing can be raised, a row without room gets NaN for its logits.
+        """
+        longest = int(jax.device_get(self.lengths).max())
+        if longest + tokens > self.room:
+            raise CacheOverflowError(
+                f"expected room for {tokens} tokens after {longest}, got a cache of {self.room}: "
+                f"make it with room={longest + tokens} or more, or decode less"
+            )

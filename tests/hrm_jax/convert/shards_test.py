@@ -1,0 +1,82 @@
+"""Weights in one file or several."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hrm_jax.convert.pytorch import WeightsError
+from hrm_jax.convert.shards import is_weights_file, load_shards, save_shards
+
+TENSORS = {name: np.full((5, 2), index, np.float32) for index, name in enumerate("abcde")}
+BYTES = TENSORS["a"].nbytes
+INDEX = "model.safetensors.index.json"
+
+
+def assert_same(found) -> None:
+    assert found.keys() == TENSORS.keys()
+    for name, array in TENSORS.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "files"), [(5 * BYTES, 1), (5 * BYTES - 1, 2), (2 * BYTES, 3), (1, 5)]
+)
+def test_round_trip_in_as_many_files_as_needed(tmp_path, max_bytes, files):
+    save_shards(tmp_path, TENSORS, max_bytes)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == (
+        {"model.safetensors"}
+        if files == 1
+        else {INDEX, *(f"model-{i:05}-of-{files:05}.safetensors" for i in range(1, files + 1))}
+    )
+    assert all(map(is_weights_file, names))
+    assert_same(load_shards(tmp_path))
+
+
+def test_the_index_says_where_each_tensor_is(tmp_path):
+    save_shards(tmp_path, TENSORS, 3 * BYTES)
+    index = json.loads((tmp_path / INDEX).read_text())
+    assert index["metadata"]["total_size"] == 5 * BYTES
+    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+    assert index["weight_map"] == {"a": first, "b": first, "c": first, "d": second, "e": second}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": 3}}'],
+)
+def test_a_broken_index_is_refused(tmp_path, content):
+    (tmp_path / INDEX).write_text(content)
+    with pytest.raises(WeightsError, match="expected an index with a weight_map"):
+        load_shards(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["../secret.safetensors", "other.safetensors", INDEX])
+def test_an_index_leads_nowhere_else(tmp_path, file):
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"a": file}}))
+    with pytest.raises(WeightsError, match="expected files named model-00001"):
+        load_shards(tmp_path)
+
+
+def test_files_that_do_not_fit_the_index_are_refused(tmp_path):
+    save_shards(tmp_path, TENSORS, 3 * BYTES)
+    index = json.loads((tmp_path / INDEX).read_text())
+    index["weight_map"]["f"] = index["weight_map"].pop("e")
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    with pytest.raises(WeightsError, match="a difference in e, f; fetch both anew"):
+        load_shards(tmp_path)
+
+
+def test_an_absent_file_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load_shards(tmp_path)
+    save_shards(tmp_path, TENSORS, 3 * BYTES)
+    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(FileNotFoundError):
+        load_shards(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.bin", "mymodel.safetensors", "model-1.py"])
+def test_other_files_are_not_ours(name):
+    assert not is_weights_file(name)
