@@ -32,7 +32,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.data": "pipeline",
         "hrm_jax.data.sudoku": (
-            "rules propagation solver puzzles symmetry canonical generator csv_format bank"
+            "rules judging propagation solver puzzles symmetry canonical generator csv_format bank"
             " sudoku_dataset_builder source"
         ),
         "hrm_jax.training": (
@@ -43,8 +43,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.models": "recurrence config reasoner act",
         "hrm_jax.convert": "pytorch published_config files model_folder",
     },
-    {"hrm_jax.inference": "thinking"},
-    {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku"},
+    {"hrm_jax.inference": "thinking config slots engine stream search"},
+    {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku_evaluation sudoku"},
     {
         "experiments": (
             "process config_flags distributed terminal curves sudoku_presets runs solving sudoku"

@@ -1,6 +1,7 @@
 """When a puzzle leaves the engine, and what is spent on those that stay unsolved."""
 
 import dataclasses
+import itertools
 
 from hrm_jax.core.config import check, field
 
@@ -53,7 +54,7 @@ class EngineConfig:
         )
         sizes = self.batch_sizes
         check(
-            min(sizes) >= 1 and all(a > b for a, b in zip(sizes, sizes[1:], strict=False)),
+            min(sizes) >= 1 and all(a > b for a, b in itertools.pairwise(sizes)),
             "tail_batch_sizes",
             expected=f"decreasing sizes below batch_size={self.batch_size}",
             got=self.tail_batch_sizes,

@@ -123,6 +123,8 @@ class Engine:
 
     def run(self, variables: Variables, queue: Queue) -> None:
         """Works until every job of the queue is finished."""
+        if not len(queue):
+            return
         sizes = self._sizes()
         while len(queue) <= sizes[0][1]:
             sizes = sizes[1:]

@@ -106,9 +106,7 @@ def free_slots(model: RecurrentModel, variables: Variables, batch: Batch) -> Slo
     """Free slots, as many as `batch` has rows; its values are not used."""
     B, T = batch.inputs.shape
     return Slots(
-        carry=dataclasses.replace(
-            model.initial_carry(variables, batch), halted=jnp.ones(B, bool)
-        ),
+        carry=dataclasses.replace(model.initial_carry(variables, batch), halted=jnp.ones(B, bool)),
         jobs=jnp.full(B, NO_JOB, jnp.int32),
         tokens=jnp.zeros((B, T), jnp.int32),
         unchanged=jnp.zeros(B, jnp.int32),
@@ -248,9 +246,7 @@ def _think(
     if config.stable_steps:
         wishes |= unchanged >= config.stable_steps
     steps = carry.steps
-    leaves = ~free & (
-        (wishes & (steps >= config.min_steps)) | (steps >= config.max_steps)
-    )
+    leaves = ~free & ((wishes & (steps >= config.min_steps)) | (steps >= config.max_steps))
     slots = Slots(
         carry=dataclasses.replace(carry, halted=free | leaves),
         jobs=slots.jobs,

@@ -1,4 +1,4 @@
-"""Whether proposals solve their puzzles, on tokens and in JAX: for models, inside compiled loops."""
+"""Whether proposals solve their puzzles, on tokens, in JAX: for the inside of compiled loops."""
 
 import jax.numpy as jnp
 import numpy as np
