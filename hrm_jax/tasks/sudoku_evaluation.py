@@ -114,7 +114,7 @@ def evaluate(
     progress: Progress,
 ) -> Report:
     """One pass over the puzzles; see `SudokuTask.evaluate`."""
-    source = _spread(source, config.puzzles)
+    source = spread(source, config.puzzles)
     full_steps = config.halting == "steps" and config.max_steps in (0, model.config.halt_max_steps)
     if full_steps:
         answers, steps, seconds = _think_through(model, variables, source, config, mesh, progress)
@@ -137,7 +137,7 @@ def search_further(
     progress: Progress,
 ) -> Report:
     """The report with a search beside it; see `SudokuTask.search`."""
-    source = _spread(source, config.puzzles)
+    source = spread(source, config.puzzles)
     engine = config.engine(model, mesh)
     engine.compile(variables, source.inputs)
     start = time.perf_counter()
@@ -211,7 +211,7 @@ def as_batch(rows: Mapping[str, Any]) -> Batch:
     return Batch(rows["inputs"], rows["labels"], rows["puzzle_identifiers"])
 
 
-def _spread(source: Source, count: int) -> Source:
+def spread(source: Source, count: int) -> Source:
     """`count` puzzles at equal distances (all when 0 or more than there are)."""
     if not 0 < count < len(source):
         return source
