@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 from rich.console import Console
 
 from experiments import process
@@ -129,6 +129,7 @@ _OUT = flags.DEFINE_string("out", None, "Where to write the results as JSON.")
 
 def main(_) -> None:
     """Runs the suite that the flags name."""
+    logging.set_verbosity(logging.WARNING)  # orbax tells of every checkpoint it reads
     # Written to a file, a table has no terminal to fit into.
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:

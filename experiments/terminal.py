@@ -84,7 +84,7 @@ def accuracy_table(report: Mapping[str, Any], title: str) -> Table:
     """A report's measures by rating band, and over all puzzles."""
     table = Table(title=title)
     table.add_column("rating (guesses)")
-    for name in ("puzzles", "cells right", "solved", "passes the rules", "mean steps", "puzzles/s"):
+    for name in ("puzzles", "cells right", "solved", "valid", "mean steps", "puzzles/s"):
         table.add_column(name, justify="right")
     for name, row in [*report["by_rating"].items(), ("all", report)]:
         if name == "all":

@@ -104,7 +104,7 @@ def test_eval_spends_what_the_flags_say(sudoku, trained):
     evaluate = ("--mode=eval", f"--checkpoint={folder}", "--puzzles=12", "--max_steps=3")
     done = sudoku.run(*evaluate, "--search_attempts=2", "--search_noise=0.5")
     assert done.returncode == 0, done.stderr
-    assert "single pass" in done.stdout
+    assert "bank, test split, single pass" in done.stdout
     assert "up to 2 further attempts" in done.stdout
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["mean_steps"] == 3  # an untrained model finds nothing
