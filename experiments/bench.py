@@ -3,7 +3,8 @@
 A comparison follows the protocol of `experiments.benchmarks.alternate`. PyTorch contestants need
 `pip install -e '.[oracle]'`, or `--torch_python` with another environment's interpreter; without
 them ours is measured alone. `--preset=hrm_tiny --batch_sizes=4` finishes in about a minute.
-Results are medians over rounds; the JSON holds every turn.
+`--suite=solve --checkpoint=RUN` measures ways to run a trained model. Results are medians over
+rounds; the JSON holds every turn.
 """
 
 import json
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 from rich.console import Console
 
 from experiments import process
@@ -20,16 +21,20 @@ from experiments import process
 if __name__ == "__main__":
     process.keep_heap()  # as the experiments do; the contestants' workers decide for themselves
 
+from experiments import runs
 from experiments.benchmarks import (
     alternate,
     aot,
     aot_targets,
     attention,
     recurrence,
+    solve,
     step_profile,
     train_step,
     workload,
 )
+from hrm_jax.inference.config import SearchConfig
+from hrm_jax.training.state_arrays import CheckpointError
 
 Suite = Callable[[Console], Any]
 """Measures what the flags say, prints tables, and returns the figures as JSON values."""
@@ -58,6 +63,22 @@ def _batch_sizes() -> list[int]:
     return [int(size) for size in _BATCH_SIZES.value]
 
 
+def _solve(console: Console) -> list[dict[str, Any]]:
+    """Ways to run a trained model on puzzles, and a solver without one."""
+    named = _CHECKPOINT.value
+    search = SearchConfig(attempts=_ATTEMPTS.value, noise=_NOISE.value)
+    shared = {
+        "checkpoint": pathlib.Path(named) if named else runs.newest_run(pathlib.Path("runs")),
+        "data": _DATA.value,
+        "puzzles": _PUZZLES.value,
+        "max_steps": _MAX_STEPS.value,
+        "search": search,
+        "rounds": _ROUNDS.value,
+    }
+    sizes = _batch_sizes()
+    return [solve.run(solve.Options(batch_size=size, **shared), console) for size in sizes]
+
+
 def _picture() -> pathlib.Path | None:
     return None if _PICTURE.value is None else pathlib.Path(_PICTURE.value)
 
@@ -68,6 +89,7 @@ SUITES: dict[str, Suite] = {
     "recurrence": _for_each_batch_size(recurrence.run),
     "aot": lambda console: aot.run(_TARGETS.value, console),
     "attention": lambda console: attention.run(_ROUNDS.value, console, _picture()),
+    "solve": _solve,
 }
 
 _SUITE = flags.DEFINE_enum("suite", "train_step", list(SUITES), "What to measure.")
@@ -92,16 +114,33 @@ _TORCH_PYTHON = flags.DEFINE_string(
     "torch_python", sys.executable, "The interpreter that has PyTorch."
 )
 _PICTURE = flags.DEFINE_string("picture", None, "Where the attention suite draws its PNG.")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "solve: a run's folder or one checkpoint's; the newest run's if unset."
+)
+_DATA = flags.DEFINE_string("data", None, "solve: a puzzle file; the bank's test split if unset.")
+_PUZZLES = flags.DEFINE_integer("puzzles", 0, "solve: how many, spread over the data; 0 for all.")
+_MAX_STEPS = flags.DEFINE_integer("max_steps", 0, "solve: steps; 0 for those of training.")
+_ATTEMPTS = flags.DEFINE_integer(
+    "search_attempts", 8, "solve: attempts after the first at puzzles left unsolved.", lower_bound=1
+)
+_NOISE = flags.DEFINE_float("search_noise", 0.0, "solve: noise on their initial states.")
 _OUT = flags.DEFINE_string("out", None, "Where to write the results as JSON.")
 
 
 def main(_) -> None:
     """Runs the suite that the flags name."""
+    logging.set_verbosity(logging.WARNING)  # orbax tells of every checkpoint it reads
     # Written to a file, a table has no terminal to fit into.
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:
         results = SUITES[_SUITE.value](console)
-    except (ValueError, alternate.ContestantError) as error:
+    except (
+        ValueError,
+        OSError,
+        CheckpointError,
+        runs.RunError,
+        alternate.ContestantError,
+    ) as error:
         sys.exit(f"error: {error}")
     if _OUT.value:
         pathlib.Path(_OUT.value).write_text(json.dumps(results, indent=2) + "\n")

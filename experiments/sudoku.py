@@ -2,6 +2,7 @@
 
     python -m experiments.sudoku                              # trains, measures, solves a puzzle
     python -m experiments.sudoku --mode=eval --data=my.csv    # measures the newest run on a file
+    python -m experiments.sudoku --mode=eval --max_steps=64 --search_attempts=16   # spends more
     python -m experiments.sudoku --mode=solve --puzzle=53..7....6..195....98....6.8...6...34..8...
     python -m experiments.sudoku --mode=solve --puzzle=my.txt --render=steps.html   # or .gif, .png
 
@@ -62,6 +63,16 @@ flags.DEFINE_string(
 )
 flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "eval: which puzzles")
 flags.DEFINE_integer("puzzles", 0, "eval: how many puzzles, spread over the split; 0 for all")
+flags.DEFINE_enum(
+    "halting",
+    None,
+    ["steps", "rules", "confidence"],
+    "eval: a puzzle is done after all steps, as the originals measure; at its first proposal that "
+    "passes the rules; or when the halting head believes in it. As the run was tested if unset",
+)
+flags.DEFINE_integer("max_steps", None, "eval: steps a puzzle may take; 0 for those of training")
+flags.DEFINE_integer("search_attempts", None, "eval: attempts after the first at unsolved puzzles")
+flags.DEFINE_float("search_noise", None, "eval: noise on the initial state of further attempts")
 flags.DEFINE_string(
     "puzzle", None, "solve: 81 characters, a file with a puzzle a line, or - for standard input"
 )
@@ -143,7 +154,7 @@ def evaluate(console: Console) -> int:
     mesh = make_mesh(MeshConfig())
     task, variables, step = runs.load(_checkpoint(), mesh)
     task = SudokuTask(_with_data(task.config, "test"))
-    settings = EvaluationConfig(FLAGS.puzzles, task.config.test.batch_size)
+    settings = _settings(task.config.test)
     console.print(f"checkpoint of step {step}")
     report = _measure(task, variables, FLAGS.split, settings, console, mesh)
     if jax.process_index() == 0:
@@ -183,6 +194,18 @@ def _with_data(config: SudokuConfig, split: str) -> SudokuConfig:
     return replace(config, changes)
 
 
+def _settings(tested: EvaluationConfig) -> EvaluationConfig:
+    """How the flags want a model measured: as the run was tested where they say nothing."""
+    changes = {
+        "halting": FLAGS.halting,
+        "max_steps": FLAGS.max_steps,
+        "search.attempts": FLAGS.search_attempts,
+        "search.noise": FLAGS.search_noise,
+    }
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(tested, {"puzzles": FLAGS.puzzles, **given})
+
+
 def _measure(
     task: SudokuTask,
     variables: Variables,
@@ -191,13 +214,20 @@ def _measure(
     console: Console,
     mesh: Mesh,
 ) -> dict[str, Any]:
-    """Evaluates with a progress bar, prints the table, and returns the report."""
+    """Evaluates with a progress bar, prints the tables, and returns the report."""
     source = task.config.data.load(split)
     total = min(settings.puzzles or len(source), len(source))
     with terminal.counting_progress(console, "evaluating", total) as progress:
-        report = task.evaluate(variables, source, settings, mesh, progress).as_dict()
-    console.print(terminal.accuracy_table(report, f"{task.config.data.name}, {split} split"))
-    return report
+        report = task.evaluate(variables, source, settings, mesh, progress)
+    title = f"{task.config.data.name}, {split} split"
+    console.print(terminal.accuracy_table(report.as_dict(), f"{title}, single pass"))
+    if settings.search.attempts:
+        unsolved = int((~report.results.valid).sum())
+        with terminal.counting_progress(console, "searching", unsolved) as progress:
+            report = task.search(variables, source, settings, mesh, report, progress)
+        spent = f"up to {settings.search.attempts} further attempts"
+        console.print(terminal.accuracy_table(report.as_dict()["search"], f"{title}, {spent}"))
+    return report.as_dict()
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ PRESETS = {
         optim=OptimConfig(learning_rate=1e-3, warmup_steps=10, ema_decay=0.9),
         loop=LoopConfig(steps=100, log_every=5, evaluate_every=50, checkpoint_every=50),
         validation=EvaluationConfig(puzzles=64, batch_size=64),
-        test=EvaluationConfig(puzzles=128, batch_size=128),
+        test=EvaluationConfig(puzzles=128, batch_size=128, halting="rules"),
         batch_size=32,
     ),
     "hrm_small": SudokuConfig(

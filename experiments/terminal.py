@@ -84,7 +84,7 @@ def accuracy_table(report: Mapping[str, Any], title: str) -> Table:
     """A report's measures by rating band, and over all puzzles."""
     table = Table(title=title)
     table.add_column("rating (guesses)")
-    for name in ("puzzles", "cells right", "solved", "mean steps"):
+    for name in ("puzzles", "cells right", "solved", "valid", "mean steps", "puzzles/s"):
         table.add_column(name, justify="right")
     for name, row in [*report["by_rating"].items(), ("all", report)]:
         if name == "all":
@@ -94,7 +94,9 @@ def accuracy_table(report: Mapping[str, Any], title: str) -> Table:
             str(row["count"]),
             f"{row['cell_accuracy']:.2%}",
             f"{row['exact_accuracy']:.2%}",
+            f"{row['valid_share']:.2%}",
             f"{row['mean_steps']:.1f}",
+            f"{row['puzzles_per_second']:.1f}",
         )
     return table
 

@@ -32,8 +32,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.data": "pipeline",
         "hrm_jax.data.sudoku": (
-            "rules propagation solver puzzles symmetry easing canonical generator csv_format bank"
-            " sudoku_dataset_builder source"
+            "rules judging propagation solver puzzles symmetry easing canonical generator csv_format"
+            " bank sudoku_dataset_builder source"
         ),
         "hrm_jax.training": (
             "interrupt files state_arrays run_log checkpoint state optimizers mesh step loop"
@@ -45,8 +45,8 @@ FLOORS: tuple[dict[str, str], ...] = (
             "pytorch published_config files folders model_folder shards hrm_text_config hrm_text"
         ),
     },
-    {"hrm_jax.inference": "thinking"},
-    {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku"},
+    {"hrm_jax.inference": "thinking config slots engine stream search"},
+    {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku_evaluation sudoku"},
     {
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
@@ -56,7 +56,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
             "workload aot_targets aot_cases shipped_attention aot jax_step torch_step worker"
-            " alternate machine train_step step_profile recurrence attention"
+            " alternate machine train_step step_profile recurrence attention solve"
         ),
     },
 )

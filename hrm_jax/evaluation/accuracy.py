@@ -15,12 +15,14 @@ class PuzzleResults:
     Attributes:
       cell_accuracy: share of cells that are right, givens included, in [0, 1].
       exact: every cell is right.
-      steps: steps of thought until the halting head said stop.
+      valid: the answer passes the rules of the task, as anyone can check who has the puzzle only.
+      steps: steps of thought until the halting head, or who watched it, said stop.
       rating: difficulty.
     """
 
     cell_accuracy: Float[np.ndarray, " B"]
     exact: Bool[np.ndarray, " B"]
+    valid: Bool[np.ndarray, " B"]
     steps: Int[np.ndarray, " B"]
     rating: Int[np.ndarray, " B"]
 
@@ -41,15 +43,18 @@ def concatenate(parts: Sequence[PuzzleResults]) -> PuzzleResults:
 
 
 def summarize(results: PuzzleResults) -> dict[str, float]:
-    """`count`, and the means `cell_accuracy`, `exact_accuracy` and `mean_steps` (0 of none)."""
-    if not len(results):
-        return {"count": 0, "cell_accuracy": 0.0, "exact_accuracy": 0.0, "mean_steps": 0.0}
-    return {
-        "count": len(results),
-        "cell_accuracy": float(results.cell_accuracy.mean()),
-        "exact_accuracy": float(results.exact.mean()),
-        "mean_steps": float(results.steps.mean()),
+    """`count`, and the means `cell_accuracy`, `exact_accuracy`, `valid_share` and `mean_steps`.
+
+    All are 0 where there are no puzzles.
+    """
+    columns = {
+        "cell_accuracy": results.cell_accuracy,
+        "exact_accuracy": results.exact,
+        "valid_share": results.valid,
+        "mean_steps": results.steps,
     }
+    means = {name: float(rows.mean()) if len(rows) else 0.0 for name, rows in columns.items()}
+    return {"count": len(results), **means}
 
 
 def by_rating(

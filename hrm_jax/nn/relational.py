@@ -7,11 +7,14 @@ groups say. There is no projection of single candidates: the feed-forward layer 
 what it takes, and the groups' averages are a ninth of the candidates.
 """
 
+import functools
+import operator
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from hrm_jax.core.candidates import CandidateGrid
+from hrm_jax.core.candidates import CandidateGrid, Relation
 from hrm_jax.nn.linear import Linear
 
 OPEN, GIVEN, EXCLUDED = range(3)
@@ -41,11 +44,12 @@ class RelationalMixing(nnx.Module):
     def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
         """Mixes the candidates of each puzzle."""
         cells = x.reshape(len(x), *self.grid.sizes, x.shape[-1])
-        heard = None
-        for relation in self.grid.relations:
+
+        def said_by(relation: Relation) -> Array:
             over = tuple(1 + position for position in self.grid.positions(relation))
-            said = self.projections[relation.weights](cells.mean(over, keepdims=True))
-            heard = said if heard is None else heard + said
+            return self.projections[relation.weights](cells.mean(over, keepdims=True))
+
+        heard = functools.reduce(operator.add, map(said_by, self.grid.relations))
         return jnp.broadcast_to(heard, cells.shape).reshape(x.shape)
 
 

@@ -1,8 +1,6 @@
 """Sudoku as a task: configuration, model, loss, data and metrics in one place."""
 
 import dataclasses
-import functools
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,29 +14,26 @@ from hrm_jax.core.types import Batch, Variables
 from hrm_jax.data.pipeline import (
     PipelineConfig,
     Source,
-    evaluation_batches,
     training_batches,
     with_fixed_augmentations,
 )
-from hrm_jax.data.sudoku import rules, solver
+from hrm_jax.data.sudoku import rules
 from hrm_jax.data.sudoku.csv_format import CsvFormatError
 from hrm_jax.data.sudoku.easing import ease_after
 from hrm_jax.data.sudoku.source import load_source
 from hrm_jax.data.sudoku.sudoku_dataset_builder import csv_config
-from hrm_jax.evaluation.accuracy import PuzzleResults, by_rating, concatenate, summarize
-from hrm_jax.inference.thinking import think
 from hrm_jax.losses.act import act_loss, average_metrics
 from hrm_jax.models.act import Model
 from hrm_jax.models.config import ReasonerConfig
-from hrm_jax.training.loop import LoopConfig
-from hrm_jax.training.mesh import (
-    MeshConfig,
-    batch_share,
-    global_batch,
-    over_mesh,
-    replicated,
-    split_batch,
+from hrm_jax.tasks import sudoku_evaluation
+from hrm_jax.tasks.sudoku_evaluation import (
+    EvaluationConfig,
+    Report,
+    as_batch,
+    check_divisible,
 )
+from hrm_jax.training.loop import LoopConfig
+from hrm_jax.training.mesh import MeshConfig, batch_share, global_batch
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import Optimizers
 
@@ -111,20 +106,6 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationConfig:
-    """How a model is measured."""
-
-    puzzles: int = field(1024, help="held-out puzzles looked at, spread over the split; 0 for all")
-    batch_size: int = field(256, help="puzzles thought about at once")
-
-    def __post_init__(self):
-        """Raises ConfigError for numbers out of range."""
-        for name, least in (("puzzles", 0), ("batch_size", 1)):
-            value = getattr(self, name)
-            check(value >= least, name, expected=f"{least} or more", got=value, remedy="set more")
-
-
-@dataclasses.dataclass(frozen=True)
 class SudokuConfig:
     """A Sudoku run from the first to the last number."""
 
@@ -134,8 +115,12 @@ class SudokuConfig:
     data: DataConfig = DataConfig()
     loop: LoopConfig = dataclasses.field(default_factory=LoopConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
-    validation: EvaluationConfig = EvaluationConfig(puzzles=256)
-    test: EvaluationConfig = EvaluationConfig()
+    validation: EvaluationConfig = dataclasses.field(
+        default_factory=lambda: EvaluationConfig(puzzles=256)
+    )
+    test: EvaluationConfig = dataclasses.field(
+        default_factory=lambda: EvaluationConfig(halting="rules")
+    )
     batch_size: int = field(384, help="puzzles a step, over all devices and processes")
     seed: int = field(0, help="of initialisation, order, augmentation and exploration")
 
@@ -157,29 +142,6 @@ class SudokuConfig:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What an evaluation found.
-
-    Attributes:
-      results: one row a puzzle.
-      seconds: time it took, compilation left out.
-    """
-
-    results: PuzzleResults
-    seconds: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Metrics over all puzzles, and under `by_rating` the same for each rating band.
-
-        Every puzzle is thought about for the full number of steps, so all bands go at one speed.
-        """
-        speed = {"puzzles_per_second": len(self.results) / max(self.seconds, 1e-9)}
-        bands = by_rating(self.results, solver.RATING_BANDS)
-        rows = {name: {**row, **speed} for name, row in bands.items()}
-        return {**summarize(self.results), **speed, "by_rating": rows}
-
-
 class PlacedBatches:
     """The pipeline's batches as sharded `Batch`es, resumable."""
 
@@ -190,7 +152,7 @@ class PlacedBatches:
 
     def __next__(self) -> Batch:
         """The next global batch."""
-        return global_batch(_as_batch(next(self._batches)), self._mesh)
+        return global_batch(as_batch(next(self._batches)), self._mesh)
 
     def get_state(self) -> Any:
         """Where the pipeline is, as JSON."""
@@ -225,7 +187,7 @@ class SudokuTask:
 
     def training_batches(self, source: Source, mesh: Mesh) -> PlacedBatches:
         """Endless training batches, each process holding its part."""
-        _check_divisible("batch_size", self.config.batch_size, mesh)
+        check_divisible("batch_size", self.config.batch_size, mesh)
         index, count = batch_share(mesh)
         pipeline = PipelineConfig(
             batch_size=self.config.batch_size // count,
@@ -255,63 +217,38 @@ class SudokuTask:
         mesh: Mesh,
         progress: Callable[[int], None] = lambda count: None,
     ) -> Report:
-        """Lets the model think about held-out puzzles for the full number of steps.
+        """Lets the model think about held-out puzzles, once, for as long as `config.halting` says.
 
         Args:
           variables: the model's values.
           source: the puzzles.
-          config: how many of them, and how many at once.
+          config: how many of them, how many at once, and when they are done.
           mesh: the devices that share them.
-          progress: called with the number of puzzles done in each batch.
+          progress: called with the number of puzzles done.
 
         Raises:
           ConfigError: the devices cannot share a batch equally.
         """
-        _check_divisible("batch_size of an evaluation", config.batch_size, mesh)
-        source = _spread(source, config.puzzles)
-        results, seconds, compiled = [], 0.0, None
-        for rows in evaluation_batches(source, config.batch_size):
-            batch = split_batch(_as_batch(rows), mesh)
-            if compiled is None:
-                compiled = _think_for_all(mesh).lower(self.model, variables, batch).compile()
-            start = time.perf_counter()
-            thoughts = jax.device_get(compiled(variables, batch))
-            seconds += time.perf_counter() - start
-            right = thoughts.tokens[-1] == rows["labels"]
-            part = PuzzleResults(right.mean(-1), right.all(-1), thoughts.steps, rows["rating"])
-            part = part.take(rows["rating"] >= 0)  # the last batch is filled up with padding
-            results.append(part)
-            progress(len(part))
-        return Report(concatenate(results), seconds)
+        return sudoku_evaluation.evaluate(self.model, variables, source, config, mesh, progress)
 
+    def search(
+        self,
+        variables: Variables,
+        source: Source,
+        config: EvaluationConfig,
+        mesh: Mesh,
+        report: Report,
+        progress: Callable[[int], None] = lambda count: None,
+    ) -> Report:
+        """Tries what an evaluation left unsolved again, within `config.search`.
 
-@functools.cache
-def _think_for_all(mesh: Mesh) -> Any:
-    """`think`, with its results on every host."""
-    return jax.jit(over_mesh(think, mesh), static_argnums=0, out_shardings=replicated(mesh))
+        Args:
+          variables, source, config, mesh: those of the evaluation.
+          report: what it found.
+          progress: called with the number of puzzles done, of those unsolved.
 
-
-def _check_divisible(name: str, batch_size: int, mesh: Mesh) -> None:
-    """Raises ConfigError where the devices cannot share a batch equally."""
-    check(
-        batch_size % mesh.shape["data"] == 0,
-        name,
-        expected=f"a multiple of the {mesh.shape['data']} devices that share it",
-        got=batch_size,
-        remedy="change it, or mesh.data",
-    )
-
-
-def _as_batch(rows: Mapping[str, Any]) -> Batch:
-    """The pipeline's arrays as a `Batch`."""
-    return Batch(rows["inputs"], rows["labels"], rows["puzzle_identifiers"])
-
-
-def _spread(source: Source, count: int) -> Source:
-    """`count` puzzles at equal distances (all when 0 or more than there are)."""
-    if not 0 < count < len(source):
-        return source
-    rows = np.linspace(0, len(source) - 1, count).astype(int)
-    return dataclasses.replace(
-        source, inputs=source.inputs[rows], labels=source.labels[rows], rating=source.rating[rows]
-    )
+        Returns:
+          The report, with what the search found beside what the single pass did.
+        """
+        settings = self.model, variables, source, config, mesh
+        return sudoku_evaluation.search_further(*settings, report, progress)

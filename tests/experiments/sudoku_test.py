@@ -18,7 +18,7 @@ SCHEDULE = [
     "--config.loop.evaluate_every=3",
     "--config.loop.checkpoint_every=3",
 ]
-MEASURES = ("count", "cell_accuracy", "exact_accuracy", "mean_steps")
+MEASURES = ("count", "cell_accuracy", "exact_accuracy", "valid_share", "mean_steps")
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +85,10 @@ def test_eval_measures_every_row_of_a_file(sudoku, trained):
     path = sudoku.folder / "ten.csv.gz"
     with gzip.open(path, "wt", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["source", "question", "answer", "rating"])
+        writer.writerow(["source", "question", "answer", "rating", "grid_class"])
         for row in range(10):
             grids = (rules.decode(array[row]) for array in (source.inputs, source.labels))
-            writer.writerow(["bank", *map(rules.format_grid, grids), row])
+            writer.writerow(["bank", *map(rules.format_grid, grids), row, "0123"])
     checkpoint = folder / "checkpoints" / "step_00000003"
     done = sudoku.run("--mode=eval", f"--checkpoint={checkpoint}", f"--data={path}")
     assert done.returncode == 0, done.stderr
@@ -97,6 +97,26 @@ def test_eval_measures_every_row_of_a_file(sudoku, trained):
     assert report["count"] == 10
     counts = {name: band["count"] for name, band in report["by_rating"].items()}
     assert counts == {"0": 1, "1-2": 2, "3-5": 3, "6-10": 4}
+
+
+def test_eval_spends_what_the_flags_say(sudoku, trained):
+    _, folder = trained
+    evaluate = ("--mode=eval", f"--checkpoint={folder}", "--puzzles=12", "--max_steps=3")
+    done = sudoku.run(*evaluate, "--search_attempts=2", "--search_noise=0.5")
+    assert done.returncode == 0, done.stderr
+    assert "bank, test split, single pass" in done.stdout
+    assert "up to 2 further attempts" in done.stdout
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["mean_steps"] == 3  # an untrained model finds nothing
+    assert report["search"]["mean_steps"] == 9
+    done = sudoku.run(*evaluate, "--halting=steps")
+    assert json.loads(done.stdout.splitlines()[-1]).keys() == report.keys() - {"search"}
+
+
+def test_eval_refuses_what_cannot_be(sudoku, trained):
+    _, folder = trained
+    done = sudoku.run("--mode=eval", f"--checkpoint={folder}", "--search_attempts=-1")
+    assert_refused(done, "ConfigError: search.attempts: expected 0 or more, got -1")
 
 
 def test_solve_of_an_untrained_model_is_1_not_solved(sudoku, trained):

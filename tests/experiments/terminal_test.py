@@ -70,14 +70,15 @@ def test_evaluation_counts_puzzles(live):
 
 def test_the_table_has_a_row_a_band_and_one_for_all(console):
     row = {"count": 2, "cell_accuracy": 0.5, "exact_accuracy": 0.25, "mean_steps": 3.5}
+    row |= {"valid_share": 0.375, "puzzles_per_second": 12.25}
     report = {**row, "count": 7, "by_rating": {"0": row, "21+": row}, "puzzles_per_second": 1.0}
     console.print(terminal.accuracy_table(report, "title [csv]"), markup=False)
     lines = [line.strip("│ ").split("│") for line in console.file.getvalue().splitlines()]
-    rows = [[cell.strip() for cell in cells] for cells in lines if len(cells) == 5]
+    rows = [[cell.strip() for cell in cells] for cells in lines if len(cells) == 7]
     assert rows == [
-        ["0", "2", "50.00%", "25.00%", "3.5"],
-        ["21+", "2", "50.00%", "25.00%", "3.5"],
-        ["all", "7", "50.00%", "25.00%", "3.5"],
+        ["0", "2", "50.00%", "25.00%", "37.50%", "3.5", "12.2"],
+        ["21+", "2", "50.00%", "25.00%", "37.50%", "3.5", "12.2"],
+        ["all", "7", "50.00%", "25.00%", "37.50%", "3.5", "1.0"],
     ]
 
 

@@ -9,7 +9,7 @@ row i depends on (seed, i) alone: not on the batch size, the process, or what wa
 import dataclasses
 
 import numpy as np
-from jaxtyping import UInt8, UInt64
+from jaxtyping import Int, UInt8, UInt64
 
 from hrm_jax.data.sudoku import rules
 
@@ -108,3 +108,27 @@ def augment(
     symmetries = symmetries_at(seed, first_index, len(inputs))
     moved_inputs = rules.encode(symmetries(inputs - rules.BLANK_TOKEN))
     return moved_inputs, rules.encode(symmetries(labels - rules.BLANK_TOKEN))
+
+
+class NumberedSymmetries:
+    """The symmetries of `symmetries_at` by number, on tokens: for restarts of a search."""
+
+    def __call__(
+        self, tokens: UInt8[np.ndarray, "B 81"], numbers: Int[np.ndarray, " B"], seed: int
+    ) -> UInt8[np.ndarray, "B 81"]:
+        """Row b under symmetry `numbers[b]` of the sequence that `seed` names; tokens 1..10."""
+        return rules.encode(_numbered(numbers, seed)(tokens - rules.BLANK_TOKEN))
+
+    def inverse(
+        self, tokens: Int[np.ndarray, "B 81"], numbers: Int[np.ndarray, " B"], seed: int
+    ) -> UInt8[np.ndarray, "B 81"]:
+        """Undoes it; tokens that are no cell's, which a proposal may have, come back as blanks."""
+        known = (tokens >= rules.BLANK_TOKEN) & (tokens < rules.VOCABULARY_SIZE)
+        grids = np.where(known, tokens - rules.BLANK_TOKEN, rules.BLANK).astype(np.uint8)
+        return rules.encode(_numbered(numbers, seed).inverse()(grids))
+
+
+def _numbered(numbers: Int[np.ndarray, " B"], seed: int) -> Symmetries:
+    """One symmetry for each number, which are small."""
+    sequence = symmetries_at(seed, 0, int(numbers.max(initial=-1)) + 1)
+    return Symmetries(sequence.digits[numbers], sequence.cells[numbers])

@@ -73,3 +73,23 @@ def test_augment_moves_tokens_like_grids():
 def test_negative_arguments_are_refused(arguments):
     with pytest.raises(ValueError, match="at least 0"):
         symmetry.symmetries_at(*arguments)
+
+
+def test_numbered_symmetries_are_those_of_the_sequence():
+    numbered, numbers = symmetry.NumberedSymmetries(), np.array([3, 0, 3, 40])
+    tokens = rules.encode(PUZZLES.questions[:4])
+    moved = numbered(tokens, numbers, seed=5)
+    assert moved.dtype == np.uint8
+    for row, number in enumerate(numbers):
+        alone = symmetry.symmetries_at(5, int(number), 1)(PUZZLES.questions[row : row + 1])
+        np.testing.assert_array_equal(moved[row], rules.encode(alone)[0])
+    np.testing.assert_array_equal(numbered.inverse(moved, numbers, seed=5), tokens)
+    nothing = numbered(tokens[:0], numbers[:0], seed=5)
+    assert nothing.shape == (0, 81)
+
+
+def test_the_inverse_takes_tokens_that_are_no_cells_for_blanks():
+    strange = np.tile(np.array([0, 10, 11, -1, 300], np.int32), 17)[None, :81]
+    back = symmetry.NumberedSymmetries().inverse(strange, np.array([2]), seed=0)
+    assert (back != rules.BLANK_TOKEN).sum() == (strange == 10).sum()
+    assert len(np.unique(back)) == 2

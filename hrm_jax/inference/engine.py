@@ -1,0 +1,222 @@
+"""Solving streams of puzzles: a fixed batch whose places are refilled as puzzles leave it.
+
+    dispatch n     the device thinks for some steps; free slots take the next jobs of a window
+    dispatch n+1   is queued before the host looks at what left in dispatch n
+    the tail       when the queue runs dry, the last jobs move to smaller batches
+
+The host never waits while there is work to hand out, and nothing is compiled but one program for
+each batch size. A job's answer is a function of its puzzle and attempt alone: its neighbours, its
+place and the sizes of the batches change it by no more than the rounding of matrix products.
+"""
+
+import dataclasses
+import functools
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jaxtyping import Int
+
+from hrm_jax.core.protocols import RecurrentModel
+from hrm_jax.core.types import Batch, Variables
+from hrm_jax.inference.config import EngineConfig
+from hrm_jax.inference.slots import (
+    NO_JOB,
+    Departures,
+    Report,
+    Slots,
+    Verify,
+    Window,
+    advance,
+    compact,
+    free_slots,
+)
+from hrm_jax.training.mesh import (
+    MeshConfig,
+    batch_sharding,
+    make_mesh,
+    over_mesh,
+    replicated,
+)
+
+_DISPATCHES_AHEAD = 2
+"""Dispatches that may end after the newest report the host has seen."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Jobs:
+    """Consecutive jobs of a queue; n of them, the fields as in `slots.Window`."""
+
+    inputs: Int[np.ndarray, "n T"]
+    puzzle_identifiers: Int[np.ndarray, " n"]
+    attempts: Int[np.ndarray, " n"]
+
+
+class Queue(Protocol):
+    """Numbered jobs, which may become more while some are finished, but never change."""
+
+    noise: float
+    """Deviation of the noise on the initial states of all attempts but 0."""
+    seed: int
+    """Of that noise."""
+
+    def __len__(self) -> int:
+        """Jobs that there are by now."""
+        ...
+
+    def jobs(self, first: int, last: int) -> Jobs:
+        """The jobs number `first` to `last - 1`."""
+        ...
+
+    def finish(self, left: Departures) -> None:
+        """Takes the answers of jobs, as NumPy arrays [n] and [n, T], in the order they left."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """A model, the rules of its task and the devices, as compiled programs.
+
+    Attributes:
+      model: a model that takes one step at a time; hashable, as `hrm_jax.models.act.Model` is.
+      config: when a puzzle leaves, and the sizes of the batches.
+      verify: the rules, for `stop_when_valid` and `Answers.valid`; None for a task without.
+      mesh: the devices that share every batch; all there are by default.
+
+    Raises:
+      ValueError: on construction, if nothing verifies what `stop_when_valid` waits for, or the
+        devices cannot share a batch equally.
+    """
+
+    model: RecurrentModel
+    config: EngineConfig
+    verify: Verify | None = None
+    mesh: Mesh = dataclasses.field(default_factory=lambda: make_mesh(MeshConfig()))
+
+    def __post_init__(self):
+        """Checks that the parts fit together."""
+        if self.config.stop_when_valid and self.verify is None:
+            raise ValueError(
+                "stop_when_valid needs the rules of the task, but verify is None: pass verify, or"
+                " set stop_when_valid=False and a halt_confidence"
+            )
+        devices = self.mesh.shape["data"]
+        uneven = [size for size in self.config.batch_sizes if size % devices]
+        if uneven:
+            raise ValueError(
+                f"batch sizes must be multiples of the {devices} devices that share them, but"
+                f" {uneven} are not: change batch_size or tail_batch_sizes"
+            )
+
+    def compile(self, variables: Variables, puzzles: Int[np.ndarray, "N T"]) -> None:
+        """Compiles all programs that `run` may need for puzzles of this length and dtype."""
+        nobody = puzzles[:0]
+        nothing = Jobs(nobody, np.zeros(0, np.int32), np.zeros(0, np.int32))
+        for B, smaller in self._sizes():
+            slots = self._free_slots(variables, nothing, B)
+            window = self._window(nothing, 0, B, noise=0.0, seed=0)
+            slots, _ = self._advance(variables, slots, window, smaller)
+            if smaller:
+                slots = _compact(self.mesh)(slots, smaller)
+            jax.block_until_ready(slots)
+
+    def run(self, variables: Variables, queue: Queue) -> None:
+        """Works until every job of the queue is finished."""
+        if not len(queue):
+            return
+        sizes = self._sizes()
+        while len(queue) <= sizes[0][1]:
+            sizes = sizes[1:]
+        slots = self._free_slots(variables, queue.jobs(0, 0), sizes[0][0])
+        finished, taken, running = 0, 0, None
+        while finished < len(queue):
+            B, smaller = sizes[0]
+            last = min(len(queue), taken + self._window_rows(B))
+            jobs = queue.jobs(taken, last)
+            window = self._window(jobs, taken, B, queue.noise, queue.seed)
+            slots, following = self._advance(variables, slots, window, smaller)
+            if running is not None:
+                report: Report = jax.device_get(running)
+                left = np.asarray(report.departures.jobs) != NO_JOB
+                finished, taken = finished + int(left.sum()), int(report.taken)
+                if left.any():
+                    queue.finish(jax.tree.map(lambda x, left=left: x[left], report.departures))
+                while 0 < int(report.active) + len(queue) - taken <= sizes[0][1]:
+                    slots = _compact(self.mesh)(slots, sizes[0][1])
+                    sizes = sizes[1:]
+            running = following
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        """Each batch size and the next smaller one, 0 after the last."""
+        sizes = self.config.batch_sizes
+        return list(zip(sizes, (*sizes[1:], 0), strict=True))
+
+    def _window_rows(self, B: int) -> int:
+        """W: as many jobs as can be taken before the host hears of it."""
+        return _DISPATCHES_AHEAD * self.config.steps_per_dispatch * B
+
+    def _free_slots(self, variables: Variables, jobs: Jobs, B: int) -> Slots:
+        tokens = np.zeros((B, jobs.inputs.shape[1]), np.int32)
+        batch = Batch(*_place([tokens, tokens, np.zeros(B, np.int32)], batch_sharding(self.mesh)))
+        return _free_slots(self.mesh)(self.model, variables, batch)
+
+    def _advance(
+        self, variables: Variables, slots: Slots, window: Window, floor: int
+    ) -> tuple[Slots, Report]:
+        static = self.model, self.config, self.verify
+        return _advance(self.mesh)(*static, variables, slots, window, np.int32(floor))
+
+    def _window(self, jobs: Jobs, first: int, B: int, noise: float, seed: int) -> Window:
+        """The jobs, padded to the W rows of a batch size, on the devices."""
+        count, W = len(jobs.attempts), self._window_rows(B)
+
+        def padded(rows: np.ndarray) -> np.ndarray:
+            return np.pad(rows, [(0, W - count)] + [(0, 0)] * (rows.ndim - 1))
+
+        fields = {
+            "first": np.int32(first),
+            "end": np.int32(first + count),
+            "inputs": padded(jobs.inputs),
+            "puzzle_identifiers": padded(jobs.puzzle_identifiers),
+            "attempts": padded(jobs.attempts),
+            "noise": np.float32(noise),
+            "seed": np.uint32(seed),
+        }
+        return Window(**_place(fields, replicated(self.mesh)))
+
+
+def _place(tree: Any, sharding: NamedSharding) -> Any:
+    """NumPy arrays that every process holds in full, as arrays on the devices."""
+    return jax.tree.map(
+        lambda x: jax.make_array_from_callback(x.shape, sharding, lambda rows: np.asarray(x)[rows]),
+        tree,
+    )
+
+
+def _slot_shardings(mesh: Mesh) -> Any:
+    """All that has a row for each slot is split over the devices."""
+    rows: Any = batch_sharding(mesh)
+    taken: Any = replicated(mesh)
+    return Slots(carry=rows, jobs=rows, tokens=rows, unchanged=rows, taken=taken)
+
+
+@functools.cache
+def _free_slots(mesh: Mesh) -> Any:
+    return jax.jit(free_slots, static_argnums=0, out_shardings=_slot_shardings(mesh))
+
+
+@functools.cache
+def _advance(mesh: Mesh) -> Any:
+    """`advance`, its slots written in place, its report on every host."""
+    return jax.jit(
+        over_mesh(advance, mesh),
+        static_argnums=(0, 1, 2),
+        donate_argnums=4,
+        out_shardings=(_slot_shardings(mesh), replicated(mesh)),
+    )
+
+
+@functools.cache
+def _compact(mesh: Mesh) -> Any:
+    return jax.jit(compact, static_argnums=1, out_shardings=_slot_shardings(mesh))

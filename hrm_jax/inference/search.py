@@ -1,0 +1,149 @@
+"""Search at test time: puzzles left unsolved are tried again, differently, within a budget.
+
+A model that failed often succeeds when it sees the same puzzle under another symmetry, or starts to
+think from another state: its failures are accidents of the path more than lack of knowledge. An
+equivariant model gives the same answer under every symmetry; for it there is the noise.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Int, Int32
+
+from hrm_jax.core.types import Variables
+from hrm_jax.inference.config import SearchConfig
+from hrm_jax.inference.engine import Engine, Jobs
+from hrm_jax.inference.slots import Departures
+from hrm_jax.inference.stream import Answers, Progress, identifiers_or_zeros
+
+
+class Symmetries(Protocol):
+    """Numbered symmetries of a task: the same seed and number give the same symmetry."""
+
+    def __call__(
+        self, tokens: Int[np.ndarray, "n T"], numbers: Int[np.ndarray, " n"], seed: int
+    ) -> Int[np.ndarray, "n T"]:
+        """Row i under symmetry `numbers[i]`, in the dtype it came in."""
+        ...
+
+    def inverse(
+        self, tokens: Int[np.ndarray, "n T"], numbers: Int[np.ndarray, " n"], seed: int
+    ) -> Int[np.ndarray, "n T"]:
+        """Undoes it: for answers, in which any token may occur."""
+        ...
+
+
+def is_solved(engine: Engine, answers: Answers) -> Bool[np.ndarray, " N"]:
+    """Which puzzles need no further attempt: by the rules, or without any by the halting head."""
+    if engine.verify is not None:
+        return answers.valid
+    return answers.confidence > engine.config.halt_confidence
+
+
+def search(
+    engine: Engine,
+    variables: Variables,
+    puzzles: Int[np.ndarray, "N T"],
+    first: Answers,
+    config: SearchConfig,
+    *,
+    symmetries: Symmetries | None = None,
+    puzzle_identifiers: Int[np.ndarray, " N"] | None = None,
+    progress: Progress = lambda count: None,
+) -> Answers:
+    """Tries unsolved puzzles again until they are solved or their budget is spent.
+
+    The best attempt is the answer: one that passes the rules before one that does not, then the
+    one that the halting head believes in most, then the earliest.
+
+    Args:
+      engine: the model and its rules.
+      variables: the model's values.
+      puzzles: tokens.
+      first: the answers of `solve_stream` to them; solved ones stay as they are.
+      config: the budget, and what tells one attempt from another.
+      symmetries: the task's; needed where `config.symmetries` is set.
+      puzzle_identifiers: as in `solve_stream`.
+      progress: called as puzzles are done, of those that `first` leaves unsolved.
+
+    Raises:
+      ValueError: if there are not as many answers as puzzles, or symmetries are missing.
+    """
+    if len(first) != len(puzzles):
+        raise ValueError(
+            f"{len(puzzles)} puzzles need as many first answers, but there are {len(first)}: pass"
+            " what solve_stream returned for these puzzles"
+        )
+    if config.symmetries and config.attempts and symmetries is None:
+        raise ValueError(
+            "config.symmetries needs those of the task, but symmetries is None: pass them, or set"
+            " symmetries=False and a noise above 0"
+        )
+    identifiers = identifiers_or_zeros(puzzles, puzzle_identifiers)
+    used = symmetries if config.symmetries else None
+    queue = _Attempts(engine, puzzles, identifiers, first, config, used, progress)
+    engine.run(variables, queue)
+    return queue.answers
+
+
+class _Attempts:
+    """A queue in which a puzzle waits for its next attempt when one has failed."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        puzzles: np.ndarray,
+        identifiers: np.ndarray,
+        first: Answers,
+        config: SearchConfig,
+        symmetries: Symmetries | None,
+        progress: Progress,
+    ):
+        self.noise, self.seed = config.noise, config.seed
+        self.answers = first.copy()
+        self._engine, self._config, self._symmetries = engine, config, symmetries
+        self._puzzles, self._identifiers, self._progress = puzzles, identifiers, progress
+        self._jobs: list[tuple[int, int]] = []  # puzzle and attempt
+        self._enqueue(np.arange(len(puzzles)))
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def jobs(self, first: int, last: int) -> Jobs:
+        rows, attempts = self._rows_and_attempts(np.arange(first, last))
+        inputs = self._puzzles[rows]
+        if self._symmetries is not None and len(rows):
+            inputs = self._symmetries(inputs, attempts, self.seed)
+        return Jobs(inputs, self._identifiers[rows], attempts)
+
+    def finish(self, left: Departures) -> None:
+        rows, attempts = self._rows_and_attempts(np.asarray(left.jobs))
+        tokens, answers = np.asarray(left.tokens), self.answers
+        if self._symmetries is not None:
+            tokens = self._symmetries.inverse(tokens, attempts, self.seed)
+        valid, confidence = np.asarray(left.valid), np.asarray(left.confidence)
+        alike = valid == answers.valid[rows]
+        better = np.where(alike, confidence > answers.confidence[rows], valid)
+        answers.tokens[rows[better]] = tokens[better]
+        answers.confidence[rows[better]] = confidence[better]
+        answers.valid[rows[better]] = valid[better]
+        answers.steps[rows] += np.asarray(left.steps)
+        answers.attempts[rows] += 1
+        self._progress(len(rows) - self._enqueue(rows))
+
+    def _rows_and_attempts(
+        self, jobs: Int[np.ndarray, " n"]
+    ) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"]]:
+        pairs = np.array([self._jobs[job] for job in jobs], np.int32).reshape(-1, 2)
+        return pairs[:, 0], pairs[:, 1]
+
+    def _enqueue(self, rows: Int[np.ndarray, " n"]) -> int:
+        """Lets those of the puzzles wait that are unsolved and within budget; returns how many."""
+        config, answers = self._config, self.answers
+        again = ~is_solved(self._engine, answers)[rows]
+        again &= answers.attempts[rows] <= config.attempts  # the first is beside the budget
+        if config.steps:
+            again &= answers.steps[rows] + self._engine.config.max_steps <= config.steps
+        chosen = rows[again]
+        self._jobs += zip(chosen.tolist(), answers.attempts[chosen].tolist(), strict=True)
+        return len(chosen)

@@ -1,0 +1,258 @@
+"""The engine on the device: slots in which puzzles think, leave, and are replaced at once.
+
+Everything is a pure function of arrays with fixed shapes. The host hands in a window of waiting
+jobs; slots that are free take the next ones in order, before every step, inside the compiled loop.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from hrm_jax.core.protocols import RecurrentModel
+from hrm_jax.core.types import Batch, Carry, Latents, Variables
+from hrm_jax.inference.config import EngineConfig
+
+NO_JOB = -1
+
+Verify: TypeAlias = Callable[[Int[Array, "B T"], Int[Array, "B T"]], Bool[Array, " B"]]
+"""(puzzles, proposals) -> which proposals are answers; traced by `jit`, equal for equal rows."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """The jobs that may be taken during one dispatch, W of them, of the queue's endless numbering.
+
+    Attributes:
+      first: number of the job in row 0.
+      end: one more than the number of the last job there is; rows from it on are padding.
+      inputs: tokens of the puzzles, any integer dtype.
+      puzzle_identifiers: rows of the puzzle-embedding table.
+      attempts: which attempt at its puzzle each job is; 0 starts from the model's own state.
+      noise: deviation of the noise on the initial states of all attempts but 0.
+      seed: of the noise.
+    """
+
+    first: Int[Array, ""]
+    end: Int[Array, ""]
+    inputs: Int[Array, "W T"]
+    puzzle_identifiers: Int[Array, " W"]
+    attempts: Int[Array, " W"]
+    noise: Float[Array, ""]
+    seed: Int[Array, ""]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Slots:
+    """What is being thought about. Written by the functions of this module alone.
+
+    Attributes:
+      carry: the model's; `halted` marks the free slots.
+      jobs: number of each slot's job, int32; stale in free slots.
+      tokens: each slot's last proposal, int32; stale before the first step.
+      unchanged: steps for which it has stayed the same.
+      taken: jobs taken from the queue so far.
+    """
+
+    carry: Carry
+    jobs: Int[Array, " B"]
+    tokens: Int[Array, "B T"]
+    unchanged: Int[Array, " B"]
+    taken: Int[Array, ""]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Departures:
+    """Who left in each of the K steps of a dispatch.
+
+    Attributes:
+      jobs: number of the job that left the slot, int32; `NO_JOB` where none did.
+      tokens: its answer, int32.
+      steps: steps it took, int32.
+      confidence: the halting head's belief that the answer is right in every cell, in [0, 1].
+      valid: the answer passes the rules; False where there is no `verify`.
+    """
+
+    jobs: Int[Array, "K B"]
+    tokens: Int[Array, "K B T"]
+    steps: Int[Array, "K B"]
+    confidence: Float[Array, "K B"]
+    valid: Bool[Array, "K B"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What the host learns of a dispatch.
+
+    Attributes:
+      departures: who left.
+      taken: jobs taken from the queue so far, int32.
+      active: slots still thinking, int32.
+    """
+
+    departures: Departures
+    taken: Int[Array, ""]
+    active: Int[Array, ""]
+
+
+def free_slots(model: RecurrentModel, variables: Variables, batch: Batch) -> Slots:
+    """Free slots, as many as `batch` has rows; its values are not used."""
+    B, T = batch.inputs.shape
+    return Slots(
+        carry=dataclasses.replace(model.initial_carry(variables, batch), halted=jnp.ones(B, bool)),
+        jobs=jnp.full(B, NO_JOB, jnp.int32),
+        tokens=jnp.zeros((B, T), jnp.int32),
+        unchanged=jnp.zeros(B, jnp.int32),
+        taken=jnp.zeros((), jnp.int32),
+    )
+
+
+def advance(
+    model: RecurrentModel,
+    config: EngineConfig,
+    verify: Verify | None,
+    variables: Variables,
+    slots: Slots,
+    window: Window,
+    floor: Int[Array, ""],
+) -> tuple[Slots, Report]:
+    """Thinks for `steps_per_dispatch` steps, or until at most `floor` jobs are left.
+
+    Args:
+      model: the model; its own halting is not used.
+      config: when a puzzle leaves.
+      verify: the task's rules; None for a task without.
+      variables: the model's values.
+      slots: who is thinking.
+      window: who waits; the next job to take must not lie before it.
+      floor: jobs, thinking or waiting, at which to stop early: a smaller batch can hold them.
+
+    Returns:
+      The slots after the last step, and who left.
+    """
+    K, (B, T) = config.steps_per_dispatch, slots.tokens.shape
+
+    def goes_on(state: tuple[Array, Slots, Departures]) -> Bool[Array, ""]:
+        step, slots, _ = state
+        return (step < K) & (_active(slots) + window.end - slots.taken > floor)
+
+    def one_step(state: tuple[Array, Slots, Departures]) -> tuple[Array, Slots, Departures]:
+        step, slots, departures = state
+        slots = _fill(model, variables, slots, window)
+        slots, leaving = _think(model, config, verify, variables, slots)
+        departures = jax.tree.map(lambda rows, row: rows.at[step].set(row), departures, leaving)
+        return step + 1, slots, departures
+
+    nobody = Departures(
+        jobs=jnp.full((K, B), NO_JOB, jnp.int32),
+        tokens=jnp.zeros((K, B, T), jnp.int32),
+        steps=jnp.zeros((K, B), jnp.int32),
+        confidence=jnp.zeros((K, B), jnp.float32),
+        valid=jnp.zeros((K, B), bool),
+    )
+    state = (jnp.zeros((), jnp.int32), slots, nobody)
+    _, slots, departures = jax.lax.while_loop(goes_on, one_step, state)
+    return slots, Report(departures, slots.taken, _active(slots))
+
+
+def compact(slots: Slots, B: int) -> Slots:
+    """The same thoughts in B slots, of which all active ones must fit into B."""
+    chosen = jnp.argsort(slots.carry.halted, stable=True)[:B]
+    return jax.tree.map(lambda x: x[chosen] if x.ndim else x, slots)
+
+
+def _active(slots: Slots) -> Int[Array, ""]:
+    return (~slots.carry.halted).sum(dtype=jnp.int32)
+
+
+def _fill(model: RecurrentModel, variables: Variables, slots: Slots, window: Window) -> Slots:
+    """Gives the free slots the next jobs, in order, as far as there are any."""
+    carry = slots.carry
+    jobs = slots.taken + jnp.cumsum(carry.halted, dtype=jnp.int32) - 1
+    fills = carry.halted & (jobs < window.end)
+    # Rows of slots that are not filled are read as well, and not used.
+    rows = jnp.clip(jobs - window.first, 0, len(window.attempts) - 1)
+    inputs = window.inputs[rows].astype(carry.data.inputs.dtype)
+    batch = Batch(inputs, jnp.zeros_like(inputs), window.puzzle_identifiers[rows])
+    initial = model.initial_carry(variables, batch).latents
+    initial = _disturb(initial, window, jnp.where(fills, window.attempts[rows], 0))
+
+    def where_filled(new: Array, old: Array) -> Array:
+        return jnp.where(fills.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    carry = dataclasses.replace(
+        carry,
+        latents=jax.tree.map(where_filled, initial, carry.latents),
+        steps=jnp.where(fills, 0, carry.steps),
+        halted=carry.halted & ~fills,
+        data=jax.tree.map(where_filled, batch, carry.data),
+    )
+    return dataclasses.replace(
+        slots,
+        carry=carry,
+        jobs=jnp.where(fills, jobs, slots.jobs),
+        taken=slots.taken + fills.sum(dtype=jnp.int32),
+    )
+
+
+def _disturb(initial: Latents, window: Window, attempts: Int[Array, " B"]) -> Latents:
+    """Adds to each initial state the noise of its attempt; none to attempt 0."""
+    disturbed = (attempts > 0) & (window.noise > 0)
+    leaves, structure = jax.tree.flatten(initial)
+
+    def draw_one(attempt: Int[Array, ""], size: Float[Array, ""]) -> list[Array]:
+        key = jax.random.fold_in(jax.random.key(window.seed), attempt)
+        keys = jax.random.split(key, len(leaves))
+        drawn = [jax.random.normal(k, x.shape[1:]) for k, x in zip(keys, leaves, strict=True)]
+        return [(size * e).astype(x.dtype) for e, x in zip(drawn, leaves, strict=True)]
+
+    # Drawing costs as much as a layer of the model, and most steps need none.
+    noise = jax.lax.cond(
+        disturbed.any(),
+        lambda: jax.vmap(draw_one)(attempts, jnp.where(disturbed, window.noise, 0)),
+        lambda: [jnp.zeros_like(x) for x in leaves],
+    )
+    return jax.tree.unflatten(structure, [x + e for x, e in zip(leaves, noise, strict=True)])
+
+
+def _think(
+    model: RecurrentModel,
+    config: EngineConfig,
+    verify: Verify | None,
+    variables: Variables,
+    slots: Slots,
+) -> tuple[Slots, Departures]:
+    """One step of every slot; the free ones compute as well, for nobody."""
+    free = slots.carry.halted
+    # The model refreshes sequences that halted; here the slots are filled already.
+    carry = dataclasses.replace(slots.carry, halted=jnp.zeros_like(free))
+    carry, outputs = model.step(variables, carry, carry.data)
+    tokens = outputs.logits.argmax(-1).astype(jnp.int32)
+    same = (tokens == slots.tokens).all(-1) & (carry.steps > 1)
+    unchanged = jnp.where(same, slots.unchanged + 1, 0)
+    confidence = jax.nn.sigmoid(outputs.q_halt_logits.astype(jnp.float32))
+    valid = jnp.zeros_like(free) if verify is None else verify(carry.data.inputs, tokens)
+
+    wishes = confidence > config.halt_confidence
+    if config.stop_when_valid:
+        wishes |= valid
+    if config.stable_steps:
+        wishes |= unchanged >= config.stable_steps
+    steps = carry.steps
+    leaves = ~free & ((wishes & (steps >= config.min_steps)) | (steps >= config.max_steps))
+    slots = Slots(
+        carry=dataclasses.replace(carry, halted=free | leaves),
+        jobs=slots.jobs,
+        tokens=tokens,
+        unchanged=unchanged,
+        taken=slots.taken,
+    )
+    jobs = jnp.where(leaves, slots.jobs, NO_JOB)
+    return slots, Departures(jobs, tokens, steps, confidence, valid)

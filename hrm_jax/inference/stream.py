@@ -1,0 +1,113 @@
+"""One attempt at every puzzle of a stream, and what was found."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int, Int32
+
+from hrm_jax.core.types import Variables
+from hrm_jax.inference.engine import Engine, Jobs
+from hrm_jax.inference.slots import Departures
+
+Progress = Callable[[int], None]
+"""Told how many more puzzles are done."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What was found for N puzzles, in their order.
+
+    Attributes:
+      tokens: the best proposal.
+      steps: steps of thought spent, over all attempts.
+      confidence: the halting head's belief that the proposal is right in every cell, in [0, 1].
+      valid: the proposal passes the task's rules; False throughout for a task without.
+      attempts: attempts made.
+    """
+
+    tokens: Int32[np.ndarray, "N T"]
+    steps: Int32[np.ndarray, " N"]
+    confidence: Float32[np.ndarray, " N"]
+    valid: Bool[np.ndarray, " N"]
+    attempts: Int32[np.ndarray, " N"]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def copy(self) -> "Answers":
+        """The same in arrays of its own."""
+        return Answers(*(getattr(self, f.name).copy() for f in dataclasses.fields(self)))
+
+
+def solve_stream(
+    engine: Engine,
+    variables: Variables,
+    puzzles: Int[np.ndarray, "N T"],
+    *,
+    puzzle_identifiers: Int[np.ndarray, " N"] | None = None,
+    progress: Progress = lambda count: None,
+) -> Answers:
+    """Thinks once about every puzzle, for as long as the engine's rules say.
+
+    Args:
+      engine: the model and its rules; it compiles at first use.
+      variables: the model's values.
+      puzzles: tokens.
+      puzzle_identifiers: rows of the puzzle-embedding table; row 0 for all if None.
+      progress: called as puzzles are done.
+    """
+    queue = _Once(puzzles, identifiers_or_zeros(puzzles, puzzle_identifiers), progress)
+    engine.run(variables, queue)
+    return queue.answers
+
+
+def identifiers_or_zeros(
+    puzzles: Int[np.ndarray, "N T"], identifiers: Int[np.ndarray, " N"] | None
+) -> Int32[np.ndarray, " N"]:
+    """The identifiers, or row 0 for every puzzle.
+
+    Raises:
+      ValueError: if there is not one for each puzzle.
+    """
+    if puzzles.ndim != 2:
+        raise ValueError(f"puzzles have shape [N, T], but these have {puzzles.shape}: add an axis")
+    if identifiers is None:
+        return np.zeros(len(puzzles), np.int32)
+    if identifiers.shape != puzzles.shape[:1]:
+        raise ValueError(
+            f"{len(puzzles)} puzzles need one identifier each, but the identifiers have shape"
+            f" {identifiers.shape}: leave them out where a model has one"
+        )
+    return identifiers.astype(np.int32)
+
+
+class _Once:
+    """A queue with one job for each puzzle, numbered alike."""
+
+    noise, seed = 0.0, 0
+
+    def __init__(self, puzzles: np.ndarray, identifiers: np.ndarray, progress: Progress):
+        N, T = puzzles.shape
+        self._puzzles, self._identifiers, self._progress = puzzles, identifiers, progress
+        self.answers = Answers(
+            tokens=np.zeros((N, T), np.int32),
+            steps=np.zeros(N, np.int32),
+            confidence=np.zeros(N, np.float32),
+            valid=np.zeros(N, bool),
+            attempts=np.ones(N, np.int32),
+        )
+
+    def __len__(self) -> int:
+        return len(self._puzzles)
+
+    def jobs(self, first: int, last: int) -> Jobs:
+        rows = slice(first, last)
+        attempts = np.zeros(last - first, np.int32)
+        return Jobs(self._puzzles[rows], self._identifiers[rows], attempts)
+
+    def finish(self, left: Departures) -> None:
+        rows = np.asarray(left.jobs)
+        for name in ("tokens", "steps", "confidence", "valid"):
+            getattr(self.answers, name)[rows] = getattr(left, name)
+        self._progress(len(rows))

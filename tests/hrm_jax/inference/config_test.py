@@ -1,0 +1,49 @@
+"""Configs of the engine and of the search refuse what cannot be."""
+
+import re
+
+import pytest
+
+from hrm_jax.core.config import ConfigError, replace
+from hrm_jax.inference.config import EngineConfig, SearchConfig
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("batch_size", 0),
+        ("min_steps", 0),
+        ("min_steps", 17),
+        ("max_steps", 0),
+        ("stable_steps", -1),
+        ("steps_per_dispatch", 0),
+        ("halt_confidence", 1.5),
+        ("halt_confidence", -0.5),
+        ("tail_batch_sizes", (64, 64)),
+        ("tail_batch_sizes", (16, 64)),
+        ("tail_batch_sizes", (256,)),
+        ("tail_batch_sizes", (0,)),
+    ],
+)
+def test_an_engine_that_cannot_be_is_refused(path, value):
+    with pytest.raises(ConfigError, match=rf"^{path}: expected .*, got {re.escape(repr(value))};"):
+        replace(EngineConfig(), {path: value})
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("attempts", -1), ("steps", -1), ("noise", -0.5), ("seed", -1), ("seed", 2**32)],
+)
+def test_a_search_that_cannot_be_is_refused(path, value):
+    with pytest.raises(ConfigError, match=f"^{path}: expected .*, got {value};"):
+        replace(SearchConfig(), {path: value})
+
+
+def test_attempts_have_to_differ():
+    with pytest.raises(ConfigError, match=r"^attempts: .* neither by symmetry nor by noise"):
+        SearchConfig(attempts=1, symmetries=False)
+    assert SearchConfig(attempts=1, symmetries=False, noise=0.5).attempts == 1
+
+
+def test_batch_sizes_are_decreasing():
+    assert EngineConfig(32, (8, 1)).batch_sizes == (32, 8, 1)

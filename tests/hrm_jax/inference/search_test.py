@@ -1,0 +1,174 @@
+"""Search: who is tried again, how often, and which attempt is the answer."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hrm_jax.inference.config import EngineConfig, SearchConfig
+from hrm_jax.inference.engine import Engine
+from hrm_jax.inference.search import is_solved, search
+from hrm_jax.inference.stream import solve_stream
+from tests.hrm_jax.inference.clockwork import VARIABLES, Clockwork, puzzles, verify
+
+CONFIG = EngineConfig(batch_size=4, tail_batch_sizes=(), max_steps=3, steps_per_dispatch=2)
+ENGINE = Engine(Clockwork(), CONFIG, verify)
+UNSURE = Engine(Clockwork(), dataclasses.replace(CONFIG, stop_when_valid=False), None)
+
+
+class Sooner:
+    """Symmetry number n: the puzzle is due n steps earlier, and its payload is one more."""
+
+    def __call__(self, tokens, numbers, seed):
+        moved = tokens.copy()
+        moved[:, 0] -= np.minimum(moved[:, 0], numbers).astype(tokens.dtype)
+        moved[:, 1] += seed + 1
+        return moved
+
+    def inverse(self, tokens, numbers, seed):
+        back = tokens.copy()
+        back[:, 1] -= seed + 1
+        return back
+
+
+def searched(due, *, engine=ENGINE, order=slice(None), **settings):
+    some = puzzles(due)[order]
+    first = solve_stream(engine, VARIABLES, some)
+    config = SearchConfig(**settings)
+    return first, search(engine, VARIABLES, some, first, config, symmetries=Sooner())
+
+
+DUE = [1, 5, 3, 4, 7, 30, 2, 6, 0]
+"""Solved at attempt max(0, due - 3); never for 30, which is too far, and 0."""
+
+
+def test_each_puzzle_gets_the_attempts_that_it_needs():
+    first, found = searched(DUE, attempts=4)
+    np.testing.assert_array_equal(first.valid, [1, 0, 1, 0, 0, 0, 1, 0, 0])
+    np.testing.assert_array_equal(found.valid, [1, 1, 1, 1, 1, 0, 1, 1, 0])
+    np.testing.assert_array_equal(found.attempts, [1, 3, 1, 2, 5, 5, 1, 4, 5])
+    np.testing.assert_array_equal(found.steps, [1, 9, 3, 6, 15, 15, 2, 12, 15])
+    # The payload comes back through the inverse.
+    np.testing.assert_array_equal(found.tokens[:, 1], puzzles(DUE)[:, 1])
+
+
+def test_what_is_solved_stays_and_the_first_answers_are_not_touched():
+    first, found = searched(DUE, attempts=4)
+    again = solve_stream(ENGINE, VARIABLES, puzzles(DUE))
+    for field in dataclasses.fields(first):
+        one, same = getattr(first, field.name), getattr(again, field.name)
+        np.testing.assert_array_equal(one, same)
+        np.testing.assert_array_equal(getattr(found, field.name)[first.valid], one[first.valid])
+
+
+def test_a_budget_of_steps_ends_the_attempts():
+    _, found = searched(DUE, attempts=9, steps=11)  # three attempts of three steps each
+    np.testing.assert_array_equal(found.valid, [1, 1, 1, 1, 0, 0, 1, 0, 0])
+    np.testing.assert_array_equal(found.steps, [1, 9, 3, 6, 9, 9, 2, 9, 9])
+
+
+def test_no_attempts_change_nothing():
+    first, found = searched(DUE, attempts=0)
+    np.testing.assert_array_equal(found.attempts, first.attempts)
+    np.testing.assert_array_equal(found.tokens, first.tokens)
+
+
+def test_the_order_of_puzzles_does_not_matter():
+    order = np.array([4, 8, 0, 2, 6, 1, 7, 3, 5])
+    _, expected = searched(DUE, attempts=4)
+    _, shuffled = searched(DUE, attempts=4, order=order)
+    for field in dataclasses.fields(expected):
+        rows = getattr(expected, field.name)[order]
+        np.testing.assert_array_equal(getattr(shuffled, field.name), rows)
+
+
+def test_without_rules_the_surest_attempt_is_the_answer():
+    # The head is sure of attempt 2 on; all attempts see the same payload, so the earliest wins.
+    first, found = searched([5, 1], engine=UNSURE, attempts=4)
+    assert (first.confidence < 0.5).tolist() == [True, False]
+    assert (found.confidence > 0.5).all()
+    np.testing.assert_array_equal(found.attempts, [5, 5])  # a threshold of 1 is never reached
+    assert is_solved(UNSURE, found).tolist() == [False, False]
+    sure = dataclasses.replace(UNSURE.config, halt_confidence=0.5)
+    _, found = searched([5, 1], engine=dataclasses.replace(UNSURE, config=sure), attempts=4)
+    np.testing.assert_array_equal(found.attempts, [3, 1])
+
+
+def test_a_valid_answer_beats_a_surer_one():
+    class LessSure(Sooner):
+        def __call__(self, tokens, numbers, seed):
+            moved = super().__call__(tokens, numbers, seed)
+            moved[:, 1] = 0
+            return moved
+
+    some = puzzles([4])
+    first = solve_stream(ENGINE, VARIABLES, some)
+    first.confidence[:] = 0.99
+    found = search(ENGINE, VARIABLES, some, first, SearchConfig(attempts=2), symmetries=LessSure())
+    assert found.valid.all()
+    assert found.confidence < 0.9
+
+
+def sees_noise(inputs, tokens):
+    return tokens[:, 2] > 0
+
+
+def test_noise_has_a_seed_and_spares_the_first_attempt():
+    engine, some = dataclasses.replace(ENGINE, verify=sees_noise), puzzles([30] * 6)
+    first = solve_stream(engine, VARIABLES, some)
+    assert not first.valid.any()
+    draws = []
+    for seed in (0, 0, 1):
+        config = SearchConfig(attempts=1, symmetries=False, noise=2.0, seed=seed)
+        found = search(engine, VARIABLES, some, first, config)
+        assert found.valid.all()
+        draws.append(found.tokens[:, 2])
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (draws[0] != draws[2]).all()
+    assert len(set(draws[0])) == 1  # an attempt's state is the same for every puzzle
+
+
+def never(inputs, tokens):
+    return tokens[:, 0] < 0
+
+
+def test_noise_differs_from_attempt_to_attempt():
+    engine = Engine(Surest(), CONFIG, never)
+    some = puzzles([30])
+    first = solve_stream(engine, VARIABLES, some)
+    settings = {"symmetries": False, "noise": 2.0}
+    draws = [
+        search(engine, VARIABLES, some, first, SearchConfig(attempts=n, **settings)).confidence[0]
+        for n in (1, 2, 4, 8)
+    ]
+    assert draws == sorted(draws)
+    assert len(set(draws)) > 1
+
+
+class Surest(Clockwork):
+    """As sure as its noise is large."""
+
+    def step(self, *args, **kwargs):
+        carry, outputs = super().step(*args, **kwargs)
+        return carry, dataclasses.replace(outputs, q_halt_logits=carry.latents.z_L[:, 0, 0])
+
+
+def test_progress_counts_the_puzzles_that_were_unsolved():
+    told = []
+    some = puzzles(DUE)
+    first = solve_stream(ENGINE, VARIABLES, some)
+    config = SearchConfig(attempts=2)
+    search(ENGINE, VARIABLES, some, first, config, symmetries=Sooner(), progress=told.append)
+    assert sum(told) == (~first.valid).sum()
+
+
+def test_answers_belong_to_the_puzzles():
+    first = solve_stream(ENGINE, VARIABLES, puzzles(DUE))
+    with pytest.raises(ValueError, match="3 puzzles need as many first answers, but there are 9"):
+        search(ENGINE, VARIABLES, puzzles(DUE)[:3], first, SearchConfig(), symmetries=Sooner())
+
+
+def test_symmetries_are_those_of_the_task():
+    first = solve_stream(ENGINE, VARIABLES, puzzles(DUE))
+    with pytest.raises(ValueError, match="symmetries is None: pass them, or set"):
+        search(ENGINE, VARIABLES, puzzles(DUE), first, SearchConfig(attempts=1))
