@@ -32,8 +32,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.data": "pipeline",
         "hrm_jax.data.sudoku": (
-            "rules judging propagation solver puzzles symmetry easing canonical generator csv_format"
-            " bank sudoku_dataset_builder source"
+            "rules judging propagation solver puzzles symmetry easing canonical mixture generator"
+            " csv_format bank sudoku_dataset_builder source"
         ),
         "hrm_jax.training": (
             "interrupt files state_arrays run_log checkpoint state optimizers mesh step loop"
@@ -51,7 +51,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
             "process config_flags distributed terminal curves sudoku_presets runs solving sudoku"
-            " convert make_bank"
+            " convert make_bank join_puzzles"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (

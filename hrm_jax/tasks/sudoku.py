@@ -1,6 +1,7 @@
 """Sudoku as a task: configuration, model, loss, data and metrics in one place."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
