@@ -16,7 +16,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from rich.console import Console
 
-from experiments import terminal
+from experiments import exported, terminal
 from hrm_jax.core import config as config_lib
 from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source
@@ -67,17 +67,22 @@ def read_config(folder: pathlib.Path) -> SudokuConfig:
     return config_lib.from_json(SudokuConfig, path.read_text(encoding="utf-8"))
 
 
-def load(checkpoint: pathlib.Path, mesh: Mesh) -> tuple[SudokuTask, Variables, int]:
+def load(checkpoint: pathlib.Path, mesh: Mesh) -> tuple[SudokuTask, Variables, int | None]:
     """A trained model: the task, the variables to evaluate with, and the step they are from.
 
     Args:
-      checkpoint: a run's folder, for its newest intact checkpoint, or one checkpoint's folder.
+      checkpoint: a run's folder, for its newest intact checkpoint; one checkpoint's folder; or
+        that of an exported model, which does not know its step.
       mesh: the devices that each get all variables.
 
     Raises:
       RunError: if there is no checkpoint.
       CheckpointError: if the named one is damaged.
+      WeightsError: if it is exported, and damaged.
     """
+    if exported.is_exported(checkpoint):
+        task, variables = exported.load(checkpoint)
+        return task, jax.device_put(variables, replicated(mesh)), None
     one = checkpoint.name.startswith("step_")
     run = checkpoint.absolute().parent.parent if one else checkpoint
     task = SudokuTask(read_config(run))

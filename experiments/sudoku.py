@@ -33,10 +33,11 @@ import jax
 from jax.sharding import Mesh
 from rich.console import Console
 
-from experiments import curves, distributed, runs, solving, terminal
+from experiments import curves, distributed, exported, runs, solving, terminal
 from experiments.rendering.files import RenderError, check_picture
 from experiments.rendering.trace import TraceError
 from experiments.sudoku_presets import PRESETS
+from hrm_jax.convert.pytorch import WeightsError
 from hrm_jax.core.config import ConfigError, replace
 from hrm_jax.core.types import Variables
 from hrm_jax.data.sudoku.csv_format import CsvFormatError
@@ -52,15 +53,21 @@ FLAGS = flags.FLAGS
 RUNS = pathlib.Path("runs")
 STOPPED_BY_SIGNAL = 3
 
-flags.DEFINE_enum("mode", "train", ["train", "eval", "solve"], "what to do")
+flags.DEFINE_enum("mode", "train", ["train", "eval", "solve", "export"], "what to do")
 flags.DEFINE_string(
     "data", None, "bank, extreme, extreme_1k, or a puzzle file (.csv, .csv.gz, or a line a puzzle)"
 )
-flags.DEFINE_string("run", None, "folder of the run; a new one below runs/, or the newest one")
+flags.DEFINE_string(
+    "run", None, "folder of the run; a new one below runs/, or to --resume the newest one"
+)
 flags.DEFINE_bool("resume", False, "train: go on from the newest intact checkpoint of --run")
 flags.DEFINE_string(
-    "checkpoint", None, "eval, solve: a run's folder or one checkpoint's; the newest run's if unset"
+    "checkpoint",
+    None,
+    "eval, solve, export: a run's folder, one checkpoint's or an exported model's; the model that "
+    "comes with the package if unset",
 )
+flags.DEFINE_string("out", None, "export: folder for the model without what only training needs")
 flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "eval: which puzzles")
 flags.DEFINE_integer("puzzles", 0, "eval: how many puzzles, spread over the split; 0 for all")
 flags.DEFINE_enum(
@@ -79,7 +86,7 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "render", None, "solve: draw every step of thought into this file: *.html, *.png or *.gif"
 )
-config_flags.define(PRESETS, default="quick")
+config_flags.define(PRESETS, default="relational")
 
 
 def main(argv: list[str]) -> int:
@@ -90,7 +97,8 @@ def main(argv: list[str]) -> int:
     try:
         distributed.join()
         console = Console(markup=False, quiet=jax.process_index() != 0)
-        return {"train": train, "eval": evaluate, "solve": solve}[FLAGS.mode](console)
+        modes = {"train": train, "eval": evaluate, "solve": solve, "export": export}
+        return modes[FLAGS.mode](console)
     except (
         CheckpointError,
         ConfigError,
@@ -101,6 +109,7 @@ def main(argv: list[str]) -> int:
         RenderError,
         RunLogError,
         TraceError,
+        WeightsError,
         distributed.DistributedError,
         runs.RunError,
     ) as error:
@@ -155,7 +164,7 @@ def evaluate(console: Console) -> int:
     task, variables, step = runs.load(_checkpoint(), mesh)
     task = SudokuTask(_with_data(task.config, "test"))
     settings = _settings(task.config.test)
-    console.print(f"checkpoint of step {step}")
+    console.print(f"measuring {_named(step)}")
     report = _measure(task, variables, FLAGS.split, settings, console, mesh)
     if jax.process_index() == 0:
         print(json.dumps(report))
@@ -175,10 +184,27 @@ def solve(console: Console) -> int:
     return solving.solve_all(task, variables, puzzles, console, picture)
 
 
+def export(console: Console) -> int:
+    """Writes a trained model as a small folder."""
+    if FLAGS.out is None:
+        raise app.UsageError("--mode=export needs --out: a folder", exitcode=2)
+    task, variables, step = runs.load(_checkpoint(), make_mesh(MeshConfig()))
+    folder = pathlib.Path(FLAGS.out)
+    exported.save(folder, task, variables)
+    size_bytes = sum(path.stat().st_size for path in folder.iterdir())
+    console.print(f"{folder}: {size_bytes:,} bytes, of {_named(step)}", soft_wrap=True)
+    return 0
+
+
 def _checkpoint() -> pathlib.Path:
-    """The checkpoint asked for, or the newest run."""
+    """The checkpoint asked for, or the model that comes with the package."""
     named = FLAGS.checkpoint or FLAGS.run
-    return pathlib.Path(named) if named else runs.newest_run(RUNS)
+    return pathlib.Path(named) if named else exported.shipped()
+
+
+def _named(step: int | None) -> str:
+    """What a model is called on the terminal; exported ones do not know their step."""
+    return "an exported model" if step is None else f"the checkpoint of step {step}"
 
 
 def _with_data(config: SudokuConfig, split: str) -> SudokuConfig:

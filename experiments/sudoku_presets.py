@@ -1,5 +1,6 @@
 """Named configurations of the Sudoku experiment."""
 
+from hrm_jax.inference.config import SearchConfig
 from hrm_jax.models.config import hrm, trm
 from hrm_jax.tasks.sudoku import (
     DataConfig,
@@ -19,6 +20,9 @@ def _paper_loop(epochs: int) -> LoopConfig:
     steps = epochs * 1000 // _PAPER_BATCH
     return LoopConfig(steps=steps, evaluate_every=steps // 10, checkpoint_every=steps // 10)
 
+
+_BY_NOISE = SearchConfig(symmetries=False, noise=0.5)
+"""A symmetric model says the same under every symmetry; what differs is where it starts."""
 
 PRESETS = {
     "quick": SudokuConfig(
@@ -76,8 +80,10 @@ PRESETS = {
         ),
         data=DataConfig(augment=False, reveal_share=0.5),
         loop=LoopConfig(steps=9000, log_every=20, evaluate_every=1000, checkpoint_every=500),
-        validation=EvaluationConfig(puzzles=256, batch_size=64),
-        test=EvaluationConfig(puzzles=0, batch_size=64),
+        validation=EvaluationConfig(puzzles=256, batch_size=64, halting="rules"),
+        test=EvaluationConfig(
+            puzzles=0, batch_size=64, halting="rules", max_steps=64, search=_BY_NOISE
+        ),
         batch_size=16,
     ),
     "minute": SudokuConfig(
