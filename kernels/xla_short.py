@@ -8,25 +8,33 @@ stands for (N / M) * T.
 
 On CPU a few rows of the batch are computed at a time, as many as have their scores, [B, N, T, S],
 in the cache: that is faster than what saves a product by keeping all scores for the backward pass.
+
+XLA on CPU gives products and reductions to a library, and with them, where it can, the arithmetic
+in between, at which the library is slower than XLA itself. A `where` it cannot take: two of those
+below are there on every path for that, though only a mask needs them.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from kernels.exponential import exp2
 from kernels.mask import KeyRanges
 from kernels.mesh import over_mesh
-from kernels.operands import Case, Operands, Options, expected_gradient
+from kernels.operands import Case, Operands, Options
 from kernels.vjp import differentiable
 
 MAX_SCORES = 1024 * 1024
 """Largest T * S served: what one block of the blocked path holds at most."""
-CACHE_BYTES = 4 * 2**20
-"""Memory for scores, and what else is of their size, on CPU."""
+CACHE_BYTES = 2 * 2**20
+"""Memory for scores, and what else is of their size, on CPU: a second-level cache or two."""
+LOG2_E = math.log2(math.e)
 
 
 def refuses(case: Case) -> str | None:
@@ -48,7 +56,7 @@ def forward(options: Options, operands: Operands):
 def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
     """See `operands.Backward`."""
     function = functools.partial(_differentiate, options.scale)
-    return _by_rows(function, 2, operands, out, lse, d_out, d_lse)
+    return _by_rows(function, 2, operands, lse, d_out, d_lse)
 
 
 attend = functools.partial(differentiable, over_mesh(forward), over_mesh(backward))
@@ -59,28 +67,29 @@ def _attend(scale: float, operands: Operands) -> tuple[Array, Array]:
     operands = _hide(operands)
     query, value = operands.query, operands.value
     B, T, N, _ = query.shape
-    scores = _products(_rows(query, value.shape[2]), _heads_first(operands.key)) * scale
+    if scale <= 0:  # the largest score must have the largest weight
+        query, scale = query * float(np.sign(scale)), abs(scale) or 1.0
+    scores = _products(_rows(query, value.shape[2]), _heads_first(operands.key))
     if operands.ranges is not None:
         scores = jnp.where(_allowed(operands), scores, -jnp.inf)
     largest = scores.max(-1, keepdims=True)
-    if operands.ranges is not None:
-        largest = jnp.where(largest > -jnp.inf, largest, 0)
-    weights = jnp.exp(scores - largest)
+    largest = jnp.where(largest > -jnp.inf, largest, 0)
+    weights = exp2((scores - largest) * (scale * LOG2_E))
     total = weights.sum(-1, keepdims=True)
     normaliser = 1 / total
     if operands.ranges is not None:
         normaliser = jnp.where(total > 0, normaliser, 0)
     attended = _product(weights.astype(value.dtype), _heads_first(value)) * normaliser
-    lse = (jnp.log(total) + largest).reshape(B, N, T)
+    lse = (jnp.log(total) + largest * scale).reshape(B, N, T)
     return _heads_last(attended, T).astype(query.dtype), lse
 
 
 def _differentiate(
-    scale: float, operands: Operands, out, lse, d_out, d_lse
+    scale: float, operands: Operands, lse, d_out, d_lse
 ) -> tuple[Array, Array, Array]:
     """Cotangents of query, key and value.
 
-    With probabilities P and scores S: dP = dO V^T, dS = P (dP - sum(dO O)), dV = P^T dO,
+    With probabilities P and scores S: dP = dO V^T, dS = P (dP - sum(P dP)), dV = P^T dO,
     dQ = scale dS K and dK = scale dS^T Q.
     """
     operands = _hide(operands)
@@ -90,13 +99,19 @@ def _differentiate(
         d_out = jnp.where(_alive(operands.ranges)[:, :, None, None], d_out, 0)
     rows, cotangents = _rows(query, M), _rows(d_out, M)
     keys, values = _heads_first(key), _heads_first(value)
-    expected = expected_gradient(out, d_out, d_lse, lse).reshape(B, M, 1, -1)
-    rows_lse = jnp.where(lse > -jnp.inf, lse, 0).reshape(B, M, 1, -1)
-    scores = _products(keys, rows) * scale
+    lse = lse.reshape(B, M, 1, -1)
+    alive = lse > -jnp.inf
+    exponents = (_products(keys, rows) * scale - jnp.where(alive, lse, 0)) * LOG2_E
     if operands.ranges is not None:
-        scores = jnp.where(jnp.swapaxes(_allowed(operands), -1, -2), scores, -jnp.inf)
-    probabilities = jnp.exp(scores - rows_lse)
-    d_scores = (probabilities * (_products(values, cotangents) - expected)).astype(dtype)
+        allowed = jnp.swapaxes(_allowed(operands), -1, -2)
+        exponents = jnp.where(allowed, exponents, -jnp.inf)
+    probabilities = exp2(exponents)
+    d_probabilities = _products(values, cotangents)
+    expected = (probabilities * d_probabilities).sum(-2, keepdims=True)
+    expected = jnp.where(
+        alive, expected if d_lse is None else expected - d_lse.reshape(lse.shape), 0
+    )
+    d_scores = (probabilities * (d_probabilities - expected)).astype(dtype)
     d_query = _heads_last(_product(jnp.swapaxes(d_scores, -1, -2), keys) * scale, T)
     d_key = jnp.einsum("BMSK->BSMK", _product(d_scores, rows) * scale)
     d_value = jnp.einsum("BMSK->BSMK", _product(probabilities.astype(dtype), cotangents))
@@ -107,10 +122,11 @@ def _by_rows(function: Callable[..., Any], held: int, operands: Operands, *other
     """`function` of all rows of the batch, a few at a time, where it holds so many scores."""
     arrays = operands, *others
     B, T, N, _ = operands.query.shape
-    most = max(1, CACHE_BYTES // (4 * held * N * T * operands.key.shape[1]))
+    # With one row, XLA drops the axis and turns products round, to half the speed.
+    most = max(2, CACHE_BYTES // (4 * held * N * T * operands.key.shape[1]))
     if most >= B or jax.default_backend() != "cpu":
         return function(*arrays)
-    divisor = next(rows for rows in range(most, 0, -1) if B % rows == 0)
+    divisor = next((rows for rows in range(most, 1, -1) if B % rows == 0), 0)
     rows = divisor if 2 * divisor >= most else most  # what is left over costs copies of everything
     whole = B // rows * rows
     chunks = jax.tree.map(lambda x: x[:whole].reshape(-1, rows, *x.shape[1:]), arrays)

@@ -90,6 +90,21 @@ def test_scale_replaces_the_default():
     assert np.abs(found - default).max() > 0.01
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("scale", [-0.7, 0.0])
+def test_scores_may_shrink_or_vanish(scale, causal):
+    """The softmax of a negative scale has its largest weight at the smallest product."""
+    mask = kernels.Mask(causal=causal)
+    attend = functools.partial(kernels.attention, mask=mask, scale=scale, return_lse=True)
+    (out, lse), pullback = jax.vjp(attend, *DATA.operands)
+    expected = reference.attention(*DATA.operands, mask=mask, scale=scale)
+    assert_close(out, expected.out)
+    assert_close(lse, expected.lse)
+    exact = reference.gradients(*DATA.operands, *DATA.cotangents, mask=mask, scale=scale)
+    for found, gradient in zip(pullback(DATA.cotangents), exact, strict=True):
+        np.testing.assert_allclose(found, gradient, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("backend", ["xla_short", "xla_blocked", "interpret"])
 def test_rope_turns_queries_and_keys_first(backend):
     """Values and gradients equal those of attention after a rotation outside."""
