@@ -1,5 +1,6 @@
 """Solving single puzzles: reading, checking, showing the steps, judging the answer."""
 
+import dataclasses
 import os
 import pathlib
 import sys
@@ -16,10 +17,13 @@ from experiments.terminal import render_grid
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import rules, solver
-from hrm_jax.inference.thinking import think
+from hrm_jax.inference.thinking import Thoughts, think
 from hrm_jax.tasks.sudoku import SudokuTask
 
 Grid = UInt8[np.ndarray, "81"]
+
+_FURTHER_ATTEMPTS = 16
+"""At a puzzle that the first attempt leaves unsolved; they run side by side."""
 
 
 def read_puzzles(text: str) -> list[Grid]:
@@ -105,17 +109,17 @@ def show_held_out(task: SudokuTask, variables: Variables, source: Source, consol
 
 
 def _show(trace: Trace, console: Console) -> bool:
-    """Shows every step up to the halt, and the verdict: whether the puzzle is solved."""
+    """Shows every step up to the solution or the halt, and the verdict: is the puzzle solved?"""
     console.print(render_grid(trace.givens, trace.givens))
     conflicts, changed = (marked.sum(-1) for marked in (trace.conflicts, trace.changed))
-    for step in range(1, trace.halt + 1):
+    answer = (trace.solved or trace.halt) - 1
+    for step in range(1, answer + 2):
         console.print(
             f"step {step}: {trace.filled[step - 1]} cells filled"
             + ("" if step == 1 else f", {changed[step - 1]} changed")
             + f", {conflicts[step - 1]} in conflict, {trace.halt_confidence[step - 1]:.0%} sure"
             + (", halts" if step == trace.halt else "")
         )
-    answer = (trace.solved or trace.halt) - 1
     console.print(render_grid(trace.givens, trace.digits[answer]))
     if trace.solved is not None:
         solution = rules.format_grid(trace.digits[answer])
@@ -131,10 +135,29 @@ def _show(trace: Trace, console: Console) -> bool:
 
 
 def _think(task: SudokuTask, variables: Variables, puzzle: Grid, title: str = "") -> Trace:
-    """All steps of thought about one puzzle."""
-    inputs = jnp.asarray(rules.encode(puzzle)[None], jnp.int32)
-    batch = Batch(inputs, jnp.zeros_like(inputs), jnp.zeros(1, jnp.int32))
-    return make_trace(puzzle, jax.device_get(think(task.model, variables, batch)), title=title)
+    """All steps of thought about one puzzle; of an attempt that solves it, if one of them does."""
+    tested = task.config.test
+    config = task.config.model
+    config = dataclasses.replace(config, halt_max_steps=tested.max_steps or config.halt_max_steps)
+    model = dataclasses.replace(task.model, config=config)
+
+    def attempt(first: int, last: int) -> Thoughts:
+        attempts = jnp.arange(first, last, dtype=jnp.int32)
+        inputs = jnp.tile(jnp.asarray(rules.encode(puzzle)[None], jnp.int32), (last - first, 1))
+        batch = Batch(inputs, jnp.zeros_like(inputs), jnp.zeros_like(attempts))
+        search = tested.search
+        return jax.device_get(think(model, variables, batch, attempts, search.noise, search.seed))
+
+    trace = make_trace(puzzle, attempt(0, 1), title=title)
+    if trace.solved is not None or not tested.search.noise:
+        return trace
+    thoughts = attempt(1, 1 + _FURTHER_ATTEMPTS)
+    for row in range(_FURTHER_ATTEMPTS):
+        name = f"{title}, attempt {row + 2}".removeprefix(", ")
+        other = make_trace(puzzle, thoughts, row=row, title=name)
+        if other.solved is not None:
+            return other
+    return trace
 
 
 def _describe(puzzle: Grid) -> str:

@@ -185,11 +185,11 @@ def solve(console: Console) -> int:
 
 
 def export(console: Console) -> int:
-    """Writes a trained model as a small folder."""
+    """Writes a trained model, its config changed as --config says, as a small folder."""
     if FLAGS.out is None:
         raise app.UsageError("--mode=export needs --out: a folder", exitcode=2)
     task, variables, step = runs.load(_checkpoint(), make_mesh(MeshConfig()))
-    folder = pathlib.Path(FLAGS.out)
+    task, folder = SudokuTask(config_flags.resolve(task.config)), pathlib.Path(FLAGS.out)
     exported.save(folder, task, variables)
     size_bytes = sum(path.stat().st_size for path in folder.iterdir())
     console.print(f"{folder}: {size_bytes:,} bytes, of {_named(step)}", soft_wrap=True)

@@ -19,12 +19,15 @@ import dataclasses
 import functools
 import operator
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-import grain
 import numpy as np
 from jaxtyping import Int32, UInt8
 
 from hrm_jax.core.types import IGNORE_LABEL
+
+if TYPE_CHECKING:
+    import grain
 
 PAD_TOKEN = 0
 PADDING_RATING = -1
@@ -167,7 +170,9 @@ def num_batches(source: Source, config: PipelineConfig) -> int | None:
     return whole if config.drop_remainder or rest == 0 else whole + 1
 
 
-def training_batches(source: Source, config: PipelineConfig) -> grain.DatasetIterator[PuzzleBatch]:
+def training_batches(
+    source: Source, config: PipelineConfig
+) -> "grain.DatasetIterator[PuzzleBatch]":
     """Iterates over training batches.
 
     Args:
@@ -216,6 +221,8 @@ def training_batches(source: Source, config: PipelineConfig) -> grain.DatasetIte
         if config.augment and source.augment is not None:
             inputs, labels = source.augment(inputs, labels, config.seed, first)
         return _fill_batch(inputs, labels, source.rating[rows], config.batch_size)
+
+    import grain  # half a second, which those who only solve do not spend
 
     options = grain.ReadOptions(
         num_threads=min(1, config.prefetch_batches), prefetch_buffer_size=config.prefetch_batches

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from hrm_jax.core.protocols import RecurrentModel
-from hrm_jax.core.types import Batch, Carry, Latents, Variables
+from hrm_jax.core.types import Batch, Carry, Variables
 from hrm_jax.inference.config import EngineConfig
 
 NO_JOB = -1
@@ -182,7 +182,8 @@ def _fill(model: RecurrentModel, variables: Variables, slots: Slots, window: Win
     inputs = window.inputs[rows].astype(carry.data.inputs.dtype)
     batch = Batch(inputs, jnp.zeros_like(inputs), window.puzzle_identifiers[rows])
     initial = model.initial_carry(variables, batch).latents
-    initial = _disturb(initial, window, jnp.where(fills, window.attempts[rows], 0))
+    attempts = jnp.where(fills, window.attempts[rows], 0)
+    initial = disturb(initial, attempts, window.noise, window.seed)
 
     def where_filled(new: Array, old: Array) -> Array:
         return jnp.where(fills.reshape(-1, *[1] * (new.ndim - 1)), new, old)
@@ -200,26 +201,6 @@ def _fill(model: RecurrentModel, variables: Variables, slots: Slots, window: Win
         jobs=jnp.where(fills, jobs, slots.jobs),
         taken=slots.taken + fills.sum(dtype=jnp.int32),
     )
-
-
-def _disturb(initial: Latents, window: Window, attempts: Int[Array, " B"]) -> Latents:
-    """Adds to each initial state the noise of its attempt; none to attempt 0."""
-    disturbed = (attempts > 0) & (window.noise > 0)
-    leaves, structure = jax.tree.flatten(initial)
-
-    def draw_one(attempt: Int[Array, ""], size: Float[Array, ""]) -> list[Array]:
-        key = jax.random.fold_in(jax.random.key(window.seed), attempt)
-        keys = jax.random.split(key, len(leaves))
-        drawn = [jax.random.normal(k, x.shape[1:]) for k, x in zip(keys, leaves, strict=True)]
-        return [(size * e).astype(x.dtype) for e, x in zip(drawn, leaves, strict=True)]
-
-    # Drawing costs as much as a layer of the model, and most steps need none.
-    noise = jax.lax.cond(
-        disturbed.any(),
-        lambda: jax.vmap(draw_one)(attempts, jnp.where(disturbed, window.noise, 0)),
-        lambda: [jnp.zeros_like(x) for x in leaves],
-    )
-    return jax.tree.unflatten(structure, [x + e for x, e in zip(leaves, noise, strict=True)])
 
 
 def _think(

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from hrm_jax.core.numerics import stablemax_scores
-from hrm_jax.core.types import Batch, Variables
+from hrm_jax.core.types import Batch, Carry, Variables
+from hrm_jax.inference.attempts import disturb
 from hrm_jax.models.act import Model
 
 
@@ -39,13 +40,23 @@ class Thoughts:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def think(model: Model, variables: Variables, batch: Batch) -> Thoughts:
+def think(
+    model: Model,
+    variables: Variables,
+    batch: Batch,
+    attempts: Int[Array, " B"] | None = None,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> Thoughts:
     """Runs every puzzle for the full `halt_max_steps`, as the originals do in evaluation.
 
     Args:
       model: the model; static.
       variables: its values.
       batch: the puzzles; labels are not used.
+      attempts: which attempt each is; None for the first, from the model's own initial state.
+      noise: of further attempts, see `attempts.disturb`.
+      seed: of the noise.
     """
 
     def one_step(carry, _):
@@ -60,6 +71,9 @@ def think(model: Model, variables: Variables, batch: Batch) -> Thoughts:
         return carry, thought
 
     carry = model.initial_carry(variables, batch)
+    if attempts is not None:
+        latents = disturb(carry.latents, attempts, noise, seed)
+        carry = Carry(latents, carry.steps, jnp.zeros_like(carry.halted), batch)
     return jax.lax.scan(one_step, carry, length=model.config.halt_max_steps)[1]
 
 

@@ -21,8 +21,6 @@ from hrm_jax.data.pipeline import (
 from hrm_jax.data.sudoku import rules
 from hrm_jax.data.sudoku.csv_format import CsvFormatError
 from hrm_jax.data.sudoku.easing import ease_after
-from hrm_jax.data.sudoku.source import load_source
-from hrm_jax.data.sudoku.sudoku_dataset_builder import csv_config
 from hrm_jax.losses.act import act_loss, average_metrics
 from hrm_jax.models.act import Model
 from hrm_jax.models.config import ReasonerConfig
@@ -83,6 +81,10 @@ class DataConfig:
           CsvFormatError: a file has unusable rows.
           FileNotFoundError: a file does not exist.
         """
+        # TFDS takes half a second to import, which those who only solve do not spend.
+        from hrm_jax.data.sudoku.source import load_source
+        from hrm_jax.data.sudoku.sudoku_dataset_builder import csv_config
+
         config = self.name
         if self.name == "csv":
             config = csv_config(train=self.train_csv or None, test=self.test_csv or None)

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from hrm_jax.training import files, state_arrays
@@ -163,6 +162,8 @@ class CheckpointStore(CheckpointReader):
             _remove(temporary)
             temporary.mkdir()
         _wait_for_all(f"began {step}")
+        import orbax.checkpoint as ocp  # half a second, which those who only solve do not spend
+
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
             checkpointer.save(temporary / "state", args=ocp.args.StandardSave(arrays))
         if jax.process_index() == 0:
@@ -244,6 +245,8 @@ def check_writable(folder: str | os.PathLike[str], required_bytes: int) -> None:
 def _load(folder: Path, target: Any) -> Restored:
     saved = _read_json(folder / "state.json")
     abstract = state_arrays.abstract_arrays(saved["leaves"], target, folder)
+    import orbax.checkpoint as ocp
+
     with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
         arrays = checkpointer.restore(folder / "state", args=ocp.args.StandardRestore(abstract))
     state = state_arrays.unflatten(arrays, saved["leaves"], target)
