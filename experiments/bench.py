@@ -21,7 +21,7 @@ from experiments import process
 if __name__ == "__main__":
     process.keep_heap()  # as the experiments do; the contestants' workers decide for themselves
 
-from experiments import runs
+from experiments import exported, runs
 from experiments.benchmarks import (
     alternate,
     aot,
@@ -68,7 +68,7 @@ def _solve(console: Console) -> list[dict[str, Any]]:
     named = _CHECKPOINT.value
     search = SearchConfig(attempts=_ATTEMPTS.value, noise=_NOISE.value)
     shared = {
-        "checkpoint": pathlib.Path(named) if named else runs.newest_run(pathlib.Path("runs")),
+        "checkpoint": pathlib.Path(named) if named else exported.shipped(),
         "data": _DATA.value,
         "puzzles": _PUZZLES.value,
         "max_steps": _MAX_STEPS.value,
@@ -115,7 +115,7 @@ _TORCH_PYTHON = flags.DEFINE_string(
 )
 _PICTURE = flags.DEFINE_string("picture", None, "Where the attention suite draws its PNG.")
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "solve: a run's folder or one checkpoint's; the newest run's if unset."
+    "checkpoint", None, "solve: a run's folder or a model's; the one that is shipped if unset."
 )
 _DATA = flags.DEFINE_string("data", None, "solve: a puzzle file; the bank's test split if unset.")
 _PUZZLES = flags.DEFINE_integer("puzzles", 0, "solve: how many, spread over the data; 0 for all.")

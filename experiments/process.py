@@ -1,4 +1,4 @@
-"""What an entry point does to its process before JAX starts.
+"""What an entry point does to its process before JAX starts, or before it compiles.
 
 XLA on CPU asks malloc for its temporaries anew at every step. By default glibc maps and unmaps
 large ones, and the page faults cost a quarter of the step (BUILD.md, "Benchmarks"). Told to keep
@@ -7,6 +7,7 @@ sets them and re-executes itself once.
 """
 
 import os
+import pathlib
 import sys
 
 HEAP_SETTINGS = {
@@ -30,3 +31,22 @@ def keep_heap() -> None:
     if not wanted or any(name in os.environ for name in HEAP_SETTINGS):
         return
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | HEAP_SETTINGS)
+
+
+COMPILED_VARIABLE = "HRM_JAX_COMPILED"
+"""Environment variable with the folder for compiled programs; empty for none."""
+
+
+def keep_compiled() -> None:
+    """Has JAX keep compiled programs on disk, so that a command that is run again starts at once.
+
+    The folder is `~/.cache/hrm_jax/compiled` or what `HRM_JAX_COMPILED` says. JAX names a program
+    by all that it depends on, so an old one is never taken for a new one.
+    """
+    folder = os.environ.get(COMPILED_VARIABLE, "~/.cache/hrm_jax/compiled")
+    if not folder:
+        return
+    import jax  # not before `keep_heap`
+
+    jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(folder).expanduser()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

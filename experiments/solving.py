@@ -17,7 +17,7 @@ from experiments.terminal import render_grid
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import rules, solver
-from hrm_jax.inference.thinking import Thoughts, think
+from hrm_jax.inference.thinking import think
 from hrm_jax.tasks.sudoku import SudokuTask
 
 Grid = UInt8[np.ndarray, "81"]
@@ -135,29 +135,40 @@ def _show(trace: Trace, console: Console) -> bool:
 
 
 def _think(task: SudokuTask, variables: Variables, puzzle: Grid, title: str = "") -> Trace:
-    """All steps of thought about one puzzle; of an attempt that solves it, if one of them does."""
-    tested = task.config.test
-    config = task.config.model
-    config = dataclasses.replace(config, halt_max_steps=tested.max_steps or config.halt_max_steps)
-    model = dataclasses.replace(task.model, config=config)
+    """All steps of thought about one puzzle; of an attempt that solves it, if one of them does.
 
-    def attempt(first: int, last: int) -> Thoughts:
-        attempts = jnp.arange(first, last, dtype=jnp.int32)
-        inputs = jnp.tile(jnp.asarray(rules.encode(puzzle)[None], jnp.int32), (last - first, 1))
-        batch = Batch(inputs, jnp.zeros_like(inputs), jnp.zeros_like(attempts))
-        search = tested.search
-        return jax.device_get(think(model, variables, batch, attempts, search.noise, search.seed))
-
-    trace = make_trace(puzzle, attempt(0, 1), title=title)
-    if trace.solved is not None or not tested.search.noise:
-        return trace
-    thoughts = attempt(1, 1 + _FURTHER_ATTEMPTS)
-    for row in range(_FURTHER_ATTEMPTS):
-        name = f"{title}, attempt {row + 2}".removeprefix(", ")
-        other = make_trace(puzzle, thoughts, row=row, title=name)
-        if other.solved is not None:
-            return other
+    First come as many steps as in training, which is enough for most puzzles; then as many as the
+    model is tested with; then attempts from other initial states, side by side, if it knows such.
+    """
+    config, tested = task.config.model, task.config.test
+    trace = _attempts(task, variables, puzzle, range(1), config.halt_max_steps, title)
+    if trace.solved is None and tested.max_steps > config.halt_max_steps:
+        trace = _attempts(task, variables, puzzle, range(1), tested.max_steps, title)
+    if trace.solved is None and tested.search.noise:
+        attempts = range(1, 1 + _FURTHER_ATTEMPTS)
+        other = _attempts(task, variables, puzzle, attempts, trace.steps, title)
+        trace = trace if other.solved is None else other
     return trace
+
+
+def _attempts(
+    task: SudokuTask, variables: Variables, puzzle: Grid, numbers: range, steps: int, title: str
+) -> Trace:
+    """The first of some attempts that solves the puzzle, or the first of all."""
+    config = dataclasses.replace(task.config.model, halt_max_steps=steps)
+    model = dataclasses.replace(task.model, config=config)
+    attempts = jnp.arange(numbers.start, numbers.stop, dtype=jnp.int32)
+    inputs = jnp.tile(jnp.asarray(rules.encode(puzzle)[None], jnp.int32), (len(numbers), 1))
+    batch = Batch(inputs, jnp.zeros_like(inputs), jnp.zeros_like(attempts))
+    search = task.config.test.search
+    thoughts = jax.device_get(think(model, variables, batch, attempts, search.noise, search.seed))
+    traces = []
+    for row, number in enumerate(numbers):
+        name = ", ".join(
+            part for part in (title, f"attempt {number + 1}" if number else "") if part
+        )
+        traces.append(make_trace(puzzle, thoughts, row=row, title=name))
+    return next((trace for trace in traces if trace.solved is not None), traces[0])
 
 
 def _describe(puzzle: Grid) -> str:

@@ -176,6 +176,7 @@ def solve(console: Console) -> int:
     if FLAGS.puzzle is None:
         message = "--mode=solve needs --puzzle: 81 characters, a file, or -"
         raise app.UsageError(message, exitcode=2)
+    process.keep_compiled()
     puzzles = solving.read_puzzles(FLAGS.puzzle)
     picture = pathlib.Path(FLAGS.render) if FLAGS.render else None
     if picture is not None:

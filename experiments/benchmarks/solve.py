@@ -37,7 +37,7 @@ class Options:
     """What is measured.
 
     Attributes:
-      checkpoint: a run's folder, or one checkpoint's.
+      checkpoint: a run's folder, one checkpoint's, or an exported model's.
       data: a puzzle file; None for the test split of the bank.
       puzzles: how many, spread over the data; 0 for all.
       batch_size: puzzles thought about at once.
@@ -84,7 +84,8 @@ def run(options: Options, console: Console) -> dict[str, Any]:
                 turns[name].append(contestant())
     count = len(source)
     rows = [_row(name, turns[name], turns[FULL], count) for name in contestants]
-    title = f"{count} puzzles of {options.data or 'the bank'}, checkpoint of step {step}"
+    title = f"{count} puzzles of {options.data or 'the bank'}"
+    title += "" if step is None else f", checkpoint of step {step}"
     console.print(_table(rows, f"{title}, median of {options.rounds}"))
     return {"suite": "solve", "puzzles": count, "step": step, "rows": rows}
 
