@@ -40,13 +40,14 @@ COMPILED_VARIABLE = "HRM_JAX_COMPILED"
 def keep_compiled() -> None:
     """Has JAX keep compiled programs on disk, so that a command that is run again starts at once.
 
-    The folder is `~/.cache/hrm_jax/compiled` or what `HRM_JAX_COMPILED` says. JAX names a program
-    by all that it depends on, so an old one is never taken for a new one.
+    The folder is `~/.cache/hrm_jax/compiled` or what `HRM_JAX_COMPILED` says; one that JAX has been
+    told of, by `JAX_COMPILATION_CACHE_DIR`, stays. JAX names a program by all that it depends on,
+    so an old one is never taken for a new one.
     """
-    folder = os.environ.get(COMPILED_VARIABLE, "~/.cache/hrm_jax/compiled")
-    if not folder:
-        return
     import jax  # not before `keep_heap`
 
+    folder = os.environ.get(COMPILED_VARIABLE, "~/.cache/hrm_jax/compiled")
+    if not folder or jax.config.jax_compilation_cache_dir:
+        return
     jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(folder).expanduser()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hrm_jax.core.protocols import RecurrentModel
 from hrm_jax.core.types import Batch, Carry, Variables
+from hrm_jax.inference.attempts import disturb
 from hrm_jax.inference.config import EngineConfig
 
 NO_JOB = -1

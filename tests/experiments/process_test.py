@@ -59,3 +59,34 @@ def test_other_systems_are_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(os, "execve", lambda *_: pytest.fail("started again"))
     process.keep_heap()
+
+
+COMPILES = """
+import jax
+from experiments.process import keep_compiled
+keep_compiled()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.jit(lambda x: jax.numpy.sin(x) @ x)(jax.numpy.ones((3, 3))).block_until_ready()
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "kept_in"),
+    [
+        ({"HOME": "home"}, "home/.cache/hrm_jax/compiled"),
+        ({process.COMPILED_VARIABLE: "mine"}, "mine"),
+        ({process.COMPILED_VARIABLE: ""}, None),
+        ({process.COMPILED_VARIABLE: "mine", "JAX_COMPILATION_CACHE_DIR": "jax"}, "jax"),
+    ],
+)
+def test_compiled_programs_are_kept_where_they_should_be(tmp_path, environment, kept_in):
+    clean = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    places = {name: str(tmp_path / value) if value else "" for name, value in environment.items()}
+    root = os.path.dirname(os.path.dirname(process.__file__))
+    subprocess.run(
+        [sys.executable, "-c", COMPILES],
+        env=clean | {"HOME": str(tmp_path / "nobody"), "PYTHONPATH": root} | places,
+        check=True,
+    )
+    found = {path.parent for path in tmp_path.rglob("*-cache")}
+    assert found == ({tmp_path / kept_in} if kept_in else set())
