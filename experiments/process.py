@@ -47,7 +47,7 @@ def keep_compiled() -> None:
     import jax  # not before `keep_heap`
 
     folder = os.environ.get(COMPILED_VARIABLE, "~/.cache/hrm_jax/compiled")
-    if not folder or jax.config.jax_compilation_cache_dir:
+    if not folder or jax.config.values["jax_compilation_cache_dir"]:
         return
     jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(folder).expanduser()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
