@@ -25,29 +25,6 @@ _BY_NOISE = SearchConfig(symmetries=False, noise=0.5)
 """A symmetric model says the same under every symmetry; what differs is where it starts."""
 
 PRESETS = {
-    "quick": SudokuConfig(
-        description="HRM for two CPU cores: learns the bank in about 20 minutes",
-        # What pays at this budget: mixing by a token MLP, which need not learn where a cell's row,
-        # column and box are through attention, and gradient through a whole cycle.
-        model=hrm(
-            hidden_size=128,
-            expansion=2.0,
-            H_layers=1,
-            L_layers=1,
-            mixing="mlp",
-            pos_encodings="none",
-            puzzle_emb_ndim=0,
-            H_cycles=1,
-            L_cycles=3,
-            gradient="last_cycle",
-            q_continue=False,
-            halt_max_steps=8,
-        ),
-        optim=OptimConfig(learning_rate=1e-3, warmup_steps=50, lr_min_ratio=0.1, ema_decay=0.99),
-        loop=LoopConfig(steps=4000, log_every=20, evaluate_every=500, checkpoint_every=250),
-        validation=EvaluationConfig(puzzles=256, batch_size=256),
-        batch_size=32,
-    ),
     "relational": SudokuConfig(
         description="HRM that knows which cells bear on each other: 25 minutes on two CPU cores",
         # What pays: many fast calls, with gradient through all of them; puzzles that stay until
@@ -85,6 +62,29 @@ PRESETS = {
             puzzles=0, batch_size=64, halting="rules", max_steps=64, search=_BY_NOISE
         ),
         batch_size=16,
+    ),
+    "quick": SudokuConfig(
+        description="HRM for two CPU cores: learns the bank in about 20 minutes",
+        # What pays at this budget: mixing by a token MLP, which need not learn where a cell's row,
+        # column and box are through attention, and gradient through a whole cycle.
+        model=hrm(
+            hidden_size=128,
+            expansion=2.0,
+            H_layers=1,
+            L_layers=1,
+            mixing="mlp",
+            pos_encodings="none",
+            puzzle_emb_ndim=0,
+            H_cycles=1,
+            L_cycles=3,
+            gradient="last_cycle",
+            q_continue=False,
+            halt_max_steps=8,
+        ),
+        optim=OptimConfig(learning_rate=1e-3, warmup_steps=50, lr_min_ratio=0.1, ema_decay=0.99),
+        loop=LoopConfig(steps=4000, log_every=20, evaluate_every=500, checkpoint_every=250),
+        validation=EvaluationConfig(puzzles=256, batch_size=256),
+        batch_size=32,
     ),
     "minute": SudokuConfig(
         description="a tiny HRM, to see everything run in about a minute",

@@ -9,8 +9,11 @@ from rich.console import Console
 
 from experiments import solving
 from experiments.rendering.trace import Trace
+from experiments.sudoku_presets import PRESETS
+from hrm_jax.core.config import replace
 from hrm_jax.data.sudoku import rules, solver
 from hrm_jax.inference.thinking import Thoughts
+from hrm_jax.tasks.sudoku import SudokuTask
 
 PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 EASY = rules.parse(PUZZLE)
@@ -83,7 +86,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         solving.read_puzzles(str(path))
 
 
-TASK = types.SimpleNamespace(model=None)  # thinks nothing: its thoughts are given
+TASK = SudokuTask(PRESETS["minute"])  # thinks nothing: its thoughts are given
 WRONG_CELL = SOLUTION.copy()
 WRONG_CELL[2] = 1
 OTHER_GRID = np.roll(SOLUTION.reshape(9, 9), 3, axis=0).ravel()  # valid, but of another puzzle
@@ -138,6 +141,41 @@ def test_tokens_that_are_no_digits_are_blanks(solve):
     assert code == 1
     assert "step 1: 0 cells filled, 0 in conflict" in text
     assert "leaves 81 blank and changes 30 givens" in text
+
+
+@pytest.mark.parametrize(
+    ("solved_by", "changes", "asked", "answer"),
+    [
+        ((4, 0), {"max_steps": 8, "search.noise": 0.5}, [(4, 1)], "solved at step 4"),
+        ((8, 0), {"max_steps": 8, "search.noise": 0.5}, [(4, 1), (8, 1)], "solved at step 8"),
+        ((8, 3), {"max_steps": 8, "search.noise": 0.5}, [(4, 1), (8, 1), (8, 16)], "attempt 4"),
+        ((4, 3), {"search.noise": 0.5}, [(4, 1), (4, 16)], "attempt 4"),
+        ((8, 99), {"max_steps": 8, "search.noise": 0.5}, [(4, 1), (8, 1), (8, 16)], "not solved"),
+        ((8, 3), {"max_steps": 8}, [(4, 1), (8, 1)], "not solved"),
+        ((8, 3), {}, [(4, 1)], "not solved"),
+    ],
+)
+def test_more_is_spent_on_what_stays_unsolved(monkeypatch, solved_by, changes, asked, answer):
+    calls, traces = [], []
+
+    def think(model, variables, batch, attempts, noise, seed):
+        steps = model.config.halt_max_steps
+        calls.append((steps, len(attempts)))
+        grids = np.tile(WRONG_CELL, (steps, len(attempts), 1))
+        if steps >= solved_by[0]:
+            grids[-1, np.asarray(attempts) == solved_by[1]] = SOLUTION
+        never, cells = np.zeros(grids.shape[:2], bool), np.ones(grids.shape, np.float32)
+        tokens = rules.encode(grids).astype(np.int32)
+        return Thoughts(tokens, np.full(never.shape, 0.25), never, cells)
+
+    monkeypatch.setattr(solving, "think", think)
+    monkeypatch.setattr(solving, "save_picture", lambda found, _: traces.extend(found))
+    task = SudokuTask(replace(TASK.config, {f"test.{name}": x for name, x in changes.items()}))
+    console = Console(file=io.StringIO(), width=120)
+    code = solving.solve_all(task, None, [EASY], console, "picture")
+    assert calls == asked
+    assert code == (1 if answer == "not solved" else 0)
+    assert answer in console.file.getvalue() + traces[0].title
 
 
 def trace_of(digits, title=""):

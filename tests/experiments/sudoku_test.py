@@ -163,8 +163,27 @@ def test_a_folder_is_used_once(sudoku, trained):
     assert_refused(again, r"RunError: .* holds a run already; add --resume")
 
 
-def test_without_a_run_there_is_nothing_to_measure(sudoku):
-    assert_refused(sudoku.run("--mode=eval"), "RunError: expected a run below runs, found none")
+def test_without_a_run_there_is_nothing_to_go_on_with(sudoku):
+    assert_refused(sudoku.run("--resume"), "RunError: expected a run below runs, found none")
+
+
+def test_without_a_checkpoint_the_shipped_model_is_used(sudoku):
+    done = sudoku.run("--mode=solve", f"--puzzle={PUZZLE}")
+    assert done.returncode == 0, done.stderr
+    assert "solved at step" in done.stdout
+
+
+def test_a_model_is_exported_with_changes_to_its_config(sudoku, trained):
+    _, folder = trained
+    out = sudoku.folder / "model"
+    flags = ("--mode=export", f"--checkpoint={folder}", f"--out={out}", "--config.test.puzzles=3")
+    done = sudoku.run(*flags)
+    assert done.returncode == 0, done.stderr
+    assert "of the checkpoint of step 6" in done.stdout
+    assert json.loads((out / "config.json").read_text())["test"]["puzzles"] == 3
+    done = sudoku.run("--mode=eval", f"--checkpoint={out}", "--puzzles=4")
+    assert "measuring an exported model" in done.stdout
+    assert_refused(sudoku.run(*flags[:2]), "--mode=export needs --out")
 
 
 def test_an_unknown_data_set_is_refused(sudoku):
@@ -181,7 +200,7 @@ def test_a_folder_below_a_file_is_refused_before_anything_else(sudoku):
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--preset=minutes", "value should be one of <quick|minute|"),
+        ("--preset=minutes", "value should be one of <relational|quick|minute|"),
         ("--config.model.hiden_size=8", "the nearest is model.hidden_size"),
     ],
 )
