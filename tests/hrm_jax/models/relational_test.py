@@ -28,6 +28,7 @@ SIZES = {
 HRM = hrm(**SIZES, H_layers=1, L_layers=2, q_continue=False)
 TRM = trm(**SIZES, H_cycles=2, L_cycles=2)
 PUZZLES = generator.generate(np.random.default_rng(0), 6)
+STEP = jax.jit(Model.step, static_argnums=0)
 
 
 def outputs_of(model, inputs, steps=2):
@@ -36,7 +37,7 @@ def outputs_of(model, inputs, steps=2):
     variables = model.init(jax.random.key(1))
     carry, outputs = model.initial_carry(variables, batch), []
     for _ in range(steps):
-        carry, output = jax.jit(model.step)(variables, carry, batch)
+        carry, output = STEP(model, variables, carry, batch)
         outputs.append(output)
     return outputs
 
