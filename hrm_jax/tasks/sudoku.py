@@ -192,10 +192,11 @@ class SudokuTask:
         """Endless training batches, each process holding its part."""
         check_divisible("batch_size", self.config.batch_size, mesh)
         index, count = batch_share(mesh)
+        data = self.config.data
         pipeline = PipelineConfig(
             batch_size=self.config.batch_size // count,
             seed=self.config.seed,
-            augment=source.augment is not None,
+            augment=bool(data.augment or data.reveal_share) and source.augment is not None,
             process_index=index,
             process_count=count,
         )
