@@ -87,8 +87,9 @@ class Model:
           variables: the model's values.
           carry: what the last step returned, or `initial_carry`.
           batch: the next puzzles.
-          key: randomness of exploration. None means evaluation: every sequence runs the full
-            `halt_max_steps`, and no Q-continue target is computed.
+          key: randomness of exploration, and of `initial_noise`. None means evaluation: every
+            sequence runs the full `halt_max_steps` from the undisturbed state, whatever
+            `halt_when_right` says, and no Q-continue target is computed.
           row_offsets: added to the puzzle rows in use. The gradient with respect to these zeros is
             the gradient of each sequence's row, without one for the whole table.
 
