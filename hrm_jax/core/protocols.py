@@ -1,10 +1,12 @@
-"""What the training floor asks of a model and of a loss, so that it need know neither by name."""
+"""What floors ask of what is wired into them, so that none need know another's names."""
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from hrm_jax.core.types import Batch, Carry, Outputs, Variables
+from hrm_jax.core.types import Batch, Carry, Outputs, Prompt, Variables
 
 
 class RecurrentModel(Protocol):
@@ -36,4 +38,143 @@ class StepLoss(Protocol):
 
     def __call__(self, carry: Carry, outputs: Outputs) -> tuple[Float[Array, ""], PyTree[Any]]:
         """The summed loss, and metrics summed over the batch."""
+        ...
+
+
+class TextCache(Protocol):
+    """What a language model keeps of the text so far: a pytree, donated to the step after it."""
+
+    @property
+    def lengths(self) -> Int[Array, " B"]:
+        """Tokens of each row so far."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """Tokens that each row has room for, those it holds included."""
+        ...
+
+    def require_room(self, tokens: int) -> None:
+        """Raises `CacheOverflowError` unless every row has room for `tokens` more."""
+        ...
+
+
+class LanguageModel(Protocol):
+    """A model of text as pure functions of its variables; hashable, a static argument of `jit`."""
+
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+        ...
+
+    def init(self, key: PRNGKeyArray) -> Variables:
+        """Fresh variables, float32."""
+        ...
+
+    def logits(
+        self,
+        variables: Variables,
+        tokens: Int[Array, "B T"],
+        *,
+        token_types: Int[Array, "B T"] | None = None,
+        segment_ids: Int[Array, "B T"] | None = None,
+        lengths: Int[Array, " B"] | None = None,
+    ) -> Float[Array, "B T V"]:
+        """Scores of the token after each one; see `hrm_jax.models.hrm_text.HrmText.logits`."""
+        ...
+
+    def prefill(
+        self,
+        variables: Variables,
+        tokens: Int[Array, "B T"],
+        *,
+        room: int,
+        token_types: Int[Array, "B T"] | None = None,
+        lengths: Int[Array, " B"] | None = None,
+    ) -> tuple[Float[Array, "B V"], TextCache]:
+        """Reads prompts, padded on the right: the logits after each, and a cache of `room`."""
+        ...
+
+    def decode(
+        self, variables: Variables, tokens: Int[Array, "B T"], cache: Any
+    ) -> tuple[Float[Array, "B T V"], TextCache]:
+        """Reads T more tokens of every row: the logits after each, and the cache with them."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class InfillingTokens:
+    """The tokens that mark a text with a hole: `prefix ... suffix ... middle`, then the filling.
+
+    Attributes:
+      prefix, suffix, middle: what stands before each part.
+    """
+
+    prefix: int
+    suffix: int
+    middle: int
+
+
+class Tokenizer(Protocol):
+    """Text to tokens and back."""
+
+    @property
+    def vocab_size(self) -> int:
+        """V: tokens are 0 to V - 1."""
+        ...
+
+    @property
+    def bos_token(self) -> int | None:
+        """What a text begins with, where the model was trained so."""
+        ...
+
+    @property
+    def eos_tokens(self) -> tuple[int, ...]:
+        """What a text ends with, the usual one first; at least one."""
+        ...
+
+    @property
+    def infilling(self) -> InfillingTokens | None:
+        """The marks of fill-in-the-middle, where there are any."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text, none of them special, whatever the text says."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, special ones left out, broken characters as U+FFFD."""
+        ...
+
+    def token_bytes(self, token: int) -> bytes:
+        """What a token adds to a text, in UTF-8; nothing for a special one.
+
+        The pieces of `encode(text)`, joined, are the text's bytes.
+        """
+        ...
+
+    def save(self, folder: Any) -> None:
+        """Writes what `hrm_jax.data.text.tokenizers.load_tokenizer(folder)` reads."""
+        ...
+
+
+class Completer(Protocol):
+    """Something that writes: a model with its tokenizer, or a test's table of answers."""
+
+    def __call__(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seeds: Sequence[int],
+        stop: Sequence[str],
+        max_tokens: int,
+    ) -> list[str]:
+        """A completion for each prompt, without it, and cut before the first of `stop` in it.
+
+        Args:
+          prompts: any number.
+          seeds: one for each; a completion depends on its prompt and its seed, not on neighbours.
+          stop: texts that end a completion.
+          max_tokens: longest completion.
+        """
         ...

@@ -108,3 +108,35 @@ class Outputs:
     q_halt_logits: Float[Array, " B"]
     q_continue_logits: Float[Array, " B"]
     target_q_continue: Float[Array, " B"] | None
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TextBatch:
+    """Texts packed into rows, as they come from the data pipeline.
+
+    Attributes:
+      tokens: int32 in [0, V); anything in padding.
+      labels: the token after each one, int32 in [0, V), or `IGNORE_LABEL` where the loss does not
+        count it: in padding, at the end of a text, and in a prefix that is not to be learned.
+      token_types: int32, 1 in a prefix, whose tokens see each other; 0 elsewhere.
+      segment_ids: int32, which text of its row a token belongs to, 1 and up; 0 in padding.
+    """
+
+    tokens: Int[Array, "B T"]
+    labels: Int[Array, "B T"]
+    token_types: Int[Array, "B T"]
+    segment_ids: Int[Array, "B T"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """What a text is to be written after, and before.
+
+    Attributes:
+      prefix: the text so far.
+      suffix: what is to follow, for fill-in-the-middle; None where the text is to be continued.
+    """
+
+    prefix: str
+    suffix: str | None = None

@@ -70,6 +70,11 @@ class HrmText:
 
     config: HrmTextConfig
 
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+        return self.config.vocab_size
+
     def init(self, key: PRNGKeyArray) -> Variables:
         """Fresh variables, float32; the same key gives the same values."""
         module = TextReasoner(self.config, rngs=nnx.Rngs(params=key))
