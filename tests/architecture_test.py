@@ -25,10 +25,10 @@ FLOORS: tuple[dict[str, str], ...] = (
             " decode __init__"
         )
     },
-    {"hrm_jax.core": "config candidates numerics types protocols"},
+    {"hrm_jax.core": "config_values config candidates numerics types protocols"},
     {
         "hrm_jax.nn": ("norm linear rope swiglu attention relational block gated_stack embedding"),
-        "hrm_jax.losses": "token act",
+        "hrm_jax.losses": "token act language",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.data": "pipeline",
         "hrm_jax.data.sudoku": (
@@ -40,7 +40,9 @@ FLOORS: tuple[dict[str, str], ...] = (
         ),
     },
     {
-        "hrm_jax.models": "recurrence config reasoner act hrm_text_config kv_cache hrm_text",
+        "hrm_jax.models": (
+            "recurrence config reasoner act hrm_text_config kv_cache hrm_text freezing text_step"
+        ),
         "hrm_jax.convert": (
             "pytorch published_config files folders model_folder shards hrm_text_config hrm_text"
         ),
@@ -50,7 +52,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
-            "process config_flags distributed terminal curves sudoku_presets exported runs solving"
+            "process config_flags distributed terminal curves sudoku_presets runs exported solving"
             " sudoku convert make_bank join_puzzles"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",

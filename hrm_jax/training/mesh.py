@@ -17,11 +17,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from hrm_jax.core.config import check, field
-from hrm_jax.core.types import Batch
 from hrm_jax.training.state import TrainState
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Batch = TypeVar("Batch")
 _MODEL_PARALLEL_AXES = ("heads", "mlp")
 
 
