@@ -27,7 +27,9 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
     {"hrm_jax.core": "config candidates numerics types protocols"},
     {
-        "hrm_jax.nn": ("norm linear rope swiglu attention relational block gated_stack embedding"),
+        "hrm_jax.nn": (
+            "norm linear rope swiglu attention relational block gated_stack decoder_block embedding"
+        ),
         "hrm_jax.losses": "token act",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.data": "pipeline",
@@ -40,7 +42,10 @@ FLOORS: tuple[dict[str, str], ...] = (
         ),
     },
     {
-        "hrm_jax.models": "recurrence config reasoner act hrm_text_config kv_cache hrm_text",
+        "hrm_jax.models": (
+            "recurrence config reasoner act kv_cache text text_recurrence hrm_text_config hrm_text"
+            " llama_config llama"
+        ),
         "hrm_jax.convert": (
             "pytorch published_config files folders model_folder shards hrm_text_config hrm_text"
         ),
