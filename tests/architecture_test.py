@@ -32,14 +32,15 @@ FLOORS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.losses": "token act",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
-        "hrm_jax.data": "pipeline",
+        "hrm_jax.training": (
+            "interrupt files state_arrays run_log checkpoint state optimizers mesh step loop"
+        ),
+        "hrm_jax.data": "rows pipeline",
         "hrm_jax.data.sudoku": (
             "rules judging propagation solver puzzles symmetry easing canonical mixture generator"
             " csv_format bank sudoku_dataset_builder source"
         ),
-        "hrm_jax.training": (
-            "interrupt files state_arrays run_log checkpoint state optimizers mesh step loop"
-        ),
+        "hrm_jax.data.text": "wrapped_tokenizer tokenizers infilling packing",
     },
     {
         "hrm_jax.models": (
