@@ -38,7 +38,9 @@ FLOORS: tuple[dict[str, str], ...] = (
             "rules judging propagation solver puzzles symmetry easing canonical mixture generator"
             " csv_format bank sudoku_dataset_builder source"
         ),
-        "hrm_jax.data.text": "wrapped_tokenizer tokenizers infilling packing",
+        "hrm_jax.data.text": (
+            "wrapped_tokenizer tokenizers languages infilling packing source batches"
+        ),
     },
     {
         "hrm_jax.models": "recurrence config reasoner act hrm_text_config kv_cache hrm_text",
