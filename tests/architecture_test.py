@@ -40,7 +40,9 @@ FLOORS: tuple[dict[str, str], ...] = (
             "rules judging propagation solver puzzles symmetry easing canonical mixture generator"
             " csv_format bank sudoku_dataset_builder source"
         ),
-        "hrm_jax.data.text": "wrapped_tokenizer tokenizers infilling packing",
+        "hrm_jax.data.text": (
+            "wrapped_tokenizer tokenizers languages infilling packing source batches"
+        ),
     },
     {
         "hrm_jax.models": (
