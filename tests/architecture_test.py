@@ -53,7 +53,10 @@ FLOORS: tuple[dict[str, str], ...] = (
             "pytorch published_config files folders model_folder shards hrm_text_config hrm_text"
         ),
     },
-    {"hrm_jax.inference": "attempts thinking config slots engine stream search"},
+    {
+        "hrm_jax.inference": "attempts thinking config slots engine stream search",
+        "hrm_jax.inference.text": "buckets sampling prompts transcripts rows writing",
+    },
     {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku_evaluation sudoku"},
     {
         "experiments.rendering": "trace page board layout legend sheet animation files",
