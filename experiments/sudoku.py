@@ -53,6 +53,11 @@ from hrm_jax.training.state_arrays import CheckpointError
 FLAGS = flags.FLAGS
 RUNS = pathlib.Path("runs")
 STOPPED_BY_SIGNAL = 3
+_PANELS = (
+    curves.Panel("loss", ("loss",)),
+    curves.Panel("cells right", ("cell_accuracy",), shares=True),
+    curves.Panel("solved", ("exact_accuracy",), shares=True),
+)
 _AVERAGES = {
     "loss": "loss {:.3f}",
     "cell_accuracy": "cells {:.1%}",
@@ -135,7 +140,7 @@ def train(console: Console) -> int:
     shown = terminal.Shown("puzzles", config.batch_size, _AVERAGES)
     state = runs.train(task, folder, console, resume=FLAGS.resume, shown=shown)
     if jax.process_index() == 0:
-        curves.save_curves(read_metrics(folder), folder / "curves.png")
+        curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
     if int(state.step) < config.loop.steps:
         return STOPPED_BY_SIGNAL
     split, mesh = task.config.data.held_out_split, make_mesh(config.mesh)

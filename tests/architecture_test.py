@@ -33,7 +33,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.losses": "token act language",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.training": (
-            "interrupt files state_arrays run_log checkpoint state optimizers mesh step loop"
+            "interrupt files state_arrays run_log checkpoint state optimizers mesh step flops loop"
+            " curriculum"
         ),
         "hrm_jax.data": "rows pipeline",
         "hrm_jax.data.sudoku": (
@@ -41,7 +42,7 @@ FLOORS: tuple[dict[str, str], ...] = (
             " csv_format bank sudoku_dataset_builder source"
         ),
         "hrm_jax.data.text": (
-            "wrapped_tokenizer tokenizers languages infilling packing source batches"
+            "wrapped_tokenizer tokenizers languages infilling packing source at_hand batches"
         ),
     },
     {
@@ -57,7 +58,12 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.inference": "attempts thinking config slots engine stream search",
         "hrm_jax.inference.text": "buckets sampling prompts transcripts rows writing",
     },
-    {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku_evaluation sudoku"},
+    {
+        "hrm_jax.evaluation": "accuracy",
+        "hrm_jax.tasks": (
+            "sudoku_evaluation sudoku code_config code_data code_evaluation code_samples code"
+        ),
+    },
     {
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (

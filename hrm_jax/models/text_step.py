@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from hrm_jax.core.types import TextBatch, TextOutputs, Variables
 from hrm_jax.models.freezing import freeze, thaw
@@ -40,9 +40,9 @@ class TextStep:
         batch: TextBatch,
         *,
         key: PRNGKeyArray | None = None,
-        row_offsets: None = None,
+        row_offsets: Array | None = None,
     ) -> tuple[None, TextOutputs]:
-        """The logits of every token; nothing is drawn."""
+        """The logits of every token; nothing is drawn, and there are no puzzle rows."""
         del carry, key, row_offsets
         recurring = {} if self.schedule is None else {"schedule": self.schedule}
         logits = self.model.logits(

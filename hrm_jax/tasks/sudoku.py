@@ -29,10 +29,9 @@ from hrm_jax.tasks.sudoku_evaluation import (
     EvaluationConfig,
     Report,
     as_batch,
-    check_divisible,
 )
 from hrm_jax.training.loop import Hooks, LoopConfig
-from hrm_jax.training.mesh import MeshConfig, batch_share, global_batch
+from hrm_jax.training.mesh import MeshConfig, batch_share, check_divisible, global_batch
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import Optimizers, TrainState
 

@@ -106,6 +106,17 @@ def _gathering(mesh: Mesh) -> Any:
     return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))
 
 
+def check_divisible(name: str, batch_size: int, mesh: Mesh) -> None:
+    """Raises ConfigError where the devices cannot share a batch equally."""
+    check(
+        batch_size % mesh.shape["data"] == 0,
+        name,
+        expected=f"a multiple of the {mesh.shape['data']} devices that share it",
+        got=batch_size,
+        remedy="change it, or mesh.data",
+    )
+
+
 def split_batch(whole: Batch, mesh: Mesh) -> Batch:
     """A sharded batch from NumPy arrays that every process holds in full."""
     sharding = batch_sharding(mesh)
