@@ -46,7 +46,16 @@ FLOORS: tuple[dict[str, str], ...] = (
         ),
     },
     {"hrm_jax.inference": "attempts thinking config slots engine stream search"},
-    {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku_evaluation sudoku"},
+    {
+        "hrm_jax.evaluation.code.inside": "wire candidate examiner",
+        "hrm_jax.evaluation.code": (
+            "pass_at_k limits sandbox bubblewrap namespaces processes isolation toolchains exams"
+            " examination go_files recipes building judge problems humaneval mbpp humanevalpack"
+            " cruxeval suites known_answers evaluate syntax"
+        ),
+        "hrm_jax.evaluation": "accuracy",
+        "hrm_jax.tasks": "sudoku_evaluation sudoku",
+    },
     {
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
