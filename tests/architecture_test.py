@@ -59,6 +59,12 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.inference.text": "buckets sampling prompts transcripts rows writing",
     },
     {
+        "hrm_jax.evaluation.code.inside": "wire candidate examiner",
+        "hrm_jax.evaluation.code": (
+            "pass_at_k limits sandbox bubblewrap namespaces processes isolation toolchains exams"
+            " examination go_files recipes building judge problems humaneval mbpp humanevalpack"
+            " cruxeval suites known_answers evaluate syntax"
+        ),
         "hrm_jax.evaluation": "accuracy",
         "hrm_jax.tasks": (
             "sudoku_evaluation sudoku code_config code_data code_evaluation code_samples code"
