@@ -39,8 +39,9 @@ FLOORS: tuple[dict[str, str], ...] = (
             " csv_format bank sudoku_dataset_builder source"
         ),
         "hrm_jax.data.text": (
-            "wrapped_tokenizer tokenizers languages infilling packing source batches"
+            "wrapped_tokenizer tokenizers languages infilling packing source batches documents"
         ),
+        "hrm_jax.data.text.filters": ("licences generated credentials duplicates benchmarks chain"),
     },
     {
         "hrm_jax.models": "recurrence config reasoner act hrm_text_config kv_cache hrm_text",
