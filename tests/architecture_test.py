@@ -43,12 +43,14 @@ FLOORS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.data.text": (
             "wrapped_tokenizer tokenizers languages infilling packing source at_hand batches"
+            " documents"
         ),
+        "hrm_jax.data.text.filters": ("licences generated credentials duplicates benchmarks chain"),
     },
     {
         "hrm_jax.models": (
             "recurrence config reasoner act kv_cache text text_recurrence hrm_text_config hrm_text"
-            " llama_config llama freezing text_step"
+            " llama_config llama text_step"
         ),
         "hrm_jax.convert": (
             "pytorch published_config files folders model_folder shards hrm_text_config hrm_text"

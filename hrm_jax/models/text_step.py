@@ -6,7 +6,6 @@ from typing import Any
 from jaxtyping import Array, PRNGKeyArray
 
 from hrm_jax.core.types import TextBatch, TextOutputs, Variables
-from hrm_jax.models.freezing import freeze, thaw
 from hrm_jax.models.recurrence import Schedule
 
 
@@ -19,16 +18,14 @@ class TextStep:
     Attributes:
       model: a `core.protocols.LanguageModel`.
       schedule: calls and gradient border in place of the model's own, for a model that recurs.
-      frozen: top-level modules that are not trained; see `models.freezing`.
     """
 
     model: Any
     schedule: Schedule | None = None
-    frozen: tuple[str, ...] = ()
 
     def init(self, key: PRNGKeyArray) -> Variables:
-        """Fresh variables, those of frozen modules among the buffers."""
-        return freeze(self.model.init(key), self.frozen)
+        """Fresh variables."""
+        return self.model.init(key)
 
     def initial_carry(self, variables: Variables, batch: TextBatch) -> None:
         """Nothing."""
@@ -46,7 +43,7 @@ class TextStep:
         del carry, key, row_offsets
         recurring = {} if self.schedule is None else {"schedule": self.schedule}
         logits = self.model.logits(
-            thaw(variables),
+            variables,
             batch.tokens,
             token_types=batch.token_types,
             segment_ids=batch.segment_ids,

@@ -19,7 +19,6 @@ from hrm_jax.data.text.source import Text, tokenize
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Writer
 from hrm_jax.losses.language import average_text_metrics, language_loss
-from hrm_jax.models.freezing import thaw
 from hrm_jax.models.hrm_text import HrmText
 from hrm_jax.models.hrm_text_config import HrmTextConfig
 from hrm_jax.models.llama import Llama
@@ -101,14 +100,14 @@ class CodeTask:
         """The model as the step after so many trains it: while the border warms up, they differ."""
         config, model = self.config, language_model(self.config.model)
         if not isinstance(config.model, HrmTextConfig):
-            return TextStep(model, None, config.frozen)
+            return TextStep(model)
         schedule = config.model.schedule
         if config.border is not None:
             cycles = config.model.H_cycles, config.model.L_cycles
             calls = config.border.calls(step, config.loop.steps)
             schedule = Schedule.from_gradient_calls(*cycles, calls)
         schedule = dataclasses.replace(schedule, recompute=config.recompute_calls)
-        return TextStep(model, schedule, config.frozen)
+        return TextStep(model, schedule)
 
     def abstract_batch(self, phase: int = 0) -> TextBatch:
         """Shapes and dtypes of a global batch."""
@@ -230,7 +229,7 @@ class CodeTask:
         """The model with its tokenizer, ready to write."""
         return Writer(
             self.model.model,
-            thaw(variables),
+            variables,
             self.tokenizer,
             max_length=self.config.data.row_tokens,
             batch_size=config.batch_rows,

@@ -115,7 +115,6 @@ class CodeConfig:
     description: str = field("", help="what this preset is for")
     model: ModelConfig = dataclasses.field(default_factory=HrmTextConfig)
     border: BorderWarmup | None = None
-    frozen: tuple[str, ...] = field((), help="parts of the model that are not trained")
     recompute_calls: bool = field(
         False, help="the backward pass computes the calls of a level again, for less memory"
     )

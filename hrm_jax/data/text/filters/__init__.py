@@ -1,0 +1,1 @@
+"""What keeps a document out of a corpus: a question in each module."""
