@@ -185,6 +185,12 @@ def _initialiser(task: Task) -> Callable[[jax.Array], TrainState]:
     )
 
 
+def begin(task: Task, mesh: Mesh) -> TrainState:
+    """The state before the first step, its arrays where training has them."""
+    shardings = state_shardings(_abstract_state(task), mesh)
+    return jax.jit(_initialiser(task), out_shardings=shardings)(jax.random.key(task.config.seed))
+
+
 def train(
     task: Task,
     folder: pathlib.Path,
@@ -218,8 +224,7 @@ def train(
     check_writable(folder, (config.loop.keep_checkpoints + 1) * state_bytes(abstract))
     with console.status("preparing data"):
         data = _load_in_turn(task.load)
-    shardings = state_shardings(abstract, mesh)
-    state = jax.jit(_initialiser(task), out_shardings=shardings)(jax.random.key(config.seed))
+    state, shardings = begin(task, mesh), state_shardings(abstract, mesh)
     batches = task.training_batches(data, mesh)
     store = CheckpointStore(folder / CHECKPOINTS, config.loop.keep_checkpoints)
     state, extras = (loop.resume(store, state, batches) if resume else None) or (state, None)

@@ -76,7 +76,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
             "process config_flags distributed terminal curves sudoku_presets runs exported solving"
-            " sudoku convert make_bank join_puzzles"
+            " sudoku code_presets code_training codegen convert make_bank join_puzzles"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -40,6 +40,23 @@ from hrm_jax.training.step import compute_gradients
 def language_model(config: ModelConfig) -> LanguageModel:
     """The model of a configuration."""
     return HrmText(config) if isinstance(config, HrmTextConfig) else Llama(config)
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeReport:
+    """What an evaluation found.
+
+    Attributes:
+      bits: `bits_per_byte` over all texts, and of each language; see `code_evaluation`.
+      samples: functions that the model wrote; none where none were asked for.
+    """
+
+    bits: Mapping[str, float]
+    samples: tuple[Sample, ...]
+
+    def as_dict(self) -> dict[str, float]:
+        """All measures by name; `parse_rate` is there with samples."""
+        return {**self.bits, **({"parse_rate": parse_rate(self.samples)} if self.samples else {})}
 
 
 class PlacedTexts:
@@ -127,11 +144,15 @@ class CodeTask:
         return flops / self.config.batch_tokens
 
     def load(self) -> TextSplits:
-        """The texts of training and validation, and the tokenizer in its place.
+        """All texts, read once, and the tokenizer in its place.
 
         Raises:
           ConfigError: there is no such corpus or tokenizer, or the model knows too few tokens.
         """
+        return self._splits
+
+    @functools.cached_property
+    def _splits(self) -> TextSplits:
         splits = read_splits(self.config.data)
         make_tokenizer(self.config.data, splits.train, self.folder)
         known, needed = self.config.model.vocab_size, self.tokenizer.vocab_size
@@ -188,50 +209,40 @@ class CodeTask:
 
         def validate(state: TrainState) -> dict[str, float]:
             settings = self.config.validation
-            found = self.evaluate(state.averaged_variables, data.validation, settings, mesh)
-            return found | {"phase": batches.phase + 1}
+            report = self.evaluate(state.averaged_variables, data.validation, settings, mesh)
+            return report.as_dict() | {"phase": batches.phase + 1}
 
         return Hooks(self.average, validate, progress, batches.judge)
 
     def evaluate(
         self,
         variables: Variables,
-        texts: tuple[Text, ...],
+        texts: Sequence[Text],
         config: CodeEvaluationConfig,
         mesh: Mesh,
-    ) -> dict[str, float]:
-        """Measures a model on held-out texts.
-
-        Returns:
-          `bits_per_byte` over all texts and of each language; `parse_rate` with samples.
-        """
-        T = self.config.data.row_tokens
+    ) -> CodeReport:
+        """Measures a model on held-out texts, and lets it write functions of them."""
+        rows = self.config.data.row_tokens, self.config.data.prefix
         source = tokenize(config.chosen(texts), self.tokenizer)
-        batches = evaluation_batches(source, config.batch_rows, T, prefix=self.config.data.prefix)
-        found = bits_per_byte(self.model, variables, batches, self.token_bytes, mesh)
-        if config.samples:
-            found["parse_rate"] = parse_rate(self.write(variables, texts, config))
-        return found
-
-    def write(
-        self, variables: Variables, texts: tuple[Text, ...], config: CodeEvaluationConfig
-    ) -> list[Sample]:
-        """Functions of held-out texts, from their first lines on; see `code_samples`."""
+        check_divisible("batch_rows", config.batch_rows, mesh)
+        batches = evaluation_batches(source, config.batch_rows, rows[0], prefix=rows[1])
+        bits = bits_per_byte(self.model, variables, batches, self.token_bytes, mesh)
         python = [text.text for text in texts if text.language == "python"]
-        return write_samples(
-            self.writer(variables, config),
+        samples = write_samples(
+            self.writer(variables, config.batch_rows),
             first_lines(python, config.samples),
             max_tokens=config.sample_tokens,
             sampling=SamplingConfig(temperature=config.temperature),
         )
+        return CodeReport(bits, tuple(samples))
 
-    def writer(self, variables: Variables, config: CodeEvaluationConfig) -> Writer:
-        """The model with its tokenizer, ready to write."""
+    def writer(self, variables: Variables, batch_size: int) -> Writer:
+        """The model with its tokenizer, ready to write so many texts at once."""
         return Writer(
             self.model.model,
             variables,
             self.tokenizer,
             max_length=self.config.data.row_tokens,
-            batch_size=config.batch_rows,
+            batch_size=batch_size,
             prompts_are_prefixes=self.config.data.prefix == "bidirectional",
         )

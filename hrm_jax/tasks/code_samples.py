@@ -22,7 +22,8 @@ class Sample:
     Attributes:
       prompt: its first line.
       completion: what the model wrote after it.
-      parses: whether both together are Python; where there was no room for more, as far as they go.
+      parses: whether both together are Python. Where there was no room for more, as far as they go,
+        and then there must be a whole line after the first.
     """
 
     prompt: str
@@ -62,10 +63,13 @@ def write_samples(
     for piece in writer.write(requests):
         written[piece.request] += piece.text
         cut[piece.request] = piece.ending == "length"
-    return [
-        Sample(prompt, text, parses(prompt + text, "python", cut=end))
-        for prompt, text, end in zip(prompts, written, cut, strict=True)
-    ]
+
+    def judge(prompt: str, text: str, cut: bool) -> bool:
+        nothing_whole = cut and not text.rpartition("\n")[0].strip()
+        return not nothing_whole and parses(prompt + text, "python", cut=cut)
+
+    parts = zip(prompts, written, cut, strict=True)
+    return [Sample(prompt, text, judge(prompt, text, end)) for prompt, text, end in parts]
 
 
 def parse_rate(samples: Sequence[Sample]) -> float:
