@@ -33,15 +33,18 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.training": (
             "interrupt files state_arrays run_log checkpoint state optimizers mesh step loop"
         ),
-        "hrm_jax.data": "rows pipeline",
+        "hrm_jax.data": "rows pipeline storage",
         "hrm_jax.data.sudoku": (
             "rules judging propagation solver puzzles symmetry easing canonical mixture generator"
             " csv_format bank sudoku_dataset_builder source"
         ),
         "hrm_jax.data.text": (
-            "wrapped_tokenizer tokenizers languages infilling packing source batches documents"
+            "wrapped_tokenizer tokenizers languages infilling packing source batches"
         ),
-        "hrm_jax.data.text.filters": ("licences generated credentials duplicates benchmarks chain"),
+        "hrm_jax.data.corpus": (
+            "documents licences generated credentials duplicates benchmarks filters projects"
+            " corpus_dataset_builder prepared"
+        ),
     },
     {
         "hrm_jax.models": "recurrence config reasoner act hrm_text_config kv_cache hrm_text",
