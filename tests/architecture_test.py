@@ -36,16 +36,18 @@ FLOORS: tuple[dict[str, str], ...] = (
             "interrupt files state_arrays run_log checkpoint state optimizers mesh step flops loop"
             " curriculum"
         ),
-        "hrm_jax.data": "rows pipeline",
+        "hrm_jax.data": "rows pipeline storage",
         "hrm_jax.data.sudoku": (
             "rules judging propagation solver puzzles symmetry easing canonical mixture generator"
             " csv_format bank sudoku_dataset_builder source"
         ),
         "hrm_jax.data.text": (
             "wrapped_tokenizer tokenizers languages infilling packing source at_hand batches"
-            " documents"
         ),
-        "hrm_jax.data.text.filters": ("licences generated credentials duplicates benchmarks chain"),
+        "hrm_jax.data.corpus": (
+            "documents licences generated credentials duplicates benchmarks filters projects"
+            " corpus_dataset_builder prepared"
+        ),
     },
     {
         "hrm_jax.models": (

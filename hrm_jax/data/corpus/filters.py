@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 
-from hrm_jax.data.text.documents import Document
-from hrm_jax.data.text.filters import credentials, duplicates, generated, licences
-from hrm_jax.data.text.filters.benchmarks import Benchmarks
+from hrm_jax.data.corpus import credentials, duplicates, generated, licences
+from hrm_jax.data.corpus.benchmarks import Benchmarks
+from hrm_jax.data.corpus.documents import Document
 
 Filters = dict[str, Callable[[Document], bool]]
 """For each reason, whether a document is to be left out."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hrm_jax.data.text.filters import licences
+from hrm_jax.data.corpus import licences
 
 MIT = """Copyright (c) 2020 A. Person
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hrm_jax.data.text.filters import generated
+from hrm_jax.data.corpus import generated
 
 CODE = 'def greet(name):\n    """Says hello."""\n    print(f"hello, {name}!")\n'
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hrm_jax.data.text.filters import credentials
+from hrm_jax.data.corpus import credentials
 
 # Put together here, so that scanners of this file find nothing.
 AWS = "AKIA" + "QWERTYUIOPASDFGH"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from hrm_jax.data.text.documents import Document
-from hrm_jax.data.text.filters import benchmarks, chain, duplicates
+from hrm_jax.data.corpus import benchmarks, duplicates, filters
+from hrm_jax.data.corpus.documents import Document
 
 CODE = 'def greet(name):\n    """Says hello."""\n    print(f"hello, {name}!")\n'
 PROBLEM = "Write a function that turns a list of integers into the nested sum of its odd parts."
@@ -27,14 +27,14 @@ PLANTED = {
 
 
 def test_each_filter_takes_out_what_it_is_for():
-    filters = chain.standard_filters(benchmarks.Benchmarks([PROBLEM]))
-    assert filters.keys() == PLANTED.keys()
+    all_filters = filters.standard_filters(benchmarks.Benchmarks([PROBLEM]))
+    assert all_filters.keys() == PLANTED.keys()
     kept = [_document(CODE), _document(CODE + "greet('you')\n")]
     removed = {}
-    found = list(chain.clean([kept[0], *PLANTED.values(), kept[1]], filters, removed))
+    found = list(filters.clean([kept[0], *PLANTED.values(), kept[1]], all_filters, removed))
     assert found == kept
     sizes = {reason: len(document.text) for reason, document in PLANTED.items()}
-    assert removed == {reason: chain.Removed(1, size) for reason, size in sizes.items()}
+    assert removed == {reason: filters.Removed(1, size) for reason, size in sizes.items()}
 
 
 @pytest.mark.parametrize(("again", "expected"), [("a  b\n", True), ("ab", False), ("A b", False)])

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from hrm_jax.data.text.filters import benchmarks
+from hrm_jax.data.corpus import benchmarks
 
 PROBLEM = {
     "task_id": 1,

@@ -1,1 +1,0 @@
-"""What keeps a document out of a corpus: a question in each module."""
