@@ -48,7 +48,8 @@ FLOORS: tuple[dict[str, str], ...] = (
             " llama_config llama"
         ),
         "hrm_jax.convert": (
-            "pytorch published_config files folders model_folder shards hrm_text_config hrm_text"
+            "pytorch published_config files folders model_folder shards fusion hugging_face"
+            " hrm_text_config hrm_text llama_config llama"
         ),
     },
     {"hrm_jax.inference": "attempts thinking config slots engine stream search"},
