@@ -16,15 +16,17 @@ from hrm_jax.core.config import check, field
 class RopeScaling:
     """How frequencies are lowered, for texts longer than a model was first trained on.
 
-    "linear" divides all by `factor`. "llama3" (Llama 3.1) divides by `factor` those that turn fewer
-    than `low_turns` times in the `original_length`, keeps those that turn more than `high_turns`
-    times, and goes from one to the other between.
+    "default" leaves them. "linear" divides all by `factor`. "llama3" (Llama 3.1) divides by
+    `factor` those that turn fewer than `low_turns` times in the `original_length`, keeps those that
+    turn more than `high_turns` times, and goes from one to the other between.
 
     Raises:
       ConfigError: on construction, if the fields do not fit together.
     """
 
-    kind: Literal["none", "linear", "llama3"] = field("none", help="which frequencies are lowered")
+    kind: Literal["default", "linear", "llama3"] = field(
+        "default", help="which frequencies are lowered"
+    )
     factor: float = field(1.0, help="what they are divided by, 1 or more")
     low_turns: float = field(1.0, help="llama3: turns below which a frequency is lowered in full")
     high_turns: float = field(4.0, help="llama3: turns above which it is kept")
@@ -32,7 +34,7 @@ class RopeScaling:
 
     def __post_init__(self):
         """Validates the fields."""
-        kinds = ("none", "linear", "llama3")
+        kinds = ("default", "linear", "llama3")
         check(self.kind in kinds, "kind", expected=f"one of {kinds}", got=self.kind, remedy="set")
         check(self.factor >= 1, "factor", expected="1 or more", got=self.factor, remedy="1: none")
         check(
