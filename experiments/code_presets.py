@@ -3,6 +3,7 @@
 from hrm_jax.core.config import replace
 from hrm_jax.models.hrm_text_config import hrm_text
 from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.reasoned_config import ReasonedConfig
 from hrm_jax.models.recurrence import BorderWarmup
 from hrm_jax.tasks.code_config import (
     CodeConfig,
@@ -110,10 +111,23 @@ def _published(size: str, mesh: MeshConfig, description: str) -> CodeConfig:
     )
 
 
+_REASONED_SMOLLM2 = CodeConfig(
+    description="reasoning modules on SmolLM2-135M, which stays as it is: for one GPU",
+    model=ReasonedConfig(foundation=LlamaConfig(compute_dtype="bfloat16")),
+    foundation="smollm2-135m",
+    optim=OptimConfig(learning_rate=1e-3, weight_decay=0.1, warmup_steps=200, lr_min_ratio=0.1),
+    data=CodeDataConfig(tokenizer="foundation", row_tokens=1024),
+    loop=LoopConfig(steps=5_000, log_every=10, evaluate_every=250, checkpoint_every=250),
+    validation=CodeEvaluationConfig(texts=64, samples=32, sample_tokens=128),
+    test=CodeEvaluationConfig(texts=0, longest_bytes=0, samples=256, sample_tokens=256),
+    batch_tokens=32_768,
+)
+
 PRESETS = {
     "nano": _NANO,
     "minute": _MINUTE,
     "transformer_nano": _TRANSFORMER_NANO,
+    "reasoned_smollm2": _REASONED_SMOLLM2,
     "hrm_text_b": _published(
         "B", MeshConfig(), "HRM-Text B (arXiv 2506.21734's successor): 8 GPUs"
     ),

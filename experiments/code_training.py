@@ -11,17 +11,20 @@ from rich.table import Table
 
 from experiments import config_flags, curves, runs, terminal
 from experiments.code_presets import PRESETS
+from hrm_jax.convert.language import save_language_model
 from hrm_jax.tasks.code import CodeReport, CodeTask
 from hrm_jax.tasks.code_config import CodeConfig
 from hrm_jax.tasks.code_samples import as_text
 from hrm_jax.training.files import write_atomically
-from hrm_jax.training.mesh import make_mesh
+from hrm_jax.training.mesh import fetch, make_mesh
 from hrm_jax.training.run_log import read_metrics
 
 FLAGS = flags.FLAGS
 RUNS = pathlib.Path("runs")
 STOPPED_BY_SIGNAL = 3
 SAMPLES = "samples.txt"
+MODEL = "model"
+"""In a finished run: a folder that `convert.language.load_language_model` and transformers read."""
 _SHOWN_SAMPLES = 4
 _AVERAGES = {"loss": "loss {:.3f}", "bits_per_byte": "{:.3f} bits/byte"}
 _PANELS = (
@@ -57,7 +60,9 @@ def run(console: Console) -> int:
             task.evaluate(variables, task.load().test, config.test, mesh)
             for variables in (runs.begin(task, mesh).variables, state.averaged_variables)
         )
+    variables = fetch(state.averaged_variables, mesh)
     if jax.process_index() == 0:
+        save_language_model(folder / MODEL, task.trained(variables))
         _save_report(task, before, after)
         _show(console, folder, before, after)
     return 0
@@ -93,9 +98,7 @@ def _show(console: Console, folder: pathlib.Path, before: CodeReport, after: Cod
         form = "{:.1%}" if name == "parse_rate" else "{:.3f}"
         table.add_row(name, form.format(before.as_dict()[name]), form.format(value))
     console.print(table)
-    for what in ("curves.png", SAMPLES, "report.json"):
+    for what in ("curves.png", SAMPLES, "report.json", MODEL):
         console.print(f"{what}: {folder / what}", soft_wrap=True)
-    console.print(
-        f"\nNext: python -m experiments.codegen --mode=generate --model={folder} --prompt=...",
-        soft_wrap=True,
-    )
+    command = f"python -m experiments.codegen --mode=generate --model={folder / MODEL}"
+    console.print(f"\nNext: {command} --prompt=...", soft_wrap=True)

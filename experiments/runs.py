@@ -38,7 +38,7 @@ from hrm_jax.training.mesh import (
     state_shardings,
 )
 from hrm_jax.training.run_log import RunLog, write_run_info
-from hrm_jax.training.state import Optimizers, TrainState, init_state
+from hrm_jax.training.state import Optimizers, TrainState, init_state, state_from_variables
 from hrm_jax.training.state_arrays import state_bytes
 from hrm_jax.training.step import TrainStep, make_train_step
 
@@ -112,6 +112,10 @@ class Task(Protocol):
         """Shapes and dtypes of a global batch."""
         ...
 
+    def start_from(self, fresh: Variables) -> Variables:
+        """The values that training starts from, given fresh ones: those, or a foundation's."""
+        ...
+
     def load(self) -> Any:
         """Training and held-out data, prepared at first use."""
         ...
@@ -177,18 +181,23 @@ def _abstract_state(task: Task) -> TrainState:
 
 def _initialiser(task: Task) -> Callable[[jax.Array], TrainState]:
     """The state from a key."""
-    return lambda key: init_state(
-        task.model_at(0),
-        task.optimizers,
-        key,
-        jax.tree.map(lambda x: jax.numpy.zeros(x.shape, x.dtype), task.abstract_batch()),
-    )
+    return lambda key: init_state(task.model_at(0), task.optimizers, key, _empty_batch(task))
+
+
+def _empty_batch(task: Task) -> Any:
+    return jax.tree.map(lambda x: jax.numpy.zeros(x.shape, x.dtype), task.abstract_batch())
 
 
 def begin(task: Task, mesh: Mesh) -> TrainState:
     """The state before the first step, its arrays where training has them."""
     shardings = state_shardings(_abstract_state(task), mesh)
-    return jax.jit(_initialiser(task), out_shardings=shardings)(jax.random.key(task.config.seed))
+    state = jax.jit(_initialiser(task), out_shardings=shardings)(jax.random.key(task.config.seed))
+    variables = task.start_from(state.variables)
+    if variables is state.variables:
+        return state
+    restart = functools.partial(state_from_variables, task.model_at(0), task.optimizers)
+    batch = _empty_batch(task)
+    return jax.jit(restart, out_shardings=shardings)(variables, state.key, batch)
 
 
 def train(

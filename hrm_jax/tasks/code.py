@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
 from hrm_jax.core.config import ConfigError, check
 from hrm_jax.core.protocols import LanguageModel, StepLoss, Tokenizer
 from hrm_jax.core.types import TextBatch, Variables
@@ -20,8 +21,10 @@ from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Writer
 from hrm_jax.losses.language import average_text_metrics, language_loss
 from hrm_jax.models.hrm_text import HrmText
-from hrm_jax.models.hrm_text_config import HrmTextConfig
 from hrm_jax.models.llama import Llama
+from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.reasoned import Reasoned
+from hrm_jax.models.reasoned_config import ReasonedConfig
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_step import TextStep
 from hrm_jax.tasks.code_config import CodeConfig, CodeEvaluationConfig, ModelConfig
@@ -39,7 +42,9 @@ from hrm_jax.training.step import compute_gradients
 
 def language_model(config: ModelConfig) -> LanguageModel:
     """The model of a configuration."""
-    return HrmText(config) if isinstance(config, HrmTextConfig) else Llama(config)
+    if isinstance(config, ReasonedConfig):
+        return Reasoned(config)
+    return Llama(config) if isinstance(config, LlamaConfig) else HrmText(config)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +99,7 @@ class CodeTask:
     @functools.cached_property
     def token_bytes(self) -> np.ndarray:
         """Bytes that each token adds to a text, int32 [V]; 0 for those without a meaning."""
-        tokens, V = range(self.tokenizer.vocab_size), self.config.model.vocab_size
+        tokens, V = range(self.tokenizer.vocab_size), self.config.vocab_size
         sizes = [len(self.tokenizer.token_bytes(token)) for token in tokens]
         return np.pad(np.array(sizes, np.int32), (0, V - len(sizes)))
 
@@ -116,7 +121,7 @@ class CodeTask:
     def model_at(self, step: int) -> TextStep:
         """The model as the step after so many trains it: while the border warms up, they differ."""
         config, model = self.config, language_model(self.config.model)
-        if not isinstance(config.model, HrmTextConfig):
+        if isinstance(config.model, LlamaConfig):
             return TextStep(model)
         schedule = config.model.schedule
         if config.border is not None:
@@ -137,7 +142,7 @@ class CodeTask:
         key, batch = jax.random.key(0), self.abstract_batch()
         variables = jax.eval_shape(self.model.init, key)
         loss = functools.partial(
-            language_loss, token_bytes=jnp.zeros(self.config.model.vocab_size, jnp.int32)
+            language_loss, token_bytes=jnp.zeros(self.config.vocab_size, jnp.int32)
         )
         step = functools.partial(compute_gradients, self.model, loss)
         flops = matmul_flops(lambda *args: step(*args)[0], variables, None, batch, key)
@@ -154,8 +159,8 @@ class CodeTask:
     @functools.cached_property
     def _splits(self) -> TextSplits:
         splits = read_splits(self.config.data)
-        make_tokenizer(self.config.data, splits.train, self.folder)
-        known, needed = self.config.model.vocab_size, self.tokenizer.vocab_size
+        make_tokenizer(self.config, splits.train, self.folder)
+        known, needed = self.config.vocab_size, self.tokenizer.vocab_size
         check(
             known >= needed,
             "model.vocab_size",
@@ -235,6 +240,43 @@ class CodeTask:
             sampling=SamplingConfig(temperature=config.temperature),
         )
         return CodeReport(bits, tuple(samples))
+
+    def start_from(self, fresh: Variables) -> Variables:
+        """The values of the config's foundation in place of fresh ones, where it names one.
+
+        Raises:
+          ConfigError: the foundation is another model than the config's.
+          WeightsError, OSError: it cannot be read.
+        """
+        if not self.config.foundation:
+            return fresh
+        loaded, model = load_language_model(self.config.foundation), self.model.model
+        if isinstance(model, Reasoned) and isinstance(loaded.model, Llama):
+            values = model.join(model.parts(fresh)[0], loaded.variables)
+        else:
+            values = loaded.variables
+        shapes = [jax.tree.map(jnp.shape, variables) for variables in (values, fresh)]
+        check(
+            shapes[0] == shapes[1],
+            "foundation",
+            expected="a model of the sizes of the config's",
+            got=self.config.foundation,
+            remedy="change model, or take another foundation",
+        )
+        return jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), values, fresh)
+
+    def trained(self, variables: Variables) -> LoadedLanguageModel:
+        """The model with its tokenizer, for `convert.language.save_language_model`.
+
+        Args:
+          variables: on this host.
+        """
+        model, ends = language_model(self.config.model), self.tokenizer.eos_tokens
+        if isinstance(model, HrmText):
+            known = {"bos_token": self.tokenizer.bos_token, "eos_tokens": ends}
+            model = HrmText(dataclasses.replace(model.config, **known))
+        origin = self.config.foundation or None
+        return LoadedLanguageModel(model, variables, self.tokenizer, origin=origin)
 
     def writer(self, variables: Variables, batch_size: int) -> Writer:
         """The model with its tokenizer, ready to write so many texts at once."""

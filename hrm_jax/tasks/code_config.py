@@ -9,23 +9,31 @@ from hrm_jax.data.text.languages import LANGUAGES
 from hrm_jax.data.text.source import Text
 from hrm_jax.models.hrm_text_config import HrmTextConfig
 from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.reasoned_config import ReasonedConfig
 from hrm_jax.models.recurrence import BorderWarmup
 from hrm_jax.training.curriculum import Gate
 from hrm_jax.training.loop import LoopConfig
 from hrm_jax.training.mesh import MeshConfig
 from hrm_jax.training.optimizers import OptimConfig
 
-ModelConfig: TypeAlias = HrmTextConfig | LlamaConfig
-"""A language model: HRM-Text, or a plain transformer."""
+ModelConfig: TypeAlias = HrmTextConfig | LlamaConfig | ReasonedConfig
+"""A language model: HRM-Text, a plain transformer, or reasoning modules on a foundation."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CodeDataConfig:
     """Which texts to learn from, and as which tokens."""
 
-    corpus: str = field("at_hand", help="at_hand: the code that comes with Python and this package")
+    corpus: str = field(
+        "at_hand",
+        help="at_hand, the code that comes with Python and this package; or name or folder of a "
+        "corpus that experiments.make_corpus has prepared",
+    )
+    data_dir: str = field("", help="prepared corpora; HRM_JAX_DATA or ~/.cache/hrm_jax if empty")
     tokenizer: str = field(
-        "bpe", help="bytes; bpe, trained on the corpus; or the folder of a tokenizer or a model"
+        "bpe",
+        help="bytes; bpe, trained on the corpus; foundation, that of the model trained from; or "
+        "the folder of a tokenizer",
     )
     vocab_size: int = field(1024, help="for bpe: tokens at most")
     row_tokens: int = field(256, help="T, tokens a row; longer files are cut")
@@ -114,6 +122,9 @@ class CodeConfig:
 
     description: str = field("", help="what this preset is for")
     model: ModelConfig = dataclasses.field(default_factory=HrmTextConfig)
+    foundation: str = field(
+        "", help="path or name of a model whose values training starts from; fresh ones if empty"
+    )
     border: BorderWarmup | None = None
     recompute_calls: bool = field(
         False, help="the backward pass computes the calls of a level again, for less memory"
@@ -152,7 +163,7 @@ class CodeConfig:
         self._check_border()
 
     def _check_border(self) -> None:
-        calls = self.model.num_calls if isinstance(self.model, HrmTextConfig) else 0
+        calls = 0 if isinstance(self.model, LlamaConfig) else self.model.num_calls
         check(
             calls > 0 or not self.recompute_calls,
             "recompute_calls",
@@ -167,6 +178,14 @@ class CodeConfig:
             expected=f"at most the {calls} calls of the model",
             got=got,
             remedy="set border=None for a model that does not recur",
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """V, of the model."""
+        model = self.model
+        return (
+            model.foundation.vocab_size if isinstance(model, ReasonedConfig) else model.vocab_size
         )
 
     def row_tokens(self, phase: int) -> int:

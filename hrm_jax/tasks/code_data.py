@@ -4,9 +4,10 @@ import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hrm_jax.convert.language import load_language_model
 from hrm_jax.core.config import ConfigError, check
 from hrm_jax.data.text.source import Text
-from hrm_jax.tasks.code_config import CodeDataConfig, Phase
+from hrm_jax.tasks.code_config import CodeConfig, CodeDataConfig, Phase
 
 TOKENIZER = "tokenizer"
 """The tokenizer's folder in that of a run."""
@@ -32,39 +33,46 @@ def read_splits(config: CodeDataConfig) -> TextSplits:
     Raises:
       ConfigError: there is no such corpus, or a split of it is empty.
     """
-    check(
-        config.corpus == AT_HAND,
-        "data.corpus",
-        expected=AT_HAND,
-        got=config.corpus,
-        remedy="name a corpus that is there",
-    )
-    from hrm_jax.data.text.at_hand import texts_at_hand
+    if config.corpus == AT_HAND:
+        from hrm_jax.data.text.at_hand import texts_at_hand
 
-    splits = TextSplits(**{name: tuple(texts) for name, texts in texts_at_hand().items()})
+        splits = TextSplits(**{name: tuple(texts) for name, texts in texts_at_hand().items()})
+    else:
+        from hrm_jax.data.corpus.prepared import find, read_documents  # TFDS: half a second
+
+        try:
+            folder = find(config.corpus, config.data_dir or None)
+            documents = [read_documents(folder, split) for split in TextSplits._fields]
+            splits = TextSplits(
+                *(tuple(Text(d.text, language=d.language) for d in s) for s in documents)
+            )
+        except (FileNotFoundError, ValueError) as error:
+            raise ConfigError("data.corpus", str(error)) from error
     for name, texts in splits._asdict().items():
         check(len(texts) > 0, "data.corpus", expected=f"texts in {name}", got=0, remedy="add some")
     return splits
 
 
-def make_tokenizer(config: CodeDataConfig, texts: Sequence[Text], folder: pathlib.Path) -> None:
-    """Puts the tokenizer that `config` names into `folder`, unless one is there.
+def make_tokenizer(config: CodeConfig, texts: Sequence[Text], folder: pathlib.Path) -> None:
+    """Puts the tokenizer that the run's data ask for into `folder`, unless one is there.
 
     Raises:
       ConfigError: there is no such tokenizer.
     """
     from hrm_jax.data.text.tokenizers import ByteTokenizer, load_tokenizer, train_bpe
 
-    place = folder / TOKENIZER
+    place, named = folder / TOKENIZER, config.data.tokenizer
     if place.exists():
         return
-    if config.tokenizer == "bytes":
+    if named == "bytes":
         tokenizer = ByteTokenizer()
-    elif config.tokenizer == "bpe":
-        tokenizer = train_bpe((text.prefix + text.text for text in texts), config.vocab_size)
+    elif named == "bpe":
+        tokenizer = train_bpe((text.prefix + text.text for text in texts), config.data.vocab_size)
+    elif named == "foundation":
+        tokenizer = load_language_model(config.foundation).tokenizer
     else:
         try:
-            tokenizer = load_tokenizer(config.tokenizer)
+            tokenizer = load_tokenizer(named)
         except (OSError, ValueError) as error:
             raise ConfigError("data.tokenizer", str(error)) from error
     tokenizer.save(place)

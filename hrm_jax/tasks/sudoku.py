@@ -194,6 +194,10 @@ class SudokuTask:
         del step
         return self.model
 
+    def start_from(self, fresh: Variables) -> Variables:
+        """Fresh values, as they are."""
+        return fresh
+
     def load(self) -> tuple[Source, Source]:
         """Training and validation puzzles; raises as `DataConfig.load`."""
         return self.config.data.load("train"), self.config.data.load("validation")

@@ -112,7 +112,7 @@ def test_sources_are_tokenized_once(data_dir, make, monkeypatch):
 
 
 def test_what_is_not_prepared_says_how_to_prepare_it(data_dir):
-    with pytest.raises(FileNotFoundError, match="make_corpus --corpus=smal$"):
+    with pytest.raises(FileNotFoundError, match=r"make_corpus --corpus=smal$"):
         prepared.load_source("smal", "train", ByteTokenizer(), data_dir)
     with pytest.raises(ValueError, match="has the splits train, validation, not 'test'"):
         prepared.load_source("small", "test", ByteTokenizer(), data_dir)
