@@ -52,18 +52,22 @@ _NANO = CodeConfig(
     ),
     data=CodeDataConfig(tokenizer="bpe", vocab_size=1024, row_tokens=256),
     # Syntax first: short files of the one language whose syntax is measured, until what the model
-    # writes parses, or for a third of the run.
+    # writes parses, or for 200 steps.
     phases=(
         Phase(
-            Gate("parse_rate", at_least=0.8, steps=300, otherwise="go_on"),
+            Gate("parse_rate", at_least=0.8, steps=200, otherwise="go_on"),
             languages=("python",),
             longest_bytes=8_000,
         ),
         Phase(),
     ),
-    loop=LoopConfig(steps=900, log_every=10, evaluate_every=100, checkpoint_every=100),
-    validation=CodeEvaluationConfig(texts=32, longest_bytes=2_000, samples=16, sample_tokens=64),
-    test=CodeEvaluationConfig(texts=64, longest_bytes=8_000, samples=64, sample_tokens=96),
+    loop=LoopConfig(steps=700, log_every=10, evaluate_every=100, checkpoint_every=100),
+    validation=CodeEvaluationConfig(
+        texts=32, longest_bytes=2_000, samples=16, sample_tokens=64, temperature=0.5
+    ),
+    test=CodeEvaluationConfig(
+        texts=64, longest_bytes=8_000, samples=64, sample_tokens=96, temperature=0.5
+    ),
     batch_tokens=4096,
 )
 
