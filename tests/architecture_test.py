@@ -27,22 +27,29 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
     {"hrm_jax.core": "config candidates numerics types protocols"},
     {
-        "hrm_jax.nn": ("norm linear rope swiglu attention relational block gated_stack embedding"),
+        "hrm_jax.nn": (
+            "norm linear rope swiglu attention relational block gated_stack decoder_block embedding"
+        ),
         "hrm_jax.losses": "token act",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
-        "hrm_jax.data": "pipeline",
+        "hrm_jax.training": (
+            "interrupt files state_arrays run_log checkpoint state optimizers mesh step loop"
+        ),
+        "hrm_jax.data": "rows pipeline",
         "hrm_jax.data.sudoku": (
             "rules judging propagation solver puzzles symmetry easing canonical mixture generator"
             " csv_format bank sudoku_dataset_builder source"
         ),
-        "hrm_jax.training": (
-            "interrupt files state_arrays run_log checkpoint state optimizers mesh step loop"
-        ),
+        "hrm_jax.data.text": "wrapped_tokenizer tokenizers infilling packing",
     },
     {
-        "hrm_jax.models": "recurrence config reasoner act hrm_text_config kv_cache hrm_text",
+        "hrm_jax.models": (
+            "recurrence config reasoner act kv_cache text text_recurrence hrm_text_config hrm_text"
+            " llama_config llama"
+        ),
         "hrm_jax.convert": (
-            "pytorch published_config files folders model_folder shards hrm_text_config hrm_text"
+            "pytorch published_config files folders model_folder shards fusion hugging_face"
+            " hrm_text_config hrm_text llama_config llama"
         ),
     },
     {

@@ -7,7 +7,15 @@ is not implemented here. What is absent takes transformers' default (version 5.2
 from collections.abc import Mapping
 from typing import Any
 
-from hrm_jax.core.config import check, from_dict, to_dict, unknown_field
+from hrm_jax.convert.hugging_face import (
+    FIXED,
+    check_fields,
+    compute_dtype,
+    eos_token_id,
+    eos_tokens,
+    rope_of,
+)
+from hrm_jax.core.config import check, from_dict, to_dict
 from hrm_jax.models.hrm_text_config import HrmTextConfig
 
 MODEL_TYPE = "hrm_text"
@@ -42,20 +50,9 @@ _THEIR_DEFAULTS = {
     "rms_norm_eps": 1e-6,
 }
 _THEIR_NUM_LAYERS = 16
-_FIXED = {  # what the published model has, and the values that mean it
-    "hidden_act": ("silu", "swish"),
-    "attention_bias": (False,),
-    "attention_dropout": (0, None),
-    "mlp_bias": (False,),
-    "is_encoder_decoder": (False,),
-    "chunk_size_feed_forward": (0,),
-}
-_NOT_READ = {
-    *("_name_or_path", "architectures", "auto_map", "id2label", "label2id", "problem_type"),
-    *("output_attentions", "output_hidden_states", "return_dict", "transformers_version"),
-    *("use_cache", "L_bp_steps"),  # the research code's export; transformers does not read it
-}
+_FIXED = {**FIXED, "attention_bias": (False,), "mlp_bias": (False,)}
 _READ_APART = {
+    "L_bp_steps",  # the research code's export; transformers does not read it
     *("model_type", "num_hidden_layers", "num_key_value_heads", "rope_parameters", "rope_theta"),
     *("rope_scaling", "dtype", "torch_dtype", "eos_token_id"),
 }
@@ -76,25 +73,14 @@ def from_hugging_face(published: Mapping[str, Any]) -> HrmTextConfig:
         got=published.get("model_type"),
         remedy="load the folder of an HRM-Text model",
     )
-    known = {*_RENAMED, *_FIXED, *_NOT_READ, *_READ_APART}
-    for name in published:
-        if name not in known:
-            raise unknown_field(name, sorted(known - _NOT_READ))
-    for name, values in _FIXED.items():
-        check(
-            published.get(name, values[0]) in values,
-            name,
-            expected=f"one of {values}",
-            got=published.get(name),
-            remedy="nothing else is implemented",
-        )
+    check_fields(published, {*_RENAMED, *_READ_APART}, _FIXED)
     given = {**_THEIR_DEFAULTS, **published}
     fields = {ours: given[theirs] for theirs, ours in _RENAMED.items() if theirs in given}
     fields |= {
         "layers_per_stack": _layers(published),
         "rope_theta": _rope_theta(published),
-        "eos_tokens": _eos_tokens(published.get("eos_token_id")),
-        "compute_dtype": _compute_dtype(published),
+        "eos_tokens": eos_tokens(published.get("eos_token_id")),
+        "compute_dtype": compute_dtype(published),
     }
     if fields.get("L_bp_cycles") is None:
         fields["L_bp_cycles"] = HrmTextConfig.L_bp_cycles
@@ -112,7 +98,6 @@ def from_hugging_face(published: Mapping[str, Any]) -> HrmTextConfig:
 def to_hugging_face(config: HrmTextConfig) -> dict[str, Any]:
     """`config.json` for transformers; `attention_backend`, which is a machine's, is left out."""
     ours = to_dict(config)
-    eos = ours["eos_tokens"]
     return {
         "architectures": ["HrmTextForCausalLM"],
         "model_type": MODEL_TYPE,
@@ -121,7 +106,7 @@ def to_hugging_face(config: HrmTextConfig) -> dict[str, Any]:
         "embedding_scale": config.input_scale,
         "num_hidden_layers": config.layers_per_stack * config.num_calls,
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
-        "eos_token_id": eos if len(eos) > 1 else next(iter(eos), None),
+        "eos_token_id": eos_token_id(ours["eos_tokens"]),
         "dtype": config.compute_dtype,
         **{name: values[0] for name, values in _FIXED.items()},
     }
@@ -134,31 +119,19 @@ def _layers(published: Mapping[str, Any]) -> int:
 
 
 def _rope_theta(published: Mapping[str, Any]) -> Any:
-    rope = published.get("rope_parameters") or published.get("rope_scaling") or {}
+    rope = rope_of(published, HrmTextConfig.rope_theta)
     check(
-        isinstance(rope, Mapping) and set(rope) <= {"rope_type", "type", "rope_theta"},
+        rope["rope_type"] == "default",
+        "rope_parameters.rope_type",
+        expected="'default'",
+        got=rope["rope_type"],
+        remedy="no other rotary positions are implemented",
+    )
+    check(
+        set(rope) == {"rope_type", "rope_theta"},
         "rope_parameters",
         expected="rope_type and rope_theta",
         got=rope,
         remedy="nothing else is implemented",
     )
-    for name in ("rope_type", "type"):
-        check(
-            rope.get(name, "default") == "default",
-            f"rope_parameters.{name}",
-            expected="'default'",
-            got=rope.get(name),
-            remedy="no other rotary positions are implemented",
-        )
-    return rope.get("rope_theta", published.get("rope_theta", HrmTextConfig.rope_theta))
-
-
-def _eos_tokens(token: Any) -> list[Any]:
-    return [] if token is None else list(token) if isinstance(token, list | tuple) else [token]
-
-
-def _compute_dtype(published: Mapping[str, Any]) -> str:
-    dtype = published.get("dtype", published.get("torch_dtype")) or "float32"
-    known = ("float32", "bfloat16", "float16")
-    check(dtype in known, "dtype", expected=f"one of {known}", got=dtype, remedy="set one")
-    return "bfloat16" if dtype == "bfloat16" else "float32"
+    return rope["rope_theta"]

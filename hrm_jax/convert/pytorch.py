@@ -5,6 +5,7 @@ name a parameter has there is a model's own: `puzzle_name` is that of HRM and TR
 listed in `docs/weights.md`.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
@@ -15,12 +16,35 @@ from jaxtyping import PRNGKeyArray
 
 from hrm_jax.core.types import Variables
 
+
+@dataclasses.dataclass(frozen=True)
+class Deferred:
+    """An array that is read when NumPy asks for it, and not kept.
+
+    Attributes:
+      shape: of the array.
+      dtype: of the array.
+      read: gives it.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[], np.ndarray]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """What `numpy.asarray` calls; always a new array."""
+        return np.asarray(self.read(), dtype)
+
+
 StateDict = dict[str, np.ndarray]
+Weights: TypeAlias = Mapping[str, np.ndarray | Deferred]
+"""Arrays by published name, to be read."""
 Naming: TypeAlias = Callable[[tuple[Any, ...]], tuple[str, bool]]
 """From the path of a parameter to its published name, and whether its matrix is transposed."""
 
 COMPILED_PREFIX = "_orig_mod."  # torch.compile puts it before every name
 INNER = "model.inner."
+TABLE = INNER + "puzzle_emb.weights"
 
 
 class WeightsError(ValueError):
@@ -45,8 +69,16 @@ def puzzle_name(path: tuple[Any, ...]) -> tuple[str, bool]:
     return INNER + ".".join(map(str, path)), False
 
 
+def text_name(path: tuple[Any, ...]) -> tuple[str, bool]:
+    """The naming of HRM-Text, and of Llama and its family."""
+    *module, leaf = map(str, path)
+    prefix = [] if module == ["lm_head"] else ["model"]
+    name = "weight" if leaf in ("kernel", "table", "scale") else leaf
+    return ".".join([*prefix, *module, name]), leaf == "kernel"
+
+
 def to_state_dict(variables: Variables, naming: Naming = puzzle_name) -> StateDict:
-    """Our variables under the published names; float32 NumPy arrays."""
+    """Our variables under the published names; NumPy arrays in their dtype."""
     state_dict = {}
     for values in (variables.params, variables.buffers):
         for path, leaf in nnx.to_flat_state(values):
@@ -54,22 +86,27 @@ def to_state_dict(variables: Variables, naming: Naming = puzzle_name) -> StateDi
             array = np.asarray(leaf[...])
             state_dict[name] = np.ascontiguousarray(array.T) if transpose else array
     if variables.puzzle_rows is not None:
-        state_dict[INNER + "puzzle_emb.weights"] = np.asarray(variables.puzzle_rows)
+        state_dict[TABLE] = np.asarray(variables.puzzle_rows)
     return state_dict
 
 
 def from_state_dict(
-    model: Initialised, state_dict: Mapping[str, np.ndarray], naming: Naming = puzzle_name
+    model: Initialised,
+    state_dict: Weights,
+    naming: Naming = puzzle_name,
+    dtype: str = "float32",
 ) -> Variables:
     """Published weights as variables of `model`.
 
     Args:
       model: says which tensors there must be, and their shapes.
-      state_dict: arrays by published name, with or without `_orig_mod.`.
+      state_dict: arrays by published name, with or without `_orig_mod.`; a deferred one is read
+        when its turn comes.
       naming: of the model's parameters.
+      dtype: to hold parameters and buffers in.
 
     Returns:
-      The variables, float32.
+      The variables.
 
     Raises:
       WeightsError: if tensors are missing, left over, or of another shape or dtype than the config
@@ -81,17 +118,18 @@ def from_state_dict(
 
     def load(path, leaf: nnx.Variable) -> nnx.Variable:
         name, transpose = naming(path)
-        return leaf.replace(_as_jax(weights[name].T if transpose else weights[name]))
+        array = np.asarray(weights[name])
+        return leaf.replace(_as_jax(array.T if transpose else array, dtype))
 
     table = expected.puzzle_rows
     return Variables(
         params=_map_leaves(load, expected.params),
         buffers=_map_leaves(load, expected.buffers),
-        puzzle_rows=None if table is None else _as_jax(weights[INNER + "puzzle_emb.weights"]),
+        puzzle_rows=None if table is None else _as_jax(weights[TABLE], "float32"),
     )
 
 
-def without_compiled_prefix(state_dict: Mapping[str, np.ndarray]) -> StateDict:
+def without_compiled_prefix(state_dict: Weights) -> dict[str, np.ndarray | Deferred]:
     """The arrays under names without `_orig_mod.`; raises WeightsError if two become one."""
     weights = {name.removeprefix(COMPILED_PREFIX): array for name, array in state_dict.items()}
     if len(weights) != len(state_dict):
@@ -101,9 +139,9 @@ def without_compiled_prefix(state_dict: Mapping[str, np.ndarray]) -> StateDict:
     return weights
 
 
-def _as_jax(array: np.ndarray) -> jax.Array:
+def _as_jax(array: np.ndarray | Deferred, dtype: str) -> jax.Array:
     """A copy on the default device, owned by JAX."""
-    return jax.numpy.array(np.ascontiguousarray(array))
+    return jax.numpy.array(np.ascontiguousarray(array, jax.numpy.dtype(dtype)))
 
 
 def _map_leaves(function: Callable, state: nnx.State) -> nnx.State:
@@ -121,11 +159,11 @@ def _expected_shapes(variables: Variables, naming: Naming) -> dict[str, tuple[in
             name, transpose = naming(path)
             shapes[name] = leaf.shape[::-1] if transpose else leaf.shape
     if variables.puzzle_rows is not None:
-        shapes[INNER + "puzzle_emb.weights"] = variables.puzzle_rows.shape
+        shapes[TABLE] = variables.puzzle_rows.shape
     return shapes
 
 
-def _check(weights: StateDict, expected: Mapping[str, tuple[int, ...]]) -> None:
+def _check(weights: Weights, expected: Mapping[str, tuple[int, ...]]) -> None:
     """Raises a WeightsError that lists everything that does not fit."""
     problems = [
         f"{name}: expected {expected[name]}, not found" for name in expected.keys() - weights

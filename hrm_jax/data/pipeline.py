@@ -1,9 +1,7 @@
 """Batches of puzzles: deterministic, resumable, split over processes.
 
-A source is decoded once into arrays (four million puzzles take 0.7 GB). Epochs laid end to end form
-one sequence of rows; batch k is rows k * G to (k + 1) * G of it, where G is the batch size of all
-processes together, and process p takes the p-th part. A batch is therefore a pure function of
-(source, config, k): a grain `MapDataset` over k gives prefetching and a state of one number.
+A source is decoded once into arrays (four million puzzles take 0.7 GB); `rows` says which of them a
+batch holds.
 
 Building whole batches makes it fast: one core gives about 200,000 augmented Sudoku puzzles a second
 (4,000 with one element at a time through grain):
@@ -16,8 +14,6 @@ Building whole batches makes it fast: one core gives about 200,000 augmented Sud
 """
 
 import dataclasses
-import functools
-import operator
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -25,6 +21,7 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from hrm_jax.core.types import IGNORE_LABEL
+from hrm_jax.data import rows
 
 if TYPE_CHECKING:
     import grain
@@ -32,9 +29,6 @@ if TYPE_CHECKING:
 PAD_TOKEN = 0
 PADDING_RATING = -1
 """Rating of the rows that only fill up a batch; ratings of puzzles are at least 0."""
-
-# Longer than any run: 10^12 batches. Grain needs a length even for an endless sequence.
-_ENDLESS = 10**12
 
 Augment = Callable[
     [UInt8[np.ndarray, "B T"], UInt8[np.ndarray, "B T"], int, int],
@@ -116,58 +110,14 @@ def with_fixed_augmentations(source: Source, count: int, seed: int) -> Source:
 
 
 @dataclasses.dataclass(frozen=True)
-class PipelineConfig:
+class PipelineConfig(rows.RowsConfig):
     """How a source is turned into training batches.
 
     Attributes:
-      batch_size: rows a batch on this process; all processes have the same.
-      seed: of the order and of the augmentation; equal on all processes.
-      shuffle: whether each epoch has an order of its own; False keeps the order of the source.
       augment: whether each visit of a puzzle shows it under a new random symmetry.
-      num_epochs: passes over the source; None for no end.
-      drop_remainder: whether the rows left over at the very end are dropped, or filled up with rows
-        whose labels are all ignored. Epochs in between leave nothing over: they are joined.
-      process_index: which process this is, 0 <= process_index < process_count.
-      process_count: number of processes.
-      prefetch_batches: batches prepared ahead in a thread; 0 prepares each when it is asked for.
     """
 
-    batch_size: int
-    seed: int = 0
-    shuffle: bool = True
     augment: bool = True
-    num_epochs: int | None = None
-    drop_remainder: bool = True
-    process_index: int = 0
-    process_count: int = 1
-    prefetch_batches: int = 2
-
-    def __post_init__(self) -> None:
-        least = {"batch_size": 1, "seed": 0, "process_count": 1, "prefetch_batches": 0}
-        least |= {} if self.num_epochs is None else {"num_epochs": 1}
-        for name, lowest in least.items():
-            value = operator.index(getattr(self, name))
-            if value < lowest:
-                raise ValueError(f"{name} must be at least {lowest}, not {value}")
-        if not 0 <= self.process_index < self.process_count:
-            raise ValueError(
-                f"process_index must be at least 0 and below process_count ({self.process_count}),"
-                f" but it is {self.process_index}"
-            )
-
-    @property
-    def global_batch_size(self) -> int:
-        """Rows a batch on all processes together."""
-        return self.batch_size * self.process_count
-
-
-def num_batches(source: Source, config: PipelineConfig) -> int | None:
-    """How many batches `training_batches` gives; None if it never ends."""
-    if config.num_epochs is None:
-        return None
-    rows = config.num_epochs * len(source)
-    whole, rest = divmod(rows, config.global_batch_size)
-    return whole if config.drop_remainder or rest == 0 else whole + 1
 
 
 def training_batches(
@@ -187,48 +137,17 @@ def training_batches(
     Raises:
       ValueError: augmentation is asked for and the source has none, or not one batch would come.
     """
-    if config.augment and source.augment is None:
+    augment = source.augment if config.augment else None
+    if config.augment and augment is None:
         raise ValueError("this source has no augmentation: set augment=False in the config")
-    count = num_batches(source, config)
-    if count == 0:
-        raise ValueError(
-            f"{config.num_epochs} epoch(s) of {len(source)} puzzles do not fill one batch of"
-            f" {config.global_batch_size}: lower batch_size, raise num_epochs, or set"
-            " drop_remainder=False"
-        )
 
-    @functools.lru_cache(maxsize=2)  # a batch may end one epoch and begin the next
-    def order_of(epoch: int) -> np.ndarray:
-        return np.random.default_rng([config.seed, epoch]).permutation(len(source))
+    def make_batch(chosen: np.ndarray, first: int) -> PuzzleBatch:
+        inputs, labels = source.inputs[chosen], source.labels[chosen]
+        if augment is not None:
+            inputs, labels = augment(inputs, labels, config.seed, first)
+        return _fill_batch(inputs, labels, source.rating[chosen], config.batch_size)
 
-    def rows_at(positions: np.ndarray) -> np.ndarray:
-        epochs, offsets = np.divmod(positions, len(source))
-        if not config.shuffle:
-            return offsets
-        rows = np.empty_like(offsets)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            rows[here] = order_of(int(epoch))[offsets[here]]
-        return rows
-
-    def make_batch(step: int) -> PuzzleBatch:
-        first = step * config.global_batch_size + config.process_index * config.batch_size
-        end = first + config.batch_size
-        if config.num_epochs is not None:
-            end = max(first, min(end, config.num_epochs * len(source)))
-        rows = rows_at(np.arange(first, end))
-        inputs, labels = source.inputs[rows], source.labels[rows]
-        if config.augment and source.augment is not None:
-            inputs, labels = source.augment(inputs, labels, config.seed, first)
-        return _fill_batch(inputs, labels, source.rating[rows], config.batch_size)
-
-    import grain  # half a second, which those who only solve do not spend
-
-    options = grain.ReadOptions(
-        num_threads=min(1, config.prefetch_batches), prefetch_buffer_size=config.prefetch_batches
-    )
-    batches = grain.MapDataset.range(_ENDLESS if count is None else count).map(make_batch)
-    return iter(batches.to_iter_dataset(options))
+    return rows.batches_of_rows(len(source), config, make_batch)
 
 
 def evaluation_batches(

@@ -1,11 +1,12 @@
-"""The keys and values that HRM-Text keeps of the text so far: a set for every call of a level.
+"""The keys and values that a model keeps of the text so far: a set for every call of its layers.
 
-The levels are called many times over the same tokens and see another state at each call, so what
-a layer keeps of one call is of no use to the next.
+The levels of HRM-Text are called many times over the same tokens and see another state at each
+call, so what a layer keeps of one call is of no use to the next. A plain transformer is one call.
 """
 
 import dataclasses
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +17,26 @@ class CacheOverflowError(ValueError):
     """A cache has no room for the tokens to come."""
 
 
+class CallShape(NamedTuple):
+    """What is kept of one call.
+
+    Attributes:
+      layers: called.
+      features: M * K, of the keys of each.
+    """
+
+    layers: int
+    features: int
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Slot:
     """What one layer keeps of one call.
 
     Attributes:
-      key: [B, S, N * K], rotated; what is beyond a row's length may hold anything.
-      value: [B, S, N * K], likewise.
+      key: [B, S, M * K], rotated; what is beyond a row's length may hold anything.
+      value: [B, S, M * K], likewise.
     """
 
     key: Float[Array, "B S D"]
@@ -35,14 +48,13 @@ class Slot:
 class CallCache:
     """The slots of all calls, with room for S tokens in each row of a batch.
 
-    Written by `HrmText.prefill` and `HrmText.decode` alone. Every slot is an array of its own, so
-    that a compiled step which is given the cache (`donate_argnames="cache"`) writes in place.
+    Written by `prefill` and `decode` of a model alone. Every slot is an array of its own, so that
+    a compiled step which is given the cache (`donate_argnames="cache"`) writes in place.
 
     Attributes:
-      calls: by the call, in the order in which they are made, then by the layer: the slots of call
-        l of the low level in cycle h are `calls[h * (L_cycles + 1) + l]`, those of the high level
-        `calls[h * (L_cycles + 1) + L_cycles]`. In all `layers_per_stack * H_cycles *
-        (L_cycles + 1)` slots.
+      calls: by the call, in the order in which they are made, then by the layer. In HRM-Text the
+        slots of call l of the low level in cycle h are `calls[h * (L_cycles + 1) + l]`, those of
+        the high level `calls[h * (L_cycles + 1) + L_cycles]`.
       lengths: [B] int32, tokens of each row so far, at most S.
     """
 
@@ -50,22 +62,20 @@ class CallCache:
     lengths: Int[Array, " B"]
 
     @classmethod
-    def empty(cls, calls: int, layers: int, B: int, S: int, features: int, dtype: Any) -> Self:
+    def empty(cls, calls: Sequence[CallShape], B: int, S: int, dtype: Any) -> Self:
         """A cache without tokens.
 
         Args:
-          calls: of both levels.
-          layers: of a level.
+          calls: what is kept of each.
           B: batch.
           S: room for tokens.
-          features: N * K.
           dtype: of the keys and values.
         """
 
-        def slot() -> Slot:
+        def slot(features: int) -> Slot:
             return Slot(jnp.zeros((B, S, features), dtype), jnp.zeros((B, S, features), dtype))
 
-        slots = tuple(tuple(slot() for _ in range(layers)) for _ in range(calls))
+        slots = tuple(tuple(slot(call.features) for _ in range(call.layers)) for call in calls)
         return cls(slots, jnp.zeros(B, jnp.int32))
 
     @property

@@ -1,4 +1,4 @@
-"""Multi-head self-attention: over all tokens of a puzzle, and gated, as the caller lets attend."""
+"""Self-attention: over all tokens of a puzzle; and gated or grouped, as the caller lets attend."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -10,10 +10,12 @@ from jaxtyping import Array, Float
 
 import kernels
 from hrm_jax.nn.linear import Linear
+from hrm_jax.nn.norm import RMSNorm
 from hrm_jax.nn.rope import rope_table
 
 Attend: TypeAlias = Callable[[Array, Array, Array, Any], tuple[Array, Any]]
-"""`(query, key, value, memory) -> (mixed, memory)`, all arrays [B, T, N, K].
+"""`(query, key, value, memory) -> (mixed, memory)`: query and mixed [B, T, N, K], the others
+[B, T, M, K].
 
 It says where tokens stand, what they see and what is kept of them: the mask, the rotation and the
 cache are its own, and no layer knows of them. `memory` is a layer's, None where nothing is kept.
@@ -89,3 +91,58 @@ class GatedAttention(nnx.Module):
         query, key, value = (part.reshape(B, T, self.num_heads, -1) for part in parts)
         mixed, memory = attend(query, key, value, memory)
         return self.o_proj(jax.nn.sigmoid(gate) * mixed.reshape(B, T, -1)), memory
+
+
+class GroupedAttention(nnx.Module):
+    """Attention whose query heads share key heads, N / M to each.
+
+    The columns of `qkv_proj` give all query heads, then all key heads, then all value heads.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        num_heads: int,
+        num_key_heads: int,
+        head_size: int,
+        *,
+        qkv_bias: bool = False,
+        out_bias: bool = False,
+        qk_norm_eps: float | None = None,
+        rngs: nnx.Rngs,
+    ):
+        """Draws both projections.
+
+        Args:
+          features: D.
+          num_heads: N.
+          num_key_heads: M, a divisor of N.
+          head_size: K; N * K need not be D.
+          qkv_bias: whether queries, keys and values have biases.
+          out_bias: whether the output has one.
+          qk_norm_eps: epsilon of norms over each head of queries and keys; None for no norms.
+          rngs: source of the initialisation keys.
+        """
+        self.head_size = head_size
+        inner, shared = num_heads * head_size, num_key_heads * head_size
+        self.borders = (inner, inner + shared)
+        self.qkv_proj = Linear(
+            features, inner + 2 * shared, axes=("embed", "heads"), use_bias=qkv_bias, rngs=rngs
+        )
+        self.o_proj = Linear(inner, features, axes=("heads", "embed"), use_bias=out_bias, rngs=rngs)
+        self.qk_norm = qk_norm_eps is not None
+        if qk_norm_eps is not None:
+            self.q_norm = RMSNorm(head_size, eps=qk_norm_eps)
+            self.k_norm = RMSNorm(head_size, eps=qk_norm_eps)
+
+    def __call__(
+        self, x: Float[Array, "B T D"], attend: Attend, memory: Any = None
+    ) -> tuple[Float[Array, "B T D"], Any]:
+        """Mixes the tokens as `attend` does; returns them, and the new memory."""
+        B, T, _ = x.shape
+        parts = jnp.split(self.qkv_proj(x), self.borders, axis=-1)
+        query, key, value = (part.reshape(B, T, -1, self.head_size) for part in parts)
+        if self.qk_norm:
+            query, key = self.q_norm(query), self.k_norm(key)
+        mixed, memory = attend(query, key, value, memory)
+        return self.o_proj(mixed.reshape(B, T, -1)), memory

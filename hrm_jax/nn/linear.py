@@ -17,11 +17,11 @@ def truncated_normal(key: PRNGKeyArray, shape: Sequence[int], std: float) -> Flo
 
 
 class Linear(nnx.Module):
-    """`x @ kernel`, with float32 parameters cast to the input's dtype at use.
+    """`x @ kernel + bias`, with parameters cast to the input's dtype at use.
 
     Attributes:
       kernel: [in, out] (PyTorch keeps [out, in]).
-      bias: [out], or None.
+      bias: [out], zeros at first; absent without `use_bias`.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class Linear(nnx.Module):
         out_features: int,
         *,
         axes: tuple[str | None, str | None],
+        use_bias: bool = False,
         rngs: nnx.Rngs,
     ):
         """Initialises `kernel` with standard deviation `1 / sqrt(in_features)`.
@@ -38,11 +39,16 @@ class Linear(nnx.Module):
           in_features: size of the last axis of the input.
           out_features: size of the last axis of the output.
           axes: logical names of the kernel's axes; `training.mesh` maps them to mesh axes.
+          use_bias: whether to add a bias.
           rngs: source of the initialisation key.
         """
         kernel = truncated_normal(rngs.params(), (in_features, out_features), in_features**-0.5)
         self.kernel = nnx.Param(kernel, axes=axes)
+        self.use_bias = use_bias
+        if use_bias:
+            self.bias = nnx.Param(jnp.zeros(out_features, jnp.float32), axes=axes[1:])
 
     def __call__(self, x: Float[Array, "*axes I"]) -> Float[Array, "*axes O"]:
         """Applies the layer over the last axis, in the dtype of `x`."""
-        return x @ self.kernel[...].astype(x.dtype)
+        y = x @ self.kernel[...].astype(x.dtype)
+        return y + self.bias[...].astype(x.dtype)[(None,) * (y.ndim - 1)] if self.use_bias else y

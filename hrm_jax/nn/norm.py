@@ -1,7 +1,8 @@
-"""Root-mean-square normalisation without weights."""
+"""Root-mean-square normalisation, without weights and with."""
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Float
 
 
@@ -10,3 +11,21 @@ def rms_norm(x: Float[Array, "*axes"], *, eps: float, axis: int = -1) -> Float[A
     wide = x.astype(jnp.float32)
     mean_square = jnp.mean(jnp.square(wide), axis=axis, keepdims=True)
     return (wide * jax.lax.rsqrt(mean_square + eps)).astype(x.dtype)
+
+
+class RMSNorm(nnx.Module):
+    """`rms_norm(x) * scale` over the last axis, the product in the dtype of x.
+
+    Attributes:
+      scale: [D], ones at first.
+    """
+
+    def __init__(self, features: int, *, eps: float):
+        """Args: `features` is D; `eps` as `rms_norm` has it."""
+        self.eps = eps
+        self.scale = nnx.Param(jnp.ones(features, jnp.float32), axes=("embed",))
+
+    def __call__(self, x: Float[Array, "*axes D"]) -> Float[Array, "*axes D"]:
+        """Normalises and scales."""
+        scale = self.scale[...].astype(x.dtype)
+        return rms_norm(x, eps=self.eps) * scale[(None,) * (x.ndim - 1)]

@@ -1,26 +1,87 @@
 """Rotary position embedding in the rotate-half form: its tables, and rotation at any position."""
 
+import dataclasses
+import math
+from typing import Literal
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 import kernels
+from hrm_jax.core.config import check, field
 
 
-def rope_table(length: int, head_size: int, theta: float) -> kernels.Rope:
+@dataclasses.dataclass(frozen=True)
+class RopeScaling:
+    """How frequencies are lowered, for texts longer than a model was first trained on.
+
+    "default" leaves them. "linear" divides all by `factor`. "llama3" (Llama 3.1) divides by `factor`
+    those that turn fewer than `low_turns` times in the `original_length`, keeps those that turn more
+    than `high_turns` times, and goes from one to the other between.
+
+    Raises:
+      ConfigError: on construction, if the fields do not fit together.
+    """
+
+    kind: Literal["default", "linear", "llama3"] = field(
+        "default", help="which frequencies are lowered"
+    )
+    factor: float = field(1.0, help="what they are divided by, 1 or more")
+    low_turns: float = field(1.0, help="llama3: turns below which a frequency is lowered in full")
+    high_turns: float = field(4.0, help="llama3: turns above which it is kept")
+    original_length: int = field(8192, help="llama3: tokens in which turns are counted")
+
+    def __post_init__(self):
+        """Validates the fields."""
+        kinds = ("default", "linear", "llama3")
+        check(self.kind in kinds, "kind", expected=f"one of {kinds}", got=self.kind, remedy="set")
+        check(self.factor >= 1, "factor", expected="1 or more", got=self.factor, remedy="1: none")
+        check(
+            0 < self.low_turns < self.high_turns,
+            "high_turns",
+            expected=f"more than low_turns={self.low_turns}, which is above 0",
+            got=self.high_turns,
+            remedy="1 and 4 are those of Llama 3.1",
+        )
+        length = self.original_length
+        check(length > 0, "original_length", expected="1 or more", got=length, remedy="set one")
+
+    def divisors(self, frequencies: Float[np.ndarray, " K_2"]) -> Float[np.ndarray, " K_2"]:
+        """What each of the unscaled frequencies, in radians a token, is divided by."""
+        if self.kind != "llama3":
+            return np.full_like(frequencies, self.factor if self.kind == "linear" else 1.0)
+        turns = self.original_length * frequencies / (2 * math.pi)
+        kept = np.clip((turns - self.low_turns) / (self.high_turns - self.low_turns), 0, 1)
+        return (1 / (kept + (1 - kept) / self.factor)).astype(frequencies.dtype)
+
+
+UNSCALED = RopeScaling()
+
+
+def rope_frequencies(head_size: int, theta: float) -> Float[np.ndarray, " K_2"]:
+    """`theta ** (-arange(0, K, 2) / K)`, float32: radians a token."""
+    exponents = np.arange(0, head_size, 2, dtype=np.float32) / head_size
+    return (1.0 / theta**exponents).astype(np.float32)
+
+
+def rope_table(
+    length: int, head_size: int, theta: float, scaling: RopeScaling = UNSCALED
+) -> kernels.Rope:
     """Cosines and sines of positions 0..length-1, [L, K] float32 constants.
 
     Args:
       length: number of positions.
       head_size: K, even.
       theta: base of the geometric series of wavelengths.
+      scaling: how the frequencies are lowered.
 
     Returns:
-      The cosines and sines of `position * theta ** (-arange(0, K, 2) / K)`, repeated over both
-      halves.
+      The cosines and sines of position times frequency, repeated over both halves.
     """
-    inv_freq = 1.0 / theta ** (np.arange(0, head_size, 2, dtype=np.float32) / head_size)
-    angles = np.outer(np.arange(length, dtype=np.float32), inv_freq.astype(np.float32))
+    frequencies = rope_frequencies(head_size, theta)
+    frequencies = frequencies / scaling.divisors(frequencies)
+    angles = np.outer(np.arange(length, dtype=np.float32), frequencies)
     angles = np.concatenate([angles, angles], axis=-1)
     return kernels.Rope(np.cos(angles), np.sin(angles))
 

@@ -16,15 +16,31 @@ def swiglu_width(features: int, expansion: float, multiple: int = 256) -> int:
 class SwiGLU(nnx.Module):
     """`down(silu(gate) * up)`, gate and up being the halves of one projection."""
 
-    def __init__(self, features: int, width: int, *, rngs: nnx.Rngs):
-        """Args: `features` in and out; `width` between, F, as `swiglu_width` or a config has it."""
-        self.gate_up_proj = Linear(features, 2 * width, axes=("embed", "mlp"), rngs=rngs)
-        self.down_proj = Linear(width, features, axes=("mlp", "embed"), rngs=rngs)
+    def __init__(self, features: int, width: int, *, use_bias: bool = False, rngs: nnx.Rngs):
+        """Draws both projections.
+
+        Args:
+          features: D, in and out.
+          width: F, between, as `swiglu_width` or a config has it.
+          use_bias: whether both projections have biases.
+          rngs: source of the initialisation keys.
+        """
+        self.gate_up_proj = Linear(
+            features, 2 * width, axes=("embed", "mlp"), use_bias=use_bias, rngs=rngs
+        )
+        self.down_proj = Linear(
+            width, features, axes=("mlp", "embed"), use_bias=use_bias, rngs=rngs
+        )
 
     def __call__(self, x: Float[Array, "*axes D"]) -> Float[Array, "*axes D"]:
         """Applies the layer over the last axis."""
-        kernels = self.gate_up_proj.kernel[...], self.down_proj.kernel[...]
-        return _swiglu(x, *(kernel.astype(x.dtype) for kernel in kernels))
+        gate_up, down = (
+            layer.kernel[...].astype(x.dtype) for layer in (self.gate_up_proj, self.down_proj)
+        )
+        if not self.gate_up_proj.use_bias:
+            return _swiglu(x, gate_up, down)
+        gate, up = jnp.split(self.gate_up_proj(x), 2, axis=-1)
+        return self.down_proj(jax.nn.silu(gate) * up)
 
 
 @jax.custom_vjp

@@ -9,12 +9,11 @@ import pytest
 from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.hrm_text import (
     fuse,
-    hrm_text_name,
     load_hrm_text,
     save_hrm_text,
     split,
 )
-from hrm_jax.convert.pytorch import WeightsError, to_state_dict
+from hrm_jax.convert.pytorch import WeightsError, text_name, to_state_dict
 from hrm_jax.core.config import ConfigError
 from hrm_jax.models.hrm_text import HrmText
 from hrm_jax.models.hrm_text_config import HrmTextConfig, hrm_text
@@ -99,7 +98,7 @@ def test_names_of_transformers_are_read_as_well(folder, variables):
 
 
 def test_fuse_is_the_inverse_of_split(variables):
-    published = to_state_dict(variables, hrm_text_name)
+    published = to_state_dict(variables, text_name)
     for weights in (fuse(published), fuse(split(published))):
         assert weights.keys() == published.keys()
         jax.tree.map(np.testing.assert_array_equal, weights, published)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_jax.core.types import IGNORE_LABEL
-from hrm_jax.data import pipeline
+from hrm_jax.data import pipeline, rows
 
 TOKENS = 9
 
@@ -63,7 +63,7 @@ def test_inputs_labels_and_rating_stay_together():
 def test_every_epoch_visits_every_puzzle_once(count, batch_size, seed, epochs):
     config = _config(batch_size=batch_size, seed=seed, num_epochs=epochs, drop_remainder=False)
     batches = list(pipeline.training_batches(_source(count), config))
-    assert len(batches) == pipeline.num_batches(_source(count), config)
+    assert len(batches) == rows.num_batches(count, config)
     ratings = np.concatenate([batch["rating"] for batch in batches])
     visits, padding = ratings[: epochs * count], ratings[epochs * count :]
     assert (padding == pipeline.PADDING_RATING).all()
@@ -161,7 +161,7 @@ def test_augmentation_must_exist():
 
 
 def test_at_least_one_batch_must_come():
-    with pytest.raises(ValueError, match=r"2 epoch\(s\) of 3 puzzles do not fill one batch of 8"):
+    with pytest.raises(ValueError, match=r"2 epoch\(s\) of 3 rows do not fill one batch of 8"):
         pipeline.training_batches(_source(3), _config(num_epochs=2, batch_size=8))
     assert len(next(pipeline.training_batches(_source(3), _config(batch_size=8)))["rating"]) == 8
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from hrm_jax.convert.hrm_text import hrm_text_name, load_hrm_text, split
-from hrm_jax.convert.pytorch import to_state_dict
+from hrm_jax.convert.hrm_text import load_hrm_text, split
+from hrm_jax.convert.pytorch import text_name, to_state_dict
 from hrm_jax.core.types import IGNORE_LABEL, Variables
 from hrm_jax.losses.token import next_token_cross_entropy
 from hrm_jax.models.hrm_text import HrmText
@@ -88,7 +88,7 @@ def test_loss_and_gradients(recording, backend):
 
     loss, gradients = loss_and_gradients(variables.params)
     np.testing.assert_allclose(loss, recording.arrays["loss"], rtol=LOSS_TOLERANCE)
-    found = split(to_state_dict(Variables(gradients, nnx.State({}), None), hrm_text_name))
+    found = split(to_state_dict(Variables(gradients, nnx.State({}), None), text_name))
     expected = {k.removeprefix("grad/"): v for k, v in recording.arrays.items() if "grad/" in k}
     assert expected.keys() == found.keys()
     for name, value in expected.items():

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from hrm_jax.convert.hrm_text import hrm_text_name, load_hrm_text, save_hrm_text, split
-from hrm_jax.convert.pytorch import to_state_dict
+from hrm_jax.convert.hrm_text import load_hrm_text, save_hrm_text, split
+from hrm_jax.convert.pytorch import text_name, to_state_dict
 from hrm_jax.core.types import Variables
 from hrm_jax.losses.token import next_token_cross_entropy
 from hrm_jax.models.hrm_text import HrmText
@@ -126,7 +126,7 @@ def test_their_checkpoint_gives_the_same_logits_loss_and_gradients_here(theirs, 
 
     loss, gradients = differentiate(variables.params)
     np.testing.assert_allclose(loss, their_loss.item(), rtol=LOSS_TOLERANCE)
-    found = split(to_state_dict(Variables(gradients, nnx.State({}), None), hrm_text_name))
+    found = split(to_state_dict(Variables(gradients, nnx.State({}), None), text_name))
     expected = {k: p for k, p in theirs.named_parameters() if not k.endswith("z_L_init")}
     assert found.keys() == expected.keys()
     for name, parameter in expected.items():

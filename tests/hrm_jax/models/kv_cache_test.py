@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_jax.models.kv_cache import CacheOverflowError, CallCache
+from hrm_jax.models.kv_cache import CacheOverflowError, CallCache, CallShape
 
 
 def test_empty_has_zeros_everywhere_and_an_array_for_each_slot():
-    cache = CallCache.empty(calls=4, layers=3, B=2, S=5, features=6, dtype="bfloat16")
+    cache = CallCache.empty([CallShape(3, 6)] * 4, B=2, S=5, dtype="bfloat16")
     assert len(cache.calls) == 4
     assert {len(layers) for layers in cache.calls} == {3}
     slots = jax.tree.leaves(cache.calls)
@@ -19,8 +19,14 @@ def test_empty_has_zeros_everywhere_and_an_array_for_each_slot():
     np.testing.assert_array_equal(cache.lengths, [0, 0])
 
 
+def test_calls_may_differ_in_layers_and_features():
+    cache = CallCache.empty([CallShape(2, 4), CallShape(1, 6)], B=1, S=3, dtype="float32")
+    shapes = [[slot.key.shape for slot in layers] for layers in cache.calls]
+    assert shapes == [[(1, 3, 4), (1, 3, 4)], [(1, 3, 6)]]
+
+
 def test_room_is_what_the_longest_row_leaves():
-    empty = CallCache.empty(calls=1, layers=1, B=3, S=7, features=2, dtype="float32")
+    empty = CallCache.empty([CallShape(1, 2)], B=3, S=7, dtype="float32")
     cache = CallCache(empty.calls, jnp.asarray([2, 6, 0]))
     cache.require_room(0)
     cache.require_room(1)

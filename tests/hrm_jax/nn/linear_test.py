@@ -48,3 +48,14 @@ def test_applies_over_the_last_axis_in_the_dtype_of_the_input():
 def test_axes_are_kept_for_sharding():
     layer = Linear(4, 3, axes=("embed", "mlp"), rngs=nnx.Rngs(0))
     assert layer.kernel.get_metadata()["axes"] == ("embed", "mlp")
+
+
+def test_a_bias_is_added_in_the_dtype_of_the_input_and_split_as_the_outputs_are():
+    layer = Linear(4, 3, axes=("embed", "mlp"), use_bias=True, rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(layer.bias[...], np.zeros(3))
+    assert layer.bias.get_metadata()["axes"] == ("mlp",)
+    x = jnp.ones((2, 4))
+    before = layer(x)
+    layer.bias[...] = jnp.asarray([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(layer(x) - before, [[1, 2, 3]] * 2, atol=1e-6)
+    assert layer(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_jax.nn.norm import rms_norm
+from hrm_jax.nn.norm import RMSNorm, rms_norm
 
 X = np.random.default_rng(0).standard_normal((3, 4, 5)).astype(np.float32)
 
@@ -38,3 +38,13 @@ def test_bfloat16_is_computed_in_float32_and_rounded_once():
     np.testing.assert_array_equal(found, expected)
     large = jnp.full((1, 4), 1e30, jnp.bfloat16) * jnp.bfloat16(1e-20)  # its square needs float32
     np.testing.assert_array_equal(rms_norm(large, eps=1e-5), jnp.ones((1, 4), jnp.bfloat16))
+
+
+def test_a_learned_scale_starts_at_one_and_multiplies_the_normalised():
+    norm = RMSNorm(5, eps=1e-5)
+    normal = rms_norm(jnp.asarray(X), eps=1e-5)
+    np.testing.assert_array_equal(norm(jnp.asarray(X)), normal)
+    scale = np.linspace(-1, 2, 5, dtype=np.float32)
+    norm.scale[...] = jnp.asarray(scale)
+    np.testing.assert_array_equal(norm(jnp.asarray(X)), np.asarray(normal) * scale)
+    assert norm(jnp.asarray(X, jnp.bfloat16)).dtype == jnp.bfloat16

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_jax.nn.rope import rope_table, rotate_at
+from hrm_jax.nn.rope import RopeScaling, rope_table, rotate_at
 from kernels.operands import rotate
 
 RNG = np.random.default_rng(0)
@@ -87,3 +87,16 @@ def test_rotation_beyond_the_table_takes_its_last_row():
 def test_rotation_keeps_the_dtype():
     x = jnp.ones((1, 1, 2, 8), jnp.bfloat16)
     assert rotate_at(x, rope_table(3, 8, 1e4), jnp.zeros((1, 1), jnp.int32)).dtype == jnp.bfloat16
+
+
+def test_linear_scaling_slows_positions_down():
+    half = rope_table(5, 8, 1e4, RopeScaling("linear", 2.0))
+    whole = rope_table(5, 8, 1e4)
+    np.testing.assert_allclose(half.cos[::2], whole.cos[:3], rtol=0, atol=1e-6)
+
+
+def test_llama3_scaling_keeps_fast_turns_and_slows_slow_ones():
+    scaling = RopeScaling("llama3", 8.0, low_turns=1.0, high_turns=4.0, original_length=100)
+    turns = np.asarray([50.0, 4.0, 2.5, 1.0, 0.01])
+    found = scaling.divisors(turns * 2 * np.pi / 100)
+    np.testing.assert_allclose(found, [1, 1, 1 / (0.5 + 0.5 / 8), 8, 8])

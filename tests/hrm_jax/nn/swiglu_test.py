@@ -59,3 +59,18 @@ def test_gradients_are_those_of_the_equation(features, width):
     ):
         # Relative to the largest entry: sums of some hundred float32 products.
         np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6 * np.abs(wanted).max())
+
+
+def test_biases_are_added_where_they_belong():
+    layer = SwiGLU(4, 8, use_bias=True, rngs=nnx.Rngs(0))
+    rng = np.random.default_rng(3)
+    for projection in (layer.gate_up_proj, layer.down_proj):
+        projection.bias[...] = jnp.asarray(rng.standard_normal(projection.bias.shape), jnp.float32)
+    x = rng.standard_normal((3, 4))
+    up, down = (
+        tuple(np.asarray(value[...], np.float64) for value in (p.kernel, p.bias))
+        for p in (layer.gate_up_proj, layer.down_proj)
+    )
+    gate, wide = np.split(x @ up[0] + up[1], 2, axis=-1)
+    expected = (gate / (1 + np.exp(-gate)) * wide) @ down[0] + down[1]
+    np.testing.assert_allclose(layer(jnp.asarray(x, jnp.float32)), expected, rtol=0, atol=1e-5)

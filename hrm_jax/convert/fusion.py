@@ -1,0 +1,64 @@
+"""Matrices that some files hold as one and others in parts, one part's rows after the other's."""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hrm_jax.convert.pytorch import Deferred, StateDict, Weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Fusion:
+    """One matrix and its parts, with their biases.
+
+    Attributes:
+      whole: name of the module that holds all, below its layer: `self_attn.qkv_proj`.
+      parts: names of those that hold a part, in the order of the rows, each with its share of them.
+    """
+
+    whole: str
+    parts: Mapping[str, int]
+
+
+def fuse(state_dict: Weights, fusions: Sequence[Fusion]) -> dict[str, np.ndarray | Deferred]:
+    """Parts as wholes, joined when they are read; what is whole already, or lacks a part, stays."""
+    fused = dict(state_dict)
+    for fusion in fusions:
+        first = next(iter(fusion.parts))
+        for name in state_dict:
+            if match := _match(first, name):
+                names = [f"{match[1]}{part}.{match[2]}" for part in fusion.parts]
+                if all(name in fused for name in names):
+                    whole = f"{match[1]}{fusion.whole}.{match[2]}"
+                    fused[whole] = _joined([fused.pop(name) for name in names])
+    return fused
+
+
+def split(state_dict: Mapping[str, np.ndarray], fusions: Sequence[Fusion]) -> StateDict:
+    """The inverse of `fuse`."""
+    found: StateDict = {}
+    for name, array in state_dict.items():
+        matches = ((fusion, _match(fusion.whole, name)) for fusion in fusions)
+        fusion, match = next(((f, m) for f, m in matches if m), (None, None))
+        if fusion is None or match is None:
+            found[name] = array
+            continue
+        shares = np.cumsum(list(fusion.parts.values()))
+        borders = shares[:-1] * (len(array) // shares[-1])
+        parts = zip(fusion.parts, np.split(array, borders), strict=True)
+        found |= {f"{match[1]}{part}.{match[2]}": rows for part, rows in parts}
+    return found
+
+
+def _match(module: str, name: str) -> re.Match[str] | None:
+    """The layer and the leaf of `name`, if it is of `module`."""
+    return re.fullmatch(rf"(.+\.){re.escape(module)}\.(weight|bias)", name)
+
+
+def _joined(parts: Sequence[np.ndarray | Deferred]) -> np.ndarray | Deferred:
+    if len(parts) == 1:
+        return parts[0]
+    shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+    return Deferred(shape, parts[0].dtype, lambda: np.concatenate([np.asarray(p) for p in parts]))

@@ -1,0 +1,138 @@
+"""What Hugging Face folders of language models have in common: `config.json` and what goes with it.
+
+Fields of a `config.json` that are not known are refused: a model whose config is half understood
+computes something else.
+"""
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hrm_jax.convert.pytorch import Deferred, Weights, WeightsError
+from hrm_jax.convert.shards import is_weights_file, save_shards
+from hrm_jax.core.config import ConfigError, check, unknown_field
+from hrm_jax.core.protocols import Tokenizer
+from hrm_jax.training.files import write_atomically
+
+CONFIG = "config.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+NOT_READ = {
+    *("_name_or_path", "architectures", "auto_map", "id2label", "label2id", "problem_type"),
+    *("output_attentions", "output_hidden_states", "return_dict", "transformers_version"),
+    "use_cache",
+}
+"""Fields of any model that say nothing about what it computes."""
+FIXED = {
+    "hidden_act": ("silu", "swish"),
+    "attention_dropout": (0, None),
+    "is_encoder_decoder": (False,),
+    "chunk_size_feed_forward": (0,),
+}
+"""Fields that all models here have alike, and the values that mean it."""
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a folder.
+
+    Raises:
+      ConfigError: it is not a JSON object.
+      OSError: it is absent or cannot be read.
+    """
+    path = folder / CONFIG
+    try:
+        published = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError("", f"{path}: expected JSON text, got {error}") from error
+    if not isinstance(published, dict):
+        raise ConfigError("", f"{path}: expected an object, got {published!r:.40}")
+    return published
+
+
+def is_model_file(with_tokenizer: bool) -> Callable[[str], bool]:
+    """Tells by its name whether a file is one that `write_model` writes."""
+    names = (CONFIG, *TOKENIZER_FILES) if with_tokenizer else (CONFIG,)
+    return lambda name: name in names or is_weights_file(name)
+
+
+def write_model(
+    folder: Path,
+    published: Mapping[str, Any],
+    weights: Mapping[str, np.ndarray],
+    max_shard_bytes: int,
+    tokenizer: Tokenizer | None,
+) -> None:
+    """Writes config, weights and, where there is one, the tokenizer into an empty folder."""
+    write_atomically(folder / CONFIG, json.dumps(published, indent=2) + "\n")
+    save_shards(folder, weights, max_shard_bytes)
+    if tokenizer is not None:
+        tokenizer.save(folder)
+
+
+def without_tied_head(weights: Weights) -> dict[str, np.ndarray | Deferred]:
+    """The weights of a model that reads its embedding's own table.
+
+    Raises:
+      WeightsError: there is a head, and it is another table.
+    """
+    head, table = weights.get("lm_head.weight"), weights.get("model.embed_tokens.weight")
+    if head is not None and (table is None or not np.array_equal(head, table)):
+        raise WeightsError(
+            "lm_head.weight: expected none, or the embedding's own, as tie_word_embeddings "
+            "says; set tie_word_embeddings to false to keep it"
+        )
+    return {name: array for name, array in weights.items() if name != "lm_head.weight"}
+
+
+def check_fields(
+    published: Mapping[str, Any], read: Collection[str], fixed: Mapping[str, tuple[Any, ...]]
+) -> None:
+    """Raises ConfigError for a field that is not known, or asks for what is not implemented."""
+    known = {*read, *fixed, *NOT_READ}
+    for name in published:
+        if name not in known:
+            raise unknown_field(name, sorted(known - NOT_READ))
+    for name, values in fixed.items():
+        check(
+            published.get(name, values[0]) in values,
+            name,
+            expected=f"one of {values}",
+            got=published.get(name),
+            remedy="nothing else is implemented",
+        )
+
+
+def rope_of(published: Mapping[str, Any], default_theta: float) -> dict[str, Any]:
+    """The rotary positions, old style or new: `rope_type`, `rope_theta` and what else there is."""
+    rope = published.get("rope_parameters") or published.get("rope_scaling") or {}
+    check(
+        isinstance(rope, Mapping),
+        "rope_parameters",
+        expected="rope_type and rope_theta",
+        got=rope,
+        remedy="nothing else is implemented",
+    )
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    theta = rope.get("rope_theta", published.get("rope_theta", default_theta))
+    others = {name: value for name, value in rope.items() if name != "type"}
+    return {**others, "rope_type": kind, "rope_theta": theta}
+
+
+def eos_tokens(token: Any) -> list[Any]:
+    """`eos_token_id` as a list: it may be one, several or none."""
+    return [] if token is None else list(token) if isinstance(token, list | tuple) else [token]
+
+
+def eos_token_id(tokens: list[int]) -> Any:
+    """The inverse of `eos_tokens`."""
+    return tokens if len(tokens) > 1 else next(iter(tokens), None)
+
+
+def compute_dtype(published: Mapping[str, Any]) -> str:
+    """That of the activations: bfloat16 where it says so; all else computes in float32."""
+    dtype = published.get("dtype", published.get("torch_dtype")) or "float32"
+    known = ("float32", "bfloat16", "float16")
+    check(dtype in known, "dtype", expected=f"one of {known}", got=dtype, remedy="set one")
+    return "bfloat16" if dtype == "bfloat16" else "float32"

@@ -1,0 +1,90 @@
+"""Llama and its family as Hugging Face folders: `config.json`, and safetensors.
+
+Files hold queries, keys and values apart, and the SwiGLU's gate and up projections; we hold each
+group as one matrix.
+"""
+
+import os
+from pathlib import Path
+
+from hrm_jax.convert import fusion
+from hrm_jax.convert.folders import replacing_folder
+from hrm_jax.convert.hugging_face import is_model_file, read_config, without_tied_head, write_model
+from hrm_jax.convert.llama_config import from_hugging_face, to_hugging_face
+from hrm_jax.convert.pytorch import (
+    StateDict,
+    Weights,
+    from_state_dict,
+    text_name,
+    to_state_dict,
+)
+from hrm_jax.convert.shards import MAX_SHARD_BYTES, load_shards
+from hrm_jax.core.protocols import Tokenizer
+from hrm_jax.core.types import Variables
+from hrm_jax.models.llama import Llama
+from hrm_jax.models.llama_config import LlamaConfig
+
+
+def llama_variables(model: Llama, weights: Weights, dtype: str = "float32") -> Variables:
+    """Weights under transformers' names as variables of `model`, held in `dtype`.
+
+    Raises:
+      WeightsError: they do not fit the config.
+    """
+    fused = fusion.fuse(weights, _fusions(model.config))
+    if model.config.tie_embeddings:
+        fused = without_tied_head(fused)
+    return from_state_dict(model, fused, text_name, dtype)
+
+
+def llama_weights(config: LlamaConfig, variables: Variables) -> StateDict:
+    """The inverse of `llama_variables`."""
+    return fusion.split(to_state_dict(variables, text_name), _fusions(config))
+
+
+def load_llama(folder: str | os.PathLike[str], dtype: str = "float32") -> tuple[Llama, Variables]:
+    """Reads a Hugging Face folder, its weights in one file or several, to hold them in `dtype`.
+
+    Raises:
+      ConfigError: `config.json` is broken, or asks for what is not implemented.
+      WeightsError: the weights are damaged or do not fit the config.
+      OSError: a file is absent or cannot be read.
+    """
+    folder = Path(folder)
+    model = Llama(from_hugging_face(read_config(folder)))
+    return model, llama_variables(model, load_shards(folder), dtype)
+
+
+def save_llama(
+    folder: str | os.PathLike[str],
+    config: LlamaConfig,
+    variables: Variables,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    tokenizer: Tokenizer | None = None,
+) -> None:
+    """Writes a Hugging Face folder, which transformers loads: the whole new one or none.
+
+    Args:
+      folder: made if absent; replaced if it holds what this writes, and nothing else.
+      config: the model's config.
+      variables: values of a model of this config.
+      max_shard_bytes: of a file; weights that need several get an index.
+      tokenizer: to be written beside them; a folder that has one is not replaced without.
+
+    Raises:
+      ConfigError: no published model type has this config.
+      WeightsError: `folder` holds something else, which is left alone.
+      OSError: the disk is full or fails.
+    """
+    published, weights = to_hugging_face(config), llama_weights(config, variables)
+    with replacing_folder(folder, is_model_file(tokenizer is not None)) as saving:
+        write_model(saving, published, weights, max_shard_bytes, tokenizer)
+
+
+def _fusions(config: LlamaConfig) -> tuple[fusion.Fusion, ...]:
+    N, M = config.num_heads, config.num_key_heads
+    heads = {f"self_attn.{part}_proj": share for part, share in (("q", N), ("k", M), ("v", M))}
+    return (
+        fusion.Fusion("self_attn.qkv_proj", heads),
+        fusion.Fusion("mlp.gate_up_proj", {"mlp.gate_proj": 1, "mlp.up_proj": 1}),
+    )

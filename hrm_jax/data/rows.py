@@ -1,0 +1,132 @@
+"""Which rows of a source a batch holds: deterministic, resumable, split over processes.
+
+Epochs laid end to end form one sequence of rows; batch k is rows k * G to (k + 1) * G of it, where
+G is the batch size of all processes together, and process p takes the p-th part. A batch is
+therefore a pure function of (source, config, k): a grain `MapDataset` over k gives prefetching and
+a state of one number.
+"""
+
+import dataclasses
+import functools
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import grain
+
+Arrays = dict[str, np.ndarray]
+
+# Longer than any run: 10^12 batches. Grain needs a length even for an endless sequence.
+_ENDLESS = 10**12
+
+
+@dataclasses.dataclass(frozen=True)
+class RowsConfig:
+    """How the rows of a source are dealt out to batches.
+
+    Attributes:
+      batch_size: rows a batch on this process; all processes have the same.
+      seed: of the order and of all else that is drawn; equal on all processes.
+      shuffle: whether each epoch has an order of its own; False keeps the order of the source.
+      num_epochs: passes over the source; None for no end.
+      drop_remainder: whether the rows left over at the very end are dropped, or filled up with rows
+        whose labels are all ignored. Epochs in between leave nothing over: they are joined.
+      process_index: which process this is, 0 <= process_index < process_count.
+      process_count: number of processes.
+      prefetch_batches: batches prepared ahead in a thread; 0 prepares each when it is asked for.
+    """
+
+    batch_size: int
+    seed: int = 0
+    shuffle: bool = True
+    num_epochs: int | None = None
+    drop_remainder: bool = True
+    process_index: int = 0
+    process_count: int = 1
+    prefetch_batches: int = 2
+
+    def __post_init__(self) -> None:
+        least = {"batch_size": 1, "seed": 0, "process_count": 1, "prefetch_batches": 0}
+        least |= {} if self.num_epochs is None else {"num_epochs": 1}
+        for name, lowest in least.items():
+            value = operator.index(getattr(self, name))
+            if value < lowest:
+                raise ValueError(f"{name} must be at least {lowest}, not {value}")
+        if not 0 <= self.process_index < self.process_count:
+            raise ValueError(
+                f"process_index must be at least 0 and below process_count ({self.process_count}),"
+                f" but it is {self.process_index}"
+            )
+
+    @property
+    def global_batch_size(self) -> int:
+        """Rows a batch on all processes together."""
+        return self.batch_size * self.process_count
+
+
+def num_batches(num_rows: int, config: RowsConfig) -> int | None:
+    """How many batches a source of `num_rows` gives; None if they never end."""
+    if config.num_epochs is None:
+        return None
+    whole, rest = divmod(config.num_epochs * num_rows, config.global_batch_size)
+    return whole if config.drop_remainder or rest == 0 else whole + 1
+
+
+def batches_of_rows(
+    num_rows: int, config: RowsConfig, make_batch: Callable[[np.ndarray, int], Arrays]
+) -> "grain.DatasetIterator[Arrays]":
+    """Iterates over batches.
+
+    Args:
+      num_rows: rows of the source.
+      config: size, order, and share of this process.
+      make_batch: from the rows of a batch (int64, `batch_size` of them, fewer in the last one) and
+        the position of the first in the sequence of all epochs, the batch. A pure function.
+
+    Returns:
+      An iterator over batches. `get_state()` is a dictionary that can be written as JSON; after
+      `set_state(state)` an iterator with the same source and config goes on exactly where the state
+      was taken.
+
+    Raises:
+      ValueError: not one batch would come.
+    """
+    count = num_batches(num_rows, config)
+    if count == 0:
+        raise ValueError(
+            f"{config.num_epochs} epoch(s) of {num_rows} rows do not fill one batch of"
+            f" {config.global_batch_size}: lower batch_size, raise num_epochs, or set"
+            " drop_remainder=False"
+        )
+
+    @functools.lru_cache(maxsize=2)  # a batch may end one epoch and begin the next
+    def order_of(epoch: int) -> np.ndarray:
+        return np.random.default_rng([config.seed, epoch]).permutation(num_rows)
+
+    def rows_at(positions: np.ndarray) -> np.ndarray:
+        epochs, offsets = np.divmod(positions, num_rows)
+        if not config.shuffle:
+            return offsets
+        rows = np.empty_like(offsets)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            rows[here] = order_of(int(epoch))[offsets[here]]
+        return rows
+
+    def batch_at(step: int) -> Arrays:
+        first = step * config.global_batch_size + config.process_index * config.batch_size
+        end = first + config.batch_size
+        if config.num_epochs is not None:
+            end = max(first, min(end, config.num_epochs * num_rows))
+        return make_batch(rows_at(np.arange(first, end)), first)
+
+    import grain  # half a second, which those who only solve do not spend
+
+    options = grain.ReadOptions(
+        num_threads=min(1, config.prefetch_batches), prefetch_buffer_size=config.prefetch_batches
+    )
+    batches = grain.MapDataset.range(_ENDLESS if count is None else count).map(batch_at)
+    return iter(batches.to_iter_dataset(options))

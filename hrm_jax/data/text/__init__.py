@@ -1,0 +1,1 @@
+"""Text and code: tokenizers, languages, filters, corpora, packing and batches."""

@@ -1,0 +1,54 @@
+"""The recurrence over texts: levels are stacks of blocks that attend as they are told."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flax import nnx
+from jaxtyping import Array
+
+from hrm_jax.core.types import Latents
+from hrm_jax.models.recurrence import Level, Schedule, recur, recur_with_memory
+from hrm_jax.models.text import Calls
+from hrm_jax.nn.attention import Attend
+from hrm_jax.nn.gated_stack import GatedStack
+
+
+def recur_over_text(
+    schedule: Schedule,
+    H: GatedStack,
+    L: GatedStack,
+    latents: Latents,
+    attend: Attend,
+    memory: Sequence[Any] | None = None,
+) -> tuple[Latents, Calls]:
+    """Runs all cycles, keeping of each call what `attend` hands back, if there is a memory.
+
+    Args:
+      schedule: the numbers of calls and, without a memory, the gradient border.
+      H: the slow level.
+      L: the fast level.
+      latents: the states to start from.
+      attend: how tokens attend, in every block.
+      memory: one for each of the `H_cycles * (L_cycles + 1)` calls, in the order of the calls.
+
+    Returns:
+      The states after the last cycle, and the new memories; none without a memory.
+
+    Raises:
+      ValueError: if there is not one memory for each call.
+    """
+    levels = _as_level(H, attend), _as_level(L, attend)
+    if memory is None:
+        return recur(schedule, *levels, latents), ()
+    return recur_with_memory(schedule, *levels, latents, memory)
+
+
+def _as_level(module: GatedStack, attend: Attend) -> Level:
+    """The stack as a pure function of its parameters; with a memory, it hands back the new one."""
+    graphdef, params = nnx.split(module)
+
+    def apply(params: Any, hidden: Array, injection: Array, *memory: Any) -> Any:
+        hidden, kept = nnx.merge(graphdef, params)(hidden, injection, attend, *memory)
+        return (hidden, kept) if memory else hidden
+
+    return Level(params, apply)

@@ -1,0 +1,34 @@
+"""Fill-in-the-middle: a moved middle, found again."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hrm_jax.core.protocols import InfillingTokens
+from hrm_jax.data.text import infilling
+
+MARKS = InfillingTokens(prefix=901, suffix=902, middle=903)
+
+
+def test_parts_stand_behind_their_marks():
+    marked = infilling.with_hole(np.arange(6, dtype=np.int32), (1, 4), MARKS)
+    assert marked.tolist() == [901, 0, 902, 4, 5, 903, 1, 2, 3]
+    assert marked.dtype == np.int32
+
+
+@given(length=st.integers(0, 50), seed=st.integers(0, 99))
+def test_putting_the_middle_back_gives_the_text(length, seed):
+    tokens = np.arange(length)
+    hole = infilling.draw_hole(np.random.default_rng(seed), length)
+    marked = infilling.with_hole(tokens, hole, MARKS).tolist()
+    suffix, middle = marked.index(MARKS.suffix), marked.index(MARKS.middle)
+    assert len(marked) == length + infilling.NUM_MARKS
+    assert marked[0] == MARKS.prefix
+    whole = marked[1:suffix] + marked[middle + 1 :] + marked[suffix + 1 : middle]
+    assert whole == tokens.tolist()
+
+
+def test_holes_reach_every_place():
+    rng = np.random.default_rng(0)
+    holes = {infilling.draw_hole(rng, 3) for _ in range(400)}
+    assert holes == {(a, b) for a in range(4) for b in range(a, 4)}
