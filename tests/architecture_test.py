@@ -45,11 +45,12 @@ FLOORS: tuple[dict[str, str], ...] = (
     {
         "hrm_jax.models": (
             "recurrence config reasoner act kv_cache text text_recurrence hrm_text_config hrm_text"
-            " llama_config llama"
+            " llama_config llama reasoned_config reasoned"
         ),
         "hrm_jax.convert": (
             "pytorch published_config files folders model_folder shards fusion hugging_face"
-            " hrm_text_config hrm_text llama_config llama"
+            " hrm_text_config hrm_text llama_config llama gguf_file gguf_llama gguf_tokenizer"
+            " reasoned language"
         ),
     },
     {

@@ -23,7 +23,6 @@ from hrm_jax.convert.pytorch import (
     to_state_dict,
 )
 from hrm_jax.convert.shards import MAX_SHARD_BYTES, load_shards
-from hrm_jax.core.protocols import Tokenizer
 from hrm_jax.core.types import Variables
 from hrm_jax.models.hrm_text import HrmText
 from hrm_jax.models.hrm_text_config import HrmTextConfig
@@ -68,21 +67,29 @@ def save_hrm_text(
     config: HrmTextConfig,
     variables: Variables,
     max_shard_bytes: int = MAX_SHARD_BYTES,
-    tokenizer: Tokenizer | None = None,
 ) -> None:
     """Writes a Hugging Face folder, which transformers loads: the whole new one or none.
 
     Args:
-      folder: made if absent; replaced if it holds what this writes, and nothing else.
+      folder: made if absent; replaced if it holds a config and weights alone.
       config: the model's config.
       variables: values of a model of this config.
       max_shard_bytes: of a file; weights that need several get an index.
-      tokenizer: to be written beside them; a folder that has one is not replaced without.
 
     Raises:
       WeightsError: `folder` holds something else, which is left alone.
       OSError: the disk is full or fails.
     """
+    with replacing_folder(folder, is_model_file) as saving:
+        write_hrm_text(saving, config, variables, max_shard_bytes)
+
+
+def write_hrm_text(
+    folder: Path,
+    config: HrmTextConfig,
+    variables: Variables,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """Writes what `save_hrm_text` does into an empty folder."""
     weights = to_state_dict(variables, text_name)
-    with replacing_folder(folder, is_model_file(tokenizer is not None)) as saving:
-        write_model(saving, to_hugging_face(config), weights, max_shard_bytes, tokenizer)
+    write_model(folder, to_hugging_face(config), weights, max_shard_bytes)

@@ -5,20 +5,18 @@ computes something else.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hrm_jax.convert.pytorch import Deferred, Weights, WeightsError
-from hrm_jax.convert.shards import is_weights_file, save_shards
+from hrm_jax.convert.shards import MAX_SHARD_BYTES, is_weights_file, save_shards
 from hrm_jax.core.config import ConfigError, check, unknown_field
-from hrm_jax.core.protocols import Tokenizer
 from hrm_jax.training.files import write_atomically
 
 CONFIG = "config.json"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 NOT_READ = {
     *("_name_or_path", "architectures", "auto_map", "id2label", "label2id", "problem_type"),
     *("output_attentions", "output_hidden_states", "return_dict", "transformers_version"),
@@ -51,24 +49,30 @@ def read_config(folder: Path) -> dict[str, Any]:
     return published
 
 
-def is_model_file(with_tokenizer: bool) -> Callable[[str], bool]:
-    """Tells by its name whether a file is one that `write_model` writes."""
-    names = (CONFIG, *TOKENIZER_FILES) if with_tokenizer else (CONFIG,)
-    return lambda name: name in names or is_weights_file(name)
+def is_model_file(name: str) -> bool:
+    """Whether a file of this name is what `write_model` writes."""
+    return name == CONFIG or is_weights_file(name)
 
 
 def write_model(
     folder: Path,
     published: Mapping[str, Any],
     weights: Mapping[str, np.ndarray],
-    max_shard_bytes: int,
-    tokenizer: Tokenizer | None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Writes config, weights and, where there is one, the tokenizer into an empty folder."""
+    """Writes config and weights into an empty folder.
+
+    Args:
+      folder: there already.
+      published: the `config.json`.
+      weights: arrays by published name.
+      max_shard_bytes: of a file; weights that need several get an index.
+
+    Raises:
+      OSError: the disk is full or fails.
+    """
     write_atomically(folder / CONFIG, json.dumps(published, indent=2) + "\n")
     save_shards(folder, weights, max_shard_bytes)
-    if tokenizer is not None:
-        tokenizer.save(folder)
 
 
 def without_tied_head(weights: Weights) -> dict[str, np.ndarray | Deferred]:

@@ -75,7 +75,7 @@ def from_hugging_face(published: Mapping[str, Any]) -> LlamaConfig:
     Raises:
       ConfigError: a field is unknown, missing or of a wrong type, or asks for what there is not.
     """
-    kind = published.get("model_type")
+    kind = published.get("model_type", "")
     check(
         kind in ARCHITECTURES,
         "model_type",

@@ -7,7 +7,7 @@ listed in `docs/weights.md`.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import jax
 import numpy as np
@@ -39,6 +39,7 @@ class Deferred:
 StateDict = dict[str, np.ndarray]
 Weights: TypeAlias = Mapping[str, np.ndarray | Deferred]
 """Arrays by published name, to be read."""
+Stored = TypeVar("Stored")
 Naming: TypeAlias = Callable[[tuple[Any, ...]], tuple[str, bool]]
 """From the path of a parameter to its published name, and whether its matrix is transposed."""
 
@@ -129,7 +130,7 @@ def from_state_dict(
     )
 
 
-def without_compiled_prefix(state_dict: Weights) -> dict[str, np.ndarray | Deferred]:
+def without_compiled_prefix(state_dict: Mapping[str, Stored]) -> dict[str, Stored]:
     """The arrays under names without `_orig_mod.`; raises WeightsError if two become one."""
     weights = {name.removeprefix(COMPILED_PREFIX): array for name, array in state_dict.items()}
     if len(weights) != len(state_dict):

@@ -139,9 +139,10 @@ class HrmText:
         lengths: Int[Array, " B"] | None = None,
     ) -> tuple[Float[Array, "B V"], CallCache]:
         """Reads prompts, as `logits` does, and keeps what decoding needs: `text.prefill`."""
-        module, calls = self._bind(variables), self.config.num_calls
-        masks: Any = {"token_types": token_types, "lengths": lengths}
-        return text.prefill(module, self._attention, calls, tokens, room=room, **masks)
+        calls, masks = self.config.num_calls, (token_types, lengths)
+        return text.prefill(
+            self._bind(variables), self._attention, calls, tokens, *masks, room=room
+        )
 
     def decode(
         self, variables: Variables, tokens: Int[Array, "B T"], cache: CallCache

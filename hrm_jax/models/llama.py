@@ -114,7 +114,7 @@ class Llama:
             segment are neighbours.
           lengths: tokens of each row; none sees those beyond, whose logits mean nothing.
         """
-        module = self._bind(variables)
+        module = self.bind(variables)
         attend = self.attention.whole(tokens.shape[1], token_types, segment_ids, lengths)
         return module.read(module.think(tokens, attend)[0])
 
@@ -132,16 +132,16 @@ class Llama:
         lengths: Int[Array, " B"] | None = None,
     ) -> tuple[Float[Array, "B V"], CallCache]:
         """Reads prompts, as `logits` does, and keeps what decoding needs: `text.prefill`."""
-        masks: Any = {"token_types": token_types, "lengths": lengths}
-        return text.prefill(self._bind(variables), self.attention, 1, tokens, room=room, **masks)
+        module, masks = self.bind(variables), (token_types, lengths)
+        return text.prefill(module, self.attention, 1, tokens, *masks, room=room)
 
     def decode(
         self, variables: Variables, tokens: Int[Array, "B T"], cache: CallCache
     ) -> tuple[Float[Array, "B T V"], CallCache]:
         """Reads T more tokens of every row, causally: `text.decode`."""
-        return text.decode(self._bind(variables), self.attention, tokens, cache)
+        return text.decode(self.bind(variables), self.attention, tokens, cache)
 
-    def _bind(self, variables: Variables) -> Decoder:
+    def bind(self, variables: Variables) -> Decoder:
         """The module holding these values."""
         return nnx.merge(_graphdef(self.config), variables.params, variables.buffers)
 

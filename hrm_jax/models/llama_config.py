@@ -98,3 +98,6 @@ class LlamaConfig:
             mlp_bias=self.mlp_bias,
             qk_norm=self.qk_norm,
         )
+
+
+SMOLLM2_135M = LlamaConfig()

@@ -137,10 +137,10 @@ def prefill(
     attention: TextAttention,
     calls: int,
     tokens: Int[Array, "B T"],
+    token_types: Int[Array, "B T"] | None,
+    lengths: Int[Array, " B"] | None,
     *,
     room: int,
-    token_types: Int[Array, "B T"] | None = None,
-    lengths: Int[Array, " B"] | None = None,
 ) -> tuple[Float[Array, "B V"], CallCache]:
     """Reads prompts, as `logits` does, and keeps what decoding needs of them.
 
@@ -149,9 +149,9 @@ def prefill(
       attention: how its tokens attend.
       calls: that it makes.
       tokens: the prompts, padded on the right; one compiled program for each T and room.
-      room: S, tokens that the cache holds, prompt and all to be decoded (static).
       token_types: as `logits` of a model has them.
       lengths: tokens of each prompt, 1 or more; None for T.
+      room: S, tokens that the cache holds, prompt and all to be decoded (static).
 
     Returns:
       The logits of the token after each prompt, and the cache.

