@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from kernels.blocks import cdiv
 from kernels.operands import Case, Operands, ranges_of, varying_zeros
 
 BLOCK = 128
@@ -63,7 +62,7 @@ def attend(scale: float, operands: Operands) -> Float[Array, "B T N K"]:
 
     alive = ranges.first < ranges.end
     begin = jnp.where(alive, ranges.first, S).min() // block
-    stop = cdiv(jnp.where(alive, ranges.end, 0).max(), block)
+    stop = -(-jnp.where(alive, ranges.end, 0).max() // block)
     nothing = varying_zeros(spread, (B, T * M, 1))
     state = varying_zeros(spread, spread.shape), nothing - jnp.inf, nothing
     attended, _, total = jax.lax.fori_loop(begin, stop, add_block, state)
