@@ -19,10 +19,10 @@ PACKAGES = ("kernels", "hrm_jax", "experiments")
 FLOORS: tuple[dict[str, str], ...] = (
     {
         "kernels": (
-            "mask reference operands blocks vjp mesh exponential xla_short xla_blocked tpu_heads"
-            " tpu_rows tpu_resident_backward tpu_resident tpu_tiling tpu_tiles tpu_tiled_backward"
-            " tpu_tiled gpu_blocks gpu_resident gpu_tiled_backward gpu_tiled choice attention"
-            " decode __init__"
+            "mask reference operands blocks vjp mesh exponential xla_short xla_blocked xla_cached"
+            " tpu_heads tpu_rows tpu_resident_backward tpu_resident tpu_tiling tpu_tiles"
+            " tpu_tiled_backward tpu_tiled gpu_blocks gpu_resident gpu_tiled_backward gpu_tiled"
+            " choice attention decode __init__"
         )
     },
     {"hrm_jax.core": "config_values config candidates numerics types protocols"},
@@ -80,8 +80,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
             "process config_flags distributed terminal curves sudoku_presets runs exported solving"
-            " sudoku code_presets code_training codegen compare_codegen convert make_bank"
-            " join_puzzles"
+            " sudoku code_presets code_training code_generation codegen compare_codegen convert"
+            " make_bank join_puzzles"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (

@@ -78,7 +78,7 @@ def read(
     return model.prefill(variables, tokens, room=room, token_types=token_types, lengths=lengths)
 
 
-@functools.partial(jax.jit, donate_argnames="rows")
+@functools.partial(jax.jit, static_argnames="vocab_size", donate_argnames="rows")
 def enter(
     rows: Rows,
     row: Int[Array, ""],
@@ -87,6 +87,8 @@ def enter(
     draws: Draws,
     left: Int[Array, ""],
     eos_tokens: Int[Array, " E"],
+    *,
+    vocab_size: int,
 ) -> tuple[Rows, Written]:
     """Gives a row a prompt that has been read, and draws its first token.
 
@@ -98,11 +100,13 @@ def enter(
       draws: of one row, before its first token.
       left: tokens to write, 1 or more.
       eos_tokens: what ends a text.
+      vocab_size: tokens that may be drawn, the first ones: a model may have more than its
+        tokenizer (static).
 
     Returns:
       The rows, and the token, as the one row [1, 1].
     """
-    token = sample(logits, draws)
+    token = sample(logits[:, :vocab_size], draws)
     left = jnp.where((token[:, None] == eos_tokens[None]).any(-1), 0, left - 1)
     entering = Rows(cache, token, left, dataclasses.replace(draws, drawn=draws.drawn + 1))
     rows = jax.tree.map(functools.partial(_put, row), rows, entering)
@@ -116,7 +120,7 @@ def _put(row: Int[Array, ""], rows: Array, one: Array) -> Array:
     return jax.lax.dynamic_update_slice_in_dim(rows, one.astype(rows.dtype), row, axis)
 
 
-@functools.partial(jax.jit, static_argnames="model", donate_argnames="rows")
+@functools.partial(jax.jit, static_argnames=("model", "vocab_size"), donate_argnames="rows")
 def write(
     model: LanguageModel,
     variables: Variables,
@@ -124,6 +128,8 @@ def write(
     wanted: Bool[Array, " B"],
     steps: Int[Array, ""],
     eos_tokens: Int[Array, " E"],
+    *,
+    vocab_size: int,
 ) -> tuple[Rows, Written]:
     """Adds up to `steps` tokens to every row, fewer if all end before.
 
@@ -134,6 +140,7 @@ def write(
       wanted: rows to go on with; the others are free from now on.
       steps: 1 to `MOST_TOKENS`; a number of the device, so that all share a program.
       eos_tokens: what ends a text.
+      vocab_size: as in `enter`.
     """
     B = wanted.shape[0]
     rows = dataclasses.replace(rows, left=jnp.where(wanted, rows.left, 0))
@@ -145,7 +152,9 @@ def write(
 
     def add(state: tuple[Array, Rows, Array]) -> tuple[Array, Rows, Array]:
         step, rows, written = state
-        rows, tokens = _add_token(model, variables, rows, eos_tokens)
+        logits, cache = model.decode(variables, rows.tokens[:, None], rows.cache)
+        rows = dataclasses.replace(rows, cache=cache)
+        rows, tokens = _add_token(rows, logits[:, 0, :vocab_size], eos_tokens)
         return step + 1, rows, jax.lax.dynamic_update_slice(written, tokens[:, None], (0, step))
 
     _, rows, written = jax.lax.while_loop(goes_on, add, (jnp.int32(0), rows, written))
@@ -153,16 +162,15 @@ def write(
 
 
 def _add_token(
-    model: LanguageModel, variables: Variables, rows: Rows, eos_tokens: Int[Array, " E"]
+    rows: Rows, logits: Float[Array, "B V"], eos_tokens: Int[Array, " E"]
 ) -> tuple[Rows, Int32[Array, " B"]]:
     """One token more in every row; what was written, `NO_TOKEN` in free rows."""
-    logits, cache = model.decode(variables, rows.tokens[:, None], rows.cache)
     alive = rows.left > 0
-    tokens = jnp.where(alive, sample(logits[:, 0], rows.draws), rows.tokens)
+    tokens = jnp.where(alive, sample(logits, rows.draws), rows.tokens)
     ended = (tokens[:, None] == eos_tokens[None]).any(-1)
     left = jnp.where(alive & ~ended, rows.left - 1, 0)
     draws = dataclasses.replace(rows.draws, drawn=rows.draws.drawn + 1)
-    return Rows(cache, tokens, left, draws), jnp.where(alive, tokens, NO_TOKEN)
+    return Rows(rows.cache, tokens, left, draws), jnp.where(alive, tokens, NO_TOKEN)
 
 
 def padded_prompt(

@@ -190,6 +190,7 @@ class _Session:
         """All rows are free."""
         self._writer, self._room = writer, room
         self._eos_tokens = jnp.array(writer.tokenizer.eos_tokens, jnp.int32)
+        self._vocab_size = min(writer.tokenizer.vocab_size, writer.model.vocab_size)
         self._rows = device.empty_rows(writer.model, writer.variables, B, room)
         self._jobs: list[_Job | None] = [None] * B
         self._read: tuple[list[int], tuple] = [], ()
@@ -214,6 +215,7 @@ class _Session:
             Draws.of(job.request.sampling, job.request.seed),
             job.left,
             self._eos_tokens,
+            vocab_size=self._vocab_size,
         )
         tokens, left = jax.device_get(written)
         return self._add(job, row, tokens[0], left[0])
@@ -225,7 +227,13 @@ class _Session:
         wanted = np.array([job is not None for job in jobs])
         writer = self._writer
         self._rows, written = device.write(
-            writer.model, writer.variables, self._rows, wanted, self._steps, self._eos_tokens
+            writer.model,
+            writer.variables,
+            self._rows,
+            wanted,
+            self._steps,
+            self._eos_tokens,
+            vocab_size=self._vocab_size,
         )
         tokens, left = jax.device_get(written)
         seconds = time.perf_counter() - begin

@@ -38,9 +38,12 @@ class ByteTokenizer:
 
 @functools.cache
 def hrm_text() -> tuple[HrmText, Variables]:
-    """A model of 260 tokens, with weights so large that every token matters to the next."""
+    """A model of 300 tokens, more than the tokenizer has.
+
+    Its weights are so large that every token matters to the next.
+    """
     config = HrmTextConfig(
-        vocab_size=260,
+        vocab_size=300,
         hidden_size=32,
         num_heads=2,
         head_size=16,
