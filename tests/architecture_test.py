@@ -60,7 +60,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
             "process config_flags distributed terminal curves sudoku_presets exported runs solving"
-            " sudoku convert make_bank join_puzzles"
+            " sudoku convert make_bank join_puzzles code_measuring codegen"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
