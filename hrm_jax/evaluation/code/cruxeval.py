@@ -23,5 +23,6 @@ def load_cruxeval(folder: Path) -> Suite:
     return Suite("cruxeval_output", "python", tuple(problems), ("\n",), _first_line)
 
 
-def _first_line(completion: str) -> str:
+def _first_line(before: str, completion: str) -> str:
+    del before
     return completion.partition("\n")[0]

@@ -197,7 +197,7 @@ def _judge(
         max_tokens=settings.max_tokens,
     )
     pairs = list(zip(wanted, completions, strict=True))
-    exams = [problem.exam_of(suite.finish(completion)) for (problem, _), completion in pairs]
+    exams = [suite.exam_of(problem, completion) for (problem, _), completion in pairs]
     return [
         Judged(
             problem.task_id,

@@ -4,6 +4,7 @@ Reference: Muennighoff et al., "OctoPack", arXiv 2308.07124 (HumanEvalSynthesize
 solutions are HumanEvalFix's).
 """
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,14 @@ from typing import Any
 from hrm_jax.core.types import Prompt
 from hrm_jax.evaluation.code import humaneval
 from hrm_jax.evaluation.code.exams import Exam
-from hrm_jax.evaluation.code.problems import Problem, Suite, SuiteError, first_block, read_records
+from hrm_jax.evaluation.code.problems import (
+    Problem,
+    Suite,
+    SuiteError,
+    as_it_is,
+    read_records,
+    whole_blocks,
+)
 from hrm_jax.evaluation.code.toolchains import Language
 
 LANGUAGES: tuple[Language, ...] = ("python", "js", "java", "cpp", "go", "rust")
@@ -34,6 +42,7 @@ _STOP: dict[Language, tuple[str, ...]] = {
     "go": ("\nfunc main", "\npackage ", "\nimport "),
     "rust": ("\nfn main", "\n#[cfg(test)]", "\nmod tests"),
 }
+_QUOTES: dict[Language, str] = {"js": "\"'`", "go": '"`'}
 # What the published harness puts before a program, since the prompts leave some of it out.
 _CPP_HEAD = """#include <algorithm>
 #include <cmath>
@@ -54,7 +63,9 @@ def load_humanevalpack(folder: Path, language: Language) -> Suite:
     """
     records = read_records(folder / f"humanevalpack_{language}.jsonl.gz", _FIELDS)
     problems = tuple(_problem(record, language) for record in records)
-    finish = str if language == "python" else first_block
+    finish = functools.partial(whole_blocks, quotes=_QUOTES.get(language, '"'))
+    if language == "python":
+        finish = as_it_is
     return Suite(f"humanevalpack_{language}", language, problems, _STOP[language], finish)
 
 

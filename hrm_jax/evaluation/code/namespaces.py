@@ -24,10 +24,10 @@ class Namespaces:
 
     def wrap(self, job: Job) -> list[str]:
         """See `Sandbox.wrap`."""
-        command = ["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--fork"]
+        command = [] if is_root() else ["unshare", "--user", "--map-root-user", "--"]
+        command += ["setpriv", "--pdeathsig=KILL", "--"]  # after the user changed, or it is undone
+        command += ["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--fork"]
         command += ["--kill-child=KILL", "--propagation=private"]
-        if not is_root():
-            command += ["--user", "--map-root-user"]
         return [*command, "--", "/bin/sh", "-euc", _script(job)]
 
 

@@ -41,10 +41,9 @@ def pass_at_k(samples: int, right: Int[np.ndarray, " B"], k: int) -> Float[np.nd
     right = np.asarray(right)
     if not 1 <= k <= samples:
         raise ValueError(f"k: expected 1 to {samples}, the samples of a problem, got {k}")
-    if right.size and not (right.min() >= 0 and right.max() <= samples):
-        raise ValueError(
-            f"right: expected counts in 0..{samples}, got {right.min()}..{right.max()}"
-        )
+    outside = right[(right < 0) | (right > samples)]
+    if len(outside):
+        raise ValueError(f"right: expected counts from 0 to {samples}, got {outside[0]}")
     # C(n - c, k) / C(n, k) as a product of k ratios, none of which overflows.
     tries = np.arange(k)
     ratios = (samples - right[:, None] - tries) / (samples - tries)[None, :]

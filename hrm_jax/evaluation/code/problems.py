@@ -1,8 +1,10 @@
 """What a suite of problems is, and how its files are read."""
 
 import dataclasses
+import functools
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,44 @@ class Problem:
         return dataclasses.replace(self.exam, program=self.before + completion + self.after)
 
 
+def whole_blocks(before: str, completion: str, *, quotes: str = '"') -> str:
+    """A completion in a language of braces without a last block that was cut off.
+
+    Args:
+      before: what the completion goes on from; its braces count.
+      completion: ends anywhere.
+      quotes: what encloses strings; other apostrophes enclose one character, or none.
+
+    Returns:
+      The completion up to the end of the last line on which all braces are closed; all of it if
+      there is none.
+    """
+    text, end, depth = before + completion, None, 0
+    for token in _tokens(quotes).finditer(text):
+        depth += {"{": 1, "}": -1}.get(token[0], 0)
+        if token[0] == "}" and depth == 0 and token.end() > len(before):
+            end = token.end()
+    if end is None:
+        return completion
+    line_end = text.find("\n", end)
+    return completion if line_end < 0 else text[len(before) : line_end + 1]
+
+
+@functools.cache
+def _tokens(quotes: str) -> re.Pattern[str]:
+    """Braces, and what may hold braces that are none: comments, strings and characters."""
+    strings = [rf"{quote}(?:\\.|[^{quote}\\])*{quote}" for quote in quotes]
+    return re.compile(
+        "|".join([r"//[^\n]*", r"/\*.*?\*/", *strings, r"'(?:\\.|[^\\'])'", "[{}]"]), re.S
+    )
+
+
+def as_it_is(before: str, completion: str) -> str:
+    """A completion unchanged."""
+    del before
+    return completion
+
+
 @dataclasses.dataclass(frozen=True)
 class Suite:
     """Problems of one language.
@@ -51,14 +91,19 @@ class Suite:
       language: of all problems.
       problems: in the order of the files.
       stop: texts before which a completion is cut, for `Completer`.
-      finish: cuts a completion where its function ends, if `stop` cannot tell.
+      finish: drops what a completion, the second argument, has too much after the text of its
+        prompt, the first, where `stop` cannot tell.
     """
 
     name: str
     language: Language
     problems: tuple[Problem, ...]
     stop: tuple[str, ...] = ()
-    finish: Callable[[str], str] = str
+    finish: Callable[[str, str], str] = as_it_is
+
+    def exam_of(self, problem: Problem, completion: str) -> Exam:
+        """The exam of a completion as a completer gave it."""
+        return problem.exam_of(self.finish(problem.prompt.prefix, completion))
 
     def take(self, count: int) -> "Suite":
         """A suite of `count` problems, spread evenly over this one's; 0 for all."""
@@ -69,18 +114,6 @@ class Suite:
             return self
         rows = [index * total // count for index in range(count)]
         return dataclasses.replace(self, problems=tuple(self.problems[row] for row in rows))
-
-
-def first_block(completion: str) -> str:
-    """A completion of a function in braces, without what follows the line that closes it.
-
-    The function's first line is the prompt's, so its closing brace is the first that begins a line.
-    """
-    end = completion.find("\n}")
-    if end < 0:
-        return completion
-    line_end = completion.find("\n", end + 1)
-    return completion if line_end < 0 else completion[: line_end + 1]
 
 
 def read_records(path: Path, fields: Iterable[str]) -> list[dict[str, Any]]:
