@@ -34,9 +34,8 @@ _PANELS = (
 )
 
 flags.DEFINE_string(
-    "run", None, "folder of the run; a new one below runs/, or to --resume the newest one"
+    "run", None, "train: the run's folder; a new one below runs/, or to --resume the newest one"
 )
-flags.DEFINE_bool("resume", False, "go on from the newest intact checkpoint of --run")
 config_flags.define(PRESETS, default="nano")
 
 

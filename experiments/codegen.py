@@ -1,13 +1,15 @@
 """Writing code: train a model for it, let it write, measure what it writes.
 
-    python -m experiments.codegen                        # trains a small model on the code at hand
-    python -m experiments.codegen --mode=generate        # writes with it
-    python -m experiments.codegen --mode=eval            # runs what it writes against test suites
-    python -m experiments.codegen --mode=train --help    # each mode has flags of its own
+    python -m experiments.codegen                                      # trains on the code at hand
+    python -m experiments.codegen --mode=generate --prompt='def fibonacci(n):'
+    python -m experiments.codegen --mode=generate --model=runs/mine/model --prompt_file=start.py
+    python -m experiments.codegen --mode=eval --suite=humaneval --completer=canonical
+    python -m experiments.codegen --mode=eval --help                   # each mode has its own flags
 
-Source: arXiv 2506.21734 (HRM), HRM-Text. Needs an extra: `pip install 'hrm-jax[codegen]'`.
+What the first command trains, what it shows and what came out of it: docs/codegen.md; what can be
+asked of a model: docs/generation.md; what is measured, and how: docs/measuring.md.
 
-What the first command trains, what it shows and what came out of it: docs/codegen.md.
+Source: HRM-Text, arXiv 2506.21734 (HRM). Extras: `pip install 'hrm-jax[codegen,foundation]'`.
 """
 
 import importlib
@@ -27,17 +29,29 @@ from rich.console import Console
 from experiments import distributed, runs
 from hrm_jax.convert.pytorch import WeightsError
 from hrm_jax.core.config import ConfigError
+from hrm_jax.core.protocols import Completer
+from hrm_jax.evaluation.code.evaluate import ResumeError
+from hrm_jax.evaluation.code.problems import SuiteError
+from hrm_jax.evaluation.code.sandbox import SandboxUnavailable
+from hrm_jax.evaluation.code.toolchains import ToolchainMissing
+from hrm_jax.inference.text.prompts import PromptError
 from hrm_jax.training.loop import Diverged, Ended
 from hrm_jax.training.run_log import RunLogError
 from hrm_jax.training.state_arrays import CheckpointError
 
+FLAGS = flags.FLAGS
 MODES = {
-    "train": "experiments.code_training",
+    "train": ("experiments.code_training",),
+    "generate": ("experiments.code_generation",),
+    "eval": ("experiments.code_generation", "experiments.code_measuring"),
 }
-"""Modules with `run(console) -> int`. A mode's flags are defined where its module is imported, and
-only that of the mode asked for is: flags of the others would be in the way."""
+"""The modules of each mode. Importing one defines its flags; those of other modes would be in the
+way, and so would what they import."""
+_LONGEST_SOLUTION_TOKENS = 512
+"""Default of --max_tokens where solutions of problems are asked for."""
 
 flags.DEFINE_enum("mode", "train", list(MODES), "what to do; each mode has flags of its own")
+flags.DEFINE_bool("resume", False, "train, eval: go on with what a folder holds")
 
 
 def main(argv: list[str]) -> int:
@@ -47,8 +61,8 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
     try:
         distributed.join()
-        mode = importlib.import_module(MODES[flags.FLAGS.mode])
-        return mode.run(Console(markup=False, quiet=jax.process_index() != 0))
+        console = Console(markup=False, quiet=jax.process_index() != 0)
+        return {"train": train, "generate": generate, "eval": measure}[FLAGS.mode](console)
     except (
         CheckpointError,
         ConfigError,
@@ -56,7 +70,12 @@ def main(argv: list[str]) -> int:
         Ended,
         ImportError,
         OSError,
+        PromptError,
+        ResumeError,
         RunLogError,
+        SandboxUnavailable,
+        SuiteError,
+        ToolchainMissing,
         WeightsError,
         distributed.DistributedError,
         runs.RunError,
@@ -65,13 +84,41 @@ def main(argv: list[str]) -> int:
         return 2
 
 
+def train(console: Console) -> int:
+    """Trains a model, and shows what it writes before and after."""
+    from experiments import code_training
+
+    return code_training.run(console)
+
+
+def generate(console: Console) -> int:
+    """Writes with a model."""
+    from experiments import code_generation
+
+    return code_generation.run(console)
+
+
+def measure(console: Console) -> int:
+    """Measures what a model writes."""
+    from experiments import code_generation, code_measuring
+
+    if FLAGS["max_tokens"].using_default_value:
+        FLAGS.max_tokens = _LONGEST_SOLUTION_TOKENS
+
+    def load_model() -> tuple[Completer, str]:
+        name = f"{FLAGS.model}, {code_generation.sampling()}"
+        return code_generation.load_writer().complete, name
+
+    return code_measuring.run(console, load_model)
+
+
 def define_flags(argv: Sequence[str]) -> None:
-    """Imports the module of the mode that the command line names, and makes its flags ours."""
+    """Imports the modules of the mode that the command line names, and makes their flags ours."""
     named = flags.FlagValues()
     flags.DEFINE_enum("mode", "train", list(MODES), "", flag_values=named)
     named(argv, known_only=True)
-    module = importlib.import_module(MODES[str(named["mode"].value)])
-    flags.adopt_module_key_flags(module)
+    for module in MODES[str(named["mode"].value)]:
+        flags.adopt_module_key_flags(importlib.import_module(module))
 
 
 if __name__ == "__main__":

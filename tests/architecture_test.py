@@ -80,8 +80,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
             "process config_flags distributed terminal curves sudoku_presets runs exported solving"
-            " sudoku code_presets code_training code_generation code_measuring codegen compare_codegen"
-            " convert make_bank join_puzzles"
+            " sudoku code_presets code_training code_generation code_measuring codegen"
+            " compare_codegen convert make_bank join_puzzles"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
