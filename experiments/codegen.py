@@ -80,8 +80,14 @@ def main(argv: list[str]) -> int:
         distributed.DistributedError,
         runs.RunError,
     ) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(f"{type(error).__name__}: {error}{_remedy(error)}", file=sys.stderr)
         return 2
+
+
+def _remedy(error: Exception) -> str:
+    """What to do where a package is missing that only an extra installs."""
+    missing = isinstance(error, ModuleNotFoundError)
+    return "; pip install 'hrm-jax[codegen,foundation]'" if missing else ""
 
 
 def train(console: Console) -> int:
