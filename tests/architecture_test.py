@@ -43,7 +43,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.data.corpus": (
             "documents licences generated credentials duplicates benchmarks filters projects"
-            " corpus_dataset_builder prepared"
+            " packages corpus_dataset_builder prepared"
         ),
     },
     {
@@ -58,7 +58,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
             "process config_flags distributed terminal curves sudoku_presets exported runs solving"
-            " sudoku convert make_bank join_puzzles"
+            " sudoku convert make_bank join_puzzles make_corpus"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
