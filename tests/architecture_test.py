@@ -46,7 +46,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.data.corpus": (
             "documents licences generated credentials duplicates benchmarks filters projects"
-            " corpus_dataset_builder prepared"
+            " packages corpus_dataset_builder prepared"
         ),
     },
     {
@@ -81,7 +81,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments": (
             "process config_flags distributed terminal curves sudoku_presets runs exported solving"
             " sudoku code_presets code_training code_generation code_measuring codegen"
-            " compare_codegen convert make_bank join_puzzles"
+            " compare_codegen convert make_bank join_puzzles make_corpus"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (

@@ -2,7 +2,8 @@
 
 Texts are compared by their words, whatever stands between them, in lower case: a run of 13 words
 in common is an overlap (Brown et al. 2020, appendix C). A benchmark's text of 8 to 12 words counts
-as a whole. Shorter ones, and runs that are mostly numbers, are not told from ordinary code.
+as a whole. Shorter ones, and runs of numbers and single letters with less than three different
+names, are not told from ordinary code.
 """
 
 import gzip
@@ -13,9 +14,10 @@ from collections.abc import Iterable, Iterator
 
 RUN_WORDS = 13
 SHORTEST_WORDS = 8
-_LEAST_NAMES = 5
+_LEAST_NAMES = 3
 
 _WORD = re.compile(r"\w+")
+_NAME = re.compile(r"[^\W\d]\w+")
 
 
 class Benchmarks:
@@ -30,7 +32,7 @@ class Benchmarks:
             if len(words) < SHORTEST_WORDS:
                 continue
             for run in _runs(words, min(RUN_WORDS, len(words))):
-                if sum(word[0].isalpha() or word[0] == "_" for word in run) >= _LEAST_NAMES:
+                if len({word for word in run if _NAME.fullmatch(word)}) >= _LEAST_NAMES:
                     self._runs.setdefault(run[:SHORTEST_WORDS], set()).add(run)
 
     def __len__(self) -> int:

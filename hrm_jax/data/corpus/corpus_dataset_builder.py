@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from hrm_jax.data.corpus import licences
 from hrm_jax.data.corpus import projects as projects_lib
 from hrm_jax.data.corpus.documents import Document, Project
-from hrm_jax.data.corpus.filters import Filters, Removed, clean
+from hrm_jax.data.corpus.filters import Count, Filters, clean
 from hrm_jax.data.text.languages import LANGUAGES
 
 NO_LICENCE = "project's licence"
@@ -32,6 +32,7 @@ class CorpusConfig(tfds.core.BuilderConfig):
       projects: all of them; no two share a name.
       filters: what takes documents out; used up by one preparation, as they remember texts.
       languages: which files are taken.
+      benchmarks: names of what the filters keep it clear of, for the report.
       any_licence: take projects whose licence is not permissive, or not known, as well.
       on_project: called with each project before it is read.
     """
@@ -39,6 +40,7 @@ class CorpusConfig(tfds.core.BuilderConfig):
     projects: Sequence[Project] = ()
     filters: Filters = dataclasses.field(default_factory=dict)
     languages: Collection[str] = LANGUAGES
+    benchmarks: Sequence[str] = ()
     any_licence: bool = False
     on_project: Callable[[Project], None] = lambda project: None
 
@@ -51,11 +53,13 @@ class Report:
       projects: for each its name, version, licence and split, in order of preparation.
       kept: for each split and language, files and bytes.
       removed: for each filter, files and bytes.
+      benchmarks: what it was kept clear of.
     """
 
     projects: list[dict[str, str]] = dataclasses.field(default_factory=list)
-    kept: dict[str, dict[str, Removed]] = dataclasses.field(default_factory=dict)
-    removed: dict[str, Removed] = dataclasses.field(default_factory=dict)
+    kept: dict[str, dict[str, Count]] = dataclasses.field(default_factory=dict)
+    removed: dict[str, Count] = dataclasses.field(default_factory=dict)
+    benchmarks: list[str] = dataclasses.field(default_factory=list)
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -83,7 +87,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        report = Report()
+        report = Report(benchmarks=list(self._config.benchmarks))
         splits = {}
         for split, projects in projects_lib.split_projects(self._config.projects).items():
             documents = self._documents(split, projects, report)
@@ -123,7 +127,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         self, split: str, documents: Iterator[Document], report: Report
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, document in enumerate(documents):
-            count = report.kept.setdefault(split, {}).setdefault(document.language, Removed())
+            count = report.kept.setdefault(split, {}).setdefault(document.language, Count())
             count.files += 1
             count.bytes += len(document.text.encode("utf-8"))
             yield number, {field: getattr(document, field) for field in _FIELDS}

@@ -12,8 +12,8 @@ Filters = dict[str, Callable[[Document], bool]]
 
 
 @dataclasses.dataclass
-class Removed:
-    """What a filter took out."""
+class Count:
+    """Some documents: how many, and how much text."""
 
     files: int = 0
     bytes: int = 0
@@ -40,7 +40,7 @@ def standard_filters(benchmarks: Benchmarks) -> Filters:
 
 
 def clean(
-    documents: Iterable[Document], filters: Filters, removed: dict[str, Removed]
+    documents: Iterable[Document], filters: Filters, removed: dict[str, Count]
 ) -> Iterator[Document]:
     """Yields the documents that pass all filters.
 
@@ -54,6 +54,6 @@ def clean(
         if reason is None:
             yield document
             continue
-        count = removed.setdefault(reason, Removed())
+        count = removed.setdefault(reason, Count())
         count.files += 1
         count.bytes += len(document.text.encode("utf-8"))

@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from hrm_jax.core.protocols import Tokenizer
 from hrm_jax.data.corpus.corpus_dataset_builder import Builder, CorpusConfig, Report
 from hrm_jax.data.corpus.documents import SPLITS, Document
-from hrm_jax.data.corpus.filters import Removed
+from hrm_jax.data.corpus.filters import Count
 from hrm_jax.data.storage import default_data_dir, quiet_tfds
 from hrm_jax.data.text.source import Text, TextSource, tokenize
 
@@ -36,9 +36,9 @@ def prepare(config: CorpusConfig, data_dir: pathlib.Path | str | None = None) ->
       ValueError: the filters leave nothing, or two projects share a name.
     """
     data_dir = default_data_dir() if data_dir is None else pathlib.Path(data_dir).expanduser()
-    builder = Builder(config=config, data_dir=str(data_dir), file_format="array_record")
     settings = tfds.download.DownloadConfig(download_mode=tfds.GenerateMode.REUSE_CACHE_IF_EXISTS)
     with quiet_tfds(bars=False):
+        builder = Builder(config=config, data_dir=str(data_dir), file_format="array_record")
         builder.download_and_prepare(download_config=settings)
     return pathlib.Path(builder.data_dir)
 
@@ -66,13 +66,13 @@ def find(corpus: pathlib.Path | str, data_dir: pathlib.Path | str | None = None)
 
 def read_report(folder: pathlib.Path) -> Report:
     """How the corpus in a folder came about."""
-    metadata: Any = tfds.builder_from_directory(str(folder)).info.metadata
+    metadata: Any = _open(folder).info.metadata
     kept = {
-        split: {language: Removed(**count) for language, count in languages.items()}
+        split: {language: Count(**count) for language, count in languages.items()}
         for split, languages in metadata["kept"].items()
     }
-    removed = {reason: Removed(**count) for reason, count in metadata["removed"].items()}
-    return Report(metadata["projects"], kept, removed)
+    removed = {reason: Count(**count) for reason, count in metadata["removed"].items()}
+    return Report(metadata["projects"], kept, removed, metadata["benchmarks"])
 
 
 def read_documents(folder: pathlib.Path, split: str) -> Iterator[Document]:
@@ -81,7 +81,7 @@ def read_documents(folder: pathlib.Path, split: str) -> Iterator[Document]:
     Raises:
       ValueError: the corpus has no such split.
     """
-    builder = tfds.builder_from_directory(str(folder))
+    builder = _open(folder)
     if split not in builder.info.splits:
         raise ValueError(
             f"{folder} has the splits {', '.join(sorted(builder.info.splits))}, not {split!r}; a"
@@ -129,6 +129,11 @@ def load_source(
         np.savez(file, **{name: getattr(source, name) for name in plain})
     os.replace(file.name, arrays)
     return source
+
+
+def _open(folder: pathlib.Path) -> tfds.core.DatasetBuilder:
+    with quiet_tfds():
+        return tfds.builder_from_directory(str(folder))
 
 
 def _fingerprint(tokenizer: Tokenizer) -> str:

@@ -62,12 +62,14 @@ def archive_files(content: bytes, *, strip_folder: bool = True) -> Iterator[tupl
                 if not name.endswith("/"):
                     yield _stripped(name, strip_folder), archive.read(name)
         return
+    files = {}
     with tarfile.open(fileobj=BytesIO(content)) as archive:
-        files = [member for member in archive.getmembers() if member.isfile()]
-        for member in sorted(files, key=lambda member: member.name):
-            extracted = archive.extractfile(member)
-            assert extracted is not None, "a regular file"
-            yield _stripped(member.name, strip_folder), extracted.read()
+        for member in archive:  # in the order of the archive: going back would unpack it again
+            extracted = archive.extractfile(member) if member.isfile() else None
+            if extracted is not None:
+                files[member.name] = extracted.read()
+    for name in sorted(files):
+        yield _stripped(name, strip_folder), files[name]
 
 
 def documents(project: Project, languages: Collection[str] = LANGUAGES) -> Iterator[Document]:

@@ -68,10 +68,10 @@ def test_short_texts_count_as_a_whole_and_very_short_ones_not():
     assert found.overlap("return a + b") is None
 
 
-def test_runs_of_numbers_are_no_overlap():
-    numbers = " ".join(map(str, range(30)))
-    found = benchmarks.Benchmarks([f"assert largest_of_all([{numbers}]) == 29"])
-    assert found.overlap(f"TABLE = [{numbers}]") is None
+@pytest.mark.parametrize("row", [" ".join(map(str, range(30))), " ".join("abcdefghijklmnopq")])
+def test_runs_of_numbers_and_letters_are_no_overlap(row):
+    found = benchmarks.Benchmarks([f"assert largest_of_all([{row}]) == 29"])
+    assert found.overlap(f"TABLE = [{row}]") is None
 
 
 def test_human_eval_is_found():

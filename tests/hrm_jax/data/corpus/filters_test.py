@@ -34,7 +34,7 @@ def test_each_filter_takes_out_what_it_is_for():
     found = list(filters.clean([kept[0], *PLANTED.values(), kept[1]], all_filters, removed))
     assert found == kept
     sizes = {reason: len(document.text) for reason, document in PLANTED.items()}
-    assert removed == {reason: filters.Removed(1, size) for reason, size in sizes.items()}
+    assert removed == {reason: filters.Count(1, size) for reason, size in sizes.items()}
 
 
 @pytest.mark.parametrize(("again", "expected"), [("a  b\n", True), ("ab", False), ("A b", False)])

@@ -5,9 +5,9 @@ import pytest
 
 from hrm_jax.data.corpus import prepared
 from hrm_jax.data.corpus.benchmarks import Benchmarks
-from hrm_jax.data.corpus.corpus_dataset_builder import NO_LICENCE, CorpusConfig
+from hrm_jax.data.corpus.corpus_dataset_builder import NO_LICENCE, Builder, CorpusConfig
 from hrm_jax.data.corpus.documents import Document, Project
-from hrm_jax.data.corpus.filters import Removed, standard_filters
+from hrm_jax.data.corpus.filters import Count, standard_filters
 from hrm_jax.data.text import batches
 from hrm_jax.data.text.languages import LANGUAGES
 from hrm_jax.data.text.tokenizers import ByteTokenizer, train_bpe
@@ -59,13 +59,13 @@ def test_the_report_says_what_was_kept_and_what_was_not(data_dir):
     report = prepared.read_report(prepared.find("small", data_dir))
     size = len(_code(1))
     assert report.kept == {
-        "train": {"python": Removed(2, 2 * size), "sql": Removed(1, 21)},
-        "validation": {"python": Removed(1, size)},
+        "train": {"python": Count(2, 2 * size), "sql": Count(1, 21)},
+        "validation": {"python": Count(1, size)},
     }
     assert report.removed == {
-        "benchmark": Removed(1, len(PROBLEM) + 3 + size),
-        "duplicate": Removed(1, size),
-        NO_LICENCE: Removed(2, 2 * size),
+        "benchmark": Count(1, len(PROBLEM) + 3 + size),
+        "duplicate": Count(1, size),
+        NO_LICENCE: Count(2, 2 * size),
     }
     assert sorted(project["name"] for project in report.projects) == list("abcde")
     assert {
@@ -82,7 +82,7 @@ def test_any_licence_and_fewer_languages(tmp_path):
         any_licence=True, languages=["python"], on_project=lambda project: seen.append(project.name)
     )
     report = prepared.read_report(prepared.prepare(config, tmp_path))
-    assert report.kept["train"] == {"python": Removed(4, 4 * len(_code(1)))}
+    assert report.kept["train"] == {"python": Count(4, 4 * len(_code(1)))}
     assert sorted(seen) == list("abcde")
 
 
@@ -112,7 +112,7 @@ def test_sources_are_tokenized_once(data_dir, make, monkeypatch):
 
 
 def test_what_is_not_prepared_says_how_to_prepare_it(data_dir):
-    with pytest.raises(FileNotFoundError, match=r"make_corpus --corpus=smal$"):
+    with pytest.raises(FileNotFoundError, match="run python -m experiments"):
         prepared.load_source("smal", "train", ByteTokenizer(), data_dir)
     with pytest.raises(ValueError, match="has the splits train, validation, not 'test'"):
         prepared.load_source("small", "test", ByteTokenizer(), data_dir)
@@ -124,3 +124,8 @@ def test_an_empty_corpus_says_what_was_removed(tmp_path):
         prepared.prepare(config, tmp_path)
     with pytest.raises(FileNotFoundError):
         prepared.find("none", tmp_path)
+
+
+def test_a_corpus_is_made_by_its_own_configuration(tmp_path):
+    with pytest.raises(TypeError, match="made by a CorpusConfig"):
+        Builder(data_dir=str(tmp_path))
