@@ -88,7 +88,8 @@ def _show(console: Console, folder: pathlib.Path, before: CodeReport, after: Cod
     """Measures side by side, a few samples, and what to do next."""
     for title, report in (("before", before), ("after", after)):
         if report.samples:
-            console.print(as_text(report.samples[:_SHOWN_SAMPLES], f"\n{title} training"))
+            text = as_text(report.samples[:_SHOWN_SAMPLES], f"\n{title} training")
+            console.print(text, highlight=False, soft_wrap=True)
     table = Table(title="held-out projects, test split")
     table.add_column("measure")
     for title in ("before", "after"):

@@ -23,7 +23,7 @@ class Sample:
       prompt: its first line.
       completion: what the model wrote after it.
       parses: whether both together are Python. Where there was no room for more, as far as they go,
-        and then there must be a whole line after the first.
+        and then there must be a whole line after the first, indented.
     """
 
     prompt: str
@@ -65,8 +65,9 @@ def write_samples(
         cut[piece.request] = piece.ending == "length"
 
     def judge(prompt: str, text: str, cut: bool) -> bool:
-        nothing_whole = cut and not text.rpartition("\n")[0].strip()
-        return not nothing_whole and parses(prompt + text, "python", cut=cut)
+        body = text.rpartition("\n")[0] if cut else text
+        begun = body.lstrip("\n").startswith((" ", "\t")) and bool(body.strip())
+        return begun and parses(prompt + text, "python", cut=cut)
 
     parts = zip(prompts, written, cut, strict=True)
     return [Sample(prompt, text, judge(prompt, text, end)) for prompt, text, end in parts]
@@ -79,7 +80,7 @@ def parse_rate(samples: Sequence[Sample]) -> float:
 
 def as_text(samples: Sequence[Sample], title: str) -> str:
     """Samples for people, one below the other."""
-    rule = "-" * 72
+    rule = "-" * 60
     parts = [f"{title}: {parse_rate(samples):.0%} of {len(samples)} parse"]
     for sample in samples:
         verdict = "parses" if sample.parses else "does not parse"

@@ -60,6 +60,8 @@ def test_first_lines_are_those_of_functions_at_the_margin():
         ("    retur x\n    y", "length", False),
         ("    ", "length", False),  # nothing whole was written
         ("    return x", "length", False),
+        ("```\n\nThis function", "length", False),  # an unfinished block is not a missing one
+        ("\n    # why\n    return x\n    y", "length", True),
         ("", "end", False),
     ],
 )
