@@ -67,7 +67,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
             "workload aot_targets aot_cases shipped_attention aot jax_step torch_step worker"
-            " alternate machine train_step step_profile recurrence attention solve"
+            " alternate machine train_step step_profile recurrence attention solve jax_decode"
+            " torch_decode decode"
         ),
     },
 )
