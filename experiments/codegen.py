@@ -17,7 +17,7 @@ if __name__ == "__main__":
 
 from rich.console import Console
 
-from experiments import code_generation
+from experiments import code_generation, code_writer
 from hrm_jax.convert.pytorch import WeightsError
 
 flags.DEFINE_enum("mode", "generate", ["generate"], "what to do")
@@ -36,5 +36,6 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    flags.adopt_module_key_flags(code_generation)
+    for module in (code_writer, code_generation):
+        flags.adopt_module_key_flags(module)
     app.run(main)
