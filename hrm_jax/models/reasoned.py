@@ -7,7 +7,7 @@ zero. So a fresh model says what its foundation says, to the bit, whatever the l
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -126,7 +126,7 @@ class Reasoned:
         """The model's variables of those of its parts, which are not copied."""
         params, buffers = {REASONING: reasoning.params}, {REASONING: reasoning.buffers}
         (buffers if self.config.freeze_foundation else params)[FOUNDATION] = foundation.params
-        return Variables(nnx.State(params), nnx.State(buffers), None)
+        return Variables(_as_one(params), _as_one(buffers), None)
 
     def parts(self, variables: Variables) -> tuple[Variables, Variables]:
         """The inverse of `join`: the variables of the reasoning modules, and the foundation's."""
@@ -196,6 +196,12 @@ class Reasoned:
             nnx.merge(_graphdef(self.config), own.params, own.buffers),
             schedule or self.config.schedule,
         )
+
+
+def _as_one(parts: Mapping[str, nnx.State]) -> nnx.State:
+    """The state that has the parts under their names."""
+    flat = ((name, nnx.to_flat_state(state)) for name, state in parts.items())
+    return nnx.from_flat_state([((name, *path), leaf) for name, s in flat for path, leaf in s])
 
 
 @functools.cache

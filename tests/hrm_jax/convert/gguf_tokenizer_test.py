@@ -1,0 +1,114 @@
+"""Tokenizers of GGUF files."""
+
+import pytest
+
+pytest.importorskip("gguf", reason="needs the extra foundation")
+pytest.importorskip("tokenizers", reason="needs the extra foundation")
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hrm_jax.convert.gguf_file import GgufFile
+from hrm_jax.convert.gguf_tokenizer import gguf_tokenizer
+from hrm_jax.core.config import ConfigError
+from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
+from hrm_jax.models.llama_config import LlamaConfig
+from tests.hrm_jax.convert.gguf_files import TOKENS, write_gguf
+
+CONFIG = LlamaConfig(vocab_size=len(TOKENS))
+
+
+@pytest.fixture
+def read(tmp_path):
+    """From changed metadata to the tokenizer."""
+
+    def tokenizer(**changes) -> WrappedTokenizer:
+        metadata = {f"tokenizer.ggml.{name}": value for name, value in changes.items()}
+        write_gguf(tmp_path / "model.gguf", CONFIG, {}, metadata=metadata)
+        return gguf_tokenizer(GgufFile(tmp_path / "model.gguf"))
+
+    return tokenizer
+
+
+def pieces(tokenizer: WrappedTokenizer, text: str) -> list[str]:
+    return [tokenizer.token_bytes(token).decode() for token in tokenizer.encode(text)]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("smollm", ["ab", " ab", " ", "1", "2", "c"]),
+        ("default", ["ab", " ab", " ", "12", "c"]),
+        ("gpt-2", ["ab", " ab", " ", "12", "c"]),
+        ("llama-bpe", ["ab", " ab", " ", "12", "c"]),
+        ("qwen2", ["ab", " ab", " ", "1", "2", "c"]),
+    ],
+)
+def test_words_are_cut_by_the_rule_that_the_file_names(read, words, expected):
+    assert pieces(read(pre=words), "ab ab 12c") == expected
+
+
+def test_the_space_before_a_digit_joins_the_spaces_before_it(read):
+    """Digits are cut off first, so two spaces before one are a word of their own."""
+    tokens = [*TOKENS, "ĠĠ"]
+    changes = {"tokens": tokens, "merges": ["Ġ Ġ"], "token_type": [1] * len(tokens)}
+    assert pieces(read(pre="smollm", **changes), "a  1") == ["a", "  ", "1"]
+    assert pieces(read(pre="gpt-2", **changes), "a  1") == ["a", " ", " ", "1"]
+
+
+def test_a_word_that_is_a_token_needs_no_merges_where_words_come_first(read):
+    assert pieces(read(pre="llama-bpe", merges=["a b"]), " ab") == [" ab"]
+    assert pieces(read(pre="qwen2", merges=["a b"]), " ab") == [" ", "ab"]
+
+
+def test_control_tokens_are_not_read_from_text_and_end_it(read):
+    tokenizer = read()
+    assert tokenizer.vocab_size == len(TOKENS)
+    assert tokenizer.eos_tokens == (0,)
+    assert 0 not in tokenizer.encode("a<|end|>b")
+    assert tokenizer.token_bytes(0) == b""
+    assert tokenizer.encode("a<|hole|>b") == [2, 1, 3]  # user-defined: a piece of text
+    assert tokenizer.token_bytes(1) == b"<|hole|>"
+
+
+def test_a_beginning_only_where_the_file_asks_for_one(read):
+    assert read().bos_token is None
+    assert read(add_bos_token=False).bos_token is None
+    assert read(add_bos_token=True).bos_token == 1
+
+
+def test_a_turn_may_end_otherwise(read):
+    assert read(eot_token_id=1).eos_tokens == (0, 1)
+    assert read(eot_token_id=0).eos_tokens == (0,)
+
+
+@pytest.fixture(scope="module")
+def all_rules(tmp_path_factory) -> list[WrappedTokenizer]:
+    path = tmp_path_factory.mktemp("rules") / "model.gguf"
+    found = []
+    for words in ("default", "gpt-2", "smollm", "llama-bpe", "qwen2"):
+        write_gguf(path, CONFIG, {}, metadata={"tokenizer.ggml.pre": words})
+        found.append(gguf_tokenizer(GgufFile(path)))
+    return found
+
+
+@settings(max_examples=40)
+@given(text=st.text("ab c12", max_size=12))
+def test_pieces_are_the_text_by_every_rule(all_rules, text):
+    """Over the alphabet of the vocabulary; a whole one is in `smollm2_test.py`."""
+    for tokenizer in all_rules:
+        assert "".join(pieces(tokenizer, text)) == text
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "llama"}, r"tokenizer\.ggml\.model: expected 'gpt2', byte-level BPE, got 'll"),
+        ({"pre": "tekken"}, r"tokenizer\.ggml\.pre: expected one of \('default', .*got 'tekken'"),
+        ({"eos_token_id": None}, r"tokenizer\.ggml\.eos_token_id: expected a value"),
+    ],
+)
+def test_what_is_not_known_is_refused_by_name(read, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        read(**changes)
