@@ -10,23 +10,15 @@ from collections.abc import Iterator
 from absl import app, flags
 from rich.console import Console
 
-from experiments import process
-from hrm_jax.convert.language import PACKAGED, load_language_model
+from experiments import code_writer, process
 from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text.prompts import PromptError
-from hrm_jax.inference.text.sampling import SamplingConfig
-from hrm_jax.inference.text.writing import Piece, Request, Writer
+from hrm_jax.inference.text.writing import Piece, Request
 
 FLAGS = flags.FLAGS
 HOLE = "<FILL>"
 STANDARD_INPUT = "-"
 
-flags.DEFINE_string(
-    "model",
-    next(iter(PACKAGED)),
-    f"a model's folder, a .gguf file, or one of {', '.join(PACKAGED)}",
-)
-flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "of weights and computation")
 flags.DEFINE_multi_string(
     "prompt", None, f"text to go on from; {HOLE} in it marks a hole to fill. May be given again"
 )
@@ -37,18 +29,8 @@ flags.DEFINE_multi_string(
     "a hole, suffix in each line. May be given again",
 )
 flags.DEFINE_string("suffix", None, "text after the hole, for a single prompt without a mark")
-flags.DEFINE_float("temperature", 0.0, "0 takes the likeliest token, 1 draws as the model believes")
-flags.DEFINE_integer("top_k", 0, "draw from so many likeliest tokens; 0 for all")
-flags.DEFINE_float("top_p", 1.0, "draw from the likeliest tokens with this probability together")
-flags.DEFINE_integer("max_tokens", 128, "longest completion", lower_bound=1)
 flags.DEFINE_multi_string(
     "stop", [], r"text that ends a completion, \n for a line's end. May be given again"
-)
-flags.DEFINE_integer("seed", 0, "of the first sample; each further one has the next")
-flags.DEFINE_integer("samples", 1, "completions of each prompt", lower_bound=1)
-flags.DEFINE_integer("batch_size", 8, "completions written at once", lower_bound=1)
-flags.DEFINE_bool(
-    "prompts_are_prefixes", False, "tokens of a prompt see each other, for models trained so"
 )
 flags.DEFINE_bool("json", False, "print an object a line: prompt, suffix, seed, completion, ending")
 
@@ -94,13 +76,13 @@ def run(console: Console) -> int:
 
     Raises:
       PromptError: a prompt cannot be completed, or there is none.
-      ConfigError, WeightsError, OSError, ValueError: as `load_language_model`; OSError and
+      ConfigError, WeightsError, OSError, ValueError: as `code_writer.load_writer`; OSError and
         PromptError also for a prompt's file.
     """
     prompts = read_prompts()
     requests = _requests(prompts)
     process.keep_compiled()
-    writer = load_writer()
+    writer = code_writer.load_writer()
     tally = Tally()
     pieces = tally.over(writer.write(requests))
     if len(requests) == 1 and not FLAGS.json:
@@ -109,25 +91,6 @@ def run(console: Console) -> int:
         _print_all(pieces, requests, console)
     Console(stderr=True, quiet=console.quiet).print(str(tally), style="dim", soft_wrap=True)
     return 0
-
-
-def load_writer() -> Writer:
-    """The model of `--model`, which writes as the flags say; raises as `load_language_model`."""
-    loaded = load_language_model(FLAGS.model, dtype=FLAGS.dtype)
-    return Writer(
-        loaded.model,
-        loaded.variables,
-        loaded.tokenizer,
-        max_length=_max_length(loaded.model),
-        batch_size=FLAGS.batch_size,
-        prompts_are_prefixes=FLAGS.prompts_are_prefixes,
-        sampling=sampling(),
-    )
-
-
-def sampling() -> SamplingConfig:
-    """How tokens are drawn; raises ConfigError for values that cannot be."""
-    return SamplingConfig(FLAGS.temperature, FLAGS.top_k, FLAGS.top_p)
 
 
 def read_prompts() -> list[Prompt]:
@@ -182,17 +145,13 @@ def _with_hole(text: str) -> Prompt:
 
 
 def _requests(prompts: list[Prompt]) -> list[Request]:
+    sampling = code_writer.sampling()
     stop = tuple(text.replace(r"\n", "\n") for text in FLAGS.stop)
     return [
-        Request(prompt, FLAGS.seed + sample, stop, FLAGS.max_tokens, sampling())
+        Request(prompt, FLAGS.seed + sample, stop, FLAGS.max_tokens, sampling)
         for prompt in prompts
         for sample in range(FLAGS.samples)
     ]
-
-
-def _max_length(model) -> int:
-    """Of the texts that a model was trained on; a reasoned model's are its foundation's."""
-    return getattr(model.config, "foundation", model.config).max_length
 
 
 def _stream(pieces: Iterator[Piece], request: Request, console: Console) -> None:

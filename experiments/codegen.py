@@ -42,8 +42,8 @@ from hrm_jax.training.state_arrays import CheckpointError
 FLAGS = flags.FLAGS
 MODES = {
     "train": ("experiments.code_training",),
-    "generate": ("experiments.code_generation",),
-    "eval": ("experiments.code_generation", "experiments.code_measuring"),
+    "generate": ("experiments.code_writer", "experiments.code_generation"),
+    "eval": ("experiments.code_writer", "experiments.code_measuring"),
 }
 """The modules of each mode. Importing one defines its flags; those of other modes would be in the
 way, and so would what they import."""
@@ -106,14 +106,14 @@ def generate(console: Console) -> int:
 
 def measure(console: Console) -> int:
     """Measures what a model writes."""
-    from experiments import code_generation, code_measuring
+    from experiments import code_measuring, code_writer
 
     if FLAGS["max_tokens"].using_default_value:
         FLAGS.max_tokens = _LONGEST_SOLUTION_TOKENS
 
     def load_model() -> tuple[Completer, str]:
-        name = f"{FLAGS.model}, {code_generation.sampling()}"
-        return code_generation.load_writer().complete, name
+        name = f"{FLAGS.model}, {code_writer.sampling()}"
+        return code_writer.load_writer().complete, name
 
     return code_measuring.run(console, load_model)
 

@@ -88,7 +88,7 @@ def decode_attention(
     operands = Operands(_folded(query, M), key, value, _tiled(ranges, query.shape[2] // M))
     case, scale = case_of(operands), float(K**-0.5 if scale is None else scale)
     name, interpreted = choose(case, jax.default_backend(), backend)
-    if backend in (None, "xla") and name in FAMILIES["xla"] and xla_cached.suits(case):
+    if backend is None and name in FAMILIES["xla"] and xla_cached.suits(case):
         return _unfolded(xla_cached.attend(scale, operands), T), cache
     out, _ = run(name, Options(scale, False, interpret or interpreted), operands)
     return _unfolded(out, T), cache

@@ -80,13 +80,14 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
             "process config_flags distributed terminal curves sudoku_presets runs exported solving"
-            " sudoku code_presets code_training code_generation code_measuring codegen"
+            " sudoku code_presets code_training code_writer code_generation code_measuring codegen"
             " compare_codegen convert make_bank join_puzzles make_corpus"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
             "workload aot_targets aot_cases shipped_attention aot jax_step torch_step worker"
-            " alternate machine train_step step_profile recurrence attention solve"
+            " alternate machine train_step step_profile recurrence attention solve jax_decode"
+            " torch_decode decode"
         ),
     },
 )

@@ -16,9 +16,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from hrm_jax.convert.pytorch import COMPILED_PREFIX, StateDict, WeightsError
+from hrm_jax.convert.pytorch import COMPILED_PREFIX, Deferred, StateDict, WeightsError
 from hrm_jax.training.files import sync_folder
 
+_FLOATS = ("F32", "BF16", "F16")  # those that are read as float32
 _TORCH_SUFFIXES = (".pt", ".pth", ".bin", "")  # the originals save as `step_1234` or `checkpoint`
 
 
@@ -41,10 +42,34 @@ def load_state_dict(path: str | os.PathLike[str]) -> StateDict:
         try:
             loaded = safetensors.numpy.load_file(path)
         except safetensors.SafetensorError as error:
-            raise WeightsError(f"{path}: expected a safetensors file, got {error}") from error
+            raise _damaged(path, error) from error
     else:
         loaded = _load_torch(path)
     return {name: _widened(array) for name, array in loaded.items()}
+
+
+def open_safetensors(path: Path) -> dict[str, np.ndarray | Deferred]:
+    """The tensors of a `.safetensors` file as `load_state_dict` has them, read one by one.
+
+    The file is mapped into memory until the last of them is let go; it must not change until then.
+
+    Raises:
+      WeightsError: the file is damaged.
+      OSError: it cannot be read.
+    """
+    try:
+        file = safetensors.safe_open(path, framework="numpy")
+    except safetensors.SafetensorError as error:
+        raise _damaged(path, error) from error
+
+    def tensor(name: str) -> np.ndarray | Deferred:
+        part = file.get_slice(name)
+        if part.get_dtype() not in _FLOATS:
+            return file.get_tensor(name)
+        shape = tuple(part.get_shape())
+        return Deferred(shape, np.dtype(np.float32), lambda: _widened(file.get_tensor(name)))
+
+    return {name: tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
 
 
 def save_state_dict(
@@ -88,6 +113,10 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"{path}: expected a safetensors file, got {error}")
 
 
 def _is_safetensors(path: Path) -> bool:

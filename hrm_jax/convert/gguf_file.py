@@ -28,7 +28,7 @@ class GgufFile:
         """Reads the metadata.
 
         Raises:
-          WeightsError: it is not a GGUF file, is cut off, holds a quantisation that cannot be read,
+          WeightsError: it is not a GGUF file, is cut off, or is one of several that hold a model;
             or the package `gguf` is not installed.
           OSError: it cannot be read.
         """
@@ -43,6 +43,11 @@ class GgufFile:
                 f"{path}: expected a GGUF file, got {error}; fetch it anew"
             ) from error
         self.architecture: str = self.get("general.architecture")
+        if (files := self.get("split.count", 1)) > 1:
+            raise WeightsError(
+                f"{path}: expected a whole model, got one of {files} files; join them with "
+                "llama-gguf-split --merge"
+            )
         self.tensors: dict[str, Deferred] = {}
         for tensor in self._reader.tensors:
             self.tensors[tensor.name] = self._deferred(tensor)
@@ -69,18 +74,16 @@ class GgufFile:
         return self._reader.get_field(name) is not None
 
     def _deferred(self, tensor: Any) -> Deferred:
-        from gguf import quants
-
-        known = {"F32", "F16", "F64", *(kind.name for kind in quants._type_traits)}
-        kind = tensor.tensor_type
-        if kind.name not in known:
-            raise WeightsError(
-                f"{self.path}: {tensor.name} is stored as {kind.name}, which cannot be read; "
-                f"expected one of {', '.join(sorted(known))}"
-            )
-
         def read() -> np.ndarray:
-            return np.asarray(quants.dequantize(tensor.data, kind), np.float32)
+            from gguf import quants
+
+            try:
+                return np.asarray(quants.dequantize(tensor.data, tensor.tensor_type), np.float32)
+            except NotImplementedError as error:
+                raise WeightsError(
+                    f"{self.path}: {tensor.name} is stored as {tensor.tensor_type.name}, which "
+                    "cannot be read; take a file in F16, Q8_0 or another common type"
+                ) from error
 
         shape = tuple(int(size) for size in reversed(tensor.shape))
         return Deferred(shape, np.dtype(np.float32), read)

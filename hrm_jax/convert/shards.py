@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hrm_jax.convert.files import load_state_dict, save_state_dict
-from hrm_jax.convert.pytorch import StateDict, WeightsError
+from hrm_jax.convert.files import open_safetensors, save_state_dict
+from hrm_jax.convert.pytorch import Deferred, StateDict, WeightsError
 from hrm_jax.training.files import write_atomically
 
 WEIGHTS = "model.safetensors"
@@ -56,19 +56,19 @@ def save_shards(
     write_atomically(folder / INDEX, json.dumps(index, indent=2) + "\n")
 
 
-def load_shards(folder: Path) -> StateDict:
-    """Reads the weights of a folder, through its index where it has one.
+def load_shards(folder: Path) -> dict[str, np.ndarray | Deferred]:
+    """The weights of a folder, through its index where it has one, read one by one.
 
     Raises:
       WeightsError: a file is damaged, or the index and the files do not agree.
       OSError: a file is absent or cannot be read.
     """
     if not (folder / INDEX).exists():
-        return load_state_dict(folder / WEIGHTS)
+        return open_safetensors(folder / WEIGHTS)
     weight_map = _read_index(folder / INDEX)
-    weights: StateDict = {}
+    weights: dict[str, np.ndarray | Deferred] = {}
     for file in sorted(set(weight_map.values())):
-        shard = load_state_dict(folder / file)
+        shard = open_safetensors(folder / file)
         listed = {name for name, home in weight_map.items() if home == file}
         if shard.keys() != listed:
             differing = sorted(shard.keys() ^ listed)

@@ -4,6 +4,7 @@ Only byte-level vocabularies are wrapped, those of GPT-2 and all that followed i
 stands for bytes, written with one printable character for each of the 256. Extra: `codegen`.
 """
 
+import itertools
 import json
 import pathlib
 from collections.abc import Sequence
@@ -98,8 +99,13 @@ class WrappedTokenizer:
         if None in ends:
             raise ValueError(f"{folder / CONFIG_FILE} names no eos_token: add one")
         begins = _name(config["bos_token"]) if config.get("add_bos_token") else None
-        tokenizer = tokenizers.Tokenizer.from_str((folder / TOKENIZER_FILE).read_text("utf-8"))
-        return cls(tokenizer, eos_tokens=[_name(end) for end in ends], bos_token=begins)
+        names = [_name(end) for end in ends]
+        whole = json.loads((folder / TOKENIZER_FILE).read_text(encoding="utf-8"))
+        marks = {*names, *itertools.chain(*INFILLING_NAMES)}
+        for token in whole.get("added_tokens") or ():  # not all published files say it of all
+            token["special"] = token["special"] or token["content"] in marks
+        tokenizer = tokenizers.Tokenizer.from_str(json.dumps(whole))
+        return cls(tokenizer, eos_tokens=names, bos_token=begins)
 
     def save(self, folder: Any) -> None:
         """Writes the two files that `load` reads."""

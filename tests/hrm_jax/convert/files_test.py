@@ -7,8 +7,9 @@ import pickle
 import ml_dtypes
 import numpy as np
 import pytest
+import safetensors.numpy
 
-from hrm_jax.convert.files import load_state_dict, save_state_dict
+from hrm_jax.convert.files import load_state_dict, open_safetensors, save_state_dict
 from hrm_jax.convert.pytorch import WeightsError
 
 SPECIAL = np.array([0.0, -0.0, 1e-45, -3.4e38, np.inf, -np.inf, np.nan], np.float32)
@@ -180,3 +181,30 @@ def test_a_failed_save_leaves_the_old_file_alone(tmp_path, monkeypatch):
         save_state_dict(path, TENSORS)
     assert_same_bits(load_state_dict(path), {"w": SPECIAL})
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_tensors_are_read_one_by_one_as_they_are_all_at_once(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    rng = np.random.default_rng(0)
+    tensors = {
+        "wide": rng.standard_normal((2, 3)).astype(np.float32),
+        "narrow": rng.standard_normal(4).astype(ml_dtypes.bfloat16),
+        "half": rng.standard_normal(4).astype(np.float16),
+        "count": np.arange(3),
+    }
+    safetensors.numpy.save_file(tensors, path)
+    found, expected = open_safetensors(path), load_state_dict(path)
+    assert found.keys() == expected.keys()
+    for name, array in found.items():
+        assert (array.shape, array.dtype) == (expected[name].shape, expected[name].dtype)
+        np.testing.assert_array_equal(np.asarray(array), expected[name])
+
+
+def test_a_damaged_file_is_noticed_when_it_is_opened(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_state_dict(path, {"a": np.ones((3, 3), np.float32)})
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(WeightsError, match="expected a safetensors file"):
+        open_safetensors(path)
+    with pytest.raises(FileNotFoundError):
+        open_safetensors(tmp_path / "absent.safetensors")

@@ -187,6 +187,21 @@ def test_another_architecture_and_unknown_tensors_are_named(tmp_path):
         load_gguf_llama(GgufFile(path))
 
 
+def test_a_type_that_cannot_be_widened_is_named(tmp_path):
+    path, counts = tmp_path / "model.gguf", np.zeros((64, 32), np.int32)
+    tensors = {"blk.1.ffn_up.weight": (counts, Kind.I32)}
+    write_gguf(path, CONFIG, random_weights(CONFIG), tensors=tensors)
+    with pytest.raises(WeightsError, match=r"1\.ffn_up\.weight is stored as I32, which cannot"):
+        load_gguf_llama(GgufFile(path))
+
+
+def test_a_part_of_a_model_is_refused(tmp_path):
+    path = tmp_path / "model.gguf"
+    write_gguf(path, CONFIG, random_weights(CONFIG), metadata={"split.count": 3})
+    with pytest.raises(WeightsError, match="expected a whole model, got one of 3 files"):
+        GgufFile(path)
+
+
 def test_a_file_that_is_none_is_refused(tmp_path):
     path = tmp_path / "model.gguf"
     path.write_bytes(b"GGML" + bytes(100))

