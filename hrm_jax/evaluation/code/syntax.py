@@ -22,6 +22,7 @@ _GRAMMARS: dict[Language, str] = {
     "bash": "bash",
 }
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
+_ALLOW_INCOMPLETE = codeop.PyCF_ALLOW_INCOMPLETE_INPUT  # pyright: ignore[reportAttributeAccessIssue]
 _UNFINISHED = "incomplete input"
 
 
@@ -72,7 +73,7 @@ def parses(text: str, language: Language, *, cut: bool = False) -> bool:
 
 
 def _python_parses(text: str, cut: bool) -> bool:
-    flags = ast.PyCF_ONLY_AST | (codeop.PyCF_ALLOW_INCOMPLETE_INPUT if cut else 0)
+    flags = ast.PyCF_ONLY_AST | (_ALLOW_INCOMPLETE if cut else 0)
     try:
         with warnings.catch_warnings():  # of strange escapes and comparisons
             warnings.simplefilter("ignore")

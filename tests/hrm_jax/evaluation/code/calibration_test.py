@@ -1,4 +1,4 @@
-"""The judge is calibrated: solutions pass, planted bugs fail. `-m calibration` judges all of them."""
+"""The judge is calibrated: solutions pass, planted bugs fail; `-m calibration` judges more."""
 
 import re
 
