@@ -45,11 +45,10 @@ flags.DEFINE_enum(
     "completer",
     "model",
     ["model", "canonical", "buggy"],
-    "eval: what writes: the model of --checkpoint; or, to calibrate the judge, the suite's own "
+    "eval: what writes: --model; or, to calibrate the judge, the suite's own "
     "solutions (all should pass) or its planted bugs (none should)",
 )
 flags.DEFINE_integer("suite_problems", 0, "eval: how many problems, spread over it; 0 for all")
-flags.DEFINE_integer("samples", 1, "eval: n, completions of each problem", lower_bound=1)
 flags.DEFINE_list("pass_k", ["1"], "eval: k of each pass@k, each at most --samples")
 flags.DEFINE_integer("judges", os.cpu_count() or 1, "eval: programs run at a time", lower_bound=1)
 flags.DEFINE_integer("judge_batch", 32, "eval: completions written at a time", lower_bound=1)
@@ -59,11 +58,11 @@ flags.DEFINE_string("results", None, "eval: folder of the results; a new one bel
 def run(console: Console, load_model: LoadModel | None) -> int:
     """Measures as the flags say, and shows a table; `report.json` and all completions stay.
 
-    Flags of other modes that count here: `--resume`, `--seed`, `--max_tokens`.
+    Flags of other modes that count here: `--samples`, `--max_tokens`, `--seed`, `--resume`.
 
     Args:
       console: where to show it.
-      load_model: of `--completer=model`; None where no checkpoint is named.
+      load_model: of `--completer=model`; None where no model is named.
 
     Raises:
       SuiteError, ToolchainMissing, SandboxUnavailable, ResumeError, ConfigError: what is missing,
@@ -127,7 +126,7 @@ def _completer(suite: Suite, load_model: LoadModel | None) -> tuple[Completer, s
         return known_answers.buggy(suite), "buggy"
     if load_model is None:
         raise app.UsageError(
-            "--completer=model needs --checkpoint: a run's folder or a model's", exitcode=2
+            "--completer=model needs --model: a run's folder or a model's", exitcode=2
         )
     return load_model()
 

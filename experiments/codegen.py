@@ -23,6 +23,7 @@ FLAGS = flags.FLAGS
 
 flags.DEFINE_enum("mode", "eval", ["eval"], "what to do")
 flags.DEFINE_bool("resume", False, "go on with what a folder holds")
+flags.DEFINE_integer("samples", 1, "completions of each prompt", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "of all that is drawn")
 flags.DEFINE_integer("max_tokens", 512, "longest completion", lower_bound=1)
 

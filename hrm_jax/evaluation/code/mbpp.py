@@ -74,7 +74,12 @@ def _problem(
     code = record["code"].replace("\r\n", "\n")
     lines = [*record.get("test_imports", ()), record.get("test_setup_code", "")]
     tests = "\n".join([*lines, *record["test_list"]]).replace("\r\n", "\n")
-    exam = Exam("python", "", tests, _remote_names(code, tests), reference=code)
+    try:
+        exam = Exam("python", "", tests, _remote_names(code, tests), reference=code)
+    except SyntaxError as error:
+        raise SuiteError(
+            f"task {record['task_id']}: expected Python in code and tests, got {error}"
+        ) from error
     if style == "instruction":
         prompt = f'"""\n{record["text"]}\n{record["test_list"][0]}\n"""\n'
     else:

@@ -130,6 +130,12 @@ def test_tests_can_use_what_the_program_defines(judge_of):
     assert result.passed, result.detail
 
 
+def test_an_object_of_the_programs_own_is_as_true_as_it_says(judge_of):
+    exam = Exam("python", "", "assert f('a')\nassert not f('b')", ("f",))
+    assert verdict(judge_of("python"), "import re\ndef f(x): return re.match('a', x)", exam).passed
+    assert not verdict(judge_of("python"), LIAR + "def f(x): return Liar()", exam).passed
+
+
 def test_helpers_are_not_the_programs(judge_of):
     reference = "def check(x): return x == 5\ndef f(): return 5"
     exam = Exam("python", "", "assert check(f())", ("f",), reference)

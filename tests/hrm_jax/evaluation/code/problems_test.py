@@ -113,6 +113,13 @@ def test_mbpp_needs_its_shots(tmp_path):
         mbpp.load_mbpp(tmp_path)
 
 
+def test_mbpp_must_be_python(tmp_path):
+    records = [mbpp_record(2), mbpp_record(3), mbpp_record(4), mbpp_record(11, code="def f(")]
+    write(tmp_path / "mbpp.jsonl.gz", records)
+    with pytest.raises(SuiteError, match="task 11: expected Python in code and tests"):
+        mbpp.load_mbpp(tmp_path)
+
+
 def test_infilling_has_both_sides_of_the_hole(tmp_path):
     record = {
         "task_id": "a",
@@ -146,6 +153,29 @@ def test_a_declaration_becomes_a_prototype(tmp_path):
     write(path, [record | {"declaration": "int f(int x);"}])
     with pytest.raises(SuiteError, match="CPP/0: expected a declaration with an open brace"):
         humanevalpack.load_humanevalpack(tmp_path, "cpp")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("/* Add two. */\nconst add = (x) => {", "add"),
+        ("/* f */\nconst addTwo = (x) => {", "addTwo"),
+        ("const other = (x) => {", "addtwo"),
+    ],
+)
+def test_a_functions_name_is_spelt_as_in_the_prompt(tmp_path, prompt, name):
+    record = {
+        "task_id": "JavaScript/0",
+        "prompt": prompt,
+        "declaration": prompt,
+        "canonical_solution": "",
+        "buggy_solution": "",
+        "test": "",
+        "entry_point": "add" if name == "add" else "addtwo",
+    }
+    write(tmp_path / "humanevalpack_js.jsonl.gz", [record])
+    (problem,) = humanevalpack.load_humanevalpack(tmp_path, "js").problems
+    assert problem.exam.remote == (name,)
 
 
 @pytest.mark.parametrize(

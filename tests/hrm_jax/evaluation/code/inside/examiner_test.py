@@ -46,10 +46,26 @@ def test_anything_else_fails(answer):
     assert report["detail"]
 
 
-@pytest.mark.parametrize("tests", ["assert f(1)", "assert not f(1)", "assert f(1) == 2 or f(1)"])
-def test_an_object_of_its_own_is_neither_true_nor_false(tests):
+@pytest.mark.parametrize(
+    ("truth", "tests", "passed"),
+    [
+        (True, "assert f(1)", True),
+        (False, "assert f(1)", False),
+        (False, "assert not f(1)", True),
+        (True, "assert not f(1)", False),
+        (1, "assert f(1)", False),
+        (None, "assert not f(1)", False),
+    ],
+)
+def test_the_truth_of_an_object_is_an_answer(truth, tests, passed):
     own = {"value": {"kind": "object", "items": [1]}}
-    assert not said(LOADED, FUNCTION, own, own, tests=tests)["passed"]
+    assert said(LOADED, FUNCTION, own, {"value": truth}, tests=tests)["passed"] is passed
+
+
+def test_an_object_equals_nothing_but_itself():
+    own = {"value": {"kind": "object", "items": [1]}}
+    tests = "x = f(1)\nassert x == x and not x == 2 and x != f(1)"
+    assert said(LOADED, FUNCTION, own, own, tests=tests)["passed"]
 
 
 def test_tests_may_expect_exceptions():

@@ -11,12 +11,17 @@ from hypothesis import strategies as st
 from hrm_jax.evaluation.code.inside import wire
 
 HASHABLE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.binary() | st.floats(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.binary()
+    | st.floats(allow_nan=False),
     lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=3),
     max_leaves=8,
 )
 VALUES = st.recursive(
-    HASHABLE | st.complex_numbers(),
+    HASHABLE | st.complex_numbers(allow_nan=False),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.tuples(inner)
@@ -37,12 +42,24 @@ def across(value):
 
 @given(VALUES)
 def test_plain_values_arrive(value):
-    assert repr(across(value)) == repr(value) or across(value) == value
+    assert across(value) == value
 
 
 @pytest.mark.parametrize(
     "value",
-    [True, 1, 1.0, -0.0, math.inf, "\ud800", b"\xff", bytearray(b"a"), range(3, 0, -1), int],
+    [
+        True,
+        1,
+        1.0,
+        -0.0,
+        math.inf,
+        math.nan,
+        "\ud800",
+        b"\xff",
+        bytearray(b"a"),
+        range(3, 0, -1),
+        int,
+    ],
 )
 def test_types_stay(value):
     arrived = across(value)
