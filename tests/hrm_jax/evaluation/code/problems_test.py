@@ -59,20 +59,27 @@ def test_a_missing_field_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "problem"),
+    ("text", "problem"),
     [
-        (b"{}", "cannot be read"),
-        (gzip.compress(b"{"), "expected JSON"),
-        (gzip.compress(b"{}")[:-4], "cannot be read"),
-        (gzip.compress(b"\xff"), "cannot be read"),
-        (gzip.compress(b"\n"), "expected a list of records"),
-        (gzip.compress(b"[1]\n"), "record 0: expected an object"),
+        (b"{", "expected JSON"),
+        (b"\xff", "cannot be read"),
+        (b"\n", "expected a list of records"),
+        (b"[1]\n", "record 0: expected an object"),
     ],
+    ids=["cut JSON", "no text", "nothing", "no object"],
 )
-def test_damage_is_told(tmp_path, content, problem):
+def test_damage_is_told(tmp_path, text, problem):
     path = tmp_path / "x.jsonl.gz"
-    path.write_bytes(content)
+    path.write_bytes(gzip.compress(text))
     with pytest.raises(SuiteError, match=problem):
+        read_records(path, FIELDS)
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_damaged_archive_is_told(tmp_path, cut):
+    path = tmp_path / "x.jsonl.gz"
+    path.write_bytes(gzip.compress(b"{}")[:-4] if cut else b"{}")
+    with pytest.raises(SuiteError, match="cannot be read"):
         read_records(path, FIELDS)
 
 
