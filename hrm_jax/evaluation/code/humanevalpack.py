@@ -120,12 +120,7 @@ def _rust(record: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _go(record: Mapping[str, Any]) -> tuple[str, str]:
-    """Tests in a file of their own, which imports what they take from the program's imports."""
-    tests = record["test"]
-    named = re.findall(r'"([\w/]+)"', record["prompt"].partition("func ")[0])
-    used = [path for path in named if re.search(rf"\b{path.rpartition('/')[2]}\.", tests)]
-    lines = [f'import "{path}"' for path in used if f'"{path}"' not in record["test_setup"]]
-    return "", "\n".join([record["test_setup"], *lines, tests])
+    return "", f"{record['test_setup']}\n{record['test']}"
 
 
 _EXAMS: dict[Language, Callable[[Mapping[str, Any]], tuple[str, str]]] = {

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from hrm_jax.evaluation.code.exams import Exam
-from hrm_jax.evaluation.code.go_files import GO_FILES
+from hrm_jax.evaluation.code.go_files import GO_FILES, with_imports
 from hrm_jax.evaluation.code.toolchains import Language, Toolchain
 
 BOX = "/box"
@@ -125,7 +125,8 @@ def _without_crates(program: str) -> str:
 
 def _go(exam: Exam, programs: Mapping[str, str]) -> Recipe:
     """A package and its tests, with the few assertions of testify that they call."""
-    files = {**GO_FILES, "program.go": exam.program, "program_test.go": exam.tests}
+    sources = {"program.go": exam.program, "program_test.go": exam.tests}
+    files = GO_FILES | {name: with_imports(source) for name, source in sources.items()}
     settings = (
         "HOME=/tmp",
         "GOFLAGS=-mod=mod",

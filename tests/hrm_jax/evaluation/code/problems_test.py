@@ -27,7 +27,8 @@ def mbpp_record(task_id, **changes):
     record = {
         "task_id": task_id,
         "text": f"Write task {task_id}.",
-        "code": "import math\r\ndef f(x):\r\n  return g(x)\r\ndef g(x): return x\r\nclass C: pass",
+        "code": "import math\r\ndef f(x):\r\n  '\\w'\r\n  return g(x)\r\ndef g(x): return x\r\n"
+        "class C: pass",
         "test_list": ["assert f(1) == 1", "assert math.isclose(C().x, 2)"],
         "test_setup_code": "c = C()",
         "challenge_test_list": [],
