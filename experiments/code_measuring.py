@@ -58,11 +58,11 @@ flags.DEFINE_string("results", None, "eval: folder of the results; a new one bel
 def run(console: Console, load_model: LoadModel | None) -> int:
     """Measures as the flags say, and shows a table; `report.json` and all completions stay.
 
-    Flags of other modes that count here: `--resume`, `--seed`, `--max_tokens`.
+    Flags of other modes that count here: `--samples`, `--max_tokens`, `--seed`, `--resume`.
 
     Args:
       console: where to show it.
-      load_model: of `--completer=model`; None where no checkpoint is named.
+      load_model: of `--completer=model`; None where no model is named.
 
     Raises:
       SuiteError, ToolchainMissing, SandboxUnavailable, ResumeError, ConfigError: what is missing,

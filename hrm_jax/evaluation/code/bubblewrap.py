@@ -1,9 +1,11 @@
 """Walls by bubblewrap (0.8 or newer), the sandbox of Flatpak."""
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from hrm_jax.evaluation.code.sandbox import (
     Job,
+    Mount,
     is_root,
     limited,
     system_links,
@@ -36,15 +38,11 @@ class Bubblewrap:
             command += ["--uid", "65534", "--gid", "65534"]
         for path, destination in system_links():
             command += ["--symlink", destination, path]
-        for folder in _folders(["/etc/settings", *(mount.target for mount in job.mounts)]):
-            command += ["--perms", "0755", "--dir", folder]  # else they are the owner's alone
-        for mount in system_mounts():
-            command += ["--ro-bind", mount.source, mount.target]
+        command += _bound(system_mounts())
         command += ["--proc", "/proc", "--dev", "/dev"]
         for place in ("/tmp", "/dev/shm"):
             command += ["--perms", "1777", "--size", size, "--tmpfs", place]
-        for mount in job.mounts:
-            command += ["--bind" if mount.writable else "--ro-bind", mount.source, mount.target]
+        command += _bound(job.mounts)
         command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", job.folder]
         for name, value in job.environment:
             command += ["--setenv", name, value]
@@ -52,7 +50,12 @@ class Bubblewrap:
         return [*command, "--", *(unprivileged(inner) if is_root() else inner)]
 
 
-def _folders(paths: list[str]) -> list[str]:
-    """The folders above paths, outermost first, but for those that hold the system."""
-    above = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
-    return sorted(above - {"/", "/tmp", "/usr", "/dev", "/proc"})
+def _bound(mounts: Sequence[Mount]) -> list[str]:
+    """Options for mounts, and for the folders above them, which would be the owner's alone."""
+    above = {str(folder) for mount in mounts for folder in PurePosixPath(mount.target).parents}
+    command = []
+    for folder in sorted(above - {"/", "/tmp"}):
+        command += ["--perms", "0755", "--dir", folder]
+    for mount in mounts:
+        command += ["--bind" if mount.writable else "--ro-bind", mount.source, mount.target]
+    return command

@@ -85,8 +85,8 @@ def _problem(record: Mapping[str, Any], language: Language) -> Problem:
 def _entry_point(record: Mapping[str, Any]) -> str:
     """The function's name as the prompt spells it: a few records differ in a capital."""
     name = record["entry_point"]
-    found = re.search(rf"\b{re.escape(name)}\b", record["prompt"], re.IGNORECASE)
-    return found[0] if found else name
+    spellings = re.findall(rf"\b{re.escape(name)}\b", record["prompt"], re.IGNORECASE)
+    return name if name in spellings or not spellings else spellings[-1]
 
 
 def _solved(record: Mapping[str, Any]) -> tuple[str, str]:

@@ -50,7 +50,7 @@ def _script(job: Job) -> str:
     lines += ["pivot_root . before", "cd /", "umount -l before", "rmdir before"]
     lines += ["mount -o remount,bind,ro,nosuid,nodev /", f"cd {shlex.quote(job.folder)}"]
     settings = [f"{name}={value}" for name, value in job.environment]
-    # A process of its own as the namespace's first one: that one ignores signals it does not know.
+    # A child of this shell: a namespace's first process ignores signals that it does not handle.
     inner = unprivileged(limited(job)) if is_root() else _powerless(limited(job))
     lines += [shlex.join(["env", "-i", *settings, *inner])]
     return "PATH=/usr/sbin:/usr/bin:/sbin:/bin\n" + "\n".join(lines)

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from hrm_jax.evaluation.code.exams import Exam
-from hrm_jax.evaluation.code.go_files import GO_FILES
+from hrm_jax.evaluation.code.go_files import GO_FILES, with_imports
 from hrm_jax.evaluation.code.toolchains import Language, Toolchain
 
 BOX = "/box"
@@ -70,9 +70,11 @@ def _c_like(suffix: str, *compiler: str) -> Callable[[Exam, Mapping[str, str]], 
 
 
 def _ended(exam: Exam, name: str) -> str:
-    """The tests with a report before the brace that closes `main`."""
-    body, brace, rest = exam.tests.rpartition("}")
-    return f"{body}\n{name}();\n{brace}{rest}"
+    """The tests with a report where `main` ends."""
+    end = re.search(r"(return\s+0\s*;\s*)?\}\s*$", exam.tests)
+    if end is None:
+        raise ValueError(f"tests: expected `main` to be last, got {exam.tests[-80:]!r}")
+    return f"{exam.tests[: end.start()]}\n{name}();\n{end[0]}"
 
 
 def _java(exam: Exam, programs: Mapping[str, str]) -> Recipe:
@@ -123,7 +125,8 @@ def _without_crates(program: str) -> str:
 
 def _go(exam: Exam, programs: Mapping[str, str]) -> Recipe:
     """A package and its tests, with the few assertions of testify that they call."""
-    files = {**GO_FILES, "program.go": exam.program, "program_test.go": exam.tests}
+    sources = {"program.go": exam.program, "program_test.go": exam.tests}
+    files = GO_FILES | {name: with_imports(source) for name, source in sources.items()}
     settings = (
         "HOME=/tmp",
         "GOFLAGS=-mod=mod",
@@ -131,7 +134,8 @@ def _go(exam: Exam, programs: Mapping[str, str]) -> Recipe:
         "GOTOOLCHAIN=local",
         "CGO_ENABLED=0",
     )
-    compile_ = ("/usr/bin/env", *settings, programs["go"], "test", "-c", "-o", "program", ".")
+    compile_ = ("/usr/bin/env", *settings, programs["go"], "test", "-vet=off")
+    compile_ += ("-c", "-o", "program", ".")
     return Recipe(files, (compile_,), (f"{BOX}/program",), address_space=False)
 
 

@@ -3,8 +3,9 @@
 Inside there are the system's programs and libraries, read-only; a private, bounded `/tmp`; a few
 devices; the mounts of the job; no network, no other processes, no environment but the job's, no
 file descriptor but those passed on purpose. Started by root, the command runs as an unprivileged
-user of its own; started by a user, it runs as nobody of a user namespace. It has no capabilities
-and cannot gain any. `hrm_jax.evaluation.code.processes` bounds time, memory and output.
+user of its own; started by a user, it runs as nobody of a user namespace. It has no capabilities,
+and no program that it starts gives it any. `hrm_jax.evaluation.code.processes` bounds time, memory
+and output.
 """
 
 import dataclasses

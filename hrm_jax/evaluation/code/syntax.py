@@ -4,6 +4,7 @@ Python is parsed by Python, other languages by the grammars of tree-sitter (extr
 """
 
 import ast
+import codeop
 import functools
 import warnings
 from collections.abc import Iterator, Sequence
@@ -21,8 +22,8 @@ _GRAMMARS: dict[Language, str] = {
     "bash": "bash",
 }
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
-_UNFINISHED = ("incomplete input", "was never closed", "unterminated triple-quoted")
-_UNFINISHED += ("expected an indented block", "expected 'except' or 'finally' block")
+_ALLOW_INCOMPLETE = codeop.PyCF_ALLOW_INCOMPLETE_INPUT  # pyright: ignore[reportAttributeAccessIssue]
+_UNFINISHED = "incomplete input"
 
 
 def parse_rate(texts: Sequence[str], language: Language, *, cut: Sequence[bool] = ()) -> float:
@@ -72,12 +73,13 @@ def parses(text: str, language: Language, *, cut: bool = False) -> bool:
 
 
 def _python_parses(text: str, cut: bool) -> bool:
+    flags = ast.PyCF_ONLY_AST | (_ALLOW_INCOMPLETE if cut else 0)
     try:
         with warnings.catch_warnings():  # of strange escapes and comparisons
             warnings.simplefilter("ignore")
-            ast.parse(text)
+            compile(text, "text.py", "exec", flags)
     except SyntaxError as error:
-        return cut and any(reason in str(error.msg) for reason in _UNFINISHED)
+        return cut and error.msg == _UNFINISHED
     except (ValueError, RecursionError, MemoryError):  # null bytes; nested beyond the parser
         return False
     return True

@@ -24,7 +24,7 @@ _PROGRAMS: dict[Language, tuple[str, ...]] = {
     "go": ("go",),
     "bash": ("bash",),
 }
-_SYSTEM = ("/usr/", "/bin/", "/lib", "/sbin/")
+_SYSTEM = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/")
 
 
 class ToolchainMissing(RuntimeError):
@@ -97,5 +97,5 @@ def _ask(argv: list[str]) -> str:
 
 def _mounts(*folders: str) -> tuple[Mount, ...]:
     """The folders that are not among what every sandbox shows, outermost first."""
-    outside = {f for f in folders if Path(f).exists() and not f.startswith(_SYSTEM)}
+    outside = {f for f in folders if Path(f).exists() and not f"{f}/".startswith(_SYSTEM)}
     return tuple(Mount(folder, folder) for folder in sorted(outside))

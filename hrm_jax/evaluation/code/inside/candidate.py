@@ -49,6 +49,9 @@ class _Candidate:
     def _set(self, value: Any, name: str, new: Any) -> None:
         setattr(value, name, new)
 
+    def _truth(self, value: Any) -> bool:
+        return bool(value)
+
     def _text(self, value: Any) -> str:
         return builtins.str(value)
 

@@ -65,7 +65,8 @@ class Channel:
 class Remote:
     """A value of the candidate's that has no plain form: it can be called and looked into.
 
-    It equals nothing but itself and has no truth value, or an answer could claim both.
+    It equals nothing but itself. Whether it is true, the candidate says: one more answer that is
+    right or not.
     """
 
     def __init__(self, channel: Channel, number: int):
@@ -86,7 +87,7 @@ class Remote:
         return str(self._channel.ask("text", self))
 
     def __bool__(self) -> bool:
-        raise TypeError("an object of the program's own is neither true nor false")
+        return self._channel.ask("truth", self)
 
 
 def examine(exam: dict[str, Any], channel: Channel) -> dict[str, Any]:
