@@ -79,30 +79,9 @@ def load_language_model(
     origin = str(path) if path in PACKAGED else str(place)
     if place.is_file():
         return _load_gguf(place, origin, dtype)
-    kind, values = read_config(place).get("model_type"), {"origin": origin}
-    if kind == hrm_text_config.MODEL_TYPE:
-        model, variables = load_hrm_text(place, dtype)
-        model = HrmText(dataclasses.replace(model.config, compute_dtype=dtype))
-    elif kind in llama_config.ARCHITECTURES:
-        model, variables = load_llama(place, dtype)
-        model = Llama(dataclasses.replace(model.config, compute_dtype=dtype))
-    else:
-        families = (hrm_text_config.MODEL_TYPE, *llama_config.ARCHITECTURES, reasoned.MODEL_TYPE)
-        check(
-            kind == reasoned.MODEL_TYPE,
-            "model_type",
-            expected=f"one of {families}",
-            got=kind,
-            remedy="no other is implemented",
-        )
-
-        def load_foundation(path: str) -> tuple[Path, Variables]:
-            values["origin"] = path
-            return locate(path), load_language_model(path, dtype=dtype).variables
-
-        model, variables = reasoned.load_reasoned(place, load_foundation, dtype)
+    model, variables, foundation = _load_folder(place, dtype)
     tokenizer, template = _tokenizer(place), _chat_template(place)
-    return LoadedLanguageModel(model, variables, tokenizer, template, values["origin"])
+    return LoadedLanguageModel(model, variables, tokenizer, template, foundation or origin)
 
 
 def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageModel) -> None:
@@ -125,7 +104,9 @@ def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageMo
             write_llama(saving, model.config, loaded.variables)
         elif isinstance(model, Reasoned):
             origin = loaded.origin or ""
-            weights = locate(origin) if model.config.freeze_foundation else Path()
+            weights = locate(origin) if model.config.freeze_foundation else None
+            if weights == Path(folder).absolute():
+                raise WeightsError(f"{folder} holds the foundation of this model; choose another")
             reasoned.write_reasoned(saving, model, loaded.variables, origin, weights)
         else:
             raise TypeError(f"expected HrmText, Llama or Reasoned, got {type(model).__name__}")
@@ -138,7 +119,8 @@ def reason_on(foundation: LoadedLanguageModel, key: PRNGKeyArray, **fields) -> L
     """A foundation with fresh reasoning modules, which says what the foundation says.
 
     Args:
-      foundation: a model of Llama's family.
+      foundation: a model of Llama's family. One that is to be frozen is not saved with the levels:
+        what was trained since it was loaded has to be saved, and loaded, before.
       key: of the modules' values.
       **fields: of `ReasonedConfig`, but `foundation`.
 
@@ -187,6 +169,30 @@ def _load_gguf(path: Path, origin: str, dtype: str) -> LoadedLanguageModel:
     model = Llama(dataclasses.replace(model.config, compute_dtype=dtype))
     template = file.get("tokenizer.chat_template", "") or None
     return LoadedLanguageModel(model, variables, gguf_tokenizer(file), template, origin)
+
+
+def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, str | None]:
+    """Model and values, and the path or name of what a reasoned model stands on."""
+    kind = read_config(folder).get("model_type")
+    if kind == hrm_text_config.MODEL_TYPE:
+        model, variables = load_hrm_text(folder, dtype)
+        return HrmText(dataclasses.replace(model.config, compute_dtype=dtype)), variables, None
+    if kind in llama_config.ARCHITECTURES:
+        model, variables = load_llama(folder, dtype)
+        return Llama(dataclasses.replace(model.config, compute_dtype=dtype)), variables, None
+    families = (hrm_text_config.MODEL_TYPE, *llama_config.ARCHITECTURES, reasoned.MODEL_TYPE)
+    check(
+        kind == reasoned.MODEL_TYPE,
+        "model_type",
+        expected=f"one of {families}",
+        got=kind,
+        remedy="no other is implemented",
+    )
+
+    def load_foundation(path: str) -> tuple[Path, Variables]:
+        return locate(path), load_language_model(path, dtype=dtype).variables
+
+    return reasoned.load_reasoned(folder, load_foundation, dtype)
 
 
 def _tokenizer(folder: Path) -> Tokenizer:

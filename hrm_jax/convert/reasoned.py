@@ -34,7 +34,7 @@ class _ReasoningAlone:
 
 
 def write_reasoned(
-    folder: Path, model: Reasoned, variables: Variables, foundation: str, weights: Path
+    folder: Path, model: Reasoned, variables: Variables, foundation: str, weights: Path | None
 ) -> None:
     """Writes a model into an empty folder.
 
@@ -43,13 +43,13 @@ def write_reasoned(
       model: the model.
       variables: its values.
       foundation: path or name of a frozen foundation, as `load_foundation` below is to take it.
-      weights: the file or folder that has its values.
+      weights: the file or folder that has its values; None where it was trained.
 
     Raises:
       OSError: the disk is full or fails.
     """
     published: dict[str, Any] = {"model_type": MODEL_TYPE, "config": to_dict(model.config)}
-    if model.config.freeze_foundation:
+    if weights is not None:
         published["foundation"] = {"path": foundation, "sha256": hash_of(weights)}
         variables = model.parts(variables)[0]
     write_model(folder, published, to_state_dict(variables, _name))
@@ -59,13 +59,16 @@ def load_reasoned(
     folder: Path,
     load_foundation: Callable[[str], tuple[Path, Variables]],
     dtype: str = "float32",
-) -> tuple[Reasoned, Variables]:
+) -> tuple[Reasoned, Variables, str | None]:
     """Reads what `write_reasoned` wrote.
 
     Args:
       folder: the model's.
       load_foundation: from a path or name to the file or folder of the weights, and the variables.
       dtype: to hold values and compute in.
+
+    Returns:
+      The model, its variables, and the path or name of a frozen foundation.
 
     Raises:
       ConfigError: `config.json` is broken.
@@ -79,7 +82,7 @@ def load_reasoned(
     model = Reasoned(replace(config, {"foundation.compute_dtype": dtype}))
     weights = load_shards(folder)
     if not config.freeze_foundation:
-        return model, from_state_dict(model, weights, _name, dtype)
+        return model, from_state_dict(model, weights, _name, dtype), None
     stands_on = published.get("foundation")
     if not isinstance(stands_on, dict) or not {"path", "sha256"} <= stands_on.keys():
         raise ConfigError("foundation", f"expected a path and a sha256, got {stands_on!r}")
@@ -90,7 +93,7 @@ def load_reasoned(
             "foundation back that it was trained on, or its path into config.json"
         )
     own = from_state_dict(_ReasoningAlone(model), weights, _name, dtype)
-    return model, model.join(own, values)
+    return model, model.join(own, values), stands_on["path"]
 
 
 def hash_of(weights: Path) -> str:

@@ -163,6 +163,12 @@ def test_another_foundation_than_it_was_trained_on_is_refused(tmp_path, foundati
         load_language_model(tmp_path / "reasoned")
 
 
+def test_a_foundation_is_not_replaced_by_what_stands_on_it(tmp_path, foundation):
+    with pytest.raises(WeightsError, match="holds the foundation of this model; choose another"):
+        save_language_model(tmp_path / "foundation", reason_on(foundation, jax.random.key(1)))
+    assert_same(load_language_model(tmp_path / "foundation"), foundation)
+
+
 def test_reasoning_stands_on_a_decoder_alone(tmp_path):
     with pytest.raises(ConfigError, match=r"foundation: expected a model of Llama's .*got HrmText"):
         reason_on(fresh(HrmText(HRM_TEXT)), jax.random.key(0))
