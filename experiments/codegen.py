@@ -105,7 +105,7 @@ def generate(console: Console) -> int:
 
 
 def measure(console: Console) -> int:
-    """Measures what a model writes."""
+    """Measures what a model writes, which has to be named: to measure one takes hours."""
     from experiments import code_measuring, code_writer
 
     if FLAGS["max_tokens"].using_default_value:
@@ -115,7 +115,8 @@ def measure(console: Console) -> int:
         name = f"{FLAGS.model}, {code_writer.sampling()}"
         return code_writer.load_writer().complete, name
 
-    return code_measuring.run(console, load_model)
+    named = not FLAGS["model"].using_default_value
+    return code_measuring.run(console, load_model if named else None)
 
 
 def define_flags(argv: Sequence[str]) -> None:

@@ -271,11 +271,16 @@ class CodeTask:
         Args:
           variables: on this host.
         """
-        model, ends = language_model(self.config.model), self.tokenizer.eos_tokens
-        if isinstance(model, HrmText):
-            known = {"bos_token": self.tokenizer.bos_token, "eos_tokens": ends}
-            model = HrmText(dataclasses.replace(model.config, **known))
+        config, phases = self.config.model, range(len(self.config.phases))
+        if not isinstance(config, ReasonedConfig):  # whose foundation says so itself
+            config = dataclasses.replace(
+                config,
+                bos_token=self.tokenizer.bos_token,
+                eos_tokens=self.tokenizer.eos_tokens,
+                max_length=max(map(self.config.row_tokens, phases)),
+            )
         origin = self.config.foundation or None
+        model = language_model(config)
         return LoadedLanguageModel(model, variables, self.tokenizer, origin=origin)
 
     def writer(self, variables: Variables, batch_size: int) -> Writer:
