@@ -164,7 +164,12 @@ def _stream(pieces: Iterator[Piece], request: Request, console: Console) -> None
 
 
 def _print(console: Console, text: str, style: str | None = None) -> None:
-    console.print(text, end="", style=style, highlight=False, soft_wrap=True)
+    """A text as it is; on a terminal without what would control it."""
+    if console.is_terminal:
+        console.out(text, end="", style=style, highlight=False)
+    else:
+        console.file.write(text)
+        console.file.flush()
 
 
 def _print_all(pieces: Iterator[Piece], requests: list[Request], console: Console) -> None:

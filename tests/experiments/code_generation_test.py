@@ -10,7 +10,7 @@ from rich.console import Console
 from experiments import code_generation, code_writer
 from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text.prompts import PromptError
-from hrm_jax.inference.text.writing import Writer
+from hrm_jax.inference.text.writing import Piece, Writer
 from tests.hrm_jax.inference.text import tiny
 
 FLAGS = flags.FLAGS
@@ -53,6 +53,13 @@ def test_a_text_is_printed_as_it_comes(tiny_writer, capsys):
     error = capsys.readouterr().err
     assert "first token after" in error
     assert "7 tokens" in error
+
+
+def test_a_text_is_left_as_it_is(tiny_writer, monkeypatch):
+    written_by_model = "\ta[:on:] [bold]\r\n"
+    pieces = [Piece(0, written_by_model, 1, None), Piece(0, "x" * 300, 1, "end")]
+    monkeypatch.setattr(Writer, "write", lambda self, requests: iter(pieces))
+    assert written(prompt=["p"]) == written_by_model + "x" * 300 + "\n"
 
 
 def test_samples_have_seeds_of_their_own_and_come_as_json(tiny_writer):
