@@ -63,12 +63,14 @@ def training_progress(
 
 
 @contextmanager
-def counting_progress(console: Console, name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A live bar over a number of puzzles; yields a callback for how many more are done."""
+def counting_progress(
+    console: Console, name: str, total: int, unit: str = "puzzles"
+) -> Iterator[Callable[[int], None]]:
+    """A live bar over a number of things; yields a callback for how many more are done."""
     columns = [
         TextColumn(name),
         BarColumn(bar_width=20),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} puzzles"),
+        TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {unit}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -35,12 +35,18 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.training": (
             "interrupt files state_arrays run_log checkpoint state optimizers mesh step loop"
         ),
-        "hrm_jax.data": "rows pipeline",
+        "hrm_jax.data": "rows pipeline storage",
         "hrm_jax.data.sudoku": (
             "rules judging propagation solver puzzles symmetry easing canonical mixture generator"
             " csv_format bank sudoku_dataset_builder source"
         ),
-        "hrm_jax.data.text": "wrapped_tokenizer tokenizers infilling packing",
+        "hrm_jax.data.text": (
+            "wrapped_tokenizer tokenizers languages infilling packing source batches"
+        ),
+        "hrm_jax.data.corpus": (
+            "documents licences generated credentials duplicates benchmarks filters projects"
+            " packages corpus_dataset_builder prepared"
+        ),
     },
     {
         "hrm_jax.models": (
@@ -59,7 +65,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
             "process config_flags distributed terminal curves sudoku_presets exported runs solving"
-            " sudoku convert make_bank join_puzzles"
+            " sudoku convert make_bank join_puzzles make_corpus"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (

@@ -1,32 +1,19 @@
 """Sudoku puzzles in memory, prepared by the TFDS builder at first use."""
 
-import contextlib
 import difflib
-import io
 import os
 import pathlib
-import sys
 import tempfile
-from collections.abc import Iterator
 
 import numpy as np
-import tensorflow_datasets as tfds
-from absl import logging
 
 from hrm_jax.data.pipeline import Source
+from hrm_jax.data.storage import default_data_dir, quiet_tfds
 from hrm_jax.data.sudoku import symmetry
 from hrm_jax.data.sudoku.sudoku_dataset_builder import Builder, SudokuConfig
 
-DATA_DIR_VARIABLE = "HRM_JAX_DATA"
-"""Environment variable with the folder for prepared data."""
-
 # Records decoded at once: few enough for a gigabyte of Python objects.
 _DECODE_ROWS = 100_000
-
-
-def default_data_dir() -> pathlib.Path:
-    """The folder named by `HRM_JAX_DATA`, or `~/.cache/hrm_jax`."""
-    return pathlib.Path(os.environ.get(DATA_DIR_VARIABLE) or "~/.cache/hrm_jax").expanduser()
 
 
 def load_source(
@@ -50,7 +37,7 @@ def load_source(
     if isinstance(config, str):
         config = _find_config(config)
     data_dir = default_data_dir() if data_dir is None else pathlib.Path(data_dir).expanduser()
-    with _quiet():
+    with quiet_tfds():
         builder = Builder(config=config, data_dir=str(data_dir), file_format="array_record")
         builder.download_and_prepare()
     if split not in builder.info.splits:
@@ -97,20 +84,3 @@ def _decode(builder: Builder, split: str, path: pathlib.Path) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
         np.savez(file, inputs=arrays["inputs"], labels=arrays["labels"], rating=arrays["rating"])
     os.replace(file.name, path)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps TFDS from printing: no messages, and progress bars only on a terminal."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    shown = contextlib.nullcontext()
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
-        shown = contextlib.redirect_stdout(io.StringIO())
-    try:
-        with shown:
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        tfds.enable_progress_bar()

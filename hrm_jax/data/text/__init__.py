@@ -1,1 +1,1 @@
-"""Text and code: tokenizers, languages, filters, corpora, packing and batches."""
+"""Text as tokens: tokenizers, languages, packing and batches."""

@@ -1,7 +1,5 @@
 """Loading: preparation once, arrays equal to the files, quiet, clear errors."""
 
-import pathlib
-
 import numpy as np
 import pytest
 
@@ -55,13 +53,6 @@ def test_batches_of_a_loaded_source_are_puzzles_with_their_solutions(config, dat
         batch = next(batches)
         questions, answers = rules.decode(batch["inputs"]), rules.decode(batch["labels"])
         assert rules.is_solution(answers, questions).all()
-
-
-def test_data_dir_comes_from_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv(source.DATA_DIR_VARIABLE, str(tmp_path))
-    assert source.default_data_dir() == tmp_path
-    monkeypatch.delenv(source.DATA_DIR_VARIABLE)
-    assert source.default_data_dir() == pathlib.Path.home() / ".cache" / "hrm_jax"
 
 
 def test_unknown_configurations_name_the_nearest(data_dir):

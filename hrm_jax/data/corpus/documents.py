@@ -1,0 +1,42 @@
+"""Files of projects, before they are tokens."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """A file of a project.
+
+    Attributes:
+      project: name of its project.
+      path: where it lies in the project, with `/` between folders.
+      language: one of `hrm_jax.data.text.languages.LANGUAGES`.
+      text: what it says.
+    """
+
+    project: str
+    path: str
+    language: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Project:
+    """Files that belong together, and so go to one split.
+
+    Attributes:
+      name: no two projects of a corpus share one.
+      version: a release, a commit, or empty where it has none.
+      licence: an SPDX expression, or None where none was found.
+      read_files: yields path and content of every file, in an order that is always the same.
+      split: one of `SPLITS`; None to draw it by the name.
+    """
+
+    name: str
+    version: str
+    licence: str | None
+    read_files: Callable[[], Iterator[tuple[str, bytes]]]
+    split: str | None = None

@@ -1,0 +1,36 @@
+"""Where prepared data lies, and TFDS without its chatter."""
+
+import contextlib
+import io
+import os
+import pathlib
+import sys
+from collections.abc import Iterator
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+DATA_DIR_VARIABLE = "HRM_JAX_DATA"
+"""Environment variable with the folder for prepared data."""
+
+
+def default_data_dir() -> pathlib.Path:
+    """The folder named by `HRM_JAX_DATA`, or `~/.cache/hrm_jax`."""
+    return pathlib.Path(os.environ.get(DATA_DIR_VARIABLE) or "~/.cache/hrm_jax").expanduser()
+
+
+@contextlib.contextmanager
+def quiet_tfds(*, bars: bool = True) -> Iterator[None]:
+    """Keeps TFDS from printing: no messages, and progress bars only on a terminal, if at all."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    shown = contextlib.nullcontext()
+    if not (bars and sys.stderr.isatty()):
+        tfds.disable_progress_bar()
+        shown = contextlib.redirect_stdout(io.StringIO())
+    try:
+        with shown:
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        tfds.enable_progress_bar()
