@@ -3,7 +3,8 @@
 A comparison follows the protocol of `experiments.benchmarks.alternate`. PyTorch contestants need
 `pip install -e '.[oracle]'`, or `--torch_python` with another environment's interpreter; without
 them ours is measured alone. `--preset=hrm_tiny --batch_sizes=4` finishes in about a minute.
-`--suite=solve --checkpoint=RUN` measures ways to run a trained model. Results are medians over
+`--suite=solve --checkpoint=RUN` measures ways to run a trained model, `--suite=decode` how fast a
+language model writes, against transformers. Results are medians over
 rounds; the JSON holds every turn.
 """
 
@@ -27,6 +28,7 @@ from experiments.benchmarks import (
     aot,
     aot_targets,
     attention,
+    decode,
     recurrence,
     solve,
     step_profile,
@@ -79,6 +81,18 @@ def _solve(console: Console) -> list[dict[str, Any]]:
     return [solve.run(solve.Options(batch_size=size, **shared), console) for size in sizes]
 
 
+def _decode(console: Console) -> dict[str, Any]:
+    """Writing a text, ours against transformers."""
+    options = decode.Options(
+        models=_MODELS.value,
+        prompt_tokens=_PROMPT_TOKENS.value,
+        tokens=_TOKENS.value,
+        rounds=_ROUNDS.value,
+        torch_python=_TORCH_PYTHON.value,
+    )
+    return decode.run(options, console)
+
+
 def _picture() -> pathlib.Path | None:
     return None if _PICTURE.value is None else pathlib.Path(_PICTURE.value)
 
@@ -90,6 +104,7 @@ SUITES: dict[str, Suite] = {
     "aot": lambda console: aot.run(_TARGETS.value, console),
     "attention": lambda console: attention.run(_ROUNDS.value, console, _picture()),
     "solve": _solve,
+    "decode": _decode,
 }
 
 _SUITE = flags.DEFINE_enum("suite", "train_step", list(SUITES), "What to measure.")
@@ -124,6 +139,13 @@ _ATTEMPTS = flags.DEFINE_integer(
     "search_attempts", 8, "solve: attempts after the first at puzzles left unsolved.", lower_bound=1
 )
 _NOISE = flags.DEFINE_float("search_noise", 0.0, "solve: noise on their initial states.")
+_MODELS = flags.DEFINE_list(
+    "models", ["smollm2-135m", "hrm_text_B"], "decode: which; hrm_text_ and a size has no training."
+)
+_PROMPT_TOKENS = flags.DEFINE_integer(
+    "prompt_tokens", 64, "decode: tokens of the prompt.", lower_bound=1
+)
+_TOKENS = flags.DEFINE_integer("tokens_per_round", 64, "decode: tokens of a turn.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "Where to write the results as JSON.")
 
 

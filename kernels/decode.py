@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from kernels.choice import choose, run
+from kernels import xla_cached
+from kernels.choice import FAMILIES, choose, run
 from kernels.mask import KeyRanges, Mask, key_ranges
 from kernels.operands import Operands, Options, case_of
 
@@ -85,8 +86,10 @@ def decode_attention(
     ranges = key_ranges(dataclasses.replace(mask, lengths=cache.lengths), B, T, S)
     key, value = (x.reshape(B, S, M, K) for x in (cache.key, cache.value))
     operands = Operands(_folded(query, M), key, value, _tiled(ranges, query.shape[2] // M))
-    name, interpreted = choose(case_of(operands), jax.default_backend(), backend)
-    scale = float(K**-0.5 if scale is None else scale)
+    case, scale = case_of(operands), float(K**-0.5 if scale is None else scale)
+    name, interpreted = choose(case, jax.default_backend(), backend)
+    if backend is None and name in FAMILIES["xla"] and xla_cached.suits(case):
+        return _unfolded(xla_cached.attend(scale, operands), T), cache
     out, _ = run(name, Options(scale, False, interpret or interpreted), operands)
     return _unfolded(out, T), cache
 

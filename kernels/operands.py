@@ -153,6 +153,13 @@ def rotate(x: Float[Array, "B L N K"], rope: Rope | None) -> Float[Array, "B L N
     return turned.astype(x.dtype)
 
 
+def varying_zeros(like: Array, shape: tuple[int, ...]) -> Array:
+    """Float32 zeros to start a loop with, varying over the manual mesh axes that `like` does."""
+    varying = tuple(jax.typeof(like).manual_axis_type.varying)
+    zeros = jnp.zeros(shape, jnp.float32)
+    return jax.lax.pcast(zeros, varying, to="varying") if varying else zeros
+
+
 def result_shape(like: Array, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
     """An output of a kernel that varies over the same manual mesh axes as the operand `like`."""
     return jax.ShapeDtypeStruct(shape, dtype, manual_axis_type=jax.typeof(like).manual_axis_type)

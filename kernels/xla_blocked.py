@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from kernels.blocks import cdiv, key_block_bounds
-from kernels.operands import Case, Operands, Options, expected_gradient, ranges_of
+from kernels.operands import Case, Operands, Options, expected_gradient, ranges_of, varying_zeros
 from kernels.vjp import differentiable
 
 BLOCK = 512
@@ -45,8 +45,8 @@ def forward(options: Options, operands: Operands):
             attended = attended * shrink + _product(weights.astype(seen.dtype), seen)
             return attended, new_largest, total * shrink + weights.sum(-1, keepdims=True)
 
-        zeros = _zeros(rows, (*rows.shape[:3], 1))
-        state = _zeros(rows, rows.shape), zeros - jnp.inf, zeros
+        zeros = varying_zeros(rows, (*rows.shape[:3], 1))
+        state = varying_zeros(rows, rows.shape), zeros - jnp.inf, zeros
         attended, largest, total = jax.lax.fori_loop(bounds[0], bounds[1], key_block, state)
         out = attended * jnp.where(total > 0, 1 / total, 0)
         return None, (out, jnp.where(total > 0, jnp.log(total) + largest, -jnp.inf)[..., 0])
@@ -83,11 +83,11 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
             d_weights = jnp.swapaxes(weights.astype(dtype), -1, -2)
             return d_query, d_key, d_value.at[j].add(_product(d_weights, d_rows))
 
-        state = (_zeros(rows, rows.shape), *gradients)
+        state = (varying_zeros(rows, rows.shape), *gradients)
         d_query, *gradients = jax.lax.fori_loop(bounds[0], bounds[1], key_block, state)
         return tuple(gradients), d_query * options.scale
 
-    zeros = _zeros(key, key.shape)
+    zeros = varying_zeros(key, key.shape)
     blocks = (query, blocked.rows(d_out), *columns, blocked.ranges(), blocked.bounds())
     (d_key, d_value), d_query = jax.lax.scan(query_block, (zeros, zeros), blocks)
     d_query = blocked.from_rows(d_query)[:, : operands.query.shape[1]]
@@ -155,13 +155,6 @@ class _Blocks:
         allowed = jnp.tile(allowed, (1, self.N // self.M, 1))[:, None]
         scores = _product(rows, jnp.swapaxes(key, -1, -2)) * self.scale
         return jnp.where(allowed, scores, -jnp.inf), allowed
-
-
-def _zeros(like: Array, shape: tuple[int, ...]) -> Array:
-    """Float32 zeros to start a loop with, varying over the manual mesh axes that `like` does."""
-    varying = tuple(jax.typeof(like).manual_axis_type.varying)
-    zeros = jnp.zeros(shape, jnp.float32)
-    return jax.lax.pcast(zeros, varying, to="varying") if varying else zeros
 
 
 def _seen(allowed: Bool[Array, "B 1 GT S"], x: Float[Array, "B M S K"]) -> Array:

@@ -19,10 +19,10 @@ PACKAGES = ("kernels", "hrm_jax", "experiments")
 FLOORS: tuple[dict[str, str], ...] = (
     {
         "kernels": (
-            "mask reference operands blocks vjp mesh exponential xla_short xla_blocked tpu_heads"
-            " tpu_rows tpu_resident_backward tpu_resident tpu_tiling tpu_tiles tpu_tiled_backward"
-            " tpu_tiled gpu_blocks gpu_resident gpu_tiled_backward gpu_tiled choice attention"
-            " decode __init__"
+            "mask reference operands blocks vjp mesh exponential xla_short xla_blocked xla_cached"
+            " tpu_heads tpu_rows tpu_resident_backward tpu_resident tpu_tiling tpu_tiles"
+            " tpu_tiled_backward tpu_tiled gpu_blocks gpu_resident gpu_tiled_backward gpu_tiled"
+            " choice attention decode __init__"
         )
     },
     {"hrm_jax.core": "config candidates numerics types protocols"},
@@ -59,18 +59,22 @@ FLOORS: tuple[dict[str, str], ...] = (
             " reasoned language"
         ),
     },
-    {"hrm_jax.inference": "attempts thinking config slots engine stream search"},
+    {
+        "hrm_jax.inference": "attempts thinking config slots engine stream search",
+        "hrm_jax.inference.text": "buckets sampling prompts transcripts rows writing",
+    },
     {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku_evaluation sudoku"},
     {
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
             "process config_flags distributed terminal curves sudoku_presets exported runs solving"
-            " sudoku convert make_bank join_puzzles make_corpus"
+            " sudoku convert make_bank join_puzzles make_corpus code_writer code_generation codegen"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
             "workload aot_targets aot_cases shipped_attention aot jax_step torch_step worker"
-            " alternate machine train_step step_profile recurrence attention solve"
+            " alternate machine train_step step_profile recurrence attention solve jax_decode"
+            " torch_decode decode"
         ),
     },
 )

@@ -1,11 +1,17 @@
 """The gated feed-forward layer, with a backward pass of its own."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from hrm_jax.nn.linear import Linear
+
+_FEW_TOKENS = 1024
+"""Below, and where no gradient is asked for, the result is cut and not the kernel, which would be
+copied for it: decoding a token would move its bytes three times."""
 
 
 def swiglu_width(features: int, expansion: float, multiple: int = 256) -> int:
@@ -47,7 +53,10 @@ class SwiGLU(nnx.Module):
 def _swiglu(
     x: Float[Array, "*axes D"], gate_up: Float[Array, "D 2F"], down: Float[Array, "F D"]
 ) -> Float[Array, "*axes D"]:
-    return _forward(x, gate_up, down)[0]
+    if math.prod(x.shape[:-1]) >= _FEW_TOKENS:
+        return _forward(x, gate_up, down)[0]
+    gate, up = jnp.split(x @ gate_up, 2, axis=-1)
+    return (jax.nn.silu(gate) * up) @ down
 
 
 def _forward(x, gate_up, down):

@@ -1,0 +1,112 @@
+"""Our contestant of the decode suite: the programs that `hrm_jax.inference.text` writes with."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hrm_jax.convert.hrm_text import load_hrm_text, save_hrm_text
+from hrm_jax.convert.hugging_face import read_config
+from hrm_jax.convert.language import load_language_model, save_language_model
+from hrm_jax.convert.llama import load_llama
+from hrm_jax.inference.text import rows as device
+from hrm_jax.inference.text.buckets import power_of_two
+from hrm_jax.inference.text.sampling import Draws, SamplingConfig
+from hrm_jax.models.hrm_text import HrmText
+from hrm_jax.models.hrm_text_config import hrm_text
+
+RANDOM = "hrm_text_"
+"""What names of HRM-Text of a size with random weights begin with."""
+
+
+def write_folder(name: str, folder: str) -> dict[str, Any]:
+    """Writes a model for both contestants as a Hugging Face folder, float32; returns its sizes."""
+    if name.startswith(RANDOM):
+        model = HrmText(hrm_text(name.removeprefix(RANDOM)))
+        variables = jax.jit(model.init)(jax.random.key(0))
+        save_hrm_text(folder, model.config, variables)
+    else:
+        loaded = load_language_model(name)
+        model, variables = loaded.model, loaded.variables
+        save_language_model(folder, loaded)
+    sizes = [x.size for x in jax.tree.leaves((variables.params, variables.buffers))]
+    return {"parameters": sum(sizes), "vocab_size": model.vocab_size}
+
+
+def build(folder: str, prompt: list[int], tokens: int, phase: str) -> Callable[[int], None]:
+    """Builds `run(steps)`; see `alternate.Contestant`.
+
+    Args:
+      folder: the model.
+      prompt: the tokens read.
+      tokens: that a turn writes at most.
+      phase: "decode": a step is a token written after the prompt, each turn from there anew;
+        "prefill": a step is the whole prompt read.
+    """
+    text = _Text(folder, prompt, tokens)
+    return text.decode if phase == "decode" else text.prefill
+
+
+def greedy(folder: str, prompt: list[int], tokens: int) -> list[int]:
+    """The likeliest tokens after a prompt."""
+    text = _Text(folder, prompt, tokens)
+    text.decode(tokens)
+    return text.written
+
+
+class _Text:
+    """One text that is written again and again."""
+
+    def __init__(self, folder: str, prompt: list[int], tokens: int):
+        kind = read_config(pathlib.Path(folder)).get("model_type")
+        load = load_hrm_text if kind == "hrm_text" else load_llama
+        self.model, self.variables = load(folder)
+        self.prompt, self.room = prompt, power_of_two(len(prompt) + tokens + 1)
+        self.nothing_ends = jnp.array([-1], jnp.int32)
+        logits, cache = self._read()
+        rows = device.empty_rows(self.model, self.variables, 1, self.room)
+        greedy = Draws.of(SamplingConfig(), 0)
+        self.rows, first = device.enter(
+            rows, 0, logits, cache, greedy, tokens, self.nothing_ends, vocab_size=self._vocab_size
+        )
+        self.first, self.written = int(first.tokens[0, 0]), []
+
+    @property
+    def _vocab_size(self) -> int:
+        return self.model.vocab_size
+
+    def _read(self) -> tuple[jax.Array, Any]:
+        prompt = device.padded_prompt(self.prompt, len(self.prompt), are_prefix=False)
+        return device.read(self.model, self.variables, *prompt, room=self.room)
+
+    def prefill(self, steps: int) -> None:
+        for _ in range(steps):
+            jax.block_until_ready(self._read())
+
+    def decode(self, steps: int) -> None:
+        """Writes after the prompt, as `Writer` does: a block, a look, a block."""
+        # What the cache holds of the last turn is beyond the text, and written over.
+        cache: Any = self.rows.cache
+        self.rows = dataclasses.replace(
+            self.rows,
+            cache=dataclasses.replace(cache, lengths=jnp.array([len(self.prompt)], jnp.int32)),
+            tokens=jnp.array([self.first], jnp.int32),
+            left=jnp.array([steps], jnp.int32),
+        )
+        self.written = []
+        while len(self.written) < steps:
+            self.rows, written = device.write(
+                self.model,
+                self.variables,
+                self.rows,
+                np.array([True]),
+                min(device.MOST_TOKENS, steps - len(self.written)),
+                self.nothing_ends,
+                vocab_size=self._vocab_size,
+            )
+            tokens = jax.device_get(written.tokens[0])
+            self.written += tokens[tokens != device.NO_TOKEN].tolist()

@@ -1,0 +1,52 @@
+"""The model that writes, and how it draws: flags that generating and measuring share."""
+
+from typing import Any
+
+from absl import flags
+
+from hrm_jax.convert.language import PACKAGED, load_language_model
+from hrm_jax.inference.text.sampling import SamplingConfig
+from hrm_jax.inference.text.writing import Writer
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string(
+    "model",
+    next(iter(PACKAGED)),
+    f"a model's folder, a .gguf file, or one of {', '.join(PACKAGED)}",
+)
+flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "of weights and computation")
+flags.DEFINE_float("temperature", 0.0, "0 takes the likeliest token, 1 draws as the model believes")
+flags.DEFINE_integer("top_k", 0, "draw from so many likeliest tokens; 0 for all")
+flags.DEFINE_float("top_p", 1.0, "draw from the likeliest tokens with this probability together")
+flags.DEFINE_integer("max_tokens", 128, "longest completion", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "of the first sample; each further one has the next")
+flags.DEFINE_integer("samples", 1, "completions of each prompt", lower_bound=1)
+flags.DEFINE_integer("batch_size", 8, "completions written at once", lower_bound=1)
+flags.DEFINE_bool(
+    "prompts_are_prefixes", False, "tokens of a prompt see each other, for models trained so"
+)
+
+
+def load_writer() -> Writer:
+    """The model of `--model`, which writes as the flags say; raises as `load_language_model`."""
+    loaded = load_language_model(FLAGS.model, dtype=FLAGS.dtype)
+    return Writer(
+        loaded.model,
+        loaded.variables,
+        loaded.tokenizer,
+        max_length=_max_length(loaded.model),
+        batch_size=FLAGS.batch_size,
+        prompts_are_prefixes=FLAGS.prompts_are_prefixes,
+        sampling=sampling(),
+    )
+
+
+def sampling() -> SamplingConfig:
+    """How tokens are drawn; raises ConfigError for values that cannot be."""
+    return SamplingConfig(FLAGS.temperature, FLAGS.top_k, FLAGS.top_p)
+
+
+def _max_length(model: Any) -> int:
+    """Of the texts that a model was trained on; a reasoned model's are its foundation's."""
+    return getattr(model.config, "foundation", model.config).max_length

@@ -1,0 +1,1 @@
+"""Writing text: prompts to tokens, prefill and decoding, sampling, and tokens to text."""

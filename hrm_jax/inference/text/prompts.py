@@ -1,0 +1,39 @@
+"""Prompts as the tokens that a model reads."""
+
+from hrm_jax.core.protocols import Tokenizer
+from hrm_jax.core.types import Prompt
+
+
+class PromptError(ValueError):
+    """A prompt that cannot be completed."""
+
+
+def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
+    """The tokens of a prompt, those that begin a text and mark a hole included.
+
+    A text to be continued is itself; one with a hole is `prefix mark, prefix, suffix mark, suffix,
+    middle mark`, after which a model that knows these marks writes the filling (arXiv 2207.14255).
+
+    Raises:
+      PromptError: if the prompt has a suffix and the tokenizer no marks for it, or if it leaves
+        nothing to read.
+    """
+    tokens = [] if tokenizer.bos_token is None else [tokenizer.bos_token]
+    prefix = tokenizer.encode(prompt.prefix)
+    if prompt.suffix is None:
+        tokens += prefix
+    else:
+        marks = tokenizer.infilling
+        if marks is None:
+            raise PromptError(
+                "expected a prompt without a suffix, as this tokenizer has no tokens that mark a "
+                "hole; leave the suffix out, or take a model trained to fill in the middle"
+            )
+        suffix = tokenizer.encode(prompt.suffix)
+        tokens += [marks.prefix, *prefix, marks.suffix, *suffix, marks.middle]
+    if not tokens:
+        raise PromptError(
+            "expected a prompt of at least one token, as this tokenizer has none that begins a "
+            "text; write how the text begins"
+        )
+    return tokens

@@ -1,0 +1,144 @@
+"""Drawing the next token: temperature, top-k and top-p, for each row of a batch on its own.
+
+Both limits are one thing, the least score that is still kept, found bit by bit: 32 passes over the
+scores, exact, and several times as fast on CPU as sorting them.
+"""
+
+import dataclasses
+from typing import Self
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int, Int32, UInt32
+
+from hrm_jax.core.config import check, field
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingConfig:
+    """How the next token is chosen. The defaults take the likeliest.
+
+    Raises:
+      ConfigError: on construction, for values that cannot be.
+    """
+
+    temperature: float = field(0.0, help="divides the scores; 0 takes the likeliest token")
+    top_k: int = field(0, help="draw from this many likeliest tokens; 0 for all")
+    top_p: float = field(1.0, help="draw from the likeliest tokens that have this probability")
+
+    def __post_init__(self):
+        """Validates the fields."""
+        check(
+            self.temperature >= 0,
+            "temperature",
+            expected="0 or more",
+            got=self.temperature,
+            remedy="0 takes the likeliest token, 1 draws as the model believes",
+        )
+        check(
+            self.top_k >= 0,
+            "top_k",
+            expected="a number of tokens",
+            got=self.top_k,
+            remedy="0 keeps all",
+        )
+        check(
+            0 < self.top_p <= 1,
+            "top_p",
+            expected="a probability above 0",
+            got=self.top_p,
+            remedy="1 keeps all",
+        )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Draws:
+    """How each row of a batch draws. Arrays, so that one compiled program serves all settings.
+
+    Attributes:
+      temperature, top_k, top_p: as in `SamplingConfig`.
+      seed: of the row's text.
+      drawn: tokens drawn so far. Seed and count alone make the noise, so that a text does not
+        depend on its neighbours in the batch.
+    """
+
+    temperature: Float32[Array, " B"]
+    top_k: Int32[Array, " B"]
+    top_p: Float32[Array, " B"]
+    seed: UInt32[Array, " B"]
+    drawn: Int32[Array, " B"]
+
+    @classmethod
+    def of(cls, config: SamplingConfig, seed: int, rows: int = 1) -> Self:
+        """Rows that draw alike, before their first token; seeds count modulo 2**32."""
+
+        def filled(value: float, dtype: type) -> Array:
+            return jnp.full(rows, value, dtype)
+
+        return cls(
+            filled(config.temperature, jnp.float32),
+            filled(config.top_k, jnp.int32),
+            filled(config.top_p, jnp.float32),
+            filled(seed % 2**32, jnp.uint32),
+            filled(0, jnp.int32),
+        )
+
+
+def sample(logits: Float[Array, "B V"], draws: Draws) -> Int[Array, " B"]:
+    """A token for each row, int32.
+
+    A row of temperature 0 takes its highest score, the first of equals. Any other draws from the
+    softmax of `logits / temperature`, limited to its top_k highest scores and then to the fewest of
+    those that have top_p of their probability together; equal scores stay or go together.
+    """
+    logits = logits.astype(jnp.float32)
+    likeliest = logits.argmax(-1).astype(jnp.int32)
+
+    def drawn() -> Int[Array, " B"]:
+        greedy = draws.temperature <= 0
+        scores = logits / jnp.where(greedy, 1.0, draws.temperature)[:, None]
+        limited = (draws.top_k > 0).any() | (draws.top_p < 1).any()
+        scores = jax.lax.cond(limited, _limit, lambda scores, _: scores, scores, draws)
+        noise = jax.vmap(lambda seed, count: _gumbel(seed, count, scores.shape[1]))
+        tokens = (scores + noise(draws.seed, draws.drawn)).argmax(-1)
+        return jnp.where(greedy, likeliest, tokens.astype(jnp.int32))
+
+    return jax.lax.cond((draws.temperature > 0).any(), drawn, lambda: likeliest)
+
+
+def _gumbel(seed: Array, count: Array, V: int) -> Float32[Array, " V"]:
+    key = jax.random.fold_in(jax.random.key(seed), count)
+    return jax.random.gumbel(key, (V,), jnp.float32)
+
+
+def _limit(scores: Float32[Array, "B V"], draws: Draws) -> Float32[Array, "B V"]:
+    """The scores, -inf beyond top_k and top_p."""
+    V = scores.shape[1]
+    order = _ordered(scores)
+    count = jnp.where(draws.top_k > 0, jnp.minimum(draws.top_k, V), V)
+    kept = order >= _least_kept(order, jnp.ones_like(scores), count.astype(jnp.float32))[:, None]
+    scores = jnp.where(kept, scores, -jnp.inf)
+    share = jnp.where(draws.top_p < 1, draws.top_p, jnp.inf)  # a sum may fall short of one
+    kept &= order >= _least_kept(order, jax.nn.softmax(scores), share)[:, None]
+    return jnp.where(kept, scores, -jnp.inf)
+
+
+def _ordered(x: Float32[Array, "*axes"]) -> UInt32[Array, "*axes"]:
+    """Numbers in the order of the floats."""
+    bits = jax.lax.bitcast_convert_type(jnp.where(x == 0, 0.0, x), jnp.uint32)  # -0 as 0
+    sign = jnp.uint32(1 << 31)
+    return jnp.where(bits & sign, ~bits, bits | sign)
+
+
+def _least_kept(
+    order: UInt32[Array, "B V"], weights: Float32[Array, "B V"], enough: Float32[Array, " B"]
+) -> UInt32[Array, " B"]:
+    """The highest threshold at which the weights of what reaches it sum to `enough`, or 0."""
+
+    def with_bit(index: Array, threshold: UInt32[Array, " B"]) -> UInt32[Array, " B"]:
+        higher = threshold | (jnp.uint32(1 << 31) >> index.astype(jnp.uint32))
+        mass = jnp.where(order >= higher[:, None], weights, 0).sum(-1)
+        return jnp.where(mass >= enough, higher, threshold)
+
+    return jax.lax.fori_loop(0, 32, with_bit, jnp.zeros(order.shape[0], jnp.uint32))

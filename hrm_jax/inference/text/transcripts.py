@@ -1,0 +1,66 @@
+"""Tokens to text as they come: characters split over tokens, and stop sequences likewise."""
+
+import codecs
+from collections.abc import Sequence
+
+from hrm_jax.core.protocols import Tokenizer
+
+
+class Transcript:
+    """The text of one completion, given out as far as it is certain.
+
+    A character is given out when its last byte has come. What may be the beginning of a stop
+    sequence is held back until it is clear that it is none. A stop sequence counts from its last
+    character on: the one that is complete first ends the text, the longest where several are. How
+    the text is cut into tokens changes nothing.
+
+    Attributes:
+      stopped: a stop sequence has ended the text; what is added later is left out.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()):
+        """Begins an empty text.
+
+        Args:
+          tokenizer: of the tokens to come.
+          stop: the stop sequences.
+
+        Raises:
+          ValueError: for an empty stop sequence.
+        """
+        if "" in stop:
+            raise ValueError("expected stop sequences of a character or more, got ''; leave it out")
+        self.stopped = False
+        self._tokenizer, self._stop = tokenizer, tuple(stop)
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._held = ""
+
+    def add(self, tokens: Sequence[int]) -> str:
+        """Adds tokens; returns what is new of the text."""
+        return self._add(b"".join(map(self._tokenizer.token_bytes, tokens)), final=False)
+
+    def finish(self) -> str:
+        """Ends the text; returns what was held back, a broken character as U+FFFD."""
+        text = self._add(b"", final=True) + self._held
+        self._held = ""
+        return text
+
+    def _add(self, data: bytes, final: bool) -> str:
+        if self.stopped:
+            return ""
+        text = self._held + self._decoder.decode(data, final)
+        found = [(text.find(stop) + len(stop), -len(stop)) for stop in self._stop if stop in text]
+        if found:
+            self.stopped, self._held = True, ""
+            end, length = min(found)
+            return text[: end + length]
+        held = max((_overlap(text, stop) for stop in self._stop), default=0)
+        certain = len(text) - held
+        self._held = text[certain:]
+        return text[:certain]
+
+
+def _overlap(text: str, stop: str) -> int:
+    """The length of the longest end of `text` that `stop` begins with, short of all of `stop`."""
+    longest = min(len(text), len(stop) - 1)
+    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

@@ -1,0 +1,260 @@
+"""A model that writes: prompts in, text out, as it comes or all at once.
+
+Texts share a batch of rows; as one ends, the next prompt takes its row.
+"""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hrm_jax.core.protocols import LanguageModel, Tokenizer
+from hrm_jax.core.types import Prompt, Variables
+from hrm_jax.inference.text import rows as device
+from hrm_jax.inference.text.buckets import bucket, power_of_two
+from hrm_jax.inference.text.prompts import PromptError, encode_prompt
+from hrm_jax.inference.text.sampling import Draws, SamplingConfig
+from hrm_jax.inference.text.transcripts import Transcript
+
+GREEDY = SamplingConfig()
+_BLOCK_SECONDS = 0.05
+"""What the tokens between two looks of the host should take: text comes at least so often where a
+token takes less, and the host's own share stays small."""
+
+_LEAST_ROOM = 128
+
+Ending = Literal["end", "stop", "length"]
+"""Why a text is over: the model ended it, a stop sequence did, or there was no more room."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One text to write.
+
+    Attributes:
+      prompt: what it goes on from.
+      seed: of its draws.
+      stop: texts that end it, and are left out.
+      max_tokens: its longest length.
+      sampling: how its tokens are drawn.
+    """
+
+    prompt: Prompt
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    max_tokens: int = 256
+    sampling: SamplingConfig = GREEDY
+
+
+class Piece(NamedTuple):
+    """What is new of one text.
+
+    Attributes:
+      request: its number.
+      text: may be empty, while a character or a stop sequence may be incomplete.
+      tokens: how many it took.
+      ending: why it is over; None if it is not.
+    """
+
+    request: int
+    text: str
+    tokens: int
+    ending: Ending | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """A request being written."""
+
+    number: int
+    request: Request
+    tokens: list[int]
+    left: int
+    transcript: Transcript
+    eos_tokens: tuple[int, ...]
+
+    def add(self, tokens: list[int], *, over: bool) -> Piece:
+        """What tokens add to the text, which the device may have ended."""
+        text = self.transcript.add(tokens)
+        ending: Ending | None = None
+        if over:
+            text += self.transcript.finish()
+            ending = "end" if tokens[-1] in self.eos_tokens else "length"
+        if self.transcript.stopped:
+            ending = "stop"
+        return Piece(self.number, text, len(tokens), ending)
+
+
+class Writer:
+    """Writes texts with a model."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        variables: Variables,
+        tokenizer: Tokenizer,
+        *,
+        max_length: int = 2048,
+        batch_size: int = 8,
+        prompts_are_prefixes: bool = False,
+        sampling: SamplingConfig = GREEDY,
+    ):
+        """Compiles nothing yet.
+
+        Args:
+          model: the model.
+          variables: its values, in the dtype that it computes in where speed matters.
+          tokenizer: its tokenizer.
+          max_length: tokens of the longest text, prompt and all.
+          batch_size: texts written at once, at most.
+          prompts_are_prefixes: the tokens of a prompt see each other, for models trained so
+            (`prefix_lm` in their config).
+          sampling: of `complete`.
+        """
+        self.model, self.variables, self.tokenizer = model, variables, tokenizer
+        self.max_length, self.batch_size = max_length, batch_size
+        self.prompts_are_prefixes, self.sampling = prompts_are_prefixes, sampling
+
+    def stream(self, request: Request) -> Iterator[Piece]:
+        """One text as it is written; raises PromptError as `write`."""
+        return self.write([request])
+
+    def complete(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seeds: Sequence[int],
+        stop: Sequence[str] = (),
+        max_tokens: int = 256,
+    ) -> list[str]:
+        """All texts, in the order of their prompts: a `core.protocols.Completer`.
+
+        Raises:
+          PromptError: as `write`.
+        """
+        pairs = zip(prompts, seeds, strict=True)
+        shared = tuple(stop), max_tokens, self.sampling
+        texts = [""] * len(prompts)
+        for piece in self.write([Request(prompt, seed, *shared) for prompt, seed in pairs]):
+            texts[piece.request] += piece.text
+        return texts
+
+    def write(self, requests: Sequence[Request]) -> Iterator[Piece]:
+        """Pieces of all texts, as they come; each text's last one says why it is over.
+
+        Prompts are checked before the first is read, long ones come first, and equal ones are read
+        once.
+
+        Raises:
+          PromptError: a prompt cannot be completed, or leaves no room in `max_length`.
+          ValueError: an empty stop sequence.
+        """
+        jobs = [self._job(number, request) for number, request in enumerate(requests)]
+        if not jobs:
+            return iter(())
+        room = power_of_two(max(_LEAST_ROOM, *(len(job.tokens) + job.left for job in jobs)))
+        jobs.sort(key=lambda job: (-len(job.tokens), job.tokens))
+        return self._write(jobs, room)
+
+    def _job(self, number: int, request: Request) -> _Job:
+        tokens = encode_prompt(self.tokenizer, request.prompt)
+        left = min(request.max_tokens, self.max_length - len(tokens))
+        if request.max_tokens < 1:
+            raise ValueError(f"max_tokens: expected 1 or more, got {request.max_tokens}; raise it")
+        if left < 1:
+            raise PromptError(
+                f"expected a prompt of fewer than {self.max_length} tokens, got {len(tokens)}; "
+                "shorten it, or raise max_length if the model was trained on longer texts"
+            )
+        transcript = Transcript(self.tokenizer, request.stop)
+        return _Job(number, request, tokens, left, transcript, self.tokenizer.eos_tokens)
+
+    def _write(self, waiting: list[_Job], room: int) -> Iterator[Piece]:
+        session = _Session(self, power_of_two(min(len(waiting), self.batch_size)), room)
+        waiting = waiting[::-1]
+        while waiting or session.busy:
+            while waiting and session.free is not None:
+                yield session.enter(waiting.pop(), session.free)
+            if session.busy:
+                yield from session.go_on()
+
+
+class _Session:
+    """A batch of rows, and whose they are."""
+
+    def __init__(self, writer: Writer, B: int, room: int):
+        """All rows are free."""
+        self._writer, self._room = writer, room
+        self._eos_tokens = jnp.array(writer.tokenizer.eos_tokens, jnp.int32)
+        self._vocab_size = min(writer.tokenizer.vocab_size, writer.model.vocab_size)
+        self._rows = device.empty_rows(writer.model, writer.variables, B, room)
+        self._jobs: list[_Job | None] = [None] * B
+        self._read: tuple[list[int], tuple] = [], ()
+        self._steps = 1
+
+    @property
+    def busy(self) -> bool:
+        """Whether a text is being written."""
+        return any(job is not None for job in self._jobs)
+
+    @property
+    def free(self) -> int | None:
+        """A row that is nobody's."""
+        return next((row for row, job in enumerate(self._jobs) if job is None), None)
+
+    def enter(self, job: _Job, row: int) -> Piece:
+        """Gives a free row to a job; its first piece."""
+        self._rows, written = device.enter(
+            self._rows,
+            row,
+            *self._read_prompt(job.tokens),
+            Draws.of(job.request.sampling, job.request.seed),
+            job.left,
+            self._eos_tokens,
+            vocab_size=self._vocab_size,
+        )
+        tokens, left = jax.device_get(written)
+        return self._add(job, row, tokens[0], left[0])
+
+    def go_on(self) -> Iterator[Piece]:
+        """Some tokens more in every row; a piece of each job."""
+        begin = time.perf_counter()
+        jobs = list(self._jobs)
+        wanted = np.array([job is not None for job in jobs])
+        writer = self._writer
+        self._rows, written = device.write(
+            writer.model,
+            writer.variables,
+            self._rows,
+            wanted,
+            self._steps,
+            self._eos_tokens,
+            vocab_size=self._vocab_size,
+        )
+        tokens, left = jax.device_get(written)
+        seconds = time.perf_counter() - begin
+        steps = (tokens != device.NO_TOKEN).any(0).sum()
+        self._steps = int(np.clip(_BLOCK_SECONDS / seconds * steps, 1, device.MOST_TOKENS))
+        for row, job in enumerate(jobs):
+            if job is not None:
+                yield self._add(job, row, tokens[row], left[row])
+
+    def _add(self, job: _Job, row: int, tokens: np.ndarray, left: int) -> Piece:
+        piece = job.add(tokens[tokens != device.NO_TOKEN].tolist(), over=left == 0)
+        self._jobs[row] = None if piece.ending else job
+        return piece
+
+    def _read_prompt(self, tokens: list[int]) -> tuple:
+        """The logits after a prompt, and its cache: without work for one just read."""
+        if tokens != self._read[0]:
+            writer = self._writer
+            prompt = device.padded_prompt(
+                tokens, bucket(len(tokens)), are_prefix=writer.prompts_are_prefixes
+            )
+            read = device.read(writer.model, writer.variables, *prompt, room=self._room)
+            self._read = tokens, read
+        return self._read[1]

@@ -1,0 +1,71 @@
+"""Attention of a few queries to a cache, in plain JAX: the path of decoding on CPU.
+
+Keys of all heads lie side by side, [S, M * K], and stay so: a query is spread over the width of all
+heads, zero but in its own. That makes M times the products, which cost little here, and saves
+turning the whole cache round for every token, which takes several times as long. Blocks of keys are
+small enough for the cache of a core, and those beyond the longest text are not read.
+
+The loop has one more reason: without it XLA joins writing to the cache with reading it, and copies
+the cache for that.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from kernels.operands import Case, Operands, ranges_of, varying_zeros
+
+BLOCK = 128
+"""Keys in a block, at most."""
+MOST_ROWS = 64
+"""Queries times heads above which the products are too many."""
+
+
+def suits(case: Case) -> bool:
+    """Whether a case is one of few queries."""
+    return case.T * case.N <= MOST_ROWS
+
+
+def attend(scale: float, operands: Operands) -> Float[Array, "B T N K"]:
+    """The attended values, zero where a query has no key; see `operands.Forward`.
+
+    Args:
+      scale: factor on the scores.
+      operands: queries with N = M (fold those that share a key head), keys and values of a cache.
+    """
+    query, ranges = operands.query, ranges_of(operands)
+    (B, T, M, K), S = query.shape, operands.key.shape[1]
+    block, D = min(BLOCK, S), M * K
+    key, value = (x.reshape(B, S, D) for x in (operands.key, operands.value))
+    own = jnp.eye(M, dtype=query.dtype)
+    spread = jnp.einsum("BTMK,MH->BTHMK", query, own).reshape(B, T * M, D)
+    first, end = (jnp.repeat(x, M, axis=1)[..., None] for x in (ranges.first, ranges.end))
+
+    def add_block(index: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        attended, largest, total = state
+        # The last block begins earlier where S is no multiple of it; what it repeats is masked.
+        start = jnp.minimum(index * block, S - block)
+        keys, values = (jax.lax.dynamic_slice_in_dim(x, start, block, axis=1) for x in (key, value))
+        position = start + jnp.arange(block, dtype=jnp.int32)[None, None]
+        allowed = (first <= position) & (position < end) & (position >= index * block)
+        scores = jnp.einsum("BRD,BSD->BRS", spread, keys, preferred_element_type=jnp.float32)
+        scores = jnp.where(allowed, scores * scale, -jnp.inf)
+        new_largest = jnp.maximum(largest, scores.max(-1, keepdims=True))
+        safe = jnp.where(new_largest > -jnp.inf, new_largest, 0)
+        weights, shrink = jnp.exp(scores - safe), jnp.exp(largest - safe)
+        seen = jnp.where(allowed.any(1)[..., None], values, 0)  # lest 0 * NaN let them through
+        added = jnp.einsum(
+            "BRS,BSD->BRD", weights.astype(seen.dtype), seen, preferred_element_type=jnp.float32
+        )
+        total = total * shrink + weights.sum(-1, keepdims=True)
+        return attended * shrink + added, new_largest, total
+
+    alive = ranges.first < ranges.end
+    begin = jnp.where(alive, ranges.first, S).min() // block
+    stop = -(-jnp.where(alive, ranges.end, 0).max() // block)
+    nothing = varying_zeros(spread, (B, T * M, 1))
+    state = varying_zeros(spread, spread.shape), nothing - jnp.inf, nothing
+    attended, _, total = jax.lax.fori_loop(begin, stop, add_block, state)
+    attended = attended * jnp.where(total > 0, 1 / total, 0)
+    of_heads = attended.reshape(B, T, M, M, K)
+    return jnp.einsum("BTHMK,MH->BTMK", of_heads, own.astype(jnp.float32)).astype(query.dtype)

@@ -1,0 +1,33 @@
+import pytest
+
+from hrm_jax.core.types import Prompt
+from hrm_jax.inference.text.prompts import PromptError, encode_prompt
+from tests.hrm_jax.inference.text.tiny import MIDDLE, PREFIX, SUFFIX, ByteTokenizer
+
+
+def test_a_text_to_be_continued_is_itself():
+    assert encode_prompt(ByteTokenizer(), Prompt("ab")) == [97, 98]
+
+
+def test_a_text_begins_as_the_model_was_trained():
+    assert encode_prompt(ByteTokenizer(bos_token=7), Prompt("a")) == [7, 97]
+    assert encode_prompt(ByteTokenizer(bos_token=7), Prompt("")) == [7]
+
+
+def test_a_hole_is_marked():
+    tokens = encode_prompt(ByteTokenizer(bos_token=7), Prompt("a", suffix="b"))
+    assert tokens == [7, PREFIX, 97, SUFFIX, 98, MIDDLE]
+
+
+def test_a_hole_may_be_at_the_end():
+    assert encode_prompt(ByteTokenizer(), Prompt("a", suffix="")) == [PREFIX, 97, SUFFIX, MIDDLE]
+
+
+def test_a_hole_needs_marks():
+    with pytest.raises(PromptError, match="no tokens that mark a hole; leave the suffix out"):
+        encode_prompt(ByteTokenizer(infilling=None), Prompt("a", suffix="b"))
+
+
+def test_nothing_cannot_be_continued():
+    with pytest.raises(PromptError, match="at least one token"):
+        encode_prompt(ByteTokenizer(), Prompt(""))

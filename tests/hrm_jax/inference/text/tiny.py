@@ -1,0 +1,57 @@
+"""A byte tokenizer, and models small enough for tests."""
+
+import dataclasses
+import functools
+
+import jax
+
+from hrm_jax.core.protocols import InfillingTokens
+from hrm_jax.core.types import Variables
+from hrm_jax.models.hrm_text import HrmText
+from hrm_jax.models.hrm_text_config import HrmTextConfig
+
+END, PREFIX, SUFFIX, MIDDLE = range(256, 260)
+MARKS = InfillingTokens(PREFIX, SUFFIX, MIDDLE)
+
+
+@dataclasses.dataclass(frozen=True)
+class ByteTokenizer:
+    """A token for every byte, and four special ones."""
+
+    vocab_size: int = 260
+    bos_token: int | None = None
+    eos_tokens: tuple[int, ...] = (END,)
+    infilling: InfillingTokens | None = MARKS
+
+    def encode(self, text):
+        return list(text.encode())
+
+    def decode(self, tokens):
+        return b"".join(map(self.token_bytes, tokens)).decode(errors="replace")
+
+    def token_bytes(self, token):
+        return bytes([token]) if token < 256 else b""
+
+    def save(self, folder):
+        raise NotImplementedError
+
+
+@functools.cache
+def hrm_text() -> tuple[HrmText, Variables]:
+    """A model of 300 tokens, more than the tokenizer has.
+
+    Its weights are so large that every token matters to the next.
+    """
+    config = HrmTextConfig(
+        vocab_size=300,
+        hidden_size=32,
+        num_heads=2,
+        head_size=16,
+        mlp_width=64,
+        layers_per_stack=1,
+        H_cycles=1,
+        L_cycles=2,
+        L_bp_cycles=(1,),
+    )
+    model = HrmText(config)
+    return model, jax.tree.map(lambda x: 3 * x, model.init(jax.random.key(1)))
