@@ -1,12 +1,20 @@
-"""Writing code.
+"""Writing code: train a model for it, let it write, measure what it writes.
 
+    python -m experiments.codegen                                      # trains on the code at hand
     python -m experiments.codegen --mode=generate --prompt='def fibonacci(n):'
-    python -m experiments.codegen --mode=generate --prompt_file=- --stop='\\n\\n' < start.py
+    python -m experiments.codegen --mode=generate --model=runs/mine/model --prompt_file=start.py
+    python -m experiments.codegen --mode=eval --suite=humaneval --completer=canonical
+    python -m experiments.codegen --mode=eval --help                   # each mode has its own flags
 
-What can be asked: docs/generation.md. Needs extras: `pip install 'hrm-jax[codegen,foundation]'`.
+What the first command trains, what it shows and what came out of it: docs/codegen.md; what can be
+asked of a model: docs/generation.md; what is measured, and how: docs/measuring.md.
+
+Source: HRM-Text, arXiv 2506.21734 (HRM). Extras: `pip install 'hrm-jax[codegen,foundation]'`.
 """
 
+import importlib
 import sys
+from collections.abc import Sequence
 
 from absl import app, flags, logging
 
@@ -15,27 +23,110 @@ from experiments import process
 if __name__ == "__main__":
     process.keep_heap()  # before JAX is imported: it re-executes the program once
 
+import jax
 from rich.console import Console
 
-from experiments import code_generation, code_writer
+from experiments import distributed, runs
 from hrm_jax.convert.pytorch import WeightsError
+from hrm_jax.core.config import ConfigError
+from hrm_jax.core.protocols import Completer
+from hrm_jax.evaluation.code.evaluate import ResumeError
+from hrm_jax.evaluation.code.problems import SuiteError
+from hrm_jax.evaluation.code.sandbox import SandboxUnavailable
+from hrm_jax.evaluation.code.toolchains import ToolchainMissing
+from hrm_jax.inference.text.prompts import PromptError
+from hrm_jax.training.loop import Diverged, Ended
+from hrm_jax.training.run_log import RunLogError
+from hrm_jax.training.state_arrays import CheckpointError
 
-flags.DEFINE_enum("mode", "generate", ["generate"], "what to do")
+FLAGS = flags.FLAGS
+MODES = {
+    "train": ("experiments.code_training",),
+    "generate": ("experiments.code_writer", "experiments.code_generation"),
+    "eval": ("experiments.code_writer", "experiments.code_measuring"),
+}
+"""The modules of each mode. Importing one defines its flags; those of other modes would be in the
+way, and so would what they import."""
+_LONGEST_SOLUTION_TOKENS = 512
+"""Default of --max_tokens where solutions of problems are asked for."""
+
+flags.DEFINE_enum("mode", "train", list(MODES), "what to do; each mode has flags of its own")
+flags.DEFINE_bool("resume", False, "train, eval: go on with what a folder holds")
 
 
 def main(argv: list[str]) -> int:
     """Runs the mode; returns the exit code."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; flags start with --", exitcode=2)
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
     try:
-        return code_generation.run(Console(markup=False))
-    except (ImportError, OSError, ValueError, WeightsError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        distributed.join()
+        console = Console(markup=False, quiet=jax.process_index() != 0)
+        return {"train": train, "generate": generate, "eval": measure}[FLAGS.mode](console)
+    except (
+        CheckpointError,
+        ConfigError,
+        Diverged,
+        Ended,
+        ImportError,
+        OSError,
+        PromptError,
+        ResumeError,
+        RunLogError,
+        SandboxUnavailable,
+        SuiteError,
+        ToolchainMissing,
+        WeightsError,
+        distributed.DistributedError,
+        runs.RunError,
+    ) as error:
+        print(f"{type(error).__name__}: {error}{_remedy(error)}", file=sys.stderr)
         return 2
 
 
+def _remedy(error: Exception) -> str:
+    """What to do where a package is missing that only an extra installs."""
+    missing = isinstance(error, ModuleNotFoundError)
+    return "; pip install 'hrm-jax[codegen,foundation]'" if missing else ""
+
+
+def train(console: Console) -> int:
+    """Trains a model, and shows what it writes before and after."""
+    from experiments import code_training
+
+    return code_training.run(console)
+
+
+def generate(console: Console) -> int:
+    """Writes with a model."""
+    from experiments import code_generation
+
+    return code_generation.run(console)
+
+
+def measure(console: Console) -> int:
+    """Measures what a model writes."""
+    from experiments import code_measuring, code_writer
+
+    if FLAGS["max_tokens"].using_default_value:
+        FLAGS.max_tokens = _LONGEST_SOLUTION_TOKENS
+
+    def load_model() -> tuple[Completer, str]:
+        name = f"{FLAGS.model}, {code_writer.sampling()}"
+        return code_writer.load_writer().complete, name
+
+    return code_measuring.run(console, load_model)
+
+
+def define_flags(argv: Sequence[str]) -> None:
+    """Imports the modules of the mode that the command line names, and makes their flags ours."""
+    named = flags.FlagValues()
+    flags.DEFINE_enum("mode", "train", list(MODES), "", flag_values=named)
+    named(argv, known_only=True)
+    for module in MODES[str(named["mode"].value)]:
+        flags.adopt_module_key_flags(importlib.import_module(module))
+
+
 if __name__ == "__main__":
-    for module in (code_writer, code_generation):
-        flags.adopt_module_key_flags(module)
+    define_flags(sys.argv)
     app.run(main)

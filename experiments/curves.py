@@ -1,30 +1,56 @@
 """Curves of a run as a picture."""
 
+import dataclasses
+import fnmatch
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def save_curves(records: Sequence[dict[str, Any]], path: pathlib.Path) -> None:
-    """Draws loss and accuracies over the steps, training and validation, as a PNG.
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One diagram.
+
+    Attributes:
+      title: what stands above it.
+      names: the measures in it; in a name, `*` stands for anything.
+      shares: the measures are shares, from 0 to 1.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    shares: bool = False
+
+    def measures(self, record: Mapping[str, Any]) -> list[str]:
+        """Those of a record."""
+        return [own for own in record if any(fnmatch.fnmatchcase(own, n) for n in self.names)]
+
+
+def save_curves(
+    records: Sequence[dict[str, Any]], path: pathlib.Path, panels: Sequence[Panel]
+) -> None:
+    """Draws measures over the steps, training and validation, as a PNG.
 
     Args:
       records: of `run_log.read_metrics`.
       path: where the picture goes.
+      panels: the diagrams, from left to right.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    figure = Figure(figsize=(3.7 * len(panels), 3.4), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = [("loss", "loss"), ("cell_accuracy", "cells right"), ("exact_accuracy", "solved")]
-    for axes, (name, title) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+    for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for split, style in (("train", {"alpha": 0.6}), ("validation", {"marker": "o"})):
-            points = [(r["step"], r[name]) for r in records if r["split"] == split and name in r]
-            if points:
-                axes.plot(*zip(*points, strict=True), label=split, **style)
-        axes.set(title=title, xlabel="step")
-        if name != "loss":
+            own = [record for record in records if record["split"] == split]
+            names = dict.fromkeys(name for record in own for name in panel.measures(record))
+            for name in names:
+                points = [(record["step"], record[name]) for record in own if name in record]
+                label = split if len(panel.names) == 1 else f"{name}, {split}"
+                axes.plot(*zip(*points, strict=True), label=label, **style)
+        axes.set(title=panel.title, xlabel="step")
+        if panel.shares:
             axes.set_ylim(0, 1)
         axes.grid(alpha=0.3)
         if axes.lines:

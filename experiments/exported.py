@@ -7,6 +7,10 @@ weights.safetensors     what a model is evaluated with: averaged parameters, and
 import importlib.resources
 import pathlib
 
+import jax
+from jax.sharding import Mesh
+
+from experiments import runs
 from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.folders import replacing_folder
 from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
@@ -14,6 +18,7 @@ from hrm_jax.core import config as config_lib
 from hrm_jax.core.types import Variables
 from hrm_jax.tasks.sudoku import SudokuConfig, SudokuTask
 from hrm_jax.training.files import write_atomically
+from hrm_jax.training.mesh import replicated
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 
@@ -38,6 +43,26 @@ def save(folder: pathlib.Path, task: SudokuTask, variables: Variables) -> None:
     with replacing_folder(folder, {CONFIG, WEIGHTS}.__contains__) as saving:
         write_atomically(saving / CONFIG, config_lib.to_json(task.config))
         save_state_dict(saving / WEIGHTS, to_state_dict(variables))
+
+
+def load_any(checkpoint: pathlib.Path, mesh: Mesh) -> tuple[SudokuTask, Variables, int | None]:
+    """A trained model: the task, the variables to evaluate with, and the step they are from.
+
+    Args:
+      checkpoint: a run's folder, for its newest intact checkpoint; one checkpoint's folder; or
+        that of an exported model, which does not know its step.
+      mesh: the devices that each get all variables.
+
+    Raises:
+      RunError: if there is no checkpoint.
+      CheckpointError: if the named one is damaged.
+      WeightsError: if it is exported, and damaged.
+    """
+    if is_exported(checkpoint):
+        task, variables = load(checkpoint)
+        return task, jax.device_put(variables, replicated(mesh)), None
+    task = SudokuTask(runs.read_config(runs.run_of(checkpoint), SudokuConfig))
+    return task, *runs.restore(task, checkpoint, mesh)
 
 
 def load(folder: pathlib.Path) -> tuple[SudokuTask, Variables]:

@@ -53,6 +53,16 @@ from hrm_jax.training.state_arrays import CheckpointError
 FLAGS = flags.FLAGS
 RUNS = pathlib.Path("runs")
 STOPPED_BY_SIGNAL = 3
+_PANELS = (
+    curves.Panel("loss", ("loss",)),
+    curves.Panel("cells right", ("cell_accuracy",), shares=True),
+    curves.Panel("solved", ("exact_accuracy",), shares=True),
+)
+_AVERAGES = {
+    "loss": "loss {:.3f}",
+    "cell_accuracy": "cells {:.1%}",
+    "exact_accuracy": "exact {:.1%}",
+}
 
 flags.DEFINE_enum("mode", "train", ["train", "eval", "solve", "export"], "what to do")
 flags.DEFINE_string(
@@ -124,12 +134,13 @@ def train(console: Console) -> int:
     folder = pathlib.Path(FLAGS.run or RUNS / time.strftime("sudoku-%Y%m%d-%H%M%S"))
     if FLAGS.resume:
         folder = pathlib.Path(FLAGS.run) if FLAGS.run else runs.newest_run(RUNS)
-        config = config_flags.resolve(runs.read_config(folder))
+        config = config_flags.resolve(runs.read_config(folder, SudokuConfig))
     task = SudokuTask(_with_data(config, "train"))
     console.print(f"training in {folder}: {config.description}", soft_wrap=True)
-    state = runs.train(task, folder, console, resume=FLAGS.resume)
+    shown = terminal.Shown("puzzles", config.batch_size, _AVERAGES)
+    state = runs.train(task, folder, console, resume=FLAGS.resume, shown=shown)
     if jax.process_index() == 0:
-        curves.save_curves(read_metrics(folder), folder / "curves.png")
+        curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
     if int(state.step) < config.loop.steps:
         return STOPPED_BY_SIGNAL
     split, mesh = task.config.data.held_out_split, make_mesh(config.mesh)
@@ -162,7 +173,7 @@ def _show(
 def evaluate(console: Console) -> int:
     """Measures a checkpoint; the last line is JSON."""
     mesh = make_mesh(MeshConfig())
-    task, variables, step = runs.load(_checkpoint(), mesh)
+    task, variables, step = exported.load_any(_checkpoint(), mesh)
     task = SudokuTask(_with_data(task.config, "test"))
     settings = _settings(task.config.test)
     console.print(f"measuring {_named(step)}")
@@ -182,7 +193,7 @@ def solve(console: Console) -> int:
     picture = pathlib.Path(FLAGS.render) if FLAGS.render else None
     if picture is not None:
         check_picture(picture, len(puzzles))
-    task, variables, _ = runs.load(_checkpoint(), make_mesh(MeshConfig()))
+    task, variables, _ = exported.load_any(_checkpoint(), make_mesh(MeshConfig()))
     return solving.solve_all(task, variables, puzzles, console, picture)
 
 
@@ -190,7 +201,7 @@ def export(console: Console) -> int:
     """Writes a trained model, its config changed as --config says, as a small folder."""
     if FLAGS.out is None:
         raise app.UsageError("--mode=export needs --out: a folder", exitcode=2)
-    task, variables, step = runs.load(_checkpoint(), make_mesh(MeshConfig()))
+    task, variables, step = exported.load_any(_checkpoint(), make_mesh(MeshConfig()))
     task, folder = SudokuTask(config_flags.resolve(task.config)), pathlib.Path(FLAGS.out)
     exported.save(folder, task, variables)
     size_bytes = sum(path.stat().st_size for path in folder.iterdir())

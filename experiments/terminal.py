@@ -1,5 +1,6 @@
 """What an experiment shows on the terminal: progress, tables and Sudoku grids."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,14 +16,32 @@ from hrm_jax.data.sudoku import rules
 
 ProgressCallback = Callable[[int, Mapping[str, float]], None]
 
-_SHOWN = {"loss": "loss {:.3f}", "cell_accuracy": "cells {:.1%}", "exact_accuracy": "exact {:.1%}"}
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What the progress of a run says besides its steps.
+
+    Attributes:
+      unit: what a step is over, such as "puzzles".
+      per_step: how many of them.
+      averages: how each of a record's averages is written, by name.
+    """
+
+    unit: str
+    per_step: int
+    averages: Mapping[str, str]
+
+    def text(self, averages: Mapping[str, float]) -> str:
+        """The averages that are there."""
+        forms = self.averages.items()
+        return ", ".join(form.format(averages[name]) for name, form in forms if name in averages)
 
 
 @contextmanager
 def training_progress(
-    console: Console, first_step: int, steps: int, batch_size: int
+    console: Console, first_step: int, steps: int, shown: Shown
 ) -> Iterator[ProgressCallback]:
-    """A live bar: steps and puzzles a second, loss, accuracies, time left.
+    """A live bar: steps and units a second, averages, time left.
 
     Where there is no terminal each record is a line instead.
 
@@ -30,7 +49,7 @@ def training_progress(
       console: where to show it.
       first_step: steps done before.
       steps: steps of the whole run.
-      batch_size: puzzles a step.
+      shown: the unit, and which averages.
 
     Yields:
       A callback for the step and its record (empty between records).
@@ -51,13 +70,11 @@ def training_progress(
         def update(step: int, averages: Mapping[str, float]) -> None:
             status.update(averages)
             rate = progress.tasks[bar].finished_speed or progress.tasks[bar].speed or 0.0
-            text = f"{rate:.2f} steps/s, {rate * batch_size:.0f} puzzles/s"
-            for name, form in _SHOWN.items():
-                text += ", " + form.format(status[name]) if name in status else ""
+            text = f"{rate:.2f} steps/s, {rate * shown.per_step:,.0f} {shown.unit}/s"
+            text += f", {shown.text(status)}" if status else ""
             progress.update(bar, completed=step, status=text)
             if averages and not console.is_terminal:
-                shown = ", ".join(f.format(averages[n]) for n, f in _SHOWN.items() if n in averages)
-                console.print(f"step {step}/{steps}: {shown}", soft_wrap=True)
+                console.print(f"step {step}/{steps}: {shown.text(averages)}", soft_wrap=True)
 
         yield update
 

@@ -25,15 +25,16 @@ FLOORS: tuple[dict[str, str], ...] = (
             " choice attention decode __init__"
         )
     },
-    {"hrm_jax.core": "config candidates numerics types protocols"},
+    {"hrm_jax.core": "config_values config candidates numerics types protocols"},
     {
         "hrm_jax.nn": (
             "norm linear rope swiglu attention relational block gated_stack decoder_block embedding"
         ),
-        "hrm_jax.losses": "token act",
+        "hrm_jax.losses": "token act language",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.training": (
-            "interrupt files state_arrays run_log checkpoint state optimizers mesh step loop"
+            "interrupt files state_arrays run_log checkpoint state optimizers mesh step flops loop"
+            " curriculum"
         ),
         "hrm_jax.data": "rows pipeline storage",
         "hrm_jax.data.sudoku": (
@@ -41,7 +42,7 @@ FLOORS: tuple[dict[str, str], ...] = (
             " csv_format bank sudoku_dataset_builder source"
         ),
         "hrm_jax.data.text": (
-            "wrapped_tokenizer tokenizers languages infilling packing source batches"
+            "wrapped_tokenizer tokenizers languages infilling packing source at_hand batches"
         ),
         "hrm_jax.data.corpus": (
             "documents licences generated credentials duplicates benchmarks filters projects"
@@ -51,7 +52,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {
         "hrm_jax.models": (
             "recurrence config reasoner act kv_cache text text_recurrence hrm_text_config hrm_text"
-            " llama_config llama reasoned_config reasoned"
+            " llama_config llama reasoned_config reasoned text_step"
         ),
         "hrm_jax.convert": (
             "pytorch published_config files folders model_folder shards fusion hugging_face"
@@ -63,12 +64,24 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.inference": "attempts thinking config slots engine stream search",
         "hrm_jax.inference.text": "buckets sampling prompts transcripts rows writing",
     },
-    {"hrm_jax.evaluation": "accuracy", "hrm_jax.tasks": "sudoku_evaluation sudoku"},
+    {
+        "hrm_jax.evaluation.code.inside": "wire candidate examiner",
+        "hrm_jax.evaluation.code": (
+            "pass_at_k limits sandbox bubblewrap namespaces processes isolation toolchains exams"
+            " examination go_files recipes building judge problems humaneval mbpp humanevalpack"
+            " cruxeval suites known_answers evaluate syntax"
+        ),
+        "hrm_jax.evaluation": "accuracy",
+        "hrm_jax.tasks": (
+            "sudoku_evaluation sudoku code_config code_data code_evaluation code_samples code"
+        ),
+    },
     {
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
-            "process config_flags distributed terminal curves sudoku_presets exported runs solving"
-            " sudoku convert make_bank join_puzzles make_corpus code_writer code_generation codegen"
+            "process config_flags distributed terminal curves sudoku_presets runs exported solving"
+            " sudoku code_presets code_training code_writer code_generation code_measuring codegen"
+            " compare_codegen convert make_bank join_puzzles make_corpus"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (

@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 from rich.table import Table
 
-from experiments import runs
+from experiments import exported
 from experiments.benchmarks.alternate import Spread
 from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source
@@ -73,7 +73,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         the data cannot be used.
     """
     mesh = make_mesh(MeshConfig())
-    task, variables, step = runs.load(options.checkpoint, mesh)
+    task, variables, step = exported.load_any(options.checkpoint, mesh)
     data = DataConfig("csv", test_csv=options.data) if options.data else DataConfig()
     source = spread(data.load("test"), options.puzzles)
     contestants = _contestants(options, task, variables, source, mesh)

@@ -6,37 +6,45 @@ from typing import Any, Protocol
 
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from hrm_jax.core.types import Batch, Carry, Outputs, Prompt, Variables
+from hrm_jax.core.types import Prompt, Variables
 
 
 class RecurrentModel(Protocol):
-    """A model that takes one step of thought at a time."""
+    """A model as the training step takes it: one step of thought at a time, or one text.
+
+    A batch is a pytree of arrays with a first axis B. What a carry and outputs are is between the
+    model and its loss: `Batch`, `Carry` and `Outputs` for puzzles; `TextBatch`, nothing and
+    `TextOutputs` for text.
+    """
 
     def init(self, key: PRNGKeyArray) -> Variables:
         """Fresh variables."""
         ...
 
-    def initial_carry(self, variables: Variables, batch: Batch) -> Carry:
-        """The carry before the first step on batches shaped like `batch`."""
+    def initial_carry(self, variables: Variables, batch: Any) -> Any:
+        """The carry before the first step on batches shaped like `batch`: leaves [B, ...]."""
         ...
 
     def step(
         self,
         variables: Variables,
-        carry: Carry,
-        batch: Batch,
+        carry: Any,
+        batch: Any,
         *,
         key: PRNGKeyArray | None = None,
         row_offsets: Float[Array, "B E"] | None = None,
-    ) -> tuple[Carry, Outputs]:
-        """One step; see `hrm_jax.models.act.Model.step`."""
+    ) -> tuple[Any, Any]:
+        """The new carry, and outputs; see `hrm_jax.models.act.Model.step`.
+
+        A model with puzzle rows gets `row_offsets`, and its carry is a `Carry`.
+        """
         ...
 
 
 class StepLoss(Protocol):
     """A loss of one step, summed over the batch."""
 
-    def __call__(self, carry: Carry, outputs: Outputs) -> tuple[Float[Array, ""], PyTree[Any]]:
+    def __call__(self, carry: Any, outputs: Any, /) -> tuple[Float[Array, ""], PyTree[Any]]:
         """The summed loss, and metrics summed over the batch."""
         ...
 

@@ -129,6 +129,20 @@ class TextBatch:
     segment_ids: Int[Array, "B T"]
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TextOutputs:
+    """What a language model says of a batch, and what is to be learned from it.
+
+    Attributes:
+      logits: scores of the token after each one, in the compute dtype.
+      labels: as in `TextBatch`.
+    """
+
+    logits: Float[Array, "B T V"]
+    labels: Int[Array, "B T"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Prompt:
     """What a text is to be written after, and before.

@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int
 
 from hrm_jax.core.numerics import stablemax_scores
@@ -25,15 +24,37 @@ def stablemax_cross_entropy(
     return jnp.where(valid, jnp.log1p(others / label), 0)
 
 
+@jax.custom_vjp
 def softmax_cross_entropy(
     logits: Float[Array, "B T V"], labels: Int[Array, "B T"]
 ) -> Float[Array, "B T"]:
-    """`-log p(label)` under softmax, float32; zero where the label is `IGNORE_LABEL`."""
+    """`-log p(label)` under softmax, float32; zero where the label is `IGNORE_LABEL`.
+
+    Of size V nothing is kept for the backward pass but the logits themselves, in their own dtype.
+    No float32 copy of float32 logits is made, and at most one of lower ones (XLA on CPU makes it).
+    """
+    return _softmax_forward(logits, labels)[0]
+
+
+def _softmax_forward(logits: Array, labels: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+    """The losses; and the logits, the labels and the log of the partition sums."""
     valid = labels != IGNORE_LABEL
-    losses = optax.softmax_cross_entropy_with_integer_labels(
-        logits.astype(jnp.float32), jnp.where(valid, labels, 0)
-    )
-    return jnp.where(valid, losses, 0)
+    log_sums = jax.nn.logsumexp(logits.astype(jnp.float32), axis=-1)
+    places = jnp.where(valid, labels, 0)[..., None]
+    chosen = jnp.take_along_axis(logits, places, axis=-1)[..., 0].astype(jnp.float32)
+    return jnp.where(valid, log_sums - chosen, 0), (logits, labels, log_sums)
+
+
+def _softmax_backward(kept: tuple[Array, Array, Array], cotangent: Array) -> tuple[Array, None]:
+    """`(p - [label])` times the cotangent, in the dtype of the logits."""
+    logits, labels, log_sums = kept
+    scale = jnp.where(labels != IGNORE_LABEL, cotangent, 0)[..., None]
+    is_label = jnp.arange(logits.shape[-1])[None, None] == labels[..., None]
+    probabilities = jnp.exp(logits.astype(jnp.float32) - log_sums[..., None])
+    return ((probabilities - is_label) * scale).astype(logits.dtype), None
+
+
+softmax_cross_entropy.defvjp(_softmax_forward, _softmax_backward)
 
 
 CROSS_ENTROPIES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}

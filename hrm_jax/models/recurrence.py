@@ -14,6 +14,7 @@ from typing import Any, Self
 import jax
 from jaxtyping import Array, Float
 
+from hrm_jax.core.config import check, field
 from hrm_jax.core.types import Latents, Params
 
 
@@ -27,11 +28,14 @@ class Schedule:
       gradient_L_calls: one entry for each of the *last* cycles through which gradient flows; the
         entry counts the last low-level calls of that cycle that carry it. HRM is `(1,)`, TRM
         `(L_cycles,)`. High-level calls of these cycles always carry gradient.
+      recompute: the backward pass computes what happened inside a call again, so that of each only
+        its input is kept.
     """
 
     H_cycles: int
     L_cycles: int
     gradient_L_calls: tuple[int, ...]
+    recompute: bool = False
 
     @classmethod
     def from_L_bp_cycles(cls, H_cycles: int, L_cycles: int, L_bp_cycles: Sequence[int]) -> Self:
@@ -89,20 +93,22 @@ into a stack and out again, which takes small models on CPU as long as half thei
 class BorderWarmup:
     """A border that moves back as training goes on, as HRM-Text is trained.
 
-    Attributes:
-      min_calls: calls with gradient at the first step, as `Schedule.from_gradient_calls` counts.
-      max_calls: calls with gradient from the end of the warm-up on.
-      share: of all steps, that the warm-up takes; 0 for none.
+    Calls are counted as `Schedule.from_gradient_calls` counts them.
     """
 
-    min_calls: int = 2
-    max_calls: int = 5
-    share: float = 0.2
+    min_calls: int = field(2, help="calls with gradient at the first step")
+    max_calls: int = field(5, help="calls with gradient from the end of the warm-up on")
+    share: float = field(0.2, help="of all steps, that the warm-up takes; 0 for none")
 
     def __post_init__(self):
-        """Raises ValueError for a border that moves forward, or a share that is none."""
-        if not 2 <= self.min_calls <= self.max_calls or not 0 <= self.share <= 1:
-            raise ValueError(f"expected 2 <= min_calls <= max_calls, share in 0..1, got {self}")
+        """Raises ConfigError for a border that moves forward, or a share that is none."""
+        check(
+            2 <= self.min_calls <= self.max_calls and 0 <= self.share <= 1,
+            "min_calls",
+            expected="2 <= min_calls <= max_calls, share in 0..1",
+            got=(self.min_calls, self.max_calls, self.share),
+            remedy="2 is the border of HRM",
+        )
 
     def calls(self, step: int, total_steps: int) -> int:
         """Calls with gradient at `step`, from 0: rises in equal stretches of the warm-up."""
@@ -153,6 +159,8 @@ def recur(
       to start from only through the calls inside the border.
     """
     frozen_H, frozen_L, frozen_injection = jax.lax.stop_gradient((H, L, injection))
+    if schedule.recompute:
+        H, L = (Level(level.params, jax.checkpoint(level.apply)) for level in (H, L))
 
     def cycle(latents: Latents, gradient_L_calls: int) -> Latents:
         z_L = latents.z_L

@@ -29,12 +29,13 @@ from hrm_jax.tasks.sudoku_evaluation import (
     EvaluationConfig,
     Report,
     as_batch,
-    check_divisible,
 )
-from hrm_jax.training.loop import LoopConfig
-from hrm_jax.training.mesh import MeshConfig, batch_share, global_batch
+from hrm_jax.training.loop import Hooks, LoopConfig
+from hrm_jax.training.mesh import MeshConfig, batch_share, check_divisible, global_batch
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
-from hrm_jax.training.state import Optimizers
+from hrm_jax.training.state import Optimizers, TrainState
+
+_LOGGED = ("count", "cell_accuracy", "exact_accuracy", "mean_steps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,15 +189,29 @@ class SudokuTask:
         """Both optimisers, their schedules as long as the run."""
         return make_optimizers(self.config.optim, self.config.loop.steps)
 
-    def training_batches(self, source: Source, mesh: Mesh) -> PlacedBatches:
-        """Endless training batches, each process holding its part."""
+    def model_at(self, step: int) -> Model:
+        """The model, the same at every step."""
+        del step
+        return self.model
+
+    def start_from(self, fresh: Variables) -> Variables:
+        """Fresh values, as they are."""
+        return fresh
+
+    def load(self) -> tuple[Source, Source]:
+        """Training and validation puzzles; raises as `DataConfig.load`."""
+        return self.config.data.load("train"), self.config.data.load("validation")
+
+    def training_batches(self, data: tuple[Source, Source], mesh: Mesh) -> PlacedBatches:
+        """Endless batches of training puzzles, each process holding its part."""
+        source, _ = data
         check_divisible("batch_size", self.config.batch_size, mesh)
         index, count = batch_share(mesh)
-        data = self.config.data
+        shown = self.config.data
         pipeline = PipelineConfig(
             batch_size=self.config.batch_size // count,
             seed=self.config.seed,
-            augment=bool(data.augment or data.reveal_share) and source.augment is not None,
+            augment=bool(shown.augment or shown.reveal_share) and source.augment is not None,
             process_index=index,
             process_count=count,
         )
@@ -212,6 +227,23 @@ class SudokuTask:
     def average(self, sums: Mapping[str, float], steps: int) -> dict[str, float]:
         """Training metrics for the log, from sums over so many steps."""
         return average_metrics(dict(sums), steps * self.config.batch_size)
+
+    def hooks(
+        self,
+        data: tuple[Source, Source],
+        batches: Any,
+        mesh: Mesh,
+        progress: Callable[[int, Mapping[str, float]], None],
+    ) -> Hooks:
+        """What the loop calls: averages, and one pass over the validation puzzles."""
+        del batches
+        settings = self.config.validation
+
+        def validate(state: TrainState) -> dict[str, float]:
+            report = self.evaluate(state.averaged_variables, data[1], settings, mesh).as_dict()
+            return {name: report[name] for name in _LOGGED}
+
+        return Hooks(self.average, validate, progress)
 
     def evaluate(
         self,

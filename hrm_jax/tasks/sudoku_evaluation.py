@@ -24,7 +24,7 @@ from hrm_jax.inference.search import search
 from hrm_jax.inference.stream import Answers, solve_stream
 from hrm_jax.inference.thinking import think
 from hrm_jax.models.act import Model
-from hrm_jax.training.mesh import over_mesh, replicated, split_batch
+from hrm_jax.training.mesh import check_divisible, over_mesh, replicated, split_batch
 
 Progress = Callable[[int], None]
 
@@ -193,17 +193,6 @@ def _think_through(
 def _think_for_all(mesh: Mesh) -> Any:
     """`think`, with its results on every host."""
     return jax.jit(over_mesh(think, mesh), static_argnums=0, out_shardings=replicated(mesh))
-
-
-def check_divisible(name: str, batch_size: int, mesh: Mesh) -> None:
-    """Raises ConfigError where the devices cannot share a batch equally."""
-    check(
-        batch_size % mesh.shape["data"] == 0,
-        name,
-        expected=f"a multiple of the {mesh.shape['data']} devices that share it",
-        got=batch_size,
-        remedy="change it, or mesh.data",
-    )
 
 
 def as_batch(rows: Mapping[str, Any]) -> Batch:

@@ -16,7 +16,6 @@ from jax.experimental import multihost_utils
 from jaxtyping import Array, Bool, PyTree
 
 from hrm_jax.core.config import check, field
-from hrm_jax.core.types import Batch
 from hrm_jax.training.checkpoint import CheckpointStore
 from hrm_jax.training.interrupt import GracefulStop
 from hrm_jax.training.run_log import RunLog
@@ -51,7 +50,7 @@ _REMEDY = (
 class BatchIterator(Protocol):
     """Batches of this process, resumable."""
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> Any:
         """The next batch, placed on the devices."""
         ...
 
@@ -68,6 +67,10 @@ class Diverged(RuntimeError):
     """A loss or a parameter is not a finite number."""
 
 
+class Ended(RuntimeError):
+    """An evaluation has ended the run before its last step; it is saved."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Hooks:
     """What the loop calls besides the step.
@@ -77,11 +80,14 @@ class Hooks:
       evaluate: state -> named measures on held-out data.
       progress: called after every fetched step with the step and the newest averages (empty
         between records).
+      judge: called after every evaluation with the step and what it found; says why the run must
+        end here, if it must. What it changes belongs to the batches, which are saved after it.
     """
 
     summarize: Callable[[Sums, int], Mapping[str, float]]
     evaluate: Callable[[TrainState], Mapping[str, float]]
     progress: Callable[[int, Mapping[str, float]], None]
+    judge: Callable[[int, Mapping[str, float]], str | None] = lambda step, measures: None
 
 
 @dataclasses.dataclass
@@ -98,7 +104,7 @@ class _Window:
 
 def train(
     state: TrainState,
-    train_step: TrainStep,
+    step_at: Callable[[int], TrainStep],
     batches: BatchIterator,
     *,
     config: LoopConfig,
@@ -112,11 +118,10 @@ def train(
 
     Args:
       state: where to start from; donated to the first step.
-      train_step: the compiled step.
+      step_at: the compiled step to take after so many.
       batches: at the position that belongs to `state`; `resume` sees to it.
       config: lengths and intervals.
-      store: where checkpoints go.
-      log: where records go.
+      store, log: where checkpoints and records go.
       hooks: averaging, evaluation and progress.
       stop: asked after every step; a requested stop saves and returns. Several processes agree on
         it, at the steps that end a record.
@@ -128,9 +133,10 @@ def train(
     Raises:
       Diverged: if a loss, or a parameter about to be saved, is not finite; the checkpoints stay
         finite.
+      Ended: if an evaluation ended the run.
     """
     window = _Window(**(extras or {}).get("window", {"sums": {}, "steps": 0}))
-    step, stopping = int(state.step), False
+    step, stopping, reason = int(state.step), False, None
     pending = None
 
     def fetch() -> None:
@@ -141,19 +147,28 @@ def train(
             _record(number, jax.device_get(metrics), window, config, log, hooks)
 
     while step < config.steps and not stopping:
-        state, metrics = train_step(state, next(batches))
+        state, metrics = step_at(step)(state, next(batches))
         step += 1
         fetch()
         pending = (step, metrics)
         last = step == config.steps
         if last or step % config.evaluate_every == 0:
             fetch()
-            log.write(step, hooks.evaluate(state), split="validation")
+            reason = _evaluate(step, state, log, hooks)
         stopping = _agree_to_stop(stop, step, config)
-        if last or stopping or step % config.checkpoint_every == 0:
+        if last or reason or stopping or step % config.checkpoint_every == 0:
             fetch()
             _save(store, log, step, state, batches, window)
+        if reason:
+            raise Ended(f"step {step}: {reason}")
     return state
+
+
+def _evaluate(step: int, state: TrainState, log: RunLog, hooks: Hooks) -> str | None:
+    """Measures and writes a record of it; why the run must end here, if it must."""
+    measures = hooks.evaluate(state)
+    log.write(step, measures, split="validation")
+    return hooks.judge(step, measures)
 
 
 def _agree_to_stop(stop: GracefulStop, step: int, config: LoopConfig) -> bool:

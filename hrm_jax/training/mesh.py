@@ -17,11 +17,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from hrm_jax.core.config import check, field
-from hrm_jax.core.types import Batch
 from hrm_jax.training.state import TrainState
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Batch = TypeVar("Batch")
 _MODEL_PARALLEL_AXES = ("heads", "mlp")
 
 
@@ -104,6 +104,17 @@ def fetch(tree: PyTree, mesh: Mesh) -> PyTree:
 def _gathering(mesh: Mesh) -> Any:
     """The identity, with its result on every host."""
     return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))
+
+
+def check_divisible(name: str, batch_size: int, mesh: Mesh) -> None:
+    """Raises ConfigError where the devices cannot share a batch equally."""
+    check(
+        batch_size % mesh.shape["data"] == 0,
+        name,
+        expected=f"a multiple of the {mesh.shape['data']} devices that share it",
+        got=batch_size,
+        remedy="change it, or mesh.data",
+    )
 
 
 def split_batch(whole: Batch, mesh: Mesh) -> Batch:

@@ -5,10 +5,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from hrm_jax.core.protocols import RecurrentModel
-from hrm_jax.core.types import Batch, Carry, Variables
+from hrm_jax.core.types import Variables
 from hrm_jax.optim.ema import averaged_params
 
 
@@ -36,7 +36,7 @@ class TrainState:
       variables: the model's values.
       opt_state: of the dense optimiser, the average of the parameters included.
       row_opt_state: of the row optimiser; None without puzzle rows.
-      carry: the sequences in thought.
+      carry: the sequences in thought, leaves [B, ...]; none for text.
     """
 
     step: Int[Array, ""]
@@ -44,7 +44,7 @@ class TrainState:
     variables: Variables
     opt_state: optax.OptState
     row_opt_state: optax.OptState | None
-    carry: Carry
+    carry: PyTree
 
     @property
     def averaged_variables(self) -> Variables:
@@ -54,7 +54,7 @@ class TrainState:
 
 
 def init_state(
-    model: RecurrentModel, optimizers: Optimizers, key: PRNGKeyArray, batch: Batch
+    model: RecurrentModel, optimizers: Optimizers, key: PRNGKeyArray, batch: PyTree
 ) -> TrainState:
     """The state before the first step.
 
@@ -73,7 +73,7 @@ def state_from_variables(
     optimizers: Optimizers,
     variables: Variables,
     key: PRNGKeyArray,
-    batch: Batch,
+    batch: PyTree,
 ) -> TrainState:
     """The state before the first step on given variables, e.g. converted ones."""
     # Weakly typed values would turn strong in the first step, and have it compiled twice.

@@ -10,11 +10,12 @@ import optax
 from jaxtyping import Array, Float, PyTree
 
 from hrm_jax.core.protocols import RecurrentModel, StepLoss
-from hrm_jax.core.types import Batch, Carry, Params, Variables
+from hrm_jax.core.types import Params, Variables
 from hrm_jax.optim.puzzle_rows import SparseRows, apply_row_updates
 from hrm_jax.training.state import Optimizers, TrainState
 
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, PyTree[Any]]]
+TrainStep = Callable[[TrainState, Any], tuple[TrainState, PyTree[Any]]]
+"""`(state, batch) -> (state, metrics)`; a batch as in `hrm_jax.core.protocols.RecurrentModel`."""
 
 
 @jax.tree_util.register_dataclass
@@ -35,16 +36,16 @@ def compute_gradients(
     model: RecurrentModel,
     loss: StepLoss,
     variables: Variables,
-    carry: Carry,
-    batch: Batch,
+    carry: Any,
+    batch: Any,
     key: jax.Array,
-) -> tuple[Gradients, Carry, PyTree[Any]]:
+) -> tuple[Gradients, Any, PyTree[Any]]:
     """Takes one step of thought and differentiates its loss.
 
     Returns:
       The gradients, the new carry, and the loss's metrics (sums over the batch).
     """
-    B = batch.inputs.shape[0]
+    B = jax.tree.leaves(batch)[0].shape[0]
     table = variables.puzzle_rows
     offsets = None if table is None else jnp.zeros((B, table.shape[1]), table.dtype)
 
@@ -68,7 +69,7 @@ def make_train_step(model: RecurrentModel, loss: StepLoss, optimizers: Optimizer
     equal puzzle identifiers' gradients, go over all devices.
     """
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, PyTree[Any]]:
+    def train_step(state: TrainState, batch: Any) -> tuple[TrainState, PyTree[Any]]:
         variables, key = state.variables, jax.random.fold_in(state.key, state.step)
         grads, carry, metrics = compute_gradients(model, loss, variables, state.carry, batch, key)
         updates, opt_state = optimizers.dense.update(

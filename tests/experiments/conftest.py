@@ -1,4 +1,4 @@
-"""The Sudoku experiment as its users run it: a command in a process of its own."""
+"""Experiments as their users run them: a command in a process of its own."""
 
 import dataclasses
 import os
@@ -28,23 +28,25 @@ TINY = [
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """`python -m experiments.sudoku`.
+    """A program, `python -m experiments.sudoku` unless another is named.
 
     Attributes:
       data: prepared puzzles.
       cache: compiled programs, for all processes after the first.
       folder: where it is run.
+      program: its module.
     """
 
     data: pathlib.Path
     cache: pathlib.Path
     folder: pathlib.Path
+    program: str = "experiments.sudoku"
     tiny = TINY
 
     def start(self, *flags: str, **environment: str) -> subprocess.Popen[str]:
         """Starts the command; stderr goes where stdout goes."""
         return subprocess.Popen(
-            [sys.executable, "-m", "experiments.sudoku", *flags],
+            [sys.executable, "-m", self.program, *flags],
             env=self._environment() | environment,
             cwd=self.folder,
             stdout=subprocess.PIPE,
@@ -55,7 +57,7 @@ class Experiment:
     def run(self, *flags: str, text: str = "") -> subprocess.CompletedProcess[str]:
         """Runs the command to its end, `text` on its standard input."""
         return subprocess.run(
-            [sys.executable, "-m", "experiments.sudoku", *flags],
+            [sys.executable, "-m", self.program, *flags],
             env=self._environment(),
             cwd=self.folder,
             input=text,

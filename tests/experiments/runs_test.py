@@ -9,10 +9,11 @@ import jax
 import pytest
 from rich.console import Console
 
-from experiments import runs
+from experiments import exported, runs
 from experiments.sudoku_presets import PRESETS
+from experiments.terminal import Shown
 from hrm_jax.core.config import to_json
-from hrm_jax.tasks.sudoku import SudokuTask
+from hrm_jax.tasks.sudoku import SudokuConfig, SudokuTask
 from hrm_jax.training.mesh import MeshConfig, make_mesh
 from hrm_jax.training.state_arrays import CheckpointError
 
@@ -20,7 +21,8 @@ TASK = SudokuTask(PRESETS["minute"])
 
 
 def train(folder, *, resume=False):
-    runs.train(TASK, folder, Console(file=io.StringIO()), resume=resume)
+    console, shown = Console(file=io.StringIO()), Shown("puzzles", 32, {})
+    runs.train(TASK, folder, console, resume=resume, shown=shown)
 
 
 @pytest.fixture(autouse=True)
@@ -62,13 +64,13 @@ def test_no_run_below_a_folder(tmp_path):
 
 def test_a_config_comes_back_as_it_was_saved(tmp_path):
     (tmp_path / "config.json").write_text(to_json(TASK.config))
-    assert runs.read_config(tmp_path) == TASK.config
+    assert runs.read_config(tmp_path, SudokuConfig) == TASK.config
     with pytest.raises(runs.RunError, match=r"found no config\.json; name a run's folder"):
-        runs.read_config(tmp_path / "elsewhere")
+        runs.read_config(tmp_path / "elsewhere", SudokuConfig)
 
 
 def test_a_run_without_a_checkpoint_cannot_be_loaded(tmp_path):
     (tmp_path / "config.json").write_text(to_json(TASK.config))
     mesh = make_mesh(MeshConfig(), jax.devices()[:1])
     with pytest.raises(runs.RunError, match="found none that is intact"):
-        runs.load(tmp_path, mesh)
+        exported.load_any(tmp_path, mesh)

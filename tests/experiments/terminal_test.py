@@ -9,6 +9,9 @@ from rich.console import Console
 from experiments import terminal
 from hrm_jax.data.sudoku import rules
 
+FORMS = {"loss": "loss {:.3f}", "cell_accuracy": "cells {:.1%}", "exact_accuracy": "exact {:.1%}"}
+SHOWN = terminal.Shown("puzzles", per_step=8, averages=FORMS)
+
 
 @pytest.fixture
 def console():
@@ -38,7 +41,7 @@ def test_givens_proposals_and_conflicts_differ_in_style():
 
 
 def test_without_a_terminal_each_record_is_a_line(console):
-    with terminal.training_progress(console, first_step=0, steps=4, batch_size=8) as progress:
+    with terminal.training_progress(console, first_step=0, steps=4, shown=SHOWN) as progress:
         progress(1, {})
         progress(2, {"loss": 1.25, "cell_accuracy": 0.5, "exact_accuracy": 0.125, "steps": 3.0})
         progress(3, {})
@@ -50,7 +53,7 @@ def test_without_a_terminal_each_record_is_a_line(console):
 
 
 def test_on_a_terminal_a_bar_shows_steps_speed_and_measures(live):
-    with terminal.training_progress(live, first_step=2, steps=4, batch_size=8) as progress:
+    with terminal.training_progress(live, first_step=2, steps=4, shown=SHOWN) as progress:
         progress(3, {"loss": 1.25})
         progress(4, {})
     text = live.file.getvalue()

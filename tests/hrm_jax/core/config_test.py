@@ -200,3 +200,34 @@ def test_unknown_field_of_a_config_without_fields():
 
     with pytest.raises(ConfigError, match=r"^a: unknown field; this config has no fields"):
         config_lib.from_dict(Empty, {"a": 1})
+
+
+@dataclasses.dataclass(frozen=True)
+class Either:
+    of: Model | Ema | None
+    several: tuple[Model | Ema, ...] = ()
+
+
+@pytest.mark.parametrize(
+    "either", [Either(Model(8, 2)), Either(Ema(0.5), (Model(), Ema())), Either(None)]
+)
+def test_one_of_several_configs_comes_back_as_what_it_was(either):
+    assert config_lib.from_json(Either, config_lib.to_json(either)) == either
+
+
+def test_one_of_several_configs_says_which_it_is():
+    assert config_lib.to_dict(Either(Ema(0.5)))["of"] == {"type": "Ema", "decay": 0.5}
+    assert config_lib.replace(Either(Ema(0.5)), {"of.decay": 0.25}) == Either(Ema(0.25))
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        ({"of": {"decay": 0.5}}, r"^of\.type: expected Model or Ema, got None; name the config's"),
+        ({"of": {"type": "Emma"}}, r"^of\.type: expected Model or Ema, got 'Emma'"),
+        ({"of": {"type": "Ema", "decoy": 1.0}}, r"^of\.decoy: unknown field; .* of\.decay"),
+    ],
+)
+def test_one_of_several_configs_has_to_say_so(plain, message):
+    with pytest.raises(ConfigError, match=message):
+        config_lib.from_dict(Either, plain)

@@ -119,7 +119,7 @@ def test_unusable_rows_are_named(tmp_path):
 
 
 def first_batches(task, mesh, count, state=None):
-    batches = task.training_batches(SOURCE, mesh)
+    batches = task.training_batches((SOURCE, SOURCE), mesh)
     if state is not None:
         batches.set_state(state)
     return [next(batches) for _ in range(count)], batches.get_state()
@@ -166,7 +166,7 @@ def test_without_augmentation_the_puzzles_are_those_of_the_source(mesh):
 
 def test_devices_share_a_training_batch_equally():
     with pytest.raises(ConfigError, match="batch_size: expected a multiple of the 3 devices"):
-        TASK.training_batches(SOURCE, THREE_DEVICES)
+        TASK.training_batches((SOURCE, SOURCE), THREE_DEVICES)
 
 
 # Metrics

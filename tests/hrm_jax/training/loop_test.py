@@ -52,7 +52,7 @@ class Run:
         self.stop = GracefulStop()
         self.evaluated, self.progress = [], []
 
-    def go(self, *, stop_after=None, resume=False, **changes):
+    def go(self, *, stop_after=None, resume=False, judge=lambda *_: None, **changes):
         def evaluate(state):
             self.evaluated.append(int(state.step))
             return {"first": jax.tree.leaves(state.variables)[0].ravel()[0]}
@@ -68,12 +68,12 @@ class Run:
         with RunLog(self.folder, resume_step=int(state.step) if resumed else -1) as log:
             return loop.train(
                 state,
-                self.step,
+                lambda step: self.step,
                 self.batches,
                 config=dataclasses.replace(CONFIG, **changes),
                 store=self.store,
                 log=log,
-                hooks=loop.Hooks(summarize, evaluate, progress),
+                hooks=loop.Hooks(summarize, evaluate, progress, judge),
                 stop=self.stop,
                 extras=extras,
             )
@@ -175,6 +175,29 @@ def test_a_window_cut_by_a_stop_is_completed_by_the_resumed_run(summing):
     summing.go(resume=True)
     windows = [(r["step"], r["loss"], r["window"]) for r in summing.records() if "window" in r]
     assert windows == [(3, 0 + 1 + 2, 3), (6, 3 + 4 + 5, 3)]
+
+
+def test_an_evaluation_can_end_the_run_which_is_saved(summing):
+    judged = []
+
+    def judge(step, measures):
+        judged.append((step, measures))
+        return "not good enough"
+
+    with pytest.raises(loop.Ended, match=r"^step 4: not good enough$"):
+        summing.go(judge=judge)
+    assert judged == [(4, {"first": 0 + 1 + 2 + 3})]
+    assert summing.store.steps() == [2, 4]
+
+
+def test_what_a_judge_does_to_the_batches_is_saved(summing):
+    def skip_one(step, measures):
+        next(summing.batches)
+
+    whole = summing.go(judge=skip_one)
+    assert float(whole.variables) == sum(range(8)) - 4
+    summing.store.discard_after(4)
+    assert float(summing.go(resume=True, judge=skip_one).variables) == float(whole.variables)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

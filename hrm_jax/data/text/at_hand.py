@@ -1,0 +1,59 @@
+"""Code that every machine with Python has: its standard library, its C headers, and this package.
+
+Nothing is downloaded. Files that belong together, a package or a header with its internal twin, are
+a project, and projects are held out as a whole.
+"""
+
+import pathlib
+import sysconfig
+import zlib
+from collections.abc import Iterator
+
+from hrm_jax.data.text.languages import language_of
+from hrm_jax.data.text.source import Text
+
+LONGEST_BYTES = 200_000
+"""Of a file; longer ones are tables."""
+
+_HELD_OUT = {0: "validation", 1: "test"}
+_SHARES = 16
+_NOT_CODE = {"__pycache__", "site-packages", "dist-packages", "test", "tests", "idle_test"}
+_OURS = ("hrm_jax", "kernels", "experiments")
+
+
+def texts_at_hand() -> dict[str, list[Text]]:
+    """The files of "train", "validation" and "test", in an order that is the same on a machine.
+
+    A sixteenth of the projects is in each of the latter two.
+    """
+    found: dict[str, list[Text]] = {"train": [], "validation": [], "test": []}
+    for project, path in _files():
+        if path.stat().st_size <= LONGEST_BYTES:
+            content = path.read_bytes().decode("utf-8", errors="replace")
+            language = language_of(path.name, content)
+            if language and content.strip() and "\ufffd" not in content:
+                share = zlib.crc32(project.encode()) % _SHARES
+                found[_HELD_OUT.get(share, "train")].append(Text(content, language=language))
+    return found
+
+
+def _files() -> Iterator[tuple[str, pathlib.Path]]:
+    """Every file with the name of its project."""
+    paths = sysconfig.get_paths()
+    package = pathlib.Path(__file__).parents[3]
+    for folder in (package / name for name in _OURS):
+        yield from (("ours", path) for path in _below(folder) if path.suffix == ".py")
+    library = pathlib.Path(paths["stdlib"])
+    for path in _below(library):
+        if path.suffix == ".py":
+            top = path.relative_to(library).parts[0]
+            yield top.removesuffix(".py").lstrip("_"), path
+    for path in _below(pathlib.Path(paths["include"])):
+        if path.suffix == ".h":
+            yield path.stem.removeprefix("pycore_").lstrip("_"), path
+
+
+def _below(folder: pathlib.Path) -> list[pathlib.Path]:
+    """All files, but those of tests and of what is installed besides."""
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(path for path in found if not _NOT_CODE & {*path.relative_to(folder).parts})

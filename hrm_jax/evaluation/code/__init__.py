@@ -1,0 +1,1 @@
+"""Code that a model wrote, run behind walls and judged."""

@@ -1,0 +1,1 @@
+"""What runs inside the sandboxes: standard library only, imports nothing but itself."""

@@ -1,0 +1,197 @@
+"""What a run on code is: model, data, phases, and how it is measured."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from hrm_jax.core.config import check, field
+from hrm_jax.data.text.languages import LANGUAGES
+from hrm_jax.data.text.source import Text
+from hrm_jax.models.hrm_text_config import HrmTextConfig
+from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.models.recurrence import BorderWarmup
+from hrm_jax.training.curriculum import Gate
+from hrm_jax.training.loop import LoopConfig
+from hrm_jax.training.mesh import MeshConfig
+from hrm_jax.training.optimizers import OptimConfig
+
+ModelConfig: TypeAlias = HrmTextConfig | LlamaConfig | ReasonedConfig
+"""A language model: HRM-Text, a plain transformer, or reasoning modules on a foundation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeDataConfig:
+    """Which texts to learn from, and as which tokens."""
+
+    corpus: str = field(
+        "at_hand",
+        help="at_hand, the code that comes with Python and this package; or name or folder of a "
+        "corpus that experiments.make_corpus has prepared",
+    )
+    data_dir: str = field("", help="prepared corpora; HRM_JAX_DATA or ~/.cache/hrm_jax if empty")
+    tokenizer: str = field(
+        "bpe",
+        help="bytes; bpe, trained on the corpus; foundation, that of the model trained from; or "
+        "the folder of a tokenizer",
+    )
+    vocab_size: int = field(1024, help="for bpe: tokens at most")
+    row_tokens: int = field(256, help="T, tokens a row; longer files are cut")
+    prefix: Literal["bidirectional", "causal", "learned"] = field(
+        "learned",
+        help="what a text answers to is learned like all else; or only the answer is, and the "
+        "prefix sees itself in one direction (causal) or both (bidirectional)",
+    )
+    prefix_rate: float = field(0.0, help="share of texts of which a random part becomes a prefix")
+    infilling_rate: float = field(0.0, help="share of texts that are learned with a hole")
+
+    def __post_init__(self):
+        """Raises ConfigError for sizes that no row has; rates are checked with the batches."""
+        for name, least in (("vocab_size", 2), ("row_tokens", 8)):
+            value = getattr(self, name)
+            check(value >= least, name, expected=f"{least} or more", got=value, remedy="set more")
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """A part of a run: what it learns from, and what opens the next part."""
+
+    gate: Gate = dataclasses.field(default_factory=Gate)
+    languages: tuple[str, ...] = field((), help="languages of its texts; all if empty")
+    longest_bytes: int = field(0, help="longest text it learns from; 0 for any")
+    row_tokens: int = field(0, help="T in this phase; 0 for that of the data")
+
+    def __post_init__(self):
+        """Raises ConfigError for languages that nobody knows, or negative sizes."""
+        unknown = [name for name in self.languages if name not in LANGUAGES]
+        check(
+            not unknown,
+            "languages",
+            expected=f"some of {', '.join(LANGUAGES)}",
+            got=self.languages,
+            remedy="leave it empty for all",
+        )
+        for name in ("longest_bytes", "row_tokens"):
+            value = getattr(self, name)
+            check(value >= 0, name, expected="0 or more", got=value, remedy="set 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeEvaluationConfig:
+    """How a model is measured on held-out projects: bits per byte, and samples that parse."""
+
+    texts: int = field(32, help="texts of each language, spread over the split; 0 for all")
+    longest_bytes: int = field(4000, help="of a text that are looked at; 0 for all")
+    batch_rows: int = field(16, help="rows at once")
+    samples: int = field(0, help="functions that the model writes, to see how many parse; 0: none")
+    sample_tokens: int = field(96, help="longest function written")
+    temperature: float = field(0.0, help="of the sampling; 0 takes the likeliest token")
+
+    def __post_init__(self):
+        """Raises ConfigError for numbers out of range."""
+        for name, least in (
+            ("texts", 0),
+            ("longest_bytes", 0),
+            ("batch_rows", 1),
+            ("samples", 0),
+            ("sample_tokens", 1),
+            ("temperature", 0),
+        ):
+            value = getattr(self, name)
+            check(value >= least, name, expected=f"{least} or more", got=value, remedy="set more")
+
+    def chosen(self, texts: Sequence[Text]) -> list[Text]:
+        """Some texts of each language at equal distances, each cut to its first bytes."""
+        found = []
+        for language in sorted({str(text.language) for text in texts}):
+            own = [text for text in texts if str(text.language) == language]
+            count = min(self.texts or len(own), len(own))
+            found += [own[index * len(own) // count] for index in range(count)]
+        return [self._cut(text) for text in found]
+
+    def _cut(self, text: Text) -> Text:
+        if not self.longest_bytes:
+            return text
+        begin = text.text.encode()[: self.longest_bytes].decode(errors="ignore")
+        return text._replace(text=begin)
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeConfig:
+    """A run on code from the first to the last number."""
+
+    description: str = field("", help="what this preset is for")
+    model: ModelConfig = dataclasses.field(default_factory=HrmTextConfig)
+    foundation: str = field(
+        "", help="path or name of a model whose values training starts from; fresh ones if empty"
+    )
+    border: BorderWarmup | None = None
+    recompute_calls: bool = field(
+        False, help="the backward pass computes the calls of a level again, for less memory"
+    )
+    optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
+    data: CodeDataConfig = dataclasses.field(default_factory=CodeDataConfig)
+    phases: tuple[Phase, ...] = (Phase(),)
+    loop: LoopConfig = dataclasses.field(default_factory=LoopConfig)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    validation: CodeEvaluationConfig = dataclasses.field(default_factory=CodeEvaluationConfig)
+    test: CodeEvaluationConfig = dataclasses.field(
+        default_factory=lambda: CodeEvaluationConfig(texts=0, samples=64)
+    )
+    batch_tokens: int = field(4096, help="tokens a step, over all devices and processes")
+    seed: int = field(0, help="of initialisation, order and holes")
+
+    def __post_init__(self):
+        """Raises ConfigError where the parts do not fit each other."""
+        check(len(self.phases) > 0, "phases", expected="one or more", got=(), remedy="add one")
+        for index, phase in enumerate(self.phases):
+            row_tokens, steps = self.row_tokens(index), phase.gate.steps
+            check(
+                self.batch_tokens % row_tokens == 0,
+                "batch_tokens",
+                expected=f"a multiple of the {row_tokens} tokens of a row",
+                got=self.batch_tokens,
+                remedy="change it, or data.row_tokens",
+            )
+            check(
+                steps % self.loop.evaluate_every == 0,
+                f"phases[{index}].gate.steps",
+                expected=f"a multiple of loop.evaluate_every={self.loop.evaluate_every}",
+                got=steps,
+                remedy="gates are looked at after evaluations",
+            )
+        self._check_border()
+
+    def _check_border(self) -> None:
+        calls = 0 if isinstance(self.model, LlamaConfig) else self.model.num_calls
+        check(
+            calls > 0 or not self.recompute_calls,
+            "recompute_calls",
+            expected="a model that recurs",
+            got=type(self.model).__name__,
+            remedy="set it to False",
+        )
+        got = self.border and self.border.max_calls
+        check(
+            got is None or got <= calls,
+            "border.max_calls",
+            expected=f"at most the {calls} calls of the model",
+            got=got,
+            remedy="set border=None for a model that does not recur",
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """V, of the model."""
+        model = self.model
+        return (
+            model.foundation.vocab_size if isinstance(model, ReasonedConfig) else model.vocab_size
+        )
+
+    def row_tokens(self, phase: int) -> int:
+        """T in a phase."""
+        return self.phases[phase].row_tokens or self.data.row_tokens
+
+    def batch_rows(self, phase: int) -> int:
+        """B in a phase."""
+        return self.batch_tokens // self.row_tokens(phase)

@@ -1,0 +1,100 @@
+"""The texts of a run on code, and the tokenizer that makes tokens of them."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hrm_jax.convert.language import load_language_model
+from hrm_jax.core.config import ConfigError, check
+from hrm_jax.data.text.source import Text
+from hrm_jax.tasks.code_config import CodeConfig, CodeDataConfig, Phase
+
+TOKENIZER = "tokenizer"
+"""The tokenizer's folder in that of a run."""
+
+AT_HAND = "at_hand"
+
+
+class TextSplits(NamedTuple):
+    """What is learned from, and what is held out.
+
+    Attributes:
+      train, validation, test: projects of one are not in another.
+    """
+
+    train: tuple[Text, ...]
+    validation: tuple[Text, ...]
+    test: tuple[Text, ...]
+
+
+def read_splits(config: CodeDataConfig) -> TextSplits:
+    """All texts of a corpus.
+
+    Raises:
+      ConfigError: there is no such corpus, or a split of it is empty.
+    """
+    if config.corpus == AT_HAND:
+        from hrm_jax.data.text.at_hand import texts_at_hand
+
+        splits = TextSplits(**{name: tuple(texts) for name, texts in texts_at_hand().items()})
+    else:
+        from hrm_jax.data.corpus.prepared import find, read_documents  # TFDS: half a second
+
+        try:
+            folder = find(config.corpus, config.data_dir or None)
+            documents = [read_documents(folder, split) for split in TextSplits._fields]
+            splits = TextSplits(
+                *(tuple(Text(d.text, language=d.language) for d in s) for s in documents)
+            )
+        except (FileNotFoundError, ValueError) as error:
+            raise ConfigError("data.corpus", str(error)) from error
+    for name, texts in splits._asdict().items():
+        check(len(texts) > 0, "data.corpus", expected=f"texts in {name}", got=0, remedy="add some")
+    return splits
+
+
+def make_tokenizer(config: CodeConfig, texts: Sequence[Text], folder: pathlib.Path) -> None:
+    """Puts the tokenizer that the run's data ask for into `folder`, unless one is there.
+
+    Raises:
+      ConfigError: there is no such tokenizer.
+    """
+    from hrm_jax.data.text.tokenizers import ByteTokenizer, load_tokenizer, train_bpe
+
+    place, named = folder / TOKENIZER, config.data.tokenizer
+    if place.exists():
+        return
+    if named == "bytes":
+        tokenizer = ByteTokenizer()
+    elif named == "bpe":
+        tokenizer = train_bpe((text.prefix + text.text for text in texts), config.data.vocab_size)
+    elif named == "foundation":
+        tokenizer = load_language_model(config.foundation).tokenizer
+    else:
+        try:
+            tokenizer = load_tokenizer(named)
+        except (OSError, ValueError) as error:
+            raise ConfigError("data.tokenizer", str(error)) from error
+    tokenizer.save(place)
+
+
+def chosen(texts: Sequence[Text], phase: Phase) -> list[Text]:
+    """The texts of a phase.
+
+    Raises:
+      ConfigError: there are none.
+    """
+    found = [
+        text
+        for text in texts
+        if (not phase.languages or text.language in phase.languages)
+        and (not phase.longest_bytes or len(text.text.encode()) <= phase.longest_bytes)
+    ]
+    check(
+        len(found) > 0,
+        "phases",
+        expected="texts in every phase",
+        got=(phase.languages, phase.longest_bytes),
+        remedy="allow more languages or longer texts",
+    )
+    return found

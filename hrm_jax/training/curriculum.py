@@ -1,0 +1,120 @@
+"""Training in phases: each has batches of its own, and a gate that opens to the next.
+
+The loop sees one iterator of batches. What phase a run is in, and since when, is part of the
+iterator's state, so a resumed run goes through the same phases at the same steps.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, get_args, get_type_hints
+
+from hrm_jax.core.config import check, field
+from hrm_jax.training.loop import BatchIterator
+
+
+@dataclasses.dataclass(frozen=True)
+class Gate:
+    """What ends a phase: a measure on held-out data that is good enough, or a number of steps.
+
+    It is looked at after every evaluation. Without a measure the steps alone end the phase; without
+    steps it lasts until the measure is good enough, or the run ends.
+    """
+
+    measure: str = field("", help="what has to be good enough, such as bits_per_byte; empty: none")
+    at_least: float | None = field(None, help="good enough from here up")
+    at_most: float | None = field(None, help="good enough from here down")
+    steps: int = field(0, help="steps the phase may take; 0 for as many as the run has")
+    otherwise: Literal["stop", "go_on"] = field(
+        "stop", help="what the run does where the measure is not good enough after these steps"
+    )
+
+    def __post_init__(self):
+        """Raises ConfigError where no measure fits its bounds, or for negative steps."""
+        bounds = (self.at_least, self.at_most)
+        check(
+            bool(self.measure) == any(bound is not None for bound in bounds),
+            "measure",
+            expected="a measure exactly when there is a bound",
+            got=(self.measure, *bounds),
+            remedy="set measure and at_least or at_most, or none of them",
+        )
+        check(self.steps >= 0, "steps", expected="0 or more", got=self.steps, remedy="set 0")
+        choices = get_args(get_type_hints(Gate)["otherwise"])
+        good, got = self.otherwise in choices, self.otherwise
+        check(good, "otherwise", expected=f"one of {choices}", got=got, remedy="set one")
+
+    def opens(self, measures: Mapping[str, float]) -> bool:
+        """Whether the measure is good enough; never without one.
+
+        Raises:
+          ValueError: if there is no such measure.
+        """
+        if not self.measure:
+            return False
+        if self.measure not in measures:
+            raise ValueError(
+                f"gate: expected one of {', '.join(sorted(measures))}, got {self.measure!r}; name "
+                "a measure that evaluations have"
+            )
+        value = measures[self.measure]
+        low = float("-inf") if self.at_least is None else self.at_least
+        high = float("inf") if self.at_most is None else self.at_most
+        return low <= value <= high
+
+    def describe(self) -> str:
+        """What has to hold, for people."""
+        low = [] if self.at_least is None else [f"at least {self.at_least:g}"]
+        high = [] if self.at_most is None else [f"at most {self.at_most:g}"]
+        return f"{self.measure} {' and '.join(low + high)}"
+
+
+class Curriculum:
+    """The batches of a run's phases, one phase after the other.
+
+    Attributes:
+      phase: the number of the present one, from 0.
+    """
+
+    def __init__(self, gates: Sequence[Gate], batches_of: Callable[[int], BatchIterator]):
+        """Args: `gates`, one for each phase; `batches_of`, the batches of a phase, endless."""
+        self._gates, self._batches_of = tuple(gates), batches_of
+        self._begin(0, step=0)
+
+    def _begin(self, phase: int, *, step: int) -> None:
+        self.phase, self._begun, self._batches = phase, step, self._batches_of(phase)
+
+    def __next__(self) -> Any:
+        """The next batch of the present phase."""
+        return next(self._batches)
+
+    def get_state(self) -> dict[str, Any]:
+        """Phase, the step it began after, and which of its batches comes next."""
+        return {"phase": self.phase, "begun": self._begun, "batches": self._batches.get_state()}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes to where `get_state` was called."""
+        self._begin(state["phase"], step=state["begun"])
+        self._batches.set_state(state["batches"])
+
+    def judge(self, step: int, measures: Mapping[str, float]) -> str | None:
+        """Looks at the gate after an evaluation, and goes on to the next phase where it opens.
+
+        The last phase lasts as long as the run; its gate is looked at where its steps are over.
+
+        Returns:
+          Why the run must end, where the phase's steps are over and its gate is shut; else None.
+
+        Raises:
+          ValueError: if the gate's measure is none of `measures`.
+        """
+        gate, last = self._gates[self.phase], self.phase == len(self._gates) - 1
+        opens, over = gate.opens(measures), 0 < gate.steps <= step - self._begun
+        if over and gate.measure and not opens and gate.otherwise == "stop":
+            return (
+                f"phase {self.phase + 1} of {len(self._gates)} expected {gate.describe()} within "
+                f"{gate.steps} steps, got {measures[gate.measure]:.4g}; give it more steps or "
+                "another bound, or let it go_on"
+            )
+        if (opens or over) and not last:
+            self._begin(self.phase + 1, step=step)
+        return None
