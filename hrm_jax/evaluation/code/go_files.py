@@ -106,6 +106,6 @@ def with_imports(source: str) -> str:
     named = [path for found in _IMPORT.findall(source) for path in re.findall(r'"([^"]+)"', found)]
     body = _IMPORT.sub("", source)
     paths = dict.fromkeys([*named, *_PACKAGES.split()])
-    used = [path for path in paths if re.search(rf"\b{path.rpartition('/')[2]}\.", body)]
+    used = [path for path in paths if re.search(rf"\b{path.rpartition('/')[2]}\.[A-Z]", body)]
     lines = "".join(f'import "{path}"\n' for path in used)
     return re.sub(r"^package main\s*\n", f"package main\n\n{lines}\n", body, count=1)

@@ -6,11 +6,11 @@ from hrm_jax.evaluation.code.go_files import with_imports
 def test_imports_are_those_that_are_used():
     source = (
         'package main\nimport (\n  "math"\n  "strings"\n)\nimport "own/thing"\n\n'
-        "func f() { math.Abs(1); sort.Ints(nil); thing.Do() }\n"
+        "// Of strings.\nfunc f() { math.Abs(1); sort.Ints(nil); thing.Do() }\n"
     )
     assert with_imports(source) == (
         'package main\n\nimport "math"\nimport "own/thing"\nimport "sort"\n\n'
-        "func f() { math.Abs(1); sort.Ints(nil); thing.Do() }\n"
+        "// Of strings.\nfunc f() { math.Abs(1); sort.Ints(nil); thing.Do() }\n"
     )
 
 
