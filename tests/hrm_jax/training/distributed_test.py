@@ -89,7 +89,8 @@ def run(batches, resume):
     start, extras = loop.resume(store, state, batches) if resume else (state, None)
     with RunLog(folder, resume_step=int(start.step) if resume else -1) as log:
         return loop.train(
-            start, lambda _: step, batches, config=loop.LoopConfig(6, log_every=1), store=store, log=log,
+            start, lambda _: step, batches,
+            config=loop.LoopConfig(6, log_every=1), store=store, log=log,
             hooks=loop.Hooks(lambda sums, steps: sums, lambda state: {}, progress),
             stop=stop, extras=extras,
         )
