@@ -1,12 +1,13 @@
 """The implementations of attention, and the choice among them."""
 
 import dataclasses
+import functools
+import importlib
 import logging
 from collections.abc import Callable
 
 from jaxtyping import Array, Float
 
-from kernels import gpu_resident, gpu_tiled, tpu_resident, tpu_tiled, xla_blocked, xla_short
 from kernels.operands import Attend, Case, Operands, Options, rotate
 
 _LOG = logging.getLogger(__name__)
@@ -31,14 +32,15 @@ class Path:
     rotates: bool = False
 
 
-PATHS = {
-    "xla_short": Path(xla_short.attend, xla_short.refuses),
-    "xla_blocked": Path(xla_blocked.attend, xla_blocked.refuses),
-    "tpu_resident": Path(tpu_resident.attend, tpu_resident.refuses, rotates=True),
-    "tpu_tiled": Path(tpu_tiled.attend, tpu_tiled.refuses),
-    "gpu_resident": Path(gpu_resident.attend, gpu_resident.refuses, rotates=True),
-    "gpu_tiled": Path(gpu_tiled.attend, gpu_tiled.refuses),
-}
+PATHS = (
+    "xla_short",
+    "xla_blocked",
+    "tpu_resident",
+    "tpu_tiled",
+    "gpu_resident",
+    "gpu_tiled",
+)
+"""Names of the implementations, and of their modules."""
 FAMILIES = {
     "xla": ("xla_short", "xla_blocked"),
     "tpu": ("tpu_resident", "tpu_tiled"),
@@ -48,6 +50,18 @@ PLATFORMS = {"tpu": "tpu", "gpu": "gpu", "cuda": "gpu"}
 """Families by platform; every other platform has XLA's."""
 LINEAR = "xla_blocked"
 """Serves any case on any platform, with memory linear in T and S."""
+_ROTATING = ("tpu_resident", "gpu_resident")
+
+
+@functools.cache
+def path(name: str) -> Path:
+    """The implementation of that name in `PATHS`.
+
+    Imported at its first use: those of TPU and GPU bring Pallas along, a quarter of a second that
+    no one spends who only runs on a CPU.
+    """
+    module = importlib.import_module(f"kernels.{name}")
+    return Path(module.attend, module.refuses, rotates=name in _ROTATING)
 
 
 def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
@@ -78,7 +92,7 @@ def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
         raise ValueError(f"attention backend: expected None or one of {known}, got {backend!r}")
     reasons = {}
     for name in candidates:
-        reason = PATHS[name].refuses(case)
+        reason = path(name).refuses(case)
         if reason is None:
             _LOG.info("attention %s on %s: %s%s", case, platform, name, _explain(reasons))
             return name, interpret
@@ -90,11 +104,11 @@ def run(
     name: str, options: Options, operands: Operands
 ) -> tuple[Float[Array, "B T N K"], Float[Array, "B N T"] | None]:
     """Runs a path of `PATHS`, which need not know of rotations."""
-    path, rope = PATHS[name], operands.rope
-    if rope is not None and not path.rotates:
+    chosen, rope = path(name), operands.rope
+    if rope is not None and not chosen.rotates:
         query, key = rotate(operands.query, rope), rotate(operands.key, rope)
         operands = dataclasses.replace(operands, query=query, key=key, rope=None)
-    return path.attend(options, operands)
+    return chosen.attend(options, operands)
 
 
 def _explain(reasons: dict[str, str]) -> str:

@@ -107,9 +107,10 @@ def _torch(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program
 
     *arrays, cotangent = (torch.from_numpy(x).transpose(1, 2) for x in operands)
     leaves = [array.detach().requires_grad_() for array in arrays]
-    attend = functools.partial(
-        torch.nn.functional.scaled_dot_product_attention, is_causal=case.causal
-    )
+
+    def attend(query: Any, key: Any, value: Any) -> Any:
+        causal = case.causal
+        return torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
 
     def forward():
         with torch.no_grad():

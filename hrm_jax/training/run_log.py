@@ -23,7 +23,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import tensorboardX
 
 from hrm_jax.core import config as config_lib
 from hrm_jax.training import files
@@ -73,6 +72,8 @@ class RunLog:
         kept = [r for r in records if resume_step is not None and r["step"] <= resume_step]
         files.write_atomically(path, "".join(map(_to_line, kept)))
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  (__exit__ closes it)
+        import tensorboardX  # brings PyTorch along where it is installed, which takes seconds
+
         # TensorBoard hides what earlier event files say about steps from purge_step on.
         purge_step = None if resume_step is None else resume_step + 1
         self._events = tensorboardX.SummaryWriter(str(folder), purge_step=purge_step)

@@ -11,7 +11,7 @@ import pytest
 
 import kernels
 from kernels import gpu_tiled, reference, tpu_tiling, xla_blocked
-from kernels.choice import PATHS
+from kernels.choice import PATHS, path
 from kernels.operands import Case
 from tests.kernels import cases
 
@@ -32,7 +32,7 @@ def door(name: str) -> dict:
 
 def served(name: str, case: cases.Case) -> bool:
     sizes = Case(case.T, case.keys, case.N, case.M, case.K, case.dtype, case.mask != "full")
-    return PATHS[name].refuses(sizes) is None
+    return path(name).refuses(sizes) is None
 
 
 SERVED = [(name, case) for name in PATHS for case in cases.CASES if served(name, case)]
