@@ -71,6 +71,22 @@ _NANO = CodeConfig(
     batch_tokens=4096,
 )
 
+_FIRST_LOOK = replace(
+    _NANO,
+    {
+        "description": "nano for a few minutes: fewer steps, all texts from the start",
+        "optim.warmup_steps": 20,
+        "optim.ema_decay": 0.95,
+        "phases": (Phase(),),
+        "loop.steps": 150,
+        "loop.evaluate_every": 50,
+        "loop.checkpoint_every": 50,
+        "test.texts": 32,
+        "test.longest_bytes": 4_000,
+        "test.samples": 32,
+    },
+)
+
 _TRANSFORMER_NANO = replace(
     _NANO,
     {
@@ -128,12 +144,13 @@ _REASONED_SMOLLM2 = CodeConfig(
 )
 
 PRESETS = {
+    "first_look": _FIRST_LOOK,
     "nano": _NANO,
     "minute": _MINUTE,
     "transformer_nano": _TRANSFORMER_NANO,
     "reasoned_smollm2": _REASONED_SMOLLM2,
     "hrm_text_b": _published(
-        "B", MeshConfig(), "HRM-Text B (arXiv 2506.21734's successor): 8 GPUs"
+        "B", MeshConfig(), "HRM-Text B (arXiv 2605.20613): 8 GPUs"
     ),
     "hrm_text_l": _published("L", MeshConfig(model=2), "HRM-Text L: 16 GPUs or TPU cores"),
     "hrm_text_xl": _published("XL", MeshConfig(model=4), "HRM-Text XL: 32 GPUs or TPU cores"),

@@ -36,7 +36,7 @@ _PANELS = (
 flags.DEFINE_string(
     "run", None, "train: the run's folder; a new one below runs/, or to --resume the newest one"
 )
-config_flags.define(PRESETS, default="nano")
+config_flags.define(PRESETS, default="first_look")
 
 
 def run(console: Console) -> int:

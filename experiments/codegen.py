@@ -9,7 +9,7 @@
 What the first command trains, what it shows and what came out of it: docs/codegen.md; what can be
 asked of a model: docs/generation.md; what is measured, and how: docs/measuring.md.
 
-Source: HRM-Text, arXiv 2506.21734 (HRM). Extras: `pip install 'hrm-jax[codegen,foundation]'`.
+Source: arXiv 2605.20613 (HRM-Text). Extras: `pip install 'hrm-jax[codegen,foundation]'`.
 """
 
 import importlib
