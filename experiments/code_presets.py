@@ -149,9 +149,7 @@ PRESETS = {
     "minute": _MINUTE,
     "transformer_nano": _TRANSFORMER_NANO,
     "reasoned_smollm2": _REASONED_SMOLLM2,
-    "hrm_text_b": _published(
-        "B", MeshConfig(), "HRM-Text B (arXiv 2605.20613): 8 GPUs"
-    ),
+    "hrm_text_b": _published("B", MeshConfig(), "HRM-Text B (arXiv 2605.20613): 8 GPUs"),
     "hrm_text_l": _published("L", MeshConfig(model=2), "HRM-Text L: 16 GPUs or TPU cores"),
     "hrm_text_xl": _published("XL", MeshConfig(model=4), "HRM-Text XL: 32 GPUs or TPU cores"),
 }

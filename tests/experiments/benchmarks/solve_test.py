@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import runs
+from experiments import exported
 from experiments.benchmarks import solve
 from hrm_jax.data.sudoku import csv_format, generator
 from hrm_jax.inference.config import SearchConfig
@@ -31,7 +31,7 @@ def options(tmp_path, monkeypatch):
     csv_format.write(tmp_path / "ten.csv", puzzles, ["here"] * 10)
     monkeypatch.setenv("HRM_JAX_DATA", str(tmp_path / "data"))
     loaded = TASK, TASK.model.init(jax.random.key(0)), 7
-    monkeypatch.setattr(runs, "load", lambda checkpoint, mesh: loaded)
+    monkeypatch.setattr(exported, "load_any", lambda checkpoint, mesh: loaded)
     search, file = SearchConfig(attempts=2), str(tmp_path / "ten.csv")
     return solve.Options(tmp_path, file, 6, 4, max_steps=3, search=search, rounds=2)
 
