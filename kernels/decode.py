@@ -1,6 +1,7 @@
 """Attention of a few new tokens against all that came before: the cache, and the door."""
 
 import dataclasses
+import logging
 from typing import Any, Self
 
 import jax
@@ -8,9 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from kernels import xla_cached
-from kernels.choice import FAMILIES, choose, run
+from kernels.choice import PLATFORMS, choose, run
 from kernels.mask import KeyRanges, Mask, key_ranges
 from kernels.operands import Operands, Options, case_of
+
+_LOG = logging.getLogger(__name__)
 
 
 @jax.tree_util.register_dataclass
@@ -87,9 +90,11 @@ def decode_attention(
     key, value = (x.reshape(B, S, M, K) for x in (cache.key, cache.value))
     operands = Operands(_folded(query, M), key, value, _tiled(ranges, query.shape[2] // M))
     case, scale = case_of(operands), float(K**-0.5 if scale is None else scale)
-    name, interpreted = choose(case, jax.default_backend(), backend)
-    if backend is None and name in FAMILIES["xla"] and xla_cached.suits(case):
+    platform = jax.default_backend()
+    if backend is None and platform not in PLATFORMS and xla_cached.suits(case):
+        _LOG.info("attention %s on %s: xla_cached", case, platform)
         return _unfolded(xla_cached.attend(scale, operands), T), cache
+    name, interpreted = choose(case, platform, backend)
     out, _ = run(name, Options(scale, False, interpret or interpreted), operands)
     return _unfolded(out, T), cache
 

@@ -1,6 +1,7 @@
 """Decoding: token by token against the cache, the numbers of attention over the whole sequence."""
 
 import functools
+import logging
 
 import jax
 import jax.numpy as jnp
@@ -157,3 +158,11 @@ def test_a_backend_that_cannot_serve_says_why():
     tokens, cache = new_tokens(1, dtype="float16"), filled("float16")
     with pytest.raises(kernels.UnsupportedError, match="float16"):
         kernels.decode_attention(*tokens, cache, backend="tpu")
+
+
+@pytest.mark.parametrize(("backend", "path"), [(None, "xla_cached"), ("xla", "xla_short")])
+def test_the_path_that_runs_is_logged(caplog, backend, path):
+    with caplog.at_level(logging.INFO, "kernels"):
+        kernels.decode_attention(*new_tokens(1), filled(), backend=backend)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.endswith(f"on {jax.default_backend()}: {path}")
