@@ -104,7 +104,7 @@ def to_hugging_face(config: HrmTextConfig) -> dict[str, Any]:
         **{theirs: ours[name] for theirs, name in _RENAMED.items()},
         "initializer_range": config.embedding_std,
         "embedding_scale": config.input_scale,
-        "num_hidden_layers": config.layers_per_stack * config.num_calls,
+        "num_hidden_layers": config.layers_per_stack * config.schedule.num_calls,
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
         "eos_token_id": eos_token_id(ours["eos_tokens"]),
         "dtype": config.compute_dtype,

@@ -127,7 +127,7 @@ class HrmText:
         """A cache without tokens, for a batch of B with room for `room` tokens in each row."""
         config = self.config
         call = CallShape(config.layers_per_stack, config.num_heads * config.head_size)
-        return CallCache.empty([call] * config.num_calls, B, room, config.compute_dtype)
+        return CallCache.empty([call] * config.schedule.num_calls, B, room, config.compute_dtype)
 
     def prefill(
         self,
@@ -139,7 +139,7 @@ class HrmText:
         lengths: Int[Array, " B"] | None = None,
     ) -> tuple[Float[Array, "B V"], CallCache]:
         """Reads prompts, as `logits` does, and keeps what decoding needs: `text.prefill`."""
-        calls, masks = self.config.num_calls, (token_types, lengths)
+        calls, masks = self.config.schedule.num_calls, (token_types, lengths)
         return text.prefill(
             self._bind(variables), self._attention, calls, tokens, *masks, room=room
         )

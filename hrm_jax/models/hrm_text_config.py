@@ -109,11 +109,6 @@ class HrmTextConfig:
         return Schedule.from_L_bp_cycles(self.H_cycles, self.L_cycles, self.L_bp_cycles)
 
     @property
-    def num_calls(self) -> int:
-        """Calls of both levels over a text."""
-        return self.H_cycles * (self.L_cycles + 1)
-
-    @property
     def block(self) -> GatedBlockConfig:
         """Shape of every block."""
         return GatedBlockConfig(

@@ -165,7 +165,7 @@ class Reasoned:
         """A cache without tokens, for a batch of B with room for `room` tokens in each row."""
         block = self.config.block
         call = CallShape(self.config.layers_per_level, block.num_heads * block.head_size)
-        calls = [self.foundation.call, *[call] * self.config.num_calls]
+        calls = [self.foundation.call, *[call] * self.config.schedule.num_calls]
         return CallCache.empty(calls, B, room, self.config.foundation.compute_dtype)
 
     def prefill(
@@ -179,7 +179,7 @@ class Reasoned:
     ) -> tuple[Float[Array, "B V"], CallCache]:
         """Reads prompts, as `logits` does, and keeps what decoding needs: `text.prefill`."""
         module, attention = self._bind(variables), self.foundation.attention
-        calls, masks = 1 + self.config.num_calls, (token_types, lengths)
+        calls, masks = 1 + self.config.schedule.num_calls, (token_types, lengths)
         return text.prefill(module, attention, calls, tokens, *masks, room=room)
 
     def decode(

@@ -50,11 +50,6 @@ class ReasonedConfig:
         return Schedule.from_L_bp_cycles(self.H_cycles, self.L_cycles, self.L_bp_cycles)
 
     @property
-    def num_calls(self) -> int:
-        """Calls of both levels over a text."""
-        return self.H_cycles * (self.L_cycles + 1)
-
-    @property
     def block(self) -> GatedBlockConfig:
         """Shape of every block of the levels."""
         return GatedBlockConfig(

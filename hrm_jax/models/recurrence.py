@@ -37,6 +37,11 @@ class Schedule:
     gradient_L_calls: tuple[int, ...]
     recompute: bool = False
 
+    @property
+    def num_calls(self) -> int:
+        """Calls of both levels."""
+        return self.H_cycles * (self.L_cycles + 1)
+
     @classmethod
     def from_L_bp_cycles(cls, H_cycles: int, L_cycles: int, L_bp_cycles: Sequence[int]) -> Self:
         """The border as HRM-Text's configs write it: gradient through every high-level call.
@@ -203,7 +208,7 @@ def recur_with_memory(
     Raises:
       ValueError: if there is not one memory for each call.
     """
-    calls = schedule.H_cycles * (schedule.L_cycles + 1)
+    calls = schedule.num_calls
     if len(memory) != calls:
         raise ValueError(f"expected a memory for each of {calls} calls, got {len(memory)}")
     z_H, z_L, kept = latents.z_H, latents.z_L, []

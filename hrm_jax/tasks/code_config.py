@@ -163,7 +163,7 @@ class CodeConfig:
         self._check_border()
 
     def _check_border(self) -> None:
-        calls = 0 if isinstance(self.model, LlamaConfig) else self.model.num_calls
+        calls = 0 if isinstance(self.model, LlamaConfig) else self.model.schedule.num_calls
         check(
             calls > 0 or not self.recompute_calls,
             "recompute_calls",

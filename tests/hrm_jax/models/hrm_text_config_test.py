@@ -18,7 +18,7 @@ def test_published_sizes(size, layers, D, N, F):
     assert (2 * config.layers_per_stack, config.hidden_size) == (layers, D)
     assert (config.num_heads, config.head_size, config.mlp_width) == (N, 128, F)
     assert (config.vocab_size, config.max_length) == (65536, 4096)
-    assert (config.H_cycles, config.L_cycles, config.num_calls) == (2, 3, 8)
+    assert (config.H_cycles, config.L_cycles, config.schedule.num_calls) == (2, 3, 8)
     assert config.schedule == Schedule(2, 3, (1, 2))
     assert config.input_scale == pytest.approx(D**0.5)
 

