@@ -40,7 +40,7 @@ _MINUTE = CodeConfig(
 )
 
 _NANO = CodeConfig(
-    description="HRM-Text for two CPU cores: learns Python and C in about 20 minutes",
+    description="HRM-Text for two CPU cores: learns Python and C in about ten minutes",
     model=hrm_text("nano", vocab_size=1024, H_cycles=2, L_cycles=2, prefix_lm=False),
     border=BorderWarmup(max_calls=5),
     optim=OptimConfig(
@@ -61,7 +61,7 @@ _NANO = CodeConfig(
         ),
         Phase(),
     ),
-    loop=LoopConfig(steps=700, log_every=10, evaluate_every=100, checkpoint_every=100),
+    loop=LoopConfig(steps=500, log_every=10, evaluate_every=100, checkpoint_every=100),
     validation=CodeEvaluationConfig(
         texts=32, longest_bytes=2_000, samples=16, sample_tokens=64, temperature=0.5
     ),

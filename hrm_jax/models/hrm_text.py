@@ -24,6 +24,7 @@ from hrm_jax.nn.attention import Attend
 from hrm_jax.nn.embedding import Embedding
 from hrm_jax.nn.gated_stack import GatedStack
 from hrm_jax.nn.linear import Linear, truncated_normal
+from hrm_jax.nn.product import product
 
 
 class TextReasoner(nnx.Module):
@@ -67,7 +68,7 @@ class TextReasoner(nnx.Module):
     def read(self, hidden: Float[Array, "*axes D"]) -> Float[Array, "*axes V"]:
         """Logits of the next token, in the compute dtype."""
         if self.config.tie_embeddings:
-            return hidden @ self.embed_tokens.table[...].astype(hidden.dtype).T
+            return product(hidden, self.embed_tokens.table[...].T)
         return self.lm_head(hidden)
 
 

@@ -22,6 +22,7 @@ from hrm_jax.nn.decoder_block import DecoderBlock
 from hrm_jax.nn.embedding import Embedding
 from hrm_jax.nn.linear import Linear
 from hrm_jax.nn.norm import RMSNorm
+from hrm_jax.nn.product import product
 
 
 class Decoder(nnx.Module):
@@ -52,7 +53,7 @@ class Decoder(nnx.Module):
     def read(self, hidden: Float[Array, "*axes D"]) -> Float[Array, "*axes V"]:
         """Logits of the next token, in the compute dtype."""
         if self.config.tie_embeddings:
-            return hidden @ self.embed_tokens.table[...].astype(hidden.dtype).T
+            return product(hidden, self.embed_tokens.table[...].T)
         return self.lm_head(hidden)
 
 

@@ -26,6 +26,7 @@ from hrm_jax.nn.attention import Attend
 from hrm_jax.nn.gated_stack import GatedStack
 from hrm_jax.nn.linear import truncated_normal
 from hrm_jax.nn.norm import rms_norm
+from hrm_jax.nn.product import product
 
 FOUNDATION, REASONING = "foundation", "reasoning"
 """The two parts of parameters and buffers, by name."""
@@ -55,7 +56,7 @@ class Reasoning(nnx.Module):
         z_L = jnp.broadcast_to(self.z_L_init[...].astype(hidden.dtype)[None, None], hidden.shape)
         levels = self.H_module, self.L_module
         latents, calls = recur_over_text(schedule, *levels, Latents(z_H, z_L), attend, memory)
-        return hidden + latents.z_H @ self.refinement[...].astype(hidden.dtype), calls
+        return hidden + product(latents.z_H, self.refinement[...]), calls
 
 
 @dataclasses.dataclass(frozen=True)

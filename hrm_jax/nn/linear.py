@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from hrm_jax.nn.product import product
+
 _STD_OF_UNIT_NORMAL_CUT_AT_2 = 0.87962566103423978
 
 
@@ -50,5 +52,5 @@ class Linear(nnx.Module):
 
     def __call__(self, x: Float[Array, "*axes I"]) -> Float[Array, "*axes O"]:
         """Applies the layer over the last axis, in the dtype of `x`."""
-        y = x @ self.kernel[...].astype(x.dtype)
+        y = product(x, self.kernel[...])
         return y + self.bias[...].astype(x.dtype)[(None,) * (y.ndim - 1)] if self.use_bias else y

@@ -8,6 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from hrm_jax.nn.linear import Linear
+from hrm_jax.nn.product import over_tokens, product
 
 _FEW_TOKENS = 1024
 """Below, and where no gradient is asked for, the result is cut and not the kernel, which would be
@@ -40,9 +41,7 @@ class SwiGLU(nnx.Module):
 
     def __call__(self, x: Float[Array, "*axes D"]) -> Float[Array, "*axes D"]:
         """Applies the layer over the last axis."""
-        gate_up, down = (
-            layer.kernel[...].astype(x.dtype) for layer in (self.gate_up_proj, self.down_proj)
-        )
+        gate_up, down = self.gate_up_proj.kernel[...], self.down_proj.kernel[...]
         if not self.gate_up_proj.use_bias:
             return _swiglu(x, gate_up, down)
         gate, up = jnp.split(self.gate_up_proj(x), 2, axis=-1)
@@ -55,44 +54,33 @@ def _swiglu(
 ) -> Float[Array, "*axes D"]:
     if math.prod(x.shape[:-1]) >= _FEW_TOKENS:
         return _forward(x, gate_up, down)[0]
-    gate, up = jnp.split(x @ gate_up, 2, axis=-1)
-    return (jax.nn.silu(gate) * up) @ down
+    gate, up = jnp.split(product(x, gate_up), 2, axis=-1)
+    return product(jax.nn.silu(gate) * up, down)
 
 
 def _forward(x, gate_up, down):
     gate_kernel, up_kernel = jnp.split(gate_up, 2, axis=-1)  # and not the wide result, as below
-    gate, up = x @ gate_kernel, x @ up_kernel
-    return (jax.nn.silu(gate) * up) @ down, (x, gate, up, gate_up, down)
+    gate, up = product(x, gate_kernel), product(x, up_kernel)
+    return product(jax.nn.silu(gate) * up, down), (x, gate, up, gate_up, down)
 
 
 def _backward(residuals, d_out):
     """What automatic differentiation gives, written so that XLA on CPU is fast at it.
 
     The derivative of cutting a wide tensor in two puts it together again by padding, which takes
-    longer than the products; so the kernel is cut. And sums over tokens run at half speed unless
-    the narrower factor is turned first.
+    longer than the products; so the kernel is cut.
     """
     x, gate, up, gate_up, down = residuals
     gate_kernel, up_kernel = jnp.split(gate_up, 2, axis=-1)
     sigmoid = jax.nn.sigmoid(gate)
     silu = gate * sigmoid
-    d_hidden = d_out @ down.T
+    d_hidden = product(d_out, down.T)
     d_up = d_hidden * silu
     d_gate = d_hidden * up * (sigmoid + silu * (1 - sigmoid))
-    d_x = d_gate @ gate_kernel.T + d_up @ up_kernel.T
-    d_gate_up = jnp.concatenate([_over_tokens(x, d_gate), _over_tokens(x, d_up)], axis=-1)
-    return d_x, d_gate_up, _over_tokens(d_out, silu * up).T
-
-
-def _over_tokens(
-    narrow: Float[Array, "*axes I"], wide: Float[Array, "*axes J"]
-) -> Float[Array, "I J"]:
-    """`sum over tokens: narrow^T wide`."""
-    narrow, wide = (z.reshape(-1, z.shape[-1]) for z in (narrow, wide))
-    if jax.default_backend() == "cpu":
-        narrow = jax.lax.optimization_barrier(narrow)
-        return jax.lax.optimization_barrier(jax.lax.optimization_barrier(narrow.T) @ wide)
-    return narrow.T @ wide
+    d_x = product(d_gate, gate_kernel.T) + product(d_up, up_kernel.T)
+    d_gate_up = jnp.concatenate([over_tokens(x, d_gate), over_tokens(x, d_up)], axis=-1)
+    d_down = over_tokens(d_out, silu * up).T
+    return d_x, d_gate_up.astype(gate_up.dtype), d_down.astype(down.dtype)
 
 
 _swiglu.defvjp(_forward, _backward)
