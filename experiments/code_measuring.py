@@ -97,7 +97,7 @@ def run(console: Console, load_model: LoadModel | None) -> int:
 
 
 def results_table(report: Report) -> Table:
-    """pass@k with intervals, and what came of the completions."""
+    """pass@k with intervals, the share that parses, and what came of the completions."""
     settings = report.settings
     table = Table(title=f"{settings.suite}, by {settings.completer}")
     table.add_column("measure")
@@ -105,6 +105,7 @@ def results_table(report: Report) -> Table:
     table.add_column("95 % interval", justify="right")
     for k, value in report.pass_at.items():
         table.add_row(f"pass@{k}", f"{value.value:.1%}", f"{value.low:.1%} - {value.high:.1%}")
+    table.add_row("completions that parse", f"{report.parse_rate:.1%}", "")
     table.add_section()
     table.add_row("problems", str(settings.problems), "")
     for result, count in report.results.items():

@@ -21,6 +21,7 @@ from hrm_jax.core.protocols import Completer
 from hrm_jax.evaluation.code.judge import Judge
 from hrm_jax.evaluation.code.pass_at_k import Estimate, estimate
 from hrm_jax.evaluation.code.problems import Problem, Suite
+from hrm_jax.evaluation.code.syntax import parses
 from hrm_jax.training.files import write_atomically
 
 SETTINGS, COMPLETIONS, REPORT = "settings.json", "completions.jsonl", "report.json"
@@ -73,6 +74,7 @@ class Judged:
       task_id, sample: the problem, and which of its completions.
       seed: that the completion was drawn with.
       completion: as the completer gave it, before `Suite.finish`.
+      parses: whether the program that was judged is free of syntax errors.
       passed: the verdict.
       result, detail, seconds: see `Verdict`.
     """
@@ -81,6 +83,7 @@ class Judged:
     sample: int
     seed: int
     completion: str
+    parses: bool
     passed: bool
     result: str
     detail: str
@@ -94,6 +97,7 @@ class Report:
     Attributes:
       settings: what was measured.
       pass_at: the estimate by k.
+      parse_rate: the share of completions whose programs are free of syntax errors.
       results: how many completions came to each result.
       unsolved: task ids of which no completion passed.
       judging_seconds: of all verdicts together.
@@ -101,6 +105,7 @@ class Report:
 
     settings: EvaluationSettings
     pass_at: dict[int, Estimate]
+    parse_rate: float
     results: dict[str, int]
     unsolved: tuple[str, ...]
     judging_seconds: float
@@ -110,6 +115,7 @@ class Report:
         return {
             "settings": config_lib.to_dict(self.settings),
             **{f"pass@{k}": dataclasses.asdict(value) for k, value in self.pass_at.items()},
+            "parse_rate": self.parse_rate,
             "results": self.results,
             "unsolved": list(self.unsolved),
             "judging_seconds": self.judging_seconds,
@@ -171,6 +177,7 @@ def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged
     return Report(
         settings,
         {k: estimate(settings.samples, counts, k, settings.seed) for k in settings.ks},
+        sum(line.parses for line in lines) / len(lines),
         dict(Counter(line.result for line in lines).most_common()),
         tuple(p.task_id for p in suite.problems if not right[p.task_id]),
         sum(line.seconds for line in lines),
@@ -204,13 +211,14 @@ def _judge(
             sample,
             seed,
             completion,
+            parses(exam.program, suite.language),
             verdict.passed,
             verdict.result,
             verdict.detail,
             round(verdict.seconds, 3),
         )
-        for ((problem, sample), completion), seed, verdict in zip(
-            pairs, seeds, judge.judge_all(exams), strict=True
+        for ((problem, sample), completion), seed, exam, verdict in zip(
+            pairs, seeds, exams, judge.judge_all(exams), strict=True
         )
     ]
 

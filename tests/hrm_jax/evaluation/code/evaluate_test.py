@@ -83,6 +83,16 @@ def test_figures_are_those_of_the_lines(tmp_path):
     assert json.loads((tmp_path / REPORT).read_text()) == json.loads(json.dumps(report.as_dict()))
 
 
+def test_programs_are_parsed_whatever_the_verdict(tmp_path):
+    def completer(prompts, *, seeds, stop, max_tokens):
+        return ["right +" if "3" in prompt.prefix else "right" for prompt in prompts]
+
+    report = measure(tmp_path, completer)
+    assert report.parse_rate == report.as_dict()["parse_rate"] == 0.8
+    for line in read_completions(tmp_path / COMPLETIONS):
+        assert line.parses == (line.task_id != "task/3") and not line.passed
+
+
 def test_a_killed_measurement_goes_on(tmp_path):
     whole = measure(tmp_path / "whole", batch=3)
     with pytest.raises(Kill):
