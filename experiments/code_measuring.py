@@ -114,8 +114,7 @@ def results_table(report: Report) -> Table:
 
 
 def _load_suite() -> Suite:
-    named = FLAGS.suite_data or os.environ.get(suites.DATA_VARIABLE)
-    folder = pathlib.Path(named) if named else None
+    folder = suites.data_folder(FLAGS.suite_data)
     suite = suites.load_suite(FLAGS.suite, folder, split=FLAGS.mbpp_split, style=FLAGS.mbpp_style)
     return suite.take(FLAGS.suite_problems)
 

@@ -1,69 +1,99 @@
-"""HRM-Text against a plain transformer that trains with the same FLOP, over several seeds.
+"""Presets of codegen against each other, over several seeds.
 
-    python -m experiments.compare_codegen                            # nano, 3 seeds, about 2 hours
+    python -m experiments.compare_codegen                            # HRM-Text, plain transformer
     python -m experiments.compare_codegen --override=loop.steps=100  # shorter runs
+    python -m experiments.compare_codegen --folder=runs/tasks --baseline=smollm2-135m \\
+        --presets=tasks_smollm2,reasoned_tasks_smollm2 \\
+        --eval='--suite=humaneval --max_tokens=256'                  # and which code works
 
 Each run is `python -m experiments.codegen` in a folder of its own below --folder, one after the
-other. What has finished is not trained again, what was stopped goes on. The table gives the mean of
-the seeds and their range: bits per byte on held-out projects (lower is better), and the share of
-written functions that parse. Hardware, time and last measured values: docs/codegen.md.
+other, and so is each --eval of what it trained. What has finished is not done again, what was
+stopped goes on. The table gives the mean of the seeds and their range: bits per byte on held-out
+projects (lower is better), and the share of written functions that parse; for each --eval, pass@1
+with its 95 % interval over problems, and the share that parses. Hardware, time and last measured
+values: docs/codegen.md.
 """
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import app, flags
 from rich.console import Console
 from rich.table import Table
 
+from experiments.suite_figures import Measured, figures, measure
 from hrm_jax.training.files import write_atomically
 
 Reports = Mapping[str, Sequence[Mapping[str, float]]]
 """What each preset's runs came to, a mapping of measures for each seed."""
 
 _PRESETS = flags.DEFINE_list("presets", ["nano", "transformer_nano"], "who takes part")
+_BASELINE = flags.DEFINE_list("baseline", [], "models that take part in --eval as they are")
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of each")
 _FOLDER = flags.DEFINE_string("folder", "runs/compare", "where the runs live")
 _OVERRIDES = flags.DEFINE_multi_string(
     "override", [], "field=value of every run's config, as --config.field=value of codegen"
 )
+_EVALS = flags.DEFINE_multi_string(
+    "eval",
+    [],
+    "flags of codegen's --mode=eval for every model, such as '--suite=humaneval'. May be given "
+    "again",
+)
+_KEEP = flags.DEFINE_bool("keep_checkpoints", False, "of runs that have ended")
 
 
 def main(argv: list[str]) -> int:
-    """Trains what is missing, then shows the table; the exit code of a run that failed."""
+    """Trains and measures what is missing, then shows the table; a failed run's exit code."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; flags start with --", exitcode=2)
-    console, reports = Console(markup=False), {}
-    for preset in _PRESETS.value:
-        for seed in _SEEDS.value:
-            folder = pathlib.Path(_FOLDER.value) / f"{preset}-{seed}"
-            if not (folder / "report.json").exists():
+    console, root = Console(markup=False), pathlib.Path(_FOLDER.value)
+    try:
+        measured = {name: [_measure(name, root / name)] for name in _BASELINE.value}
+        reports: dict[str, list[dict[str, Any]]] = {}
+        for preset in _PRESETS.value:
+            for seed in _SEEDS.value:
                 console.print(f"{preset}, seed {seed}:", style="bold")
-                code = _train(preset, seed, folder)
-                if code:
-                    return code
-            report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-            reports.setdefault(preset, []).append(report)
+                folder = root / f"{preset}-{seed}"
+                reports.setdefault(preset, []).append(_train(preset, seed, folder))
+                measured.setdefault(preset, []).append(_measure(str(folder / "model"), folder))
+    except subprocess.CalledProcessError as error:
+        return error.returncode
     found = {name: [report["after"] for report in own] for name, own in reports.items()}
-    console.print(comparison_table(found))
+    if found:
+        console.print(comparison_table(found))
+    if _EVALS.value:
+        console.print(figures(measured))
     for name, own in reports.items():
         flops = own[0]["training_flops_per_token"] * own[0]["trained_tokens"]
         console.print(f"{name}: {flops / 1e12:.1f} TFLOP of matrix products in a run")
-    text = json.dumps(reports, indent=2) + "\n"
-    write_atomically(pathlib.Path(_FOLDER.value) / "comparison.json", text)
+    write_atomically(root / "comparison.json", json.dumps(reports, indent=2) + "\n")
     return 0
 
 
-def _train(preset: str, seed: str, folder: pathlib.Path) -> int:
-    command = [sys.executable, "-m", "experiments.codegen", f"--preset={preset}"]
-    command += [f"--config.seed={seed}", f"--run={folder}", "--resume"]
-    command += [f"--config.{override}" for override in _OVERRIDES.value]
-    if not (folder / "config.json").exists():
-        command.remove("--resume")
-    return subprocess.run(command, check=False).returncode
+def _train(preset: str, seed: str, folder: pathlib.Path) -> dict[str, Any]:
+    """The report of a run, which is trained if it has none."""
+    report = folder / "report.json"
+    if not report.exists():
+        command = [sys.executable, "-m", "experiments.codegen", f"--preset={preset}"]
+        command += [f"--config.seed={seed}", f"--run={folder}"]
+        command += [f"--config.{override}" for override in _OVERRIDES.value]
+        if (folder / "config.json").exists():
+            command.append("--resume")
+        subprocess.run(command, check=True)
+        if not _KEEP.value:
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return json.loads(report.read_text(encoding="utf-8"))
+
+
+def _measure(model: str, folder: pathlib.Path) -> dict[str, Measured]:
+    """What each --eval found of a model, by its flags."""
+    return {text: measure(model, text, folder) for text in _EVALS.value}
 
 
 def comparison_table(reports: Reports) -> Table:

@@ -28,7 +28,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"hrm_jax.core": "config_values config candidates numerics types protocols"},
     {
         "hrm_jax.nn": (
-            "norm linear rope swiglu attention relational block gated_stack decoder_block embedding"
+            "norm product linear rope swiglu attention relational block gated_stack decoder_block embedding"
         ),
         "hrm_jax.losses": "token act language",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
@@ -42,7 +42,7 @@ FLOORS: tuple[dict[str, str], ...] = (
             " csv_format bank sudoku_dataset_builder source"
         ),
         "hrm_jax.data.text": (
-            "wrapped_tokenizer tokenizers languages infilling packing source at_hand batches"
+            "wrapped_tokenizer tokenizers languages infilling packing source exercises at_hand batches"
         ),
         "hrm_jax.data.corpus": (
             "documents licences generated credentials duplicates benchmarks filters projects"
@@ -69,7 +69,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.evaluation.code": (
             "pass_at_k limits sandbox bubblewrap namespaces processes isolation toolchains exams"
             " examination go_files recipes building judge problems humaneval mbpp humanevalpack"
-            " cruxeval suites known_answers evaluate syntax"
+            " cruxeval suites known_answers syntax evaluate"
         ),
         "hrm_jax.evaluation": "accuracy",
         "hrm_jax.tasks": (
@@ -81,7 +81,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments": (
             "process config_flags distributed terminal curves sudoku_presets runs exported solving"
             " sudoku code_presets code_training code_writer code_generation code_measuring codegen"
-            " compare_codegen convert make_bank join_puzzles make_corpus"
+            " suite_figures compare_codegen convert make_bank join_puzzles make_corpus"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (

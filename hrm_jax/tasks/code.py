@@ -232,7 +232,7 @@ class CodeTask:
         check_divisible("batch_rows", config.batch_rows, mesh)
         batches = evaluation_batches(source, config.batch_rows, rows[0], prefix=rows[1])
         bits = bits_per_byte(self.model, variables, batches, self.token_bytes, mesh)
-        python = [text.text for text in texts if text.language == "python"]
+        python = [text.prefix + text.text for text in texts if text.language == "python"]
         samples = write_samples(
             self.writer(variables, config.batch_rows),
             first_lines(python, config.samples),
@@ -272,7 +272,7 @@ class CodeTask:
           variables: on this host.
         """
         config, phases = self.config.model, range(len(self.config.phases))
-        if not isinstance(config, ReasonedConfig):  # whose foundation says so itself
+        if not self.config.foundation:  # which says so itself
             config = dataclasses.replace(
                 config,
                 bos_token=self.tokenizer.bos_token,

@@ -30,6 +30,16 @@ class CodeDataConfig:
         "corpus that experiments.make_corpus has prepared",
     )
     data_dir: str = field("", help="prepared corpora; HRM_JAX_DATA or ~/.cache/hrm_jax if empty")
+    form: Literal["files", "exercises"] = field(
+        "files",
+        help="whole files; or exercises: each function of Python that has a docstring is to be "
+        "written from its first line and docstring",
+    )
+    longest_exercise: int = field(0, help="bytes of an exercise at most; 0 for any")
+    tasks: Literal["none", "mbpp"] = field(
+        "none", help="mbpp: its training tasks as well, with those of its validation held out"
+    )
+    suite_data: str = field("", help="folder of MBPP's file; HRM_JAX_CODE_DATA if empty")
     tokenizer: str = field(
         "bpe",
         help="bytes; bpe, trained on the corpus; foundation, that of the model trained from; or "
@@ -47,7 +57,7 @@ class CodeDataConfig:
 
     def __post_init__(self):
         """Raises ConfigError for sizes that no row has; rates are checked with the batches."""
-        for name, least in (("vocab_size", 2), ("row_tokens", 8)):
+        for name, least in (("vocab_size", 2), ("row_tokens", 8), ("longest_exercise", 0)):
             value = getattr(self, name)
             check(value >= least, name, expected=f"{least} or more", got=value, remedy="set more")
 

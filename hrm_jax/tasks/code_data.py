@@ -2,11 +2,14 @@
 
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from hrm_jax.convert.language import load_language_model
 from hrm_jax.core.config import ConfigError, check
+from hrm_jax.data.text.exercises import exercises
 from hrm_jax.data.text.source import Text
+from hrm_jax.evaluation.code import suites
+from hrm_jax.evaluation.code.problems import SuiteError
 from hrm_jax.tasks.code_config import CodeConfig, CodeDataConfig, Phase
 
 TOKENIZER = "tokenizer"
@@ -28,29 +31,51 @@ class TextSplits(NamedTuple):
 
 
 def read_splits(config: CodeDataConfig) -> TextSplits:
-    """All texts of a corpus.
+    """All texts of a run's data.
 
     Raises:
-      ConfigError: there is no such corpus, or a split of it is empty.
+      ConfigError: there is no such corpus, MBPP's file is missing, or a split is empty.
     """
-    if config.corpus == AT_HAND:
-        from hrm_jax.data.text.at_hand import texts_at_hand
-
-        splits = TextSplits(**{name: tuple(texts) for name, texts in texts_at_hand().items()})
-    else:
-        from hrm_jax.data.corpus.prepared import find, read_documents  # TFDS: half a second
-
-        try:
-            folder = find(config.corpus, config.data_dir or None)
-            documents = [read_documents(folder, split) for split in TextSplits._fields]
-            splits = TextSplits(
-                *(tuple(Text(d.text, language=d.language) for d in s) for s in documents)
-            )
-        except (FileNotFoundError, ValueError) as error:
-            raise ConfigError("data.corpus", str(error)) from error
+    splits = _read_corpus(config)
+    if config.form == "exercises":
+        longest = config.longest_exercise
+        splits = TextSplits(*(tuple(exercises(texts, longest)) for texts in splits))
+    if config.tasks == "mbpp":
+        splits = splits._replace(
+            train=splits.train + _mbpp(config, "train"),
+            validation=splits.validation + _mbpp(config, "validation"),
+        )
     for name, texts in splits._asdict().items():
         check(len(texts) > 0, "data.corpus", expected=f"texts in {name}", got=0, remedy="add some")
     return splits
+
+
+def _read_corpus(config: CodeDataConfig) -> TextSplits:
+    if config.corpus == AT_HAND:
+        from hrm_jax.data.text.at_hand import texts_at_hand
+
+        return TextSplits(**{name: tuple(texts) for name, texts in texts_at_hand().items()})
+    from hrm_jax.data.corpus.prepared import find, read_documents  # TFDS: half a second
+
+    try:
+        folder = find(config.corpus, config.data_dir or None)
+        documents = [read_documents(folder, split) for split in TextSplits._fields]
+    except (FileNotFoundError, ValueError) as error:
+        raise ConfigError("data.corpus", str(error)) from error
+    return TextSplits(*(tuple(Text(d.text, language=d.language) for d in s) for s in documents))
+
+
+def _mbpp(config: CodeDataConfig, split: Literal["train", "validation"]) -> tuple[Text, ...]:
+    """Tasks as docstrings with their first test, each with its solution."""
+    try:
+        folder = suites.data_folder(config.suite_data)
+        suite = suites.load_suite("mbpp", folder, split=split, style="instruction")
+    except SuiteError as error:
+        raise ConfigError("data.tasks", str(error)) from error
+    return tuple(
+        Text(problem.canonical.strip("\n") + "\n", problem.prompt.prefix, "python")
+        for problem in suite.problems
+    )
 
 
 def make_tokenizer(config: CodeConfig, texts: Sequence[Text], folder: pathlib.Path) -> None:

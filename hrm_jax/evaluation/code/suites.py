@@ -1,6 +1,7 @@
 """All suites by name."""
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,12 @@ _IN_FILES: dict[str, Callable[[Path], Suite]] = {
     },
 }
 NAMES = ("humaneval", "mbpp", "mbpp_sanitized", *_IN_FILES)
+
+
+def data_folder(named: str | None) -> Path | None:
+    """The folder of the suites' files: the named one, else that of `DATA_VARIABLE`, else None."""
+    named = named or os.environ.get(DATA_VARIABLE)
+    return Path(named) if named else None
 
 
 def load_suite(

@@ -1,0 +1,97 @@
+"""Suites of problems for several models, each of several seeds: measuring them, and the table."""
+
+import dataclasses
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich.table import Table
+
+from hrm_jax.evaluation.code.evaluate import COMPLETIONS, REPORT, read_completions
+from hrm_jax.evaluation.code.pass_at_k import Estimate, estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What a model's completions of a suite came to.
+
+    Attributes:
+      samples: completions of each problem.
+      right: by task, how many passed.
+      parse_rate: the share of completions that parse.
+    """
+
+    samples: int
+    right: Mapping[str, int]
+    parse_rate: float
+
+
+def measure(model: str, arguments: str, folder: pathlib.Path) -> Measured:
+    """Measures a model unless the folder below `folder` has its report; goes on where it stopped.
+
+    Args:
+      model: as `--model` of codegen.
+      arguments: flags of `--mode=eval`, the suite among them.
+      folder: of the model's run.
+
+    Raises:
+      subprocess.CalledProcessError: measuring failed, and has said why.
+    """
+    results = folder / re.sub(r"\W+", "_", arguments).strip("_")
+    if not (results / REPORT).exists():
+        command = [sys.executable, "-m", "experiments.codegen", "--mode=eval", f"--model={model}"]
+        command += [*shlex.split(arguments), f"--results={results}"]
+        if results.exists():
+            command.append("--resume")
+        subprocess.run(command, check=True)
+    return read(results)
+
+
+def read(results: pathlib.Path) -> Measured:
+    """What a folder of results holds."""
+    report = json.loads((results / REPORT).read_text(encoding="utf-8"))
+    lines = read_completions(results / COMPLETIONS)
+    right = Counter({line.task_id: 0 for line in lines})
+    right.update(line.task_id for line in lines if line.passed)
+    return Measured(report["settings"]["samples"], right, report["parse_rate"])
+
+
+def pooled(seeds: Sequence[Measured]) -> Estimate:
+    """pass@1 over the completions of all seeds, with an interval over problems."""
+    tasks = sorted(seeds[0].right)
+    counts = np.array([sum(seed.right[task] for seed in seeds) for task in tasks])
+    return estimate(sum(seed.samples for seed in seeds), counts, 1)
+
+
+def figures(measured: Mapping[str, Sequence[Mapping[str, Measured]]]) -> Table:
+    """A column for each model, two rows for each suite.
+
+    Args:
+      measured: by model, for each seed, by the arguments that were measured with.
+    """
+    table = Table(title="completions, all seeds together")
+    table.add_column("measure")
+    for model in measured:
+        table.add_column(model, justify="right")
+    for arguments in next(iter(measured.values()))[0]:
+        columns = [[seed[arguments] for seed in seeds] for seeds in measured.values()]
+        table.add_section()
+        table.add_row(arguments)
+        table.add_row("  pass@1 (95 % interval)", *(_shown(pooled(own)) for own in columns))
+        rates = [[one.parse_rate for one in own] for own in columns]
+        table.add_row("  parse (range of seeds)", *(_range(own) for own in rates))
+    return table
+
+
+def _shown(found: Estimate) -> str:
+    return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
+
+
+def _range(rates: Sequence[float]) -> str:
+    return f"{np.mean(rates):.1%} ({min(rates):.1%} to {max(rates):.1%})"

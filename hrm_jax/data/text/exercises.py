@@ -1,0 +1,47 @@
+"""Exercises: functions of a corpus, to be written from their first line and docstring."""
+
+import ast
+import warnings
+from collections.abc import Iterable, Iterator
+
+from hrm_jax.data.text.source import Text
+
+
+def exercises(texts: Iterable[Text], longest_bytes: int = 0) -> list[Text]:
+    """The functions on the outer level of Python files that say what they do, in order.
+
+    An exercise is to go on from `prefix`, the function from `def` to the end of its docstring, with
+    `text`, its body: as HumanEval asks. Decorators and comments before it are left out.
+
+    Args:
+      texts: files; those in other languages, or of another Python, have no exercises.
+      longest_bytes: of prefix and body together; 0 for any.
+    """
+    found = (task for text in texts if text.language == "python" for task in _of_file(text.text))
+    return [
+        task
+        for task in found
+        if not longest_bytes or len((task.prefix + task.text).encode()) <= longest_bytes
+    ]
+
+
+def _of_file(text: str) -> Iterator[Text]:
+    try:
+        with warnings.catch_warnings():  # of strange escapes
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return
+    lines = text.encode().split(b"\n")  # as the parser counts: it knows no other line ends
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and len(node.body) > 1:
+            docstring_end, begin = node.body[0].end_lineno, node.body[1].lineno
+            assert docstring_end is not None
+            if begin > docstring_end:  # and not behind a semicolon
+                head = lines[node.lineno - 1 : docstring_end]
+                body = lines[docstring_end : node.end_lineno]
+                yield Text(_joined(body), prefix=_joined(head), language="python")
+
+
+def _joined(lines: list[bytes]) -> str:
+    return b"".join(line + b"\n" for line in lines).decode()
