@@ -131,9 +131,11 @@ def _published(size: str, mesh: MeshConfig, description: str) -> CodeConfig:
     )
 
 
+_SMOLLM2 = replace(SMOLLM2_135M, {"compute_dtype": "bfloat16"})
+
 _REASONED_SMOLLM2 = CodeConfig(
     description="reasoning modules on SmolLM2-135M, which stays as it is: for one GPU",
-    model=ReasonedConfig(foundation=LlamaConfig(compute_dtype="bfloat16")),
+    model=ReasonedConfig(foundation=_SMOLLM2),
     foundation="smollm2-135m",
     optim=OptimConfig(learning_rate=1e-3, weight_decay=0.1, warmup_steps=200, lr_min_ratio=0.1),
     data=CodeDataConfig(tokenizer="foundation", row_tokens=1024),
@@ -145,7 +147,7 @@ _REASONED_SMOLLM2 = CodeConfig(
 
 _TASKS_SMOLLM2 = CodeConfig(
     description="SmolLM2-135M learns to solve small tasks in Python: two CPU cores",
-    model=replace(SMOLLM2_135M, {"compute_dtype": "bfloat16"}),
+    model=_SMOLLM2,
     foundation="smollm2-135m",
     optim=OptimConfig(learning_rate=1e-4, weight_decay=0.1, warmup_steps=10, lr_min_ratio=0.1),
     data=CodeDataConfig(
@@ -166,7 +168,7 @@ _REASONED_TASKS_SMOLLM2 = replace(
     _TASKS_SMOLLM2,
     {
         "description": "reasoning modules on SmolLM2-135M learn what tasks_smollm2 learns",
-        "model": ReasonedConfig(foundation=_TASKS_SMOLLM2.model, layers_per_level=1),
+        "model": ReasonedConfig(foundation=_SMOLLM2, layers_per_level=1),
         "optim.learning_rate": 1e-3,
         "loop.steps": 126,  # for the same FLOP: a token takes 0.63 times as many
         "loop.evaluate_every": 42,

@@ -28,7 +28,8 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"hrm_jax.core": "config_values config candidates numerics types protocols"},
     {
         "hrm_jax.nn": (
-            "norm product linear rope swiglu attention relational block gated_stack decoder_block embedding"
+            "norm product linear rope swiglu attention relational block gated_stack decoder_block"
+            " embedding"
         ),
         "hrm_jax.losses": "token act language",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
@@ -42,7 +43,8 @@ FLOORS: tuple[dict[str, str], ...] = (
             " csv_format bank sudoku_dataset_builder source"
         ),
         "hrm_jax.data.text": (
-            "wrapped_tokenizer tokenizers languages infilling packing source exercises at_hand batches"
+            "wrapped_tokenizer tokenizers languages infilling packing source exercises at_hand"
+            " batches"
         ),
         "hrm_jax.data.corpus": (
             "documents licences generated credentials duplicates benchmarks filters projects"
