@@ -73,7 +73,7 @@ def _mbpp(config: CodeDataConfig, split: Literal["train", "validation"]) -> tupl
     except SuiteError as error:
         raise ConfigError("data.tasks", str(error)) from error
     return tuple(
-        Text(problem.canonical.strip("\n") + "\n", problem.prompt.prefix, "python")
+        Text(problem.canonical.rstrip() + "\n", problem.prompt.prefix, "python")
         for problem in suite.problems
     )
 

@@ -11,7 +11,8 @@ def exercises(texts: Iterable[Text], longest_bytes: int = 0) -> list[Text]:
     """The functions on the outer level of Python files that say what they do, in order.
 
     An exercise is to go on from `prefix`, the function from `def` to the end of its docstring, with
-    `text`, its body: as HumanEval asks. Decorators and comments before it are left out.
+    `text`, its body, line's end first: as HumanEval asks, and tokenizers cut. Decorators and
+    comments before it are left out.
 
     Args:
       texts: files; those in other languages, or of another Python, have no exercises.
@@ -40,8 +41,5 @@ def _of_file(text: str) -> Iterator[Text]:
             if begin > docstring_end:  # and not behind a semicolon
                 head = lines[node.lineno - 1 : docstring_end]
                 body = lines[docstring_end : node.end_lineno]
-                yield Text(_joined(body), prefix=_joined(head), language="python")
-
-
-def _joined(lines: list[bytes]) -> str:
-    return b"".join(line + b"\n" for line in lines).decode()
+                text, prefix = (b"\n".join(part).decode() for part in ([b"", *body, b""], head))
+                yield Text(text, prefix, "python")

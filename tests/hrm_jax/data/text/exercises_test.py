@@ -56,10 +56,10 @@ def last(x):
 def test_a_function_is_cut_after_its_docstring():
     first, second = exercises([Text(FILE, language="python")])
     assert first.prefix.startswith("def total(\n")
-    assert first.prefix.endswith('    All of them.\n    """\n')
-    assert first.text.startswith("    # one by one\n    result = 0\n")
+    assert first.prefix.endswith('    All of them.\n    """')
+    assert first.text.startswith("\n    # one by one\n    result = 0\n")
     assert first.text.endswith("    return result  # é\n")
-    assert second == Text("    return x\n", "def last(x):\n    'One line.'\n", "python")
+    assert second == Text("\n    return x\n", "def last(x):\n    'One line.'", "python")
 
 
 @pytest.mark.parametrize("text", ["def f(:\n", "print 'old'\n", "x = '\0'\n", ""])

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from hrm_jax.core.types import Prompt
 from hrm_jax.evaluation.code import humanevalpack, mbpp, suites
 from hrm_jax.evaluation.code.humaneval import load_infilling
-from hrm_jax.evaluation.code.problems import SuiteError, read_records, whole_blocks
+from hrm_jax.evaluation.code.problems import (
+    SuiteError,
+    begin_with_space,
+    read_records,
+    whole_blocks,
+)
 from hrm_jax.evaluation.code.suites import load_suite
 
 FIELDS = ("task_id", "prompt")
@@ -40,6 +45,13 @@ def mbpp_record(task_id, **changes):
 def mbpp_folder(tmp_path):
     write(tmp_path / "mbpp.jsonl.gz", [mbpp_record(i) for i in (2, 3, 4, 11, 510, 511, 601)])
     return tmp_path
+
+
+@pytest.mark.parametrize("prompt", ["def f():\n", "def f():", "{\n\n  ", ""])
+def test_white_space_moves_from_the_prompt_to_the_solutions(prompt):
+    shown, *solutions = begin_with_space(prompt, "  a\n", "")
+    assert shown == prompt.strip()
+    assert [shown + solution for solution in solutions] == [prompt + "  a\n", prompt]
 
 
 @pytest.mark.parametrize("name", ["x.jsonl.gz", "x.json.gz"])
@@ -105,7 +117,7 @@ def test_mbpp_shows_three_solved_tasks(mbpp_folder):
 
 def test_mbpp_may_ask_in_a_docstring(mbpp_folder):
     suite = mbpp.load_mbpp(mbpp_folder, style="instruction")
-    assert suite.problems[0].prompt == Prompt('"""\nWrite task 11.\nassert f(1) == 1\n"""\n')
+    assert suite.problems[0].prompt == Prompt('"""\nWrite task 11.\nassert f(1) == 1\n"""')
 
 
 def test_mbpp_takes_from_the_program_what_tests_use(mbpp_folder):
