@@ -158,7 +158,7 @@ _TASKS_SMOLLM2 = CodeConfig(
         tasks="mbpp",
         prefix="causal",
     ),
-    loop=LoopConfig(steps=80, log_every=5, evaluate_every=40, checkpoint_every=40),
+    loop=LoopConfig(steps=60, log_every=5, evaluate_every=30, checkpoint_every=30),
     validation=CodeEvaluationConfig(texts=64),
     test=CodeEvaluationConfig(texts=0, samples=16, sample_tokens=128),
     batch_tokens=1024,
@@ -170,9 +170,9 @@ _REASONED_TASKS_SMOLLM2 = replace(
         "description": "reasoning modules on SmolLM2-135M learn what tasks_smollm2 learns",
         "model": ReasonedConfig(foundation=_SMOLLM2, layers_per_level=1),
         "optim.learning_rate": 1e-3,
-        "loop.steps": 126,  # for the same FLOP: a token takes 0.63 times as many
-        "loop.evaluate_every": 42,
-        "loop.checkpoint_every": 42,
+        "loop.steps": 94,  # for the same FLOP: a token takes 0.63 times as many
+        "loop.evaluate_every": 47,
+        "loop.checkpoint_every": 47,
     },
 )
 
