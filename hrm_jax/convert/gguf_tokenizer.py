@@ -1,9 +1,12 @@
-"""The tokenizer of a GGUF file: byte-level BPE, with words cut as its model was trained on.
+"""The tokenizer of a GGUF file: byte-level BPE ("gpt2"), or SentencePiece's ("llama").
 
-How words are cut is not in the file, only a name for it; each name here is known to mean a rule
-(the `pre_tokenizer` of the published `tokenizer.json`, and llama.cpp's `unicode_regex_split`).
+How words of byte-level BPE are cut is not in the file, only a name for it; each name here is known
+to mean a rule (the `pre_tokenizer` of the published `tokenizer.json`, and llama.cpp's
+`unicode_regex_split`). SentencePiece cuts no words; it joins the two neighbours whose token has the
+highest score, so that merges in the order of scores do the same.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hrm_jax.convert.gguf_file import GgufFile
@@ -13,7 +16,8 @@ from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
 if TYPE_CHECKING:
     import tokenizers
 
-_CONTROL, _USER_DEFINED = 3, 4
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = range(1, 5)
+_SPECIAL = (_UNKNOWN, _CONTROL)
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
@@ -34,18 +38,37 @@ def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
     """The tokenizer that is in a file.
 
     Raises:
-      ConfigError: it is of another kind than byte-level BPE, or cuts words by a rule that is not
-        known, or says no token that ends a text.
+      ConfigError: it is of another kind, or cuts words by a rule that is not known, or says no
+        token that ends a text.
       ImportError: the package `tokenizers` is not installed.
     """
-    model, words = file.get("tokenizer.ggml.model"), file.get("tokenizer.ggml.pre", "default")
+    model = file.get("tokenizer.ggml.model")
     check(
-        model == "gpt2",
+        model in _MAKERS,
         "tokenizer.ggml.model",
-        expected="'gpt2', byte-level BPE",
+        expected="'gpt2', byte-level BPE, or 'llama', SentencePiece's",
         got=model,
         remedy="load the model as a folder with its tokenizer.json",
     )
+    names = file.get("tokenizer.ggml.tokens")
+    ends = [names[file.get("tokenizer.ggml.eos_token_id")]]
+    if file.has("tokenizer.ggml.eot_token_id"):
+        ends.append(names[file.get("tokenizer.ggml.eot_token_id")])
+    begins = file.get("tokenizer.ggml.add_bos_token", model == "llama")
+    tokenizer = _MAKERS[model](file, names)
+    _add(tokenizer, names, file.get("tokenizer.ggml.token_type", []))
+    return WrappedTokenizer(
+        tokenizer,
+        eos_tokens=list(dict.fromkeys(ends)),
+        bos_token=names[file.get("tokenizer.ggml.bos_token_id")] if begins else None,
+    )
+
+
+def _byte_level(file: GgufFile, names: list[str]) -> "tokenizers.Tokenizer":
+    import tokenizers
+    from tokenizers import decoders, models, normalizers, pre_tokenizers
+
+    words = file.get("tokenizer.ggml.pre", "default")
     check(
         words in _WORDS,
         "tokenizer.ggml.pre",
@@ -53,22 +76,6 @@ def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
         got=words,
         remedy="load the model as a folder with its tokenizer.json",
     )
-    names = file.get("tokenizer.ggml.tokens")
-    ends = [names[file.get("tokenizer.ggml.eos_token_id")]]
-    if file.has("tokenizer.ggml.eot_token_id"):
-        ends.append(names[file.get("tokenizer.ggml.eot_token_id")])
-    begins = file.has("tokenizer.ggml.add_bos_token") and file.get("tokenizer.ggml.add_bos_token")
-    return WrappedTokenizer(
-        _tokenizer(file, words, names),
-        eos_tokens=list(dict.fromkeys(ends)),
-        bos_token=names[file.get("tokenizer.ggml.bos_token_id")] if begins else None,
-    )
-
-
-def _tokenizer(file: GgufFile, words: str, names: list[str]) -> "tokenizers.Tokenizer":
-    import tokenizers
-    from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
-
     pairs = [tuple(merge.split(" ", 1)) for merge in file.get("tokenizer.ggml.merges")]
     vocabulary = {name: token for token, name in enumerate(names)}
     tokenizer: Any = tokenizers.Tokenizer(
@@ -82,12 +89,56 @@ def _tokenizer(file: GgufFile, words: str, names: list[str]) -> "tokenizers.Toke
     tokenizer.decoder = decoders.ByteLevel()
     if words in _NORMALISED:
         tokenizer.normalizer = normalizers.NFC()
-    kinds = file.get("tokenizer.ggml.token_type", [])
+    return tokenizer
+
+
+def _sentencepiece(file: GgufFile, names: list[str]) -> "tokenizers.Tokenizer":
+    import tokenizers
+    from tokenizers import decoders, models, normalizers
+
+    kinds = file.get("tokenizer.ggml.token_type")
+    scores = file.get("tokenizer.ggml.scores")
+    vocabulary = {name: token for token, name in enumerate(names)}
+    whole = [token for token, kind in enumerate(kinds) if kind == _NORMAL and len(names[token]) > 1]
+    whole.sort(key=lambda token: -scores[token])
+    merges = [
+        (name[:cut], name[cut:])
+        for name in (names[token] for token in whole)
+        for cut in range(1, len(name))
+        if name[:cut] in vocabulary and name[cut:] in vocabulary
+    ]
+    unknown = next(
+        (name for name, kind in zip(names, kinds, strict=True) if kind == _UNKNOWN), None
+    )
+    tokenizer: Any = tokenizers.Tokenizer(
+        models.BPE(vocabulary, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True)
+    )
+    spaces: list[Any] = [normalizers.Replace(" ", "▁")]
+    if file.get("tokenizer.ggml.add_space_prefix", True):
+        spaces.insert(0, normalizers.Prepend("▁"))
+    tokenizer.normalizer = normalizers.Sequence(spaces)
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    return tokenizer
+
+
+_MAKERS = {"gpt2": _byte_level, "llama": _sentencepiece}
+
+
+def _add(tokenizer: "tokenizers.Tokenizer", names: list[str], kinds: Sequence[int]) -> None:
+    """Tells the tokenizer which of its tokens are not made by merges."""
+    from tokenizers import AddedToken
+
     added = [
-        AddedToken(name, normalized=False, special=kind == _CONTROL)
+        AddedToken(name, normalized=False, special=kind in _SPECIAL)
         for name, kind in zip(names, kinds, strict=False)
-        if kind in (_CONTROL, _USER_DEFINED)
+        if kind in (*_SPECIAL, _USER_DEFINED)
     ]
     tokenizer.add_tokens([token for token in added if not token.special])
     tokenizer.add_special_tokens([token for token in added if token.special])
-    return tokenizer

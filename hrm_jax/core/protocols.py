@@ -147,7 +147,14 @@ class Tokenizer(Protocol):
         ...
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, none of them special, whatever the text says."""
+        """The tokens of a part of a text, none of them special, whatever it says."""
+        ...
+
+    def begin(self, text: str) -> list[int]:
+        """The tokens of what a text begins with: `bos_token`, if there is one, then `text`.
+
+        Where models were trained with a space before every text, it is among them.
+        """
         ...
 
     def decode(self, tokens: Sequence[int]) -> str:

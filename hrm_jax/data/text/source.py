@@ -85,15 +85,14 @@ def tokenize(texts: Iterable[Text], tokenizer: Tokenizer) -> TextSource:
     Raises:
       ValueError: there is no text, or one has a language that is none of `LANGUAGES`.
     """
-    begin = [] if tokenizer.bos_token is None else [tokenizer.bos_token]
     dtype = np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32
     number = {None: NO_LANGUAGE} | {name: index for index, name in enumerate(LANGUAGES)}
     parts, prefix_lengths, languages = [np.zeros(0, dtype)], [], []
     for text in texts:
         if text.language not in number:
             raise ValueError(f"{text.language!r} is none of the languages {', '.join(LANGUAGES)}")
-        prefix = begin + tokenizer.encode(text.prefix) if text.prefix else []
-        rest = tokenizer.encode(text.text) if prefix else begin + tokenizer.encode(text.text)
+        prefix = tokenizer.begin(text.prefix) if text.prefix else []
+        rest = tokenizer.encode(text.text) if prefix else tokenizer.begin(text.text)
         parts.append(np.array([*prefix, *rest, tokenizer.eos_tokens[0]], dtype))
         prefix_lengths.append(len(prefix))
         languages.append(number[text.language])
@@ -104,6 +103,6 @@ def tokenize(texts: Iterable[Text], tokenizer: Tokenizer) -> TextSource:
         prefix_lengths=np.array(prefix_lengths, np.int32),
         languages=np.array(languages, np.int8),
         token_sizes=np.array(sizes, np.int32),
-        begins=bool(begin),
+        begins=tokenizer.bos_token is not None,
         infilling=tokenizer.infilling,
     )

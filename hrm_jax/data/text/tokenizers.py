@@ -38,6 +38,10 @@ class ByteTokenizer:
         """The bytes of a text."""
         return list(text.encode("utf-8"))
 
+    def begin(self, text: str) -> list[int]:
+        """The bytes of a text: nothing comes before it."""
+        return self.encode(text)
+
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, special ones left out, broken characters as U+FFFD."""
         return b"".join(map(self.token_bytes, tokens)).decode("utf-8", errors="replace")

@@ -1,12 +1,16 @@
 """A `tokenizers.Tokenizer` as the floors above know one (`hrm_jax.core.protocols.Tokenizer`).
 
-Only byte-level vocabularies are wrapped, those of GPT-2 and all that followed it: there every token
-stands for bytes, written with one printable character for each of the 256. Extra: `codegen`.
+Two kinds of vocabularies are wrapped; in both every token stands for bytes. In byte-level ones
+(GPT-2, Llama 3, Qwen) a printable character stands for each of the 256 bytes. In those of
+SentencePiece (Llama 2, Mistral) a token is written as it is, "▁" for a space, and bytes that no
+token stands for have tokens of their own, such as "<0x0A>"; there texts begin with a space that is
+not theirs. Extra: `codegen`.
 """
 
 import itertools
 import json
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +30,10 @@ INFILLING_NAMES = (
 """How vocabularies name the marks of fill-in-the-middle; ours come first."""
 
 
+_SPACE = "▁"
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+
+
 def byte_alphabet() -> dict[str, int]:
     """The byte that each character of a byte-level vocabulary stands for.
 
@@ -38,8 +46,11 @@ def byte_alphabet() -> dict[str, int]:
     return alphabet | {chr(256 + place): byte for place, byte in enumerate(others)}
 
 
+_ALPHABET = byte_alphabet()
+
+
 class WrappedTokenizer:
-    """A byte-level tokenizer of the library `tokenizers`.
+    """A tokenizer of the library `tokenizers`, byte-level or with bytes to fall back on.
 
     Attributes:
       vocab_size: V, one more than the largest token.
@@ -63,12 +74,12 @@ class WrappedTokenizer:
         """Takes over `tokenizer`: its truncation and padding are switched off.
 
         Args:
-          tokenizer: a byte-level one.
+          tokenizer: of one of the two kinds.
           eos_tokens: names of what a text ends with, the usual one first.
           bos_token: name of what a text begins with, only if models are trained so.
 
         Raises:
-          ValueError: the vocabulary is not byte-level, or lacks a named token, or no end is named.
+          ValueError: the vocabulary is of another kind, or lacks a named token, or no end is named.
         """
         if not eos_tokens:
             raise ValueError("eos_tokens is empty, but a text must end with a token: name one")
@@ -76,6 +87,7 @@ class WrappedTokenizer:
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True  # "<eos>" in a text is five characters
         self._tokenizer = tokenizer
+        self._within = _without_first_space(tokenizer) if _falls_back(tokenizer) else tokenizer
         self._pieces = _pieces(tokenizer)
         self.vocab_size = len(self._pieces)
         self.bos_token = None if bos_token is None else self._find(bos_token)
@@ -98,13 +110,15 @@ class WrappedTokenizer:
         ends = config.get("eos_tokens") or [config.get("eos_token")]
         if None in ends:
             raise ValueError(f"{folder / CONFIG_FILE} names no eos_token: add one")
-        begins = _name(config["bos_token"]) if config.get("add_bos_token") else None
         names = [_name(end) for end in ends]
         whole = json.loads((folder / TOKENIZER_FILE).read_text(encoding="utf-8"))
         marks = {*names, *itertools.chain(*INFILLING_NAMES)}
         for token in whole.get("added_tokens") or ():  # not all published files say it of all
             token["special"] = token["special"] or token["content"] in marks
         tokenizer = tokenizers.Tokenizer.from_str(json.dumps(whole))
+        begins = config.get("bos_token") and _name(config["bos_token"])
+        if not config.get("add_bos_token", begins in tokenizer.encode("").tokens):
+            begins = None
         return cls(tokenizer, eos_tokens=names, bos_token=begins)
 
     def save(self, folder: Any) -> None:
@@ -120,9 +134,13 @@ class WrappedTokenizer:
         write_atomically(folder / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, none of them special, whatever the text says."""
-        # The fast one leaves out where each token lies in the text.
-        return self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
+        """The tokens of a part of a text, none of them special, whatever it says."""
+        return _tokens(self._within, text)
+
+    def begin(self, text: str) -> list[int]:
+        """`bos_token`, if there is one, then the tokens of a text's first part."""
+        begin = [] if self.bos_token is None else [self.bos_token]
+        return begin + _tokens(self._tokenizer, text)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, special ones left out, broken characters as U+FFFD."""
@@ -145,9 +163,37 @@ class WrappedTokenizer:
         return token
 
 
+def _tokens(tokenizer: "tokenizers.Tokenizer", text: str) -> list[int]:
+    # The fast one leaves out where each token lies in the text.
+    return tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
+
+
+def _falls_back(tokenizer: "tokenizers.Tokenizer") -> bool:
+    """Whether the vocabulary is one of SentencePiece, with bytes to fall back on."""
+    return bool(getattr(tokenizer.model, "byte_fallback", False))
+
+
+def _without_first_space(tokenizer: "tokenizers.Tokenizer") -> "tokenizers.Tokenizer":
+    """The same, but a text does not begin with a space that is not its own."""
+    import tokenizers
+
+    whole = json.loads(tokenizer.to_str())
+    normalizer, words = whole["normalizer"], whole["pre_tokenizer"]
+    if normalizer and normalizer["type"] == "Prepend":
+        whole["normalizer"] = None
+    elif normalizer and normalizer["type"] == "Sequence":
+        steps = normalizer["normalizers"]
+        normalizer["normalizers"] = [step for step in steps if step["type"] != "Prepend"]
+    if words and words["type"] == "Metaspace":
+        words["prepend_scheme"] = "never"
+    found = tokenizers.Tokenizer.from_str(json.dumps(whole))
+    found.encode_special_tokens = True
+    return found
+
+
 def _pieces(tokenizer: "tokenizers.Tokenizer") -> list[bytes]:
     """The bytes of every token; none for special ones and for numbers that stand for nothing."""
-    alphabet = byte_alphabet()
+    piece_of = _sentencepiece if _falls_back(tokenizer) else _byte_level
     added = tokenizer.get_added_tokens_decoder()
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     pieces = [b""] * (max(vocabulary.values(), default=-1) + 1)
@@ -156,13 +202,23 @@ def _pieces(tokenizer: "tokenizers.Tokenizer") -> list[bytes]:
             pieces[token] = b"" if added[token].special else name.encode("utf-8")
             continue
         try:
-            pieces[token] = bytes(alphabet[character] for character in name)
+            pieces[token] = piece_of(name)
         except KeyError:
             raise ValueError(
                 f"token {token} is {name!r}, which is not written in the byte-level alphabet: only"
-                " byte-level vocabularies (as GPT-2's) can be used"
+                " byte-level vocabularies (as GPT-2's), and those of SentencePiece with bytes to"
+                " fall back on (as Llama's), can be used"
             ) from None
     return pieces
+
+
+def _byte_level(name: str) -> bytes:
+    return bytes(_ALPHABET[character] for character in name)
+
+
+def _sentencepiece(name: str) -> bytes:
+    byte = _BYTE.fullmatch(name)
+    return bytes([int(byte[1], 16)]) if byte else name.replace(_SPACE, " ").encode("utf-8")
 
 
 def _find_infilling(tokenizer: "tokenizers.Tokenizer") -> InfillingTokens | None:

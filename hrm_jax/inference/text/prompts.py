@@ -18,10 +18,8 @@ def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
       PromptError: if the prompt has a suffix and the tokenizer no marks for it, or if it leaves
         nothing to read.
     """
-    tokens = [] if tokenizer.bos_token is None else [tokenizer.bos_token]
-    prefix = tokenizer.encode(prompt.prefix)
     if prompt.suffix is None:
-        tokens += prefix
+        tokens = tokenizer.begin(prompt.prefix)
     else:
         marks = tokenizer.infilling
         if marks is None:
@@ -29,8 +27,8 @@ def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
                 "expected a prompt without a suffix, as this tokenizer has no tokens that mark a "
                 "hole; leave the suffix out, or take a model trained to fill in the middle"
             )
-        suffix = tokenizer.encode(prompt.suffix)
-        tokens += [marks.prefix, *prefix, marks.suffix, *suffix, marks.middle]
+        prefix, suffix = tokenizer.encode(prompt.prefix), tokenizer.encode(prompt.suffix)
+        tokens = [*tokenizer.begin(""), marks.prefix, *prefix, marks.suffix, *suffix, marks.middle]
     if not tokens:
         raise PromptError(
             "expected a prompt of at least one token, as this tokenizer has none that begins a "

@@ -14,6 +14,8 @@ from hrm_jax.core.config import ConfigError
 from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
 from hrm_jax.models.llama_config import LlamaConfig
 from tests.hrm_jax.convert.gguf_files import TOKENS, write_gguf
+from tests.hrm_jax.data.text import sentencepieces
+from tests.hrm_jax.data.text.sentencepieces import by_definition
 
 CONFIG = LlamaConfig(vocab_size=len(TOKENS))
 
@@ -104,7 +106,7 @@ def test_pieces_are_the_text_by_every_rule(all_rules, text):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "llama"}, r"tokenizer\.ggml\.model: expected 'gpt2', byte-level BPE, got 'll"),
+        ({"model": "t5"}, r"tokenizer\.ggml\.model: expected 'gpt2', byte.* 'llama', .*, got 't5'"),
         ({"pre": "tekken"}, r"tokenizer\.ggml\.pre: expected one of \('default', .*got 'tekken'"),
         ({"eos_token_id": None}, r"tokenizer\.ggml\.eos_token_id: expected a value"),
     ],
@@ -112,3 +114,56 @@ def test_pieces_are_the_text_by_every_rule(all_rules, text):
 def test_what_is_not_known_is_refused_by_name(read, changes, message):
     with pytest.raises(ConfigError, match=message):
         read(**changes)
+
+
+SENTENCEPIECE = {
+    "model": "llama",
+    "pre": None,
+    "merges": None,
+    "tokens": list(sentencepieces.NAMES),
+    "token_type": list(sentencepieces.KINDS),
+    "scores": list(sentencepieces.SCORES),
+    "eos_token_id": 2,
+    "bos_token_id": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def sentencepiece(tmp_path_factory) -> WrappedTokenizer:
+    path = tmp_path_factory.mktemp("pieces") / "model.gguf"
+    metadata = {f"tokenizer.ggml.{name}": value for name, value in SENTENCEPIECE.items()}
+    write_gguf(path, CONFIG, {}, metadata=metadata)
+    return gguf_tokenizer(GgufFile(path))
+
+
+@settings(max_examples=200)
+@given(text=st.text("the inrag\né€", max_size=16))
+def test_sentencepiece_joins_by_scores(sentencepiece, text):
+    assert sentencepiece.encode(text) == by_definition(text)
+    assert sentencepiece.begin(text) == [1, *(by_definition(" " + text) if text else [])]
+    assert sentencepiece.decode(sentencepiece.encode(text)) == text
+
+
+def test_sentencepiece_begins_a_text_as_the_file_says(read):
+    plain = read(**SENTENCEPIECE, add_space_prefix=False, add_bos_token=False)
+    assert plain.bos_token is None
+    assert plain.begin("the") == plain.encode("the") == by_definition("the")
+
+
+def test_sentencepiece_survives_saving(sentencepiece, tmp_path):
+    sentencepiece.save(tmp_path)
+    loaded = WrappedTokenizer.load(tmp_path)
+    for text in ("the thing", " a", "\n  é€"):
+        assert loaded.encode(text) == sentencepiece.encode(text)
+        assert loaded.begin(text) == sentencepiece.begin(text)
+    assert (loaded.bos_token, loaded.eos_tokens) == (1, (2,))
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("text", ["the thing", " the", "a\nb", "  her €"])
+def test_sentencepiece_is_as_transformers_reads_it(sentencepiece, tmp_path, text):
+    transformers = pytest.importorskip("transformers", reason="needs the extra oracle")
+    sentencepiece.save(tmp_path)
+    published = transformers.PreTrainedTokenizerFast.from_pretrained(tmp_path)
+    assert sentencepiece.begin(text)[1:] == published.encode(text, add_special_tokens=False)
+    assert published.decode(sentencepiece.begin(text)[1:]) == text

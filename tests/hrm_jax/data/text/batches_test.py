@@ -25,6 +25,9 @@ class WithBeginning(ByteTokenizer):
     vocab_size = 261
     bos_token = 260
 
+    def begin(self, text):
+        return [self.bos_token, *self.encode(text)]
+
 
 def _source(count=30, tokenizer=None):
     rng = np.random.default_rng(0)

@@ -119,6 +119,49 @@ def test_a_beginning_is_kept_and_published_configs_are_read(trained, tmp_path):
     assert WrappedTokenizer.load(tmp_path / "again").bos_token == loaded.bos_token
 
 
+def test_a_beginning_is_what_the_file_adds_where_the_config_does_not_say(trained, tmp_path):
+    """As with Llama 3."""
+    trained.save(tmp_path)
+    end = {"eos_token": tokenizers.END_OF_TEXT, "bos_token": "<|fim_prefix|>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(end))
+    assert WrappedTokenizer.load(tmp_path).bos_token is None
+    path = tmp_path / "tokenizer.json"
+    tokenizer = library.Tokenizer.from_file(str(path))
+    tokenizer.post_processor = library.processors.TemplateProcessing(
+        single="<|fim_prefix|> $0",
+        special_tokens=[("<|fim_prefix|>", trained.infilling.prefix)],
+    )
+    tokenizer.save(str(path))
+    loaded = WrappedTokenizer.load(tmp_path)
+    assert loaded.begin("ab") == [trained.infilling.prefix, *loaded.encode("ab")]
+
+
+SPACES = [library.normalizers.Prepend("▁"), library.normalizers.Replace(" ", "▁")]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"normalizer": library.normalizers.Sequence(SPACES)},
+        {"pre_tokenizer": library.pre_tokenizers.Metaspace(prepend_scheme="first", split=False)},
+    ],
+)
+def test_a_space_before_every_text_is_at_its_beginning_alone(parts):
+    """As with Llama 2: in older files, and in newer ones."""
+    names = ["<unk>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "a", "▁a"]
+    vocabulary = {name: token for token, name in enumerate(names)}
+    bpe = library.models.BPE(vocabulary, [("▁", "a")], unk_token="<unk>", byte_fallback=True)
+    library_tokenizer = library.Tokenizer(bpe)
+    for name, part in parts.items():
+        setattr(library_tokenizer, name, part)
+    library_tokenizer.add_special_tokens(["<unk>", "</s>"])
+    tokenizer = WrappedTokenizer(library_tokenizer, eos_tokens=["</s>"])
+    pieces = [tokenizer.token_bytes(token) for token in tokenizer.begin("a a\n")]
+    assert pieces == [b" a", b" a", b"\n"]
+    assert tokenizer.begin("a") == tokenizer.encode(" a") != tokenizer.encode("a")
+    assert tokenizer.decode(tokenizer.encode("ü a")) == "ü a"
+
+
 def test_a_config_without_an_end_is_refused(trained, tmp_path):
     trained.save(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text("{}")

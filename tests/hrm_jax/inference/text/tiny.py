@@ -26,6 +26,9 @@ class ByteTokenizer:
     def encode(self, text):
         return list(text.encode())
 
+    def begin(self, text):
+        return ([] if self.bos_token is None else [self.bos_token]) + self.encode(text)
+
     def decode(self, tokens):
         return b"".join(map(self.token_bytes, tokens)).decode(errors="replace")
 
