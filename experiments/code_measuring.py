@@ -51,7 +51,13 @@ flags.DEFINE_enum(
 flags.DEFINE_integer("suite_problems", 0, "eval: how many problems, spread over it; 0 for all")
 flags.DEFINE_list("pass_k", ["1"], "eval: k of each pass@k, each at most --samples")
 flags.DEFINE_integer("judges", os.cpu_count() or 1, "eval: programs run at a time", lower_bound=1)
-flags.DEFINE_integer("judge_batch", 32, "eval: completions written at a time", lower_bound=1)
+flags.DEFINE_integer(
+    "judge_batch",
+    128,
+    "eval: completions written before they are judged and saved; several times --batch_size, so "
+    "that a long one does not keep all others waiting",
+    lower_bound=1,
+)
 flags.DEFINE_string("results", None, "eval: folder of the results; a new one below runs/ if unset")
 
 

@@ -4,14 +4,14 @@
     python -m experiments.compare_codegen --override=loop.steps=100  # shorter runs
     python -m experiments.compare_codegen --folder=runs/tasks --baseline=smollm2-135m \\
         --presets=tasks_smollm2,reasoned_tasks_smollm2 \\
-        --eval='--suite=humaneval --max_tokens=256'                  # and which code works
+        --eval='--suite=humaneval --max_tokens=192'                  # and which code works
 
 Each run is `python -m experiments.codegen` in a folder of its own below --folder, one after the
 other, and so is each --eval of what it trained. What has finished is not done again, what was
-stopped goes on. The table gives the mean of the seeds and their range: bits per byte on held-out
-projects (lower is better), and the share of written functions that parse; for each --eval, pass@1
-with its 95 % interval over problems, and the share that parses. Hardware, time and last measured
-values: docs/codegen.md.
+stopped goes on, and a folder of another comparison is refused. The table gives the mean of the
+seeds and their range: bits per byte on held-out projects (lower is better), and the share of
+written functions that parse; for each --eval, pass@1 with its 95 % interval over problems, and the
+share that parses. Hardware, time and last measured values: docs/codegen.md.
 """
 
 import json
@@ -26,11 +26,25 @@ from absl import app, flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments.suite_figures import Measured, figures, measure
+from experiments.code_presets import PRESETS
+from experiments.suite_figures import (
+    AllMeasured,
+    Measured,
+    as_json,
+    figures,
+    folder_name,
+    measure,
+)
+from hrm_jax.core import config
 from hrm_jax.training.files import write_atomically
 
 Reports = Mapping[str, Sequence[Mapping[str, float]]]
 """What each preset's runs came to, a mapping of measures for each seed."""
+
+
+class OtherCommand(ValueError):
+    """A folder holds a run that was trained otherwise."""
+
 
 _PRESETS = flags.DEFINE_list("presets", ["nano", "transformer_nano"], "who takes part")
 _BASELINE = flags.DEFINE_list("baseline", [], "models that take part in --eval as they are")
@@ -45,7 +59,10 @@ _EVALS = flags.DEFINE_multi_string(
     "flags of codegen's --mode=eval for every model, such as '--suite=humaneval'. May be given "
     "again",
 )
-_KEEP = flags.DEFINE_bool("keep_checkpoints", False, "of runs that have ended")
+_DELETE = flags.DEFINE_bool(
+    "delete_checkpoints", False, "delete those of a run once it has its report and its model"
+)
+_COMMAND = "command.json"
 
 
 def main(argv: list[str]) -> int:
@@ -54,7 +71,10 @@ def main(argv: list[str]) -> int:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; flags start with --", exitcode=2)
     console, root = Console(markup=False), pathlib.Path(_FOLDER.value)
     try:
-        measured = {name: [_measure(name, root / name)] for name in _BASELINE.value}
+        measured = {
+            f"{name}, as it is": [_measure(name, root / f"baseline-{folder_name(name)}")]
+            for name in _BASELINE.value
+        }
         reports: dict[str, list[dict[str, Any]]] = {}
         for preset in _PRESETS.value:
             for seed in _SEEDS.value:
@@ -64,6 +84,10 @@ def main(argv: list[str]) -> int:
                 measured.setdefault(preset, []).append(_measure(str(folder / "model"), folder))
     except subprocess.CalledProcessError as error:
         return error.returncode
+    except OtherCommand as error:
+        console.print(str(error), style="red", soft_wrap=True)
+        return 2
+    _save(root, reports, measured)
     found = {name: [report["after"] for report in own] for name, own in reports.items()}
     if found:
         console.print(comparison_table(found))
@@ -72,23 +96,46 @@ def main(argv: list[str]) -> int:
     for name, own in reports.items():
         flops = own[0]["training_flops_per_token"] * own[0]["trained_tokens"]
         console.print(f"{name}: {flops / 1e12:.1f} TFLOP of matrix products in a run")
-    write_atomically(root / "comparison.json", json.dumps(reports, indent=2) + "\n")
     return 0
 
 
 def _train(preset: str, seed: str, folder: pathlib.Path) -> dict[str, Any]:
     """The report of a run, which is trained if it has none."""
+    options = [f"--preset={preset}", f"--config.seed={seed}"]
+    options += [f"--config.{override}" for override in _OVERRIDES.value]
+    _check_command(folder, options)
     report = folder / "report.json"
     if not report.exists():
-        command = [sys.executable, "-m", "experiments.codegen", f"--preset={preset}"]
-        command += [f"--config.seed={seed}", f"--run={folder}"]
-        command += [f"--config.{override}" for override in _OVERRIDES.value]
+        command = [sys.executable, "-m", "experiments.codegen", *options, f"--run={folder}"]
         if (folder / "config.json").exists():
             command.append("--resume")
         subprocess.run(command, check=True)
-        if not _KEEP.value:
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    if _DELETE.value:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return json.loads(report.read_text(encoding="utf-8"))
+
+
+def _check_command(folder: pathlib.Path, options: list[str]) -> None:
+    """Writes down what a new run is trained with; raises OtherCommand where it was something else.
+
+    A preset is one as the code has it: its values belong to what is written down.
+    """
+    wanted = {"options": options, "preset": config.to_dict(PRESETS[options[0].partition("=")[2]])}
+    path, text = folder / _COMMAND, json.dumps(wanted, indent=2) + "\n"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+    elif path.read_text(encoding="utf-8") != text:
+        raise OtherCommand(
+            f"{folder} holds a run of another preset or other overrides; name another --folder"
+        )
+
+
+def _save(root: pathlib.Path, reports: Mapping[str, Any], measured: AllMeasured) -> None:
+    """comparison.json: the reports of all runs, and what each suite found of each model."""
+    suites = {name: [as_json(seed) for seed in seeds] for name, seeds in measured.items()}
+    text = json.dumps({"runs": reports, "suites": suites}, indent=2) + "\n"
+    write_atomically(root / "comparison.json", text)
 
 
 def _measure(model: str, folder: pathlib.Path) -> dict[str, Measured]:
@@ -102,9 +149,11 @@ def comparison_table(reports: Reports) -> Table:
     table.add_column("measure")
     for preset in reports:
         table.add_column(preset, justify="right")
-    for name in next(iter(reports.values()))[0]:
-        values = [[report[name] for report in own] for own in reports.values()]
-        table.add_row(name, *(_spread(own, share=name == "parse_rate") for own in values))
+    everyone = [report for own in reports.values() for report in own]
+    for name in dict.fromkeys(name for report in everyone for name in report):
+        values = [[report[name] for report in own if name in report] for own in reports.values()]
+        cells = [_spread(own, share=name == "parse_rate") if own else "" for own in values]
+        table.add_row(name, *cells)
     return table
 
 

@@ -7,8 +7,10 @@ import re
 import shlex
 import subprocess
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from rich.table import Table
@@ -32,6 +34,10 @@ class Measured:
     parse_rate: float
 
 
+AllMeasured: TypeAlias = Mapping[str, Sequence[Mapping[str, Measured]]]
+"""By model, for each seed, by the arguments that were measured with."""
+
+
 def measure(model: str, arguments: str, folder: pathlib.Path) -> Measured:
     """Measures a model unless the folder below `folder` has its report; goes on where it stopped.
 
@@ -43,7 +49,7 @@ def measure(model: str, arguments: str, folder: pathlib.Path) -> Measured:
     Raises:
       subprocess.CalledProcessError: measuring failed, and has said why.
     """
-    results = folder / re.sub(r"\W+", "_", arguments).strip("_")
+    results = folder / folder_name(arguments)
     if not (results / REPORT).exists():
         command = [sys.executable, "-m", "experiments.codegen", "--mode=eval", f"--model={model}"]
         command += [*shlex.split(arguments), f"--results={results}"]
@@ -53,13 +59,23 @@ def measure(model: str, arguments: str, folder: pathlib.Path) -> Measured:
     return read(results)
 
 
+def folder_name(text: str) -> str:
+    """A text as a name in a folder: other texts have other names."""
+    return f"{re.sub(r'[^A-Za-z0-9]+', '_', text).strip('_')}-{zlib.crc32(text.encode()):08x}"
+
+
+def as_json(seed: Mapping[str, Measured]) -> dict[str, Any]:
+    """What was measured, by arguments, as JSON values."""
+    return {arguments: dataclasses.asdict(found) for arguments, found in seed.items()}
+
+
 def read(results: pathlib.Path) -> Measured:
     """What a folder of results holds."""
     report = json.loads((results / REPORT).read_text(encoding="utf-8"))
     lines = read_completions(results / COMPLETIONS)
     right = Counter({line.task_id: 0 for line in lines})
     right.update(line.task_id for line in lines if line.passed)
-    return Measured(report["settings"]["samples"], right, report["parse_rate"])
+    return Measured(report["settings"]["samples"], dict(right), report["parse_rate"])
 
 
 def pooled(seeds: Sequence[Measured]) -> Estimate:
@@ -69,12 +85,8 @@ def pooled(seeds: Sequence[Measured]) -> Estimate:
     return estimate(sum(seed.samples for seed in seeds), counts, 1)
 
 
-def figures(measured: Mapping[str, Sequence[Mapping[str, Measured]]]) -> Table:
-    """A column for each model, two rows for each suite.
-
-    Args:
-      measured: by model, for each seed, by the arguments that were measured with.
-    """
+def figures(measured: AllMeasured) -> Table:
+    """A column for each model, two rows for each suite."""
     table = Table(title="completions, all seeds together")
     table.add_column("measure")
     for model in measured:

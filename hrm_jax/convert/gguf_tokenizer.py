@@ -32,6 +32,7 @@ _WORDS = {  # each rule cuts what the one before has left in one piece
 }
 _WHOLE_WORDS_FIRST = ("llama-bpe",)  # a word that is a token is not put together from parts
 _NORMALISED = ("qwen2",)  # to NFC
+_BEGINNING = ("llama-bpe",)  # with a bos_token where the file does not say, as in llama.cpp
 
 
 def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
@@ -54,7 +55,8 @@ def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
     ends = [names[file.get("tokenizer.ggml.eos_token_id")]]
     if file.has("tokenizer.ggml.eot_token_id"):
         ends.append(names[file.get("tokenizer.ggml.eot_token_id")])
-    begins = file.get("tokenizer.ggml.add_bos_token", model == "llama")
+    usual = model == "llama" or file.get("tokenizer.ggml.pre", "default") in _BEGINNING
+    begins = file.get("tokenizer.ggml.add_bos_token", usual)
     tokenizer = _MAKERS[model](file, names)
     _add(tokenizer, names, file.get("tokenizer.ggml.token_type", []))
     return WrappedTokenizer(

@@ -271,14 +271,16 @@ class CodeTask:
         Args:
           variables: on this host.
         """
-        config, phases = self.config.model, range(len(self.config.phases))
-        if not self.config.foundation:  # which says so itself
-            config = dataclasses.replace(
-                config,
-                bos_token=self.tokenizer.bos_token,
-                eos_tokens=self.tokenizer.eos_tokens,
-                max_length=max(map(self.config.row_tokens, phases)),
-            )
+        config, tokenizer = self.config.model, self.tokenizer
+        ends = {"bos_token": tokenizer.bos_token, "eos_tokens": tokenizer.eos_tokens}
+        if isinstance(config, ReasonedConfig):
+            foundation = dataclasses.replace(config.foundation, **ends)
+            config = dataclasses.replace(config, foundation=foundation)
+        else:
+            if not self.config.foundation:  # whose texts were as long as its config says
+                rows = map(self.config.row_tokens, range(len(self.config.phases)))
+                ends["max_length"] = max(rows)
+            config = dataclasses.replace(config, **ends)
         origin = self.config.foundation or None
         model = language_model(config)
         return LoadedLanguageModel(model, variables, self.tokenizer, origin=origin)

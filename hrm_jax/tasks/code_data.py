@@ -67,8 +67,15 @@ def _read_corpus(config: CodeDataConfig) -> TextSplits:
 
 def _mbpp(config: CodeDataConfig, split: Literal["train", "validation"]) -> tuple[Text, ...]:
     """Tasks as docstrings with their first test, each with its solution."""
+    folder = suites.data_folder(config.suite_data)
+    check(
+        folder is not None,
+        "data.suite_data",
+        expected="the folder of mbpp.jsonl.gz for data.tasks=mbpp",
+        got=config.suite_data,
+        remedy=f"set it, or {suites.DATA_VARIABLE}",
+    )
     try:
-        folder = suites.data_folder(config.suite_data)
         suite = suites.load_suite("mbpp", folder, split=split, style="instruction")
     except SuiteError as error:
         raise ConfigError("data.tasks", str(error)) from error

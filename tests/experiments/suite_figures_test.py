@@ -2,13 +2,13 @@
 
 import io
 import json
+import pathlib
 import subprocess
 
 import pytest
 from rich.console import Console
 
-from experiments import suite_figures
-from experiments.suite_figures import Measured, figures, measure, pooled
+from experiments.suite_figures import Measured, figures, folder_name, measure, pooled
 
 
 def _line(task, sample, *, passed, parses=True):
@@ -26,7 +26,7 @@ def eval_program(monkeypatch):
     def run(command, *, check):
         assert check
         commands.append(command)
-        results = suite_figures.pathlib.Path(
+        results = pathlib.Path(
             next(part for part in command if part.startswith("--results=")).partition("=")[2]
         )
         results.mkdir(parents=True, exist_ok=True)
@@ -49,14 +49,20 @@ def test_a_model_is_measured_once(tmp_path, eval_program):
         "--model=m",
         "--suite=humaneval",
         "--max_tokens=9",
-        f"--results={tmp_path / 'suite_humaneval_max_tokens_9'}",
+        f"--results={tmp_path / folder_name('--suite=humaneval --max_tokens=9')}",
     ]
 
 
 def test_what_was_stopped_goes_on(tmp_path, eval_program):
-    (tmp_path / "suite_mbpp").mkdir()
+    (tmp_path / folder_name("--suite=mbpp")).mkdir()
     measure("m", "--suite=mbpp", tmp_path)
     assert eval_program[0][-1] == "--resume"
+
+
+def test_other_arguments_have_other_folders():
+    names = {folder_name(text) for text in ("--x=1", "--x=-1", "--x=0.2", "--x=0-2", "../x", "/x")}
+    assert len(names) == 6
+    assert not any("/" in name or name.startswith(".") for name in names)
 
 
 def test_seeds_are_pooled_by_problem():

@@ -18,7 +18,8 @@ def exercises(texts: Iterable[Text], longest_bytes: int = 0) -> list[Text]:
       texts: files; those in other languages, or of another Python, have no exercises.
       longest_bytes: of prefix and body together; 0 for any.
     """
-    found = (task for text in texts if text.language == "python" for task in _of_file(text.text))
+    files = (text.text for text in texts if text.language == "python")
+    found = (task for file in files for task in _of_file(file))
     return [
         task
         for task in found
@@ -26,14 +27,15 @@ def exercises(texts: Iterable[Text], longest_bytes: int = 0) -> list[Text]:
     ]
 
 
-def _of_file(text: str) -> Iterator[Text]:
+def _of_file(file: str) -> Iterator[Text]:
+    file = file.replace("\r\n", "\n").replace("\r", "\n")
     try:
         with warnings.catch_warnings():  # of strange escapes
             warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+            tree = ast.parse(file)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # nested beyond the parser
         return
-    lines = text.encode().split(b"\n")  # as the parser counts: it knows no other line ends
+    lines = file.split("\n")  # as the parser counts
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and len(node.body) > 1:
             docstring_end, begin = node.body[0].end_lineno, node.body[1].lineno
@@ -41,5 +43,4 @@ def _of_file(text: str) -> Iterator[Text]:
             if begin > docstring_end:  # and not behind a semicolon
                 head = lines[node.lineno - 1 : docstring_end]
                 body = lines[docstring_end : node.end_lineno]
-                text, prefix = (b"\n".join(part).decode() for part in ([b"", *body, b""], head))
-                yield Text(text, prefix, "python")
+                yield Text("\n".join(["", *body, ""]), "\n".join(head), "python")

@@ -179,27 +179,37 @@ def _without_first_space(tokenizer: "tokenizers.Tokenizer") -> "tokenizers.Token
 
     whole = json.loads(tokenizer.to_str())
     normalizer, words = whole["normalizer"], whole["pre_tokenizer"]
-    if normalizer and normalizer["type"] == "Prepend":
-        whole["normalizer"] = None
-    elif normalizer and normalizer["type"] == "Sequence":
-        steps = normalizer["normalizers"]
-        normalizer["normalizers"] = [step for step in steps if step["type"] != "Prepend"]
-    if words and words["type"] == "Metaspace":
-        words["prepend_scheme"] = "never"
+    steps = _steps(normalizer, "normalizers")
+    whole["normalizer"] = {
+        "type": "Sequence",
+        "normalizers": [step for step in steps if step["type"] != "Prepend"],
+    }
+    for step in _steps(words, "pretokenizers"):
+        if step["type"] == "Metaspace":
+            step["prepend_scheme"] = "never"
     found = tokenizers.Tokenizer.from_str(json.dumps(whole))
     found.encode_special_tokens = True
     return found
 
 
+def _steps(part: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:
+    """A step of the pipeline alone, or those of a sequence of steps."""
+    if part is None:
+        return []
+    return part[name] if part["type"] == "Sequence" else [part]
+
+
 def _pieces(tokenizer: "tokenizers.Tokenizer") -> list[bytes]:
     """The bytes of every token; none for special ones and for numbers that stand for nothing."""
-    piece_of = _sentencepiece if _falls_back(tokenizer) else _byte_level
+    piece_of, added_piece_of = _byte_level, str.encode
+    if _falls_back(tokenizer):
+        piece_of = added_piece_of = _sentencepiece
     added = tokenizer.get_added_tokens_decoder()
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     pieces = [b""] * (max(vocabulary.values(), default=-1) + 1)
     for name, token in vocabulary.items():
         if token in added:
-            pieces[token] = b"" if added[token].special else name.encode("utf-8")
+            pieces[token] = b"" if added[token].special else added_piece_of(name)
             continue
         try:
             pieces[token] = piece_of(name)

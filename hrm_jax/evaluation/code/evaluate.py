@@ -146,9 +146,11 @@ def evaluate(
       progress: called with the lines of the folder, then with those of each batch.
 
     Raises:
+      ImportError: the grammar of the suite's language is not installed.
       ResumeError: the folder holds a measurement and `resume` is False; its settings differ; or a
         line before the last one is broken.
     """
+    parses("", suite.language)  # raises before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     done = _open(folder, settings, resume)
     progress(done)

@@ -33,7 +33,8 @@ SHOTS = (2, 3, 4)
 
 _STOP: dict[Style, tuple[str, ...]] = {
     "few_shot": ("[DONE]",),
-    "instruction": ("\nclass", "\nassert", '\n"""', "\nprint", "\nif", "\n```"),
+    # No "\nclass", though published: after a docstring some solutions begin with one.
+    "instruction": ("\nassert", '\n"""', "\nprint", "\nif", "\n```"),
 }
 _FIELDS = ("task_id", "code", "test_list")
 

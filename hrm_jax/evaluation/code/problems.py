@@ -79,8 +79,9 @@ def _tokens(quotes: str) -> re.Pattern[str]:
 def begin_with_space(prompt: str, *solutions: str) -> tuple[str, ...]:
     """A prompt without white space at its end, and its solutions with that at their beginning.
 
-    Tokenizers cut a text before white space, not after it: hardly a text that a model has seen goes
-    on from a prompt that ends with a line's end.
+    Most tokenizers join the end of a line with what is indented below it: hardly a text that their
+    models have seen goes on from a prompt that ends with a line's end. (Those of Llama 3 and Qwen
+    join it with what stands before it, if that is punctuation.)
     """
     shown = prompt.rstrip()
     return shown, *(prompt[len(shown) :] + solution for solution in solutions)

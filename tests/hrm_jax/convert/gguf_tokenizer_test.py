@@ -77,6 +77,8 @@ def test_a_beginning_only_where_the_file_asks_for_one(read):
     assert read().bos_token is None
     assert read(add_bos_token=False).bos_token is None
     assert read(add_bos_token=True).bos_token == 1
+    assert read(pre="llama-bpe").bos_token == 1  # as llama.cpp takes it
+    assert read(pre="llama-bpe", add_bos_token=False).bos_token is None
 
 
 def test_a_turn_may_end_otherwise(read):

@@ -45,6 +45,18 @@ def test_the_gradient_of_a_float32_kernel_is_not_rounded_to_the_dtype_of_x():
     _assert_close(d_kernel, _exact(x).T @ _exact(cotangent), 1e-6)
 
 
+def test_it_maps_and_is_computed_again():
+    x, kernel, cotangent = _draw("float32", (3, 5, 4), (3, 4, 6), (3, 5, 6))
+
+    def gradients(wrapped):
+        return jax.vjp(jax.vmap(wrapped), x, kernel)[1](cotangent)
+
+    plain = gradients(lambda x, kernel: x @ kernel)
+    for wrapped in (product, jax.checkpoint(product)):
+        for found, expected in zip(gradients(wrapped), plain, strict=True):
+            _assert_close(found, _exact(expected), 1e-6)
+
+
 def test_sums_over_tokens_are_float32():
     narrow, wide = _draw("bfloat16", (4, 512, 3), (4, 512, 5))
     found = over_tokens(narrow, wide)

@@ -72,12 +72,11 @@ def test_mbpp_gives_its_training_tasks_and_holds_out_those_of_its_validation(mbp
     assert [text.text for text in validation] == ["\ndef f():\n    return 511\n"]
     assert train[0].prefix == '"""\nTask 601.\nassert f() == 601\n"""'
     assert with_tasks.test == without.test
-    assert not any("11" in text.text for text in train)
 
 
 def test_a_missing_file_of_mbpp_is_told(tmp_path, monkeypatch):
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
-    with pytest.raises(ConfigError, match=f"data.tasks: mbpp: .*{DATA_VARIABLE}"):
+    with pytest.raises(ConfigError, match=f"data.suite_data: expected .*{DATA_VARIABLE}"):
         read_splits(dataclasses.replace(EXERCISES, tasks="mbpp"))
     with pytest.raises(ConfigError, match=r"data\.tasks: expected mbpp\.jsonl\.gz"):
         read_splits(dataclasses.replace(EXERCISES, tasks="mbpp", suite_data=str(tmp_path)))

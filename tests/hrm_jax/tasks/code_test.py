@@ -144,6 +144,7 @@ def test_a_trained_model_travels_as_a_folder(whole, tmp_path):
     text = "def f(x):\n"
     assert loaded.tokenizer.encode(text) == task.tokenizer.encode(text)
     assert loaded.model.config.eos_tokens == task.tokenizer.eos_tokens
+    assert loaded.model.config.bos_token == task.tokenizer.bos_token
     assert loaded.model.config.max_length == 48
     tokens = jnp.asarray([task.tokenizer.encode(text)])
     expected = task.model.model.logits(variables, tokens)

@@ -62,9 +62,18 @@ def test_a_function_is_cut_after_its_docstring():
     assert second == Text("\n    return x\n", "def last(x):\n    'One line.'", "python")
 
 
-@pytest.mark.parametrize("text", ["def f(:\n", "print 'old'\n", "x = '\0'\n", ""])
+@pytest.mark.parametrize(
+    "text", ["def f(:\n", "print 'old'\n", "x = '\0'\n", "x=" + "-" * 100_000 + "1", ""]
+)
 def test_what_does_not_parse_has_none(text):
     assert exercises([Text(text, language="python")]) == []
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_lines_may_end_otherwise(end):
+    file = "def f():\n    'Says.'\n    return 1\n".replace("\n", end)
+    expected = Text("\n    return 1\n", "def f():\n    'Says.'", "python")
+    assert exercises([Text(file, language="python")]) == [expected]
 
 
 def test_other_languages_have_none():

@@ -136,6 +136,10 @@ def test_a_beginning_is_what_the_file_adds_where_the_config_does_not_say(trained
     assert loaded.begin("ab") == [trained.infilling.prefix, *loaded.encode("ab")]
 
 
+FIRST_SPACE, NO_FIRST_SPACE = (
+    library.pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
+    for scheme in ("first", "never")
+)
 SPACES = [library.normalizers.Prepend("▁"), library.normalizers.Replace(" ", "▁")]
 
 
@@ -143,7 +147,9 @@ SPACES = [library.normalizers.Prepend("▁"), library.normalizers.Replace(" ", "
     "parts",
     [
         {"normalizer": library.normalizers.Sequence(SPACES)},
-        {"pre_tokenizer": library.pre_tokenizers.Metaspace(prepend_scheme="first", split=False)},
+        {"normalizer": library.normalizers.Prepend("▁"), "pre_tokenizer": NO_FIRST_SPACE},
+        {"pre_tokenizer": FIRST_SPACE},
+        {"pre_tokenizer": library.pre_tokenizers.Sequence([FIRST_SPACE])},
     ],
 )
 def test_a_space_before_every_text_is_at_its_beginning_alone(parts):
@@ -155,11 +161,13 @@ def test_a_space_before_every_text_is_at_its_beginning_alone(parts):
     for name, part in parts.items():
         setattr(library_tokenizer, name, part)
     library_tokenizer.add_special_tokens(["<unk>", "</s>"])
+    library_tokenizer.add_tokens([library.AddedToken("▁▁▁", normalized=False)])
     tokenizer = WrappedTokenizer(library_tokenizer, eos_tokens=["</s>"])
     pieces = [tokenizer.token_bytes(token) for token in tokenizer.begin("a a\n")]
     assert pieces == [b" a", b" a", b"\n"]
     assert tokenizer.begin("a") == tokenizer.encode(" a") != tokenizer.encode("a")
     assert tokenizer.decode(tokenizer.encode("ü a")) == "ü a"
+    assert tokenizer.token_bytes(tokenizer.vocab_size - 1) == b"   "
 
 
 def test_a_config_without_an_end_is_refused(trained, tmp_path):
