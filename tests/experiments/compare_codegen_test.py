@@ -81,8 +81,9 @@ def started(monkeypatch):
 
 
 @pytest.fixture
-def compare(tmp_path):
+def compare(tmp_path, monkeypatch):
     """The program over two seeds of a preset, with further flags."""
+    monkeypatch.setenv("COLUMNS", "200")
     saved = {name: flags.FLAGS[name].value for name in FLAG_NAMES}
 
     def program(*arguments):
