@@ -28,6 +28,7 @@ from hrm_jax.training.checkpoint import (
     CheckpointStore,
     check_writable,
 )
+from hrm_jax.training.files import exclusive
 from hrm_jax.training.interrupt import GracefulStop
 from hrm_jax.training.mesh import (
     MeshConfig,
@@ -222,6 +223,7 @@ def train(
 
     Raises:
       RunError: if the folder holds a run already and `resume` is False.
+      InUse: if another process trains there.
       CheckpointError: if the folder cannot be written or hold the checkpoints.
       Diverged: if the loss is not finite.
       Ended: if an evaluation ended the run.
@@ -238,12 +240,13 @@ def train(
     store = CheckpointStore(folder / CHECKPOINTS, config.loop.keep_checkpoints)
     state, extras = (loop.resume(store, state, batches) if resume else None) or (state, None)
     first_step, steps = int(state.step), config.loop.steps
-    write_run_info(folder, config)
     with (
+        exclusive(folder, wanted=jax.process_index() == 0),
         RunLog(folder, resume_step=first_step if extras else -1) as log,
         GracefulStop() as stop,
         terminal.training_progress(console, first_step, steps, shown) as progress,
     ):
+        write_run_info(folder, config)
         state = loop.train(
             state,
             _compiled_steps(task, shardings, mesh),
@@ -256,13 +259,13 @@ def train(
             extras=extras,
         )
     if int(state.step) < steps:
-        by = stop.signal_name or "another process"
-        console.print(_stopped(by, int(state.step), folder), soft_wrap=True)
+        console.print(_stopped(stop.signal_name, int(state.step), folder), soft_wrap=True)
     return state
 
 
-def _stopped(by: str, step: int, folder: pathlib.Path) -> str:
+def _stopped(signal_name: str | None, step: int, folder: pathlib.Path) -> str:
     """What is said about a run that was stopped, and how it goes on."""
+    by = signal_name or "another process"
     return f"stopped by {by} after step {step}, saved in {folder}; --resume --run={folder} goes on"
 
 

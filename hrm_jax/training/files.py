@@ -1,11 +1,53 @@
 """Files that a kill at any moment leaves whole, old or new, and whose damage is noticed later."""
 
+import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 MANIFEST = "manifest.json"
+_LOCK = ".lock"
+
+
+class InUse(OSError):
+    """Another process works in the folder."""
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, *, wanted: bool = True) -> Iterator[None]:
+    """Keeps a folder for this process until the block ends, or the process, however it ends.
+
+    It counts among processes of one machine, and among those that ask. Where the system has no
+    such locks (Windows), everyone gets in.
+
+    Args:
+      folder: is there already.
+      wanted: False to do without.
+
+    Raises:
+      InUse: another process has it.
+    """
+    fcntl = _locks() if wanted else None
+    if fcntl is None:
+        yield
+        return
+    with open(folder / _LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InUse(f"another process works in {folder}; stop it, or wait for it") from error
+        yield
+
+
+def _locks() -> Any:
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    return fcntl
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -1,6 +1,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -95,3 +97,29 @@ def test_file_that_cannot_be_read(folder):
     (folder / "sub").rmdir()
     (folder / "sub").write_text("a file where a folder was")
     assert "sub/a cannot be read" in files.find_damage(folder)
+
+
+def test_a_folder_is_one_process_s_alone(folder):
+    program = f"""
+import sys
+from pathlib import Path
+from hrm_jax.training import files
+try:
+    with files.exclusive(Path({str(folder)!r})):
+        sys.exit(0)
+except files.InUse as error:
+    sys.exit(str(error))
+"""
+
+    def other_process():
+        return subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        )
+
+    with files.exclusive(folder):
+        refused = other_process()
+        assert refused.returncode == 1
+        assert f"another process works in {folder}; stop it, or wait for it" in refused.stderr
+        with files.exclusive(folder, wanted=False):
+            pass
+    assert other_process().returncode == 0
