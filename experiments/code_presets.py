@@ -40,7 +40,7 @@ _MINUTE = CodeConfig(
 )
 
 _NANO = CodeConfig(
-    description="HRM-Text for two CPU cores: learns Python and C in about ten minutes",
+    description="HRM-Text for two CPU cores: learns Python and C in less than 20 minutes",
     model=hrm_text("nano", vocab_size=1024, H_cycles=2, L_cycles=2, prefix_lm=False),
     border=BorderWarmup(max_calls=5),
     optim=OptimConfig(
