@@ -69,6 +69,10 @@ def main(argv: list[str]) -> int:
     """Trains and measures what is missing, then shows the table; a failed run's exit code."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; flags start with --", exitcode=2)
+    unknown = [preset for preset in _PRESETS.value if preset not in PRESETS]
+    if unknown:
+        known = ", ".join(PRESETS)
+        raise app.UsageError(f"--presets: expected some of {known}, got {unknown}", exitcode=2)
     console, root = Console(markup=False), pathlib.Path(_FOLDER.value)
     try:
         measured = {

@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 
 import pytest
-from absl import flags
+from absl import app, flags
 from rich.console import Console
 
 from experiments import compare_codegen
@@ -126,3 +126,9 @@ def test_a_folder_of_another_comparison_is_refused(compare, started, capsys):
     assert compare("--override=loop.steps=20") == 2
     assert "other overrides; name another --folder" in " ".join(capsys.readouterr().out.split())
     assert len(started.commands) == 2
+
+
+def test_an_unknown_preset_is_told(compare, started):
+    with pytest.raises(app.UsageError, match=r"expected some of first_look, .*, got \['nona'\]"):
+        compare("--presets=nona")
+    assert not started.commands
