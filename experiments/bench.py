@@ -35,7 +35,6 @@ from experiments.benchmarks import (
     train_step,
     workload,
 )
-from hrm_jax.inference.config import SearchConfig
 from hrm_jax.training.state_arrays import CheckpointError
 
 Suite = Callable[[Console], Any]
@@ -68,13 +67,13 @@ def _batch_sizes() -> list[int]:
 def _solve(console: Console) -> list[dict[str, Any]]:
     """Ways to run a trained model on puzzles, and a solver without one."""
     named = _CHECKPOINT.value
-    search = SearchConfig(attempts=_ATTEMPTS.value, noise=_NOISE.value)
     shared = {
         "checkpoint": pathlib.Path(named) if named else exported.shipped(),
         "data": _DATA.value,
         "puzzles": _PUZZLES.value,
         "max_steps": _MAX_STEPS.value,
-        "search": search,
+        "attempts": _ATTEMPTS.value,
+        "noise": _NOISE.value,
         "rounds": _ROUNDS.value,
     }
     sizes = _batch_sizes()
@@ -138,7 +137,9 @@ _MAX_STEPS = flags.DEFINE_integer("max_steps", 0, "solve: steps; 0 for those of 
 _ATTEMPTS = flags.DEFINE_integer(
     "search_attempts", 8, "solve: attempts after the first at puzzles left unsolved.", lower_bound=1
 )
-_NOISE = flags.DEFINE_float("search_noise", 0.0, "solve: noise on their initial states.")
+_NOISE = flags.DEFINE_float(
+    "search_noise", None, "solve: noise on their initial states; as the model was tested if unset."
+)
 _MODELS = flags.DEFINE_list(
     "models", ["smollm2-135m", "hrm_text_B"], "decode: which; hrm_text_ and a size has no training."
 )

@@ -17,13 +17,14 @@ from experiments.terminal import render_grid
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import rules, solver
+from hrm_jax.data.sudoku.assuming import NumberedAssumptions
 from hrm_jax.inference.thinking import think
 from hrm_jax.tasks.sudoku import SudokuTask
 
 Grid = UInt8[np.ndarray, "81"]
 
-_FURTHER_ATTEMPTS = 16
-"""At a puzzle that the first attempt leaves unsolved; they run side by side."""
+_FURTHER_ATTEMPTS, _SIDE_BY_SIDE = 128, 16
+"""At a puzzle that the first attempt leaves unsolved, and how many of them run at once."""
 
 
 def read_puzzles(text: str) -> list[Grid]:
@@ -138,35 +139,52 @@ def _think(task: SudokuTask, variables: Variables, puzzle: Grid, title: str = ""
     """All steps of thought about one puzzle; of an attempt that solves it, if one of them does.
 
     First come as many steps as in training, which is enough for most puzzles; then as many as the
-    model is tested with; then attempts from other initial states, side by side, if it knows such.
+    model is tested with; then further attempts, if it knows such as differ from the first.
     """
     config, tested = task.config.model, task.config.test
     trace = _attempts(task, variables, puzzle, range(1), config.halt_max_steps, title)
     if trace.solved is None and tested.max_steps > config.halt_max_steps:
         trace = _attempts(task, variables, puzzle, range(1), tested.max_steps, title)
-    if trace.solved is None and tested.search.noise:
-        attempts = range(1, 1 + _FURTHER_ATTEMPTS)
-        other = _attempts(task, variables, puzzle, attempts, trace.steps, title)
-        trace = trace if other.solved is None else other
+    search = tested.search
+    steps, proposal = search.max_steps or trace.steps, trace.digits[-1]
+    if trace.solved is None and (search.assume or search.noise):
+        for start in range(1, 1 + _FURTHER_ATTEMPTS, _SIDE_BY_SIDE):
+            numbers = range(start, start + _SIDE_BY_SIDE)
+            other = _attempts(task, variables, puzzle, numbers, steps, title, proposal)
+            if other.solved is not None:
+                return other
     return trace
 
 
 def _attempts(
-    task: SudokuTask, variables: Variables, puzzle: Grid, numbers: range, steps: int, title: str
+    task: SudokuTask,
+    variables: Variables,
+    puzzle: Grid,
+    numbers: range,
+    steps: int,
+    title: str,
+    proposal: Grid | None = None,
 ) -> Trace:
     """The first of some attempts that solves the puzzle, or the first of all."""
     config = dataclasses.replace(task.config.model, halt_max_steps=steps)
-    model = dataclasses.replace(task.model, config=config)
-    attempts = jnp.arange(numbers.start, numbers.stop, dtype=jnp.int32)
-    inputs = jnp.tile(jnp.asarray(rules.encode(puzzle)[None], jnp.int32), (len(numbers), 1))
-    batch = Batch(inputs, jnp.zeros_like(inputs), jnp.zeros_like(attempts))
-    search = task.config.test.search
+    model, search = dataclasses.replace(task.model, config=config), task.config.test.search
+    attempts = np.arange(numbers.start, numbers.stop, dtype=np.int32)
+    puzzles = np.tile(rules.encode(puzzle)[None], (len(numbers), 1))
+    if proposal is not None and search.assume:
+        proposals = np.broadcast_to(rules.encode(proposal)[None], puzzles.shape)
+        puzzles = NumberedAssumptions()(puzzles, proposals, attempts, search.seed)
+    inputs = jnp.asarray(puzzles, jnp.int32)
+    batch = Batch(inputs, jnp.zeros_like(inputs), jnp.zeros(len(numbers), jnp.int32))
     thoughts = jax.device_get(think(model, variables, batch, attempts, search.noise, search.seed))
     traces = []
     for row, number in enumerate(numbers):
-        name = ", ".join(
-            part for part in (title, f"attempt {number + 1}" if number else "") if part
-        )
+        assumed = np.flatnonzero(rules.decode(puzzles[row]) != puzzle)
+        parts = [title, f"attempt {number + 1}" if number else ""]
+        parts += [
+            f"assuming {rules.decode(puzzles[row])[cell]} in {rules.cell_name(int(cell))}"
+            for cell in assumed
+        ]
+        name = ", ".join(part for part in parts if part)
         traces.append(make_trace(puzzle, thoughts, row=row, title=name))
     return next((trace for trace in traces if trace.solved is not None), traces[0])
 

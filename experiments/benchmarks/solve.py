@@ -24,7 +24,6 @@ from experiments.benchmarks.alternate import Spread
 from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import rules, solver
-from hrm_jax.inference.config import SearchConfig
 from hrm_jax.tasks.sudoku import DataConfig, EvaluationConfig, Report, SudokuTask
 from hrm_jax.tasks.sudoku_evaluation import spread
 from hrm_jax.training.mesh import MeshConfig, make_mesh
@@ -42,7 +41,9 @@ class Options:
       puzzles: how many, spread over the data; 0 for all.
       batch_size: puzzles thought about at once.
       max_steps: steps a puzzle may take; 0 for those of training.
-      search: of the contestant that searches, with one attempt at least.
+      attempts: further ones of the contestant that searches, at least one; otherwise it searches as
+        the model was tested.
+      noise: on their initial states; None for as the model was tested.
       rounds: turns of each contestant.
     """
 
@@ -51,7 +52,8 @@ class Options:
     puzzles: int = 0
     batch_size: int = 64
     max_steps: int = 0
-    search: SearchConfig = dataclasses.field(default_factory=lambda: SearchConfig(attempts=8))
+    attempts: int = 8
+    noise: float | None = None
     rounds: int = 3
 
 
@@ -98,7 +100,10 @@ def _contestants(
     # The full number of steps is the same for all, so that accuracies can be compared.
     longer = dataclasses.replace(task.config.model, halt_max_steps=steps)
     task = SudokuTask(dataclasses.replace(task.config, model=longer))
-    settings = EvaluationConfig(0, options.batch_size, search=options.search)
+    changes = {"attempts": options.attempts, "noise": options.noise}
+    given = {name: value for name, value in changes.items() if value is not None}
+    search = dataclasses.replace(task.config.test.search, **given)
+    settings = EvaluationConfig(0, options.batch_size, search=search)
 
     def evaluated(halting: Any) -> Report:
         config = dataclasses.replace(settings, halting=halting)

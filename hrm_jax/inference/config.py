@@ -71,8 +71,9 @@ class EngineConfig:
 class SearchConfig:
     """What is spent on a puzzle that the first attempt left unsolved.
 
-    Attempt number a sees every puzzle under symmetry number a and starts from state number a, so
-    that an answer depends neither on the order of the puzzles nor on which others there are.
+    Attempt number a makes assumption number a, sees the puzzle under symmetry number a and starts
+    from state number a, so that an answer depends neither on the order of the puzzles nor on which
+    others there are.
 
     Raises:
       ConfigError: on construction, for numbers out of range or attempts that would all be alike.
@@ -80,23 +81,27 @@ class SearchConfig:
 
     attempts: int = field(0, help="attempts at a puzzle after the first; 0: no search")
     steps: int = field(0, help="steps a puzzle may take in all attempts together; 0: no limit")
+    max_steps: int = field(0, help="steps of a further attempt; 0: as many as of the first")
+    assume: bool = field(
+        False, help="give each attempt one cell more, drawn at random, as the first proposed it"
+    )
     symmetries: bool = field(True, help="show each attempt the puzzle under another symmetry")
     noise: float = field(
         0.0, help="deviation of the noise added to each attempt's initial state, whose size is 1"
     )
-    seed: int = field(0, help="of symmetries and noise")
+    seed: int = field(0, help="of assumptions, symmetries and noise")
 
     def __post_init__(self):
         """Validates the fields."""
-        for name in ("attempts", "steps", "noise"):
+        for name in ("attempts", "steps", "max_steps", "noise"):
             value = getattr(self, name)
             check(value >= 0, name, expected="0 or more", got=value, remedy="set 0 or more")
         seed = self.seed
         check(0 <= seed < 2**32, "seed", expected="0 to 2^32 - 1", got=seed, remedy="lower it")
         check(
-            not self.attempts or self.symmetries or self.noise > 0,
+            not self.attempts or self.assume or self.symmetries or self.noise > 0,
             "attempts",
-            expected="0 where attempts differ neither by symmetry nor by noise",
+            expected="0 where attempts differ neither by assumption, by symmetry nor by noise",
             got=self.attempts,
-            remedy="set symmetries, or noise above 0",
+            remedy="set assume or symmetries, or noise above 0",
         )

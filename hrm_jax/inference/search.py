@@ -2,9 +2,12 @@
 
 A model that failed often succeeds when it sees the same puzzle under another symmetry, or starts to
 think from another state: its failures are accidents of the path more than lack of knowledge. An
-equivariant model gives the same answer under every symmetry; for it there is the noise.
+equivariant model gives the same answer under every symmetry; for it there is the noise. What helps
+most where much is open is an assumption: part of a wrong answer is right, and taken for granted
+makes the puzzle easier.
 """
 
+import dataclasses
 from typing import Protocol
 
 import numpy as np
@@ -33,11 +36,33 @@ class Symmetries(Protocol):
         ...
 
 
+class Assumptions(Protocol):
+    """Numbered assumptions of a task: the same puzzle, seed and number give the same one."""
+
+    def __call__(
+        self,
+        tokens: Int[np.ndarray, "n T"],
+        proposals: Int[np.ndarray, "n T"],
+        numbers: Int[np.ndarray, " n"],
+        seed: int,
+    ) -> Int[np.ndarray, "n T"]:
+        """Row i with part of `proposals[i]` as if it were given; no solution of it is another's."""
+        ...
+
+
 def is_solved(engine: Engine, answers: Answers) -> Bool[np.ndarray, " N"]:
     """Which puzzles need no further attempt: by the rules, or without any by the halting head."""
     if engine.verify is not None:
         return answers.valid
     return answers.confidence > engine.config.halt_confidence
+
+
+def engine_of_search(engine: Engine, config: SearchConfig) -> Engine:
+    """The engine of the further attempts, which may be shorter than the first."""
+    max_steps = config.max_steps or engine.config.max_steps
+    return dataclasses.replace(
+        engine, config=dataclasses.replace(engine.config, max_steps=max_steps)
+    )
 
 
 def search(
@@ -48,6 +73,7 @@ def search(
     config: SearchConfig,
     *,
     symmetries: Symmetries | None = None,
+    assumptions: Assumptions | None = None,
     puzzle_identifiers: Int[np.ndarray, " N"] | None = None,
     progress: Progress = lambda count: None,
 ) -> Answers:
@@ -57,31 +83,43 @@ def search(
     one that the halting head believes in most, then the earliest.
 
     Args:
-      engine: the model and its rules.
+      engine: the model and its rules, as of the first attempts.
       variables: the model's values.
       puzzles: tokens.
       first: the answers of `solve_stream` to them; solved ones stay as they are.
       config: the budget, and what tells one attempt from another.
       symmetries: the task's; needed where `config.symmetries` is set.
+      assumptions: the task's; needed where `config.assume` is set.
       puzzle_identifiers: as in `solve_stream`.
       progress: called as puzzles are done, of those that `first` leaves unsolved.
 
     Raises:
-      ValueError: if there are not as many answers as puzzles, or symmetries are missing.
+      ValueError: if there are not as many answers as puzzles, or symmetries or assumptions are
+        missing.
     """
     if len(first) != len(puzzles):
         raise ValueError(
             f"{len(puzzles)} puzzles need as many first answers, but there are {len(first)}: pass"
             " what solve_stream returned for these puzzles"
         )
-    if config.symmetries and config.attempts and symmetries is None:
-        raise ValueError(
-            "config.symmetries needs those of the task, but symmetries is None: pass them, or set"
-            " symmetries=False and a noise above 0"
-        )
-    identifiers = identifiers_or_zeros(puzzles, puzzle_identifiers)
-    used = symmetries if config.symmetries else None
-    queue = _Attempts(engine, puzzles, identifiers, first, config, used, progress)
+    variations = {"symmetries": symmetries, "assume": assumptions}
+    for name, given in variations.items():
+        if config.attempts and getattr(config, name) and given is None:
+            raise ValueError(
+                f"config.{name} needs those of the task, but there are none: pass them, or set"
+                f" {name}=False and another difference between attempts"
+            )
+    engine = engine_of_search(engine, config)
+    queue = _Attempts(
+        engine,
+        puzzles,
+        identifiers_or_zeros(puzzles, puzzle_identifiers),
+        first,
+        config,
+        symmetries if config.symmetries else None,
+        assumptions if config.assume else None,
+        progress,
+    )
     engine.run(variables, queue)
     return queue.answers
 
@@ -97,11 +135,13 @@ class _Attempts:
         first: Answers,
         config: SearchConfig,
         symmetries: Symmetries | None,
+        assumptions: Assumptions | None,
         progress: Progress,
     ):
         self.noise, self.seed = config.noise, config.seed
-        self.answers = first.copy()
-        self._engine, self._config, self._symmetries = engine, config, symmetries
+        self.answers, self._proposals = first.copy(), first.tokens
+        self._engine, self._config = engine, config
+        self._symmetries, self._assumptions = symmetries, assumptions
         self._puzzles, self._identifiers, self._progress = puzzles, identifiers, progress
         self._jobs: list[tuple[int, int]] = []  # puzzle and attempt
         self._enqueue(np.arange(len(puzzles)))
@@ -112,6 +152,8 @@ class _Attempts:
     def jobs(self, first: int, last: int) -> Jobs:
         rows, attempts = self._rows_and_attempts(np.arange(first, last))
         inputs = self._puzzles[rows]
+        if self._assumptions is not None and len(rows):
+            inputs = self._assumptions(inputs, self._proposals[rows], attempts, self.seed)
         if self._symmetries is not None and len(rows):
             inputs = self._symmetries(inputs, attempts, self.seed)
         return Jobs(inputs, self._identifiers[rows], attempts)

@@ -15,12 +15,13 @@ from hrm_jax.core.config import check, field
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.data.pipeline import Source, evaluation_batches
 from hrm_jax.data.sudoku import solver
+from hrm_jax.data.sudoku.assuming import NumberedAssumptions
 from hrm_jax.data.sudoku.judging import solves
 from hrm_jax.data.sudoku.symmetry import NumberedSymmetries
 from hrm_jax.evaluation.accuracy import PuzzleResults, by_rating, summarize
 from hrm_jax.inference.config import EngineConfig, SearchConfig
 from hrm_jax.inference.engine import Engine
-from hrm_jax.inference.search import search
+from hrm_jax.inference.search import engine_of_search, search
 from hrm_jax.inference.stream import Answers, solve_stream
 from hrm_jax.inference.thinking import think
 from hrm_jax.models.act import Model
@@ -44,7 +45,7 @@ class EvaluationConfig:
         "steps", help="a puzzle is done after all steps, at a valid proposal, or by the head"
     )
     max_steps: int = field(0, help="steps a puzzle may take; 0 for those of training")
-    search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
+    search: SearchConfig = dataclasses.field(default_factory=lambda: SearchConfig(assume=True))
 
     def __post_init__(self):
         """Raises ConfigError for values out of range."""
@@ -139,7 +140,7 @@ def search_further(
     """The report with a search beside it; see `SudokuTask.search`."""
     source = spread(source, config.puzzles)
     engine = config.engine(model, mesh)
-    engine.compile(variables, source.inputs)
+    engine_of_search(engine, config.search).compile(variables, source.inputs)
     start = time.perf_counter()
     answers = search(
         engine,
@@ -148,6 +149,7 @@ def search_further(
         report.answers,
         config.search,
         symmetries=NumberedSymmetries(),
+        assumptions=NumberedAssumptions(),
         progress=progress,
     )
     seconds = report.seconds + time.perf_counter() - start

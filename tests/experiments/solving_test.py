@@ -3,6 +3,7 @@
 import io
 import types
 
+import jax
 import numpy as np
 import pytest
 from rich.console import Console
@@ -102,7 +103,11 @@ def solve(monkeypatch):
         wants_to_halt = (np.arange(len(proposals)) + 1 >= halt)[:, None]
         cells = np.ones(tokens.shape, np.float32)
         thoughts = Thoughts(tokens, np.full(wants_to_halt.shape, 0.25), wants_to_halt, cells)
-        monkeypatch.setattr(solving, "think", lambda *_: thoughts)
+
+        def think(model, variables, batch, *_):
+            return jax.tree.map(lambda x: np.repeat(x, len(batch.inputs), axis=1), thoughts)
+
+        monkeypatch.setattr(solving, "think", think)
         console = Console(file=io.StringIO(), width=120)
         code = solving.solve_all(TASK, None, [EASY], console, *more)
         return code, console.file.getvalue()
@@ -143,6 +148,9 @@ def test_tokens_that_are_no_digits_are_blanks(solve):
     assert "leaves 81 blank and changes 30 givens" in text
 
 
+NOT = "not solved"
+
+
 @pytest.mark.parametrize(
     ("solved_by", "changes", "asked", "answer"),
     [
@@ -150,9 +158,11 @@ def test_tokens_that_are_no_digits_are_blanks(solve):
         ((8, 0), {"max_steps": 8, "search.noise": 0.5}, [(4, 1), (8, 1)], "solved at step 8"),
         ((8, 3), {"max_steps": 8, "search.noise": 0.5}, [(4, 1), (8, 1), (8, 16)], "attempt 4"),
         ((4, 3), {"search.noise": 0.5}, [(4, 1), (4, 16)], "attempt 4"),
-        ((8, 99), {"max_steps": 8, "search.noise": 0.5}, [(4, 1), (8, 1), (8, 16)], "not solved"),
-        ((8, 3), {"max_steps": 8}, [(4, 1), (8, 1)], "not solved"),
-        ((8, 3), {}, [(4, 1)], "not solved"),
+        ((4, 19), {"search.noise": 0.5}, [(4, 1), (4, 16), (4, 16)], "attempt 20"),
+        ((8, 999), {"max_steps": 8, "search.noise": 0.5}, [(4, 1), (8, 1), *8 * [(8, 16)]], NOT),
+        ((4, 3), {"search.assume": True, "search.max_steps": 6}, [(4, 1), (6, 16)], "assuming"),
+        ((8, 3), {"max_steps": 8, "search.assume": False}, [(4, 1), (8, 1)], NOT),
+        ((8, 3), {"search.assume": False}, [(4, 1)], NOT),
     ],
 )
 def test_more_is_spent_on_what_stays_unsolved(monkeypatch, solved_by, changes, asked, answer):
@@ -174,7 +184,7 @@ def test_more_is_spent_on_what_stays_unsolved(monkeypatch, solved_by, changes, a
     console = Console(file=io.StringIO(), width=120)
     code = solving.solve_all(task, None, [EASY], console, "picture")
     assert calls == asked
-    assert code == (1 if answer == "not solved" else 0)
+    assert code == (1 if answer == NOT else 0)
     assert answer in console.file.getvalue() + traces[0].title
 
 

@@ -12,7 +12,6 @@ from rich.console import Console
 from experiments import exported
 from experiments.benchmarks import solve
 from hrm_jax.data.sudoku import csv_format, generator
-from hrm_jax.inference.config import SearchConfig
 from hrm_jax.models.config import hrm
 from hrm_jax.tasks.sudoku import SudokuConfig, SudokuTask
 
@@ -32,8 +31,8 @@ def options(tmp_path, monkeypatch):
     monkeypatch.setenv("HRM_JAX_DATA", str(tmp_path / "data"))
     loaded = TASK, TASK.model.init(jax.random.key(0)), 7
     monkeypatch.setattr(exported, "load_any", lambda checkpoint, mesh: loaded)
-    search, file = SearchConfig(attempts=2), str(tmp_path / "ten.csv")
-    return solve.Options(tmp_path, file, 6, 4, max_steps=3, search=search, rounds=2)
+    file = str(tmp_path / "ten.csv")
+    return solve.Options(tmp_path, file, 6, 4, max_steps=3, attempts=2, rounds=2)
 
 
 def test_contestants_take_turns_on_the_same_puzzles(options):

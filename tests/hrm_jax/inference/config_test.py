@@ -40,9 +40,12 @@ def test_a_search_that_cannot_be_is_refused(path, value):
 
 
 def test_attempts_have_to_differ():
-    with pytest.raises(ConfigError, match=r"^attempts: .* neither by symmetry nor by noise"):
+    with pytest.raises(
+        ConfigError, match=r"^attempts: .* neither by assumption, by symmetry nor by noise"
+    ):
         SearchConfig(attempts=1, symmetries=False)
     assert SearchConfig(attempts=1, symmetries=False, noise=0.5).attempts == 1
+    assert SearchConfig(attempts=1, symmetries=False, assume=True).attempts == 1
 
 
 def test_batch_sizes_are_decreasing():

@@ -67,6 +67,37 @@ def test_a_budget_of_steps_ends_the_attempts():
     np.testing.assert_array_equal(found.steps, [1, 9, 3, 6, 9, 9, 2, 9, 9])
 
 
+def test_further_attempts_may_be_longer_or_shorter_than_the_first():
+    # With five steps instead of three, attempt n solves what is due at step n + 5.
+    _, found = searched(DUE, attempts=2, max_steps=5)
+    np.testing.assert_array_equal(found.attempts, [1, 2, 1, 2, 3, 3, 1, 2, 3])
+    np.testing.assert_array_equal(found.steps, [1, 7, 3, 6, 13, 13, 2, 8, 13])
+    _, found = searched(DUE, attempts=2, max_steps=2, steps=5)  # 3 + 2
+    np.testing.assert_array_equal(found.steps, [1, 5, 3, 5, 5, 5, 2, 5, 5])
+
+
+class Assuming:
+    """Assumption number n: due 2 n steps earlier, if that is what the first attempt proposed."""
+
+    def __call__(self, tokens, proposals, numbers, seed):
+        moved = tokens.copy()
+        seen = proposals[:, 0] == CONFIG.max_steps  # a proposal counts the steps before it
+        moved[:, 0] -= np.where(seen, 2 * numbers + seed, 0).astype(tokens.dtype)
+        return moved
+
+
+def test_assumptions_are_made_of_the_first_proposal():
+    some = puzzles([8, 6])
+    first = solve_stream(ENGINE, VARIABLES, some)
+    config = SearchConfig(attempts=4, symmetries=False, assume=True)
+    found = search(ENGINE, VARIABLES, some, first, config, assumptions=Assuming())
+    np.testing.assert_array_equal(found.attempts, [4, 3])
+    np.testing.assert_array_equal(found.steps, [11, 8])
+    config = dataclasses.replace(config, seed=3)
+    found = search(ENGINE, VARIABLES, some, first, config, assumptions=Assuming())
+    np.testing.assert_array_equal(found.attempts, [2, 2])
+
+
 def test_no_attempts_change_nothing():
     first, found = searched(DUE, attempts=0)
     np.testing.assert_array_equal(found.attempts, first.attempts)
@@ -168,7 +199,9 @@ def test_answers_belong_to_the_puzzles():
         search(ENGINE, VARIABLES, puzzles(DUE)[:3], first, SearchConfig(), symmetries=Sooner())
 
 
-def test_symmetries_are_those_of_the_task():
+@pytest.mark.parametrize("name", ["symmetries", "assume"])
+def test_what_tells_attempts_apart_is_of_the_task(name):
     first = solve_stream(ENGINE, VARIABLES, puzzles(DUE))
-    with pytest.raises(ValueError, match="symmetries is None: pass them, or set"):
-        search(ENGINE, VARIABLES, puzzles(DUE), first, SearchConfig(attempts=1))
+    config = SearchConfig(attempts=1, **{"symmetries": False, name: True})
+    with pytest.raises(ValueError, match=rf"config\.{name} needs those of the task, .* pass them"):
+        search(ENGINE, VARIABLES, puzzles(DUE), first, config)
