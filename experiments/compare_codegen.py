@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.code_presets import PRESETS
+from experiments.comparisons import OtherCommand, check_command, spread
 from experiments.suite_figures import (
     AllMeasured,
     Measured,
@@ -35,15 +36,10 @@ from experiments.suite_figures import (
     folder_name,
     measure,
 )
-from hrm_jax.core import config
 from hrm_jax.training.files import write_atomically
 
 Reports = Mapping[str, Sequence[Mapping[str, float]]]
 """What each preset's runs came to, a mapping of measures for each seed."""
-
-
-class OtherCommand(ValueError):
-    """A folder holds a run that was trained otherwise."""
 
 
 _PRESETS = flags.DEFINE_list("presets", ["nano", "transformer_nano"], "who takes part")
@@ -62,7 +58,6 @@ _EVALS = flags.DEFINE_multi_string(
 _DELETE = flags.DEFINE_bool(
     "delete_checkpoints", False, "delete those of a run once it has its report and its model"
 )
-_COMMAND = "command.json"
 
 
 def main(argv: list[str]) -> int:
@@ -107,7 +102,7 @@ def _train(preset: str, seed: str, folder: pathlib.Path) -> dict[str, Any]:
     """The report of a run, which is trained if it has none."""
     options = [f"--preset={preset}", f"--config.seed={seed}"]
     options += [f"--config.{override}" for override in _OVERRIDES.value]
-    _check_command(folder, options)
+    check_command(folder, options, PRESETS[preset])
     report = folder / "report.json"
     if not report.exists():
         command = [sys.executable, "-m", "experiments.codegen", *options, f"--run={folder}"]
@@ -117,22 +112,6 @@ def _train(preset: str, seed: str, folder: pathlib.Path) -> dict[str, Any]:
     if _DELETE.value:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return json.loads(report.read_text(encoding="utf-8"))
-
-
-def _check_command(folder: pathlib.Path, options: list[str]) -> None:
-    """Writes down what a new run is trained with; raises OtherCommand where it was something else.
-
-    A preset is one as the code has it: its values belong to what is written down.
-    """
-    wanted = {"options": options, "preset": config.to_dict(PRESETS[options[0].partition("=")[2]])}
-    path, text = folder / _COMMAND, json.dumps(wanted, indent=2) + "\n"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text)
-    elif path.read_text(encoding="utf-8") != text:
-        raise OtherCommand(
-            f"{folder} holds a run of another preset or other overrides; name another --folder"
-        )
 
 
 def _save(root: pathlib.Path, reports: Mapping[str, Any], measured: AllMeasured) -> None:
@@ -156,15 +135,9 @@ def comparison_table(reports: Reports) -> Table:
     everyone = [report for own in reports.values() for report in own]
     for name in dict.fromkeys(name for report in everyone for name in report):
         values = [[report[name] for report in own if name in report] for own in reports.values()]
-        cells = [_spread(own, share=name == "parse_rate") if own else "" for own in values]
+        cells = [spread(own, share=name == "parse_rate") if own else "" for own in values]
         table.add_row(name, *cells)
     return table
-
-
-def _spread(values: Sequence[float], *, share: bool) -> str:
-    mean, form = sum(values) / len(values), "{:.1%}" if share else "{:.3f}"
-    low, high = (form.format(limit(values)) for limit in (min, max))
-    return f"{form.format(mean)} ({low} to {high})"
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ class ReasonerConfig:
         "attention",
         help="how tokens mix; mlp is TRM's mlp_t, relational goes by the puzzle's rules",
     )
-    pos_encodings: Literal["rope", "learned", "none"] = field("rope", help="how positions are told")
+    pos_encodings: Literal["rope", "learned", "none"] = field(
+        "rope", help="how positions are told; learned ones of candidates undo their symmetry"
+    )
     H_cycles: int = field(2, help="cycles, each ending in one slow call")
     L_cycles: int = field(2, help="fast calls in a cycle")
     gradient: Literal["last_calls", "last_cycle"] = field(

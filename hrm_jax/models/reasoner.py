@@ -53,7 +53,7 @@ class Reasoner(nnx.Module):
         self.config, self.grid = config, grid
         self.embed_tokens = Embedding(NUM_STATES if grid else V, D, rngs=rngs)
         if config.pos_encodings == "learned":
-            self.embed_pos = Embedding(config.length, D, rngs=rngs)
+            self.embed_pos = Embedding(grid.num_candidates if grid else config.length, D, rngs=rngs)
         if not config.shared_level:
             self.H_level = ReasoningModule(config.block(grid), config.H_layers, rngs=rngs)
         self.L_level = ReasoningModule(config.block(grid), config.L_layers, rngs=rngs)

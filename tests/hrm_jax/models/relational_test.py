@@ -60,6 +60,15 @@ def test_a_symmetry_of_the_puzzle_is_one_of_the_output(config, seed):
         np.testing.assert_allclose(after.q_halt_logits, before.q_halt_logits, rtol=0, atol=1e-5)
 
 
+def test_learned_positions_tell_one_candidate_from_another():
+    model = Model(dataclasses.replace(TRM, pos_encodings="learned"), rules.CANDIDATES)
+    blank = np.full((1, 81), rules.BLANK_TOKEN)
+    (output,) = outputs_of(model, blank, steps=1)
+    (symmetric,) = outputs_of(Model(TRM, rules.CANDIDATES), blank, steps=1)
+    assert len(np.unique(symmetric.logits[0, :, 2:].round(4))) == 1
+    assert len(np.unique(output.logits[0, :, 2:].round(4))) > 500
+
+
 def test_all_parameters_learn():
     model = Model(HRM, rules.CANDIDATES)
     batch = Batch(

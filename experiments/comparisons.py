@@ -1,0 +1,41 @@
+"""What programs that compare runs share: folders that are what they were, and means with ranges."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from hrm_jax.core import config
+from hrm_jax.training.files import write_atomically
+
+_COMMAND = "command.json"
+
+
+class OtherCommand(ValueError):
+    """A folder holds a run that was trained otherwise."""
+
+
+def check_command(folder: pathlib.Path, options: list[str], preset: Any) -> None:
+    """Writes down what a new run is trained with; raises OtherCommand where it was something else.
+
+    Args:
+      folder: of the run, made if absent.
+      options: flags of its command.
+      preset: the config they change; one is as the code has it, so its values are written down.
+    """
+    text = json.dumps({"options": options, "preset": config.to_dict(preset)}, indent=2) + "\n"
+    path = folder / _COMMAND
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+    elif path.read_text(encoding="utf-8") != text:
+        raise OtherCommand(
+            f"{folder} holds a run of another preset or other overrides; name another --folder"
+        )
+
+
+def spread(values: Sequence[float], *, share: bool) -> str:
+    """The mean and the range of some values, as shares in percent or with three decimals."""
+    mean, form = sum(values) / len(values), "{:.1%}" if share else "{:.3f}"
+    low, high = (form.format(limit(values)) for limit in (min, max))
+    return f"{form.format(mean)} ({low} to {high})"

@@ -1,0 +1,132 @@
+"""Comparing Sudoku models: equal time, what is started, what is kept, and the table."""
+
+import io
+import json
+import pathlib
+import subprocess
+import sys
+import types
+
+import pytest
+from rich.console import Console
+
+from experiments import compare_sudoku
+from experiments.sudoku_presets import PRESETS
+from hrm_jax.core.config import ConfigError, replace
+from hrm_jax.tasks.sudoku import SudokuTask
+
+SECONDS_A_STEP = {"relational": 0.5, "quick": 0.25}
+
+
+class Started:
+    """In place of `subprocess.run`: each command leaves, or says, what it would have."""
+
+    def __init__(self):
+        self.commands, self.failing = [], None
+
+    def __call__(self, command, *, check, **_):
+        assert check
+        self.commands.append(command)
+        if self.failing is not None and self.failing in command:
+            raise subprocess.CalledProcessError(3, command)
+        named = dict(part.split("=", 1) for part in command if "=" in part)
+        if "--mode=eval" in command:
+            share = 0.25 * (1 + int(named["--checkpoint"][-1]))
+            report = {"exact_accuracy": share, "search": {"exact_accuracy": share + 0.25}}
+            return types.SimpleNamespace(stdout=f"a table\n{json.dumps(report)}\n")
+        folder, pace = pathlib.Path(named["--run"]), SECONDS_A_STEP[named["--preset"]]
+        rows = [{"step": 0, "time_seconds": 0.0, "split": "validation"}]
+        rows += [{"step": n, "time_seconds": 5 + n * pace, "split": "train"} for n in (10, 40)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "report.json").write_text("{}")
+        return None
+
+
+@pytest.fixture
+def started(monkeypatch):
+    started = Started()
+    monkeypatch.setattr(subprocess, "run", started)
+    return started
+
+
+@pytest.fixture
+def compare(tmp_path):
+    """Compares two variants over two seeds, with other settings; the exit code and the text."""
+
+    def compare(**changes):
+        settings = {"variants": ["relational", "no_relations"], "seeds": ["0", "1"], "minutes": 2}
+        text = io.StringIO()
+        settings = compare_sudoku.Settings(folder=str(tmp_path), **settings | changes)
+        code = compare_sudoku.compare(settings, Console(file=text, width=200))
+        return code, text.getvalue()
+
+    return compare
+
+
+def test_each_trains_for_the_same_time(compare, started):
+    assert compare()[0] == 0
+    steps = [part for command in started.commands for part in command if "loop.steps" in part]
+    probe, slow, fast = (f"--config.loop.steps={n}" for n in (40, 240, 480))
+    assert steps == [probe, slow, slow, probe, fast, fast]
+
+
+def test_all_is_done_once_and_shown(compare, started, tmp_path):
+    for _ in range(2):
+        code, shown = compare(data=["bank", "hard.csv"])
+        assert code == 0
+        assert len(started.commands) == 2 * (1 + 2 * 3)
+    assert "37.5% (25.0% to 50.0%)" in shown
+    assert "62.5% (50.0% to 75.0%)" in shown
+    saved = json.loads((tmp_path / "comparison.json").read_text())
+    assert saved["relational"][1]["hard.csv"]["exact_accuracy"] == 0.5
+
+
+def test_a_run_that_fails_ends_it_and_is_gone_on_with(compare, started, tmp_path):
+    started.failing = "--config.seed=1"
+    assert compare()[0] == 3
+    (tmp_path / "relational-1" / "config.json").touch()  # as a run that has begun
+    started.failing = None
+    assert compare()[0] == 0
+    assert sum("--resume" in command for command in started.commands) == 1
+
+
+def test_a_folder_of_another_comparison_is_refused(compare, started):
+    assert compare()[0] == 0
+    code, shown = compare(minutes=3)
+    assert code == 2
+    assert "name another --folder" in shown
+
+
+def test_an_unknown_variant_is_told():
+    with pytest.raises(ConfigError, match=r"expected some of relational, .*, got \['nobody'\]"):
+        compare_sudoku.Settings(variants=["nobody"])
+
+
+def test_the_program_says_what_it_takes():
+    command = [sys.executable, "-m", "experiments.compare_sudoku"]
+    said = subprocess.run([*command, "--help"], check=False, capture_output=True, text=True)
+    assert "--minutes: training of each run" in said.stdout
+    said = subprocess.run([*command, "--variants=x"], check=False, capture_output=True, text=True)
+    assert said.returncode == 2
+    assert "variants: expected some of relational" in said.stdout + said.stderr
+
+
+def test_without_a_search_there_is_no_column_for_it():
+    table = compare_sudoku.figures({"relational": [{"bank": {"exact_accuracy": 0.5}}]})
+    assert [column.header for column in table.columns] == ["variant", "bank"]
+
+
+@pytest.mark.parametrize("name", compare_sudoku.VARIANTS)
+def test_every_variant_is_a_model(name):
+    variant = compare_sudoku.VARIANTS[name]
+    pairs = (override.split("=") for override in variant.overrides)
+    values = {key: _parsed(value) for key, value in pairs}
+    task = SudokuTask(replace(PRESETS[variant.preset], values))
+    assert task.model.config == task.config.model
+
+
+def _parsed(text):
+    try:
+        return json.loads(text.lower())
+    except ValueError:
+        return text
