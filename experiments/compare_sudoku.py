@@ -7,13 +7,14 @@
 Each variant first takes a few steps, which tell how long one takes; then each seed trains for as
 many as fit into --minutes, with the whole of its schedule, and is measured on each of --data: in a
 single pass, and with search. What has finished is not done again, what was stopped goes on, and a
-folder of another comparison is refused. The machine should do nothing else. Hardware and last
-measured values: docs/sudoku.md.
+folder of another comparison is refused. The machine should do nothing else. Published models have
+optimisers of their own: see their presets. Hardware and last measured values: docs/sudoku.md.
 """
 
 import dataclasses
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from rich.table import Table
 
 from experiments.comparisons import OtherCommand, check_command, spread
 from experiments.sudoku_presets import PRESETS
+from experiments.suite_figures import folder_name
 from hrm_jax.core.config import ConfigError, check
 from hrm_jax.training.files import write_atomically
 from hrm_jax.training.run_log import read_metrics
@@ -45,29 +47,34 @@ class Variant:
     overrides: tuple[str, ...] = ()
 
 
-_CELLS = ("model.pos_encodings=learned", "model.mixing=attention", "data.reveal_share=0.5")
+_SEARCH = ("test.search.assume=True", "test.search.max_steps=16", "test.search.noise=0.5")
 _LIKE_RELATIONAL = (
     *("model.L_cycles=8", "model.halt_max_steps=16", "model.halt_when_right=True"),
     *("model.distribution=softmax", "model.initial_noise=0.5", "batch_size=16"),
+    *("data.reveal_share=0.5", *_SEARCH),
+)
+_PUBLISHED = (
+    *("batch_size=32", "data.name=bank", "data.num_augmentations=0", "optim.warmup_steps=50"),
+    *_SEARCH,
 )
 VARIANTS = {
     "relational": Variant("the default preset"),
     "no_symmetry": Variant(
-        "without symmetry: every candidate is told which it is, puzzles are augmented",
+        "no symmetry: each candidate is told which it is, puzzles are augmented",
         overrides=("model.pos_encodings=learned", "data.augment=True"),
     ),
     "no_relations": Variant(
-        "without relations: attention over cells, puzzles are augmented",
+        "no relations: attention over cells, 128 wide, puzzles are augmented",
         preset="quick",
-        overrides=(*_CELLS, *_LIKE_RELATIONAL),
+        overrides=("model.pos_encodings=learned", "model.mixing=attention", *_LIKE_RELATIONAL),
     ),
     "last_calls": Variant(
         "gradient through the last call of each level", overrides=("model.gradient=last_calls",)
     ),
-    "no_ema": Variant("without averaging", overrides=("optim.ema_decay=0.0",)),
+    "no_ema": Variant("no averaging", overrides=("optim.ema_decay=0.0",)),
     "one_module": Variant("one module in both roles", overrides=("model.shared_level=True",)),
-    "hrm": Variant("HRM as published, 32 puzzles a step", "hrm_paper", ("batch_size=32",)),
-    "trm_mlp": Variant("TRM-MLP as published, 32 a step", "trm_mlp_paper", ("batch_size=32",)),
+    "hrm": Variant("HRM as published, but on the bank, 32 a step", "hrm_paper", _PUBLISHED),
+    "trm_mlp": Variant("TRM-MLP, likewise", "trm_mlp_paper", _PUBLISHED),
 }
 """By name, as `--variants` takes it."""
 
@@ -77,10 +84,10 @@ Found = Mapping[str, Mapping[str, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is compared.
+    """What is compared; the fields are the program's flags.
 
     Raises:
-      ConfigError: on construction, for a variant that there is not.
+      ConfigError: on construction, for what cannot be compared.
     """
 
     variants: Sequence[str] = tuple(VARIANTS)
@@ -93,20 +100,39 @@ class Settings:
     probe_steps: int = 40
 
     def __post_init__(self):
+        for name in ("variants", "seeds", "data"):
+            given = getattr(self, name)
+            distinct = len(set(given)) == len(given) > 0
+            check(
+                distinct,
+                name,
+                expected="one or more, none twice",
+                got=given,
+                remedy="name each once",
+            )
         unknown = [name for name in self.variants if name not in VARIANTS]
         known = f"some of {', '.join(VARIANTS)}"
         check(not unknown, "variants", expected=known, got=unknown, remedy="name some of these")
+        for name, least in (("puzzles", 0), ("search_attempts", 0), ("probe_steps", 20)):
+            value = getattr(self, name)
+            check(value >= least, name, expected=f"{least} or more", got=value, remedy="raise it")
+        missing = [
+            data for data in self.data if data != "bank" and not pathlib.Path(data).is_file()
+        ]
+        check(not missing, "data", expected="bank, or files", got=missing, remedy="name others")
 
 
 def define_flags() -> None:
-    """The flags of the program, for those who are it: other programs have some of the same name."""
+    """Defines the program's flags: only when it runs, as other programs define some of the same."""
     default = Settings()
     flags.DEFINE_list("variants", list(default.variants), "who takes part")
     flags.DEFINE_list("seeds", list(default.seeds), "seeds of each")
     flags.DEFINE_float("minutes", default.minutes, "training of each run", lower_bound=0.0)
     flags.DEFINE_list("data", list(default.data), "what is measured on: bank, or a puzzle file")
     flags.DEFINE_integer("puzzles", default.puzzles, "of each, spread over it; 0 for all")
-    flags.DEFINE_integer("search_attempts", 0, "at what the single pass leaves unsolved")
+    flags.DEFINE_integer(
+        "search_attempts", default.search_attempts, "at what the single pass leaves unsolved"
+    )
     flags.DEFINE_string("folder", default.folder, "where the runs live")
     flags.DEFINE_integer("probe_steps", default.probe_steps, "that tell how long one takes")
 
@@ -128,6 +154,7 @@ def compare(settings: Settings, console: Console) -> int:
     """Trains and measures what is missing, then shows the table; a failed run's exit code."""
     root = pathlib.Path(settings.folder)
     found: dict[str, list[Found]] = {}
+    trained: dict[str, Any] = {}
     try:
         for name in settings.variants:
             variant = VARIANTS[name]
@@ -138,18 +165,23 @@ def compare(settings: Settings, console: Console) -> int:
                 _train(variant, folder, f"seed={seed}", f"loop.steps={steps}", "test.puzzles=16")
                 reports = {data: _measure(settings, folder, data) for data in settings.data}
                 found.setdefault(name, []).append(reports)
+                trained.setdefault(name, {"steps": steps, "minutes": settings.minutes})
     except subprocess.CalledProcessError as error:
         return error.returncode
     except OtherCommand as error:
         console.print(str(error), style="red", soft_wrap=True)
         return 2
-    write_atomically(root / "comparison.json", json.dumps(found, indent=2) + "\n")
+    write_atomically(
+        root / "comparison.json", json.dumps({"trained": trained, "solved": found}, indent=2) + "\n"
+    )
     console.print(figures(found))
     return 0
 
 
 def _steps_within(settings: Settings, variant: Variant, folder: pathlib.Path) -> int:
     """How many steps of a variant fit into the time, by a short run that lies in `folder`."""
+    if not (folder / "report.json").exists():
+        shutil.rmtree(folder, ignore_errors=True)  # times before and after a stop are not one
     short = [f"loop.steps={settings.probe_steps}", "loop.log_every=10", "test.puzzles=16"]
     _train(variant, folder, *short, "validation.puzzles=64")
     rows = [row for row in read_metrics(folder) if row["split"] == "train"]
@@ -172,22 +204,23 @@ def _train(variant: Variant, folder: pathlib.Path, *more: str) -> None:
 
 def _measure(settings: Settings, folder: pathlib.Path, data: str) -> dict[str, Any]:
     """The report of an evaluation, which stays beside the run."""
-    name = f"{pathlib.Path(data).name}-{settings.puzzles}-{settings.search_attempts}"
-    path = folder / f"measured-{name}.json"
+    measured = f"--data={data} --puzzles={settings.puzzles} --attempts={settings.search_attempts}"
+    path = folder / f"measured-{folder_name(measured)}.json"
     if not path.exists():
         command = [sys.executable, "-m", "experiments.sudoku", "--mode=eval"]
         command += [f"--checkpoint={folder}", f"--data={data}", "--halting=rules"]
         command += ["--max_steps=64", f"--puzzles={settings.puzzles}"]
         command += [f"--search_attempts={settings.search_attempts}"]
         said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        write_atomically(path, said.splitlines()[-1] + "\n")
+        report = json.loads(said.splitlines()[-1])
+        write_atomically(path, json.dumps(report, indent=2) + "\n")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def figures(found: Mapping[str, Sequence[Found]]) -> Table:
     """A row for each variant, a column for each file, and one more where there was a search."""
     first = next(iter(found.values()))
-    table = Table(title=f"solved, {len(first)} seeds: mean (range)")
+    table = Table(title=f"solved, seeds: {len(first)}, mean (range)")
     table.add_column("variant")
     columns = [(data, kind) for data in first[0] for kind in _kinds(first[0][data])]
     for data, kind in columns:

@@ -30,7 +30,8 @@ def check_command(folder: pathlib.Path, options: list[str], preset: Any) -> None
         write_atomically(path, text)
     elif path.read_text(encoding="utf-8") != text:
         raise OtherCommand(
-            f"{folder} holds a run of another preset or other overrides; name another --folder"
+            f"{folder} holds a run with other flags, or of a preset with other values; name another"
+            " --folder"
         )
 
 

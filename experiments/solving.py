@@ -106,11 +106,13 @@ def solve_all(
 
 def show_held_out(task: SudokuTask, variables: Variables, source: Source, console: Console) -> bool:
     """Solves the first puzzle of a source in front of the reader."""
-    return _show(_think(task, variables, rules.decode(source.inputs[0])), console)
+    puzzle = rules.decode(source.inputs[0])
+    return _show(_think(task, variables, puzzle, _describe(puzzle)), console)
 
 
 def _show(trace: Trace, console: Console) -> bool:
     """Shows every step up to the solution or the halt, and the verdict: is the puzzle solved?"""
+    console.print(trace.title, soft_wrap=True)
     console.print(render_grid(trace.givens, trace.givens))
     conflicts, changed = (marked.sum(-1) for marked in (trace.conflicts, trace.changed))
     answer = (trace.solved or trace.halt) - 1
@@ -139,7 +141,8 @@ def _think(task: SudokuTask, variables: Variables, puzzle: Grid, title: str = ""
     """All steps of thought about one puzzle; of an attempt that solves it, if one of them does.
 
     First come as many steps as in training, which is enough for most puzzles; then as many as the
-    model is tested with; then further attempts, if it knows such as differ from the first.
+    model is tested with; then further attempts, if they differ by what they assume or by noise
+    (symmetries are left out: a picture would have to undo them).
     """
     config, tested = task.config.model, task.config.test
     trace = _attempts(task, variables, puzzle, range(1), config.halt_max_steps, title)

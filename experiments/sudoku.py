@@ -90,6 +90,9 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_integer("max_steps", None, "eval: steps a puzzle may take; 0 for those of training")
 flags.DEFINE_integer("search_attempts", None, "eval: attempts after the first at unsolved puzzles")
+flags.DEFINE_bool(
+    "search_assume", None, "eval: give each further attempt one cell of the first one's answer"
+)
 flags.DEFINE_float("search_noise", None, "eval: noise on the initial state of further attempts")
 flags.DEFINE_string(
     "puzzle", None, "solve: 81 characters, a file with a puzzle a line, or - for standard input"
@@ -239,6 +242,7 @@ def _settings(tested: EvaluationConfig) -> EvaluationConfig:
         "halting": FLAGS.halting,
         "max_steps": FLAGS.max_steps,
         "search.attempts": FLAGS.search_attempts,
+        "search.assume": FLAGS.search_assume,
         "search.noise": FLAGS.search_noise,
     }
     given = {name: value for name, value in changes.items() if value is not None}

@@ -149,12 +149,13 @@ def locate(path: str | os.PathLike[str]) -> Path:
     if path in PACKAGED:
         return _in_package(*PACKAGED[str(path)])
     place = Path(path).absolute()
-    if (place / _RUN_MODEL / CONFIG).is_file():
+    if (place / _RUN_MODEL / CONFIG).is_file() and "model_type" not in _read_json(place / CONFIG):
         return place / _RUN_MODEL
     if (place / CONFIG).is_file() or (place.is_file() and place.suffix == ".gguf"):
         return place
     raise WeightsError(
-        f"expected a folder with {CONFIG}, a .gguf file, or one of {', '.join(PACKAGED)}; "
+        f"expected a folder with {CONFIG}, a run's folder, a .gguf file, or one of "
+        f"{', '.join(PACKAGED)}; "
         f"there is none at {path}"
     )
 
@@ -220,4 +221,5 @@ def _chat_template(folder: Path) -> str | None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The file's values; none if there is no file."""
+    return {} if not path.exists() else json.loads(path.read_text(encoding="utf-8"))

@@ -83,7 +83,8 @@ class SearchConfig:
     steps: int = field(0, help="steps a puzzle may take in all attempts together; 0: no limit")
     max_steps: int = field(0, help="steps of a further attempt; 0: as many as of the first")
     assume: bool = field(
-        False, help="give each attempt one cell more, drawn at random, as the first proposed it"
+        False,
+        help="give each attempt one more cell, a different one, as the first attempt proposed it",
     )
     symmetries: bool = field(True, help="show each attempt the puzzle under another symmetry")
     noise: float = field(
@@ -96,6 +97,14 @@ class SearchConfig:
         for name in ("attempts", "steps", "max_steps", "noise"):
             value = getattr(self, name)
             check(value >= 0, name, expected="0 or more", got=value, remedy="set 0 or more")
+        shortest = self.max_steps or 1
+        check(
+            not self.steps or self.steps > shortest,
+            "steps",
+            expected=f"0, or more than max_steps={self.max_steps} of a further attempt",
+            got=self.steps,
+            remedy="raise steps, or lower max_steps",
+        )
         seed = self.seed
         check(0 <= seed < 2**32, "seed", expected="0 to 2^32 - 1", got=seed, remedy="lower it")
         check(

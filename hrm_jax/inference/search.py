@@ -37,7 +37,7 @@ class Symmetries(Protocol):
 
 
 class Assumptions(Protocol):
-    """Numbered assumptions of a task: the same puzzle, seed and number give the same one."""
+    """Numbered assumptions of a task: the same puzzle, proposal, seed and number give the same."""
 
     def __call__(
         self,
@@ -46,7 +46,11 @@ class Assumptions(Protocol):
         numbers: Int[np.ndarray, " n"],
         seed: int,
     ) -> Int[np.ndarray, "n T"]:
-        """Row i with part of `proposals[i]` as if it were given; no solution of it is another's."""
+        """Row i with part of `proposals[i]` as if it were given.
+
+        Whatever solves the result has to solve the puzzle as well; an answer that does not keep to
+        its assumption counts as unsolved.
+        """
         ...
 
 
@@ -58,11 +62,11 @@ def is_solved(engine: Engine, answers: Answers) -> Bool[np.ndarray, " N"]:
 
 
 def engine_of_search(engine: Engine, config: SearchConfig) -> Engine:
-    """The engine of the further attempts, which may be shorter than the first."""
+    """The engine of the further attempts, which may be shorter or longer than the first."""
     max_steps = config.max_steps or engine.config.max_steps
-    return dataclasses.replace(
-        engine, config=dataclasses.replace(engine.config, max_steps=max_steps)
-    )
+    min_steps = min(engine.config.min_steps, max_steps)
+    changed = dataclasses.replace(engine.config, min_steps=min_steps, max_steps=max_steps)
+    return dataclasses.replace(engine, config=changed)
 
 
 def search(
@@ -102,12 +106,15 @@ def search(
             f"{len(puzzles)} puzzles need as many first answers, but there are {len(first)}: pass"
             " what solve_stream returned for these puzzles"
         )
-    variations = {"symmetries": symmetries, "assume": assumptions}
-    for name, given in variations.items():
-        if config.attempts and getattr(config, name) and given is None:
+    wanted_and_given = [
+        ("symmetries", config.symmetries, symmetries),
+        ("assumptions", config.assume, assumptions),
+    ]
+    for name, wanted, given in wanted_and_given:
+        if config.attempts and wanted and given is None:
             raise ValueError(
-                f"config.{name} needs those of the task, but there are none: pass them, or set"
-                f" {name}=False and another difference between attempts"
+                f"the search is to use {name}, but {name} is None: pass those of the task, or tell"
+                " attempts apart by something else in SearchConfig"
             )
     engine = engine_of_search(engine, config)
     queue = _Attempts(

@@ -45,7 +45,7 @@ class EvaluationConfig:
         "steps", help="a puzzle is done after all steps, at a valid proposal, or by the head"
     )
     max_steps: int = field(0, help="steps a puzzle may take; 0 for those of training")
-    search: SearchConfig = dataclasses.field(default_factory=lambda: SearchConfig(assume=True))
+    search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
 
     def __post_init__(self):
         """Raises ConfigError for values out of range."""

@@ -124,7 +124,7 @@ def test_a_run_that_fails_ends_it_and_is_gone_on_with(compare, started, tmp_path
 def test_a_folder_of_another_comparison_is_refused(compare, started, capsys):
     assert compare() == 0
     assert compare("--override=loop.steps=20") == 2
-    assert "other overrides; name another --folder" in " ".join(capsys.readouterr().out.split())
+    assert "with other values; name another --folder" in " ".join(capsys.readouterr().out.split())
     assert len(started.commands) == 2
 
 

@@ -1,5 +1,6 @@
 """Comparing Sudoku models: equal time, what is started, what is kept, and the table."""
 
+import dataclasses
 import io
 import json
 import pathlib
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import types
 
+import jax
 import pytest
 from rich.console import Console
 
@@ -71,14 +73,17 @@ def test_each_trains_for_the_same_time(compare, started):
 
 
 def test_all_is_done_once_and_shown(compare, started, tmp_path):
+    hard = str(tmp_path / "hard.csv")
+    pathlib.Path(hard).touch()
     for _ in range(2):
-        code, shown = compare(data=["bank", "hard.csv"])
+        code, shown = compare(data=["bank", hard])
         assert code == 0
         assert len(started.commands) == 2 * (1 + 2 * 3)
     assert "37.5% (25.0% to 50.0%)" in shown
     assert "62.5% (50.0% to 75.0%)" in shown
     saved = json.loads((tmp_path / "comparison.json").read_text())
-    assert saved["relational"][1]["hard.csv"]["exact_accuracy"] == 0.5
+    assert saved["solved"]["relational"][1][hard]["exact_accuracy"] == 0.5
+    assert saved["trained"]["relational"] == {"steps": 240, "minutes": 2}
 
 
 def test_a_run_that_fails_ends_it_and_is_gone_on_with(compare, started, tmp_path):
@@ -97,9 +102,30 @@ def test_a_folder_of_another_comparison_is_refused(compare, started):
     assert "name another --folder" in shown
 
 
-def test_an_unknown_variant_is_told():
-    with pytest.raises(ConfigError, match=r"expected some of relational, .*, got \['nobody'\]"):
-        compare_sudoku.Settings(variants=["nobody"])
+def test_a_probe_that_was_stopped_begins_anew(compare, started, tmp_path):
+    started.failing = "--config.loop.steps=40"
+    assert compare()[0] == 3
+    (tmp_path / "relational-probe" / "config.json").touch()
+    started.failing = None
+    assert compare()[0] == 0
+    assert not any("--resume" in command for command in started.commands)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("variants", ["nobody"], r"some of relational, .*, got \['nobody'\]"),
+        ("variants", [], "one or more, none twice"),
+        ("seeds", ["0", "0"], "one or more, none twice"),
+        ("data", ["absent.csv"], "bank, or files, got"),
+        ("puzzles", -1, "0 or more"),
+        ("search_attempts", -1, "0 or more"),
+        ("probe_steps", 10, "20 or more"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(name, value, expected):
+    with pytest.raises(ConfigError, match=f"^{name}: expected {expected}"):
+        compare_sudoku.Settings(**{name: value})
 
 
 def test_the_program_says_what_it_takes():
@@ -117,16 +143,19 @@ def test_without_a_search_there_is_no_column_for_it():
 
 
 @pytest.mark.parametrize("name", compare_sudoku.VARIANTS)
-def test_every_variant_is_a_model(name):
+def test_every_variant_learns_from_the_bank_and_searches_alike(name):
     variant = compare_sudoku.VARIANTS[name]
     pairs = (override.split("=") for override in variant.overrides)
-    values = {key: _parsed(value) for key, value in pairs}
-    task = SudokuTask(replace(PRESETS[variant.preset], values))
-    assert task.model.config == task.config.model
+    config = replace(PRESETS[variant.preset], {key: _parsed(value) for key, value in pairs})
+    assert (config.data.name, config.data.num_augmentations) == ("bank", 0)
+    search = PRESETS["relational"].test.search
+    assert dataclasses.replace(config.test.search, symmetries=False) == search
+    jax.eval_shape(SudokuTask(config).model.init, jax.random.key(0))
 
 
 def _parsed(text):
+    values = {"True": True, "False": False}
     try:
-        return json.loads(text.lower())
+        return values[text] if text in values else json.loads(text)
     except ValueError:
         return text

@@ -11,7 +11,7 @@ def test_a_folder_is_of_one_command(tmp_path):
     for _ in range(2):
         check_command(folder, ["--config.seed=0"], PRESETS["minute"])
     for options, preset in ((["--config.seed=1"], "minute"), (["--config.seed=0"], "quick")):
-        with pytest.raises(OtherCommand, match=r"run holds a run of another preset.*--folder"):
+        with pytest.raises(OtherCommand, match=r"run holds a run with other flags.*--folder"):
             check_command(folder, options, PRESETS[preset])
 
 

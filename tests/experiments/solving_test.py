@@ -160,9 +160,8 @@ NOT = "not solved"
         ((4, 3), {"search.noise": 0.5}, [(4, 1), (4, 16)], "attempt 4"),
         ((4, 19), {"search.noise": 0.5}, [(4, 1), (4, 16), (4, 16)], "attempt 20"),
         ((8, 999), {"max_steps": 8, "search.noise": 0.5}, [(4, 1), (8, 1), *8 * [(8, 16)]], NOT),
-        ((4, 3), {"search.assume": True, "search.max_steps": 6}, [(4, 1), (6, 16)], "assuming"),
-        ((8, 3), {"max_steps": 8, "search.assume": False}, [(4, 1), (8, 1)], NOT),
-        ((8, 3), {"search.assume": False}, [(4, 1)], NOT),
+        ((8, 3), {"max_steps": 8}, [(4, 1), (8, 1)], NOT),
+        ((8, 3), {}, [(4, 1)], NOT),
     ],
 )
 def test_more_is_spent_on_what_stays_unsolved(monkeypatch, solved_by, changes, asked, answer):
@@ -186,6 +185,28 @@ def test_more_is_spent_on_what_stays_unsolved(monkeypatch, solved_by, changes, a
     assert calls == asked
     assert code == (1 if answer == NOT else 0)
     assert answer in console.file.getvalue() + traces[0].title
+
+
+def test_each_further_attempt_assumes_a_cell_of_the_first_answer(monkeypatch):
+    assumed = []
+
+    def think(model, variables, batch, attempts, noise, seed):
+        steps, puzzles = model.config.halt_max_steps, rules.decode(np.asarray(batch.inputs))
+        assumed.extend(puzzles[puzzles != EASY[None]])
+        grids = np.tile(WRONG_CELL, (steps, len(puzzles), 1))
+        grids[-1, np.asarray(attempts) == 3] = SOLUTION
+        never, cells = np.zeros(grids.shape[:2], bool), np.ones(grids.shape, np.float32)
+        tokens = rules.encode(grids).astype(np.int32)
+        return Thoughts(tokens, np.full(never.shape, 0.25), never, cells)
+
+    monkeypatch.setattr(solving, "think", think)
+    changes = {"test.search.assume": True, "test.search.max_steps": 6}
+    console = Console(file=io.StringIO(), width=120)
+    task = SudokuTask(replace(TASK.config, changes))
+    assert solving.solve_all(task, None, [EASY], console) == 0
+    assert len(assumed) == 16  # in each attempt one cell more
+    assert ", attempt 4, assuming " in console.file.getvalue()
+    assert "solved at step 6" in console.file.getvalue()
 
 
 def trace_of(digits, title=""):

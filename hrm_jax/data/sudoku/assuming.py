@@ -20,31 +20,23 @@ class NumberedAssumptions:
         numbers: Int[np.ndarray, " B"],
         seed: int,
     ) -> UInt8[np.ndarray, "B 81"]:
-        """Fills a blank of each row, if there is one for which the proposal breaks no rule.
+        """Fills a blank of each row, if there is one where the proposal agrees with the givens.
 
         Args:
           tokens: puzzles, tokens 1..10.
           proposals: tokens of any value; the first attempt's answers.
-          numbers: each draws a cell, the same one for the same seed and blanks.
-          seed: of the draws, 0 or more.
+          numbers: from 1; number n takes the n-th of those blanks in a random order of the cells,
+            and begins again after the last.
+          seed: of that order, 0 or more.
         """
-        orders = {
-            n: np.random.default_rng([seed, n]).permutation(81) for n in set(numbers.tolist())
-        }
-        order = np.array([orders[n] for n in numbers.tolist()]).reshape(tokens.shape)
+        order = np.random.default_rng(seed).permutation(rules.NUM_CELLS)
         given = tokens > rules.BLANK_TOKEN
         digit = (proposals > rules.BLANK_TOKEN) & (proposals < rules.VOCABULARY_SIZE)
         seen = (proposals[:, :, None] == tokens[:, None, :]) & given[:, None, :]
-        possible = ~given & digit & ~(seen & rules.IS_PEER[None]).any(-1)
-        cells = np.where(possible, order, -1).argmax(-1)
-        rows = np.flatnonzero(possible.any(-1))
+        possible = (~given & digit & ~(seen & rules.IS_PEER[None]).any(-1))[:, order]
+        rank = (numbers - 1) % np.maximum(possible.sum(-1), 1)
+        chosen = possible & (possible.cumsum(-1) == rank[:, None] + 1)
+        rows, places = np.nonzero(chosen)
         assumed = tokens.copy()
-        assumed[rows, cells[rows]] = proposals[rows, cells[rows]]
+        assumed[rows, order[places]] = proposals[rows, order[places]]
         return assumed
-
-
-def _orders(numbers: Int[np.ndarray, " B"], seed: int) -> Int[np.ndarray, "B 81"]:
-    """A random order of the cells for each number."""
-    distinct, places = np.unique(numbers, return_inverse=True)
-    drawn = [np.random.default_rng([seed, n]).permutation(rules.NUM_CELLS) for n in distinct]
-    return np.array(drawn, np.intp).reshape(-1, rules.NUM_CELLS)[places]

@@ -267,8 +267,8 @@ def read_completions(path: Path) -> list[Judged]:
             lines.append(Judged(**json.loads(line)))
         except (ValueError, TypeError) as error:
             raise ResumeError(
-                f"{path}, line {number}: expected a completion with all that this version notes"
-                f" ({error}); an older version's cannot be gone on with: measure into a new folder"
+                f"{path}, line {number}: expected a completion as this version writes it, got a"
+                f" line that does not read as one ({error}): measure into a new folder"
             ) from error
     return lines
 

@@ -184,7 +184,9 @@ def test_reasoning_stands_on_a_decoder_alone(tmp_path):
 def test_what_is_no_model_is_refused(tmp_path, foundation, monkeypatch):
     with pytest.raises(WeightsError, match=r"one of smollm2-135m; there is none at .*absent"):
         load_language_model(tmp_path / "absent")
-    with pytest.raises(WeightsError, match=r"expected a folder with config\.json, a \.gguf file"):
+    with pytest.raises(
+        WeightsError, match=r"expected a folder with config\.json, a run's folder, a \.gguf file"
+    ):
         load_language_model(tmp_path)
     with pytest.raises(ConfigError, match=r"dtype: expected one of .*got 'float16'"):
         load_language_model(tmp_path / "foundation", dtype="float16")

@@ -39,6 +39,14 @@ def test_a_search_that_cannot_be_is_refused(path, value):
         replace(SearchConfig(), {path: value})
 
 
+def test_a_budget_has_room_for_an_attempt():
+    with pytest.raises(
+        ConfigError, match=r"^steps: expected 0, or more than max_steps=16 .*got 16"
+    ):
+        SearchConfig(steps=16, max_steps=16)
+    assert SearchConfig(steps=17, max_steps=16).steps == 17
+
+
 def test_attempts_have_to_differ():
     with pytest.raises(
         ConfigError, match=r"^attempts: .* neither by assumption, by symmetry nor by noise"

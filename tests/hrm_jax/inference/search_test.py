@@ -76,6 +76,13 @@ def test_further_attempts_may_be_longer_or_shorter_than_the_first():
     np.testing.assert_array_equal(found.steps, [1, 5, 3, 5, 5, 5, 2, 5, 5])
 
 
+def test_further_attempts_may_end_before_the_first_might():
+    config = dataclasses.replace(CONFIG, min_steps=3)
+    engine = dataclasses.replace(ENGINE, config=config)
+    _, found = searched([30], engine=engine, attempts=1, max_steps=2)
+    np.testing.assert_array_equal(found.steps, [3 + 2])
+
+
 class Assuming:
     """Assumption number n: due 2 n steps earlier, if that is what the first attempt proposed."""
 
@@ -199,9 +206,11 @@ def test_answers_belong_to_the_puzzles():
         search(ENGINE, VARIABLES, puzzles(DUE)[:3], first, SearchConfig(), symmetries=Sooner())
 
 
-@pytest.mark.parametrize("name", ["symmetries", "assume"])
-def test_what_tells_attempts_apart_is_of_the_task(name):
+@pytest.mark.parametrize(
+    ("field", "name"), [("symmetries", "symmetries"), ("assume", "assumptions")]
+)
+def test_what_tells_attempts_apart_is_of_the_task(field, name):
     first = solve_stream(ENGINE, VARIABLES, puzzles(DUE))
-    config = SearchConfig(attempts=1, **{"symmetries": False, name: True})
-    with pytest.raises(ValueError, match=rf"config\.{name} needs those of the task, .* pass them"):
+    config = SearchConfig(attempts=1, **{"symmetries": False, field: True})
+    with pytest.raises(ValueError, match=rf"{name} is None: pass those of the task"):
         search(ENGINE, VARIABLES, puzzles(DUE), first, config)

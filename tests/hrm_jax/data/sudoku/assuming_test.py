@@ -47,13 +47,22 @@ def test_a_proposal_of_no_digits_leaves_the_puzzle_as_it_is():
         np.testing.assert_array_equal(assume(PUZZLES, proposals, np.ones(32, int), 0), PUZZLES)
 
 
-def test_numbers_and_seeds_draw_other_cells_whatever_else_is_in_the_batch():
-    first = np.tile(PUZZLES[:1], (40, 1))
-    answer = np.tile(SOLUTIONS[:1], (40, 1))
-    assumed = assume(first, answer, np.arange(40), seed=3)
-    assert len(np.unique(assumed, axis=0)) > 20
-    np.testing.assert_array_equal(assume(first[7:8], answer[:1], np.array([7]), 3), assumed[7:8])
-    assert (assume(first, answer, np.arange(40), seed=4) != assumed).any()
+def test_each_blank_has_its_turn_before_any_has_its_second():
+    blanks = int((PUZZLES[0] == rules.BLANK_TOKEN).sum())
+    numbers = np.arange(1, 2 * blanks + 1)
+    first, answer = (np.tile(x[:1], (2 * blanks, 1)) for x in (PUZZLES, SOLUTIONS))
+    assumed = assume(first, answer, numbers, seed=3)
+    assert len(np.unique(assumed[:blanks], axis=0)) == blanks
+    np.testing.assert_array_equal(assumed[:blanks], assumed[blanks:])
+    assert (assume(first, answer, numbers, seed=4) != assumed).any()
+
+
+def test_an_assumption_is_the_same_whatever_else_is_in_the_batch():
+    numbers = np.arange(1, 33)
+    together = assume(PUZZLES, SOLUTIONS, numbers, 0)
+    for row in (0, 31):
+        alone = assume(PUZZLES[row : row + 1], SOLUTIONS[row : row + 1], numbers[row : row + 1], 0)
+        np.testing.assert_array_equal(alone[0], together[row])
 
 
 def test_nobody_assumes_nothing():
