@@ -53,11 +53,11 @@ PRESETS = {
             learning_rate=2e-3,
             weight_decay=0.1,
             warmup_steps=100,
-            lr_min_ratio=0.05,
-            ema_decay=0.995,
+            lr_min_ratio=0.01,
+            ema_decay=0.999,
         ),
         data=DataConfig(augment=False, reveal_share=0.5),
-        loop=LoopConfig(steps=9000, log_every=20, evaluate_every=1000, checkpoint_every=500),
+        loop=LoopConfig(steps=10_000, log_every=20, evaluate_every=1000, checkpoint_every=500),
         validation=EvaluationConfig(puzzles=256, batch_size=64, halting="rules"),
         test=EvaluationConfig(
             puzzles=0, batch_size=64, halting="rules", max_steps=64, search=_SEARCH
