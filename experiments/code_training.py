@@ -11,7 +11,7 @@ from rich.table import Table
 
 from experiments import config_flags, curves, runs, terminal
 from experiments.code_presets import PRESETS
-from hrm_jax.convert.language import save_language_model
+from hrm_jax.convert.language import RUN_MODEL, save_language_model
 from hrm_jax.tasks.code import CodeReport, CodeTask
 from hrm_jax.tasks.code_config import CodeConfig
 from hrm_jax.tasks.code_samples import as_text
@@ -23,8 +23,6 @@ FLAGS = flags.FLAGS
 RUNS = pathlib.Path("runs")
 STOPPED_BY_SIGNAL = 3
 SAMPLES = "samples.txt"
-MODEL = "model"
-"""In a finished run: a folder that `convert.language.load_language_model` and transformers read."""
 _SHOWN_SAMPLES = 4
 _AVERAGES = {"loss": "loss {:.3f}", "bits_per_byte": "{:.3f} bits/byte"}
 _PANELS = (
@@ -61,7 +59,7 @@ def run(console: Console) -> int:
         )
     variables = fetch(state.averaged_variables, mesh)
     if jax.process_index() == 0:
-        save_language_model(folder / MODEL, task.trained(variables))
+        save_language_model(folder / RUN_MODEL, task.trained(variables))
         _save_report(task, before, after)
         _show(console, folder, before, after)
     return 0
@@ -98,7 +96,7 @@ def _show(console: Console, folder: pathlib.Path, before: CodeReport, after: Cod
         form = "{:.1%}" if name == "parse_rate" else "{:.3f}"
         table.add_row(name, form.format(before.as_dict()[name]), form.format(value))
     console.print(table)
-    for what in ("curves.png", SAMPLES, "report.json", MODEL):
+    for what in ("curves.png", SAMPLES, "report.json", RUN_MODEL):
         console.print(f"{what}: {folder / what}", soft_wrap=True)
-    command = f"python -m experiments.codegen --mode=generate --model={folder / MODEL}"
+    command = f"python -m experiments.codegen --mode=generate --model={folder / RUN_MODEL}"
     console.print(f"\nNext: {command} --prompt=...", soft_wrap=True)

@@ -18,7 +18,6 @@ import json
 import pathlib
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.code_presets import PRESETS
-from experiments.comparisons import OtherCommand, check_command, spread
+from experiments.comparisons import OtherCommand, spread, train
 from experiments.suite_figures import (
     AllMeasured,
     Measured,
@@ -102,16 +101,10 @@ def _train(preset: str, seed: str, folder: pathlib.Path) -> dict[str, Any]:
     """The report of a run, which is trained if it has none."""
     options = [f"--preset={preset}", f"--config.seed={seed}"]
     options += [f"--config.{override}" for override in _OVERRIDES.value]
-    check_command(folder, options, PRESETS[preset])
-    report = folder / "report.json"
-    if not report.exists():
-        command = [sys.executable, "-m", "experiments.codegen", *options, f"--run={folder}"]
-        if (folder / "config.json").exists():
-            command.append("--resume")
-        subprocess.run(command, check=True)
+    train("experiments.codegen", options, PRESETS[preset], folder)
     if _DELETE.value:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    return json.loads(report.read_text(encoding="utf-8"))
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
 
 def _save(root: pathlib.Path, reports: Mapping[str, Any], measured: AllMeasured) -> None:

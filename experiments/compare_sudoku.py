@@ -24,7 +24,7 @@ from absl import app, flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments.comparisons import OtherCommand, check_command, spread
+from experiments.comparisons import OtherCommand, spread, train
 from experiments.sudoku_presets import PRESETS
 from experiments.suite_figures import folder_name
 from hrm_jax.core.config import ConfigError, check
@@ -194,12 +194,7 @@ def _train(variant: Variant, folder: pathlib.Path, *more: str) -> None:
     """A run of the experiment, unless it is there."""
     overrides = [f"--config.{override}" for override in (*variant.overrides, *more)]
     options = [f"--preset={variant.preset}", *overrides]
-    check_command(folder, options, PRESETS[variant.preset])
-    if not (folder / "report.json").exists():
-        command = [sys.executable, "-m", "experiments.sudoku", *options, f"--run={folder}"]
-        if (folder / "config.json").exists():
-            command.append("--resume")
-        subprocess.run(command, check=True)
+    train("experiments.sudoku", options, PRESETS[variant.preset], folder)
 
 
 def _measure(settings: Settings, folder: pathlib.Path, data: str) -> dict[str, Any]:

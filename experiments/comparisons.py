@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +15,28 @@ _COMMAND = "command.json"
 
 class OtherCommand(ValueError):
     """A folder holds a run that was trained otherwise."""
+
+
+def train(program: str, options: list[str], preset: Any, folder: pathlib.Path) -> None:
+    """Trains a run in `folder` unless it has its report; one that was stopped goes on.
+
+    Args:
+      program: the experiment's module.
+      options: its flags, all but `--run` and `--resume`.
+      preset: see `check_command`.
+      folder: of the run.
+
+    Raises:
+      OtherCommand: the folder holds a run that was trained otherwise.
+      subprocess.CalledProcessError: training failed, and has said why.
+    """
+    check_command(folder, options, preset)
+    if (folder / "report.json").exists():
+        return
+    command = [sys.executable, "-m", program, *options, f"--run={folder}"]
+    if (folder / "config.json").exists():
+        command.append("--resume")
+    subprocess.run(command, check=True)
 
 
 def check_command(folder: pathlib.Path, options: list[str], preset: Any) -> None:

