@@ -1,14 +1,16 @@
 """Sudoku models against each other, for the same time of training, over several seeds.
 
-    python -m experiments.compare_sudoku --variants=relational --seeds=0,1,2   # the default preset
     python -m experiments.compare_sudoku --minutes=10                          # every ablation
     python -m experiments.compare_sudoku --data=bank,norvig10k_test.csv.gz     # on further files
+    python -m experiments.compare_sudoku --variants=relational --seeds=0,1,2 --minutes=0
 
-Each variant first takes a few steps, which tell how long one takes; then each seed trains for as
-many as fit into --minutes, with the whole of its schedule, and is measured on each of --data: in a
-single pass, and with search. What has finished is not done again, what was stopped goes on, and a
-folder of another comparison is refused. The machine should do nothing else. Published models have
-optimisers of their own: see their presets. Hardware and last measured values: docs/sudoku.md.
+Each variant first takes a few steps, which tell how long one takes, and trains for as many as fit
+into --minutes, with the whole of its schedule; with 0 minutes, for as many as its preset says. Each
+seed is measured on each of --data: in a single pass, and with search. What has finished is not done
+again, what was stopped goes on, and a folder of another comparison is refused. Two commands may
+share a folder, if each has seeds or variants of its own; else the machine should do nothing beside
+it. Published models have optimisers of their own: see their presets. Hardware and last measured
+values: docs/sudoku.md.
 """
 
 import dataclasses
@@ -55,7 +57,7 @@ _LIKE_RELATIONAL = (
 )
 _PUBLISHED = (
     *("batch_size=32", "data.name=bank", "data.num_augmentations=0", "optim.warmup_steps=50"),
-    *_SEARCH,
+    *("model.compute_dtype=float32", *_SEARCH),
 )
 VARIANTS = {
     "relational": Variant("the default preset"),
@@ -127,7 +129,12 @@ def define_flags() -> None:
     default = Settings()
     flags.DEFINE_list("variants", list(default.variants), "who takes part")
     flags.DEFINE_list("seeds", list(default.seeds), "seeds of each")
-    flags.DEFINE_float("minutes", default.minutes, "training of each run", lower_bound=0.0)
+    flags.DEFINE_float(
+        "minutes",
+        default.minutes,
+        "of training each run; 0 for the preset's steps",
+        lower_bound=0.0,
+    )
     flags.DEFINE_list("data", list(default.data), "what is measured on: bank, or a puzzle file")
     flags.DEFINE_integer("puzzles", default.puzzles, "of each, spread over it; 0 for all")
     flags.DEFINE_integer(
@@ -158,7 +165,9 @@ def compare(settings: Settings, console: Console) -> int:
     try:
         for name in settings.variants:
             variant = VARIANTS[name]
-            steps = _steps_within(settings, variant, root / f"{name}-probe")
+            steps = PRESETS[variant.preset].loop.steps
+            if settings.minutes:
+                steps = _steps_within(settings, variant, root / f"{name}-probe")
             for seed in settings.seeds:
                 console.print(f"{name}, seed {seed}: {steps} steps", style="bold")
                 folder = root / f"{name}-{seed}"

@@ -72,6 +72,15 @@ def test_each_trains_for_the_same_time(compare, started):
     assert steps == [probe, slow, slow, probe, fast, fast]
 
 
+def test_without_minutes_each_trains_for_the_steps_of_its_preset(compare, started):
+    assert compare(minutes=0)[0] == 0
+    steps = [part for command in started.commands for part in command if "loop.steps" in part]
+    presets = (
+        PRESETS[compare_sudoku.VARIANTS[name].preset] for name in ("relational", "no_relations")
+    )
+    assert steps == [f"--config.loop.steps={p.loop.steps}" for p in presets for _ in range(2)]
+
+
 def test_all_is_done_once_and_shown(compare, started, tmp_path):
     hard = str(tmp_path / "hard.csv")
     pathlib.Path(hard).touch()
@@ -131,7 +140,7 @@ def test_what_cannot_be_compared_is_told(name, value, expected):
 def test_the_program_says_what_it_takes():
     command = [sys.executable, "-m", "experiments.compare_sudoku"]
     said = subprocess.run([*command, "--help"], check=False, capture_output=True, text=True)
-    assert "--minutes: training of each run" in said.stdout
+    assert "--minutes: of training each run" in said.stdout
     said = subprocess.run([*command, "--variants=x"], check=False, capture_output=True, text=True)
     assert said.returncode == 2
     assert "variants: expected some of relational" in said.stdout + said.stderr

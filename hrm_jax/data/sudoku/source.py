@@ -37,9 +37,7 @@ def load_source(
     if isinstance(config, str):
         config = _find_config(config)
     data_dir = default_data_dir() if data_dir is None else pathlib.Path(data_dir).expanduser()
-    with quiet_tfds():
-        builder = Builder(config=config, data_dir=str(data_dir), file_format="array_record")
-        builder.download_and_prepare()
+    builder = _prepared(config, data_dir)
     if split not in builder.info.splits:
         raise ValueError(
             f"{config.name} has the splits {', '.join(sorted(builder.info.splits))}, not {split!r};"
@@ -68,6 +66,21 @@ def _find_config(name: str) -> SudokuConfig:
             " are given by csv_config)"
         )
     return configs[name]
+
+
+def _prepared(config: SudokuConfig, data_dir: pathlib.Path) -> Builder:
+    """The builder of data that lie prepared."""
+
+    def prepare() -> Builder:
+        builder = Builder(config=config, data_dir=str(data_dir), file_format="array_record")
+        builder.download_and_prepare()
+        return builder
+
+    with quiet_tfds():
+        try:
+            return prepare()
+        except FileExistsError:  # another process was faster; a new builder reads what it made
+            return prepare()
 
 
 def _decode(builder: Builder, split: str, path: pathlib.Path) -> None:

@@ -40,6 +40,19 @@ def test_the_second_load_prepares_nothing(config, data_dir):
     assert {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")} == before
 
 
+def test_two_processes_that_prepare_the_same_both_read_it(config, tmp_path, monkeypatch):
+    prepare = source.Builder._split_generators
+
+    def overtaken(builder, manager):
+        monkeypatch.setattr(source.Builder, "_split_generators", prepare)
+        source.load_source(config, "train", tmp_path)
+        return prepare(builder, manager)
+
+    monkeypatch.setattr(source.Builder, "_split_generators", overtaken)
+    loaded = source.load_source(config, "train", tmp_path)
+    np.testing.assert_array_equal(rules.decode(loaded.inputs), PUZZLES.questions[:30])
+
+
 def test_loading_prints_nothing(config, tmp_path, capfd):
     source.load_source(config, "train", tmp_path)
     captured = capfd.readouterr()
