@@ -55,9 +55,11 @@ _LIKE_RELATIONAL = (
     *("model.distribution=softmax", "model.initial_noise=0.5", "batch_size=16"),
     *("data.reveal_share=0.5", *_SEARCH),
 )
+_TESTED_LITTLE = ("test.puzzles=16", "test.max_steps=1")  # runs are measured when they are done
 _PUBLISHED = (
     *("batch_size=32", "data.name=bank", "data.num_augmentations=0", "optim.warmup_steps=50"),
-    *("model.compute_dtype=float32", *_SEARCH),
+    *("model.compute_dtype=float32", "validation.puzzles=64", "validation.batch_size=64"),
+    *("test.batch_size=64", *_SEARCH),
 )
 VARIANTS = {
     "relational": Variant("the default preset"),
@@ -171,7 +173,7 @@ def compare(settings: Settings, console: Console) -> int:
             for seed in settings.seeds:
                 console.print(f"{name}, seed {seed}: {steps} steps", style="bold")
                 folder = root / f"{name}-{seed}"
-                _train(variant, folder, f"seed={seed}", f"loop.steps={steps}", "test.puzzles=16")
+                _train(variant, folder, f"seed={seed}", f"loop.steps={steps}", *_TESTED_LITTLE)
                 reports = {data: _measure(settings, folder, data) for data in settings.data}
                 found.setdefault(name, []).append(reports)
                 trained.setdefault(name, {"steps": steps, "minutes": settings.minutes})
@@ -191,8 +193,8 @@ def _steps_within(settings: Settings, variant: Variant, folder: pathlib.Path) ->
     """How many steps of a variant fit into the time, by a short run that lies in `folder`."""
     if not (folder / "report.json").exists():
         shutil.rmtree(folder, ignore_errors=True)  # times before and after a stop are not one
-    short = [f"loop.steps={settings.probe_steps}", "loop.log_every=10", "test.puzzles=16"]
-    _train(variant, folder, *short, "validation.puzzles=64")
+    short = [f"loop.steps={settings.probe_steps}", "loop.log_every=10"]
+    _train(variant, folder, *short, "validation.puzzles=64", *_TESTED_LITTLE)
     rows = [row for row in read_metrics(folder) if row["split"] == "train"]
     first, last = rows[0], rows[-1]
     seconds = (last["time_seconds"] - first["time_seconds"]) / (last["step"] - first["step"])
