@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.comparisons import OtherCommand, spread, train
+from experiments.curves import save_comparison
 from experiments.sudoku_presets import PRESETS
 from experiments.suite_figures import folder_name
 from hrm_jax.core.config import ConfigError, check
@@ -160,7 +161,7 @@ def main(argv: list[str]) -> int:
 
 
 def compare(settings: Settings, console: Console) -> int:
-    """Trains and measures what is missing, then shows the table; a failed run's exit code."""
+    """Trains and measures what is missing; the table and the curves; a failed run's exit code."""
     root = pathlib.Path(settings.folder)
     found: dict[str, list[Found]] = {}
     trained: dict[str, Any] = {}
@@ -185,6 +186,11 @@ def compare(settings: Settings, console: Console) -> int:
     write_atomically(
         root / "comparison.json", json.dumps({"trained": trained, "solved": found}, indent=2) + "\n"
     )
+    logs = {
+        VARIANTS[name].text: [read_metrics(root / f"{name}-{seed}") for seed in settings.seeds]
+        for name in settings.variants
+    }
+    save_comparison(logs, root / "curves.png", "exact_accuracy")
     console.print(figures(found))
     return 0
 

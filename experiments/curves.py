@@ -1,8 +1,10 @@
-"""Curves of a run as a picture."""
+"""Curves of a run, or of several beside each other, as a picture."""
 
 import dataclasses
 import fnmatch
+import itertools
 import pathlib
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,3 +58,44 @@ def save_curves(
         if axes.lines:
             axes.legend()
     figure.savefig(path, dpi=110)
+
+
+def save_comparison(
+    logs: Mapping[str, Sequence[Sequence[dict[str, Any]]]], path: pathlib.Path, measure: str
+) -> None:
+    """Draws a measure of held-out data, a share, against the time of training, as a PNG.
+
+    Args:
+      logs: by name, the records of each run of that name; those of one name share a colour.
+      path: where the picture goes.
+      measure: what is drawn.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for number, (name, runs) in enumerate(logs.items()):
+        for seed, records in enumerate(runs):
+            pace = minutes_a_step(records)
+            found = [record for record in records if record["split"] == "validation"]
+            times = [record["step"] * pace for record in found]
+            shares = [record[measure] for record in found]
+            label = "_" if seed else name  # matplotlib leaves what starts so out of the legend
+            axes.plot(times, shares, f"C{number}", marker="o", markersize=3, label=label)
+    axes.set(xlabel="minutes of training", ylabel=measure.replace("_", " "))
+    axes.set_ylim(0, 1)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+def minutes_a_step(records: Sequence[Mapping[str, Any]]) -> float:
+    """The median over a run's records, which leaves pauses out; NaN where there is only one."""
+    own = [record for record in records if record["split"] == "train"]
+    paces = [
+        (after["time_seconds"] - before["time_seconds"]) / (after["step"] - before["step"]) / 60
+        for before, after in itertools.pairwise(own)
+    ]
+    return statistics.median(paces) if paces else float("nan")

@@ -37,7 +37,7 @@ class Started:
             report = {"exact_accuracy": share, "search": {"exact_accuracy": share + 0.25}}
             return types.SimpleNamespace(stdout=f"a table\n{json.dumps(report)}\n")
         folder, pace = pathlib.Path(named["--run"]), SECONDS_A_STEP[named["--preset"]]
-        rows = [{"step": 0, "time_seconds": 0.0, "split": "validation"}]
+        rows = [{"step": 0, "time_seconds": 0, "split": "validation", "exact_accuracy": 0.5}]
         rows += [{"step": n, "time_seconds": 5 + n * pace, "split": "train"} for n in (10, 40)]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         (folder / "report.json").write_text("{}")
@@ -93,6 +93,7 @@ def test_all_is_done_once_and_shown(compare, started, tmp_path):
     saved = json.loads((tmp_path / "comparison.json").read_text())
     assert saved["solved"]["relational"][1][hard]["exact_accuracy"] == 0.5
     assert saved["trained"]["relational"] == {"steps": 240, "minutes": 2}
+    assert (tmp_path / "curves.png").exists()
 
 
 def test_a_run_that_fails_ends_it_and_is_gone_on_with(compare, started, tmp_path):
