@@ -6,11 +6,12 @@
 
 Each variant first takes a few steps, which tell how long one takes, and trains for as many as fit
 into --minutes, with the whole of its schedule; with 0 minutes, for as many as its preset says. Each
-seed is measured on each of --data: in a single pass, and with search. What has finished is not done
-again, what was stopped goes on, and a folder of another comparison is refused. Two commands may
-share a folder, if each has seeds or variants of its own; else the machine should do nothing beside
-it. Published models have optimisers of their own: see their presets. Hardware and last measured
-values: docs/sudoku.md.
+seed is measured on each of --data: in a single pass, and, with --search_attempts, with search. What
+has finished is not done again, what was stopped goes on, and a folder of something else is refused.
+Beside a command that counts minutes the machine should do nothing else, or the same: two commands
+may share a folder if each has variants of its own (`taskset` gives each a core), and the same with
+all of them shows the whole table then. Published models have optimisers of their own: see their
+presets. Hardware and last measured values: docs/sudoku.md.
 """
 
 import dataclasses
@@ -26,62 +27,17 @@ from absl import app, flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments.comparisons import OtherCommand, spread, train
+from experiments.comparisons import OtherCommand, check_command, spread, train
 from experiments.curves import save_comparison
 from experiments.sudoku_presets import PRESETS
+from experiments.sudoku_variants import VARIANTS, Variant
 from experiments.suite_figures import folder_name
 from hrm_jax.core.config import ConfigError, check
 from hrm_jax.training.files import write_atomically
 from hrm_jax.training.run_log import read_metrics
 
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """Somebody who takes part.
-
-    Attributes:
-      text: what it is, for the table.
-      preset: where its config starts.
-      overrides: `field=value`, as --config.field=value of the experiment.
-    """
-
-    text: str
-    preset: str = "relational"
-    overrides: tuple[str, ...] = ()
-
-
-_SEARCH = ("test.search.assume=True", "test.search.max_steps=16", "test.search.noise=0.5")
-_LIKE_RELATIONAL = (
-    *("model.L_cycles=8", "model.halt_max_steps=16", "model.halt_when_right=True"),
-    *("model.distribution=softmax", "model.initial_noise=0.5", "batch_size=16"),
-    *("data.reveal_share=0.5", *_SEARCH),
-)
-_TESTED_LITTLE = ("test.puzzles=16", "test.max_steps=1")  # runs are measured when they are done
-_PUBLISHED = (
-    *("batch_size=32", "data.name=bank", "data.num_augmentations=0", "optim.warmup_steps=50"),
-    *("model.compute_dtype=float32", "validation.puzzles=64", "validation.batch_size=64"),
-    *("test.batch_size=64", *_SEARCH),
-)
-VARIANTS = {
-    "relational": Variant("the default preset"),
-    "no_symmetry": Variant(
-        "no symmetry: each candidate is told which it is, puzzles are augmented",
-        overrides=("model.pos_encodings=learned", "data.augment=True"),
-    ),
-    "no_relations": Variant(
-        "no relations: attention over cells, 128 wide, puzzles are augmented",
-        preset="quick",
-        overrides=("model.pos_encodings=learned", "model.mixing=attention", *_LIKE_RELATIONAL),
-    ),
-    "last_calls": Variant(
-        "gradient through the last call of each level", overrides=("model.gradient=last_calls",)
-    ),
-    "no_ema": Variant("no averaging", overrides=("optim.ema_decay=0.0",)),
-    "one_module": Variant("one module in both roles", overrides=("model.shared_level=True",)),
-    "hrm": Variant("HRM as published, but on the bank, 32 a step", "hrm_paper", _PUBLISHED),
-    "trm_mlp": Variant("TRM-MLP, likewise", "trm_mlp_paper", _PUBLISHED),
-}
-"""By name, as `--variants` takes it."""
+_EVALUATIONS = 8
+"""During a run that is as long as --minutes says: points of its curve."""
 
 Found = Mapping[str, Mapping[str, Any]]
 """By what was measured on, the report of an evaluation."""
@@ -115,6 +71,8 @@ class Settings:
                 got=given,
                 remedy="name each once",
             )
+        seeds = [seed for seed in self.seeds if not (seed.isdecimal() and seed == str(int(seed)))]
+        check(not seeds, "seeds", expected="whole numbers", got=seeds, remedy="as in 0,1,2")
         unknown = [name for name in self.variants if name not in VARIANTS]
         known = f"some of {', '.join(VARIANTS)}"
         check(not unknown, "variants", expected=known, got=unknown, remedy="name some of these")
@@ -130,21 +88,26 @@ class Settings:
 def define_flags() -> None:
     """Defines the program's flags: only when it runs, as other programs define some of the same."""
     default = Settings()
-    flags.DEFINE_list("variants", list(default.variants), "who takes part")
-    flags.DEFINE_list("seeds", list(default.seeds), "seeds of each")
+    texts = "\n".join(f"{name}: {variant.text}" for name, variant in VARIANTS.items())
+    flags.DEFINE_list("variants", list(default.variants), f"Who takes part:\n{texts}")
+    flags.DEFINE_list("seeds", list(default.seeds), "seeds: each variant is trained with each")
     flags.DEFINE_float(
         "minutes",
         default.minutes,
-        "of training each run; 0 for the preset's steps",
+        "minutes of training of each run; 0 for the preset's steps, however long they take",
         lower_bound=0.0,
     )
-    flags.DEFINE_list("data", list(default.data), "what is measured on: bank, or a puzzle file")
-    flags.DEFINE_integer("puzzles", default.puzzles, "of each, spread over it; 0 for all")
+    flags.DEFINE_list("data", list(default.data), "what is measured on: bank, or puzzle files")
     flags.DEFINE_integer(
-        "search_attempts", default.search_attempts, "at what the single pass leaves unsolved"
+        "puzzles", default.puzzles, "how many of each of --data, spread over it; 0 for all"
     )
-    flags.DEFINE_string("folder", default.folder, "where the runs live")
-    flags.DEFINE_integer("probe_steps", default.probe_steps, "that tell how long one takes")
+    flags.DEFINE_integer(
+        "search_attempts", default.search_attempts, "further attempts at an unsolved puzzle"
+    )
+    flags.DEFINE_string("folder", default.folder, "folder for the runs, the table and the curves")
+    flags.DEFINE_integer(
+        "probe_steps", default.probe_steps, "steps of the short run that tells how long one takes"
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -168,13 +131,17 @@ def compare(settings: Settings, console: Console) -> int:
     try:
         for name in settings.variants:
             variant = VARIANTS[name]
-            steps = PRESETS[variant.preset].loop.steps
+            loop = PRESETS[variant.preset].loop
+            steps, evaluate_every = loop.steps, loop.evaluate_every
             if settings.minutes:
                 steps = _steps_within(settings, variant, root / f"{name}-probe")
+                evaluate_every = -(-steps // _EVALUATIONS)
+            lengths = f"loop.steps={steps}", f"loop.evaluate_every={evaluate_every}"
             for seed in settings.seeds:
                 console.print(f"{name}, seed {seed}: {steps} steps", style="bold")
                 folder = root / f"{name}-{seed}"
-                _train(variant, folder, f"seed={seed}", f"loop.steps={steps}", *_TESTED_LITTLE)
+                options = _options(variant, f"seed={seed}", *lengths)
+                train("experiments.sudoku", options, PRESETS[variant.preset], folder)
                 reports = {data: _measure(settings, folder, data) for data in settings.data}
                 found.setdefault(name, []).append(reports)
                 trained.setdefault(name, {"steps": steps, "minutes": settings.minutes})
@@ -197,21 +164,22 @@ def compare(settings: Settings, console: Console) -> int:
 
 def _steps_within(settings: Settings, variant: Variant, folder: pathlib.Path) -> int:
     """How many steps of a variant fit into the time, by a short run that lies in `folder`."""
+    short = [f"loop.steps={settings.probe_steps}", "loop.log_every=10", "validation.puzzles=64"]
+    options = _options(variant, *short)
+    check_command(folder, options, PRESETS[variant.preset])
     if not (folder / "report.json").exists():
-        shutil.rmtree(folder, ignore_errors=True)  # times before and after a stop are not one
-    short = [f"loop.steps={settings.probe_steps}", "loop.log_every=10"]
-    _train(variant, folder, *short, "validation.puzzles=64", *_TESTED_LITTLE)
+        shutil.rmtree(folder)  # times before and after a stop are not one
+    train("experiments.sudoku", options, PRESETS[variant.preset], folder)
     rows = [row for row in read_metrics(folder) if row["split"] == "train"]
     first, last = rows[0], rows[-1]
     seconds = (last["time_seconds"] - first["time_seconds"]) / (last["step"] - first["step"])
     return max(1, int(settings.minutes * 60 / seconds))
 
 
-def _train(variant: Variant, folder: pathlib.Path, *more: str) -> None:
-    """A run of the experiment, unless it is there."""
-    overrides = [f"--config.{override}" for override in (*variant.overrides, *more)]
-    options = [f"--preset={variant.preset}", *overrides]
-    train("experiments.sudoku", options, PRESETS[variant.preset], folder)
+def _options(variant: Variant, *more: str) -> list[str]:
+    """Flags of the experiment; what is trained is tested little, as it is measured afterwards."""
+    overrides = (*variant.overrides, *more, "test.puzzles=16", "test.max_steps=1")
+    return [f"--preset={variant.preset}", *(f"--config.{override}" for override in overrides)]
 
 
 def _measure(settings: Settings, folder: pathlib.Path, data: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def train(program: str, options: list[str], preset: Any, folder: pathlib.Path) -
       folder: of the run.
 
     Raises:
-      OtherCommand: the folder holds a run that was trained otherwise.
+      OtherCommand: the folder holds a run that was trained otherwise, or something else.
       subprocess.CalledProcessError: training failed, and has said why.
     """
     check_command(folder, options, preset)
@@ -51,6 +51,10 @@ def check_command(folder: pathlib.Path, options: list[str], preset: Any) -> None
     path = folder / _COMMAND
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise OtherCommand(
+                f"{folder} holds what no comparison made; move it, or name another --folder"
+            )
         write_atomically(path, text)
     elif path.read_text(encoding="utf-8") != text:
         raise OtherCommand(

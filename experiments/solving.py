@@ -105,9 +105,11 @@ def solve_all(
 
 
 def show_held_out(task: SudokuTask, variables: Variables, source: Source, console: Console) -> bool:
-    """Solves the first puzzle of a source in front of the reader."""
+    """Thinks about the first puzzle of a source in front of the reader, as long as in training."""
     puzzle = rules.decode(source.inputs[0])
-    return _show(_think(task, variables, puzzle, _describe(puzzle)), console)
+    steps = task.config.model.halt_max_steps
+    trace = _attempts(task, variables, puzzle, range(1), steps, _describe(puzzle))
+    return _show(trace, console)
 
 
 def _show(trace: Trace, console: Console) -> bool:

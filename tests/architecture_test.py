@@ -83,8 +83,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments": (
             "process config_flags distributed terminal curves sudoku_presets runs exported solving"
             " sudoku code_presets code_training code_writer code_generation code_measuring codegen"
-            " comparisons suite_figures compare_codegen compare_sudoku convert make_bank"
-            " join_puzzles make_corpus"
+            " comparisons suite_figures compare_codegen sudoku_variants compare_sudoku convert"
+            " make_bank join_puzzles make_corpus"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import types
@@ -65,6 +66,47 @@ def compare(tmp_path):
     return compare
 
 
+def test_a_variant_is_trained_and_measured_as_it_says(compare, started, tmp_path):
+    code, _ = compare(
+        variants=["no_symmetry"], seeds=["3"], data=["bank"], puzzles=7, search_attempts=5
+    )
+    assert code == 0
+    probe, trained, measured = (command[2:] for command in started.commands)
+    assert probe[0] == "experiments.sudoku"
+    assert "--config.validation.puzzles=64" in probe
+    assert trained == [
+        "experiments.sudoku",
+        "--preset=relational",
+        "--config.model.pos_encodings=learned",
+        "--config.data.augment=True",
+        "--config.seed=3",
+        "--config.loop.steps=240",
+        "--config.loop.evaluate_every=30",
+        "--config.test.puzzles=16",
+        "--config.test.max_steps=1",
+        f"--run={tmp_path / 'no_symmetry-3'}",
+    ]
+    assert measured == [
+        "experiments.sudoku",
+        "--mode=eval",
+        f"--checkpoint={tmp_path / 'no_symmetry-3'}",
+        "--data=bank",
+        "--halting=rules",
+        "--max_steps=64",
+        "--puzzles=7",
+        "--search_attempts=5",
+    ]
+
+
+def test_published_models_are_measured_with_what_they_learn():
+    """An average over many more steps than there are would be that of the initial values."""
+    for name in ("hrm", "trm_mlp"):
+        variant = compare_sudoku.VARIANTS[name]
+        changes = dict(override.split("=") for override in variant.overrides)
+        decay = float(changes.get("optim.ema_decay", PRESETS[variant.preset].optim.ema_decay))
+        assert decay**60 < 0.01
+
+
 def test_each_trains_for_the_same_time(compare, started):
     assert compare()[0] == 0
     steps = [part for command in started.commands for part in command if "loop.steps" in part]
@@ -112,6 +154,18 @@ def test_a_folder_of_another_comparison_is_refused(compare, started):
     assert "name another --folder" in shown
 
 
+def test_a_folder_of_something_else_is_left_alone(compare, started, tmp_path):
+    for name in ("relational-probe", "relational-0"):
+        other = tmp_path / name / "thesis.txt"
+        other.parent.mkdir()
+        other.touch()
+        code, shown = compare()
+        assert code == 2
+        assert f"{name} holds what no comparison made" in shown
+        assert other.exists()
+        shutil.rmtree(other.parent)
+
+
 def test_a_probe_that_was_stopped_begins_anew(compare, started, tmp_path):
     started.failing = "--config.loop.steps=40"
     assert compare()[0] == 3
@@ -127,6 +181,8 @@ def test_a_probe_that_was_stopped_begins_anew(compare, started, tmp_path):
         ("variants", ["nobody"], r"some of relational, .*, got \['nobody'\]"),
         ("variants", [], "one or more, none twice"),
         ("seeds", ["0", "0"], "one or more, none twice"),
+        ("seeds", ["0", "00"], r"whole numbers, got \['00'\]"),
+        ("seeds", ["a", "1"], r"whole numbers, got \['a'\]"),
         ("data", ["absent.csv"], "bank, or files, got"),
         ("puzzles", -1, "0 or more"),
         ("search_attempts", -1, "0 or more"),
@@ -141,7 +197,8 @@ def test_what_cannot_be_compared_is_told(name, value, expected):
 def test_the_program_says_what_it_takes():
     command = [sys.executable, "-m", "experiments.compare_sudoku"]
     said = subprocess.run([*command, "--help"], check=False, capture_output=True, text=True)
-    assert "--minutes: of training each run" in said.stdout
+    assert "no_ema: no averaging" in said.stdout
+    assert "--minutes: minutes of training of each run" in said.stdout
     said = subprocess.run([*command, "--variants=x"], check=False, capture_output=True, text=True)
     assert said.returncode == 2
     assert "variants: expected some of relational" in said.stdout + said.stderr

@@ -1,0 +1,56 @@
+"""Who is compared by `compare_sudoku`: the default preset, what it is without one of its parts, and
+the published models."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """Somebody who takes part.
+
+    Attributes:
+      text: what it is, for the table.
+      preset: where its config starts.
+      overrides: `field=value`, as --config.field=value of the experiment.
+    """
+
+    text: str
+    preset: str = "relational"
+    overrides: tuple[str, ...] = ()
+
+
+_SEARCH = ("test.search.assume=True", "test.search.max_steps=16", "test.search.noise=0.5")
+_LIKE_RELATIONAL = (
+    *("model.L_cycles=8", "model.halt_max_steps=16", "model.halt_when_right=True"),
+    *("model.distribution=softmax", "model.initial_noise=0.5", "batch_size=16"),
+    *("data.reveal_share=0.5", *_SEARCH),
+)
+_PUBLISHED = (
+    *("batch_size=32", "data.name=bank", "data.num_augmentations=0", "optim.warmup_steps=10"),
+    *("model.compute_dtype=float32", "validation.puzzles=64", "validation.batch_size=64"),
+    *("test.batch_size=64", *_SEARCH),
+)
+VARIANTS = {
+    "relational": Variant("the default preset"),
+    "no_symmetry": Variant(
+        "no symmetry: each candidate is told which it is, puzzles are augmented",
+        overrides=("model.pos_encodings=learned", "data.augment=True"),
+    ),
+    "no_relations": Variant(
+        "no relations: attention over cells, 128 wide, puzzles are augmented",
+        preset="quick",
+        overrides=("model.pos_encodings=learned", "model.mixing=attention", *_LIKE_RELATIONAL),
+    ),
+    "last_calls": Variant(
+        "gradient through the last call of each level", overrides=("model.gradient=last_calls",)
+    ),
+    "no_ema": Variant("no averaging", overrides=("optim.ema_decay=0.0",)),
+    "one_module": Variant("one module in both roles", overrides=("model.shared_level=True",)),
+    "hrm": Variant("HRM as published, but on the bank, 32 a step", "hrm_paper", _PUBLISHED),
+    "trm_mlp": Variant(
+        "TRM-MLP, likewise",
+        "trm_mlp_paper",
+        (*_PUBLISHED, "optim.ema_decay=0.9"),  # a thousand steps of memory are more than it takes
+    ),
+}
+"""By name, as `--variants` takes it."""
