@@ -17,7 +17,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, Literal, NoReturn, TypeVar
 
-from absl import flags
+from absl import app, flags
 from ml_collections import config_dict
 from ml_collections import config_flags as ml_flags
 
@@ -50,6 +50,28 @@ class ConfigFlags(Generic[Config]):
             return config_lib.replace(base, overrides)
         except config_lib.ConfigError as error:
             _leave(error)
+
+    def refuse_unread(self, mode: str, reads: Mapping[str, Sequence[str]]) -> None:
+        """Refuses flags of other modes, which would change nothing.
+
+        Args:
+            mode: the one that was chosen.
+            reads: for each mode, names of its flags; `config` stands for all fields, `config.test`
+                for those below.
+
+        Raises:
+            app.UsageError: the command line has such a flag; the message names the modes it is of.
+        """
+        own = {name for names in reads.values() for name in names if not name.startswith("config")}
+        given = [name for name in sorted(own) if self._flag_values[name].present]
+        overrides = ml_flags.get_override_values(self._flag_values["config"])
+        for flag in (*given, *(f"config.{path}" for path in overrides)):
+            if not _covers(reads[mode], flag):
+                others = ", ".join(other for other, names in reads.items() if _covers(names, flag))
+                raise app.UsageError(
+                    f"--mode={mode} does not read --{flag}, only {others} does; leave it out",
+                    exitcode=2,
+                )
 
 
 _defined: ConfigFlags[Any] | None = None
@@ -110,9 +132,22 @@ def resolve(base: Any = None) -> Any:
         RuntimeError: nothing was defined.
         SystemExit: an override has a wrong type, or the config refuses the values together.
     """
+    return _last_defined().resolve(base)
+
+
+def refuse_unread(mode: str, reads: Mapping[str, Sequence[str]]) -> None:
+    """See `ConfigFlags.refuse_unread`, of the last `define`d flags."""
+    _last_defined().refuse_unread(mode, reads)
+
+
+def _last_defined() -> ConfigFlags[Any]:
     if _defined is None:
         raise RuntimeError("expected flags, got none; call config_flags.define(presets, ...) first")
-    return _defined.resolve(base)
+    return _defined
+
+
+def _covers(names: Sequence[str], flag: str) -> bool:
+    return any(flag == name or flag.startswith(f"{name}.") for name in names)
 
 
 def _settable_fields(presets: Iterable[Any]) -> dict[str, config_lib.FieldInfo]:

@@ -3,7 +3,7 @@
     python -m experiments.sudoku                              # trains, measures, solves a puzzle
     python -m experiments.sudoku --mode=eval --data=my.csv    # measures the shipped model on a file
     python -m experiments.sudoku --mode=eval --max_steps=64 --search_attempts=16   # spends more
-    python -m experiments.sudoku --mode=solve --puzzle=53..7....6..195....98....6.8...6...34..8...
+    python -m experiments.sudoku --mode=solve --puzzle=hard.txt    # or 81 characters
     python -m experiments.sudoku --mode=solve --puzzle=my.txt --render=steps.html   # or .gif, .png
 
 Source: arXiv 2506.21734 (HRM) and 2510.04871 (TRM). Puzzles: a bank shipped with the package, made
@@ -79,7 +79,12 @@ flags.DEFINE_string(
     "comes with the package if unset",
 )
 flags.DEFINE_string("out", None, "export: folder for the model without what only training needs")
-flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "eval: which puzzles")
+flags.DEFINE_enum(
+    "split",
+    None,
+    ["train", "validation", "test"],
+    "eval: which puzzles; the held-out ones if unset",
+)
 flags.DEFINE_integer("puzzles", 0, "eval: how many puzzles, spread over the split; 0 for all")
 flags.DEFINE_enum(
     "halting",
@@ -102,11 +107,24 @@ flags.DEFINE_string(
 )
 config_flags.define(PRESETS, default="relational")
 
+_MODEL = ("checkpoint", "run")
+_READS = {
+    "train": ("run", "resume", "data", "preset", "config"),
+    "eval": (
+        *(*_MODEL, "data", "split", "puzzles", "halting", "max_steps"),
+        *("search_attempts", "search_assume", "search_noise", "config.test", "config.mesh"),
+    ),
+    "solve": (*_MODEL, "puzzle", "render"),
+    "export": (*_MODEL, "out", "config"),
+}
+"""The flags of each mode: one that would change nothing is refused."""
+
 
 def main(argv: list[str]) -> int:
     """Runs the mode; returns the exit code."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; flags start with --", exitcode=2)
+    config_flags.refuse_unread(FLAGS.mode, _READS)
     logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
     try:
         distributed.join()
@@ -177,10 +195,12 @@ def evaluate(console: Console) -> int:
     """Measures a checkpoint; the last line is JSON."""
     mesh = make_mesh(MeshConfig())
     task, variables, step = exported.load_any(_checkpoint(), mesh)
-    task = SudokuTask(_with_data(task.config, "test"))
+    changed = replace(config_flags.resolve(task.config), {"data.num_augmentations": 0})
+    task = SudokuTask(_with_data(changed, "test"))
     settings = _settings(task.config.test)
     console.print(f"measuring {_named(step)}")
-    report = _measure(task, variables, FLAGS.split, settings, console, mesh)
+    split = FLAGS.split or task.config.data.held_out_split
+    report = _measure(task, variables, split, settings, console, mesh)
     if jax.process_index() == 0:
         print(json.dumps(report))
     return 0
@@ -237,7 +257,7 @@ def _with_data(config: SudokuConfig, split: str) -> SudokuConfig:
 
 
 def _settings(tested: EvaluationConfig) -> EvaluationConfig:
-    """How the flags want a model measured: as the run was tested where they say nothing."""
+    """How the flags want a model measured: all puzzles, else as the run was tested, if not said."""
     changes = {
         "halting": FLAGS.halting,
         "max_steps": FLAGS.max_steps,

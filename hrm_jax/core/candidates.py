@@ -4,8 +4,8 @@ A *candidate* is a cell together with a symbol. Candidates fill a grid with name
 relation is named by the axes it runs over: candidates that agree in all other axes exclude each
 other, or share one choice. So every relation partitions the candidates into groups of one size, and
 what mixes over the groups cannot tell two symbols, or two lines of a grid, from each other. Sudoku
-has four relations (`data.sudoku.rules.CANDIDATES`); a Latin square of order n has three over n * n
-* n candidates; the assignment of tasks to people has two over tasks * people.
+has six relations (`data.sudoku.rules.CANDIDATES`); a Latin square of order n has three over n * n *
+n candidates; the assignment of tasks to people has two over tasks * people.
 """
 
 import dataclasses

@@ -9,7 +9,7 @@ def product(x: Float[Array, "*axes I"], kernel: Float[Array, "I O"]) -> Float[Ar
     """`x @ kernel` in the dtype of `x`, to which the kernel is rounded.
 
     On CPU the derivative is written for XLA there, and only reverse mode has it; the kernel's is
-    never rounded to the dtype of `x`.
+    float32 all along there, and elsewhere rounded to the dtype of `x` once.
     """
     if jax.default_backend() == "cpu":
         return _product(x, kernel)

@@ -2,9 +2,10 @@
 
 Attention over the 729 candidates of a Sudoku would have to learn who shares a row with whom, and
 would pay for half a million pairs. Here the relations are given, and the cost is linear: each group
-is averaged, the averages (few, so cheap) pass through one matrix, and every member adds up what its
-groups say. There is no projection of single candidates: the feed-forward layer before and after has
-what it takes, and the groups' averages are a ninth of the candidates.
+is averaged, the averages pass through one matrix, and every member adds up what its groups say. A
+relation of Sudoku has 81 groups, or 243 where lines and boxes cross, so projecting averages is
+cheaper than projecting the 729 candidates for each of its relations. There is no projection of
+single candidates: the feed-forward layers before and after have what it takes.
 """
 
 import functools

@@ -36,7 +36,8 @@ class EvaluationConfig:
 
     Under `halting="steps"` the proposal after the last step is judged, as the originals do. Under
     "rules" a puzzle leaves the batch with its first proposal that passes the rules, which takes no
-    knowledge of the answer; under "confidence" when the halting head believes in it.
+    knowledge of the answer; under "confidence" when the halting head gives it more than 1/2, which
+    HRM's training compares with the value of going on instead.
     """
 
     puzzles: int = field(1024, help="held-out puzzles looked at, spread over the split; 0 for all")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from absl import flags
+from absl import app, flags
 
 from experiments import config_flags
 from hrm_jax.core.config import check, field, replace
@@ -204,3 +204,42 @@ def test_help_shows_descriptions_and_cuts_long_differences():
     assert "paper: as in the paper" in text
     assert text.endswith("nnn...")
     assert "--config.ema.decay=0.999  (only in presets that have it)" in values["config"].help
+
+
+READS = {"train": ("preset", "config"), "eval": ("size", "config.model"), "solve": ("size",)}
+
+
+def refuse(mode, *arguments):
+    argv, values = ["run", *arguments], flags.FlagValues()
+    flags.DEFINE_integer("size", 3, "", flag_values=values)
+    defined = config_flags.define(PRESETS, "paper", flag_values=values, argv=argv)
+    assert values(argv) == ["run"]
+    defined.refuse_unread(mode, READS)
+
+
+@pytest.mark.parametrize(
+    ("mode", "arguments"),
+    [
+        ("train", ["--preset=small", "--config.model.num_heads=4", "--config.seed=1"]),
+        ("eval", ["--size=3", "--config.model.num_heads=4"]),
+        ("solve", []),
+    ],
+)
+def test_flags_of_the_mode_are_taken(mode, arguments):
+    refuse(mode, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("mode", "argument", "others"),
+    [
+        ("train", "--size=3", "eval, solve"),  # also where the value is the default
+        ("eval", "--preset=small", "train"),
+        ("eval", "--config.seed=1", "train"),
+        ("solve", "--config.model.num_heads=4", "train, eval"),
+        ("solve", "--noconfig.shuffle", "train"),
+    ],
+)
+def test_flags_of_other_modes_are_refused(mode, argument, others):
+    name = argument.removeprefix("--no").removeprefix("--").split("=")[0]
+    with pytest.raises(app.UsageError, match=f"{mode} does not read --{name}, only {others} does"):
+        refuse(mode, argument)

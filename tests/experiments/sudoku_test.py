@@ -157,6 +157,38 @@ def test_solve_without_a_puzzle_is_2(sudoku):
     assert_refused(sudoku.run("--mode=solve"), "--mode=solve needs --puzzle")
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--mode=eval", "--config.model.halt_max_steps=3"), "eval does not read --config.model"),
+        (("--mode=solve", "--max_steps=3"), "solve does not read --max_steps, only eval does"),
+        (("--mode=train", "--checkpoint=x"), "only eval, solve, export does"),
+    ],
+)
+def test_flags_that_would_change_nothing_are_refused(sudoku, flags, message):
+    assert_refused(sudoku.run(*flags), message)
+
+
+def test_eval_measures_with_the_changes_that_the_flags_say(sudoku, trained):
+    _, folder = trained
+    evaluate = ("--mode=eval", f"--checkpoint={folder}", "--puzzles=4")
+    report = sudoku.run(*evaluate, "--config.test.max_steps=5").stdout.splitlines()[-1]
+    assert json.loads(report)["mean_steps"] == 5
+
+
+def test_a_run_on_a_file_is_measured_on_what_it_held_out(sudoku):
+    source = load_source("bank", "train", sudoku.data)
+    path = sudoku.folder / "mine.txt"
+    puzzles = (rules.format_grid(rules.decode(row)) for row in source.inputs[:200])
+    path.write_text("".join(f"{puzzle}\n" for puzzle in puzzles))
+    run = sudoku.folder / "on_a_file"
+    done = sudoku.run(*sudoku.tiny, *SCHEDULE, f"--data={path}", f"--run={run}")
+    assert done.returncode == 0, done.stderr
+    done = sudoku.run("--mode=eval", f"--checkpoint={run}")
+    assert done.returncode == 0, done.stderr
+    assert "csv, validation split" in done.stdout
+
+
 def test_a_folder_is_used_once(sudoku, trained):
     _, folder = trained
     again = sudoku.run(*sudoku.tiny, f"--run={folder}")

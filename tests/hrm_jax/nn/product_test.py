@@ -37,6 +37,18 @@ def test_values_and_gradients_are_those_of_the_equation(dtype, axes):
     _assert_close(d_kernel, next(rows).T @ next(rows), RELATIVE[dtype])
 
 
+def test_other_platforms_compute_the_same_their_own_way(monkeypatch):
+    def values_and_gradients():
+        x, kernel, cotangent = _draw("float32", (2, 5, 24), (24, 40), (2, 5, 40))
+        found, pullback = jax.vjp(lambda x, kernel: product(x, kernel), x, kernel)
+        return found, *pullback(cotangent), over_tokens(x, cotangent)
+
+    ours = values_and_gradients()
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    for other, own in zip(values_and_gradients(), ours, strict=True):
+        _assert_close(other, _exact(own), 1e-6)
+
+
 def test_the_gradient_of_a_float32_kernel_is_not_rounded_to_the_dtype_of_x():
     x, cotangent = _draw("bfloat16", (300, 8), (300, 16))
     kernel = jnp.ones((8, 16), jnp.float32)

@@ -41,24 +41,42 @@ def test_gate_comes_before_up():
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
+def _equation(x, gate_up, down):
+    gate, up = jnp.split(x @ gate_up, 2, axis=-1)
+    return (jax.nn.silu(gate) * up) @ down
+
+
+@pytest.mark.parametrize(
+    ("dtype", "relative"),
+    # Sums of some hundred products, and some roundings to the dtype in a row.
+    [("float32", 2e-6), ("bfloat16", 2**-6)],
+)
 @pytest.mark.parametrize(("features", "width"), [(4, 8), (24, 16), (40, 256)])
-def test_gradients_are_those_of_the_equation(features, width):
+def test_values_and_gradients_are_those_of_the_equation(features, width, dtype, relative):
     layer = SwiGLU(features, width, rngs=nnx.Rngs(1))
     graphdef, params = nnx.split(layer)
     rng = np.random.default_rng(2)
-    x, cotangent = (rng.standard_normal((2, 5, 3, features)).astype(np.float32) for _ in range(2))
+    x, cotangent = (jnp.asarray(rng.standard_normal((2, 5, 3, features)), dtype) for _ in range(2))
+    kernels = layer.gate_up_proj.kernel[...], layer.down_proj.kernel[...]
+    # Of the same rounded inputs, computed in float32.
+    exact = [z.astype(dtype).astype(jnp.float32) for z in (x, *kernels)]
 
-    def equation(params, x):
-        gate, up = jnp.split(x @ params["gate_up_proj"]["kernel"][...], 2, axis=-1)
-        return (jax.nn.silu(gate) * up) @ params["down_proj"]["kernel"][...]
+    value, ours = jax.vjp(lambda params, x: nnx.merge(graphdef, params)(x), params, x)
+    wanted, expected = jax.vjp(_equation, *exact)
+    d_params, d_x = ours(cotangent)
+    found = value, d_x, *(d_params[name]["kernel"][...] for name in ("gate_up_proj", "down_proj"))
+    assert value.dtype == d_x.dtype == x.dtype
+    for own, other in zip(found, (wanted, *expected(cotangent.astype(jnp.float32))), strict=True):
+        difference = np.asarray(own, np.float32) - np.asarray(other)
+        assert np.abs(difference).max() <= relative * np.abs(other).max()
 
-    _, ours = jax.vjp(lambda params, x: nnx.merge(graphdef, params)(x), params, x)
-    _, expected = jax.vjp(equation, params, x)
-    for found, wanted in zip(
-        *map(jax.tree.leaves, (ours(cotangent), expected(cotangent))), strict=True
-    ):
-        # Relative to the largest entry: sums of some hundred float32 products.
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6 * np.abs(wanted).max())
+
+@pytest.mark.parametrize("tokens", [1023, 1024])
+def test_many_tokens_and_few_take_the_same_value(tokens):
+    layer = SwiGLU(8, 16, rngs=nnx.Rngs(1))
+    x = jnp.asarray(np.random.default_rng(2).standard_normal((tokens, 8)), jnp.float32)
+    kernels = layer.gate_up_proj.kernel[...], layer.down_proj.kernel[...]
+    np.testing.assert_allclose(layer(x), _equation(x, *kernels), rtol=0, atol=2e-6)
 
 
 def test_biases_are_added_where_they_belong():
