@@ -147,6 +147,13 @@ def test_a_valid_answer_beats_a_surer_one():
     assert found.confidence < 0.9
 
 
+def test_of_attempts_that_are_as_sure_the_earliest_is_the_answer():
+    first, found = searched([30] * 3, attempts=3, symmetries=False, noise=0.5)
+    np.testing.assert_array_equal(found.attempts, [4, 4, 4])
+    np.testing.assert_array_equal(found.confidence, first.confidence)
+    np.testing.assert_array_equal(found.tokens, first.tokens)  # noise would show in the others
+
+
 def sees_noise(inputs, tokens):
     return tokens[:, 2] > 0
 
