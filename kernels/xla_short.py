@@ -34,6 +34,9 @@ MAX_SCORES = 1024 * 1024
 """Largest T * S served: what one block of the blocked path holds at most."""
 CACHE_BYTES = 2 * 2**20
 """Memory for scores, and what else is of their size, on CPU: a second-level cache or two."""
+_SIDE_BY_SIDE = 2
+"""Chunks computed at once on CPU: XLA gives a product of many small matrices one thread, but two
+such products a thread each. Matrices that do not fit in the cache have threads enough."""
 LOG2_E = math.log2(math.e)
 
 
@@ -122,15 +125,18 @@ def _by_rows(function: Callable[..., Any], held: int, operands: Operands, *other
     """`function` of all rows of the batch, a few at a time, where it holds so many scores."""
     arrays = operands, *others
     B, T, N, _ = operands.query.shape
-    # With one row, XLA drops the axis and turns products round, to half the speed.
-    most = max(2, CACHE_BYTES // (4 * held * N * T * operands.key.shape[1]))
+    fitting = CACHE_BYTES // (4 * held * N * T * operands.key.shape[1])
+    most = max(2, fitting)  # with one row, XLA drops the axis and turns products round
     if most >= B or jax.default_backend() != "cpu":
         return function(*arrays)
     divisor = next((rows for rows in range(most, 1, -1) if B % rows == 0), 0)
     rows = divisor if 2 * divisor >= most else most  # what is left over costs copies of everything
     whole = B // rows * rows
     chunks = jax.tree.map(lambda x: x[:whole].reshape(-1, rows, *x.shape[1:]), arrays)
-    results = jax.lax.map(lambda chunk: function(*chunk), chunks)
+    side_by_side = math.gcd(_SIDE_BY_SIDE, B // rows) if fitting else 1
+    _, results = jax.lax.scan(
+        lambda _, chunk: (None, function(*chunk)), None, chunks, unroll=side_by_side
+    )
     results = jax.tree.map(lambda x: x.reshape(whole, *x.shape[2:]), results)
     if whole == B:
         return results

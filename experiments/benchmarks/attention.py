@@ -1,7 +1,7 @@
 """The attention suite: `kernels.attention` on this machine, beside JAX's own and PyTorch's.
 
-All run in this process, in turns; a figure is the median over the rounds. PyTorch takes part where
-it is installed in this environment.
+All run in this process, in turns of some calls each; a figure is the median over the rounds.
+PyTorch takes part where it is installed in this environment.
 """
 
 import dataclasses
@@ -25,6 +25,9 @@ PASSES = ("forward", "forward + backward")
 PRODUCTS = {"forward": 2, "forward + backward": 6}
 """Matrix products of a pass, without those that a backward pass repeats to save memory."""
 Program = Callable[[], Any]
+_PAUSE_SECONDS = 0.3
+"""Longer than OpenMP's threads wait: 0.2 s by default."""
+_CALLS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,12 +158,10 @@ def _measure(case: AttentionCase, contestants: dict[str, Any], rounds: int) -> l
     rows = []
     for part in PASSES:
         seconds: dict[str, list[float]] = {name: [] for name in programs}
-        for _ in range(rounds + 1):  # the first round warms up
+        for _ in range(rounds):
             for name, passes in programs.items():
-                start = time.perf_counter()
-                passes[part]()
-                seconds[name].append(time.perf_counter() - start)
-        medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
+                seconds[name].append(_turn(passes[part]))
+        medians = {name: statistics.median(times) for name, times in seconds.items()}
         rows.append(
             {
                 "case": str(case),
@@ -171,6 +172,20 @@ def _measure(case: AttentionCase, contestants: dict[str, Any], rounds: int) -> l
             }
         )
     return rows
+
+
+def _turn(program: Program) -> float:
+    """Seconds of a call, the mean of several in a row.
+
+    Threads of PyTorch (OpenMP) go on spinning for some time after a call, in case another follows,
+    and would keep a core from the next contestant; so all sleep, and the first call wakes its own.
+    """
+    time.sleep(_PAUSE_SECONDS)
+    program()
+    start = time.perf_counter()
+    for _ in range(_CALLS):
+        program()
+    return (time.perf_counter() - start) / _CALLS
 
 
 def _table(rows: list[dict[str, Any]], names: list[str], rounds: int) -> Table:
