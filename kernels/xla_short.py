@@ -115,7 +115,7 @@ def _differentiate(
         alive, expected if d_lse is None else expected - d_lse.reshape(lse.shape), 0
     )
     d_scores = (probabilities * (d_probabilities - expected)).astype(dtype)
-    d_query = _heads_last(_product(jnp.swapaxes(d_scores, -1, -2), keys) * scale, T)
+    d_query = _heads_last(_product(_turned(d_scores), keys) * scale, T)
     d_key = jnp.einsum("BMSK->BSMK", _product(d_scores, rows) * scale)
     d_value = jnp.einsum("BMSK->BSMK", _product(probabilities.astype(dtype), cotangents))
     return d_query.astype(dtype), d_key.astype(dtype), d_value.astype(dtype)
@@ -182,6 +182,12 @@ def _heads_first(x: Float[Array, "B S M K"]) -> Float[Array, "B M S K"]:
 def _heads_last(x: Float[Array, "B M GT K"], T: int) -> Float[Array, "B T N K"]:
     B, _, _, K = x.shape
     return jnp.einsum("BNTK->BTNK", x.reshape(B, -1, T, K))
+
+
+def _turned(x: Float[Array, "B M S T"]) -> Float[Array, "B M T S"]:
+    """The last two axes swapped; on CPU in memory, as XLA is slow at a turned left factor."""
+    turned = jnp.swapaxes(x, -1, -2)
+    return jax.lax.optimization_barrier(turned) if jax.default_backend() == "cpu" else turned
 
 
 def _product(left: Float[Array, "B M I J"], right: Float[Array, "B M J K"]) -> Array:
