@@ -9,12 +9,12 @@
 Source: arXiv 2506.21734 (HRM) and 2510.04871 (TRM). Puzzles: a bank shipped with the package, made
 by `experiments.make_bank`; or Sudoku-Extreme; or your own file. Runs live in `runs/`.
 
-Expected of the first command (preset `relational`, 9,000 steps of 16 puzzles) on two CPU cores: 25
-to 30 minutes, about 90 % of the bank's held-out puzzles solved. Last measured, seed 0, one run, on
-two cores of an Intel Xeon that were not otherwise idle: 29 minutes, 89.8 % of 256 puzzles. More,
-and the model that comes with the package: docs/sudoku.md. Preset `quick`, a model that knows no
-relations: 18 minutes on two cores of an AMD EPYC, 77.0 % of cells and 7.2 % of puzzles. The paper
-presets have not been run: they want a GPU.
+Expected of the first command (preset `relational`, 10,000 steps of 16 puzzles) on two CPU cores: 25
+minutes or less, about 85 % of the bank's held-out puzzles solved at once. Last measured: seed 1 in
+25 minutes on two cores of an Intel Xeon, seeds 0 and 2 in 20 minutes each on one core of an AMD
+EPYC. What they solve, and the model that comes with the package: docs/sudoku.md. Preset `quick`, a
+model that knows no relations: 18 minutes on two cores of an AMD EPYC, 77.0 % of cells and 7.2 % of
+puzzles. The paper presets have not been run as they are: they want a GPU.
 """
 
 import json
