@@ -27,8 +27,8 @@ _LIKE_RELATIONAL = (
 )
 _PUBLISHED = (
     *("batch_size=32", "data.name=bank", "data.num_augmentations=0", "optim.warmup_steps=10"),
-    *("model.compute_dtype=float32", "validation.puzzles=64", "validation.batch_size=64"),
-    *("test.batch_size=64", *_SEARCH),
+    *("model.compute_dtype=float32", "validation.puzzles=16", "validation.batch_size=16"),
+    *("test.batch_size=16", *_SEARCH),
 )
 VARIANTS = {
     "relational": Variant("the default preset"),
