@@ -154,7 +154,7 @@ def compare(settings: Settings, console: Console) -> int:
         root / "comparison.json", json.dumps({"trained": trained, "solved": found}, indent=2) + "\n"
     )
     logs = {
-        VARIANTS[name].text: [read_metrics(root / f"{name}-{seed}") for seed in settings.seeds]
+        name.replace("_", " "): [read_metrics(root / f"{name}-{seed}") for seed in settings.seeds]
         for name in settings.variants
     }
     save_comparison(logs, root / "curves.png", "exact_accuracy")
