@@ -66,7 +66,8 @@ def save_comparison(
     """Draws a measure of held-out data, a share, against the time of training, as a PNG.
 
     Args:
-      logs: by name, the records of each run of that name; those of one name share a colour.
+      logs: by name, the records of each run of that name; those of one name share a colour. A run
+        with less than two records of training has no known pace and is not drawn.
       path: where the picture goes.
       measure: what is drawn.
     """

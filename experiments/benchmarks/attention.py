@@ -28,6 +28,7 @@ Program = Callable[[], Any]
 _PAUSE_SECONDS = 0.3
 """Longer than OpenMP's threads wait: 0.2 s by default."""
 _CALLS = 5
+"""Timed in a row, after one that is not."""
 
 
 @dataclasses.dataclass(frozen=True)

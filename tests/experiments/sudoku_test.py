@@ -161,6 +161,7 @@ def test_solve_without_a_puzzle_is_2(sudoku):
     ("flags", "message"),
     [
         (("--mode=eval", "--config.model.halt_max_steps=3"), "eval does not read --config.model"),
+        (("--mode=eval", "--config.mesh.data=1"), "eval does not read --config.mesh"),
         (("--mode=solve", "--max_steps=3"), "solve does not read --max_steps, only eval does"),
         (("--mode=train", "--checkpoint=x"), "only eval, solve, export does"),
     ],
@@ -171,9 +172,10 @@ def test_flags_that_would_change_nothing_are_refused(sudoku, flags, message):
 
 def test_eval_measures_with_the_changes_that_the_flags_say(sudoku, trained):
     _, folder = trained
-    evaluate = ("--mode=eval", f"--checkpoint={folder}", "--puzzles=4")
-    report = sudoku.run(*evaluate, "--config.test.max_steps=5").stdout.splitlines()[-1]
-    assert json.loads(report)["mean_steps"] == 5
+    evaluate = ("--mode=eval", f"--checkpoint={folder}", "--config.test.puzzles=4")
+    report = json.loads(sudoku.run(*evaluate, "--config.test.max_steps=5").stdout.splitlines()[-1])
+    assert report["mean_steps"] == 5
+    assert report["count"] == 4
 
 
 def test_a_run_on_a_file_is_measured_on_what_it_held_out(sudoku):
