@@ -82,7 +82,7 @@ class Worker:
         inherited = {key: value for key, value in os.environ.items() if "MALLOC_" not in key}
         inherited.pop("GLIBC_TUNABLES", None)
         variables = inherited | dict(environment or {})
-        paths = [str(ROOT), *filter(None, [variables.get("PYTHONPATH")])]
+        paths = [str(ROOT), str(ROOT / "kernels"), *filter(None, [variables.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
             [python, "-m", "experiments.benchmarks.worker"],
             stdin=subprocess.PIPE,

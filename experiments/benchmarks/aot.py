@@ -14,7 +14,7 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
-import kernels
+import hrm_kernels
 from experiments.benchmarks import aot_cases, aot_targets, shipped_attention
 from experiments.benchmarks.aot_cases import AotCase, DecodeCase, Function
 from experiments.benchmarks.aot_targets import Target
@@ -80,7 +80,7 @@ def _rows(target: Target) -> Iterator[dict[str, Any]]:
                 about = {"target": target.name, "case": case.name, "pass": part, "by": who}
                 yield about | {"floor_bytes": floor} | _figures(program)
     for case in aot_cases.DECODERS.values():
-        ours = functools.partial(kernels.decode_attention, backend=target.family)
+        ours = functools.partial(hrm_kernels.decode_attention, backend=target.family)
         for who, decode in (("ours", ours), ("xla", aot_cases.xla_decode)):
             program = functools.partial(compile_decoder, target, case, decode)
             about = {"target": target.name, "case": case.name, "pass": "step", "by": who}

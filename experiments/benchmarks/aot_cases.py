@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-import kernels
-from kernels.operands import rotate
+import hrm_kernels
+from hrm_kernels.operands import rotate
 
 Function = Callable[..., Any]
 
@@ -81,19 +81,21 @@ CASES = {
 }
 
 
-def rotation(case: AotCase) -> kernels.Rope | None:
+def rotation(case: AotCase) -> hrm_kernels.Rope | None:
     """Tables of any angles: only their shapes matter here."""
     ones = jnp.ones((case.T, case.K), jnp.float32)
-    return kernels.Rope(ones, ones) if case.rope else None
+    return hrm_kernels.Rope(ones, ones) if case.rope else None
 
 
 def ours(case: AotCase, backend: str) -> Function:
-    """`kernels.attention` on `case.operands()`, by a family of backends."""
+    """`hrm_kernels.attention` on `case.operands()`, by a family of backends."""
 
     def attend(query, key, value, prefix=None, segment_ids=None):
-        mask = kernels.Mask(causal=case.mask == "causal", prefix=prefix, segment_ids=segment_ids)
+        mask = hrm_kernels.Mask(
+            causal=case.mask == "causal", prefix=prefix, segment_ids=segment_ids
+        )
         rope = rotation(case)
-        return kernels.attention(query, key, value, mask=mask, rope=rope, backend=backend)
+        return hrm_kernels.attention(query, key, value, mask=mask, rope=rope, backend=backend)
 
     return on_projections(case, attend)
 
@@ -169,7 +171,7 @@ class DecodeCase:
         query = jax.ShapeDtypeStruct((self.B, T, self.N, self.K), self.dtype)
         new = jax.ShapeDtypeStruct((self.B, T, self.M, self.K), self.dtype)
         sizes = self.B, self.S, self.M, self.K, self.dtype
-        return query, new, new, jax.eval_shape(lambda: kernels.KVCache.empty(*sizes))
+        return query, new, new, jax.eval_shape(lambda: hrm_kernels.KVCache.empty(*sizes))
 
     @property
     def floor_bytes(self) -> int:
@@ -188,7 +190,7 @@ DECODERS = {
 }
 
 
-def xla_decode(query, key, value, cache: kernels.KVCache):
+def xla_decode(query, key, value, cache: hrm_kernels.KVCache):
     """The step with `jax.nn.dot_product_attention`, for one token."""
     B, _, M, K = key.shape
     row = jnp.arange(B, dtype=jnp.int32)
@@ -199,4 +201,4 @@ def xla_decode(query, key, value, cache: kernels.KVCache):
     lengths = cache.lengths + 1
     out = jax.nn.dot_product_attention(query, *heads, key_value_seq_lengths=lengths)
     key, value = (x.reshape(B, -1, M * K) for x in heads)
-    return out, kernels.KVCache(key, value, lengths)
+    return out, hrm_kernels.KVCache(key, value, lengths)

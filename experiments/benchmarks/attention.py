@@ -1,4 +1,4 @@
-"""The attention suite: `kernels.attention` on this machine, beside JAX's own and PyTorch's.
+"""The attention suite: `hrm_kernels.attention` on this machine, beside JAX's own and PyTorch's.
 
 All run in this process, in turns of some calls each; a figure is the median over the rounds.
 PyTorch takes part where it is installed in this environment.
@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-import kernels
+import hrm_kernels
 from experiments.benchmarks import alternate, machine
 
 PASSES = ("forward", "forward + backward")
@@ -83,8 +83,8 @@ def _jax_programs(attend: Callable[..., Any], operands: list[np.ndarray]) -> dic
 
 
 def _ours(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program]:
-    mask = kernels.Mask(causal=case.causal)
-    return _jax_programs(functools.partial(kernels.attention, mask=mask), operands)
+    mask = hrm_kernels.Mask(causal=case.causal)
+    return _jax_programs(functools.partial(hrm_kernels.attention, mask=mask), operands)
 
 
 def _jax_nn(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program]:
@@ -127,7 +127,7 @@ def _torch(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program
     return {"forward": forward, "forward + backward": both}
 
 
-OURS, JAX_NN, EINSUM, TORCH = "kernels.attention", "jax.nn", "einsum", "PyTorch"
+OURS, JAX_NN, EINSUM, TORCH = "hrm_kernels.attention", "jax.nn", "einsum", "PyTorch"
 CONTESTANTS = {OURS: _ours, JAX_NN: _jax_nn, EINSUM: _einsum}
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-import kernels
+import hrm_kernels
 from hrm_jax.models.kv_cache import CacheOverflowError, CallCache, Slot
 from hrm_jax.nn.attention import Attend
 from hrm_jax.nn.rope import UNSCALED, RopeScaling, rope_table, rotate_at
@@ -47,7 +47,7 @@ class TextAttention:
       rope_scaling: how their frequencies are lowered.
       window: tokens that each one sees, itself included; None for all.
       prefix_lm: tokens of a prefix see each other; if not, all is causal.
-      backend: which kernel to take, as `kernels.attention` has it, or "auto".
+      backend: which kernel to take, as `hrm_kernels.attention` has it, or "auto".
     """
 
     head_size: int
@@ -69,7 +69,9 @@ class TextAttention:
 
         def attend(query: Array, key: Array, value: Array, _: Any) -> tuple[Array, Any]:
             backend = self._backend
-            return kernels.attention(query, key, value, mask=mask, rope=rope, backend=backend), None
+            return hrm_kernels.attention(
+                query, key, value, mask=mask, rope=rope, backend=backend
+            ), None
 
         return attend
 
@@ -90,7 +92,7 @@ class TextAttention:
 
         def attend(query: Array, key: Array, value: Array, _: Any) -> tuple[Array, Slot]:
             query, key = (rotate_at(x, rope, positions) for x in (query, key))
-            mixed = kernels.attention(query, key, value, mask=mask, backend=self._backend)
+            mixed = hrm_kernels.attention(query, key, value, mask=mask, backend=self._backend)
             return mixed, Slot(stored(key), stored(value))
 
         return attend
@@ -102,8 +104,8 @@ class TextAttention:
 
         def attend(query: Array, key: Array, value: Array, slot: Slot) -> tuple[Array, Slot]:
             query, key = (rotate_at(x, rope, positions) for x in (query, key))
-            before = kernels.KVCache(slot.key, slot.value, lengths)
-            mixed, after = kernels.decode_attention(
+            before = hrm_kernels.KVCache(slot.key, slot.value, lengths)
+            mixed, after = hrm_kernels.decode_attention(
                 query, key, value, before, window=self.window, backend=self._backend
             )
             return mixed, Slot(after.key, after.value)
@@ -114,7 +116,7 @@ class TextAttention:
     def _backend(self) -> str | None:
         return None if self.backend == "auto" else self.backend
 
-    def _rope(self, length: int) -> kernels.Rope:
+    def _rope(self, length: int) -> hrm_kernels.Rope:
         return rope_table(length, self.head_size, self.rope_theta, self.rope_scaling)
 
     def _mask(
@@ -122,8 +124,8 @@ class TextAttention:
         token_types: Int[Array, "B T"] | None,
         segment_ids: Int[Array, "B T"] | None,
         lengths: Int[Array, " B"] | None,
-    ) -> kernels.Mask:
-        return kernels.Mask(
+    ) -> hrm_kernels.Mask:
+        return hrm_kernels.Mask(
             causal=True,
             window=self.window,
             prefix=None if token_types is None or not self.prefix_lm else token_types == 1,

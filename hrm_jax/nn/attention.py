@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-import kernels
+import hrm_kernels
 from hrm_jax.nn.linear import Linear
 from hrm_jax.nn.norm import RMSNorm
 from hrm_jax.nn.rope import rope_table
@@ -43,7 +43,7 @@ class SelfAttention(nnx.Module):
           features: D.
           num_heads: N, a divisor of D.
           rope_theta: base of the rotary positions; None for no rotation.
-          backend: which kernel to take, as `kernels.attention` has it.
+          backend: which kernel to take, as `hrm_kernels.attention` has it.
           rngs: source of the initialisation keys.
         """
         self.num_heads = num_heads
@@ -58,7 +58,7 @@ class SelfAttention(nnx.Module):
         heads = (B, L, self.num_heads, D // self.num_heads)
         query, key, value = (part.reshape(heads) for part in jnp.split(self.qkv_proj(x), 3, -1))
         rope = None if self.rope_theta is None else rope_table(L, heads[-1], self.rope_theta)
-        mixed = kernels.attention(query, key, value, rope=rope, backend=self.backend)
+        mixed = hrm_kernels.attention(query, key, value, rope=rope, backend=self.backend)
         return self.o_proj(mixed.reshape(B, L, D))
 
 

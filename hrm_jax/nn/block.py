@@ -27,7 +27,7 @@ class BlockConfig:
         "relational", by the relations of `grid`.
       rope_theta: base of the rotary positions, None for none; read by attention only.
       norm_eps: epsilon of the RMS norms.
-      attention_backend: which kernel to take, as `kernels.attention` has it; None for the best.
+      attention_backend: which kernel to take, as `hrm_kernels.attention` has it; None for the best.
       mlp_multiple: what the SwiGLU's width is rounded up to a multiple of.
       grid: the candidates that the tokens are, with their relations; for relational mixing only.
     """

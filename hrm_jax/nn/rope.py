@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-import kernels
+import hrm_kernels
 from hrm_jax.core.config import check, field
 
 
@@ -67,7 +67,7 @@ def rope_frequencies(head_size: int, theta: float) -> Float[np.ndarray, " K_2"]:
 
 def rope_table(
     length: int, head_size: int, theta: float, scaling: RopeScaling = UNSCALED
-) -> kernels.Rope:
+) -> hrm_kernels.Rope:
     """Cosines and sines of positions 0..length-1, [L, K] float32 constants.
 
     Args:
@@ -83,16 +83,16 @@ def rope_table(
     frequencies = frequencies / scaling.divisors(frequencies)
     angles = np.outer(np.arange(length, dtype=np.float32), frequencies)
     angles = np.concatenate([angles, angles], axis=-1)
-    return kernels.Rope(np.cos(angles), np.sin(angles))
+    return hrm_kernels.Rope(np.cos(angles), np.sin(angles))
 
 
 def rotate_at(
-    x: Float[Array, "B T N K"], table: kernels.Rope, positions: Int[Array, "B T"]
+    x: Float[Array, "B T N K"], table: hrm_kernels.Rope, positions: Int[Array, "B T"]
 ) -> Float[Array, "B T N K"]:
     """Rotates each token by its own position, as a decoder does.
 
-    Queries and keys that are all of one sequence need no positions: `kernels.attention` takes the
-    table, and rotates them on the way.
+    Queries and keys that are all of one sequence need no positions: `hrm_kernels.attention` takes
+    the table, and rotates them on the way.
 
     Args:
       x: queries or keys.

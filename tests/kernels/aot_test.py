@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-import kernels
+import hrm_kernels
 from experiments.benchmarks import aot, aot_cases, aot_targets
 from experiments.benchmarks.aot_cases import AotCase
 
@@ -79,7 +79,7 @@ def test_moves_and_holds_no_more_than_others(target, name, part):
 @pytest.mark.parametrize("case", aot_cases.DECODERS.values(), ids=list(aot_cases.DECODERS))
 @pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
 def test_decoding_compiles_and_updates_the_cache_in_place(target, case, T):
-    decode = functools.partial(kernels.decode_attention, backend=target.family)
+    decode = functools.partial(hrm_kernels.decode_attention, backend=target.family)
     compiled = aot.compile_decoder(target, case, decode, T)
     assert compiled.num_kernels >= 1
     assert compiled.aliased_bytes >= case.floor_bytes

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import kernels
-from kernels import reference
-from kernels.choice import FAMILIES, PATHS, choose
-from kernels.operands import Case, rotate
+import hrm_kernels
+from hrm_kernels import reference
+from hrm_kernels.choice import FAMILIES, PATHS, choose
+from hrm_kernels.operands import Case, rotate
 from tests.kernels import cases
 
 HRM = Case(T=82, S=82, N=8, M=8, K=32, dtype="bfloat16")
@@ -48,17 +48,19 @@ def test_a_family_and_the_interpreter_can_be_forced():
 
 
 def test_the_choice_is_logged(caplog):
-    with caplog.at_level(logging.INFO, "kernels"):
+    with caplog.at_level(logging.INFO, "hrm_kernels"):
         choose(LONG, "cpu", None)
     assert "T=32768" in caplog.text
     assert "xla_blocked; xla_short: holds all scores" in caplog.text
 
 
 def test_a_forced_path_says_why_it_cannot_serve():
-    with pytest.raises(kernels.UnsupportedError, match=r"xla_short: holds all scores.*xla_blocked"):
+    with pytest.raises(
+        hrm_kernels.UnsupportedError, match=r"xla_short: holds all scores.*xla_blocked"
+    ):
         choose(LONG, "cpu", "xla_short")
     half = Case(T=8, S=8, N=1, M=1, K=16, dtype="float16")
-    with pytest.raises(kernels.UnsupportedError, match="float16"):
+    with pytest.raises(hrm_kernels.UnsupportedError, match="float16"):
         choose(half, "tpu", "tpu")
 
 
@@ -79,14 +81,14 @@ def assert_close(found, expected):
 
 
 def test_everything_is_attended_to_by_default():
-    assert_close(kernels.attention(*DATA.operands), reference.attention(*DATA.operands).out)
+    assert_close(hrm_kernels.attention(*DATA.operands), reference.attention(*DATA.operands).out)
 
 
 def test_scale_replaces_the_default():
-    found = kernels.attention(*DATA.operands, scale=0.7)
+    found = hrm_kernels.attention(*DATA.operands, scale=0.7)
     assert_close(found, reference.attention(*DATA.operands, scale=0.7).out)
-    default = kernels.attention(*DATA.operands)
-    np.testing.assert_array_equal(kernels.attention(*DATA.operands, scale=0.25), default)
+    default = hrm_kernels.attention(*DATA.operands)
+    np.testing.assert_array_equal(hrm_kernels.attention(*DATA.operands, scale=0.25), default)
     assert np.abs(found - default).max() > 0.01
 
 
@@ -94,8 +96,8 @@ def test_scale_replaces_the_default():
 @pytest.mark.parametrize("scale", [-0.7, 0.0])
 def test_scores_may_shrink_or_vanish(scale, causal):
     """The softmax of a negative scale has its largest weight at the smallest product."""
-    mask = kernels.Mask(causal=causal)
-    attend = functools.partial(kernels.attention, mask=mask, scale=scale, return_lse=True)
+    mask = hrm_kernels.Mask(causal=causal)
+    attend = functools.partial(hrm_kernels.attention, mask=mask, scale=scale, return_lse=True)
     (out, lse), pullback = jax.vjp(attend, *DATA.operands)
     expected = reference.attention(*DATA.operands, mask=mask, scale=scale)
     assert_close(out, expected.out)
@@ -112,12 +114,12 @@ def test_rope_turns_queries_and_keys_first(backend):
     data = cases.example(case)
     angles = np.outer(np.arange(82), 1e4 ** (-np.arange(8) / 8)).astype(np.float32)
     angles = np.concatenate([angles, angles], axis=-1)
-    rope = kernels.Rope(np.cos(angles), np.sin(angles))
+    rope = hrm_kernels.Rope(np.cos(angles), np.sin(angles))
 
     def outside(query, key, value):
-        return kernels.attention(rotate(query, rope), rotate(key, rope), value)
+        return hrm_kernels.attention(rotate(query, rope), rotate(key, rope), value)
 
-    inside = functools.partial(kernels.attention, rope=rope, backend=backend)
+    inside = functools.partial(hrm_kernels.attention, rope=rope, backend=backend)
     for function in (outside, inside):
         out, pullback = jax.vjp(jax.jit(function), *data.operands)
         results = out, *pullback(data.cotangents[0])
@@ -133,7 +135,10 @@ def test_residuals_are_linear_in_the_length(backend):
     def residual_bytes(T: int) -> int:
         operands = [jax.ShapeDtypeStruct((1, T, 1, 16), jnp.float32)] * 3
         attend = functools.partial(
-            kernels.attention, mask=kernels.Mask(causal=True), backend=backend, interpret=True
+            hrm_kernels.attention,
+            mask=hrm_kernels.Mask(causal=True),
+            backend=backend,
+            interpret=True,
         )
         _, pullback = jax.eval_shape(lambda *x: jax.vjp(attend, *x), *operands)
         return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(pullback))
@@ -184,17 +189,17 @@ def test_reference_gradients_are_its_slopes():
 )
 def test_shapes_that_do_not_fit_are_refused(shapes, message):
     with pytest.raises(ValueError, match=message):
-        kernels.attention(*(jnp.zeros(shape) for shape in shapes))
+        hrm_kernels.attention(*(jnp.zeros(shape) for shape in shapes))
 
 
 @pytest.mark.parametrize("dtypes", [("float32", "bfloat16", "float32"), ("int32",) * 3])
 def test_dtypes_that_do_not_fit_are_refused(dtypes):
     with pytest.raises(ValueError, match=r"one dtype of .*: cast them first"):
-        kernels.attention(*(jnp.zeros((1, 2, 1, 4), dtype) for dtype in dtypes))
+        hrm_kernels.attention(*(jnp.zeros((1, 2, 1, 4), dtype) for dtype in dtypes))
 
 
 @pytest.mark.parametrize("shape", [(6, 16), (7, 8)])
 def test_rope_tables_that_do_not_fit_are_refused(shape):
-    tables = kernels.Rope(jnp.ones(shape), jnp.ones(shape))
+    tables = hrm_kernels.Rope(jnp.ones(shape), jnp.ones(shape))
     with pytest.raises(ValueError, match=r"rope tables \[L, K\]"):
-        kernels.attention(*DATA.operands, rope=tables)
+        hrm_kernels.attention(*DATA.operands, rope=tables)

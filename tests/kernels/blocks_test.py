@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels import blocks, reference
-from kernels.mask import KeyRanges, key_ranges
+from hrm_kernels import blocks, reference
+from hrm_kernels.mask import KeyRanges, key_ranges
 from tests.kernels import cases
 
 B = 3

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import kernels
-from kernels import reference
+import hrm_kernels
+from hrm_kernels import reference
 
 TIMES_XLA = 2.0
 """Root-mean-square error allowed, in errors of XLA's own attention on the same operands."""
@@ -60,37 +60,37 @@ def _segments(rng, B: int, S: int) -> jax.Array:
     return jnp.asarray(np.cumsum(begins, axis=1), jnp.int32)
 
 
-def _packed_prefix(rng, B: int, S: int) -> kernels.Mask:
+def _packed_prefix(rng, B: int, S: int) -> hrm_kernels.Mask:
     """Packed segments, each with a prefix of a third of its tokens or so."""
     ids = np.asarray(_segments(rng, B, S))
     first = np.zeros_like(ids)
     for b in range(B):
         first[b] = np.searchsorted(ids[b], ids[b])
     marks = np.arange(S)[None] - first < rng.integers(0, max(2, S // 8), (B, 1))
-    return kernels.Mask(prefix=jnp.asarray(marks), segment_ids=jnp.asarray(ids))
+    return hrm_kernels.Mask(prefix=jnp.asarray(marks), segment_ids=jnp.asarray(ids))
 
 
-def make_mask(kind: str, rng: np.random.Generator, B: int, T: int, S: int) -> kernels.Mask:
+def make_mask(kind: str, rng: np.random.Generator, B: int, T: int, S: int) -> hrm_kernels.Mask:
     """A random mask of a kind, for T queries that are the last of S tokens."""
     offset = S - T
     window = int(rng.integers(1, max(2, S // 2)))
     match kind:
         case "full":
-            return kernels.Mask()
+            return hrm_kernels.Mask()
         case "causal":
-            return kernels.Mask(causal=True, query_offset=offset)
+            return hrm_kernels.Mask(causal=True, query_offset=offset)
         case "lengths":
-            return kernels.Mask(lengths=_lengths(rng, B, S))
+            return hrm_kernels.Mask(lengths=_lengths(rng, B, S))
         case "causal_lengths":
-            return kernels.Mask(causal=True, query_offset=offset, lengths=_lengths(rng, B, S))
+            return hrm_kernels.Mask(causal=True, query_offset=offset, lengths=_lengths(rng, B, S))
         case "prefix":
-            return kernels.Mask(prefix=_lengths(rng, B, S), query_offset=offset)
+            return hrm_kernels.Mask(prefix=_lengths(rng, B, S), query_offset=offset)
         case "window":
-            return kernels.Mask(window=window, query_offset=offset)
+            return hrm_kernels.Mask(window=window, query_offset=offset)
         case "causal_window":
-            return kernels.Mask(causal=True, window=window, query_offset=offset)
+            return hrm_kernels.Mask(causal=True, window=window, query_offset=offset)
         case "segments":
-            return kernels.Mask(segment_ids=_segments(rng, B, S), query_offset=offset)
+            return hrm_kernels.Mask(segment_ids=_segments(rng, B, S), query_offset=offset)
         case "packed_prefix":
             return dataclasses.replace(_packed_prefix(rng, B, S), query_offset=offset)
         case "all":
@@ -136,7 +136,7 @@ class Example:
     query: jax.Array
     key: jax.Array
     value: jax.Array
-    mask: kernels.Mask
+    mask: hrm_kernels.Mask
     cotangents: tuple[jax.Array, jax.Array]
 
     @property
@@ -167,7 +167,9 @@ def compute(example: Example, **door: Any) -> dict[str, np.ndarray]:
 
     @jax.jit
     def run(operands, cotangents):
-        function = functools.partial(kernels.attention, mask=example.mask, return_lse=True, **door)
+        function = functools.partial(
+            hrm_kernels.attention, mask=example.mask, return_lse=True, **door
+        )
         results, pullback = jax.vjp(function, *operands)
         return *results, *pullback(cotangents)
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import kernels
-from kernels import gpu_tiled, reference, xla_cached
-from kernels.choice import PATHS
+import hrm_kernels
+from hrm_kernels import gpu_tiled, reference, xla_cached
+from hrm_kernels.choice import PATHS
 from tests.kernels import cases
 
 B, S, N, M, K = 3, 70, 4, 2, 16
@@ -36,12 +36,12 @@ def normal(seed: int, shape, dtype="float32"):
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
 
 
-def filled(dtype="float32") -> kernels.KVCache:
+def filled(dtype="float32") -> hrm_kernels.KVCache:
     """A cache of LENGTHS tokens, with NaN in all the room that is left."""
     lengths = jnp.asarray(LENGTHS, jnp.int32)
     free = jnp.arange(S)[None, :, None] >= lengths[:, None, None]
     rows = (normal(seed, (B, S, M * K), dtype) for seed in (1, 2))
-    return kernels.KVCache(*(jnp.where(free, jnp.nan, x) for x in rows), lengths)
+    return hrm_kernels.KVCache(*(jnp.where(free, jnp.nan, x) for x in rows), lengths)
 
 
 def new_tokens(T: int, step: int = 0, dtype="float32"):
@@ -49,7 +49,7 @@ def new_tokens(T: int, step: int = 0, dtype="float32"):
     return [normal(10 * step + i, shape, dtype) for i, shape in enumerate(shapes, 3)]
 
 
-def expected(query, cache: kernels.KVCache, before, window=None):
+def expected(query, cache: hrm_kernels.KVCache, before, window=None):
     """By the oracle, row by row, over the tokens that each row has."""
     found = []
     for b in range(B):
@@ -57,7 +57,7 @@ def expected(query, cache: kernels.KVCache, before, window=None):
             np.asarray(x[b : b + 1, : cache.lengths[b]], np.float64).reshape(1, -1, M, K)
             for x in (cache.key, cache.value)
         )
-        mask = kernels.Mask(causal=True, window=window, query_offset=int(before[b]))
+        mask = hrm_kernels.Mask(causal=True, window=window, query_offset=int(before[b]))
         found.append(reference.attention(query[b : b + 1], keys, values, mask=mask).out)
     return np.concatenate(found)
 
@@ -67,7 +67,7 @@ def expected(query, cache: kernels.KVCache, before, window=None):
 @pytest.mark.parametrize("name", [None, *PATHS])
 def test_equals_attention_over_the_tokens_so_far(name, T, window):
     cache, tokens = filled(), new_tokens(T)
-    decode = jax.jit(functools.partial(kernels.decode_attention, window=window, **door(name)))
+    decode = jax.jit(functools.partial(hrm_kernels.decode_attention, window=window, **door(name)))
     out, after = decode(*tokens, cache)
     np.testing.assert_array_equal(after.lengths, np.asarray(LENGTHS) + T)
     np.testing.assert_allclose(out, expected(tokens[0], after, LENGTHS, window), atol=2e-6)
@@ -77,7 +77,7 @@ def test_equals_attention_over_the_tokens_so_far(name, T, window):
 def test_narrow_dtypes_are_as_near_as_they_can_be(name):
     dtype = "bfloat16"
     tokens = new_tokens(1, dtype=dtype)
-    out, after = kernels.decode_attention(*tokens, filled(dtype), **door(name))
+    out, after = hrm_kernels.decode_attention(*tokens, filled(dtype), **door(name))
     assert out.dtype == dtype
     error = np.asarray(out, np.float64) - expected(tokens[0], after, LENGTHS)
     assert cases.rms(error) < 2 * float(jnp.finfo(dtype).eps) * cases.rms(out.astype("float32"))
@@ -89,20 +89,20 @@ def test_token_by_token_equals_the_whole_sequence():
     query, key, value = (normal(i, (B, steps, heads, K)) for i, heads in enumerate((N, M, M)))
 
     def step(cache, tokens):
-        out, cache = kernels.decode_attention(*(x[:, None] for x in tokens), cache)
+        out, cache = hrm_kernels.decode_attention(*(x[:, None] for x in tokens), cache)
         return cache, out[:, 0]
 
-    cache = kernels.KVCache.empty(B, S, M, K, "float32")
+    cache = hrm_kernels.KVCache.empty(B, S, M, K, "float32")
     by_step = [jnp.swapaxes(x, 0, 1) for x in (query, key, value)]
     cache, found = jax.lax.scan(step, cache, tuple(by_step))
-    whole = reference.attention(query, key, value, mask=kernels.Mask(causal=True)).out
+    whole = reference.attention(query, key, value, mask=hrm_kernels.Mask(causal=True)).out
     np.testing.assert_allclose(np.swapaxes(found, 0, 1), whole, atol=2e-6)
     np.testing.assert_array_equal(cache.key[:, :steps], key.reshape(B, steps, -1))
 
 
 def test_only_the_new_tokens_are_written():
     cache, tokens = filled(), new_tokens(2)
-    _, after = kernels.decode_attention(*tokens, cache)
+    _, after = hrm_kernels.decode_attention(*tokens, cache)
     for held, before, new in zip(
         (after.key, after.value), (cache.key, cache.value), tokens[1:], strict=True
     ):
@@ -115,18 +115,18 @@ def test_only_the_new_tokens_are_written():
 
 def test_a_full_row_keeps_what_it_has():
     cache, tokens = filled(), new_tokens(4)
-    cache = kernels.KVCache(cache.key, cache.value, jnp.asarray([0, 37, S - 1], jnp.int32))
-    _, after = kernels.decode_attention(*tokens, cache)
+    cache = hrm_kernels.KVCache(cache.key, cache.value, jnp.asarray([0, 37, S - 1], jnp.int32))
+    _, after = hrm_kernels.decode_attention(*tokens, cache)
     np.testing.assert_array_equal(after.lengths, [4, 41, S])
     np.testing.assert_array_equal(after.key[2, S - 1], tokens[1][2, 0].reshape(-1))
     np.testing.assert_array_equal(after.key[2, : S - 1], cache.key[2, : S - 1])
 
 
 def test_a_donated_cache_is_updated_in_place():
-    cache = kernels.KVCache.empty(1, 4096, M, K, "float32")
+    cache = hrm_kernels.KVCache.empty(1, 4096, M, K, "float32")
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), cache)
     tokens = [jax.ShapeDtypeStruct((1, 1, heads, K), "float32") for heads in (N, M, M)]
-    step = jax.jit(kernels.decode_attention, donate_argnames="cache")
+    step = jax.jit(hrm_kernels.decode_attention, donate_argnames="cache")
     memory = step.lower(*tokens, cache=shapes).compile().memory_analysis()
     assert memory is not None
     assert memory.alias_size_in_bytes >= cache.key.nbytes + cache.value.nbytes
@@ -146,23 +146,23 @@ def test_shapes_that_do_not_fit_are_refused(changes, message):
     shapes = {"query": (B, 1, N, K), "key": (B, 1, M, K), "value": (B, 1, M, K)} | changes
     operands = [jnp.zeros(shape) for shape in shapes.values()]
     with pytest.raises(ValueError, match=message):
-        kernels.decode_attention(*operands, kernels.KVCache.empty(B, S, M, K, "float32"))
+        hrm_kernels.decode_attention(*operands, hrm_kernels.KVCache.empty(B, S, M, K, "float32"))
 
 
 def test_another_dtype_than_the_cache_is_refused():
     with pytest.raises(ValueError, match=r"one dtype .*'bfloat16', 'float32'.*make the cache"):
-        kernels.decode_attention(*new_tokens(1), filled("bfloat16"))
+        hrm_kernels.decode_attention(*new_tokens(1), filled("bfloat16"))
 
 
 def test_a_backend_that_cannot_serve_says_why():
     tokens, cache = new_tokens(1, dtype="float16"), filled("float16")
-    with pytest.raises(kernels.UnsupportedError, match="float16"):
-        kernels.decode_attention(*tokens, cache, backend="tpu")
+    with pytest.raises(hrm_kernels.UnsupportedError, match="float16"):
+        hrm_kernels.decode_attention(*tokens, cache, backend="tpu")
 
 
 @pytest.mark.parametrize(("backend", "path"), [(None, "xla_cached"), ("xla", "xla_short")])
 def test_the_path_that_runs_is_logged(caplog, backend, path):
-    with caplog.at_level(logging.INFO, "kernels"):
-        kernels.decode_attention(*new_tokens(1), filled(), backend=backend)
+    with caplog.at_level(logging.INFO, "hrm_kernels"):
+        hrm_kernels.decode_attention(*new_tokens(1), filled(), backend=backend)
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.endswith(f"on {jax.default_backend()}: {path}")

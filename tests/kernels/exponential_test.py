@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from kernels.exponential import exp2
+from hrm_kernels.exponential import exp2
 
 EPSILON = np.finfo(np.float32).eps
 

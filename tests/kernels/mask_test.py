@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import kernels
-from kernels import reference
-from kernels.mask import key_ranges
+import hrm_kernels
+from hrm_kernels import reference
+from hrm_kernels.mask import key_ranges
 from tests.kernels import cases
 
 B = 3
 
 
-def dense(mask: kernels.Mask, T: int, S: int) -> np.ndarray:
+def dense(mask: hrm_kernels.Mask, T: int, S: int) -> np.ndarray:
     """The ranges spelt out, [B, T, S]."""
     ranges = jax.jit(key_ranges, static_argnums=(1, 2, 3))(mask, B, T, S)
     if ranges is None:
@@ -38,14 +38,14 @@ def test_ranges_are_the_dense_mask(kind, T, S):
 
 
 @st.composite
-def masks(draw) -> tuple[kernels.Mask, int, int]:
+def masks(draw) -> tuple[hrm_kernels.Mask, int, int]:
     """Any combination of fields, for T queries from any position of S keys on."""
     S = draw(st.integers(1, 24))
     T = draw(st.integers(1, S))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     source = cases.make_mask(draw(st.sampled_from(["prefix", "packed_prefix"])), rng, B, T, S)
     offset = draw(st.integers(0, S - T))
-    mask = kernels.Mask(
+    mask = hrm_kernels.Mask(
         causal=draw(st.booleans()),
         window=draw(st.none() | st.integers(1, S + 1)),
         query_offset=draw(st.sampled_from([offset, jnp.full(B, offset, jnp.int32)])),
@@ -65,12 +65,12 @@ def test_any_combination_is_the_dense_mask(drawn):
 
 def test_a_causal_mask_by_hand():
     expected = np.tril(np.ones((4, 4), bool))
-    np.testing.assert_array_equal(dense(kernels.Mask(causal=True), 4, 4)[0], expected)
+    np.testing.assert_array_equal(dense(hrm_kernels.Mask(causal=True), 4, 4)[0], expected)
 
 
 def test_a_packed_prefix_by_hand():
     """Two segments, AAab and Ba, capitals being their prefixes."""
-    mask = kernels.Mask(
+    mask = hrm_kernels.Mask(
         prefix=jnp.array([[1, 1, 0, 0, 1, 0]] * B, bool),
         segment_ids=jnp.array([[5, 5, 5, 5, 2, 2]] * B),
     )
@@ -86,8 +86,8 @@ def test_a_packed_prefix_by_hand():
 
 
 def test_the_full_mask_needs_no_ranges():
-    assert key_ranges(kernels.Mask(), B, 4, 4) is None
-    assert key_ranges(kernels.Mask(query_offset=3), B, 4, 9) is None
+    assert key_ranges(hrm_kernels.Mask(), B, 4, 4) is None
+    assert key_ranges(hrm_kernels.Mask(query_offset=3), B, 4, 9) is None
 
 
 MARKS = jnp.ones((B, 4), bool)
@@ -111,4 +111,4 @@ MARKS = jnp.ones((B, 4), bool)
 )
 def test_fields_that_do_not_fit_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
-        key_ranges(dataclasses.replace(kernels.Mask(), **fields), B, 4, 4)
+        key_ranges(dataclasses.replace(hrm_kernels.Mask(), **fields), B, 4, 4)

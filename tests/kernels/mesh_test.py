@@ -8,15 +8,15 @@ from pathlib import Path
 import jax
 import pytest
 
-import kernels
-from kernels.choice import PATHS
+import hrm_kernels
+from hrm_kernels.choice import PATHS
 from tests.kernels import cases
 
 COMPARE = """
 import sys
 import jax, numpy as np
 from jax.sharding import Mesh, PartitionSpec
-import kernels
+import hrm_kernels
 from tests.kernels import cases
 
 backend = sys.argv[1]
@@ -41,7 +41,7 @@ masks = jax.tree.map(lambda x: rows if np.ndim(x) else PartitionSpec(), data.mas
 
 def shared(check_vma, **options):  # the caller's own shard_map, over the batch
     def attend(query, key, value, mask, cotangents):
-        function = lambda *x: kernels.attention(*x, mask=mask, return_lse=True, **options)
+        function = lambda *x: hrm_kernels.attention(*x, mask=mask, return_lse=True, **options)
         results, pullback = jax.vjp(function, query, key, value)
         return *results, *pullback(cotangents)
 
@@ -63,8 +63,9 @@ for check_vma in {False, not options["interpret"]}:
 @pytest.mark.parametrize("backend", PATHS)
 def test_four_devices_give_the_numbers_of_one(backend):
     """Under `jax.set_mesh` and inside `shard_map`, values, log-sum-exp and gradients."""
+    root = Path(__file__).parents[2]
     environment = os.environ | {
-        "PYTHONPATH": str(Path(kernels.__file__).parents[1]),
+        "PYTHONPATH": os.pathsep.join([str(root), str(root / "kernels")]),
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
         "JAX_PLATFORMS": "cpu",
     }
@@ -80,4 +81,4 @@ def test_a_mesh_that_does_not_divide_the_heads_is_refused():
         jax.sharding.use_abstract_mesh(mesh),
         pytest.raises(ValueError, match=r"key heads, 3, .* 'model', 2"),
     ):
-        kernels.attention(*data.operands, backend="interpret")
+        hrm_kernels.attention(*data.operands, backend="interpret")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from jax.experimental.pallas import tpu as pltpu
 
-import kernels
+import hrm_kernels
 from experiments.benchmarks import shipped_attention
-from kernels import reference
-from kernels.choice import PATHS
+from hrm_kernels import reference
+from hrm_kernels.choice import PATHS
 from tests.kernels import cases
 
 pytestmark = pytest.mark.oracle
@@ -33,7 +33,9 @@ def values_and_gradients(attend, data: cases.Example) -> list[np.ndarray]:
 
 def ours(name: str, data: cases.Example) -> list[np.ndarray]:
     interpret = not name.startswith("xla")
-    attend = functools.partial(kernels.attention, mask=data.mask, backend=name, interpret=interpret)
+    attend = functools.partial(
+        hrm_kernels.attention, mask=data.mask, backend=name, interpret=interpret
+    )
     return values_and_gradients(attend, data)
 
 

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import kernels
-from kernels import gpu_tiled, reference, tpu_tiling, xla_blocked
-from kernels.choice import PATHS, path
-from kernels.operands import Case
+import hrm_kernels
+from hrm_kernels import gpu_tiled, reference, tpu_tiling, xla_blocked
+from hrm_kernels.choice import PATHS, path
+from hrm_kernels.operands import Case
 from tests.kernels import cases
 
 
@@ -84,7 +84,7 @@ def test_what_the_mask_hides_does_not_leak(name, poison):
 @pytest.mark.parametrize("name", PATHS)
 def test_queries_without_keys_give_zeros(name):
     data = dataclasses.replace(
-        cases.example(SMALL), mask=kernels.Mask(lengths=jnp.zeros(SMALL.B, jnp.int32))
+        cases.example(SMALL), mask=hrm_kernels.Mask(lengths=jnp.zeros(SMALL.B, jnp.int32))
     )
     found = cases.compute(data, **door(name))
     assert (found.pop("lse") == -np.inf).all()
@@ -96,7 +96,7 @@ def test_queries_without_keys_give_zeros(name):
 def test_large_scores_neither_overflow_nor_vanish(name):
     data = cases.example(SMALL)
     data = dataclasses.replace(data, query=1e4 * data.query)
-    out = kernels.attention(*data.operands, mask=data.mask, **door(name))
+    out = hrm_kernels.attention(*data.operands, mask=data.mask, **door(name))
     expected = reference.attention(*data.operands, mask=data.mask).out
     np.testing.assert_allclose(out, expected, atol=3e-2)  # scores of 1e4 are rounded by 1e-3
 
@@ -134,7 +134,7 @@ def test_is_the_same_inside_vmap_scan_and_remat(name):
     data = cases.example(cases.Case(9, N=2, M=1, K=16, mask="causal"))
 
     def attend(query, key, value):
-        return kernels.attention(query, key, value, mask=data.mask, **door(name))
+        return hrm_kernels.attention(query, key, value, mask=data.mask, **door(name))
 
     expected = np.asarray(jax.jit(attend)(*data.operands))
     stacked = [jnp.stack([x, -x]) for x in data.operands]

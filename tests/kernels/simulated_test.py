@@ -5,7 +5,7 @@ import pytest
 from jax._src.pallas.mosaic.interpret import interpret_pallas_call as simulator  # no public name
 from jax.experimental.pallas import tpu as pltpu
 
-from kernels import tpu_tiling
+from hrm_kernels import tpu_tiling
 from tests.kernels import cases
 
 SIMULATED = pltpu.InterpretParams(

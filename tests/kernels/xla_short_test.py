@@ -3,8 +3,8 @@
 import jax
 import pytest
 
-from kernels import xla_short
-from kernels.operands import Operands, Options
+from hrm_kernels import xla_short
+from hrm_kernels.operands import Operands, Options
 from tests.kernels import cases
 
 ROW_BYTES = 2 * 4 * 2 * 9 * 9

@@ -18,7 +18,7 @@ LONGEST_BYTES = 200_000
 _HELD_OUT = {0: "validation", 1: "test"}
 _SHARES = 16
 _NOT_CODE = {"__pycache__", "site-packages", "dist-packages", "test", "tests", "idle_test"}
-_OURS = ("hrm_jax", "kernels", "experiments")
+_OURS = ("hrm_jax", "kernels", "hrm_kernels", "experiments")  # in a clone, or installed
 
 
 def texts_at_hand() -> dict[str, list[Text]]:

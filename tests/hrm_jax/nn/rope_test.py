@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hrm_jax.nn.rope import RopeScaling, rope_table, rotate_at
-from kernels.operands import rotate
+from hrm_kernels.operands import rotate
 
 RNG = np.random.default_rng(0)
 

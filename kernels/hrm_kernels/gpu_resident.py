@@ -13,12 +13,12 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Bool, Float, Int
 
-from kernels import gpu_blocks
-from kernels.blocks import cdiv
-from kernels.gpu_blocks import matrix, product, span, vector
-from kernels.mesh import over_mesh
-from kernels.operands import Case, Operands, Options, Rope, case_of, result_shape
-from kernels.vjp import differentiable
+from hrm_kernels import gpu_blocks
+from hrm_kernels.blocks import cdiv
+from hrm_kernels.gpu_blocks import matrix, product, span, vector
+from hrm_kernels.mesh import over_mesh
+from hrm_kernels.operands import Case, Operands, Options, Rope, case_of, result_shape
+from hrm_kernels.vjp import differentiable
 
 MAX_LENGTH, MAX_HEAD = 128, 128
 """Longest sequence and largest head: what registers hold of scores and their gradients."""

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float
 
-from kernels.operands import Backward, Forward, Operands, Options
+from hrm_kernels.operands import Backward, Forward, Operands, Options
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))

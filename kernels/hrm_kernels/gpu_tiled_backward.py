@@ -14,10 +14,10 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array
 
-from kernels import gpu_blocks
-from kernels.blocks import cdiv, query_block_bounds
-from kernels.gpu_blocks import matrix, product, span, vector
-from kernels.operands import Case, Operands, Options, case_of, result_shape
+from hrm_kernels import gpu_blocks
+from hrm_kernels.blocks import cdiv, query_block_bounds
+from hrm_kernels.gpu_blocks import matrix, product, span, vector
+from hrm_kernels.operands import Case, Operands, Options, case_of, result_shape
 
 BLOCK_BYTES = 128
 """Bytes of a block's queries or keys in one of their dimensions."""

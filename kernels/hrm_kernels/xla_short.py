@@ -24,11 +24,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from kernels.exponential import exp2
-from kernels.mask import KeyRanges
-from kernels.mesh import over_mesh
-from kernels.operands import Case, Operands, Options
-from kernels.vjp import differentiable
+from hrm_kernels.exponential import exp2
+from hrm_kernels.mask import KeyRanges
+from hrm_kernels.mesh import over_mesh
+from hrm_kernels.operands import Case, Operands, Options
+from hrm_kernels.vjp import differentiable
 
 MAX_SCORES = 1024 * 1024
 """Largest T * S served: what one block of the blocked path holds at most."""

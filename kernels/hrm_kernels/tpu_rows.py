@@ -14,10 +14,10 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Bool, Float
 
-from kernels.blocks import cdiv
-from kernels.mask import KeyRanges
-from kernels.operands import Case, Operands, Options, Rope, case_of
-from kernels.tpu_heads import (
+from hrm_kernels.blocks import cdiv
+from hrm_kernels.mask import KeyRanges
+from hrm_kernels.operands import Case, Operands, Options, Rope, case_of
+from hrm_kernels.tpu_heads import (
     SUBLANES,
     VMEM_LIMIT_BYTES,
     Group,

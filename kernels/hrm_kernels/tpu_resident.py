@@ -9,12 +9,12 @@ import functools
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from kernels.mesh import over_mesh
-from kernels.operands import Case, Operands, Options, result_shape
-from kernels.tpu_heads import product
-from kernels.tpu_resident_backward import backward
-from kernels.tpu_rows import MAX_VMEM_BYTES, Row, over_rows, vmem_bytes
-from kernels.vjp import differentiable
+from hrm_kernels.mesh import over_mesh
+from hrm_kernels.operands import Case, Operands, Options, result_shape
+from hrm_kernels.tpu_heads import product
+from hrm_kernels.tpu_resident_backward import backward
+from hrm_kernels.tpu_rows import MAX_VMEM_BYTES, Row, over_rows, vmem_bytes
+from hrm_kernels.vjp import differentiable
 
 
 def refuses(case: Case) -> str | None:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from kernels.operands import Case, Operands, ranges_of, varying_zeros
+from hrm_kernels.operands import Case, Operands, ranges_of, varying_zeros
 
 BLOCK = 128
 """Keys in a block, at most."""

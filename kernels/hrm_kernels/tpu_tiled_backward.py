@@ -12,10 +12,10 @@ import functools
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from kernels.operands import Operands, Options, case_of
-from kernels.tpu_heads import LANES, merged, product
-from kernels.tpu_tiles import Visit, Walk, over_tiles
-from kernels.tpu_tiling import Arrays, tiling_of
+from hrm_kernels.operands import Operands, Options, case_of
+from hrm_kernels.tpu_heads import LANES, merged, product
+from hrm_kernels.tpu_tiles import Visit, Walk, over_tiles
+from hrm_kernels.tpu_tiling import Arrays, tiling_of
 
 
 def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):

@@ -31,7 +31,7 @@ def exp2(x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
     two steps:
 
         python -m timeit -n 50 \\
-          -s 'import jax, jax.numpy as jnp; from kernels.exponential import exp2' \\
+          -s 'import jax, jax.numpy as jnp; from hrm_kernels.exponential import exp2' \\
           -s 'f, x = jax.jit(exp2), jnp.ones((64, 4096))' 'f(x).block_until_ready()'
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax.sharding import AxisType, PartitionSpec
 
-from kernels.operands import Operands, Options
+from hrm_kernels.operands import Operands, Options
 
 BATCH_AXIS, HEADS_AXIS = "data", "model"
 """Names of the mesh axes over which kernels are split: the batch, and the heads."""

@@ -13,7 +13,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Bool, Float, Int
 
-from kernels.mask import KeyRanges
+from hrm_kernels.mask import KeyRanges
 
 MIN_BLOCK = 16
 """Least size that a matrix unit takes."""

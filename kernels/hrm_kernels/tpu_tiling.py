@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kernels.blocks import cdiv
-from kernels.operands import Case, Operands, ranges_of
-from kernels.tpu_heads import LANES, Group, groups, merged
+from hrm_kernels.blocks import cdiv
+from hrm_kernels.operands import Case, Operands, ranges_of
+from hrm_kernels.tpu_heads import LANES, Group, groups, merged
 
 HELD, STREAMED = 1024, 512
 """Tokens in a block of the side that is held, and of the side that streams by, at most."""

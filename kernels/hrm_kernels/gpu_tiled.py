@@ -13,13 +13,13 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float
 
-from kernels import gpu_blocks
-from kernels.blocks import cdiv
-from kernels.gpu_blocks import matrix, product, span
-from kernels.gpu_tiled_backward import backward
-from kernels.mesh import over_mesh
-from kernels.operands import Case, Operands, Options, case_of, result_shape
-from kernels.vjp import differentiable
+from hrm_kernels import gpu_blocks
+from hrm_kernels.blocks import cdiv
+from hrm_kernels.gpu_blocks import matrix, product, span
+from hrm_kernels.gpu_tiled_backward import backward
+from hrm_kernels.mesh import over_mesh
+from hrm_kernels.operands import Case, Operands, Options, case_of, result_shape
+from hrm_kernels.vjp import differentiable
 
 BLOCK_BYTES = 256
 """Bytes of a block's queries in one of their dimensions, and twice those of its keys."""

@@ -19,8 +19,8 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jaxtyping import Array, Bool, Float
 
-from kernels.blocks import cdiv
-from kernels.operands import Case
+from hrm_kernels.blocks import cdiv
+from hrm_kernels.operands import Case
 
 LANES = 128
 """Lanes of a vector register, and the side of a matrix unit."""

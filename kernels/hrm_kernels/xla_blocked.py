@@ -12,9 +12,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from kernels.blocks import cdiv, key_block_bounds
-from kernels.operands import Case, Operands, Options, expected_gradient, ranges_of, varying_zeros
-from kernels.vjp import differentiable
+from hrm_kernels.blocks import cdiv, key_block_bounds
+from hrm_kernels.operands import (
+    Case,
+    Operands,
+    Options,
+    expected_gradient,
+    ranges_of,
+    varying_zeros,
+)
+from hrm_kernels.vjp import differentiable
 
 BLOCK = 512
 """Queries and keys in a block, at most."""

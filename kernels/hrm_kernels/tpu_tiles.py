@@ -16,10 +16,10 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Bool, Int
 
-from kernels.blocks import query_block_bounds, query_block_ranges
-from kernels.operands import Case, Operands, Options, ranges_of, result_shape
-from kernels.tpu_heads import VMEM_LIMIT_BYTES, cost, nbytes
-from kernels.tpu_tiling import KINDS, Arrays, Tiling
+from hrm_kernels.blocks import query_block_bounds, query_block_ranges
+from hrm_kernels.operands import Case, Operands, Options, ranges_of, result_shape
+from hrm_kernels.tpu_heads import VMEM_LIMIT_BYTES, cost, nbytes
+from hrm_kernels.tpu_tiling import KINDS, Arrays, Tiling
 
 
 class Visit(NamedTuple):

@@ -12,9 +12,9 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from kernels.operands import Operands, Options, result_shape
-from kernels.tpu_heads import Group, merged, product
-from kernels.tpu_rows import Row, over_rows
+from hrm_kernels.operands import Operands, Options, result_shape
+from hrm_kernels.tpu_heads import Group, merged, product
+from hrm_kernels.tpu_rows import Row, over_rows
 
 
 def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):

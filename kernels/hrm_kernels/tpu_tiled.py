@@ -8,13 +8,13 @@ import functools
 
 import jax.numpy as jnp
 
-from kernels.mesh import over_mesh
-from kernels.operands import Case, Operands, Options, case_of
-from kernels.tpu_heads import product
-from kernels.tpu_tiled_backward import backward
-from kernels.tpu_tiles import Visit, Walk, over_tiles
-from kernels.tpu_tiling import MAX_VMEM_BYTES, Arrays, Tiling, tiling_of, vmem_bytes
-from kernels.vjp import differentiable
+from hrm_kernels.mesh import over_mesh
+from hrm_kernels.operands import Case, Operands, Options, case_of
+from hrm_kernels.tpu_heads import product
+from hrm_kernels.tpu_tiled_backward import backward
+from hrm_kernels.tpu_tiles import Visit, Walk, over_tiles
+from hrm_kernels.tpu_tiling import MAX_VMEM_BYTES, Arrays, Tiling, tiling_of, vmem_bytes
+from hrm_kernels.vjp import differentiable
 
 
 def refuses(case: Case) -> str | None:

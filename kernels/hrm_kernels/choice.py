@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from jaxtyping import Array, Float
 
-from kernels.operands import Attend, Case, Operands, Options, rotate
+from hrm_kernels.operands import Attend, Case, Operands, Options, rotate
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def path(name: str) -> Path:
     Imported at its first use: those of TPU and GPU bring Pallas along, a quarter of a second that
     no one spends who only runs on a CPU.
     """
-    module = importlib.import_module(f"kernels.{name}")
+    module = importlib.import_module(f"hrm_kernels.{name}")
     return Path(module.attend, module.refuses, rotates=name in _ROTATING)
 
 

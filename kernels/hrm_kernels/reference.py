@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float
 
-from kernels.mask import Mask
+from hrm_kernels.mask import Mask
 
 
 @dataclasses.dataclass(frozen=True)

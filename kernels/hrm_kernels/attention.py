@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from kernels.choice import choose, run
-from kernels.mask import Mask, key_ranges
-from kernels.operands import Operands, Options, Rope, case_of
+from hrm_kernels.choice import choose, run
+from hrm_kernels.mask import Mask, key_ranges
+from hrm_kernels.operands import Operands, Options, Rope, case_of
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -74,7 +74,7 @@ def attention(
       return_lse: whether to return the log-sum-exp of each query's scores as well.
       backend: which path to take: None for the best on `jax.default_backend()`; "xla", "tpu" or
         "gpu" for the best of a family; "interpret" for the TPU's kernels in Pallas' interpreter,
-        on any machine; or the name of one path (`kernels.choice.PATHS`).
+        on any machine; or the name of one path (`hrm_kernels.choice.PATHS`).
       interpret: run the path's Pallas kernels in the interpreter; True, or `InterpretParams`.
 
     Returns:

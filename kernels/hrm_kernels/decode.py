@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from kernels import xla_cached
-from kernels.choice import PLATFORMS, choose, run
-from kernels.mask import KeyRanges, Mask, key_ranges
-from kernels.operands import Operands, Options, case_of
+from hrm_kernels import xla_cached
+from hrm_kernels.choice import PLATFORMS, choose, run
+from hrm_kernels.mask import KeyRanges, Mask, key_ranges
+from hrm_kernels.operands import Operands, Options, case_of
 
 _LOG = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from kernels.mask import KeyRanges
+from hrm_kernels.mask import KeyRanges
 
 
 def cdiv(size: int, block: int) -> int:

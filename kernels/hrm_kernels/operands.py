@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from kernels.mask import KeyRanges
+from hrm_kernels.mask import KeyRanges
 
 
 @jax.tree_util.register_dataclass
