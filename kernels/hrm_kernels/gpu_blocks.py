@@ -5,6 +5,7 @@ The kernels are Pallas' Triton dialect (`BUILD.md` says why not Mosaic GPU). A p
 array, or is ruled out by the mask, is masked in loads and stores, and so never read.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,8 +16,15 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hrm_kernels.mask import KeyRanges
 
+Product = Callable[[Array, Array], Array]
+"""`[I, J], [J, K] -> [I, K]` float32."""
+
 MIN_BLOCK = 16
 """Least size that a matrix unit takes."""
+FLOAT32_PRODUCTS: Any = jax.lax.DotAlgorithmPreset.TF32_TF32_F32_X3
+"""How float32 operands are multiplied: three TF32 products of their high and low halves, which
+leave out only the product of both low halves, 2^-22 of the result. `F32_F32_F32` is exact, and
+takes no matrix unit; `TF32_TF32_F32` is one product with an error of 2^-11."""
 
 
 def power_of_two(size: int) -> int:
@@ -84,9 +92,21 @@ def ranges_of(
     return vector(ranges.first, rows), vector(ranges.end, rows)
 
 
-def product(left: Float[Array, "I J"], right: Float[Array, "J K"]) -> Float[Array, "I K"]:
-    """Matrix product with a float32 result."""
-    return jnp.dot(left, right, preferred_element_type=jnp.float32)
+def product_of(dtype: Any, interpret: Any) -> Product:
+    """Returns the matrix product of a kernel whose operands have a dtype.
+
+    16-bit operands are multiplied exactly and summed in float32. Triton's default for float32
+    operands is TF32, which keeps 10 bits of each; `FLOAT32_PRODUCTS` asks for more. Interpreted on
+    a CPU, which has no TF32, products are float32's own.
+    """
+    precision = None
+    if jnp.dtype(dtype) == jnp.float32:
+        precision = jax.lax.Precision.HIGHEST if interpret else FLOAT32_PRODUCTS
+
+    def product(left: Float[Array, "I J"], right: Float[Array, "J K"]) -> Float[Array, "I K"]:
+        return jnp.dot(left, right, precision=precision, preferred_element_type=jnp.float32)
+
+    return product
 
 
 def tokens(L: int, K: int, head: Any, heads: int | None = None) -> pl.BlockSpec:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hrm_kernels import gpu_blocks
 from hrm_kernels.blocks import cdiv
-from hrm_kernels.gpu_blocks import matrix, product, span, vector
+from hrm_kernels.gpu_blocks import Product, matrix, product_of, span, vector
 from hrm_kernels.mesh import over_mesh
 from hrm_kernels.operands import Case, Operands, Options, Rope, case_of, result_shape
 from hrm_kernels.vjp import differentiable
@@ -44,8 +44,9 @@ def forward(options: Options, operands: Operands):
         (gpu_blocks.per_query(T), result_shape(query, (B, N, T), jnp.float32)),
     ]
     specs, shapes = zip(*outputs[: 2 if options.with_lse else 1], strict=True)
+    product = product_of(query.dtype, options.interpret)
     out, *lse = pl.pallas_call(
-        functools.partial(_attend, options.scale, block_q),
+        functools.partial(_attend, product, options.scale, block_q),
         grid=(cdiv(T, block_q), N, B),
         in_specs=[queries, keys, keys, *_shared_specs(operands)],
         out_specs=specs,
@@ -66,8 +67,9 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
     keys = gpu_blocks.tokens(S, K, lambda m: m)
     heads = gpu_blocks.per_query(T, G)
     primals = query, operands.key, operands.value
+    product = product_of(query.dtype, options.interpret)
     return pl.pallas_call(
-        functools.partial(_differentiate, options.scale),
+        functools.partial(_differentiate, product, options.scale),
         grid=(1, M, B),
         in_specs=[
             *(queries, keys, keys, *_shared_specs(operands), heads, queries),
@@ -88,10 +90,10 @@ def _shared_specs(operands: Operands) -> tuple[Any, Any]:
     )
 
 
-def _attend(scale, block_q, query, key, value, ranges, rope, out, *lse) -> None:
+def _attend(product, scale, block_q, query, key, value, ranges, rope, out, *lse) -> None:
     """One block of queries of a head."""
     pairs = _Pairs(query.shape[0], key.shape[0], block_q, pl.program_id(0), ranges)
-    turn = _Turn(rope, query.shape[-1])
+    turn = _Turn(rope, query.shape[-1], product)
     queries = turn.read(query, pairs.rows, pairs.alive)
     keys = turn.read(key, pairs.keys, pairs.seen)
     scores = jnp.where(pairs.allowed, scale * turn.products(queries, keys), -jnp.inf)
@@ -108,7 +110,7 @@ def _attend(scale, block_q, query, key, value, ranges, rope, out, *lse) -> None:
 
 
 def _differentiate(
-    scale, query, key, value, ranges, rope, lse, d_out, d_lse, d_query, d_key, d_value
+    product, scale, query, key, value, ranges, rope, lse, d_out, d_lse, d_query, d_key, d_value
 ) -> None:
     """All gradients of the query heads that share a key head.
 
@@ -117,7 +119,7 @@ def _differentiate(
     """
     (T, G, K), S = query.shape, key.shape[0]
     pairs = _Pairs(T, S, gpu_blocks.power_of_two(T), 0, ranges)
-    turn = _Turn(rope, K)
+    turn = _Turn(rope, K, product)
     keys, values = turn.read(key, pairs.keys, pairs.seen), matrix(value, pairs.keys, pairs.seen)
     for_key = [jnp.zeros(part.shape, jnp.float32) for part in keys]
     for_value = jnp.zeros(values.shape, jnp.float32)
@@ -166,8 +168,9 @@ class _Pairs:
 class _Turn:
     """Reads and writes heads of size K as parts: halves if there is a rotation to be applied."""
 
-    def __init__(self, rope: Rope | None, K: int):
+    def __init__(self, rope: Rope | None, K: int, product: Product):
         self._rope = rope
+        self._product = product
         self._parts = [range(K)] if rope is None else [range(K // 2), range(K // 2, K)]
 
     def read(self, ref, rows, wanted, head=None) -> list[Float[Array, "L P"]]:
@@ -191,7 +194,7 @@ class _Turn:
 
     def products(self, queries, keys) -> Float[Array, "T S"]:
         """`query key^T`, which is the sum over their parts."""
-        found = [product(q, k.T) for q, k in zip(queries, keys, strict=True)]
+        found = [self._product(q, k.T) for q, k in zip(queries, keys, strict=True)]
         return sum(found[1:], found[0])
 
     def _tables(self, rows):

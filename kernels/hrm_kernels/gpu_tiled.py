@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from hrm_kernels import gpu_blocks
 from hrm_kernels.blocks import cdiv
-from hrm_kernels.gpu_blocks import matrix, product, span
+from hrm_kernels.gpu_blocks import matrix, product_of, span
 from hrm_kernels.gpu_tiled_backward import backward
 from hrm_kernels.mesh import over_mesh
 from hrm_kernels.operands import Case, Operands, Options, case_of, result_shape
@@ -46,7 +46,8 @@ def forward(options: Options, operands: Operands):
     block_k = min(block // 2, gpu_blocks.power_of_two(S))
     splits = _splits(cdiv(T, block_q) * N * B, S)
     chunk = cdiv(cdiv(S, splits), block_k) * block_k
-    kernel = functools.partial(_attend, options.scale, block_q, block_k, splits, chunk)
+    product = product_of(operands.query.dtype, options.interpret)
+    kernel = functools.partial(_attend, product, options.scale, block_q, block_k, splits, chunk)
     keys = gpu_blocks.tokens(S, K, lambda n: n // G)
     dtype = operands.query.dtype if splits == 1 else jnp.float32
 
@@ -83,7 +84,9 @@ def forward(options: Options, operands: Operands):
     return out.astype(operands.query.dtype), lse[0] if options.with_lse else None
 
 
-def _attend(scale, block_q, block_k, splits, chunk, query, key, value, ranges, out, *lse) -> None:
+def _attend(
+    product, scale, block_q, block_k, splits, chunk, query, key, value, ranges, out, *lse
+) -> None:
     """One block of queries and one split of the keys."""
     T, S = query.shape[0], key.shape[0]
     i = pl.program_id(0)

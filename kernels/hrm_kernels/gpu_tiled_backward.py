@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from hrm_kernels import gpu_blocks
 from hrm_kernels.blocks import cdiv, query_block_bounds
-from hrm_kernels.gpu_blocks import matrix, product, span, vector
+from hrm_kernels.gpu_blocks import matrix, product_of, span, vector
 from hrm_kernels.operands import Case, Operands, Options, case_of, result_shape
 
 BLOCK_BYTES = 128
@@ -46,8 +46,9 @@ def _for_queries(
         (None if d_lse is None else heads, d_lse),
     )
     specs, arrays = zip(*inputs, strict=True)
+    product = product_of(query.dtype, options.interpret)
     return pl.pallas_call(
-        functools.partial(_queries, options.scale, block_q, block_k),
+        functools.partial(_queries, product, options.scale, block_q, block_k),
         grid=(cdiv(T, block_q), N, B),
         in_specs=specs,
         out_specs=(queries, heads),
@@ -78,8 +79,9 @@ def _for_keys(options: Options, operands: Operands, lse, expected, d_out) -> tup
     )
     specs, arrays = zip(*inputs, strict=True)
     shape = result_shape(key, key.shape, key.dtype)
+    product = product_of(key.dtype, options.interpret)
     return pl.pallas_call(
-        functools.partial(_keys, options.scale, block_q, block_k),
+        functools.partial(_keys, product, options.scale, block_q, block_k),
         grid=(cdiv(S, block_k), M, B),
         in_specs=specs,
         out_specs=(keys, keys),
@@ -98,7 +100,20 @@ def _block_sizes(case: Case) -> tuple[int, int]:
 
 
 def _queries(
-    scale, block_q, block_k, query, key, value, ranges, out, lse, d_out, d_lse, d_query, expected
+    product,
+    scale,
+    block_q,
+    block_k,
+    query,
+    key,
+    value,
+    ranges,
+    out,
+    lse,
+    d_out,
+    d_lse,
+    d_query,
+    expected,
 ) -> None:
     """The gradient of a block of queries."""
     T, S = query.shape[0], key.shape[0]
@@ -132,6 +147,7 @@ def _queries(
 
 
 def _keys(
+    product,
     scale,
     block_q,
     block_k,

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 import hrm_kernels
-from hrm_kernels import reference
+from hrm_kernels import cases, reference
 from hrm_kernels.choice import FAMILIES, PATHS, choose
 from hrm_kernels.operands import Case, rotate
-from tests.kernels import cases
 
 HRM = Case(T=82, S=82, N=8, M=8, K=32, dtype="bfloat16")
 LONG = Case(T=32768, S=32768, N=8, M=2, K=128, dtype="bfloat16", masked=True)

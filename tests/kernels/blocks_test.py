@@ -4,9 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_kernels import blocks, reference
+from hrm_kernels import blocks, cases, reference
 from hrm_kernels.mask import KeyRanges, key_ranges
-from tests.kernels import cases
 
 B = 3
 SIZES = [(1, 1, 4, 4), (40, 40, 8, 8), (40, 40, 16, 8), (13, 40, 8, 16), (37, 41, 8, 16)]

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import hrm_kernels
-from hrm_kernels import gpu_tiled, reference, xla_cached
+from hrm_kernels import cases, gpu_tiled, reference, xla_cached
 from hrm_kernels.choice import PATHS
-from tests.kernels import cases
 
 B, S, N, M, K = 3, 70, 4, 2, 16
 LENGTHS = (0, 37, 61)

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import hrm_kernels
-from hrm_kernels import reference
+from hrm_kernels import cases, reference
 from hrm_kernels.mask import key_ranges
-from tests.kernels import cases
 
 B = 3
 

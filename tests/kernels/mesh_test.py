@@ -9,15 +9,15 @@ import jax
 import pytest
 
 import hrm_kernels
+from hrm_kernels import cases
 from hrm_kernels.choice import PATHS
-from tests.kernels import cases
 
 COMPARE = """
 import sys
 import jax, numpy as np
 from jax.sharding import Mesh, PartitionSpec
 import hrm_kernels
-from tests.kernels import cases
+from hrm_kernels import cases
 
 backend = sys.argv[1]
 options = {"backend": backend, "interpret": not backend.startswith("xla")}

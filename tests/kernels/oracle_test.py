@@ -10,9 +10,8 @@ from jax.experimental.pallas import tpu as pltpu
 
 import hrm_kernels
 from experiments.benchmarks import shipped_attention
-from hrm_kernels import reference
+from hrm_kernels import cases, reference
 from hrm_kernels.choice import PATHS
-from tests.kernels import cases
 
 pytestmark = pytest.mark.oracle
 

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 import hrm_kernels
-from hrm_kernels import gpu_tiled, reference, tpu_tiling, xla_blocked
+from hrm_kernels import cases, gpu_tiled, reference, tpu_tiling, xla_blocked
 from hrm_kernels.choice import PATHS, path
 from hrm_kernels.operands import Case
-from tests.kernels import cases
 
 
 @pytest.fixture(autouse=True)

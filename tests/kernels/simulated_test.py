@@ -5,8 +5,7 @@ import pytest
 from jax._src.pallas.mosaic.interpret import interpret_pallas_call as simulator  # no public name
 from jax.experimental.pallas import tpu as pltpu
 
-from hrm_kernels import tpu_tiling
-from tests.kernels import cases
+from hrm_kernels import cases, tpu_tiling
 
 SIMULATED = pltpu.InterpretParams(
     detect_races=True,

@@ -3,9 +3,8 @@
 import jax
 import pytest
 
-from hrm_kernels import xla_short
+from hrm_kernels import cases, xla_short
 from hrm_kernels.operands import Operands, Options
-from tests.kernels import cases
 
 ROW_BYTES = 2 * 4 * 2 * 9 * 9
 """Of the case's backward pass: twice the scores of a row of the batch."""

@@ -1,15 +1,21 @@
-"""The case table that all implementations of attention share, and the comparison with float64."""
+"""The case table that all implementations of attention share, and the comparison with float64.
+
+Tests run it in interpreters; `python -m experiments.bench --suite=device` runs it on a device.
+"""
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-import hrm_kernels
 from hrm_kernels import reference
+from hrm_kernels.attention import attention
+from hrm_kernels.mask import Mask
+from hrm_kernels.operands import Rope, rotate
 
 TIMES_XLA = 2.0
 """Root-mean-square error allowed, in errors of XLA's own attention on the same operands."""
@@ -26,7 +32,7 @@ LARGEST_ROUNDINGS = 16
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Sizes of one call; `mask` is one of MASKS."""
+    """Sizes of one call; `mask` is one of MASKS, `rope` whether queries and keys are rotated."""
 
     T: int
     S: int = 0  # T where 0
@@ -36,13 +42,15 @@ class Case:
     dtype: str = "float32"
     mask: str = "full"
     B: int = 2
+    rope: bool = False
 
     def __str__(self) -> str:
         sizes = f"B{self.B}-T{self.T}-S{self.keys}-N{self.N}-M{self.M}-K{self.K}"
-        return f"{sizes}-{self.dtype}-{self.mask}"
+        return f"{sizes}-{self.dtype}-{self.mask}{'-rope' if self.rope else ''}"
 
     @property
     def keys(self) -> int:
+        """S."""
         return self.S or self.T
 
 
@@ -60,37 +68,37 @@ def _segments(rng, B: int, S: int) -> jax.Array:
     return jnp.asarray(np.cumsum(begins, axis=1), jnp.int32)
 
 
-def _packed_prefix(rng, B: int, S: int) -> hrm_kernels.Mask:
+def _packed_prefix(rng, B: int, S: int) -> Mask:
     """Packed segments, each with a prefix of a third of its tokens or so."""
     ids = np.asarray(_segments(rng, B, S))
     first = np.zeros_like(ids)
     for b in range(B):
         first[b] = np.searchsorted(ids[b], ids[b])
     marks = np.arange(S)[None] - first < rng.integers(0, max(2, S // 8), (B, 1))
-    return hrm_kernels.Mask(prefix=jnp.asarray(marks), segment_ids=jnp.asarray(ids))
+    return Mask(prefix=jnp.asarray(marks), segment_ids=jnp.asarray(ids))
 
 
-def make_mask(kind: str, rng: np.random.Generator, B: int, T: int, S: int) -> hrm_kernels.Mask:
+def make_mask(kind: str, rng: np.random.Generator, B: int, T: int, S: int) -> Mask:
     """A random mask of a kind, for T queries that are the last of S tokens."""
     offset = S - T
     window = int(rng.integers(1, max(2, S // 2)))
     match kind:
         case "full":
-            return hrm_kernels.Mask()
+            return Mask()
         case "causal":
-            return hrm_kernels.Mask(causal=True, query_offset=offset)
+            return Mask(causal=True, query_offset=offset)
         case "lengths":
-            return hrm_kernels.Mask(lengths=_lengths(rng, B, S))
+            return Mask(lengths=_lengths(rng, B, S))
         case "causal_lengths":
-            return hrm_kernels.Mask(causal=True, query_offset=offset, lengths=_lengths(rng, B, S))
+            return Mask(causal=True, query_offset=offset, lengths=_lengths(rng, B, S))
         case "prefix":
-            return hrm_kernels.Mask(prefix=_lengths(rng, B, S), query_offset=offset)
+            return Mask(prefix=_lengths(rng, B, S), query_offset=offset)
         case "window":
-            return hrm_kernels.Mask(window=window, query_offset=offset)
+            return Mask(window=window, query_offset=offset)
         case "causal_window":
-            return hrm_kernels.Mask(causal=True, window=window, query_offset=offset)
+            return Mask(causal=True, window=window, query_offset=offset)
         case "segments":
-            return hrm_kernels.Mask(segment_ids=_segments(rng, B, S), query_offset=offset)
+            return Mask(segment_ids=_segments(rng, B, S), query_offset=offset)
         case "packed_prefix":
             return dataclasses.replace(_packed_prefix(rng, B, S), query_offset=offset)
         case "all":
@@ -125,22 +133,30 @@ CASES = (
     *(Case(513, N=4, M=2, K=64, mask=mask, B=1) for mask in ("causal", "packed_prefix", "window")),
     *(Case(5, S=97, mask=mask) for mask in ("full", "causal", "lengths", "segments")),
     Case(129, S=257, N=4, M=1, K=64, mask="causal_window", dtype="bfloat16"),
+    *(Case(82, K=K, dtype=dtype, rope=True) for K in (32, 64) for dtype in DTYPES),
+    *(Case(97, N=4, M=2, K=64, mask=mask, rope=True) for mask in ("causal", "lengths")),
+    Case(513, K=64, dtype="bfloat16", mask="causal", rope=True),
 )
-"""The table: lengths by dtype, masks by length, head sizes, grouped heads, T unlike S."""
+"""The table: lengths by dtype, masks by length, head sizes, grouped heads, T unlike S, rotation."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """The arrays of a case; `cotangents` are those of the values and of the log-sum-exp."""
+    """The arrays of a case; `cotangents` are those of the values and of the log-sum-exp.
+
+    `rope` is None where the case has no rotation.
+    """
 
     query: jax.Array
     key: jax.Array
     value: jax.Array
-    mask: hrm_kernels.Mask
+    mask: Mask
     cotangents: tuple[jax.Array, jax.Array]
+    rope: Rope | None = None
 
     @property
     def operands(self) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Query, key and value."""
         return self.query, self.key, self.value
 
 
@@ -156,34 +172,72 @@ def example(case: Case) -> Example:
     operands = normal(queries), normal(keys), normal(keys)
     mask = make_mask(case.mask, rng, case.B, case.T, case.keys)
     cotangents = normal(queries), normal((case.B, case.N, case.T), "float32")
-    return Example(*operands, mask, cotangents)
+    return Example(*operands, mask, cotangents, _tables(case) if case.rope else None)
+
+
+def _tables(case: Case) -> Rope:
+    """Cosines and sines of rotary positions of base 10,000, float32."""
+    frequencies = 1e4 ** -(np.arange(0, case.K, 2) / case.K)
+    angles = np.tile(np.outer(np.arange(case.T), frequencies), 2)
+    return Rope(np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32))
 
 
 NAMES = ("out", "lse", "d_query", "d_key", "d_value")
 
 
-def compute(example: Example, **door: Any) -> dict[str, np.ndarray]:
-    """Everything that the door gives: values, log-sum-exp and gradients, as they come."""
+def program(example: Example, **door: Any) -> Callable[[], dict[str, np.ndarray]]:
+    """Compiles the entry point for an example, and returns a function that runs it.
 
-    @jax.jit
+    What comes back is everything that attention gives: values, log-sum-exp and gradients.
+    """
+
     def run(operands, cotangents):
         function = functools.partial(
-            hrm_kernels.attention, mask=example.mask, return_lse=True, **door
+            attention, mask=example.mask, rope=example.rope, return_lse=True, **door
         )
         results, pullback = jax.vjp(function, *operands)
         return *results, *pullback(cotangents)
 
-    arrays = run(example.operands, example.cotangents)
-    return {name: np.asarray(array) for name, array in zip(NAMES, arrays, strict=True)}
+    compiled = jax.jit(run).lower(example.operands, example.cotangents).compile()
+
+    def call() -> dict[str, np.ndarray]:
+        arrays = compiled(example.operands, example.cotangents)
+        return {name: np.asarray(array) for name, array in zip(NAMES, arrays, strict=True)}
+
+    return call
+
+
+def compute(example: Example, **door: Any) -> dict[str, np.ndarray]:
+    """Compiles and runs `program` once."""
+    return program(example, **door)()
 
 
 @functools.cache
 def expected(case: Case) -> dict[str, np.ndarray]:
-    """The same by the float64 oracle."""
+    """Returns the same by the float64 oracle."""
     data = example(case)
-    result = reference.attention(*data.operands, mask=data.mask)
-    gradients = reference.gradients(*data.operands, *data.cotangents, mask=data.mask)
-    return dict(zip(NAMES, (result.out, result.lse, *gradients), strict=True))
+    query, key, value = (np.asarray(x, np.float64) for x in data.operands)
+    if data.rope is not None:
+        query = _rotate64(query, data.rope)
+        key = _rotate64(key, data.rope)
+    result = reference.attention(query, key, value, mask=data.mask)
+    d_query, d_key, d_value = reference.gradients(
+        query, key, value, *data.cotangents, mask=data.mask
+    )
+    if data.rope is not None:
+        # A rotation's transpose is the rotation by the opposite angles.
+        d_query = _rotate64(d_query, Rope(data.rope.cos, -data.rope.sin))
+        d_key = _rotate64(d_key, Rope(data.rope.cos, -data.rope.sin))
+    return dict(zip(NAMES, (result.out, result.lse, d_query, d_key, d_value), strict=True))
+
+
+def _rotate64(x: np.ndarray, rope: Rope) -> np.ndarray:
+    """Rotates [B, L, N, K] in float64."""
+    first, second = np.split(x, 2, axis=-1)
+    half_turned = np.concatenate([-second, first], axis=-1)
+    cos = np.asarray(rope.cos, np.float64)[:, None]
+    sin = np.asarray(rope.sin, np.float64)[:, None]
+    return x * cos + half_turned * sin
 
 
 def textbook(query, key, value, pairs, heads_first: bool):
@@ -222,7 +276,11 @@ def xla_errors(case: Case) -> dict[str, float]:
 
     @functools.partial(jax.jit, static_argnames="heads_first")
     def run(operands, cotangents, heads_first):
-        attend = functools.partial(textbook, pairs=pairs, heads_first=heads_first)
+        def attend(query, key, value):
+            query = rotate(query, data.rope)
+            key = rotate(key, data.rope)
+            return textbook(query, key, value, pairs=pairs, heads_first=heads_first)
+
         results, pullback = jax.vjp(attend, *operands)
         dead = ~pairs.any(-1)
         return *results, *pullback((cotangents[0], jnp.where(dead, 0, cotangents[1])))
@@ -248,23 +306,61 @@ def rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
-def check(case: Case, **door: Any) -> None:
-    """Asserts that what the door gives for a case is as near to float64 as `textbook` is.
+@dataclasses.dataclass(frozen=True)
+class Deviation:
+    """How far a result is from float64, and how far it may be.
 
-    The root-mean-square error may be TIMES_XLA times as large, or the floor's epsilons of the
-    values' root mean square; no entry may be off by more than LARGEST_ROUNDINGS epsilons of the
-    largest.
+    Attributes:
+      rms: root of the mean square of the error.
+      allowed_rms: TIMES_XLA or more times XLA's, or the floor's epsilons of the values' own.
+      largest: largest error of an entry.
+      allowed_largest: LARGEST_ROUNDINGS epsilons of the largest entry.
     """
-    found = compute(example(case), **door)
+
+    rms: float
+    allowed_rms: float
+    largest: float
+    allowed_largest: float
+
+    @property
+    def is_small(self) -> bool:
+        """Whether both are within what is allowed; not for NaN."""
+        return self.rms <= self.allowed_rms and self.largest <= self.allowed_largest
+
+
+def deviations(
+    case: Case, found: dict[str, np.ndarray], times_xla: float = TIMES_XLA
+) -> dict[str, Deviation]:
+    """Compares what `compute` gave with float64, and with the error of `textbook`.
+
+    Args:
+      case: the case.
+      found: results by name.
+      times_xla: root-mean-square error allowed, in errors of `textbook`.
+    """
+    result = {}
     for name, array in found.items():
-        dtype = "float32" if name == "lse" else case.dtype
-        assert array.dtype == dtype, name
-        assert array.shape == expected(case)[name].shape, name
-        exact, eps = expected(case)[name], float(jnp.finfo(dtype).eps)
+        exact = expected(case)[name]
+        # Scores are sums of products of the operands, exact in float32 unless these were rotated
+        # and rounded again.
+        dtype = "float32" if name == "lse" and not case.rope else case.dtype
+        eps = float(jnp.finfo(dtype).eps)
         deviation = error(array, exact)
         finite = np.where(np.isfinite(exact), exact, 0)
         floor = FLOOR_ROUNDINGS_OF_FEW if min(case.T, case.keys) < FEW else FLOOR_ROUNDINGS
-        allowed = max(TIMES_XLA * xla_errors(case)[name], floor * eps * rms(finite))
-        assert rms(deviation) <= allowed, f"{name}: error {rms(deviation)}, allowed {allowed}"
-        largest = LARGEST_ROUNDINGS * eps * max(1.0, np.abs(finite).max())
-        assert np.abs(deviation).max() <= largest, f"{name}: largest error above {largest}"
+        result[name] = Deviation(
+            rms=rms(deviation),
+            allowed_rms=max(times_xla * xla_errors(case)[name], floor * eps * rms(finite)),
+            largest=float(np.abs(deviation).max()),
+            allowed_largest=LARGEST_ROUNDINGS * eps * max(1.0, np.abs(finite).max()),
+        )
+    return result
+
+
+def check(case: Case, **door: Any) -> None:
+    """Asserts that what the entry point gives for a case is as near to float64 as `textbook` is."""
+    found = compute(example(case), **door)
+    for name, deviation in deviations(case, found).items():
+        assert found[name].dtype == ("float32" if name == "lse" else case.dtype), name
+        assert found[name].shape == expected(case)[name].shape, name
+        assert deviation.is_small, f"{name}: {deviation}"
