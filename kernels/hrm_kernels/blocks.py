@@ -59,6 +59,30 @@ def needed_blocks(ranges: KeyRanges, S: int, block_q: int, block_k: int) -> Bool
     return (first[..., None] <= block) & (block < end[..., None])
 
 
+def whole_query_block_bounds(
+    ranges: KeyRanges, S: int, block_q: int, block_k: int
+) -> tuple[Int[Array, "B J"], Int[Array, "B J"]]:
+    """Returns blocks of queries that see all of a block of keys, `first <= block < end`.
+
+    They need no mask. Of several runs of such blocks, the first one is returned; (0, 0) for none.
+    """
+    T = ranges.first.shape[1]
+    largest = jnp.iinfo(jnp.int32).max
+    # The last block, if shorter, is filled with queries that see nothing.
+    first = _by_block(ranges.first, block_q, largest).max(-1)
+    end = _by_block(jnp.where(ranges.first < ranges.end, ranges.end, 0), block_q, 0).min(-1)
+    begin = jnp.arange(cdiv(S, block_k), dtype=jnp.int32) * block_k
+    stop = jnp.minimum(begin + block_k, S)
+    whole = (first[..., None] <= begin[None, None]) & (stop[None, None] <= end[..., None])
+    Q = cdiv(T, block_q)
+    block = jnp.arange(Q, dtype=jnp.int32)[None, :, None]
+    run_first = jnp.min(jnp.where(whole, block, Q), axis=1)
+    after = (block >= run_first[:, None]) & ~whole
+    run_end = jnp.min(jnp.where(after, block, Q), axis=1)
+    some = run_first < Q
+    return jnp.where(some, run_first, 0), jnp.where(some, run_end, 0)
+
+
 def _by_block(values: Int[Array, "B T"], block: int, filler: int) -> Int[Array, "B Q block"]:
     """Rows cut into blocks, the last one filled up."""
     B, T = values.shape

@@ -6,6 +6,7 @@ import importlib
 import logging
 from collections.abc import Callable
 
+import jax
 from jaxtyping import Array, Float
 
 from hrm_kernels.operands import Attend, Case, Operands, Options, rotate
@@ -81,8 +82,13 @@ def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
       ValueError: if there is no such backend.
     """
     interpret = backend == "interpret"
+    reasons = {}
     if backend is None:
-        candidates = (*FAMILIES[PLATFORMS.get(platform, "xla")], LINEAR)
+        family = PLATFORMS.get(platform, "xla")
+        candidates = (*FAMILIES[family], LINEAR)
+        if family == "gpu" and case.dtype == "float32" and _products_are_exact():
+            candidates = (LINEAR,)
+            reasons["gpu"] = "exact products of float32 are faster by XLA"
     elif backend in PATHS:
         candidates = (backend,)
     elif interpret or backend in FAMILIES:
@@ -90,7 +96,6 @@ def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
     else:
         known = [*FAMILIES, "interpret", *PATHS]
         raise ValueError(f"attention backend: expected None or one of {known}, got {backend!r}")
-    reasons = {}
     for name in candidates:
         reason = path(name).refuses(case)
         if reason is None:
@@ -98,6 +103,11 @@ def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
             return name, interpret
         reasons[name] = reason
     raise UnsupportedError(f"attention backend {backend!r} cannot serve {case}{_explain(reasons)}")
+
+
+def _products_are_exact() -> bool:
+    """Returns whether the caller asks for float32 products with all of their bits."""
+    return str(jax.config.jax_default_matmul_precision).lower() in ("highest", "float32")
 
 
 def run(

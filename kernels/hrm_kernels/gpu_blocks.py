@@ -5,6 +5,10 @@ The kernels are Pallas' Triton dialect (`BUILD.md` says why not Mosaic GPU). A p
 array, or is ruled out by the mask, is masked in loads and stores, and so never read.
 """
 
+import copy
+import dataclasses
+import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,10 +25,40 @@ Product = Callable[[Array, Array], Array]
 
 MIN_BLOCK = 16
 """Least size that a matrix unit takes."""
-FLOAT32_PRODUCTS: Any = jax.lax.DotAlgorithmPreset.TF32_TF32_F32_X3
-"""How float32 operands are multiplied: three TF32 products of their high and low halves, which
-leave out only the product of both low halves, 2^-22 of the result. `F32_F32_F32` is exact, and
-takes no matrix unit; `TF32_TF32_F32` is one product with an error of 2^-11."""
+TF32_PRODUCTS = jax.lax.DotAlgorithmPreset.TF32_TF32_F32
+HIGHEST_PRODUCTS: Any = jax.lax.DotAlgorithmPreset.TF32_TF32_F32_X3
+"""Three TF32 products of the operands' high and low halves, which leave out only that of both low
+halves, 2^-22 of the result. `F32_F32_F32` is exact, and takes no matrix unit."""
+LOG2_E = math.log2(math.e)
+"""The device's exponential is a power of two; scores are scaled for it with their own factor."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """How a kernel is cut.
+
+    Attributes:
+      queries: in a block, at most; a power of two, as all sizes of blocks.
+      keys: in a block, at most.
+      warps: of a program.
+      stages: blocks that are on their way to shared memory at a time.
+    """
+
+    queries: int
+    keys: int
+    warps: int
+    stages: int
+
+    def within(self, T: int, S: int) -> "Tile":
+        """Returns the tile for T queries and S keys, which may be fewer than a block's."""
+        queries = min(self.queries, power_of_two(T))
+        keys = min(self.keys, power_of_two(S))
+        return dataclasses.replace(self, queries=queries, keys=keys)
+
+    @property
+    def params(self) -> plgpu.CompilerParams:
+        """What Pallas takes of it."""
+        return plgpu.CompilerParams(num_warps=self.warps, num_stages=self.stages)
 
 
 def power_of_two(size: int) -> int:
@@ -40,7 +74,7 @@ def span(block: Any, size: int) -> Int[Array, " L"]:
 def matrix(
     ref: Any,
     rows: Int[Array, " L"],
-    wanted: Bool[Array, " L"],
+    wanted: Bool[Array, " L"] | None,
     columns: range | None = None,
     head: int | None = None,
 ) -> Float[Array, "L W"]:
@@ -49,13 +83,18 @@ def matrix(
     Args:
       ref: the array.
       rows: which rows.
-      wanted: whether a row is in the array and of interest.
+      wanted: whether a row is in the array and of interest; None where all are.
       columns: which columns; None for all.
       head: which head.
     """
-    column, mask = _columns(ref, columns)
+    column, exists = _columns(ref, columns)
     at = _at(rows, column, head)
-    return plgpu.load(ref.at[at], mask=wanted[:, None] & mask[None, :], other=0)
+    mask = None
+    if len(columns or range(ref.shape[-1])) != column.shape[0]:
+        mask = jnp.broadcast_to(exists[None, :], (rows.shape[0], column.shape[0]))
+    if wanted is not None:
+        mask = wanted[:, None] & exists[None, :]
+    return plgpu.load(ref.at[at], mask=mask, other=None if mask is None else 0)
 
 
 def store_matrix(
@@ -92,16 +131,70 @@ def ranges_of(
     return vector(ranges.first, rows), vector(ranges.end, rows)
 
 
+class Rows:
+    """A block of queries, and the blocks of keys that it visits.
+
+    Of the blocks, those in the middle are seen whole by every query that sees any: there nothing
+    has to be masked, which is most of the work of a long sequence.
+
+    Attributes:
+      alive: [T], whether a query exists and has any key.
+    """
+
+    def __init__(self, ranges: tuple[Array, Array], S: int, block_k: int):
+        self._first, self._end = ranges
+        self._block_k = block_k
+        self.alive: Bool[Array, " T"] = self._first < self._end
+        self._low = jnp.min(jnp.where(self.alive, self._first, S))
+        self._high = jnp.max(jnp.where(self.alive, self._end, 0))
+        self._whole_low = jnp.max(jnp.where(self.alive, self._first, 0))
+        self._whole_high = jnp.min(jnp.where(self.alive, self._end, S))
+
+    def clipped(self, low: Any, high: Any) -> "Rows":
+        """Returns the same queries with keys of `low <= key < high` alone."""
+        clipped = copy.copy(self)
+        clipped._low = jnp.maximum(self._low, low)
+        clipped._high = jnp.minimum(self._high, high)
+        return clipped
+
+    def seen(self, keys: Int[Array, " S"]) -> Bool[Array, " S"]:
+        """Returns which keys any of the queries may see; the others are not to be read."""
+        return (self._low <= keys) & (keys < self._high)
+
+    def allowed(self, keys: Int[Array, " S"]) -> Bool[Array, "T S"]:
+        """Returns which query sees which key."""
+        within = (self._first[:, None] <= keys[None]) & (keys[None] < self._end[:, None])
+        return within & self.seen(keys)[None]
+
+    def visit_blocks(self, visit: Callable[[bool, Any, Any], Any], state: Any) -> Any:
+        """Folds `visit(masked, block, state)` over the blocks of keys, in order."""
+        block_k = self._block_k
+        first = self._low // block_k
+        end = jax.lax.div(self._high + block_k - 1, block_k)
+        whole_first = jax.lax.div(self._whole_low + block_k - 1, block_k)
+        whole_first = jnp.clip(whole_first, first, jnp.maximum(first, end))
+        whole_end = jnp.minimum(self._whole_high, self._high) // block_k
+        whole_end = jnp.maximum(whole_first, whole_end)
+        masked = functools.partial(visit, True)
+        state = jax.lax.fori_loop(first, jnp.minimum(whole_first, end), masked, state)
+        state = jax.lax.fori_loop(whole_first, whole_end, functools.partial(visit, False), state)
+        return jax.lax.fori_loop(jnp.maximum(whole_end, first), end, masked, state)
+
+
 def product_of(dtype: Any, interpret: Any) -> Product:
     """Returns the matrix product of a kernel whose operands have a dtype.
 
-    16-bit operands are multiplied exactly and summed in float32. Triton's default for float32
-    operands is TF32, which keeps 10 bits of each; `FLOAT32_PRODUCTS` asks for more. Interpreted on
-    a CPU, which has no TF32, products are float32's own.
+    16-bit operands are multiplied exactly and summed in float32. Products of float32 follow
+    `jax_default_matmul_precision`, as XLA's own do: TF32 by default, which keeps 10 bits of each
+    operand, and `HIGHEST_PRODUCTS` for "highest" or "float32". Interpreted on a CPU, which has no
+    TF32, they are float32's own.
     """
     precision = None
     if jnp.dtype(dtype) == jnp.float32:
-        precision = jax.lax.Precision.HIGHEST if interpret else FLOAT32_PRODUCTS
+        asked = str(jax.config.jax_default_matmul_precision).lower()
+        precision = HIGHEST_PRODUCTS if asked in ("highest", "float32") else TF32_PRODUCTS
+        if interpret:
+            precision = jax.lax.Precision.HIGHEST
 
     def product(left: Float[Array, "I J"], right: Float[Array, "J K"]) -> Float[Array, "I K"]:
         return jnp.dot(left, right, precision=precision, preferred_element_type=jnp.float32)

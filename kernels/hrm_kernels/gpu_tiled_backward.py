@@ -11,17 +11,25 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array
 
 from hrm_kernels import gpu_blocks
-from hrm_kernels.blocks import cdiv, query_block_bounds
-from hrm_kernels.gpu_blocks import matrix, product_of, span, vector
+from hrm_kernels.blocks import cdiv, query_block_bounds, whole_query_block_bounds
+from hrm_kernels.gpu_blocks import LOG2_E, Rows, Tile, matrix, product_of, span, vector
+from hrm_kernels.mask import KeyRanges
 from hrm_kernels.operands import Case, Operands, Options, case_of, result_shape
 
-BLOCK_BYTES = 128
-"""Bytes of a block's queries or keys in one of their dimensions."""
-PARAMS = plgpu.CompilerParams(num_warps=4, num_stages=2)
+
+def tiles(case: Case) -> tuple[Tile, Tile]:
+    """Returns the tiles of the kernel for queries, and of that for keys and values.
+
+    Measured on an H200.
+    """
+    if case.dtype == "float32":
+        return Tile(32, 32, warps=4, stages=2), Tile(32, 32, warps=4, stages=2)
+    if case.K <= 64:
+        return Tile(64, 64, warps=4, stages=2), Tile(64, 64, warps=4, stages=3)
+    return Tile(128, 64, warps=8, stages=2), Tile(64, 128, warps=8, stages=3)
 
 
 def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
@@ -36,7 +44,7 @@ def _for_queries(
     """The gradient of all queries, and what that of their scores subtracts."""
     case, query = case_of(operands), operands.query
     (B, T, N, K), G = query.shape, case.N // case.M
-    block_q, block_k = _block_sizes(case)
+    cut = tiles(case)[0].within(T, case.S)
     queries, heads = gpu_blocks.tokens(T, K, lambda n: n), gpu_blocks.per_query(T)
     keys = gpu_blocks.tokens(case.S, K, lambda n: n // G)
     inputs = (
@@ -48,15 +56,15 @@ def _for_queries(
     specs, arrays = zip(*inputs, strict=True)
     product = product_of(query.dtype, options.interpret)
     return pl.pallas_call(
-        functools.partial(_queries, product, options.scale, block_q, block_k),
-        grid=(cdiv(T, block_q), N, B),
+        functools.partial(_queries, product, options.scale, cut),
+        grid=(cdiv(T, cut.queries), N, B),
         in_specs=specs,
         out_specs=(queries, heads),
         out_shape=(
             result_shape(query, query.shape, query.dtype),
             result_shape(query, (B, N, T), jnp.float32),
         ),
-        compiler_params=PARAMS,
+        compiler_params=cut.params,
         interpret=options.interpret,
         name="attention_tiled_d_query",
     )(*arrays)
@@ -66,10 +74,10 @@ def _for_keys(options: Options, operands: Operands, lse, expected, d_out) -> tup
     """The gradients of all keys and values."""
     case, key = case_of(operands), operands.key
     (B, S, M, K), T, G = key.shape, case.T, case.N // case.M
-    block_q, block_k = _block_sizes(case)
+    cut = tiles(case)[1].within(T, S)
     bounds = None
     if operands.ranges is not None:
-        bounds = query_block_bounds(operands.ranges, S, block_q, block_k)
+        bounds = _query_blocks(operands.ranges, S, cut)
     queries, heads = gpu_blocks.tokens(T, K, lambda m: m, G), gpu_blocks.per_query(T, G)
     keys = gpu_blocks.tokens(S, K, lambda m: m)
     inputs = (
@@ -81,29 +89,29 @@ def _for_keys(options: Options, operands: Operands, lse, expected, d_out) -> tup
     shape = result_shape(key, key.shape, key.dtype)
     product = product_of(key.dtype, options.interpret)
     return pl.pallas_call(
-        functools.partial(_keys, product, options.scale, block_q, block_k),
-        grid=(cdiv(S, block_k), M, B),
+        functools.partial(_keys, product, options.scale, cut),
+        grid=(cdiv(S, cut.keys), M, B),
         in_specs=specs,
         out_specs=(keys, keys),
         out_shape=(shape, shape),
-        compiler_params=PARAMS,
+        compiler_params=cut.params,
         interpret=options.interpret,
         name="attention_tiled_d_key",
     )(*arrays)
 
 
-def _block_sizes(case: Case) -> tuple[int, int]:
-    """Queries and keys in a block."""
-    most = BLOCK_BYTES // jnp.dtype(case.dtype).itemsize
-    block_q, block_k = (min(most, gpu_blocks.power_of_two(L)) for L in (case.T, case.S))
-    return block_q, block_k
+def _query_blocks(ranges: KeyRanges, S: int, cut: Tile) -> tuple[Array, Array, Array, Array]:
+    """Returns where the blocks of queries of each block of keys begin, need no mask, and end."""
+    first, end = query_block_bounds(ranges, S, cut.queries, cut.keys)
+    whole_first, whole_end = whole_query_block_bounds(ranges, S, cut.queries, cut.keys)
+    some = whole_first < whole_end
+    return first, jnp.where(some, whole_first, first), jnp.where(some, whole_end, first), end
 
 
 def _queries(
     product,
     scale,
-    block_q,
-    block_k,
+    cut,
     query,
     key,
     value,
@@ -117,40 +125,39 @@ def _queries(
 ) -> None:
     """The gradient of a block of queries."""
     T, S = query.shape[0], key.shape[0]
-    rows = span(pl.program_id(0), block_q)
-    first, end = gpu_blocks.ranges_of(ranges, rows, T, S)
-    alive = first < end
-    low = jnp.min(jnp.where(alive, first, S))
-    high = jnp.max(jnp.where(alive, end, 0))
-    queries, cotangents = (matrix(ref, rows, alive) for ref in (query, d_out))
+    rows = span(pl.program_id(0), cut.queries)
+    pairs = Rows(gpu_blocks.ranges_of(ranges, rows, T, S), S, cut.keys)
+    alive = pairs.alive
+    queries = matrix(query, rows, alive)
+    cotangents = matrix(d_out, rows, alive)
     products = matrix(out, rows, alive).astype(jnp.float32) * cotangents.astype(jnp.float32)
     subtracted = products.sum(1)
     if d_lse is not None:
         subtracted = subtracted - jnp.where(alive, vector(d_lse, rows), 0)
     gpu_blocks.store_vector(expected, rows, subtracted)
-    rows_lse = vector(lse, rows)
+    # An infinite sum makes every weight of a query without keys zero.
+    rows_lse = jnp.where(alive, vector(lse, rows) * LOG2_E, jnp.inf)
 
-    def visit(j, total):
-        keys = span(j, block_k)
-        seen = (low <= keys) & (keys < high)
-        allowed = (first[:, None] <= keys[None]) & (keys[None] < end[:, None])
+    def visit(masked, j, total):
+        keys = span(j, cut.keys)
+        seen = pairs.seen(keys) if masked else None
         block = matrix(key, keys, seen)
-        scores = product(queries, block.T) * scale
-        weights = jnp.where(allowed, jnp.exp(scores - rows_lse[:, None]), 0)
+        scores = product(queries, block.T) * (scale * LOG2_E)
+        weights = jnp.exp2(scores - rows_lse[:, None])
+        if masked:
+            weights = jnp.where(pairs.allowed(keys), weights, 0)
         d_weights = product(cotangents, matrix(value, keys, seen).T)
         d_scores = weights * (d_weights - subtracted[:, None])
         return total + product(d_scores.astype(block.dtype), block)
 
-    bounds = low // block_k, jax.lax.div(high + block_k - 1, block_k)
-    total = jax.lax.fori_loop(*bounds, visit, jnp.zeros(queries.shape, jnp.float32))
+    total = pairs.visit_blocks(visit, jnp.zeros(queries.shape, jnp.float32))
     gpu_blocks.store_matrix(d_query, rows, total * scale)
 
 
 def _keys(
     product,
     scale,
-    block_q,
-    block_k,
+    cut,
     query,
     key,
     value,
@@ -165,27 +172,42 @@ def _keys(
     """The gradients of a block of keys and values; scores are [S, T] here."""
     (T, G, _), S = query.shape, key.shape[0]
     j = pl.program_id(0)
-    keys = span(j, block_k)
+    keys = span(j, cut.keys)
     exist = keys < S
-    block, values = matrix(key, keys, exist), matrix(value, keys, exist)
-    low, high = (0, cdiv(T, block_q)) if bounds is None else (bounds[0][j], bounds[1][j])
+    block = matrix(key, keys, exist)
+    values = matrix(value, keys, exist)
+    if bounds is None:
+        low, whole_low, whole_high = 0, 0, T // cut.queries
+        high = cdiv(T, cut.queries)
+    else:
+        low, whole_low, whole_high, high = (bound[j] for bound in bounds)
 
-    def visit(g, i, state):
+    def visit(g, masked, i, state):
         for_key, for_value = state
-        rows = span(i, block_q)
+        rows = span(i, cut.queries)
         first, end = gpu_blocks.ranges_of(ranges, rows, T, S)
-        allowed = (first[None] <= keys[:, None]) & (keys[:, None] < end[None])
-        queries, cotangents = (matrix(x, rows, first < end, head=g) for x in (query, d_out))
-        scores = product(block, queries.T) * scale
-        rows_lse, subtracted = vector(lse, rows, g), vector(expected, rows, g)
-        weights = jnp.where(allowed, jnp.exp(scores - rows_lse[None]), 0)
+        alive = first < end if masked else None
+        queries = matrix(query, rows, alive, head=g)
+        cotangents = matrix(d_out, rows, alive, head=g)
+        scores = product(block, queries.T) * (scale * LOG2_E)
+        rows_lse = vector(lse, rows, g) * LOG2_E
+        subtracted = vector(expected, rows, g)
+        weights = jnp.exp2(scores - rows_lse[None])
+        if masked:
+            allowed = (first[None] <= keys[:, None]) & (keys[:, None] < end[None])
+            weights = jnp.where(allowed, weights, 0)
         for_value = for_value + product(weights.astype(cotangents.dtype), cotangents)
         d_weights = product(values, cotangents.T)
-        d_scores = jnp.where(allowed, weights * (d_weights - subtracted[None]), 0)
+        d_scores = weights * (d_weights - subtracted[None])
+        if masked:
+            d_scores = jnp.where(allowed, d_scores, 0)
         return for_key + product(d_scores.astype(queries.dtype), queries), for_value
 
-    state = (jnp.zeros(block.shape, jnp.float32),) * 2
+    state = jnp.zeros(block.shape, jnp.float32), jnp.zeros(block.shape, jnp.float32)
     for g in range(G):
-        state = jax.lax.fori_loop(low, high, functools.partial(visit, g), state)
+        masked = functools.partial(visit, g, True)
+        state = jax.lax.fori_loop(low, whole_low, masked, state)
+        state = jax.lax.fori_loop(whole_low, whole_high, functools.partial(visit, g, False), state)
+        state = jax.lax.fori_loop(whole_high, high, masked, state)
     gpu_blocks.store_matrix(d_key, keys, state[0] * scale)
     gpu_blocks.store_matrix(d_value, keys, state[1])

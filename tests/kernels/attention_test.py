@@ -1,5 +1,6 @@
 """The door: what it checks, which path it takes, and what surrounds the paths."""
 
+import dataclasses
 import functools
 import logging
 
@@ -31,6 +32,18 @@ LONG = Case(T=32768, S=32768, N=8, M=2, K=128, dtype="bfloat16", masked=True)
 )
 def test_each_platform_has_its_path(platform, case, expected):
     assert choose(case, platform, None) == (expected, False)
+
+
+@pytest.mark.parametrize("precision", ["highest", "float32"])
+def test_exact_products_of_float32_are_left_to_xla_on_gpu(precision):
+    wide = dataclasses.replace(HRM, dtype="float32")
+    with jax.default_matmul_precision("default"):
+        assert choose(wide, "gpu", None)[0] == "gpu_resident"
+    with jax.default_matmul_precision(precision):
+        assert choose(wide, "gpu", None)[0] == "xla_blocked"
+        assert choose(wide, "gpu", "gpu")[0] == "gpu_resident"  # who asks for it gets it
+        assert choose(wide, "tpu", None)[0] == "tpu_resident"
+        assert choose(HRM, "gpu", None)[0] == "gpu_resident"
 
 
 def test_no_platform_takes_a_quadratic_path_for_long_sequences():

@@ -40,6 +40,25 @@ def test_bounds_hold_all_work(kind, T, S, block_q, block_k):
     assert not (needed.swapaxes(1, 2) & ~queries).any()
 
 
+@pytest.mark.parametrize("kind", [kind for kind in cases.MASKS if kind != "full"])
+@pytest.mark.parametrize(("T", "S", "block_q", "block_k"), SIZES)
+def test_whole_blocks_need_no_mask(kind, T, S, block_q, block_k):
+    mask = cases.make_mask(kind, np.random.default_rng(T), B, T, S)
+    pairs = reference.allowed(mask, B, T, S)
+    # Keys that do not exist take no part; queries that do not exist make a block not whole.
+    pairs = np.pad(pairs, [(0, 0), (0, -T % block_q), (0, 0)])
+    pairs = np.pad(pairs, [(0, 0), (0, 0), (0, -S % block_k)], constant_values=True)
+    Q, J = pairs.shape[1] // block_q, pairs.shape[2] // block_k
+    whole = pairs.reshape(B, Q, block_q, J, block_k).all((2, 4)).swapaxes(1, 2)
+    ranges = key_ranges(mask, B, T, S)
+    first, end = map(np.asarray, blocks.whole_query_block_bounds(ranges, S, block_q, block_k))
+    found = within(first, end, Q)
+    assert not (found & ~whole).any()
+    np.testing.assert_array_equal(found.any(2), whole.any(2))
+    beyond = np.take_along_axis(whole, np.minimum(end, Q - 1)[..., None], 2)[..., 0]
+    assert not (beyond & found.any(2) & (end < Q)).any()  # the run is as long as it can be
+
+
 @pytest.mark.parametrize("kind", ["causal", "causal_window", "prefix", "segments"])
 def test_bounds_hold_little_more(kind):
     """Blocks within the bounds of both sides have work, whatever the kind of mask."""
