@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from hrm_jax.optim.schedules import rate_at
 
@@ -56,13 +56,21 @@ def sign_sgd_rows(
             raise ValueError("sign_sgd_rows needs the table: call update(grads, state, table)")
         rate = rate_at(learning_rate, state.count)
         same = updates.identifiers[:, None] == updates.identifiers[None, :]
-        first = jnp.argmax(same, axis=1)  # repeats share the place of their first occurrence
-        summed = jnp.zeros_like(updates.values).at[first].add(updates.values)[first]
+        summed = _sums_of_equals(same, updates.values)
         deltas = -rate * (weight_decay * params[updates.identifiers] + jnp.sign(summed))
         count = state.count + 1
         return SparseRows(updates.identifiers, deltas), SignSGDRowsState(count)
 
     return optax.GradientTransformation(init, update)
+
+
+def _sums_of_equals(same: Bool[Array, "B B"], values: Float[Array, "B E"]) -> Float[Array, "B E"]:
+    """Returns for each row the sum of the rows that are the same as it."""
+    if jax.default_backend() == "cpu":
+        first = jnp.argmax(same, axis=1)  # repeats share the place of their first occurrence
+        return jnp.zeros_like(values).at[first].add(values)[first]
+    # A scatter would add in an order that changes from run to run, and with it a sum's sign.
+    return jnp.dot(same.astype(values.dtype), values, precision=jax.lax.Precision.HIGHEST)
 
 
 def apply_row_updates(table: Float[Array, "I E"], updates: SparseRows) -> Float[Array, "I E"]:

@@ -35,8 +35,10 @@ def test_other_rows_keep_every_bit():
     np.testing.assert_array_equal(found[[0, 2, 4]], TABLE[[0, 2, 4]])
 
 
-def test_gradients_of_equal_identifiers_are_summed_before_the_sign():
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_gradients_of_equal_identifiers_are_summed_before_the_sign(monkeypatch, platform):
     """+3 - 1 - 1 > 0, though most signs are negative: the row steps down, and once."""
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
     found = moved([2, 2, 2], [[3.0, -3.0, 1.0], [-1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
     expected = TABLE[2] * (1 - RATE * DECAY) - RATE * np.array([1, -1, 1])
     np.testing.assert_allclose(found[2], expected, rtol=1e-6)
