@@ -4,11 +4,12 @@ A comparison follows the protocol of `experiments.benchmarks.alternate`. PyTorch
 `pip install -e '.[oracle]'`, or `--torch_python` with another environment's interpreter; without
 them ours is measured alone. `--preset=hrm_tiny --batch_sizes=4` finishes in about a minute.
 `--suite=solve --checkpoint=RUN` measures ways to run a trained model, `--suite=decode` how fast a
-language model writes, against transformers. Results are medians over
-rounds; the JSON holds every turn.
+language model writes, against transformers; `--suite=device` is the whole picture of one GPU.
+Results are medians over rounds; the JSON holds every turn.
 """
 
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -22,23 +23,15 @@ from experiments import process
 if __name__ == "__main__":
     process.keep_heap()  # as the experiments do; the contestants' workers decide for themselves
 
-from experiments import exported, runs
-from experiments.benchmarks import (
-    alternate,
-    aot,
-    aot_targets,
-    attention,
-    decode,
-    recurrence,
-    solve,
-    step_profile,
-    train_step,
-    workload,
-)
+from experiments.benchmarks import alternate, train_step, workload
 from hrm_jax.training.state_arrays import CheckpointError
 
 Suite = Callable[[Console], Any]
 """Measures what the flags say, prints tables, and returns the figures as JSON values."""
+
+
+# A suite imports what it needs when it runs: a machine lent to measure kernels has neither the data
+# libraries nor the compilers for other machines.
 
 
 def _train_step(console: Console) -> dict[str, Any]:
@@ -55,9 +48,50 @@ def _train_step(console: Console) -> dict[str, Any]:
     return train_step.run(options, console)
 
 
-def _for_each_batch_size(run: Callable[..., Any]) -> Suite:
-    """A suite that measures one batch size at a time."""
-    return lambda console: [run(_PRESET.value, size, console) for size in _batch_sizes()]
+def _step_profile(console: Console) -> list[dict[str, Any]]:
+    """Where the time of a training step goes."""
+    from experiments.benchmarks import step_profile
+
+    return [step_profile.run(_PRESET.value, size, console) for size in _batch_sizes()]
+
+
+def _recurrence(console: Console) -> list[dict[str, Any]]:
+    """Compilation and memory by the number of cycles."""
+    from experiments.benchmarks import recurrence
+
+    return [recurrence.run(_PRESET.value, size, console) for size in _batch_sizes()]
+
+
+def _aot(console: Console) -> list[dict[str, Any]]:
+    """Kernels compiled for other machines."""
+    from experiments.benchmarks import aot
+
+    return aot.run(_TARGETS.value, console)
+
+
+def _attention(console: Console) -> dict[str, Any]:
+    """Attention on this machine's CPU."""
+    from experiments.benchmarks import attention
+
+    return attention.run(_ROUNDS.value, console, _picture())
+
+
+def _device(console: Console) -> dict[str, Any]:
+    """Everything on one GPU."""
+    # Several processes share the card; each takes memory as it needs it.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    from experiments.benchmarks.device import suite
+
+    options = suite.Options(
+        parts=tuple(_PARTS.value) or suite.PARTS,
+        minutes=_MINUTES.value,
+        folder=pathlib.Path(_OUT.value or "device"),
+        torch_python=_TORCH_PYTHON.value,
+    )
+    results = suite.run(options, console)
+    if any(results["wrong"].values()):
+        raise ValueError("the device suite found numbers or programs that are wrong, listed above")
+    return results
 
 
 def _batch_sizes() -> list[int]:
@@ -66,6 +100,9 @@ def _batch_sizes() -> list[int]:
 
 def _solve(console: Console) -> list[dict[str, Any]]:
     """Ways to run a trained model on puzzles, and a solver without one."""
+    from experiments import exported
+    from experiments.benchmarks import solve
+
     named = _CHECKPOINT.value
     shared = {
         "checkpoint": pathlib.Path(named) if named else exported.shipped(),
@@ -82,6 +119,8 @@ def _solve(console: Console) -> list[dict[str, Any]]:
 
 def _decode(console: Console) -> dict[str, Any]:
     """Writing a text, ours against transformers."""
+    from experiments.benchmarks import decode
+
     options = decode.Options(
         models=_MODELS.value,
         prompt_tokens=_PROMPT_TOKENS.value,
@@ -98,12 +137,13 @@ def _picture() -> pathlib.Path | None:
 
 SUITES: dict[str, Suite] = {
     "train_step": _train_step,
-    "step_profile": _for_each_batch_size(step_profile.run),
-    "recurrence": _for_each_batch_size(recurrence.run),
-    "aot": lambda console: aot.run(_TARGETS.value, console),
-    "attention": lambda console: attention.run(_ROUNDS.value, console, _picture()),
+    "step_profile": _step_profile,
+    "recurrence": _recurrence,
+    "aot": _aot,
+    "attention": _attention,
     "solve": _solve,
     "decode": _decode,
+    "device": _device,
 }
 
 _SUITE = flags.DEFINE_enum("suite", "train_step", list(SUITES), "What to measure.")
@@ -121,8 +161,8 @@ _WARMUP = flags.DEFINE_integer("warmup_steps", 2, "Untimed steps before.", lower
 _TARGETS = flags.DEFINE_list(
     "targets",
     ["v5e", "v6e"],
-    f"Machines to compile for, of {', '.join(aot_targets.TARGETS)}; those of one extra at a time "
-    "(pip install -e '.[aot-tpu]' or '.[aot-gpu]').",
+    "aot: machines to compile for, of v5e, v6e, h100; those of one extra at a time (pip "
+    " install -e '.[aot-tpu]' or '.[aot-gpu]').",
 )
 _TORCH_PYTHON = flags.DEFINE_string(
     "torch_python", sys.executable, "The interpreter that has PyTorch."
@@ -147,7 +187,13 @@ _PROMPT_TOKENS = flags.DEFINE_integer(
     "prompt_tokens", 64, "decode: tokens of the prompt.", lower_bound=1
 )
 _TOKENS = flags.DEFINE_integer("tokens_per_round", 64, "decode: tokens of a turn.", lower_bound=1)
-_OUT = flags.DEFINE_string("out", None, "Where to write the results as JSON.")
+_PARTS = flags.DEFINE_list(
+    "parts", [], "device: which; all of right, attention, train_step, relational, text, compiling."
+)
+_MINUTES = flags.DEFINE_float("minutes", 8.0, "device: for all parts together.", lower_bound=0.1)
+_OUT = flags.DEFINE_string(
+    "out", None, "Where to write the results as JSON; device: a folder, with a file for each part."
+)
 
 
 def main(_) -> None:
@@ -157,15 +203,9 @@ def main(_) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:
         results = SUITES[_SUITE.value](console)
-    except (
-        ValueError,
-        OSError,
-        CheckpointError,
-        runs.RunError,
-        alternate.ContestantError,
-    ) as error:
+    except (ValueError, OSError, CheckpointError, alternate.ContestantError) as error:
         sys.exit(f"error: {error}")
-    if _OUT.value:
+    if _OUT.value and _SUITE.value != "device":
         pathlib.Path(_OUT.value).write_text(json.dumps(results, indent=2) + "\n")
 
 

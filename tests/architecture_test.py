@@ -96,6 +96,9 @@ FLOORS: tuple[dict[str, str], ...] = (
             " alternate machine train_step step_profile recurrence attention solve jax_decode"
             " torch_decode decode"
         ),
+        "experiments.benchmarks.device": (
+            "card part right attention training text compiling suite"
+        ),
     },
 )
 PROGRAMS_OF_EXPERIMENTS = ("experiments.bench",)

@@ -5,7 +5,7 @@ only the last few carry gradient; TRM uses one module for both roles. Parameters
 the published checkpoints, so `TorchHrm` loads them after the prefix `model.` is taken off.
 
 Axes: B batch, T puzzle tokens, P puzzle-embedding prefix, L = P + T, D hidden, N heads, K = D / N,
-V vocabulary. Everything is float32 unless stated.
+V vocabulary. Everything is float32 unless stated; states and activations are in `compute_dtype`.
 
 References:
   Wang et al., "Hierarchical Reasoning Model", 2025, arXiv:2506.21734.
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from experiments.baselines.torch_layers import (
     Block,
     Embedding,
+    Linear,
     PuzzleTable,
     linear,
     truncated_normal,
@@ -55,6 +56,12 @@ class TorchHrmConfig:
     halt_exploration_prob: float = 0.1
     architecture: Literal["hrm", "trm"] = "hrm"
     mlp_t: bool = False
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of states and activations."""
+        return getattr(torch, self.compute_dtype)
 
     @property
     def prefix_len(self) -> int:
@@ -157,7 +164,7 @@ class InnerStep(nn.Module):
         if config.architecture == "hrm":
             self.H_level = ReasoningModule(config, config.H_layers)
         self.lm_head = linear(features, config.vocab_size)
-        self.q_head = nn.Linear(features, 2)
+        self.q_head = Linear(features, 2)
         nn.init.zeros_(self.q_head.weight)
         nn.init.constant_(self.q_head.bias, -5.0)
         self.register_buffer("H_init", truncated_normal(features, std=1.0))
@@ -177,17 +184,18 @@ class InnerStep(nn.Module):
             z_h, z_l = self.reason(config.calls[:border], z_h, z_l, embedded)
         z_h, z_l = self.reason(config.calls[border:], z_h, z_l, embedded)
         logits = self.lm_head(z_h)[:, config.prefix_len :]
-        return z_h.detach(), z_l.detach(), logits, self.q_head(z_h[:, 0])
+        return z_h.detach(), z_l.detach(), logits, self.q_head(z_h[:, 0]).float()
 
     def embed(self, tokens: Tensor, puzzle_rows: Tensor) -> Tensor:
         """Embeds tokens [B, T] behind their prefix, scaled by sqrt(D): [B, L, D]."""
         config = self.config
         prefix_size = config.prefix_len * config.hidden_size
-        prefix = F.pad(puzzle_rows, (0, prefix_size - config.puzzle_emb_ndim))
+        prefix = F.pad(puzzle_rows.to(config.dtype), (0, prefix_size - config.puzzle_emb_ndim))
         prefix = prefix.unflatten(-1, (config.prefix_len, config.hidden_size))
-        x = torch.cat((prefix, F.embedding(tokens, self.embed_tokens.embedding_weight)), dim=1)
+        table = self.embed_tokens.embedding_weight.to(config.dtype)
+        x = torch.cat((prefix, F.embedding(tokens, table)), dim=1)
         if config.pos_encodings == "learned":
-            x = math.sqrt(0.5) * (x + self.embed_pos.embedding_weight)
+            x = math.sqrt(0.5) * (x + self.embed_pos.embedding_weight.to(config.dtype))
         return math.sqrt(config.hidden_size) * x
 
     def reason(self, calls: tuple[str, ...], z_h: Tensor, z_l: Tensor, embedded: Tensor):
@@ -214,7 +222,8 @@ class TorchHrm(nn.Module):
         """All sequences halted, so that the first step takes `batch` and the initial states."""
         size = batch.puzzle_identifiers.shape
         device = self.inner.H_init.device
-        empty = torch.empty(*size, self.config.total_len, self.config.hidden_size, device=device)
+        shape = (*size, self.config.total_len, self.config.hidden_size)
+        empty = torch.empty(shape, dtype=self.config.dtype, device=device)
         steps = torch.zeros(size, dtype=torch.int32, device=device)
         halted = torch.ones(size, dtype=torch.bool, device=device)
         return TorchCarry(empty, empty, steps, halted, batch)
@@ -223,8 +232,8 @@ class TorchHrm(nn.Module):
         """Refills halted sequences from `batch`, thinks one inner step and decides who halts."""
         inner, fresh = self.inner, carry.halted
         data = batch.where(fresh, carry.data)
-        z_h = torch.where(fresh[:, None, None], inner.H_init, carry.z_h)
-        z_l = torch.where(fresh[:, None, None], inner.L_init, carry.z_l)
+        z_h = torch.where(fresh[:, None, None], inner.H_init.to(self.config.dtype), carry.z_h)
+        z_l = torch.where(fresh[:, None, None], inner.L_init.to(self.config.dtype), carry.z_l)
         rows = inner.puzzle_emb.weights[data.puzzle_identifiers]
         rows.requires_grad_(torch.is_grad_enabled())
         z_h, z_l, logits, q = inner(z_h, z_l, data.inputs, rows)

@@ -1,4 +1,6 @@
-"""The layers of the PyTorch baseline, float32, without biases and with weightless norms.
+"""The layers of the PyTorch baseline, without biases and with weightless norms.
+
+Parameters are float32; products are in the dtype of what comes in, norms and rotations in float32.
 
 Axes: B batch, L tokens, D features, N heads, K = D / N.
 """
@@ -20,22 +22,32 @@ def truncated_normal(*shape: int, std: float) -> Tensor:
     return nn.init.trunc_normal_(torch.empty(shape), std=sigma, a=-2 * sigma, b=2 * sigma)
 
 
-def linear(inputs: int, outputs: int) -> nn.Linear:
+class Linear(nn.Linear):
+    """A linear map whose weights are cast to the dtype of what comes in."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Maps `input` [..., inputs] to [..., outputs], in its dtype."""
+        bias = None if self.bias is None else self.bias.to(input.dtype)
+        return F.linear(input, self.weight.to(input.dtype), bias)
+
+
+def linear(inputs: int, outputs: int) -> Linear:
     """A linear map without bias, weight [outputs, inputs] of standard deviation inputs**-0.5."""
-    layer = nn.Linear(inputs, outputs, bias=False)
+    layer = Linear(inputs, outputs, bias=False)
     layer.weight = nn.Parameter(truncated_normal(outputs, inputs, std=inputs**-0.5))
     return layer
 
 
 def rms_norm(x: Tensor) -> Tensor:
     """Scales `x` to mean square one over its last axis; no weight."""
-    return F.rms_norm(x, x.shape[-1:], eps=NORM_EPS)
+    return F.rms_norm(x.float(), x.shape[-1:], eps=NORM_EPS).to(x.dtype)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary embedding of `x` [B, L, N, K] by tables [L, 1, K], rotate-half form."""
-    a, b = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-b, a), dim=-1) * sin
+    wide = x.float()
+    a, b = wide.chunk(2, dim=-1)
+    return (wide * cos + torch.cat((-b, a), dim=-1) * sin).to(x.dtype)
 
 
 class Embedding(nn.Module):

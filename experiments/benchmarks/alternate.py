@@ -157,21 +157,45 @@ def measure(
     names = [contestant.name for contestant in contestants]
     if len(set(names)) < len(names):
         raise ValueError(f"contestants: expected distinct names, got {', '.join(names)}")
-    samples: Samples = {name: [] for name in names}
     with contextlib.ExitStack() as stack:
         workers = {}
         for contestant in contestants:
             report(f"building and warming {contestant.name}")
-            worker = stack.enter_context(Worker(contestant.python, contestant.environment))
+            worker = stack.enter_context(prepare(contestant, warmup_steps))
             workers[contestant.name] = worker
-            with _naming(contestant.name):
-                worker.build(contestant)
-                worker.run(warmup_steps)
-        for index in range(rounds):
-            for name, worker in workers.items():
-                report(f"round {index + 1} of {rounds}: {name}")
-                with _naming(name):
-                    samples[name].append(worker.run(steps_per_round))
+        return take_turns(workers, rounds, steps_per_round, report)
+
+
+def prepare(contestant: Contestant, warmup_steps: int) -> Worker:
+    """Starts a contestant's process, builds it there and warms it.
+
+    Raises:
+        ContestantError: it failed; the message holds its name and traceback.
+    """
+    worker = Worker(contestant.python, contestant.environment)
+    try:
+        with _naming(contestant.name):
+            worker.build(contestant)
+            worker.run(warmup_steps)
+    except BaseException:
+        worker.close()
+        raise
+    return worker
+
+
+def take_turns(
+    workers: Mapping[str, Worker],
+    rounds: int,
+    steps_per_round: int,
+    report: Callable[[str], None] = lambda message: None,
+) -> Samples:
+    """Lets prepared contestants take turns; see `measure`."""
+    samples: Samples = {name: [] for name in workers}
+    for index in range(rounds):
+        for name, worker in workers.items():
+            report(f"round {index + 1} of {rounds}: {name}")
+            with _naming(name):
+                samples[name].append(worker.run(steps_per_round))
     return samples
 
 

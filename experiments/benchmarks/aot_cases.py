@@ -7,7 +7,7 @@ takes them: how heads are told apart is part of the work of whoever computes att
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -100,7 +100,7 @@ def ours(case: AotCase, backend: str) -> Function:
     return on_projections(case, attend)
 
 
-def xla(case: AotCase) -> Function:
+def xla(case: AotCase, implementation: Literal["xla", "cudnn"] = "xla") -> Function:
     """`jax.nn.dot_product_attention` on the same, with the mask as JAX takes it."""
 
     def attend(query, key, value, prefix=None, segment_ids=None):
@@ -114,7 +114,12 @@ def xla(case: AotCase) -> Function:
             both = prefix[:, None] & prefix[:, :, None]
             mask = ((causal | both) & (segment_ids[:, None] == segment_ids[:, :, None]))[:, None]
         return jax.nn.dot_product_attention(
-            query, key, value, mask=mask, is_causal=case.mask == "causal", implementation="xla"
+            query,
+            key,
+            value,
+            mask=mask,
+            is_causal=case.mask == "causal",
+            implementation=implementation,
         )
 
     return on_projections(case, attend)

@@ -13,6 +13,8 @@ from hrm_jax.convert.hrm_text import load_hrm_text, save_hrm_text
 from hrm_jax.convert.hugging_face import read_config
 from hrm_jax.convert.language import load_language_model, save_language_model
 from hrm_jax.convert.llama import load_llama
+from hrm_jax.core.protocols import LanguageModel
+from hrm_jax.core.types import Variables
 from hrm_jax.inference.text import rows as device
 from hrm_jax.inference.text.buckets import power_of_two
 from hrm_jax.inference.text.sampling import Draws, SamplingConfig
@@ -47,24 +49,28 @@ def build(folder: str, prompt: list[int], tokens: int, phase: str) -> Callable[[
       phase: "decode": a step is a token written after the prompt, each turn from there anew;
         "prefill": a step is the whole prompt read.
     """
-    text = _Text(folder, prompt, tokens)
+    text = Text(*_load(folder), prompt, tokens)
     return text.decode if phase == "decode" else text.prefill
 
 
 def greedy(folder: str, prompt: list[int], tokens: int) -> list[int]:
     """The likeliest tokens after a prompt."""
-    text = _Text(folder, prompt, tokens)
+    text = Text(*_load(folder), prompt, tokens)
     text.decode(tokens)
     return text.written
 
 
-class _Text:
+def _load(folder: str) -> tuple[LanguageModel, Variables]:
+    kind = read_config(pathlib.Path(folder)).get("model_type")
+    return load_hrm_text(folder) if kind == "hrm_text" else load_llama(folder)
+
+
+class Text:
     """One text that is written again and again."""
 
-    def __init__(self, folder: str, prompt: list[int], tokens: int):
-        kind = read_config(pathlib.Path(folder)).get("model_type")
-        load = load_hrm_text if kind == "hrm_text" else load_llama
-        self.model, self.variables = load(folder)
+    def __init__(self, model: LanguageModel, variables: Variables, prompt: list[int], tokens: int):
+        self.model = model
+        self.variables = variables
         self.prompt, self.room = prompt, power_of_two(len(prompt) + tokens + 1)
         self.nothing_ends = jnp.array([-1], jnp.int32)
         logits, cache = self._read()
@@ -84,6 +90,7 @@ class _Text:
         return device.read(self.model, self.variables, *prompt, room=self.room)
 
     def prefill(self, steps: int) -> None:
+        """Reads the prompt, so many times."""
         for _ in range(steps):
             jax.block_until_ready(self._read())
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmarks import workload
+from hrm_jax.core.protocols import StepLoss
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
 from hrm_jax.models.act import Model
@@ -22,14 +23,25 @@ from hrm_jax.training.step import TrainStep, make_train_step
 def make_step(
     shape: dict[str, Any], batch_size: int
 ) -> tuple[TrainStep, TrainState, Iterator[Batch]]:
-    """The step, its first state, and endless batches; see `ModelShape`."""
+    """Returns the step, its first state, and endless batches; see `ModelShape`."""
     model = Model(hrm(**shape))
     rate = warmup_cosine(1e-4, warmup_steps=2000, total_steps=100_000, min_ratio=1.0)
     optimizers = Optimizers(adam_atan2(rate, weight_decay=1.0), sign_sgd_rows(rate, 1.0))
-    arrays = workload.batches(workload.ModelShape(**shape), batch_size)
+    return make_step_of(model, act_loss, optimizers, workload.ModelShape(**shape), batch_size)
+
+
+def make_step_of(
+    model: Model,
+    loss: StepLoss,
+    optimizers: Optimizers,
+    shape: workload.ModelShape,
+    batch_size: int,
+) -> tuple[TrainStep, TrainState, Iterator[Batch]]:
+    """Returns the same of any model on puzzles of a shape."""
+    arrays = workload.batches(shape, batch_size)
     batches = itertools.cycle([Batch(**jax.tree.map(jnp.asarray, batch)) for batch in arrays])
     state = init_state(model, optimizers, jax.random.key(0), next(batches))
-    return make_train_step(model, act_loss, optimizers), state, batches
+    return make_train_step(model, loss, optimizers), state, batches
 
 
 def build(shape: dict[str, Any], batch_size: int) -> Callable[[int], None]:

@@ -14,13 +14,17 @@ from experiments.benchmarks import workload
 def build(shape: dict[str, Any], batch_size: int, compiled: bool) -> Callable[[int], None]:
     """Builds `run(steps)`, which trains on; see `alternate.Contestant` and `ModelShape`."""
     torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     trainer = TorchTrainer(
-        TorchHrm(TorchHrmConfig(**shape)),
+        TorchHrm(TorchHrmConfig(**shape)).to(device),
         TorchTrainConfig(warmup_steps=2000),
         compiled=compiled,
     )
     arrays = workload.batches(workload.ModelShape(**shape), batch_size)
-    tensors = [{key: torch.from_numpy(value) for key, value in batch.items()} for batch in arrays]
+    tensors = [
+        {key: torch.from_numpy(value).to(device) for key, value in batch.items()}
+        for batch in arrays
+    ]
     batches = itertools.cycle([TorchBatch(**batch) for batch in tensors])
     carry = trainer.model.initial_carry(next(batches))
 

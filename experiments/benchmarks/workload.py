@@ -23,6 +23,7 @@ class ModelShape:
     num_puzzle_identifiers: int = 1
     halt_max_steps: int = 16
     halt_exploration_prob: float = 0.1
+    compute_dtype: str = "float32"
 
     def arguments(self) -> dict[str, Any]:
         """The fields by name, as JSON values."""
@@ -32,6 +33,15 @@ class ModelShape:
 SHAPES = {
     "hrm_small": ModelShape(
         hidden_size=256, num_heads=8, H_layers=4, L_layers=4, H_cycles=2, L_cycles=2
+    ),
+    "hrm_paper": ModelShape(
+        hidden_size=512,
+        num_heads=8,
+        H_layers=4,
+        L_layers=4,
+        H_cycles=2,
+        L_cycles=2,
+        puzzle_emb_ndim=512,
     ),
     "hrm_tiny": ModelShape(
         hidden_size=32,

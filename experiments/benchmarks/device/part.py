@@ -1,0 +1,90 @@
+"""What a part of the device suite is given, and what it returns."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.table import Table
+
+from experiments.benchmarks.device.card import Card
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """How to run a part.
+
+    Attributes:
+      card: the device.
+      small: whether to take sizes that a CPU takes, and run the kernels in their interpreter.
+      deadline: by `time.monotonic`, when the part ends; rows that would begin later are left out.
+      processes: that check cases side by side.
+      torch_python: the interpreter that has PyTorch.
+    """
+
+    card: Card
+    small: bool
+    deadline: float
+    processes: int
+    torch_python: str
+
+    @property
+    def late(self) -> bool:
+        """Whether the deadline has passed."""
+        return time.monotonic() > self.deadline
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a part found.
+
+    Attributes:
+      rows: figures, as JSON values.
+      wrong: what is not right, a sentence each.
+      left_out: what there was no time for.
+    """
+
+    rows: list[dict[str, Any]]
+    wrong: list[str] = dataclasses.field(default_factory=list)
+    left_out: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One part of the suite.
+
+    Attributes:
+      about: what it measures.
+      share: of the suite's minutes.
+      run: measures.
+      table: shows the rows.
+    """
+
+    about: str
+    share: float
+    run: Callable[[Setting], Result]
+    table: Callable[[list[dict[str, Any]]], Table]
+
+
+def table_of(title: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> Table:
+    """Returns a table of some fields of the rows.
+
+    Args:
+      title: above it.
+      columns: heading -> format of a row's fields, as `str.format_map` takes it; a field that a row
+        lacks leaves the cell empty.
+      rows: what to show.
+    """
+    table = Table(title=title)
+    for heading in columns:
+        table.add_column(heading, no_wrap=True, justify="right" if table.columns else "left")
+    for row in rows:
+        table.add_row(*(_cell(form, row) for form in columns.values()))
+    return table
+
+
+def _cell(form: str, row: dict[str, Any]) -> str:
+    try:
+        return form.format_map(row)
+    except (KeyError, TypeError, ValueError):
+        return ""

@@ -1,0 +1,248 @@
+"""Part "right": every kernel of the GPU against float64, and twice to the same bits.
+
+Cases are checked by several processes side by side: tracing takes as long as compiling, and one
+Python traces one program at a time.
+"""
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import hrm_kernels
+from experiments.benchmarks.device.part import Part, Result, Setting, table_of
+from hrm_kernels import cases, gpu_blocks, reference
+from hrm_kernels.choice import path
+from hrm_kernels.operands import Case as Sizes
+
+PATHS = ("gpu_resident", "gpu_tiled")
+PRODUCTS = {
+    "exact": jax.lax.DotAlgorithmPreset.F32_F32_F32,
+    "TF32x3": jax.lax.DotAlgorithmPreset.TF32_TF32_F32_X3,
+    "TF32": jax.lax.DotAlgorithmPreset.TF32_TF32_F32,
+}
+SMALL = tuple(case for case in cases.CASES if case.T <= 7 and case.mask in ("full", "causal"))[:4]
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoding:
+    """A step of decoding T tokens, with keys enough to be split among programs."""
+
+    T: int
+    dtype: str
+    window: int | None = None
+    B: int = 3
+    S: int = 2100
+    N: int = 6
+    M: int = 2
+    K: int = 64
+
+    def __str__(self) -> str:
+        return f"decode-T{self.T}-S{self.S}-{self.dtype}-window{self.window}"
+
+
+DECODING = tuple(
+    Decoding(T, dtype, window)
+    for T in (1, 4)
+    for dtype in ("float32", "bfloat16", "float16")
+    for window in (None, 700)
+)
+
+
+def run(setting: Setting) -> Result:
+    """Checks the whole table at the default precision, and part of it at the highest."""
+    rotated = [case for case in cases.CASES if case.rope and case.dtype == "float32"]
+    jobs: list[tuple[str, Any]] = [("products", case) for case in rotated[:1]]
+    jobs += [("decoding", case) for case in DECODING]
+    # Wider heads in three products each are too much for the resident kernel's shared memory; the
+    # automatic choice leaves exact float32 to XLA, which is faster at it.
+    jobs += [("highest", case) for case in rotated if case.K == 32]
+    jobs += [("default", case) for case in _ordered(cases.CASES)]
+    jobs += [("xla_blocked", case) for case in cases.CASES[::8]]
+    if setting.small:
+        jobs = [("default", SMALL[0]), ("decoding", Decoding(1, "float32", S=70))]
+    rows, left_out = [], []
+    for (_, case), found in _over_processes(jobs, setting):
+        if found is None:
+            left_out.append(str(case))
+        else:
+            rows += found
+    wrong = [f"{row['case']} by {row['path']}: {row['wrong']}" for row in rows if row["wrong"]]
+    return Result(rows, wrong, left_out)
+
+
+def _ordered(table: Iterable[cases.Case]) -> list[cases.Case]:
+    """The table, what HRM computes first."""
+    return sorted(table, key=lambda case: (not case.rope, case.T not in (82, 97)))
+
+
+def _over_processes(jobs: list[tuple[str, Any]], setting: Setting):
+    """Yields each job with its rows, or None where the deadline came first."""
+    context = multiprocessing.get_context("spawn")
+    pool = concurrent.futures.ProcessPoolExecutor(setting.processes, mp_context=context)
+    try:
+        futures = {pool.submit(_check, *job, setting.small): job for job in jobs}
+        wait = max(1.0, setting.deadline - time.monotonic())
+        done, _ = concurrent.futures.wait(futures, timeout=wait)
+        for future, job in futures.items():
+            yield job, future.result() if future in done else None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+
+
+def _check(kind: str, case: Any, small: bool) -> list[dict[str, Any]]:
+    """Runs one job in a process of the pool; whatever a compiler raises becomes a row."""
+    precision = "default" if kind == "default" else "highest"
+    with jax.default_matmul_precision(precision):
+        if kind == "decoding":
+            return [_guarded("gpu_tiled", case, lambda: _decoding(case, small))]
+        if kind == "products":
+            return [
+                _guarded(f"gpu_resident, {name}", case, _products(case, name)) for name in PRODUCTS
+            ]
+        if kind == "xla_blocked":
+            return [_guarded(kind, case, lambda: _case(kind, case, "float32", small))]
+        sizes = Sizes(case.T, case.keys, case.N, case.M, case.K, case.dtype, case.mask != "full")
+        served = [name for name in PATHS if path(name).refuses(sizes) is None]
+        products: cases.Products = "tf32" if kind == "default" else "tf32x3"
+        if small:
+            products = "float32"
+        label = ", highest" if kind == "highest" else ""
+        return [
+            _guarded(name + label, case, lambda name=name: _case(name, case, products, small))
+            for name in served
+        ]
+
+
+def _guarded(name: str, case: Any, check) -> dict[str, Any]:
+    row = {"path": name, "case": str(case), "dtype": case.dtype}
+    try:
+        return row | check()
+    except Exception as error:  # a table with a hole tells more than none
+        return row | {"wrong": f"{type(error).__name__}: {str(error)[:300]}"}
+
+
+def _case(name: str, case: cases.Case, products: cases.Products, small: bool) -> dict[str, Any]:
+    """One path at one case: the largest share of what is allowed, and whether bits repeat."""
+    interpret = small and name.startswith("gpu")
+    start = time.perf_counter()
+    call = cases.program(cases.example(case), backend=name, interpret=interpret)
+    compile_seconds = time.perf_counter() - start
+    first = call()
+    second = call()
+    repeats = all(np.array_equal(first[key], second[key], equal_nan=True) for key in first)
+    found = cases.deviations(case, first, products)
+    bad = [f"{key} {value}" for key, value in found.items() if not value.is_small]
+    return {
+        "compile_seconds": compile_seconds,
+        "of_allowed": max(value.rms / value.allowed_rms for value in found.values()),
+        "relative_error": _relative(case, found),
+        "repeats": repeats,
+        "wrong": "; ".join(bad) or ("" if repeats else "two runs differ"),
+    }
+
+
+def _products(case: cases.Case, name: str) -> Callable[[], dict[str, Any]]:
+    """Returns what measures the error of a kind of float32 product; for the record, never wrong."""
+
+    def measure() -> dict[str, Any]:
+        before = gpu_blocks.HIGHEST_PRODUCTS
+        gpu_blocks.HIGHEST_PRODUCTS = PRODUCTS[name]
+        try:
+            found = cases.compute(cases.example(case), backend="gpu_resident")
+        finally:
+            gpu_blocks.HIGHEST_PRODUCTS = before
+        deviations = cases.deviations(case, found)
+        return {"relative_error": _relative(case, deviations), "wrong": ""}
+
+    return measure
+
+
+def _relative(case: cases.Case, found: dict[str, cases.Deviation]) -> float:
+    """The largest root-mean-square error over that of the values."""
+    exact = cases.expected(case)
+    return max(
+        deviation.rms / cases.rms(np.where(np.isfinite(exact[key]), exact[key], 0))
+        for key, deviation in found.items()
+        if np.isfinite(exact[key]).any() and cases.rms(np.nan_to_num(exact[key], neginf=0)) > 0
+    )
+
+
+def _decoding(case: Decoding, small: bool) -> dict[str, Any]:
+    """A step against float64 over the tokens that each row has, in epsilons of its dtype."""
+    rng = np.random.default_rng(0)
+
+    def normal(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.standard_normal(shape), case.dtype)
+
+    before = jnp.asarray([0, case.S // 2, case.S - case.T], jnp.int32)
+    heads = case.M * case.K
+    cache = hrm_kernels.KVCache(
+        normal(case.B, case.S, heads), normal(case.B, case.S, heads), before
+    )
+    query = normal(case.B, case.T, case.N, case.K)
+    key = normal(case.B, case.T, case.M, case.K)
+    value = normal(case.B, case.T, case.M, case.K)
+    step = jax.jit(
+        lambda *x: hrm_kernels.decode_attention(
+            *x, window=case.window, backend="gpu_tiled", interpret=small
+        )
+    )
+    out, after = step(query, key, value, cache)
+    again, _ = step(query, key, value, cache)
+    shape = case.B, case.S, case.M, case.K
+    mask = hrm_kernels.Mask(
+        causal=True, window=case.window, query_offset=before, lengths=after.lengths
+    )
+    exact = reference.attention(
+        query, after.key.reshape(shape), after.value.reshape(shape), mask=mask
+    ).out
+    error = cases.rms(cases.error(out, exact)) / cases.rms(exact)
+    allowed = 4 * float(jnp.finfo(case.dtype).eps)
+    repeats = np.array_equal(out, again)
+    wrong = "" if error <= allowed else f"relative error {error:.2e}, allowed {allowed:.2e}"
+    return {
+        "of_allowed": error / allowed,
+        "relative_error": error,
+        "repeats": repeats,
+        "wrong": wrong or ("" if repeats else "two runs differ"),
+    }
+
+
+def _table(rows: list[dict[str, Any]]):
+    """The rows by path and dtype: how many, the worst, and what is wrong."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        kind = "decode, " if row["case"].startswith("decode") else ""
+        groups.setdefault((kind + row["path"], row["dtype"]), []).append(row)
+    shown = [
+        {
+            "path": name,
+            "dtype": dtype,
+            "cases": len(group),
+            "wrong": sum(bool(row["wrong"]) for row in group),
+            "of_allowed": max((row.get("of_allowed", 0.0) for row in group), default=0.0),
+            "error": max((row.get("relative_error", 0.0) for row in group), default=0.0),
+        }
+        for (name, dtype), group in sorted(groups.items())
+    ]
+    columns = {
+        "path": "{path}",
+        "dtype": "{dtype}",
+        "cases": "{cases}",
+        "wrong": "{wrong}",
+        "worst, of allowed": "{of_allowed:.2f}",
+        "relative error": "{error:.1e}",
+    }
+    return table_of("right: against float64", columns, shown)
+
+
+PART = Part("every kernel against float64, and bitwise repeatability", 2.6, run, _table)

@@ -1,0 +1,107 @@
+"""Part "text": HRM-Text with random weights: how fast B writes, what L and XL need to train."""
+
+import dataclasses
+import functools
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from experiments.benchmarks import jax_decode
+from experiments.benchmarks.device.part import Part, Result, Setting, table_of
+from hrm_jax.core.types import TextBatch
+from hrm_jax.losses.language import language_loss
+from hrm_jax.models.hrm_text import HrmText
+from hrm_jax.models.hrm_text_config import hrm_text
+from hrm_jax.models.text_step import TextStep
+from hrm_jax.training.optimizers import OptimConfig, make_optimizers
+from hrm_jax.training.state import init_state
+from hrm_jax.training.step import make_train_step
+
+PROMPT_TOKENS, TOKENS, ROWS_TO_TRAIN = 512, 128, 2
+
+
+def run(setting: Setting) -> Result:
+    """Writes with B in both dtypes; compiles the steps of L and XL, and runs what fits."""
+    result = Result([])
+    size, sizes = ("micro", ("micro",)) if setting.small else ("B", ("L", "XL"))
+    jobs = [
+        (f"{size} writes, {dtype}", functools.partial(_write, size, dtype, setting.small))
+        for dtype in ("float32", "bfloat16")
+    ]
+    jobs += [(f"{size} trains", functools.partial(_train, size, setting.small)) for size in sizes]
+    for name, job in jobs:
+        if setting.late:
+            result.left_out.append(name)
+        else:
+            result.rows.append({"name": name} | job())
+    return result
+
+
+def _write(size: str, dtype: str, small: bool) -> dict[str, Any]:
+    """One text: tokens a second of reading a prompt, and of writing after it."""
+    prompt_tokens = 16 if small else PROMPT_TOKENS
+    tokens = 4 if small else TOKENS
+    model = HrmText(hrm_text(size, compute_dtype=dtype))
+    variables = jax.jit(model.init)(jax.random.key(0))
+    variables = jax.tree.map(lambda x: x.astype(dtype), variables)
+    prompt = [(7 * i) % model.vocab_size for i in range(1, prompt_tokens + 1)]
+    text = jax_decode.Text(model, variables, prompt, tokens)
+    text.decode(tokens)
+    rates = {}
+    for phase, amount, count in (("decode", tokens, tokens), ("prefill", 1, prompt_tokens)):
+        seconds = []
+        for _ in range(3):
+            start = time.perf_counter()
+            getattr(text, phase)(amount)
+            seconds.append(time.perf_counter() - start)
+        rates[f"{phase}_tokens_per_second"] = count / sorted(seconds)[1]
+    return rates
+
+
+def _train(size: str, small: bool) -> dict[str, Any]:
+    """The memory of a training step that computes calls again, and its time where it fits."""
+    config = hrm_text(size, compute_dtype="bfloat16")
+    tokens = 64 if small else config.max_length
+    schedule = dataclasses.replace(config.schedule, recompute=True)
+    model = TextStep(HrmText(config), schedule)
+    optimizers = make_optimizers(OptimConfig(), 1000)
+    token_bytes = jnp.ones(config.vocab_size, jnp.int32)
+    loss = functools.partial(language_loss, token_bytes=token_bytes)
+    step = make_train_step(model, loss, optimizers)
+    ids = jax.random.randint(jax.random.key(1), (ROWS_TO_TRAIN, tokens), 0, config.vocab_size)
+    batch = TextBatch(ids, ids, jnp.zeros_like(ids), jnp.ones_like(ids))
+    make_state = functools.partial(init_state, model, optimizers)
+    state = jax.eval_shape(make_state, jax.random.key(0), batch)
+    compiled = jax.jit(step, donate_argnums=0).lower(state, batch).compile()
+    memory: Any = compiled.memory_analysis()
+    needed = memory.argument_size_in_bytes + memory.temp_size_in_bytes
+    needed += memory.output_size_in_bytes - memory.alias_size_in_bytes
+    row = {"gibibytes": needed / 2**30, "temporary_gibibytes": memory.temp_size_in_bytes / 2**30}
+    limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit", 0)
+    if needed < 0.9 * limit or small:
+        state = jax.jit(make_state)(jax.random.key(0), batch)
+        seconds = []
+        for _ in range(3):
+            start = time.perf_counter()
+            state, metrics = compiled(state, batch)
+            jax.block_until_ready(metrics)
+            seconds.append(time.perf_counter() - start)
+        row["train_tokens_per_second"] = ROWS_TO_TRAIN * tokens / min(seconds)
+    return row
+
+
+def _table(rows: list[dict[str, Any]]):
+    columns = {
+        "HRM-Text": "{name}",
+        "written, tokens/s": "{decode_tokens_per_second:.0f}",
+        "read, tokens/s": "{prefill_tokens_per_second:,.0f}",
+        "trained, tokens/s": "{train_tokens_per_second:,.0f}",
+        "GiB": "{gibibytes:.1f}",
+        "of it temporary": "{temporary_gibibytes:.1f}",
+    }
+    return table_of("text: random weights, one text; training on 2 x 4,096 tokens", columns, rows)
+
+
+PART = Part("HRM-Text: writing, and the memory of training", 1.2, run, _table)

@@ -1,0 +1,97 @@
+"""The device suite on a CPU, on small sizes, without the libraries that a lent machine lacks."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import pytest
+from rich.console import Console
+
+from experiments.benchmarks.device import suite
+from experiments.benchmarks.device.card import Card, Program, take_turns
+from experiments.benchmarks.device.part import Result, Setting
+
+ROOT = pathlib.Path(__file__).parents[4]
+BLOCKER = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("grain", "tensorflow_datasets", "ml_collections", "tensorboardX"):
+            raise ModuleNotFoundError(f"no module named {name!r} on a lent machine", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+CARD = Card(jax.devices()[0].device_kind, 1e12, 1e12, 1e9, 1e-6)
+
+
+@pytest.fixture
+def lent_machine(tmp_path) -> dict[str, str]:
+    """The environment of a clone that is not installed, where four libraries are absent."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(BLOCKER)
+    paths = [str(folder), str(ROOT), str(ROOT / "kernels")]
+    variables = {"PYTHONPATH": os.pathsep.join(paths), "JAX_PLATFORMS": "cpu"}
+    return os.environ | variables | {"HRM_JAX_KEEP_HEAP": "0"}
+
+
+def test_every_part_runs_without_what_a_lent_machine_lacks(lent_machine, tmp_path):
+    command = [sys.executable, "-m", "experiments.bench", "--suite=device", "--minutes=30"]
+    done = subprocess.run(
+        [*command, f"--out={tmp_path / 'out'}"],
+        env=lent_machine,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    records = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "out").iterdir()}
+    assert set(records) == set(suite.PARTS)
+    assert all(record["small"] and not record["wrong"] for record in records.values())
+    for part in ("right", "attention", "train_step"):
+        assert records[part]["rows"], part
+        assert f"{part}: " in done.stdout
+
+
+def setting(**changes) -> Setting:
+    given = {"small": True, "deadline": 0.0, "processes": 1, "torch_python": sys.executable}
+    return Setting(CARD, **(given | changes))
+
+
+def test_a_finished_part_is_not_run_again_and_a_cut_one_is(tmp_path):
+    suite._record(tmp_path, "right", setting(), Result([{"path": "a"}]))
+    suite._record(tmp_path, "text", setting(), Result([], left_out=["b"]))
+    assert suite._finished(tmp_path, "right") is not None
+    assert suite._finished(tmp_path, "text") is None
+    assert suite._finished(tmp_path, "attention") is None
+    (tmp_path / "right.json").write_text('{"code": "of another commit"}')
+    assert suite._finished(tmp_path, "right") is None
+
+
+def test_an_unknown_part_names_those_known(tmp_path):
+    options = suite.Options(("right", "wrong"), minutes=1, folder=tmp_path)
+    with pytest.raises(ValueError, match=r"some of right, attention, .*got \['wrong'\]"):
+        suite.run(options, Console())
+
+
+def test_what_begins_after_the_deadline_is_left_out():
+    assert setting().late
+    found = suite.attention.run(setting())
+    assert not found.rows
+    assert found.left_out == ["tiny forward", "tiny gradient", "decode_tiny"]
+
+
+def test_turns_alternate_and_the_median_counts():
+    order = []
+    programs = {
+        name: Program(lambda name=name: order.append(name), lambda _: None) for name in "ab"
+    }
+    seconds = take_turns(programs, rounds=3)
+    assert set(seconds) == {"a", "b"}
+    changes = [name for index, name in enumerate(order) if index == 0 or order[index - 1] != name]
+    assert "".join(changes) == "abababab"  # both are warmed, then three rounds
