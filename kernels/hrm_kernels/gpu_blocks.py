@@ -5,18 +5,37 @@ The kernels are Pallas' Triton dialect (`BUILD.md` says why not Mosaic GPU). A p
 array, or is ruled out by the mask, is masked in loads and stores, and so never read.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Bool, Float, Int
 
+from hrm_kernels import jax_versions
 from hrm_kernels.mask import KeyRanges
+
+plgpu = jax_versions.triton_backend()
 
 MIN_BLOCK = 16
 """Least size that a matrix unit takes."""
+
+
+def call(
+    kernel: Callable[..., None], *, num_warps: int, num_stages: int, **arguments: Any
+) -> Callable[..., Any]:
+    """Returns `pallas_call(kernel, **arguments)`, compiled by Triton.
+
+    Args:
+      kernel: reads and writes references.
+      num_warps: of a program.
+      num_stages: how deep Triton pipelines its loops.
+      **arguments: what else `pallas_call` takes.
+    """
+    jax_versions.ignore_triton_deprecation()
+    params = plgpu.CompilerParams(num_warps=num_warps, num_stages=num_stages)
+    return pl.pallas_call(kernel, compiler_params=params, **arguments)
 
 
 def power_of_two(size: int) -> int:

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Bool, Float, Int
 
 from hrm_kernels import gpu_blocks
@@ -44,13 +43,14 @@ def forward(options: Options, operands: Operands):
         (gpu_blocks.per_query(T), result_shape(query, (B, N, T), jnp.float32)),
     ]
     specs, shapes = zip(*outputs[: 2 if options.with_lse else 1], strict=True)
-    out, *lse = pl.pallas_call(
+    out, *lse = gpu_blocks.call(
         functools.partial(_attend, options.scale, block_q),
         grid=(cdiv(T, block_q), N, B),
         in_specs=[queries, keys, keys, *_shared_specs(operands)],
         out_specs=specs,
         out_shape=shapes,
-        compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=1),
+        num_warps=4,
+        num_stages=1,
         interpret=options.interpret,
         name="attention_resident",
     )(query, operands.key, operands.value, operands.ranges, operands.rope)
@@ -66,7 +66,7 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
     keys = gpu_blocks.tokens(S, K, lambda m: m)
     heads = gpu_blocks.per_query(T, G)
     primals = query, operands.key, operands.value
-    return pl.pallas_call(
+    return gpu_blocks.call(
         functools.partial(_differentiate, options.scale),
         grid=(1, M, B),
         in_specs=[
@@ -75,7 +75,8 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
         ],
         out_specs=(queries, keys, keys),
         out_shape=tuple(result_shape(x, x.shape, x.dtype) for x in primals),
-        compiler_params=plgpu.CompilerParams(num_warps=8, num_stages=1),
+        num_warps=8,
+        num_stages=1,
         interpret=options.interpret,
         name="attention_resident_backward",
     )(*primals, operands.ranges, operands.rope, lse, d_out, d_lse)

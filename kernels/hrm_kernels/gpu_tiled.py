@@ -10,7 +10,6 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float
 
 from hrm_kernels import gpu_blocks
@@ -64,7 +63,7 @@ def forward(options: Options, operands: Operands):
         ),
     ]
     specs, shapes = zip(*outputs[: 2 if options.with_lse or splits > 1 else 1], strict=True)
-    out, *lse = pl.pallas_call(
+    out, *lse = gpu_blocks.call(
         kernel,
         grid=(cdiv(T, block_q) * splits, N, B),
         in_specs=[
@@ -75,7 +74,8 @@ def forward(options: Options, operands: Operands):
         ],
         out_specs=specs,
         out_shape=shapes,
-        compiler_params=plgpu.CompilerParams(num_warps=8 if block_q >= 64 else 4, num_stages=2),
+        num_warps=8 if block_q >= 64 else 4,
+        num_stages=2,
         interpret=options.interpret,
         name="attention_tiled",
     )(operands.query, operands.key, operands.value, operands.ranges)

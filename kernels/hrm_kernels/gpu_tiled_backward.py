@@ -11,7 +11,6 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array
 
 from hrm_kernels import gpu_blocks
@@ -21,7 +20,8 @@ from hrm_kernels.operands import Case, Operands, Options, case_of, result_shape
 
 BLOCK_BYTES = 128
 """Bytes of a block's queries or keys in one of their dimensions."""
-PARAMS = plgpu.CompilerParams(num_warps=4, num_stages=2)
+NUM_WARPS = 4
+NUM_STAGES = 2
 
 
 def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
@@ -46,7 +46,7 @@ def _for_queries(
         (None if d_lse is None else heads, d_lse),
     )
     specs, arrays = zip(*inputs, strict=True)
-    return pl.pallas_call(
+    return gpu_blocks.call(
         functools.partial(_queries, options.scale, block_q, block_k),
         grid=(cdiv(T, block_q), N, B),
         in_specs=specs,
@@ -55,7 +55,8 @@ def _for_queries(
             result_shape(query, query.shape, query.dtype),
             result_shape(query, (B, N, T), jnp.float32),
         ),
-        compiler_params=PARAMS,
+        num_warps=NUM_WARPS,
+        num_stages=NUM_STAGES,
         interpret=options.interpret,
         name="attention_tiled_d_query",
     )(*arrays)
@@ -78,13 +79,14 @@ def _for_keys(options: Options, operands: Operands, lse, expected, d_out) -> tup
     )
     specs, arrays = zip(*inputs, strict=True)
     shape = result_shape(key, key.shape, key.dtype)
-    return pl.pallas_call(
+    return gpu_blocks.call(
         functools.partial(_keys, options.scale, block_q, block_k),
         grid=(cdiv(S, block_k), M, B),
         in_specs=specs,
         out_specs=(keys, keys),
         out_shape=(shape, shape),
-        compiler_params=PARAMS,
+        num_warps=NUM_WARPS,
+        num_stages=NUM_STAGES,
         interpret=options.interpret,
         name="attention_tiled_d_key",
     )(*arrays)
