@@ -1,5 +1,6 @@
 """Pallas' Triton backend is deprecated since jax 0.11: users of ours hear nothing of it."""
 
+import inspect
 import subprocess
 import sys
 import warnings
@@ -12,7 +13,9 @@ from jax.sharding import AbstractDevice, AbstractMesh
 import hrm_kernels
 from hrm_kernels import jax_versions
 
-H100 = AbstractDevice("NVIDIA H100 80GB HBM3", num_cores=None, platform="cuda")
+DEVICE = {"device_kind": "NVIDIA H100 80GB HBM3", "num_cores": None}
+if "platform" in inspect.signature(AbstractDevice).parameters:  # not in jax 0.10.0
+    DEVICE["platform"] = "cuda"
 
 
 def lowered_for_h100(backend: str) -> str:
@@ -21,7 +24,8 @@ def lowered_for_h100(backend: str) -> str:
     def loss(x):
         return hrm_kernels.attention(x, x, x, backend=backend).sum()
 
-    with jax.sharding.use_abstract_mesh(AbstractMesh((), (), abstract_device=H100)):
+    mesh = AbstractMesh((), (), abstract_device=AbstractDevice(**DEVICE))
+    with jax.sharding.use_abstract_mesh(mesh):
         traced = jax.jit(jax.grad(loss)).trace(jax.ShapeDtypeStruct((1, 82, 2, 32), jnp.float32))
         return traced.lower(lowering_platforms=("cuda",)).as_text()
 
