@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.experimental.pallas.ops.gpu import attention as gpu_attention
 from jax.experimental.pallas.ops.tpu import flash_attention as tpu_flash
 from jax.experimental.pallas.ops.tpu.splash_attention import (
     splash_attention_kernel,
@@ -91,7 +90,12 @@ def triton(
     *,
     causal: bool,
 ) -> Float[Array, "B T N K"]:
-    """`pallas.ops.gpu.attention`, in its default blocks."""
+    """`pallas.ops.gpu.attention`, in its default blocks.
+
+    Since jax 0.11 it warns of its deprecation when it is imported.
+    """
+    from jax.experimental.pallas.ops.gpu import attention as gpu_attention  # warns: only where used
+
     del prefix
     blocks = gpu_attention.BlockSizes(
         block_q=64,

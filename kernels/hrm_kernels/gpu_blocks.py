@@ -15,10 +15,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Bool, Float, Int
 
+from hrm_kernels import jax_versions
 from hrm_kernels.mask import KeyRanges
+
+plgpu = jax_versions.triton_backend()
 
 Product = Callable[[Array, Array], Array]
 """`[I, J], [J, K] -> [I, K]` float32."""
@@ -55,10 +57,12 @@ class Tile:
         keys = min(self.keys, power_of_two(S))
         return dataclasses.replace(self, queries=queries, keys=keys)
 
-    @property
-    def params(self) -> plgpu.CompilerParams:
-        """What Pallas takes of it."""
-        return plgpu.CompilerParams(num_warps=self.warps, num_stages=self.stages)
+
+def call(kernel: Callable[..., None], tile: Tile, **arguments: Any) -> Callable[..., Any]:
+    """Returns `pallas_call(kernel, **arguments)`, compiled by Triton with a tile's warps and stages."""
+    jax_versions.ignore_triton_deprecation()
+    params = plgpu.CompilerParams(num_warps=tile.warps, num_stages=tile.stages)
+    return pl.pallas_call(kernel, compiler_params=params, **arguments)
 
 
 def power_of_two(size: int) -> int:

@@ -53,13 +53,13 @@ def forward(options: Options, operands: Operands):
     ]
     specs, shapes = zip(*outputs[: 2 if options.with_lse else 1], strict=True)
     product = product_of(query.dtype, options.interpret)
-    out, *lse = pl.pallas_call(
+    out, *lse = gpu_blocks.call(
         functools.partial(_attend, product, options.scale, cut.queries),
+        cut,
         grid=(cdiv(T, cut.queries), N, B),
         in_specs=[queries, keys, keys, *_shared_specs(operands)],
         out_specs=specs,
         out_shape=shapes,
-        compiler_params=cut.params,
         interpret=options.interpret,
         name="attention_resident",
     )(query, operands.key, operands.value, operands.ranges, operands.rope)
@@ -76,8 +76,9 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
     heads = gpu_blocks.per_query(T, G)
     primals = query, operands.key, operands.value
     product = product_of(query.dtype, options.interpret)
-    return pl.pallas_call(
+    return gpu_blocks.call(
         functools.partial(_differentiate, product, options.scale),
+        tiles(case)[1],
         grid=(1, M, B),
         in_specs=[
             *(queries, keys, keys, *_shared_specs(operands), heads, queries),
@@ -85,7 +86,6 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
         ],
         out_specs=(queries, keys, keys),
         out_shape=tuple(result_shape(x, x.shape, x.dtype) for x in primals),
-        compiler_params=tiles(case)[1].params,
         interpret=options.interpret,
         name="attention_resident_backward",
     )(*primals, operands.ranges, operands.rope, lse, d_out, d_lse)

@@ -68,8 +68,9 @@ def forward(options: Options, operands: Operands):
         ),
     ]
     specs, shapes = zip(*outputs[: 2 if options.with_lse or splits > 1 else 1], strict=True)
-    out, *lse = pl.pallas_call(
+    out, *lse = gpu_blocks.call(
         kernel,
+        cut,
         grid=(cdiv(T, cut.queries) * splits, N, B),
         in_specs=[
             gpu_blocks.tokens(T, K, lambda n: n),
@@ -79,7 +80,6 @@ def forward(options: Options, operands: Operands):
         ],
         out_specs=specs,
         out_shape=shapes,
-        compiler_params=cut.params,
         interpret=options.interpret,
         name="attention_tiled",
     )(operands.query, operands.key, operands.value, operands.ranges)

@@ -55,8 +55,9 @@ def _for_queries(
     )
     specs, arrays = zip(*inputs, strict=True)
     product = product_of(query.dtype, options.interpret)
-    return pl.pallas_call(
+    return gpu_blocks.call(
         functools.partial(_queries, product, options.scale, cut),
+        cut,
         grid=(cdiv(T, cut.queries), N, B),
         in_specs=specs,
         out_specs=(queries, heads),
@@ -64,7 +65,6 @@ def _for_queries(
             result_shape(query, query.shape, query.dtype),
             result_shape(query, (B, N, T), jnp.float32),
         ),
-        compiler_params=cut.params,
         interpret=options.interpret,
         name="attention_tiled_d_query",
     )(*arrays)
@@ -88,13 +88,13 @@ def _for_keys(options: Options, operands: Operands, lse, expected, d_out) -> tup
     specs, arrays = zip(*inputs, strict=True)
     shape = result_shape(key, key.shape, key.dtype)
     product = product_of(key.dtype, options.interpret)
-    return pl.pallas_call(
+    return gpu_blocks.call(
         functools.partial(_keys, product, options.scale, cut),
+        cut,
         grid=(cdiv(S, cut.keys), M, B),
         in_specs=specs,
         out_specs=(keys, keys),
         out_shape=(shape, shape),
-        compiler_params=cut.params,
         interpret=options.interpret,
         name="attention_tiled_d_key",
     )(*arrays)

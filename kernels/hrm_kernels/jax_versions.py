@@ -1,0 +1,26 @@
+"""What differs among the versions of JAX that are supported: everything of the kind is here.
+
+Pallas' Triton backend is deprecated since jax 0.11, and from 0.11.2 on it warns at lowering.
+"""
+
+import importlib
+import warnings
+from typing import Any
+
+TRITON_DEPRECATED = r"(The Pallas Triton backend|jax\.experimental\.pallas\.triton) is deprecated"
+"""Matches the start of what Pallas' Triton backend says of its deprecation, and nothing else."""
+
+
+def ignore_triton_deprecation() -> None:
+    """Ignores the deprecation of Pallas' Triton backend, even where warnings are errors.
+
+    To be called wherever a kernel is traced: lowering follows outside of our code, and filters set
+    earlier may be gone by then, as pytest restores them after each test.
+    """
+    warnings.filterwarnings("ignore", TRITON_DEPRECATED, DeprecationWarning)
+
+
+def triton_backend() -> Any:
+    """Returns the module `jax.experimental.pallas.triton`, whose import may warn as well."""
+    ignore_triton_deprecation()
+    return importlib.import_module("jax.experimental.pallas.triton")
