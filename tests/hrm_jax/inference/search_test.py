@@ -221,3 +221,19 @@ def test_what_tells_attempts_apart_is_of_the_task(field, name):
     config = SearchConfig(attempts=1, **{"symmetries": False, field: True})
     with pytest.raises(ValueError, match=rf"{name} is None: pass those of the task"):
         search(ENGINE, VARIABLES, puzzles(DUE), first, config)
+
+
+def test_without_rules_only_more_than_the_threshold_is_solved():
+    first = solve_stream(UNSURE, VARIABLES, puzzles([1] * 3))
+    threshold = np.float32(0.5)
+    above, below = np.nextafter(threshold, np.float32([1, 0]))
+    first.confidence[:] = [above, threshold, below]
+    config = dataclasses.replace(UNSURE.config, halt_confidence=float(threshold))
+    engine = dataclasses.replace(UNSURE, config=config)
+    assert is_solved(engine, first).tolist() == [True, False, False]
+
+
+def test_with_rules_the_head_is_not_asked():
+    first = solve_stream(ENGINE, VARIABLES, puzzles([1, 30]))
+    first.confidence[:] = [0, 1]
+    assert is_solved(ENGINE, first).tolist() == [True, False]

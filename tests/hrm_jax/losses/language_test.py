@@ -99,3 +99,10 @@ def test_a_batch_without_labels_has_no_loss():
     assert float(value) == 0
     assert not gradient.any()
     assert average_text_metrics({k: float(v) for k, v in vars(metrics).items()}) == {"bytes": 0.0}
+
+
+def test_averages_by_hand():
+    averages = average_text_metrics({"nats": 12.0, "tokens": 8.0, "bytes": 16.0, "right": 6.0})
+    assert averages == pytest.approx(
+        {"loss": 1.5, "bits_per_byte": 0.75 / math.log(2), "accuracy": 0.75, "bytes": 16.0}
+    )

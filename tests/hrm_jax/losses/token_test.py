@@ -9,6 +9,7 @@ from hrm_jax.core.types import IGNORE_LABEL
 from hrm_jax.losses.token import (
     CROSS_ENTROPIES,
     next_token_cross_entropy,
+    softmax_cross_entropy,
     stablemax_cross_entropy,
 )
 
@@ -126,3 +127,40 @@ def test_next_token_loss_of_bfloat16_logits_is_float32():
     found = next_token_cross_entropy(jnp.zeros((1, 2, 4), jnp.bfloat16), jnp.zeros((1, 2), int))
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, [[np.log(4), 0]], rtol=1e-6)
+
+
+def float64_softmax_gradient(logits, labels):
+    """`p - [label]`, zero where the label is ignored."""
+    wide = logits.astype(np.float64)
+    p = np.exp(wide - wide.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    counted = labels != IGNORE_LABEL
+    return (p - np.eye(logits.shape[-1])[np.where(counted, labels, 0)]) * counted[..., None]
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+def test_softmax_gradient_against_float64_with_random_cotangents(scale, dtype):
+    rng = np.random.default_rng(4)
+    logits = jnp.asarray(scale * rng.standard_normal((3, 7, 11)), dtype)
+    labels = rng.integers(0, 11, (3, 7)).astype(np.int32)
+    labels[0, 2] = labels[2, 6] = IGNORE_LABEL
+    cotangents = rng.standard_normal((3, 7)).astype(np.float32)
+    _, pull_back = jax.vjp(lambda x: softmax_cross_entropy(x, jnp.asarray(labels)), logits)
+    (found,) = pull_back(jnp.asarray(cotangents))
+    assert found.dtype == dtype
+    exact = float64_softmax_gradient(np.asarray(logits, np.float32), labels)
+    tolerance = 1e-6 if dtype == jnp.float32 else 2**-8  # half a unit in bfloat16's last place
+    np.testing.assert_allclose(
+        np.asarray(found, np.float32), exact * cotangents[..., None], rtol=tolerance, atol=2e-6
+    )
+    ignored = labels == IGNORE_LABEL
+    assert not np.asarray(found, np.float32)[ignored].any()
+
+
+def test_softmax_gradient_by_hand():
+    """Three equal logits: p is 1/3 each; the cotangent is 6."""
+    _, pull_back = jax.vjp(
+        lambda x: softmax_cross_entropy(x, jnp.array([[2]])), jnp.zeros((1, 1, 3))
+    )
+    np.testing.assert_allclose(pull_back(jnp.full((1, 1), 6.0))[0], [[[2, 2, -4]]], rtol=1e-6)

@@ -225,3 +225,42 @@ def test_layout_is_readable_without_this_code(store):
         },
     }
     assert json.loads((folder / "extras.json").read_text()) == {"a": 1}
+
+
+def test_a_run_may_be_saved_before_its_first_step(store):
+    path = store.save(0, SMALL, {"begun": True})
+    assert path.name == "step_00000000"
+    assert store.steps() == [0]
+    restored = store.latest(SMALL)
+    assert (restored.step, restored.extras) == (0, {"begun": True})
+    assert_identical(restored.state, SMALL)
+    assert store.restore(0, SMALL).step == 0
+
+
+def test_one_checkpoint_may_be_kept(tmp_path):
+    store = CheckpointStore(tmp_path, keep=1)
+    save_small(store, 1, 2, 3)
+    assert store.steps() == [3]
+    assert visible(store) == ["step_00000003"]
+
+
+def test_opening_a_store_removes_what_killed_saves_left(store):
+    save_small(store, 1, 2)
+    for left in (".saving-step_00000003", ".replaced-step_00000002", ".removed-step_00000001"):
+        (store.folder / left / "state").mkdir(parents=True)
+    (store.folder / "notes.txt").write_text("mine", encoding="utf-8")
+    again = CheckpointStore(store.folder, keep=2)
+    assert visible(again) == ["notes.txt", "step_00000001", "step_00000002"]
+    assert again.restore(2, SMALL).extras == {"step": 2}
+
+
+def test_opening_a_store_takes_back_what_was_being_replaced(store):
+    save_small(store, 1, 2)
+    (store.folder / "step_00000002").rename(store.folder / ".replaced-step_00000002")
+    again = CheckpointStore(store.folder, keep=2)
+    assert visible(again) == ["step_00000001", "step_00000002"]
+    assert again.latest(SMALL).extras == {"step": 2}
+
+
+def test_a_store_makes_its_folder_with_those_above(tmp_path):
+    assert CheckpointStore(tmp_path / "a" / "b", keep=1).folder.is_dir()
