@@ -29,7 +29,7 @@ FLOORS: tuple[dict[str, str], ...] = (
             " choice attention decode __init__"
         )
     },
-    {"hrm_jax.core": "config_values config candidates numerics types protocols"},
+    {"hrm_jax.core": "config_fields config_values config candidates numerics types protocols"},
     {
         "hrm_jax.nn": (
             "norm product linear rope swiglu attention relational block gated_stack decoder_block"
