@@ -61,10 +61,10 @@ class Constraint:
             parts.append(f"{self.at_least} to {self.at_most}")
         elif self.at_least is not None:
             parts.append(f"{self.at_least} or more")
-        elif self.at_most is not None:
-            parts.append(f"at most {self.at_most}")
         if self.more_than is not None:
             parts.append(f"more than {self.more_than}")
+        if self.at_most is not None and self.at_least is None:
+            parts.append(f"at most {self.at_most}")
         if self.less_than is not None:
             parts.append(f"less than {self.less_than}")
         if self.one_of:
