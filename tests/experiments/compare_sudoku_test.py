@@ -178,7 +178,6 @@ def test_a_probe_that_was_stopped_begins_anew(compare, started, tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("variants", ["nobody"], r"some of relational, .*, got \['nobody'\]"),
         ("variants", [], "one or more, none twice"),
         ("seeds", ["0", "0"], "one or more, none twice"),
         ("seeds", ["0", "00"], r"whole numbers, got \['00'\]"),
@@ -226,3 +225,9 @@ def _parsed(text):
         return values[text] if text in values else json.loads(text)
     except ValueError:
         return text
+
+
+def test_a_variant_that_nobody_knows_is_told():
+    message = r"^variants\[0\]: expected one of 'relational', .*, got 'nobody'; set one of"
+    with pytest.raises(ConfigError, match=message):
+        compare_sudoku.Settings(variants=("nobody",))
