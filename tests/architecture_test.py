@@ -206,6 +206,19 @@ def test_nobody_imports_a_program():
         assert not imports(module) & set(PROGRAMS_OF_EXPERIMENTS), module
 
 
+def test_classes_that_declare_constraints_check_them():
+    for module, path in modules().items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for cls in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+            fields = [node.value for node in cls.body if isinstance(node, ast.AnnAssign)]
+            constrained = any(ast.unparse(value).startswith("field(") for value in fields if value)
+            decorators = {ast.unparse(decorator) for decorator in cls.decorator_list}
+            assert not constrained or "configclass" in decorators, (
+                f"{module}.{cls.__name__} declares fields by core.config.field; make it a "
+                "@configclass, or nothing looks at their constraints"
+            )
+
+
 def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     return [node for node in ast.walk(tree) if isinstance(node, kinds)]
