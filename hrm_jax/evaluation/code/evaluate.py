@@ -33,23 +33,15 @@ class ResumeError(ValueError):
 
 @configclass
 class EvaluationSettings:
-    """What is measured; completions of other settings are not comparable.
-
-    Attributes:
-      suite: name, split and style of the problems.
-      completer: what writes, with what it depends on, such as the temperature.
-      problems: how many.
-      samples: n, completions of each problem.
-      ks: the k of each pass@k, each at most n.
-      max_tokens: longest completion.
-      seed: of the completions' seeds, and of the intervals.
-    """
+    """What is measured; completions of other settings are not comparable."""
 
     suite: str = field(help="name, split and style of the problems")
-    completer: str = field(help="what writes, with what it depends on")
+    completer: str = field(help="what writes, with what it depends on, such as the temperature")
     problems: int = field(help="how many problems", at_least=1)
     samples: int = field(1, help="n, completions of each problem", at_least=1)
-    ks: tuple[int, ...] = field((1,), help="the k of each pass@k", at_least=1, nonempty=True)
+    ks: tuple[int, ...] = field(
+        (1,), help="the k of each pass@k, each at most n", at_least=1, nonempty=True
+    )
     max_tokens: int = field(512, help="longest completion", at_least=1)
     seed: int = field(0, help="of the completions' seeds and of the intervals")
 

@@ -10,20 +10,7 @@ _REMEDY = "nothing runs without it; raise it"
 
 @configclass
 class Limits:
-    """Bounds of one sandboxed command.
-
-    Attributes:
-      cpu_seconds: processor time of each process.
-      wall_seconds: time until everything is killed.
-      memory_bytes: of each process, and of all together; the sum is looked at now and then.
-      address_space: whether `memory_bytes` bounds the addresses a process reserves, too. Runtimes
-        that reserve far more than they use (Java, Node, Go) cannot live with it.
-      processes: processes and threads at a time.
-      file_bytes: size of any file written.
-      scratch_bytes: size of the private `/tmp`.
-      open_files: descriptors at a time.
-      output_bytes: what may be written to standard output and standard error, each.
-    """
+    """Bounds of one sandboxed command."""
 
     cpu_seconds: int = field(10, help="processor time of each process", at_least=1, remedy=_REMEDY)
     wall_seconds: float = field(
@@ -31,11 +18,15 @@ class Limits:
     )
     memory_bytes: int = field(
         1024 * MEBIBYTE,
-        help="memory of each process and of all together",
+        help="memory of each process and of all together; the sum is looked at now and then",
         at_least=1,
         remedy=_REMEDY,
     )
-    address_space: bool = field(True, help="bound reserved addresses, too")
+    address_space: bool = field(
+        True,
+        help="memory_bytes bounds the addresses a process reserves, too; runtimes that reserve far "
+        "more than they use (Java, Node, Go) cannot live with it",
+    )
     processes: int = field(64, help="processes and threads at a time", at_least=1, remedy=_REMEDY)
     file_bytes: int = field(
         16 * MEBIBYTE, help="size of any file written", at_least=1, remedy=_REMEDY
@@ -45,7 +36,10 @@ class Limits:
     )
     open_files: int = field(128, help="descriptors at a time", at_least=1, remedy=_REMEDY)
     output_bytes: int = field(
-        MEBIBYTE, help="standard output and error, each", at_least=1, remedy=_REMEDY
+        MEBIBYTE,
+        help="what may be written to standard output and standard error, each",
+        at_least=1,
+        remedy=_REMEDY,
     )
 
     def prlimit(self) -> list[str]:

@@ -30,8 +30,8 @@ def test_an_engine_that_cannot_be_is_refused(path, value):
 
 
 def test_a_batch_without_a_slot_is_refused():
-    with pytest.raises(ConfigError, match=r"^tail_batch_sizes\[1\]: expected 1 or more, got 0;"):
-        EngineConfig(tail_batch_sizes=(64, 0))
+    with pytest.raises(ConfigError, match=r"^tail_batch_sizes\[0\]: expected 1 or more, got 0;"):
+        EngineConfig(tail_batch_sizes=(0,))
 
 
 @pytest.mark.parametrize(
