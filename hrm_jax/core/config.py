@@ -123,7 +123,7 @@ def field(
         nonempty=nonempty,
     )
     if not remedy and str(constraint):
-        remedy = f"set {constraint}"
+        remedy = "set one of these" if one_of else f"set {constraint}"
     metadata = {"help": help, "constraint": constraint, "remedy": remedy}
     return dataclasses.field(default=default, metadata=metadata)
 

@@ -200,7 +200,7 @@ def test_the_program_says_what_it_takes():
     assert "--minutes: minutes of training of each run" in said.stdout
     said = subprocess.run([*command, "--variants=x"], check=False, capture_output=True, text=True)
     assert said.returncode == 2
-    assert "variants: expected some of relational" in said.stdout + said.stderr
+    assert "variants[0]: expected one of 'relational'" in said.stdout + said.stderr
 
 
 def test_without_a_search_there_is_no_column_for_it():
@@ -228,6 +228,6 @@ def _parsed(text):
 
 
 def test_a_variant_that_nobody_knows_is_told():
-    message = r"^variants\[0\]: expected one of 'relational', .*, got 'nobody'; set one of"
+    message = r"^variants\[0\]: expected one of 'relational', .*, got 'nobody'; set one of these"
     with pytest.raises(ConfigError, match=message):
         compare_sudoku.Settings(variants=("nobody",))

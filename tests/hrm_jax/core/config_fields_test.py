@@ -60,7 +60,7 @@ class Bounded:
         ({"even": 3}, "even: expected a multiple of 2, got 3; set a multiple of 2"),
         ({"even_and_high": 2}, "even_and_high: expected a multiple of 2 and 4 or more, got 2; set "
          "a multiple of 2 and 4 or more"),
-        ({"letter": "c"}, "letter: expected one of 'a', 'b', got 'c'; set one of 'a', 'b'"),
+        ({"letter": "c"}, "letter: expected one of 'a', 'b', got 'c'; set one of these"),
         ({"optional": 0}, "optional: expected 1 or more, got 0; set 1 or more"),
         ({"mode": "of"}, "mode: expected one of 'on', 'off', got 'of' (str); off is usual"),
         ({"some_mode": "off"}, "some_mode: expected one of 'on' or None, got 'off' (str)"),
@@ -71,8 +71,8 @@ class Bounded:
         ({"rates": (0.5, 0.0)}, "rates[1]: expected more than 0, got 0.0; 0.5 is usual"),
         ({"rates": (0.5,)}, "rates: expected tuple[float, float], got (0.5,) (tuple); 0.5 is "
          "usual"),
-        ({"letters": ("a", "c")}, "letters[1]: expected one of 'a', 'b', got 'c'; set one of 'a', "
-         "'b'"),
+        ({"letters": ("a", "c")}, "letters[1]: expected one of 'a', 'b', got 'c'; set one of "
+         "these"),
         ({"modes": ("of",)}, "modes[0]: expected one of 'on', 'off', got 'of' (str)"),
         ({"parts": ()}, "parts: expected one or more, got (); add one"),
         ({"low": None}, "low: expected int, got None (NoneType); set 1 or more"),
