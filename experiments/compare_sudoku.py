@@ -32,7 +32,7 @@ from experiments.curves import save_comparison
 from experiments.sudoku_presets import PRESETS
 from experiments.sudoku_variants import VARIANTS, Variant
 from experiments.suite_figures import folder_name
-from hrm_jax.core.config import ConfigError, check
+from hrm_jax.core.config import ConfigError, check, configclass, field
 from hrm_jax.training.files import write_atomically
 from hrm_jax.training.run_log import read_metrics
 
@@ -43,7 +43,7 @@ Found = Mapping[str, Mapping[str, Any]]
 """By what was measured on, the report of an evaluation."""
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class Settings:
     """What is compared; the fields are the program's flags.
 
@@ -51,14 +51,14 @@ class Settings:
       ConfigError: on construction, for what cannot be compared.
     """
 
-    variants: Sequence[str] = tuple(VARIANTS)
-    seeds: Sequence[str] = ("0",)
-    minutes: float = 25.0
-    data: Sequence[str] = ("bank",)
-    puzzles: int = 1000
-    search_attempts: int = 0
+    variants: tuple[str, ...] = field(tuple(VARIANTS), one_of=tuple(VARIANTS))
+    seeds: tuple[str, ...] = ("0",)
+    minutes: float = field(25.0, at_least=0)
+    data: tuple[str, ...] = ("bank",)
+    puzzles: int = field(1000, at_least=0)
+    search_attempts: int = field(0, at_least=0)
     folder: str = "runs/compare_sudoku"
-    probe_steps: int = 40
+    probe_steps: int = field(40, at_least=20)
 
     def __post_init__(self):
         for name in ("variants", "seeds", "data"):
@@ -73,12 +73,6 @@ class Settings:
             )
         seeds = [seed for seed in self.seeds if not (seed.isdecimal() and seed == str(int(seed)))]
         check(not seeds, "seeds", expected="whole numbers", got=seeds, remedy="as in 0,1,2")
-        unknown = [name for name in self.variants if name not in VARIANTS]
-        known = f"some of {', '.join(VARIANTS)}"
-        check(not unknown, "variants", expected=known, got=unknown, remedy="name some of these")
-        for name, least in (("puzzles", 0), ("search_attempts", 0), ("probe_steps", 20)):
-            value = getattr(self, name)
-            check(value >= least, name, expected=f"{least} or more", got=value, remedy="raise it")
         missing = [
             data for data in self.data if data != "bank" and not pathlib.Path(data).is_file()
         ]

@@ -219,6 +219,6 @@ def _config_help(leaves: Iterable[config_lib.FieldInfo], default: Any) -> str:
     lines = ["Changes one field of the preset. Fields, and their values in the default preset:"]
     for leaf in leaves:
         elsewhere = "" if leaf.path in defaults else "only in presets that have it"
-        note = "; ".join(part for part in (leaf.help, elsewhere) if part)
+        note = "; ".join(part for part in (leaf.help, leaf.allowed, elsewhere) if part)
         lines.append(f"--config.{leaf.path}={leaf.value!r}" + (f"  ({note})" if note else ""))
     return "\n".join(lines)

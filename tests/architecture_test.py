@@ -29,7 +29,7 @@ FLOORS: tuple[dict[str, str], ...] = (
             " choice attention decode cases __init__"
         )
     },
-    {"hrm_jax.core": "config_values config candidates numerics types protocols"},
+    {"hrm_jax.core": "config_fields config_values config candidates numerics types protocols"},
     {
         "hrm_jax.nn": (
             "norm product linear rope swiglu attention relational block gated_stack decoder_block"
@@ -207,6 +207,19 @@ def test_only_experiments_read_flags_and_print_tables():
 def test_nobody_imports_a_program():
     for module in modules():
         assert not imports(module) & set(PROGRAMS_OF_EXPERIMENTS), module
+
+
+def test_classes_that_declare_constraints_check_them():
+    for module, path in modules().items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for cls in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+            fields = [node.value for node in cls.body if isinstance(node, ast.AnnAssign)]
+            constrained = any(ast.unparse(value).startswith("field(") for value in fields if value)
+            decorators = {ast.unparse(decorator) for decorator in cls.decorator_list}
+            assert not constrained or "configclass" in decorators, (
+                f"{module}.{cls.__name__} declares fields by core.config.field; make it a "
+                "@configclass, or nothing looks at their constraints"
+            )
 
 
 def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -11,7 +11,7 @@ n candidates; the assignment of tasks to people has two over tasks * people.
 import dataclasses
 import math
 
-from hrm_jax.core.config import check
+from hrm_jax.core.config import check, configclass, field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Relation:
     weights: str
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class CandidateGrid:
     """The candidates of a puzzle and their relations.
 
@@ -48,31 +48,19 @@ class CandidateGrid:
     """
 
     axes: tuple[str, ...]
-    sizes: tuple[int, ...]
-    relations: tuple[Relation, ...]
+    sizes: tuple[int, ...] = field(at_least=1, remedy="leave empty axes out")
+    relations: tuple[Relation, ...] = field(
+        nonempty=True, remedy="name what candidates have to do with each other"
+    )
 
     def __post_init__(self):
-        """Validates the fields."""
+        """Raises ConfigError where axes, sizes and relations do not fit together."""
         check(
             len(self.axes) == len(self.sizes) == len(set(self.axes)) >= 2,
             "axes",
             expected=f"2 or more different names, one for each of sizes={self.sizes}",
             got=self.axes,
             remedy="name each axis once, the symbols last",
-        )
-        check(
-            all(size > 0 for size in self.sizes),
-            "sizes",
-            expected="positive lengths",
-            got=self.sizes,
-            remedy="leave empty axes out",
-        )
-        check(
-            len(self.relations) > 0,
-            "relations",
-            expected="1 or more",
-            got=self.relations,
-            remedy="name what candidates have to do with each other",
         )
         for relation in self.relations:
             check(

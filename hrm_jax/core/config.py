@@ -1,17 +1,22 @@
-"""Configs are frozen dataclasses; here is what they share: checks, dicts, JSON and overrides.
+"""Configs are frozen dataclasses; here is what they share: constraints, dicts, JSON and overrides.
 
 A config may hold `bool`, `int`, `float`, `str`, `None`, `Literal[...]`, `tuple[...]`, unions of
-these, and other configs. It checks itself in `__post_init__` with `check`:
+these, and other configs. What a value must be beyond its type stands on its field; `__post_init__`
+has only what is about several fields at once:
 
-    @dataclasses.dataclass(frozen=True)
+    @configclass
     class ModelConfig:
-        hidden_size: int = field(256, help="D, the width of the residual stream")
-        num_heads: int = 8
+        hidden_size: int = field(256, help="D, the width of the residual stream", at_least=1)
+        num_heads: int = field(8, help="N, attention heads", at_least=1)
+        dropout: float = field(0.0, help="share of activations left out", at_least=0, less_than=1)
+        activation: Literal["relu", "swiglu"] = "swiglu"
 
         def __post_init__(self):
             check(self.hidden_size % self.num_heads == 0, "num_heads",
                   expected=f"a divisor of hidden_size={self.hidden_size}", got=self.num_heads,
                   remedy="set num_heads or hidden_size so that one divides the other")
+
+`ModelConfig(hidden_size=0)` says `hidden_size: expected 1 or more, got 0; set 1 or more`.
 
 A config knows only its own field names. `from_dict` and `replace` add the way from the root, so
 that the message reads `model.num_heads: expected a divisor of hidden_size=256, got 7; set ...`.
@@ -23,13 +28,14 @@ Where a field takes configs of several classes, plain forms say under `type` whi
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
+from hrm_jax.core.config_fields import Constraint, own_fields
 from hrm_jax.core.config_values import (
     ConfigError,
     convert,
-    own_fields,
     replace_fields,
+    settle,
     to_plain,
 )
 from hrm_jax.core.config_values import (
@@ -40,33 +46,105 @@ Config = TypeVar("Config")
 
 
 class FieldInfo(NamedTuple):
-    """One field of a config that is not itself a config."""
+    """One field of a config that is not itself a config.
+
+    Attributes:
+        path: dotted path from the root.
+        annotation: its type.
+        value: what it holds.
+        help: its line of help.
+        allowed: what its value must be beyond its type, such as `0 to 1`; empty for anything.
+    """
 
     path: str
     annotation: Any
     value: Any
     help: str
+    allowed: str
 
 
-def field(default: Any = dataclasses.MISSING, *, help: str) -> Any:
-    """A dataclass field with a line of help, which `--help` of an experiment shows."""
-    return dataclasses.field(default=default, metadata={"help": help})
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+def configclass(cls: type[Config]) -> type[Config]:
+    """Makes a class a frozen dataclass that checks its fields whenever one is constructed.
+
+    Values are converted as `from_dict` does (an int for a float becomes one, a list for a tuple
+    likewise), so that equal configs hold the same and every config can be hashed. They are checked
+    against annotations and constraints, and then by the class's own `__post_init__`, which
+    therefore sees values that are each fine by themselves. Constructors raise `ConfigError`.
+    """
+    check_together = getattr(cls, "__post_init__", lambda config: None)
+
+    def post_init(self: Config) -> None:
+        settle(self)
+        check_together(self)
+
+    cls.__post_init__ = post_init  # pyright: ignore[reportAttributeAccessIssue]
+    return dataclasses.dataclass(frozen=True)(cls)
+
+
+def field(
+    default: Any = dataclasses.MISSING,
+    *,
+    help: str = "",
+    at_least: float | None = None,
+    more_than: float | None = None,
+    at_most: float | None = None,
+    less_than: float | None = None,
+    multiple_of: int | None = None,
+    one_of: tuple[str, ...] = (),
+    nonempty: bool = False,
+    remedy: str = "",
+) -> Any:
+    """A field of a `configclass`, with what its value must be.
+
+    Constraints are about the items where the field holds a tuple, and not about None. Floats are
+    finite and `Literal`s hold one of their values without being told.
+
+    Args:
+        default: the value where none is given; without it, one has to be.
+        help: a line that `--help` of an experiment shows, with the constraint.
+        at_least: the lowest number allowed.
+        more_than: the number below those allowed.
+        at_most: the highest number allowed.
+        less_than: the number above those allowed.
+        multiple_of: what divides the number.
+        one_of: the texts allowed, where they are no fixed choice that a `Literal` could name.
+        nonempty: a tuple has one item or more.
+        remedy: ends the message about a wrong value: what to set, or what a good value means. What
+            is allowed, if not given.
+    """
+    constraint = Constraint(
+        at_least=at_least,
+        more_than=more_than,
+        at_most=at_most,
+        less_than=less_than,
+        multiple_of=multiple_of,
+        one_of=one_of,
+        nonempty=nonempty,
+    )
+    if not remedy and str(constraint):
+        remedy = "set one of these" if one_of else f"set {constraint}"
+    metadata = {"help": help, "constraint": constraint, "remedy": remedy}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def check(condition: bool, path: str, *, expected: str, got: object, remedy: str) -> None:
-    """Raises `ConfigError` with `path: expected ..., got ...; remedy` unless `condition` holds."""
+    """Raises `ConfigError` with `path: expected ..., got ...; remedy` unless `condition` holds.
+
+    For what is about several fields together, or about no field at all.
+    """
     if not condition:
         raise ConfigError(path, f"expected {expected}, got {got!r}; {remedy}")
 
 
 def fields(config: Any, path: str = "") -> Iterator[FieldInfo]:
     """Yields every field that is not itself a config, depth first, in order of definition."""
-    for name, annotation, help_line in own_fields(type(config)):
-        value = getattr(config, name)
+    for own in own_fields(type(config)):
+        value = getattr(config, own.name)
         if dataclasses.is_dataclass(value):
-            yield from fields(value, f"{path}{name}.")
+            yield from fields(value, f"{path}{own.name}.")
         else:
-            yield FieldInfo(path + name, annotation, value, help_line)
+            yield FieldInfo(path + own.name, own.annotation, value, own.help, own.allowed)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -84,7 +162,7 @@ def from_dict(cls: type[Config], mapping: Mapping[str, Any]) -> Config:
     Fields left out take their defaults. An int is accepted for a float, a list for a tuple.
 
     Raises:
-        ConfigError: a field is unknown, missing, of a wrong type, or fails its config's check.
+        ConfigError: a field is unknown, missing, of a wrong type, or not as its config wants it.
     """
     return convert(cls, mapping, "", cls)
 
@@ -92,7 +170,7 @@ def from_dict(cls: type[Config], mapping: Mapping[str, Any]) -> Config:
 def replace(config: Config, overrides: Mapping[str, Any]) -> Config:
     """Returns `config` with the fields at dotted paths changed: `{"model.hidden_size": 256}`.
 
-    All changes are made before anything is checked, so fields that depend on each other can
+    All changes are made before fields are checked together, so those that depend on each other can
     change together. A value may be a whole config; longer paths then change fields inside it.
 
     Raises:

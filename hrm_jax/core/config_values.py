@@ -1,6 +1,6 @@
-"""Values of configs, one by one: to JSON and back, checked against the annotations of fields.
+"""Values of configs, one by one: to JSON and back, checked against what their fields declare.
 
-`hrm_jax.core.config` is the door to this.
+`hrm_jax.core.config` is the entry point to this.
 """
 
 import dataclasses
@@ -8,8 +8,10 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, Union
+
+from hrm_jax.core.config_fields import Constraint, OwnField, own_fields, type_name
 
 TYPE = "type"
 """Key of the class's name in the plain form of a config, where its field takes several classes."""
@@ -50,20 +52,14 @@ def unknown_field(path: str, known: list[str]) -> ConfigError:
     return ConfigError(path, f"unknown field; the nearest is {max(known, key=likeness)}")
 
 
-def own_fields(cls: type) -> Iterator[tuple[str, Any, str]]:
-    """Name, annotation and line of help of each field."""
-    hints = typing.get_type_hints(cls)
-    for item in dataclasses.fields(cls):
-        if item.init:
-            yield item.name, hints[item.name], item.metadata.get("help", "")
-
-
 def to_plain(value: Any, annotation: Any, path: str) -> Any:
     """`value`, of a field annotated so, as JSON has it; raises ConfigError where it cannot."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         dot = path and path + "."
-        own = own_fields(type(value))
-        plain = {n: to_plain(getattr(value, n), a, dot + n) for n, a, _ in own}
+        plain = {
+            own.name: to_plain(getattr(value, own.name), own.annotation, dot + own.name)
+            for own in own_fields(type(value))
+        }
         named = len(_configs(annotation)) > 1
         return {TYPE: type(value).__name__, **plain} if named else plain
     if isinstance(value, tuple):
@@ -96,6 +92,42 @@ def _item_annotation(annotation: Any, index: int) -> Any:
     return arguments[index] if index < len(arguments) else None
 
 
+def settle(config: Any) -> None:
+    """Converts and checks the fields of a config that is being constructed, in place.
+
+    Raises:
+        ConfigError: a value is of a wrong type, or breaks its field's constraint.
+    """
+    for own in own_fields(type(config)):
+        given = getattr(config, own.name)
+        value = convert_field(own, given, own.name, type(config))
+        if value is not given:
+            object.__setattr__(config, own.name, value)  # frozen for all others
+
+
+def convert_field(own: OwnField, value: Any, path: str, root: type) -> Any:
+    """`value` as the field at `path` holds it, or ConfigError with the field's remedy."""
+    try:
+        value = convert(own.annotation, value, path, root)
+        _check_constraint(own.constraint, value, path)
+    except ConfigError as error:
+        of_inner_config = "." in error.path.removeprefix(path)
+        if of_inner_config or not own.remedy:
+            raise
+        raise ConfigError(error.path, f"{error.problem}; {own.remedy}") from error
+    return value
+
+
+def _check_constraint(constraint: Constraint, value: Any, path: str) -> None:
+    if isinstance(value, tuple):
+        if constraint.nonempty and not value:
+            raise ConfigError(path, "expected one or more, got ()")
+        for index, item in enumerate(value):
+            _check_constraint(constraint, item, f"{path}[{index}]")
+    elif not constraint.allows(value):
+        raise ConfigError(path, f"expected {constraint}, got {value!r}")
+
+
 def convert(annotation: Any, value: Any, path: str, root: type) -> Any:
     """`value` as an instance of `annotation`, or ConfigError naming `path`."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
@@ -123,7 +155,7 @@ def convert(annotation: Any, value: Any, path: str, root: type) -> Any:
         raise ConfigError(
             path,
             f"expected a field of type bool, int, float, str, None, Literal, tuple or a config, "
-            f"got {_type_name(annotation)}; annotate it with one of these",
+            f"got {type_name(annotation)}; annotate it with one of these",
         )
     raise ConfigError(path, _mismatch(annotation, value))
 
@@ -166,16 +198,20 @@ def _convert_tuple(annotation: Any, value: Any, path: str, root: type) -> tuple:
 
 def _build(cls: type, mapping: Mapping[str, Any], path: str, root: type) -> Any:
     dot = path and path + "."
-    own = {name: annotation for name, annotation, _ in own_fields(cls)}
+    own = {field.name: field for field in own_fields(cls)}
     for name in mapping:
         if name not in own:
             raise unknown_field(f"{dot}{name}", _paths(root))
-    values = {n: convert(a, mapping[n], dot + n, root) for n, a in own.items() if n in mapping}
+    values = {
+        name: convert_field(field, mapping[name], dot + name, root)
+        for name, field in own.items()
+        if name in mapping
+    }
     for item in dataclasses.fields(cls):
         default = (item.default, item.default_factory)
         required = default == (dataclasses.MISSING, dataclasses.MISSING)
         if required and item.init and item.name not in values:
-            expected = _type_name(own[item.name])
+            expected = type_name(own[item.name].annotation)
             raise ConfigError(dot + item.name, f"expected {expected}, got nothing; give a value")
     return _construct(cls, values, dot)
 
@@ -190,7 +226,7 @@ def replace_fields(config: Any, overrides: dict[str, Any], path: str, root: type
             f"expected {path} to be a config with fields, got {config!r}; set {path} as a whole, "
             f"or start from a preset that has it",
         )
-    own = {name: annotation for name, annotation, _ in own_fields(type(config))}
+    own = {field.name: field for field in own_fields(type(config))}
     values = {name: getattr(config, name) for name in own}
     inner: dict[str, dict[str, Any]] = {}
     for key, value in overrides.items():
@@ -200,7 +236,7 @@ def replace_fields(config: Any, overrides: dict[str, Any], path: str, root: type
         if rest:
             inner.setdefault(name, {})[rest] = value
         else:
-            values[name] = convert(own[name], value, dot + name, root)
+            values[name] = convert_field(own[name], value, dot + name, root)
     for name, changes in inner.items():
         values[name] = replace_fields(values[name], changes, dot + name, root)
     return _construct(type(config), values, dot)
@@ -209,14 +245,14 @@ def replace_fields(config: Any, overrides: dict[str, Any], path: str, root: type
 def _construct(cls: type, values: dict[str, Any], dot: str) -> Any:
     try:
         return cls(**values)
-    except ConfigError as error:  # from __post_init__, which knows no way from the root
+    except ConfigError as error:  # of the config itself, which knows no way from the root
         raise ConfigError(dot + error.path, error.problem) from error
 
 
 def _paths(cls: type, path: str = "") -> list[str]:
     """Dotted paths of all fields that a `cls` can have."""
     found = []
-    for name, annotation, _ in own_fields(cls):
+    for name, annotation, *_ in own_fields(cls):
         inner = [a for a in (annotation, *typing.get_args(annotation)) if isinstance(a, type)]
         configs = [a for a in inner if dataclasses.is_dataclass(a)]
         found += [p for a in configs for p in _paths(a, f"{path}{name}.")] or [path + name]
@@ -224,16 +260,4 @@ def _paths(cls: type, path: str = "") -> list[str]:
 
 
 def _mismatch(annotation: Any, value: Any) -> str:
-    return f"expected {_type_name(annotation)}, got {value!r} ({type(value).__name__})"
-
-
-def _type_name(annotation: Any) -> str:
-    if typing.get_origin(annotation) is Literal:
-        return "one of " + ", ".join(repr(choice) for choice in typing.get_args(annotation))
-    if annotation in (float, types.NoneType):
-        return "a finite float" if annotation is float else "None"
-    if typing.get_origin(annotation) in (Union, types.UnionType):
-        return " or ".join(_type_name(a) for a in typing.get_args(annotation))
-    if isinstance(annotation, type) and typing.get_origin(annotation) is None:
-        return annotation.__name__
-    return str(annotation)
+    return f"expected {type_name(annotation)}, got {value!r} ({type(value).__name__})"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int32, UInt8
 
+from hrm_jax.core.config import configclass
 from hrm_jax.core.types import IGNORE_LABEL
 from hrm_jax.data import rows
 
@@ -109,7 +110,7 @@ def with_fixed_augmentations(source: Source, count: int, seed: int) -> Source:
     )
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class PipelineConfig(rows.RowsConfig):
     """How a source is turned into training batches.
 

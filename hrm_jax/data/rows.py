@@ -6,13 +6,13 @@ therefore a pure function of (source, config, k): a grain `MapDataset` over k gi
 a state of one number.
 """
 
-import dataclasses
 import functools
-import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from hrm_jax.core.config import check, configclass, field
 
 if TYPE_CHECKING:
     import grain
@@ -23,7 +23,7 @@ Arrays = dict[str, np.ndarray]
 _ENDLESS = 10**12
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class RowsConfig:
     """How the rows of a source are dealt out to batches.
 
@@ -39,27 +39,24 @@ class RowsConfig:
       prefetch_batches: batches prepared ahead in a thread; 0 prepares each when it is asked for.
     """
 
-    batch_size: int
-    seed: int = 0
+    batch_size: int = field(at_least=1)
+    seed: int = field(0, at_least=0)
     shuffle: bool = True
-    num_epochs: int | None = None
+    num_epochs: int | None = field(None, at_least=1)
     drop_remainder: bool = True
-    process_index: int = 0
-    process_count: int = 1
-    prefetch_batches: int = 2
+    process_index: int = field(0, at_least=0)
+    process_count: int = field(1, at_least=1)
+    prefetch_batches: int = field(2, at_least=0)
 
     def __post_init__(self) -> None:
-        least = {"batch_size": 1, "seed": 0, "process_count": 1, "prefetch_batches": 0}
-        least |= {} if self.num_epochs is None else {"num_epochs": 1}
-        for name, lowest in least.items():
-            value = operator.index(getattr(self, name))
-            if value < lowest:
-                raise ValueError(f"{name} must be at least {lowest}, not {value}")
-        if not 0 <= self.process_index < self.process_count:
-            raise ValueError(
-                f"process_index must be at least 0 and below process_count ({self.process_count}),"
-                f" but it is {self.process_index}"
-            )
+        """Raises ConfigError where there is no such process."""
+        check(
+            self.process_index < self.process_count,
+            "process_index",
+            expected=f"less than process_count={self.process_count}",
+            got=self.process_index,
+            remedy="count from 0",
+        )
 
     @property
     def global_batch_size(self) -> int:

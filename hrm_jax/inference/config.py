@@ -1,12 +1,11 @@
 """When a puzzle leaves the engine, and what is spent on those that stay unsolved."""
 
-import dataclasses
 import itertools
 
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import check, configclass, field
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class EngineConfig:
     """How puzzles stream through a fixed batch, and when one leaves it.
 
@@ -17,27 +16,33 @@ class EngineConfig:
       ConfigError: on construction, if the fields do not fit together.
     """
 
-    batch_size: int = field(256, help="slots: puzzles thought about at once")
+    batch_size: int = field(256, help="slots: puzzles thought about at once", at_least=1)
     tail_batch_sizes: tuple[int, ...] = field(
-        (64, 16), help="smaller batches for the last puzzles, decreasing; each is compiled once"
+        (64, 16),
+        help="smaller batches for the last puzzles, decreasing; each is compiled once",
+        at_least=1,
     )
-    min_steps: int = field(1, help="steps before which no puzzle leaves")
-    max_steps: int = field(16, help="steps after which it leaves; may exceed those of training")
+    min_steps: int = field(1, help="steps before which no puzzle leaves", at_least=1)
+    max_steps: int = field(
+        16, help="steps after which it leaves; may exceed those of training", at_least=1
+    )
     stop_when_valid: bool = field(True, help="leave when the proposal passes the task's rules")
     halt_confidence: float = field(
-        1.0, help="leave when the halting head's probability is above this; 1: never"
+        1.0,
+        help="leave when the halting head's probability is above this; 1: never",
+        at_least=0,
+        at_most=1,
+        remedy="1 turns it off",
     )
     stable_steps: int = field(
-        0, help="leave when so many steps changed nothing in the proposal; 0: never"
+        0, help="leave when so many steps changed nothing in the proposal; 0: never", at_least=0
     )
-    steps_per_dispatch: int = field(8, help="steps of a compiled program before the host looks")
+    steps_per_dispatch: int = field(
+        8, help="steps of a compiled program before the host looks", at_least=1
+    )
 
     def __post_init__(self):
-        """Validates the fields."""
-        least = {"batch_size": 1, "min_steps": 1, "max_steps": 1, "stable_steps": 0}
-        for name, lowest in (least | {"steps_per_dispatch": 1}).items():
-            value = getattr(self, name)
-            check(value >= lowest, name, expected=f"{lowest} or more", got=value, remedy="set more")
+        """Raises ConfigError where the fields do not fit together."""
         check(
             self.min_steps <= self.max_steps,
             "min_steps",
@@ -46,15 +51,7 @@ class EngineConfig:
             remedy="lower it, or raise max_steps",
         )
         check(
-            0 <= self.halt_confidence <= 1,
-            "halt_confidence",
-            expected="a probability, 0 to 1",
-            got=self.halt_confidence,
-            remedy="1 turns it off",
-        )
-        sizes = self.batch_sizes
-        check(
-            min(sizes) >= 1 and all(a > b for a, b in itertools.pairwise(sizes)),
+            all(larger > smaller for larger, smaller in itertools.pairwise(self.batch_sizes)),
             "tail_batch_sizes",
             expected=f"decreasing sizes below batch_size={self.batch_size}",
             got=self.tail_batch_sizes,
@@ -67,7 +64,7 @@ class EngineConfig:
         return (self.batch_size, *self.tail_batch_sizes)
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class SearchConfig:
     """What is spent on a puzzle that the first attempt left unsolved.
 
@@ -79,24 +76,27 @@ class SearchConfig:
       ConfigError: on construction, for numbers out of range or attempts that would all be alike.
     """
 
-    attempts: int = field(0, help="attempts at a puzzle after the first; 0: no search")
-    steps: int = field(0, help="steps a puzzle may take in all attempts together; 0: no limit")
-    max_steps: int = field(0, help="steps of a further attempt; 0: as many as of the first")
+    attempts: int = field(0, help="attempts at a puzzle after the first; 0: no search", at_least=0)
+    steps: int = field(
+        0, help="steps a puzzle may take in all attempts together; 0: no limit", at_least=0
+    )
+    max_steps: int = field(
+        0, help="steps of a further attempt; 0: as many as of the first", at_least=0
+    )
     assume: bool = field(
         False,
         help="give each attempt one more cell, a different one, as the first attempt proposed it",
     )
     symmetries: bool = field(True, help="show each attempt the puzzle under another symmetry")
     noise: float = field(
-        0.0, help="deviation of the noise added to each attempt's initial state, whose size is 1"
+        0.0,
+        help="deviation of the noise added to each attempt's initial state, whose size is 1",
+        at_least=0,
     )
-    seed: int = field(0, help="of assumptions, symmetries and noise")
+    seed: int = field(0, help="of assumptions, symmetries and noise", at_least=0, at_most=2**32 - 1)
 
     def __post_init__(self):
-        """Validates the fields."""
-        for name in ("attempts", "steps", "max_steps", "noise"):
-            value = getattr(self, name)
-            check(value >= 0, name, expected="0 or more", got=value, remedy="set 0 or more")
+        """Raises ConfigError where the fields do not fit together."""
         shortest = self.max_steps or 1
         check(
             not self.steps or self.steps > shortest,
@@ -105,8 +105,6 @@ class SearchConfig:
             got=self.steps,
             remedy="raise steps, or lower max_steps",
         )
-        seed = self.seed
-        check(0 <= seed < 2**32, "seed", expected="0 to 2^32 - 1", got=seed, remedy="lower it")
         check(
             not self.attempts or self.assume or self.symmetries or self.noise > 0,
             "attempts",

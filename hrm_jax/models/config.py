@@ -1,15 +1,14 @@
 """The configuration that tells one puzzle reasoner from another."""
 
-import dataclasses
-from typing import Literal, get_args, get_type_hints
+from typing import Literal
 
 from hrm_jax.core.candidates import CandidateGrid
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import check, configclass, field
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.nn.block import BlockConfig
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class ReasonerConfig:
     """A puzzle reasoner. The defaults are HRM's published Sudoku model; `trm` turns it into TRM.
 
@@ -17,18 +16,26 @@ class ReasonerConfig:
       ConfigError: on construction, if the fields do not fit together.
     """
 
-    seq_len: int = field(81, help="T: tokens of a puzzle")
-    vocab_size: int = field(11, help="V: tokens known")
-    num_puzzle_identifiers: int = field(1, help="I: rows of the puzzle-embedding table")
-    puzzle_emb_ndim: int = field(512, help="E: width of a puzzle row; 0 for no puzzle embedding")
-    puzzle_emb_len: int = field(0, help="P: prefix tokens; 0 for as few as hold the row")
-    hidden_size: int = field(512, help="D")
-    num_heads: int = field(8, help="N: attention heads")
-    expansion: float = field(4.0, help="SwiGLU width over hidden size, before rounding")
+    seq_len: int = field(81, help="T: tokens of a puzzle", at_least=1)
+    vocab_size: int = field(11, help="V: tokens known", at_least=1)
+    num_puzzle_identifiers: int = field(1, help="I: rows of the puzzle-embedding table", at_least=1)
+    puzzle_emb_ndim: int = field(
+        512, help="E: width of a puzzle row; 0 for no puzzle embedding", at_least=0
+    )
+    puzzle_emb_len: int = field(
+        0, help="P: prefix tokens; 0 for as few as hold the row", at_least=0
+    )
+    hidden_size: int = field(512, help="D", at_least=1)
+    num_heads: int = field(8, help="N: attention heads", at_least=1)
+    expansion: float = field(
+        4.0, help="SwiGLU width over hidden size, before rounding", more_than=0
+    )
     H_layers: int = field(4, help="blocks of the slow level; not read when shared_level")
-    L_layers: int = field(4, help="blocks of the fast level")
+    L_layers: int = field(4, help="blocks of the fast level", at_least=1)
     shared_level: bool = field(False, help="one network in both roles (TRM)")
-    mlp_multiple: int = field(256, help="the SwiGLU's width is rounded up to a multiple of it")
+    mlp_multiple: int = field(
+        256, help="the SwiGLU's width is rounded up to a multiple of it", at_least=1
+    )
     mixing: Literal["attention", "mlp", "relational"] = field(
         "attention",
         help="how tokens mix; mlp is TRM's mlp_t, relational goes by the puzzle's rules",
@@ -36,18 +43,29 @@ class ReasonerConfig:
     pos_encodings: Literal["rope", "learned", "none"] = field(
         "rope", help="how positions are told; learned ones of candidates undo their symmetry"
     )
-    H_cycles: int = field(2, help="cycles, each ending in one slow call")
-    L_cycles: int = field(2, help="fast calls in a cycle")
+    H_cycles: int = field(2, help="cycles, each ending in one slow call", at_least=1)
+    L_cycles: int = field(2, help="fast calls in a cycle", at_least=1)
     gradient: Literal["last_calls", "last_cycle"] = field(
         "last_calls", help="what carries gradient: one call of each level (HRM), or a cycle (TRM)"
     )
-    halt_max_steps: int = field(16, help="steps after which a sequence halts in any case")
-    halt_exploration_prob: float = field(0.1, help="share of sequences given a minimum of steps")
+    halt_max_steps: int = field(
+        16, help="steps after which a sequence halts in any case", at_least=1
+    )
+    halt_exploration_prob: float = field(
+        0.1,
+        help="share of sequences given a minimum of steps",
+        at_least=0,
+        at_most=1,
+        remedy="0 turns exploration off",
+    )
     halt_when_right: bool = field(
         False, help="in training, halt when the answer is right, not when the model believes so"
     )
     initial_noise: float = field(
-        0.0, help="in training, deviation of noise on the initial states, whose own size is 1"
+        0.0,
+        help="in training, deviation of noise on the initial states, whose own size is 1",
+        at_least=0,
+        remedy="0 adds no noise",
     )
     q_continue: bool = field(
         True, help="learn the value of thinking on, and halt by comparing (HRM)"
@@ -59,31 +77,17 @@ class ReasonerConfig:
     attention_backend: Literal["auto", "xla", "tpu", "gpu", "interpret"] = field(
         "auto", help="attention kernels; interpret runs the TPU's on any machine, slowly"
     )
-    rms_norm_eps: float = field(1e-5, help="epsilon of the RMS norms")
-    rope_theta: float = field(1e4, help="base of the rotary positions")
+    rms_norm_eps: float = field(1e-5, help="epsilon of the RMS norms", more_than=0)
+    rope_theta: float = field(1e4, help="base of the rotary positions", more_than=0)
 
     def __post_init__(self):
-        """Validates the fields."""
-        positive = ["seq_len", "vocab_size", "hidden_size", "num_heads", "L_layers", "H_cycles"]
-        positive += ["L_cycles", "halt_max_steps", "num_puzzle_identifiers", "expansion"]
-        positive += ["rms_norm_eps", "rope_theta", "mlp_multiple"] + (
-            [] if self.shared_level else ["H_layers"]
-        )
-        for name in positive:
-            value = getattr(self, name)
-            check(value > 0, name, expected="a positive number", got=value, remedy="set 1 or more")
-        literals = ["mixing", "pos_encodings", "gradient", "compute_dtype", "attention_backend"]
-        for name in [*literals, "distribution"]:
-            choices, value = get_args(get_type_hints(ReasonerConfig)[name]), getattr(self, name)
-            check(value in choices, name, expected=f"one of {choices}", got=value, remedy="set one")
-        noise = self.initial_noise
-        check(noise >= 0, "initial_noise", expected="0 or more", got=noise, remedy="0: no noise")
+        """Raises ConfigError where the fields do not fit together."""
         check(
-            0 <= self.halt_exploration_prob <= 1,
-            "halt_exploration_prob",
-            expected="a probability, 0 to 1",
-            got=self.halt_exploration_prob,
-            remedy="0 turns exploration off",
+            self.shared_level or self.H_layers > 0,
+            "H_layers",
+            expected="1 or more, as the levels share no network",
+            got=self.H_layers,
+            remedy="set 1 or more, or shared_level",
         )
         check(
             self.mixing != "relational" or not self.puzzle_emb_ndim,
@@ -92,12 +96,18 @@ class ReasonerConfig:
             got=self.puzzle_emb_ndim,
             remedy="set 0",
         )
-        self._check_heads()
-        self._check_puzzle_embedding()
+        room = self.puzzle_emb_len * self.hidden_size
+        check(
+            not self.puzzle_emb_len or 0 < self.puzzle_emb_ndim <= room,
+            "puzzle_emb_ndim",
+            expected=f"1 to {room}, what {self.puzzle_emb_len} prefix tokens hold",
+            got=self.puzzle_emb_ndim,
+            remedy="puzzle_emb_len=0 makes the prefix as long as the row needs",
+        )
+        if self.mixing == "attention":
+            self._check_heads()
 
     def _check_heads(self) -> None:
-        if self.mixing != "attention":
-            return
         check(
             self.hidden_size % self.num_heads == 0,
             "num_heads",
@@ -111,19 +121,6 @@ class ReasonerConfig:
             expected=f"an even head size hidden_size={self.hidden_size} / num_heads for rotation",
             got=self.num_heads,
             remedy="change num_heads, or set pos_encodings to 'learned'",
-        )
-
-    def _check_puzzle_embedding(self) -> None:
-        for name in ("puzzle_emb_ndim", "puzzle_emb_len"):
-            value = getattr(self, name)
-            check(value >= 0, name, expected="0 or more", got=value, remedy="0 turns it off")
-        room = self.puzzle_emb_len * self.hidden_size
-        check(
-            not self.puzzle_emb_len or 0 < self.puzzle_emb_ndim <= room,
-            "puzzle_emb_ndim",
-            expected=f"1 to {room}, what {self.puzzle_emb_len} prefix tokens hold",
-            got=self.puzzle_emb_ndim,
-            remedy="puzzle_emb_len=0 makes the prefix as long as the row needs",
         )
 
     @property

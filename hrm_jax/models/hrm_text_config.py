@@ -1,15 +1,14 @@
 """The configuration of HRM-Text, and its sizes."""
 
-import dataclasses
-from typing import Literal, get_args, get_type_hints
+from typing import Literal
 
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import check, configclass, field
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.nn.gated_stack import GatedBlockConfig
 from hrm_jax.nn.swiglu import swiglu_width
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class HrmTextConfig:
     """HRM-Text. The defaults are the published size B; `hrm_text` has the others by name.
 
@@ -17,28 +16,37 @@ class HrmTextConfig:
       ConfigError: on construction, if the fields do not fit together.
     """
 
-    vocab_size: int = field(65536, help="V: tokens known")
-    hidden_size: int = field(1024, help="D")
-    num_heads: int = field(8, help="N: attention heads")
-    head_size: int = field(128, help="K")
-    mlp_width: int = field(2816, help="F: width of the SwiGLU")
-    layers_per_stack: int = field(6, help="blocks of each level")
-    H_cycles: int = field(2, help="cycles, each ending in one slow call")
-    L_cycles: int = field(3, help="fast calls in a cycle")
+    vocab_size: int = field(65536, help="V: tokens known", at_least=1)
+    hidden_size: int = field(1024, help="D", at_least=1)
+    num_heads: int = field(8, help="N: attention heads", at_least=1)
+    head_size: int = field(
+        128, help="K", at_least=2, multiple_of=2, remedy="rotation turns pairs; change head_size"
+    )
+    mlp_width: int = field(2816, help="F: width of the SwiGLU", at_least=1)
+    layers_per_stack: int = field(6, help="blocks of each level", at_least=1)
+    H_cycles: int = field(2, help="cycles, each ending in one slow call", at_least=1)
+    L_cycles: int = field(3, help="fast calls in a cycle", at_least=1)
     L_bp_cycles: tuple[int, ...] = field(
-        (2,), help="fast calls of each cycle that carry gradient; padded with ones on the left"
+        (2,),
+        help="fast calls of each cycle that carry gradient; padded with ones on the left",
+        at_least=0,
+        remedy="0 lets no call of a cycle carry gradient",
     )
     prefix_lm: bool = field(True, help="tokens of a prefix see each other; if not, all is causal")
     tie_embeddings: bool = field(False, help="the head reads the embedding's own table")
     initializer_range: float | None = field(
-        None, help="standard deviation of fresh embeddings; None for 1 / sqrt(hidden_size)"
+        None,
+        help="standard deviation of fresh embeddings; None or 0 for 1 / sqrt(hidden_size)",
+        at_least=0,
     )
     embedding_scale: float | None = field(
-        None, help="factor on the embeddings; None for 1 / initializer_range"
+        None, help="factor on the embeddings; None or 0 for 1 / initializer_range", at_least=0
     )
-    rope_theta: float = field(1e4, help="base of the rotary positions")
-    rms_norm_eps: float = field(1e-6, help="epsilon of the RMS norms")
-    max_length: int = field(4096, help="longest text the model is meant for; nothing depends on it")
+    rope_theta: float = field(1e4, help="base of the rotary positions", more_than=0)
+    rms_norm_eps: float = field(1e-6, help="epsilon of the RMS norms", more_than=0)
+    max_length: int = field(
+        4096, help="longest text the model is meant for; nothing depends on it", at_least=1
+    )
     pad_token: int | None = field(None, help="token whose embedding gets no gradient")
     bos_token: int | None = field(None, help="token that begins a text; for generation")
     eos_tokens: tuple[int, ...] = field((), help="tokens that end one; for generation")
@@ -48,30 +56,7 @@ class HrmTextConfig:
     )
 
     def __post_init__(self):
-        """Validates the fields."""
-        positive = ["vocab_size", "hidden_size", "num_heads", "head_size", "mlp_width", "H_cycles"]
-        positive += ["L_cycles", "layers_per_stack", "max_length", "rope_theta", "rms_norm_eps"]
-        optional = [n for n in ("initializer_range", "embedding_scale") if getattr(self, n)]
-        for name in positive + optional:
-            value = getattr(self, name)
-            check(value > 0, name, expected="a positive number", got=value, remedy="set one")
-        for name in ("compute_dtype", "attention_backend"):
-            choices, value = get_args(get_type_hints(HrmTextConfig)[name]), getattr(self, name)
-            check(value in choices, name, expected=f"one of {choices}", got=value, remedy="set one")
-        check(
-            self.head_size % 2 == 0,
-            "head_size",
-            expected="an even number, as rotation turns pairs",
-            got=self.head_size,
-            remedy="change head_size",
-        )
-        check(
-            min(self.L_bp_cycles, default=0) >= 0,
-            "L_bp_cycles",
-            expected="numbers of calls, 0 or more",
-            got=self.L_bp_cycles,
-            remedy="0 lets no call of a cycle carry gradient",
-        )
+        """Raises ConfigError where the fields do not fit together."""
         check(
             self.hidden_size % self.num_heads == 0,
             "num_heads",
@@ -79,9 +64,6 @@ class HrmTextConfig:
             got=self.num_heads,
             remedy="change num_heads or hidden_size; head_size may be any even number",
         )
-        self._check_tokens()
-
-    def _check_tokens(self) -> None:
         tokens = {"pad_token": self.pad_token, "bos_token": self.bos_token}
         tokens |= {f"eos_tokens[{i}]": token for i, token in enumerate(self.eos_tokens)}
         for name, token in tokens.items():

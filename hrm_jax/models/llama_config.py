@@ -1,14 +1,13 @@
 """The configuration of Llama and its family."""
 
-import dataclasses
-from typing import Literal, get_args, get_type_hints
+from typing import Literal
 
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import check, configclass, field
 from hrm_jax.nn.decoder_block import DecoderBlockConfig
 from hrm_jax.nn.rope import UNSCALED, RopeScaling
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class LlamaConfig:
     """A decoder of Llama's family. The defaults are SmolLM2-135M.
 
@@ -19,27 +18,37 @@ class LlamaConfig:
       ConfigError: on construction, if the fields do not fit together.
     """
 
-    vocab_size: int = field(49152, help="V: tokens known")
-    hidden_size: int = field(576, help="D")
-    num_layers: int = field(30, help="blocks")
-    num_heads: int = field(9, help="N: query heads")
-    num_key_heads: int = field(3, help="M: key and value heads, a divisor of num_heads")
-    head_size: int = field(64, help="K; num_heads * head_size need not be hidden_size")
-    mlp_width: int = field(1536, help="F: width of the SwiGLU")
+    vocab_size: int = field(49152, help="V: tokens known", at_least=1)
+    hidden_size: int = field(576, help="D", at_least=1)
+    num_layers: int = field(30, help="blocks", at_least=1)
+    num_heads: int = field(9, help="N: query heads", at_least=1)
+    num_key_heads: int = field(3, help="M: key and value heads, a divisor of num_heads", at_least=1)
+    head_size: int = field(
+        64,
+        help="K; num_heads * head_size need not be hidden_size",
+        at_least=2,
+        multiple_of=2,
+        remedy="rotation turns pairs; change head_size",
+    )
+    mlp_width: int = field(1536, help="F: width of the SwiGLU", at_least=1)
     qkv_bias: bool = field(False, help="queries, keys and values have biases")
     out_bias: bool = field(False, help="attention's output has a bias")
     mlp_bias: bool = field(False, help="both projections of the SwiGLU have biases")
     qk_norm: bool = field(False, help="each head of queries and keys is normalised")
-    window: int | None = field(None, help="tokens that each one sees; None for all")
+    window: int | None = field(None, help="tokens that each one sees; None for all", at_least=1)
     prefix_lm: bool = field(False, help="tokens of a prefix see each other; if not, all is causal")
     tie_embeddings: bool = field(True, help="the head reads the embedding's own table")
     initializer_range: float | None = field(
-        None, help="standard deviation of fresh embeddings; None for 1 / sqrt(hidden_size)"
+        None,
+        help="standard deviation of fresh embeddings; None for 1 / sqrt(hidden_size)",
+        more_than=0,
     )
-    rope_theta: float = field(1e5, help="base of the rotary positions")
+    rope_theta: float = field(1e5, help="base of the rotary positions", more_than=0)
     rope_scaling: RopeScaling = UNSCALED
-    rms_norm_eps: float = field(1e-5, help="epsilon of the RMS norms")
-    max_length: int = field(8192, help="longest text the model is meant for; nothing depends on it")
+    rms_norm_eps: float = field(1e-5, help="epsilon of the RMS norms", more_than=0)
+    max_length: int = field(
+        8192, help="longest text the model is meant for; nothing depends on it", at_least=1
+    )
     bos_token: int | None = field(None, help="token that begins a text; for generation")
     eos_tokens: tuple[int, ...] = field((), help="tokens that end one; for generation")
     compute_dtype: Literal["float32", "bfloat16"] = field("float32", help="dtype of activations")
@@ -48,23 +57,7 @@ class LlamaConfig:
     )
 
     def __post_init__(self):
-        """Validates the fields."""
-        positive = ["vocab_size", "hidden_size", "num_layers", "num_heads", "num_key_heads"]
-        positive += ["head_size", "mlp_width", "rope_theta", "rms_norm_eps", "max_length"]
-        optional = ("initializer_range", "window")
-        for name in (*positive, *(n for n in optional if getattr(self, n) is not None)):
-            value = getattr(self, name)
-            check(value > 0, name, expected="a positive number", got=value, remedy="set one")
-        for name in ("compute_dtype", "attention_backend"):
-            choices, value = get_args(get_type_hints(LlamaConfig)[name]), getattr(self, name)
-            check(value in choices, name, expected=f"one of {choices}", got=value, remedy="set one")
-        check(
-            self.head_size % 2 == 0,
-            "head_size",
-            expected="an even number, as rotation turns pairs",
-            got=self.head_size,
-            remedy="change head_size",
-        )
+        """Raises ConfigError where the fields do not fit together."""
         check(
             self.num_heads % self.num_key_heads == 0,
             "num_key_heads",
@@ -72,11 +65,11 @@ class LlamaConfig:
             got=self.num_key_heads,
             remedy="num_heads gives each query head a key head of its own",
         )
-        tokens = {"bos_token": self.bos_token} if self.bos_token is not None else {}
+        tokens = {"bos_token": self.bos_token}
         tokens |= {f"eos_tokens[{i}]": token for i, token in enumerate(self.eos_tokens)}
         for name, token in tokens.items():
             check(
-                0 <= token < self.vocab_size,
+                token is None or 0 <= token < self.vocab_size,
                 name,
                 expected=f"a token, 0 to vocab_size - 1 = {self.vocab_size - 1}",
                 got=token,

@@ -1,14 +1,12 @@
 """The configuration of reasoning modules on a foundation."""
 
-import dataclasses
-
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import configclass, field
 from hrm_jax.models.llama_config import SMOLLM2_135M, LlamaConfig
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.nn.gated_stack import GatedBlockConfig
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class ReasonedConfig:
     """HRM's two levels between a foundation's last block and its head.
 
@@ -16,33 +14,26 @@ class ReasonedConfig:
     any shape: variables of one config are variables of another with more cycles.
 
     Raises:
-      ConfigError: on construction, if the fields do not fit together.
+      ConfigError: on construction, for a value out of range.
     """
 
     foundation: LlamaConfig = SMOLLM2_135M
     freeze_foundation: bool = field(True, help="the foundation is not trained")
-    layers_per_level: int = field(2, help="blocks of each level")
-    num_heads: int | None = field(None, help="attention heads of a level; None: the foundation's")
-    mlp_width: int | None = field(None, help="SwiGLU width of a level; None: the foundation's")
-    H_cycles: int = field(2, help="cycles, each ending in one slow call")
-    L_cycles: int = field(2, help="fast calls in a cycle")
-    L_bp_cycles: tuple[int, ...] = field(
-        (2,), help="fast calls of each cycle that carry gradient; padded with ones on the left"
+    layers_per_level: int = field(2, help="blocks of each level", at_least=1)
+    num_heads: int | None = field(
+        None, help="attention heads of a level; None: the foundation's", at_least=1
     )
-
-    def __post_init__(self):
-        """Validates the fields."""
-        for name in ("layers_per_level", "H_cycles", "L_cycles", "num_heads", "mlp_width"):
-            value = getattr(self, name)
-            good = value is None or value > 0
-            check(good, name, expected="a positive number", got=value, remedy="set one")
-        check(
-            min(self.L_bp_cycles, default=0) >= 0,
-            "L_bp_cycles",
-            expected="numbers of calls, 0 or more",
-            got=self.L_bp_cycles,
-            remedy="0 lets no call of a cycle carry gradient",
-        )
+    mlp_width: int | None = field(
+        None, help="SwiGLU width of a level; None: the foundation's", at_least=1
+    )
+    H_cycles: int = field(2, help="cycles, each ending in one slow call", at_least=1)
+    L_cycles: int = field(2, help="fast calls in a cycle", at_least=1)
+    L_bp_cycles: tuple[int, ...] = field(
+        (2,),
+        help="fast calls of each cycle that carry gradient; padded with ones on the left",
+        at_least=0,
+        remedy="0 lets no call of a cycle carry gradient",
+    )
 
     @property
     def schedule(self) -> Schedule:

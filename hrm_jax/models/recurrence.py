@@ -14,11 +14,11 @@ from typing import Any, Self
 import jax
 from jaxtyping import Array, Float
 
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import check, configclass, field
 from hrm_jax.core.types import Latents, Params
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class Schedule:
     """How often each level is called, and which calls carry gradient.
 
@@ -32,9 +32,9 @@ class Schedule:
         its input is kept.
     """
 
-    H_cycles: int
-    L_cycles: int
-    gradient_L_calls: tuple[int, ...]
+    H_cycles: int = field(at_least=1)
+    L_cycles: int = field(at_least=1)
+    gradient_L_calls: tuple[int, ...] = field(at_least=0, nonempty=True)
     recompute: bool = False
 
     @property
@@ -78,15 +78,21 @@ class Schedule:
         return cls(H_cycles, L_cycles, inside)
 
     def __post_init__(self):
-        """Raises ValueError where the border does not lie within the cycles."""
-        if self.H_cycles < 1 or self.L_cycles < 1:
-            raise ValueError(f"H_cycles and L_cycles must be at least 1, got {self}")
-        if not 1 <= len(self.gradient_L_calls) <= self.H_cycles:
-            raise ValueError(
-                f"gradient_L_calls needs 1 to H_cycles={self.H_cycles} entries: {self}"
-            )
-        if not all(0 <= calls <= self.L_cycles for calls in self.gradient_L_calls):
-            raise ValueError(f"gradient_L_calls must lie in 0..L_cycles={self.L_cycles}: {self}")
+        """Raises ConfigError where the border does not lie within the cycles."""
+        check(
+            len(self.gradient_L_calls) <= self.H_cycles,
+            "gradient_L_calls",
+            expected=f"at most H_cycles={self.H_cycles} entries",
+            got=self.gradient_L_calls,
+            remedy="drop the first ones",
+        )
+        check(
+            max(self.gradient_L_calls) <= self.L_cycles,
+            "gradient_L_calls",
+            expected=f"entries up to L_cycles={self.L_cycles}",
+            got=self.gradient_L_calls,
+            remedy="lower those above it",
+        )
 
 
 _UNROLL = 8
@@ -94,25 +100,29 @@ _UNROLL = 8
 into a stack and out again, which takes small models on CPU as long as half their products."""
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class BorderWarmup:
     """A border that moves back as training goes on, as HRM-Text is trained.
 
     Calls are counted as `Schedule.from_gradient_calls` counts them.
     """
 
-    min_calls: int = field(2, help="calls with gradient at the first step")
+    min_calls: int = field(
+        2, help="calls with gradient at the first step", at_least=2, remedy="2 is the border of HRM"
+    )
     max_calls: int = field(5, help="calls with gradient from the end of the warm-up on")
-    share: float = field(0.2, help="of all steps, that the warm-up takes; 0 for none")
+    share: float = field(
+        0.2, help="of all steps, that the warm-up takes; 0 for none", at_least=0, at_most=1
+    )
 
     def __post_init__(self):
-        """Raises ConfigError for a border that moves forward, or a share that is none."""
+        """Raises ConfigError for a border that moves forward."""
         check(
-            2 <= self.min_calls <= self.max_calls and 0 <= self.share <= 1,
-            "min_calls",
-            expected="2 <= min_calls <= max_calls, share in 0..1",
-            got=(self.min_calls, self.max_calls, self.share),
-            remedy="2 is the border of HRM",
+            self.min_calls <= self.max_calls,
+            "max_calls",
+            expected=f"min_calls={self.min_calls} or more",
+            got=self.max_calls,
+            remedy="raise it, or lower min_calls",
         )
 
     def calls(self, step: int, total_steps: int) -> int:

@@ -1,6 +1,5 @@
 """Rotary position embedding in the rotate-half form: its tables, and rotation at any position."""
 
-import dataclasses
 import math
 from typing import Literal
 
@@ -9,10 +8,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 import hrm_kernels
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import check, configclass, field
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class RopeScaling:
     """How frequencies are lowered, for texts longer than a model was first trained on.
 
@@ -27,25 +26,24 @@ class RopeScaling:
     kind: Literal["default", "linear", "llama3"] = field(
         "default", help="which frequencies are lowered"
     )
-    factor: float = field(1.0, help="what they are divided by, 1 or more")
-    low_turns: float = field(1.0, help="llama3: turns below which a frequency is lowered in full")
+    factor: float = field(
+        1.0, help="what they are divided by", at_least=1, remedy="1 leaves them as they are"
+    )
+    low_turns: float = field(
+        1.0, help="llama3: turns below which a frequency is lowered in full", more_than=0
+    )
     high_turns: float = field(4.0, help="llama3: turns above which it is kept")
-    original_length: int = field(8192, help="llama3: tokens in which turns are counted")
+    original_length: int = field(8192, help="llama3: tokens in which turns are counted", at_least=1)
 
     def __post_init__(self):
-        """Validates the fields."""
-        kinds = ("default", "linear", "llama3")
-        check(self.kind in kinds, "kind", expected=f"one of {kinds}", got=self.kind, remedy="set")
-        check(self.factor >= 1, "factor", expected="1 or more", got=self.factor, remedy="1: none")
+        """Raises ConfigError where the turns are in the wrong order."""
         check(
-            0 < self.low_turns < self.high_turns,
+            self.low_turns < self.high_turns,
             "high_turns",
-            expected=f"more than low_turns={self.low_turns}, which is above 0",
+            expected=f"more than low_turns={self.low_turns}",
             got=self.high_turns,
             remedy="1 and 4 are those of Llama 3.1",
         )
-        length = self.original_length
-        check(length > 0, "original_length", expected="1 or more", got=length, remedy="set one")
 
     def divisors(self, frequencies: Float[np.ndarray, " K_2"]) -> Float[np.ndarray, " K_2"]:
         """What each of the unscaled frequencies, in radians a token, is divided by."""

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import check, configclass, field
 from hrm_jax.data.text.languages import LANGUAGES
 from hrm_jax.data.text.source import Text
 from hrm_jax.models.hrm_text_config import HrmTextConfig
@@ -20,7 +20,7 @@ ModelConfig: TypeAlias = HrmTextConfig | LlamaConfig | ReasonedConfig
 """A language model: HRM-Text, a plain transformer, or reasoning modules on a foundation."""
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class CodeDataConfig:
     """Which texts to learn from, and as which tokens."""
 
@@ -35,7 +35,7 @@ class CodeDataConfig:
         help="whole files; or exercises: each function of Python that has a docstring is to be "
         "written from its first line and docstring",
     )
-    longest_exercise: int = field(0, help="bytes of an exercise at most; 0 for any")
+    longest_exercise: int = field(0, help="bytes of an exercise at most; 0 for any", at_least=0)
     tasks: Literal["none", "mbpp"] = field(
         "none", help="mbpp: its training tasks as well, with those of its validation held out"
     )
@@ -45,70 +45,58 @@ class CodeDataConfig:
         help="bytes; bpe, trained on the corpus; foundation, that of the model trained from; or "
         "the folder of a tokenizer",
     )
-    vocab_size: int = field(1024, help="for bpe: tokens at most")
-    row_tokens: int = field(256, help="T, tokens a row; longer files are cut")
+    vocab_size: int = field(1024, help="for bpe: tokens at most", at_least=2)
+    row_tokens: int = field(256, help="T, tokens a row; longer files are cut", at_least=8)
     prefix: Literal["bidirectional", "causal", "learned"] = field(
         "learned",
         help="what a text answers to is learned like all else; or only the answer is, and the "
         "prefix sees itself in one direction (causal) or both (bidirectional)",
     )
-    prefix_rate: float = field(0.0, help="share of texts of which a random part becomes a prefix")
-    infilling_rate: float = field(0.0, help="share of texts that are learned with a hole")
+    prefix_rate: float = field(
+        0.0,
+        help="share of texts of which a random part becomes a prefix",
+        at_least=0,
+        at_most=1,
+        remedy="0.5 is half of the texts",
+    )
+    infilling_rate: float = field(
+        0.0,
+        help="share of texts that are learned with a hole",
+        at_least=0,
+        at_most=1,
+        remedy="0.5 is half of the texts",
+    )
 
-    def __post_init__(self):
-        """Raises ConfigError for sizes that no row has; rates are checked with the batches."""
-        for name, least in (("vocab_size", 2), ("row_tokens", 8), ("longest_exercise", 0)):
-            value = getattr(self, name)
-            check(value >= least, name, expected=f"{least} or more", got=value, remedy="set more")
 
-
-@dataclasses.dataclass(frozen=True)
+@configclass
 class Phase:
     """A part of a run: what it learns from, and what opens the next part."""
 
     gate: Gate = dataclasses.field(default_factory=Gate)
-    languages: tuple[str, ...] = field((), help="languages of its texts; all if empty")
-    longest_bytes: int = field(0, help="longest text it learns from; 0 for any")
-    row_tokens: int = field(0, help="T in this phase; 0 for that of the data")
-
-    def __post_init__(self):
-        """Raises ConfigError for languages that nobody knows, or negative sizes."""
-        unknown = [name for name in self.languages if name not in LANGUAGES]
-        check(
-            not unknown,
-            "languages",
-            expected=f"some of {', '.join(LANGUAGES)}",
-            got=self.languages,
-            remedy="leave it empty for all",
-        )
-        for name in ("longest_bytes", "row_tokens"):
-            value = getattr(self, name)
-            check(value >= 0, name, expected="0 or more", got=value, remedy="set 0")
+    languages: tuple[str, ...] = field(
+        (),
+        help="languages of its texts; all if empty",
+        one_of=LANGUAGES,
+        remedy="leave it empty for all",
+    )
+    longest_bytes: int = field(0, help="longest text it learns from; 0 for any", at_least=0)
+    row_tokens: int = field(0, help="T in this phase; 0 for that of the data", at_least=0)
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class CodeEvaluationConfig:
     """How a model is measured on held-out projects: bits per byte, and samples that parse."""
 
-    texts: int = field(32, help="texts of each language, spread over the split; 0 for all")
-    longest_bytes: int = field(4000, help="of a text that are looked at; 0 for all")
-    batch_rows: int = field(16, help="rows at once")
-    samples: int = field(0, help="functions that the model writes, to see how many parse; 0: none")
-    sample_tokens: int = field(96, help="longest function written")
-    temperature: float = field(0.0, help="of the sampling; 0 takes the likeliest token")
-
-    def __post_init__(self):
-        """Raises ConfigError for numbers out of range."""
-        for name, least in (
-            ("texts", 0),
-            ("longest_bytes", 0),
-            ("batch_rows", 1),
-            ("samples", 0),
-            ("sample_tokens", 1),
-            ("temperature", 0),
-        ):
-            value = getattr(self, name)
-            check(value >= least, name, expected=f"{least} or more", got=value, remedy="set more")
+    texts: int = field(
+        32, help="texts of each language, spread over the split; 0 for all", at_least=0
+    )
+    longest_bytes: int = field(4000, help="of a text that are looked at; 0 for all", at_least=0)
+    batch_rows: int = field(16, help="rows at once", at_least=1)
+    samples: int = field(
+        0, help="functions that the model writes, to see how many parse; 0: none", at_least=0
+    )
+    sample_tokens: int = field(96, help="longest function written", at_least=1)
+    temperature: float = field(0.0, help="of the sampling; 0 takes the likeliest token", at_least=0)
 
     def chosen(self, texts: Sequence[Text]) -> list[Text]:
         """Some texts of each language at equal distances, each cut to its first bytes."""
@@ -126,7 +114,7 @@ class CodeEvaluationConfig:
         return text._replace(text=begin)
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class CodeConfig:
     """A run on code from the first to the last number."""
 
@@ -141,7 +129,12 @@ class CodeConfig:
     )
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
     data: CodeDataConfig = dataclasses.field(default_factory=CodeDataConfig)
-    phases: tuple[Phase, ...] = (Phase(),)
+    phases: tuple[Phase, ...] = field(
+        (Phase(),),
+        help="what it learns from, one part after the other",
+        nonempty=True,
+        remedy="add one",
+    )
     loop: LoopConfig = dataclasses.field(default_factory=LoopConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     validation: CodeEvaluationConfig = dataclasses.field(default_factory=CodeEvaluationConfig)
@@ -153,9 +146,8 @@ class CodeConfig:
 
     def __post_init__(self):
         """Raises ConfigError where the parts do not fit each other."""
-        check(len(self.phases) > 0, "phases", expected="one or more", got=(), remedy="add one")
         for index, phase in enumerate(self.phases):
-            row_tokens, steps = self.row_tokens(index), phase.gate.steps
+            row_tokens = self.row_tokens(index)
             check(
                 self.batch_tokens % row_tokens == 0,
                 "batch_tokens",
@@ -164,10 +156,10 @@ class CodeConfig:
                 remedy="change it, or data.row_tokens",
             )
             check(
-                steps % self.loop.evaluate_every == 0,
+                phase.gate.steps % self.loop.evaluate_every == 0,
                 f"phases[{index}].gate.steps",
                 expected=f"a multiple of loop.evaluate_every={self.loop.evaluate_every}",
-                got=steps,
+                got=phase.gate.steps,
                 remedy="gates are looked at after evaluations",
             )
         self._check_border()

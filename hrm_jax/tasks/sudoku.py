@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from hrm_jax.core.config import ConfigError, check, field
+from hrm_jax.core.config import ConfigError, check, configclass, field
 from hrm_jax.core.protocols import StepLoss
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.data.pipeline import (
@@ -38,7 +38,7 @@ from hrm_jax.training.state import Optimizers, TrainState
 _LOGGED = ("count", "cell_accuracy", "exact_accuracy", "mean_steps")
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class DataConfig:
     """Which puzzles to learn from and to be judged by."""
 
@@ -48,14 +48,19 @@ class DataConfig:
     data_dir: str = field("", help="prepared data; HRM_JAX_DATA or ~/.cache/hrm_jax if empty")
     augment: bool = field(True, help="show training puzzles under random symmetries")
     num_augmentations: int = field(
-        0, help="symmetries of each puzzle drawn once, as the originals do; 0: new ones every time"
+        0,
+        help="symmetries of each puzzle drawn once, as the originals do; 0: new ones every time",
+        at_least=0,
     )
     reveal_share: float = field(
-        0.0, help="share of training puzzles shown with some of their blanks filled in"
+        0.0,
+        help="share of training puzzles shown with some of their blanks filled in",
+        at_least=0,
+        at_most=1,
     )
 
     def __post_init__(self):
-        """Raises ConfigError where the name and the files do not fit, or a count is negative."""
+        """Raises ConfigError where the name and the files do not fit."""
         files = bool(self.train_csv or self.test_csv)
         check(
             files == (self.name == "csv"),
@@ -64,10 +69,6 @@ class DataConfig:
             got=self.name,
             remedy="set data.train_csv or data.test_csv exactly when data.name is csv",
         )
-        count = self.num_augmentations
-        check(count >= 0, "num_augmentations", expected="0 or more", got=count, remedy="set 0")
-        share = self.reveal_share
-        check(0 <= share <= 1, "reveal_share", expected="0 to 1", got=share, remedy="set 0.5")
 
     @property
     def held_out_split(self) -> str:
@@ -109,7 +110,7 @@ class DataConfig:
         return dataclasses.replace(source, augment=ease)
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class SudokuConfig:
     """A Sudoku run from the first to the last number."""
 
@@ -125,24 +126,24 @@ class SudokuConfig:
     test: EvaluationConfig = dataclasses.field(
         default_factory=lambda: EvaluationConfig(halting="rules")
     )
-    batch_size: int = field(384, help="puzzles a step, over all devices and processes")
+    batch_size: int = field(384, help="puzzles a step, over all devices and processes", at_least=1)
     seed: int = field(0, help="of initialisation, order, augmentation and exploration")
 
     def __post_init__(self):
         """Raises ConfigError for a model that Sudoku does not fit."""
-        for name, value in (
-            ("seq_len", rules.NUM_CELLS),
-            ("vocab_size", rules.VOCABULARY_SIZE),
-        ):
-            got = getattr(self.model, name)
-            path = f"model.{name}"
-            check(got == value, path, expected=str(value), got=got, remedy="leave the default")
         check(
-            self.batch_size > 0,
-            "batch_size",
-            expected="1 or more",
-            got=self.batch_size,
-            remedy="set more",
+            self.model.seq_len == rules.NUM_CELLS,
+            "model.seq_len",
+            expected=str(rules.NUM_CELLS),
+            got=self.model.seq_len,
+            remedy="leave the default",
+        )
+        check(
+            self.model.vocab_size == rules.VOCABULARY_SIZE,
+            "model.vocab_size",
+            expected=str(rules.VOCABULARY_SIZE),
+            got=self.model.vocab_size,
+            remedy="leave the default",
         )
 
 

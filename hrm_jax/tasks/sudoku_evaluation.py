@@ -4,14 +4,14 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import configclass, field
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.data.pipeline import Source, evaluation_batches
 from hrm_jax.data.sudoku import solver
@@ -30,7 +30,7 @@ from hrm_jax.training.mesh import check_divisible, over_mesh, replicated, split_
 Progress = Callable[[int], None]
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class EvaluationConfig:
     """How a model is measured.
 
@@ -40,22 +40,15 @@ class EvaluationConfig:
     HRM's training compares with the value of going on instead.
     """
 
-    puzzles: int = field(1024, help="held-out puzzles looked at, spread over the split; 0 for all")
-    batch_size: int = field(256, help="puzzles thought about at once")
+    puzzles: int = field(
+        1024, help="held-out puzzles looked at, spread over the split; 0 for all", at_least=0
+    )
+    batch_size: int = field(256, help="puzzles thought about at once", at_least=1)
     halting: Literal["steps", "rules", "confidence"] = field(
         "steps", help="a puzzle is done after all steps, at a valid proposal, or by the head"
     )
-    max_steps: int = field(0, help="steps a puzzle may take; 0 for those of training")
+    max_steps: int = field(0, help="steps a puzzle may take; 0 for those of training", at_least=0)
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
-
-    def __post_init__(self):
-        """Raises ConfigError for values out of range."""
-        for name, least in (("puzzles", 0), ("batch_size", 1), ("max_steps", 0)):
-            value = getattr(self, name)
-            check(value >= least, name, expected=f"{least} or more", got=value, remedy="set more")
-        choices = get_args(get_type_hints(EvaluationConfig)["halting"])
-        good, got = self.halting in choices, self.halting
-        check(good, "halting", expected=f"one of {choices}", got=got, remedy="set one")
 
     def engine(self, model: Model, mesh: Mesh) -> Engine:
         """The engine that measures so; raises ConfigError where devices cannot share a batch."""

@@ -4,15 +4,14 @@ The loop sees one iterator of batches. What phase a run is in, and since when, i
 iterator's state, so a resumed run goes through the same phases at the same steps.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import check, configclass, field
 from hrm_jax.training.loop import BatchIterator
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class Gate:
     """What ends a phase: a measure on held-out data that is good enough, or a number of steps.
 
@@ -23,13 +22,13 @@ class Gate:
     measure: str = field("", help="what has to be good enough, such as bits_per_byte; empty: none")
     at_least: float | None = field(None, help="good enough from here up")
     at_most: float | None = field(None, help="good enough from here down")
-    steps: int = field(0, help="steps the phase may take; 0 for as many as the run has")
+    steps: int = field(0, help="steps the phase may take; 0 for as many as the run has", at_least=0)
     otherwise: Literal["stop", "go_on"] = field(
         "stop", help="what the run does where the measure is not good enough after these steps"
     )
 
     def __post_init__(self):
-        """Raises ConfigError where no measure fits its bounds, or for negative steps."""
+        """Raises ConfigError where no measure fits its bounds."""
         bounds = (self.at_least, self.at_most)
         check(
             bool(self.measure) == any(bound is not None for bound in bounds),
@@ -38,10 +37,6 @@ class Gate:
             got=(self.measure, *bounds),
             remedy="set measure and at_least or at_most, or none of them",
         )
-        check(self.steps >= 0, "steps", expected="0 or more", got=self.steps, remedy="set 0")
-        choices = get_args(get_type_hints(Gate)["otherwise"])
-        good, got = self.otherwise in choices, self.otherwise
-        check(good, "otherwise", expected=f"one of {choices}", got=got, remedy="set one")
 
     def opens(self, measures: Mapping[str, float]) -> bool:
         """Whether the measure is good enough; never without one.

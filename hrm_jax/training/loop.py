@@ -15,7 +15,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Array, Bool, PyTree
 
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import configclass, field
 from hrm_jax.training.checkpoint import CheckpointStore
 from hrm_jax.training.interrupt import GracefulStop
 from hrm_jax.training.run_log import RunLog
@@ -25,20 +25,19 @@ from hrm_jax.training.step import TrainStep
 Sums = dict[str, float]
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class LoopConfig:
     """How long a run is, and what happens how often, in optimiser steps."""
 
-    steps: int = field(1000, help="optimiser steps of the run")
-    log_every: int = field(20, help="steps whose metrics make one record")
-    evaluate_every: int = field(500, help="steps between evaluations; one follows the last step")
-    checkpoint_every: int = field(500, help="steps between checkpoints; one follows the last step")
-    keep_checkpoints: int = field(3, help="newest checkpoints kept")
-
-    def __post_init__(self):
-        """Raises ConfigError for a number below 1."""
-        for name, value in dataclasses.asdict(self).items():
-            check(value >= 1, name, expected="1 or more", got=value, remedy="set more")
+    steps: int = field(1000, help="optimiser steps of the run", at_least=1)
+    log_every: int = field(20, help="steps whose metrics make one record", at_least=1)
+    evaluate_every: int = field(
+        500, help="steps between evaluations; one follows the last step", at_least=1
+    )
+    checkpoint_every: int = field(
+        500, help="steps between checkpoints; one follows the last step", at_least=1
+    )
+    keep_checkpoints: int = field(3, help="newest checkpoints kept", at_least=1)
 
 
 _REMEDY = (

@@ -16,7 +16,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import check, configclass, field
 from hrm_jax.training.state import TrainState
 
 P = ParamSpec("P")
@@ -25,18 +25,22 @@ Batch = TypeVar("Batch")
 _MODEL_PARALLEL_AXES = ("heads", "mlp")
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class MeshConfig:
     """How many devices share each kind of work."""
 
     data: int = field(-1, help="devices that share a batch; -1 for all that model leaves")
-    model: int = field(1, help="devices that share each layer's weights")
+    model: int = field(1, help="devices that share each layer's weights", at_least=1)
 
     def __post_init__(self):
-        """Raises ConfigError for sizes that no mesh has."""
-        for name, value in (("data", self.data), ("model", self.model)):
-            good = value >= 1 or (name == "data" and value == -1)
-            check(good, name, expected="1 or more", got=value, remedy="set a number of devices")
+        """Raises ConfigError for a number of devices that no mesh has."""
+        check(
+            self.data == -1 or self.data >= 1,
+            "data",
+            expected="1 or more, or -1",
+            got=self.data,
+            remedy="set a number of devices, or -1 for all that model leaves",
+        )
 
 
 def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:

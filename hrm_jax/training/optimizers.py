@@ -1,10 +1,8 @@
 """The optimisers of a run, from its configuration."""
 
-import dataclasses
-
 import optax
 
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import configclass, field
 from hrm_jax.optim.adam_atan2 import adam_atan2
 from hrm_jax.optim.ema import params_ema
 from hrm_jax.optim.puzzle_rows import sign_sgd_rows
@@ -12,30 +10,27 @@ from hrm_jax.optim.schedules import warmup_cosine
 from hrm_jax.training.state import Optimizers
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class OptimConfig:
     """Adam-atan2 for the parameters, sign-SGD for the puzzle rows, one schedule for both."""
 
-    learning_rate: float = field(1e-4, help="peak learning rate of the parameters")
-    weight_decay: float = field(1.0, help="decoupled decay of the parameters")
-    puzzle_emb_learning_rate: float = field(1e-4, help="peak learning rate of the puzzle rows")
+    learning_rate: float = field(1e-4, help="peak learning rate of the parameters", at_least=0)
+    weight_decay: float = field(1.0, help="decoupled decay of the parameters", at_least=0)
+    puzzle_emb_learning_rate: float = field(
+        1e-4, help="peak learning rate of the puzzle rows", at_least=0
+    )
     puzzle_emb_weight_decay: float = field(1.0, help="decoupled decay of the puzzle rows")
-    b1: float = field(0.9, help="decay of Adam-atan2's first moment")
-    b2: float = field(0.95, help="decay of Adam-atan2's second moment")
-    warmup_steps: int = field(2000, help="updates until the learning rate is at its peak")
-    lr_min_ratio: float = field(1.0, help="end of the cosine over its peak; 1 for a constant rate")
-    ema_decay: float = field(0.0, help="of the parameters evaluated with; 0 for no averaging")
-
-    def __post_init__(self):
-        """Raises ConfigError for numbers out of range."""
-        for name in ("b1", "b2", "ema_decay"):
-            value = getattr(self, name)
-            check(0 <= value < 1, name, expected="0 to below 1", got=value, remedy="see --help")
-        for name in ("learning_rate", "weight_decay", "warmup_steps", "puzzle_emb_learning_rate"):
-            value = getattr(self, name)
-            check(value >= 0, name, expected="0 or more", got=value, remedy="see --help")
-        ratio = self.lr_min_ratio
-        check(0 <= ratio <= 1, "lr_min_ratio", expected="0 to 1", got=ratio, remedy="see --help")
+    b1: float = field(0.9, help="decay of Adam-atan2's first moment", at_least=0, less_than=1)
+    b2: float = field(0.95, help="decay of Adam-atan2's second moment", at_least=0, less_than=1)
+    warmup_steps: int = field(
+        2000, help="updates until the learning rate is at its peak", at_least=0
+    )
+    lr_min_ratio: float = field(
+        1.0, help="end of the cosine over its peak; 1 for a constant rate", at_least=0, at_most=1
+    )
+    ema_decay: float = field(
+        0.0, help="of the parameters evaluated with; 0 for no averaging", at_least=0, less_than=1
+    )
 
 
 def make_optimizers(config: OptimConfig, total_steps: int) -> Optimizers:

@@ -148,15 +148,16 @@ def test_resolve_before_define(monkeypatch):
 
 SCRIPT = '''
 """Trains something."""
-import dataclasses
+from typing import Literal
 from absl import app
 from experiments import config_flags
-from hrm_jax.core.config import field
+from hrm_jax.core.config import configclass, field
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class Config:
-    rate: float = field(0.5, help="learning rate")
+    rate: float = field(0.5, help="learning rate", more_than=0)
     steps: int = 100
+    order: Literal["fixed", "random"] = "fixed"
 
 config_flags.define({"paper": Config(), "short": Config(steps=3)}, default="paper")
 
@@ -175,7 +176,7 @@ def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_script_runs_with_flags():
     done = run_script("--preset=short", "--config.rate=0.25")
-    assert done.stdout == "Config(rate=0.25, steps=3)\n", done.stderr
+    assert done.stdout == "Config(rate=0.25, steps=3, order='fixed')\n", done.stderr
 
 
 def test_script_leaves_without_a_traceback():
@@ -187,13 +188,23 @@ def test_script_leaves_without_a_traceback():
     )
 
 
+def test_script_refuses_what_a_field_does_not_allow():
+    done = run_script("--config.rate=0")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: --config.rate: expected more than 0, got 0.0; set more than 0 (--help lists all "
+        "fields)\n"
+    )
+
+
 def test_help_teaches_presets_and_fields():
     text = run_script("--help").stdout
     assert "Trains something." in text
     assert "paper: the default" in text
     assert "short: steps=3" in text
-    assert "--config.rate=0.5  (learning rate)" in text
-    assert "--config.steps=100" in text
+    assert "--config.rate=0.5  (learning rate; more than 0)" in text
+    assert "--config.steps=100\n" in text
+    assert "--config.order='fixed'  (one of 'fixed', 'random')" in text
 
 
 def test_help_shows_descriptions_and_cuts_long_differences():

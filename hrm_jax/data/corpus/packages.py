@@ -6,7 +6,6 @@ serves the archive, the hash says that it is the one. Source distributions are f
 index that pip is set up with, npm's through `npm pack`. Nothing of a package is run.
 """
 
-import dataclasses
 import fnmatch
 import functools
 import hashlib
@@ -24,7 +23,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from hrm_jax.core import config as config_lib
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import configclass, field
 from hrm_jax.data.corpus.documents import SPLITS, Project
 from hrm_jax.data.corpus.licences import licence_of_project
 from hrm_jax.data.corpus.projects import archive_files
@@ -41,7 +40,7 @@ class PackageError(Exception):
     """A package cannot be had, or is not the one that the manifest means."""
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class Package:
     """A package of a registry, at one version."""
 
@@ -54,16 +53,12 @@ class Package:
     folder: str = field("", help="a folder in it, to take the files of; paths begin below it")
     include: tuple[str, ...] = field(("*",), help="patterns of paths that are taken")
     exclude: tuple[str, ...] = field((), help="patterns of paths that are not")
-    split: str | None = field(None, help="train, validation or test; drawn by the name if none")
-
-    def __post_init__(self) -> None:
-        check(
-            self.split is None or self.split in SPLITS,
-            "split",
-            expected=f"one of {', '.join(SPLITS)}",
-            got=self.split,
-            remedy="leave it out to draw it by the name",
-        )
+    split: str | None = field(
+        None,
+        help="the part of the corpus it goes to; drawn by the name if none",
+        one_of=SPLITS,
+        remedy="leave it out to draw it by the name",
+    )
 
     @property
     def title(self) -> str:
@@ -71,23 +66,15 @@ class Package:
         return f"{self.registry} package {self.name} {self.version}"
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class Manifest:
     """A named corpus of packages."""
 
     name: str = field(help="what the corpus is called")
     packages: tuple[Package, ...] = field(help="what it is made of")
-    languages: tuple[str, ...] = field(LANGUAGES, help="which files are taken")
-
-    def __post_init__(self) -> None:
-        unknown = sorted(set(self.languages) - set(LANGUAGES))
-        check(
-            not unknown,
-            "languages",
-            expected=f"some of {', '.join(LANGUAGES)}",
-            got=", ".join(unknown),
-            remedy="leave it out for all",
-        )
+    languages: tuple[str, ...] = field(
+        LANGUAGES, help="which files are taken", one_of=LANGUAGES, remedy="leave it out for all"
+    )
 
 
 def read_manifest(path: pathlib.Path) -> Manifest:

@@ -15,19 +15,21 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from hrm_jax.core.config import configclass, field
 from hrm_jax.data.sudoku import canonical, generator, solver
 from hrm_jax.data.sudoku.puzzles import Puzzles
 
 SPLITS = ("train", "validation", "test")
 
 _NUM_BANDS = len(solver.RATING_BANDS)
+_EVEN_BANDS = f"each of the {_NUM_BANDS} rating bands has equally many puzzles"
 _MOST_EXTRA_GIVENS = 8
 _MOST_AIMED = 3
 # The top band is open; a cap keeps its climb from ending in puzzles that take the solver seconds.
 _HIGHEST_RATING = 1000
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class BankConfig:
     """What bank to make.
 
@@ -40,25 +42,12 @@ class BankConfig:
       tries: changes tried for a puzzle on its climb, see `generator.harden`.
     """
 
-    seed: int = 0
-    train: int = 40_002
-    validation: int = 2_004
-    test: int = 2_004
-    chunk: int = 2_000
-    tries: int = 300
-
-    def __post_init__(self) -> None:
-        for split, size in self.sizes.items():
-            if size < _NUM_BANDS or size % _NUM_BANDS:
-                raise ValueError(
-                    f"{split} must be a positive multiple of {_NUM_BANDS}, the number of rating"
-                    f" bands, but it is {size}: try {max(1, size // _NUM_BANDS) * _NUM_BANDS}"
-                )
-        if self.seed < 0 or self.chunk < 1 or self.tries < 0:
-            raise ValueError(
-                "seed and tries must be at least 0 and chunk at least 1, but they are"
-                f" {self.seed}, {self.tries} and {self.chunk}"
-            )
+    seed: int = field(0, at_least=0)
+    train: int = field(40_002, at_least=_NUM_BANDS, multiple_of=_NUM_BANDS, remedy=_EVEN_BANDS)
+    validation: int = field(2_004, at_least=_NUM_BANDS, multiple_of=_NUM_BANDS, remedy=_EVEN_BANDS)
+    test: int = field(2_004, at_least=_NUM_BANDS, multiple_of=_NUM_BANDS, remedy=_EVEN_BANDS)
+    chunk: int = field(2_000, at_least=1)
+    tries: int = field(300, at_least=0)
 
     @property
     def sizes(self) -> dict[str, int]:

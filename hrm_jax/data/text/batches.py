@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from hrm_jax.core.config import check
+from hrm_jax.core.config import check, configclass, field
 from hrm_jax.core.types import IGNORE_LABEL
 from hrm_jax.data import rows
 from hrm_jax.data.text import infilling, packing
@@ -27,7 +27,7 @@ before them and are not learned; or they are as all others."""
 _ORDER, _HOLES, _VISIT = range(3)
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class TextConfig(rows.RowsConfig):
     """How texts are turned into training batches.
 
@@ -40,44 +40,24 @@ class TextConfig(rows.RowsConfig):
         hole is then prefix.
     """
 
-    row_tokens: int = 1024
-    prefix: PrefixKind = "learned"
-    prefix_rate: float = 0.0
-    infilling_rate: float = 0.0
+    row_tokens: int = field(
+        1024,
+        at_least=1 + infilling.NUM_MARKS + 1,
+        remedy="rows of 512 to 4,096 tokens are usual",
+    )
+    prefix: PrefixKind = field("learned", remedy="take learned for plain language modelling")
+    prefix_rate: float = field(0.0, at_least=0, at_most=1, remedy="0.5 is half of the texts")
+    infilling_rate: float = field(0.0, at_least=0, at_most=1, remedy="0.5 is half of the texts")
 
     def __post_init__(self) -> None:
+        """Raises ConfigError where the fields do not fit together."""
         super().__post_init__()
-        kinds = ("bidirectional", "causal", "learned")
-        check(
-            self.prefix in kinds,
-            "prefix",
-            expected=f"one of {', '.join(kinds)}",
-            got=self.prefix,
-            remedy="take learned for plain language modelling",
-        )
-        for name in ("prefix_rate", "infilling_rate"):
-            rate = getattr(self, name)
-            check(
-                0 <= rate <= 1,
-                name,
-                expected="a share from 0 to 1",
-                got=rate,
-                remedy="0.5 is half of the texts",
-            )
         check(
             self.prefix_rate == 0 or self.prefix != "learned",
             "prefix_rate",
             expected="0 while prefix is 'learned', where it would change nothing",
             got=self.prefix_rate,
             remedy="set prefix to bidirectional or causal",
-        )
-        least = 1 + infilling.NUM_MARKS + 1
-        check(
-            self.row_tokens >= least,
-            "row_tokens",
-            expected=f"at least {least}",
-            got=self.row_tokens,
-            remedy="rows of 512 to 4,096 tokens are usual",
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hrm_jax.core import config as config_lib
-from hrm_jax.core.config import ConfigError, check, field
+from hrm_jax.core.config import ConfigError, check, configclass, field
 from hrm_jax.core.protocols import Completer
 from hrm_jax.evaluation.code.judge import Judge
 from hrm_jax.evaluation.code.pass_at_k import Estimate, estimate
@@ -31,36 +31,25 @@ class ResumeError(ValueError):
     """The folder holds another measurement, or one that cannot be read."""
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class EvaluationSettings:
-    """What is measured; completions of other settings are not comparable.
-
-    Attributes:
-      suite: name, split and style of the problems.
-      completer: what writes, with what it depends on, such as the temperature.
-      problems: how many.
-      samples: n, completions of each problem.
-      ks: the k of each pass@k, each at most n.
-      max_tokens: longest completion.
-      seed: of the completions' seeds, and of the intervals.
-    """
+    """What is measured; completions of other settings are not comparable."""
 
     suite: str = field(help="name, split and style of the problems")
-    completer: str = field(help="what writes, with what it depends on")
-    problems: int = field(help="how many problems")
-    samples: int = field(1, help="n, completions of each problem")
-    ks: tuple[int, ...] = field((1,), help="the k of each pass@k")
-    max_tokens: int = field(512, help="longest completion")
+    completer: str = field(help="what writes, with what it depends on, such as the temperature")
+    problems: int = field(help="how many problems", at_least=1)
+    samples: int = field(1, help="n, completions of each problem", at_least=1)
+    ks: tuple[int, ...] = field(
+        (1,), help="the k of each pass@k, each at most n", at_least=1, nonempty=True
+    )
+    max_tokens: int = field(512, help="longest completion", at_least=1)
     seed: int = field(0, help="of the completions' seeds and of the intervals")
 
     def __post_init__(self):
-        for name in ("problems", "samples", "max_tokens"):
-            value = getattr(self, name)
-            check(value >= 1, name, expected="1 or more", got=value, remedy="raise it")
         check(
-            bool(self.ks) and all(1 <= k <= self.samples for k in self.ks),
+            max(self.ks) <= self.samples,
             "ks",
-            expected=f"one or more numbers from 1 to samples={self.samples}",
+            expected=f"numbers up to samples={self.samples}",
             got=self.ks,
             remedy="draw more samples or ask for smaller k",
         )

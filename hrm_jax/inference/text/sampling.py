@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int, Int32, UInt32
 
-from hrm_jax.core.config import check, field
+from hrm_jax.core.config import configclass, field
 
 
-@dataclasses.dataclass(frozen=True)
+@configclass
 class SamplingConfig:
     """How the next token is chosen. The defaults take the likeliest.
 
@@ -22,33 +22,25 @@ class SamplingConfig:
       ConfigError: on construction, for values that cannot be.
     """
 
-    temperature: float = field(0.0, help="divides the scores; 0 takes the likeliest token")
-    top_k: int = field(0, help="draw from this many likeliest tokens; 0 for all")
-    top_p: float = field(1.0, help="draw from the likeliest tokens that have this probability")
-
-    def __post_init__(self):
-        """Validates the fields."""
-        check(
-            self.temperature >= 0,
-            "temperature",
-            expected="0 or more",
-            got=self.temperature,
-            remedy="0 takes the likeliest token, 1 draws as the model believes",
-        )
-        check(
-            self.top_k >= 0,
-            "top_k",
-            expected="a number of tokens",
-            got=self.top_k,
-            remedy="0 keeps all",
-        )
-        check(
-            0 < self.top_p <= 1,
-            "top_p",
-            expected="a probability above 0",
-            got=self.top_p,
-            remedy="1 keeps all",
-        )
+    temperature: float = field(
+        0.0,
+        help="divides the scores; 0 takes the likeliest token",
+        at_least=0,
+        remedy="0 takes the likeliest token, 1 draws as the model believes",
+    )
+    top_k: int = field(
+        0,
+        help="draw from this many likeliest tokens; 0 for all",
+        at_least=0,
+        remedy="0 keeps all",
+    )
+    top_p: float = field(
+        1.0,
+        help="draw from the likeliest tokens that have this probability",
+        more_than=0,
+        at_most=1,
+        remedy="1 keeps all",
+    )
 
 
 @jax.tree_util.register_dataclass

@@ -38,8 +38,8 @@ def test_weights_that_are_shared_are_named_once():
         ({"axes": ("task",), "sizes": (4,)}, "axes: expected 2 or more different names"),
         ({"axes": ("task", "task")}, "axes: expected 2 or more different names"),
         ({"sizes": (4, 3, 2)}, "axes: expected 2 or more different names, one for each of sizes"),
-        ({"sizes": (4, 0)}, "sizes: expected positive lengths"),
-        ({"relations": ()}, "relations: expected 1 or more"),
+        ({"sizes": (4, 0)}, r"sizes\[1\]: expected 1 or more, got 0; leave empty axes out"),
+        ({"relations": ()}, "relations: expected one or more"),
         (
             {"relations": (Relation("none", (), "w"),)},
             r"relations\[none\].over: expected 1 or more",

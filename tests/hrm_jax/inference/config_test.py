@@ -22,12 +22,16 @@ from hrm_jax.inference.config import EngineConfig, SearchConfig
         ("tail_batch_sizes", (64, 64)),
         ("tail_batch_sizes", (16, 64)),
         ("tail_batch_sizes", (256,)),
-        ("tail_batch_sizes", (0,)),
     ],
 )
 def test_an_engine_that_cannot_be_is_refused(path, value):
     with pytest.raises(ConfigError, match=rf"^{path}: expected .*, got {re.escape(repr(value))};"):
         replace(EngineConfig(), {path: value})
+
+
+def test_a_batch_without_a_slot_is_refused():
+    with pytest.raises(ConfigError, match=r"^tail_batch_sizes\[0\]: expected 1 or more, got 0;"):
+        EngineConfig(tail_batch_sizes=(0,))
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,21 @@ from hrm_jax.models.recurrence import Schedule
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"hidden_size": 0}, "hidden_size: expected a positive number, got 0"),
-        ({"H_layers": 0}, "H_layers: expected a positive number"),
-        ({"expansion": -1.0}, "expansion: expected a positive number"),
+        ({"hidden_size": 0}, "hidden_size: expected 1 or more, got 0"),
+        ({"H_layers": 0}, "H_layers: expected 1 or more, as the levels"),
+        ({"expansion": -1.0}, "expansion: expected more than 0"),
         ({"num_heads": 7}, "num_heads: expected a divisor of hidden_size=512, got 7"),
         ({"hidden_size": 6, "num_heads": 2}, "num_heads: expected an even head size"),
         ({"mixing": "conv"}, "mixing: expected one of"),
         ({"compute_dtype": "float64"}, "compute_dtype: expected one of"),
-        ({"halt_exploration_prob": 1.5}, "halt_exploration_prob: expected a probability"),
+        (
+            {"halt_exploration_prob": 1.5},
+            "halt_exploration_prob: expected 0 to 1, got 1.5",
+        ),
         ({"puzzle_emb_ndim": -1}, "puzzle_emb_ndim: expected 0 or more"),
         ({"puzzle_emb_ndim": 0, "puzzle_emb_len": 2}, "puzzle_emb_ndim: expected 1 to 1024"),
         ({"mixing": "relational"}, "puzzle_emb_ndim: expected 0 for relational mixing"),
-        ({"mlp_multiple": 0}, "mlp_multiple: expected a positive number"),
+        ({"mlp_multiple": 0}, "mlp_multiple: expected 1 or more"),
         ({"puzzle_emb_ndim": 1025, "puzzle_emb_len": 2}, "puzzle_emb_ndim: expected 1 to 1024"),
     ],
 )

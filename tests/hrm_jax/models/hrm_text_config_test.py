@@ -47,16 +47,15 @@ def test_embedding_scale_given_or_not():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("vocab_size", 0, "a positive number, got 0"),
-        ("layers_per_stack", 0, "a positive number, got 0"),
-        ("rope_theta", -1.0, "a positive number"),
-        ("initializer_range", -0.1, "a positive number"),
-        ("embedding_scale", -2.0, "a positive number"),
+        ("vocab_size", 0, "1 or more, got 0"),
+        ("layers_per_stack", 0, "1 or more, got 0"),
+        ("rope_theta", -1.0, "more than 0"),
+        ("initializer_range", -0.1, "0 or more"),
+        ("embedding_scale", -2.0, "0 or more"),
         ("compute_dtype", "int8", "one of"),
         ("attention_backend", "cuda", "one of"),
-        ("head_size", 63, "an even number"),
+        ("head_size", 63, "a multiple of 2 and 2 or more, got 63; rotation turns pairs"),
         ("num_heads", 7, "a divisor of hidden_size=1024"),
-        ("L_bp_cycles", (2, -1), "numbers of calls, 0 or more"),
         ("pad_token", 65536, "a token, 0 to vocab_size - 1 = 65535, got 65536"),
         ("bos_token", -1, "a token"),
     ],
@@ -64,6 +63,17 @@ def test_embedding_scale_given_or_not():
 def test_a_field_that_cannot_be_is_named(field, value, message):
     with pytest.raises(ConfigError, match=f"{field}: expected {message}"):
         hrm_text("B", **{field: value})
+
+
+def test_an_entry_that_is_no_number_of_calls_is_named():
+    message = r"L_bp_cycles\[1\]: expected 0 or more, got -1; 0 lets no call of a cycle carry"
+    with pytest.raises(ConfigError, match=message):
+        hrm_text("B", L_bp_cycles=(2, -1))
+
+
+def test_no_range_and_no_scale_are_those_that_are_not_given():
+    assert hrm_text("nano", initializer_range=0.0).embedding_std == hrm_text("nano").embedding_std
+    assert hrm_text("nano", embedding_scale=0.0).input_scale == hrm_text("nano").input_scale
 
 
 def test_an_end_token_beyond_the_vocabulary_is_named():

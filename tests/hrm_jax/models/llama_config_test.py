@@ -10,9 +10,9 @@ from hrm_jax.nn.rope import RopeScaling
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"num_layers": 0}, "num_layers: expected a positive number, got 0"),
-        ({"window": 0}, "window: expected a positive number, got 0"),
-        ({"head_size": 5}, "head_size: expected an even number"),
+        ({"num_layers": 0}, "num_layers: expected 1 or more, got 0"),
+        ({"window": 0}, "window: expected 1 or more, got 0"),
+        ({"head_size": 5}, "head_size: expected a multiple of 2 .*; rotation turns pairs"),
         ({"num_key_heads": 2}, "num_key_heads: expected a divisor of num_heads=9, got 2"),
         ({"compute_dtype": "float16"}, "compute_dtype: expected one of"),
         ({"attention_backend": "cuda"}, "attention_backend: expected one of"),
@@ -31,7 +31,7 @@ def test_what_cannot_be_is_refused(fields, message):
         ({"rope_scaling.kind": "yarn"}, r"rope_scaling\.kind"),
         ({"rope_scaling.factor": 0.5}, r"rope_scaling\.factor: expected 1 or more, got 0.5"),
         ({"rope_scaling.high_turns": 1.0}, r"rope_scaling\.high_turns: expected more than"),
-        ({"rope_scaling.original_length": 0}, r"rope_scaling\.original_length: expected 1"),
+        ({"rope_scaling.original_length": 0}, r"rope_scaling\.original_length: expected 1 or more"),
     ],
 )
 def test_a_scaling_that_cannot_be_is_refused(fields, message):

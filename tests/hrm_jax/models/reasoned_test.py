@@ -158,9 +158,9 @@ def test_init_gives_all_parts_in_their_places():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"H_cycles": 0}, "H_cycles: expected a positive number"),
-        ({"num_heads": 0}, "num_heads: expected a positive number"),
-        ({"L_bp_cycles": (-1,)}, "L_bp_cycles: expected numbers of calls"),
+        ({"H_cycles": 0}, "H_cycles: expected 1 or more"),
+        ({"num_heads": 0}, "num_heads: expected 1 or more"),
+        ({"L_bp_cycles": (-1,)}, r"L_bp_cycles\[0\]: expected 0 or more, got -1; 0 lets no call"),
     ],
 )
 def test_what_cannot_be_is_refused(fields, message):

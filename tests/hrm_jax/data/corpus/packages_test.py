@@ -167,8 +167,12 @@ def test_manifests_are_written_and_read(tmp_path):
     ("package", "languages", "message"),
     [
         ({"registry": "cpan"}, ["c"], "packages.*registry: expected one of 'pypi', 'npm'"),
-        ({"split": "dev"}, ["c"], "split: expected one of train"),
-        ({}, ["klingon"], "languages: expected some of python.*got 'klingon'"),
+        ({"split": "dev"}, ["c"], "split: expected one of 'train'.*; leave it out"),
+        (
+            {},
+            ["klingon"],
+            r"languages\[0\]: expected one of 'python'.*got 'klingon'; leave it out",
+        ),
         ({"licens": "MIT"}, ["c"], "unknown field; the nearest is"),
     ],
 )

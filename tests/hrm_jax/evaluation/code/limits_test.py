@@ -6,9 +6,17 @@ from hrm_jax.core.config import ConfigError
 from hrm_jax.evaluation.code.limits import Limits
 
 
-@pytest.mark.parametrize("name", ["cpu_seconds", "wall_seconds", "memory_bytes", "output_bytes"])
-def test_there_is_no_running_without(name):
-    with pytest.raises(ConfigError, match=f"{name}: expected a positive number, got 0"):
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cpu_seconds", "1 or more, got 0"),
+        ("wall_seconds", r"more than 0, got 0\.0"),
+        ("memory_bytes", "1 or more, got 0"),
+        ("output_bytes", "1 or more, got 0"),
+    ],
+)
+def test_there_is_no_running_without(name, expected):
+    with pytest.raises(ConfigError, match=f"{name}: expected {expected}; nothing runs without it"):
         Limits(**{name: 0})
 
 

@@ -78,9 +78,9 @@ def test_minus_zero_counts_as_zero():
     ("fields", "message"),
     [
         ({"temperature": -0.1}, "temperature: expected 0 or more, got -0.1"),
-        ({"top_k": -1}, "top_k: expected a number of tokens, got -1"),
-        ({"top_p": 0.0}, "top_p: expected a probability above 0, got 0.0"),
-        ({"top_p": 1.1}, "top_p: expected a probability above 0, got 1.1"),
+        ({"top_k": -1}, "top_k: expected 0 or more, got -1; 0 keeps all"),
+        ({"top_p": 0.0}, "top_p: expected more than 0 and at most 1, got 0.0"),
+        ({"top_p": 1.1}, "top_p: expected more than 0 and at most 1, got 1.1"),
     ],
 )
 def test_values_that_cannot_be_are_refused(fields, message):

@@ -1,0 +1,162 @@
+"""What the fields of configs declare: their types, constraints, help and remedies.
+
+`hrm_jax.core.config` is the entry point to this; `config_values` holds values against it.
+"""
+
+import dataclasses
+import functools
+import types
+import typing
+from typing import Any, Literal, NamedTuple, Union
+
+
+@dataclasses.dataclass(frozen=True)
+class Constraint:
+    """Bounds of a number, choices of a text, and whether a tuple may be empty.
+
+    Where a field holds a tuple, numbers and texts are its items. None is always allowed: whether a
+    field may be None is a matter of its type. `str()` says what an item must be, such as `0 to 1`.
+
+    Attributes:
+      at_least, more_than: the lower bound, included or not.
+      at_most, less_than: the upper bound, included or not.
+      multiple_of: what divides the number.
+      one_of: the texts allowed; empty for any. A fixed choice is better written as a `Literal`.
+      nonempty: the tuple has one item or more.
+    """
+
+    at_least: float | None = None
+    more_than: float | None = None
+    at_most: float | None = None
+    less_than: float | None = None
+    multiple_of: int | None = None
+    one_of: tuple[str, ...] = ()
+    nonempty: bool = False
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether it asks something of numbers."""
+        bounds = (self.at_least, self.more_than, self.at_most, self.less_than, self.multiple_of)
+        return any(bound is not None for bound in bounds)
+
+    def allows(self, item: object) -> bool:
+        """Whether it has nothing against an item, which is no tuple."""
+        if isinstance(item, str):
+            return not self.one_of or item in self.one_of
+        if not isinstance(item, int | float):
+            return True
+        return (
+            (self.at_least is None or item >= self.at_least)
+            and (self.more_than is None or item > self.more_than)
+            and (self.at_most is None or item <= self.at_most)
+            and (self.less_than is None or item < self.less_than)
+            and (self.multiple_of is None or item % self.multiple_of == 0)
+        )
+
+    def __str__(self) -> str:
+        parts = []
+        if self.multiple_of is not None:
+            parts.append(f"a multiple of {self.multiple_of}")
+        if self.at_least is not None and self.at_most is not None:
+            parts.append(f"{self.at_least} to {self.at_most}")
+        elif self.at_least is not None:
+            parts.append(f"{self.at_least} or more")
+        if self.more_than is not None:
+            parts.append(f"more than {self.more_than}")
+        if self.at_most is not None and self.at_least is None:
+            parts.append(f"at most {self.at_most}")
+        if self.less_than is not None:
+            parts.append(f"less than {self.less_than}")
+        if self.one_of:
+            parts.append("one of " + ", ".join(map(repr, self.one_of)))
+        return " and ".join(parts)
+
+
+UNCONSTRAINED = Constraint()
+
+
+class OwnField(NamedTuple):
+    """What a field declares about its value."""
+
+    name: str
+    annotation: Any
+    help: str
+    constraint: Constraint
+    remedy: str
+
+    @property
+    def allowed(self) -> str:
+        """Says what the value must be beyond its type, such as `0 to 1 or None`; may be empty."""
+        parts = [type_name(part) for part in _parts(self.annotation) if _is_literal(part)]
+        parts += [str(self.constraint)] if str(self.constraint) else []
+        text = " or ".join(parts)
+        if typing.get_origin(self.annotation) is tuple:
+            text = f"each {text}" if text else ""
+        elif text and types.NoneType in _parts(self.annotation):
+            text += " or None"
+        some = "one or more" if self.constraint.nonempty else ""
+        return ", ".join(part for part in (some, text) if part)
+
+
+@functools.cache
+def own_fields(cls: type) -> tuple[OwnField, ...]:
+    """Reads what the fields of a class declare, once for each class.
+
+    Raises:
+        TypeError: a constraint is about numbers, texts or tuples, and the field holds none.
+    """
+    hints = typing.get_type_hints(cls)
+    found = []
+    for item in dataclasses.fields(cls):
+        if item.init:
+            own = OwnField(
+                name=item.name,
+                annotation=hints[item.name],
+                help=item.metadata.get("help", ""),
+                constraint=item.metadata.get("constraint", UNCONSTRAINED),
+                remedy=item.metadata.get("remedy", ""),
+            )
+            _refuse_idle(own, cls)
+            found.append(own)
+    return tuple(found)
+
+
+def _refuse_idle(own: OwnField, cls: type) -> None:
+    """Raises TypeError where a constraint could never refuse a value of its field."""
+    parts = _parts(own.annotation)
+    needed = ""
+    if own.constraint.of_numbers and not (int in parts or float in parts):
+        needed = "int or float"
+    if own.constraint.one_of and str not in parts:
+        needed = "str"
+    if own.constraint.nonempty and typing.get_origin(own.annotation) is not tuple:
+        needed = "tuple"
+    if needed:
+        raise TypeError(
+            f"{cls.__name__}.{own.name}: expected a field of {needed} for its constraint, got "
+            f"{type_name(own.annotation)}; change either"
+        )
+
+
+def _parts(annotation: Any) -> list[Any]:
+    """The types that an annotation is put together from, those in unions and tuples each."""
+    if typing.get_origin(annotation) in (Union, types.UnionType, tuple):
+        return [part for inner in typing.get_args(annotation) for part in _parts(inner)]
+    return [annotation]
+
+
+def _is_literal(annotation: Any) -> bool:
+    return typing.get_origin(annotation) is Literal
+
+
+def type_name(annotation: Any) -> str:
+    """The type as messages call it, such as `int or None`."""
+    if _is_literal(annotation):
+        return "one of " + ", ".join(repr(choice) for choice in typing.get_args(annotation))
+    if annotation in (float, types.NoneType):
+        return "a finite float" if annotation is float else "None"
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        return " or ".join(type_name(a) for a in typing.get_args(annotation))
+    if isinstance(annotation, type) and typing.get_origin(annotation) is None:
+        return annotation.__name__
+    return str(annotation)
