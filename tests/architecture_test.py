@@ -25,8 +25,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_kernels": (
             "mask reference operands blocks vjp mesh exponential xla_short xla_blocked xla_cached"
             " tpu_heads tpu_rows tpu_resident_backward tpu_resident tpu_tiling tpu_tiles"
-            " tpu_tiled_backward tpu_tiled jax_versions gpu_blocks gpu_resident gpu_tiled_backward gpu_tiled"
-            " choice attention decode cases __init__"
+            " tpu_tiled_backward tpu_tiled jax_versions gpu_blocks gpu_resident gpu_tiled_backward"
+            " gpu_tiled choice attention decode cases __init__"
         )
     },
     {"hrm_jax.core": "config_fields config_values config candidates numerics types protocols"},

@@ -59,7 +59,7 @@ class Tile:
 
 
 def call(kernel: Callable[..., None], tile: Tile, **arguments: Any) -> Callable[..., Any]:
-    """Returns `pallas_call(kernel, **arguments)`, compiled by Triton with a tile's warps and stages."""
+    """Returns `pallas_call(kernel, **arguments)`, by Triton with a tile's warps and stages."""
     jax_versions.ignore_triton_deprecation()
     params = plgpu.CompilerParams(num_warps=tile.warps, num_stages=tile.stages)
     return pl.pallas_call(kernel, compiler_params=params, **arguments)
