@@ -88,7 +88,7 @@ class LanguageModel(Protocol):
         segment_ids: Int[Array, "B T"] | None = None,
         lengths: Int[Array, " B"] | None = None,
     ) -> Float[Array, "B T V"]:
-        """Scores of the token after each one; see `hrm_jax.models.hrm_text.HrmText.logits`."""
+        """Scores of the token after each one; see `hrm_jax.models.text_model.TextModel.logits`."""
         ...
 
     def prefill(

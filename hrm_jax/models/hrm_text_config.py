@@ -4,7 +4,9 @@ import dataclasses
 from typing import Literal, get_args, get_type_hints
 
 from hrm_jax.core.config import check, field
+from hrm_jax.models.kv_cache import CallShape
 from hrm_jax.models.recurrence import Schedule
+from hrm_jax.models.text_attention import TextAttention
 from hrm_jax.nn.gated_stack import GatedBlockConfig
 from hrm_jax.nn.swiglu import swiglu_width
 
@@ -105,8 +107,24 @@ class HrmTextConfig:
 
     @property
     def schedule(self) -> Schedule:
-        """Calls of both levels, with the gradient border of `L_bp_cycles`."""
+        """Calls of both levels, with gradients truncated as `L_bp_cycles` says."""
         return Schedule.from_L_bp_cycles(self.H_cycles, self.L_cycles, self.L_bp_cycles)
+
+    @property
+    def attention(self) -> TextAttention:
+        """How tokens attend, in every block and call."""
+        return TextAttention(
+            head_size=self.head_size,
+            rope_theta=self.rope_theta,
+            prefix_lm=self.prefix_lm,
+            backend=self.attention_backend,
+        )
+
+    @property
+    def calls(self) -> tuple[CallShape, ...]:
+        """What is kept of each call of both levels, which are alike in shape."""
+        call = CallShape(self.layers_per_stack, self.num_heads * self.head_size)
+        return (call,) * self.schedule.num_calls
 
     @property
     def block(self) -> GatedBlockConfig:

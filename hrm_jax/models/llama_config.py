@@ -4,6 +4,8 @@ import dataclasses
 from typing import Literal, get_args, get_type_hints
 
 from hrm_jax.core.config import check, field
+from hrm_jax.models.kv_cache import CallShape
+from hrm_jax.models.text_attention import TextAttention
 from hrm_jax.nn.decoder_block import DecoderBlockConfig
 from hrm_jax.nn.rope import UNSCALED, RopeScaling
 
@@ -82,6 +84,23 @@ class LlamaConfig:
                 got=token,
                 remedy="leave it out where there is no such token",
             )
+
+    @property
+    def attention(self) -> TextAttention:
+        """How tokens attend, in every block."""
+        return TextAttention(
+            head_size=self.head_size,
+            rope_theta=self.rope_theta,
+            rope_scaling=self.rope_scaling,
+            window=self.window,
+            prefix_lm=self.prefix_lm,
+            backend=self.attention_backend,
+        )
+
+    @property
+    def calls(self) -> tuple[CallShape, ...]:
+        """What is kept of the one call of all blocks."""
+        return (CallShape(self.num_layers, self.num_key_heads * self.head_size),)
 
     @property
     def block(self) -> DecoderBlockConfig:

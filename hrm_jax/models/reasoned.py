@@ -6,7 +6,6 @@ zero. So a fresh model says what its foundation says, to the bit, whatever the l
 """
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,11 +15,11 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from hrm_jax.core.types import Buffer, Latents, Variables
-from hrm_jax.models import text
-from hrm_jax.models.kv_cache import CallCache, CallShape
+from hrm_jax.models.kv_cache import Calls
 from hrm_jax.models.llama import Decoder, Llama
 from hrm_jax.models.reasoned_config import ReasonedConfig
 from hrm_jax.models.recurrence import Schedule
+from hrm_jax.models.text_model import TextModel, variables_of
 from hrm_jax.models.text_recurrence import recur_over_text
 from hrm_jax.nn.attention import Attend
 from hrm_jax.nn.gated_stack import GatedStack
@@ -50,59 +49,56 @@ class Reasoning(nnx.Module):
         schedule: Schedule,
         attend: Attend,
         memory: Sequence[Any] | None = None,
-    ) -> tuple[Float[Array, "B T D"], text.Calls]:
-        """The refined states, and each call's slots, as `text.TextModule` has them."""
+    ) -> tuple[Float[Array, "B T D"], Calls]:
+        """Returns the refined states, and each call's slots, as `TextModule.think` has them."""
         z_H = rms_norm(hidden, eps=self.config.block.norm_eps)
         z_L = jnp.broadcast_to(self.z_L_init[...].astype(hidden.dtype)[None, None], hidden.shape)
-        levels = self.H_module, self.L_module
-        latents, calls = recur_over_text(schedule, *levels, Latents(z_H, z_L), attend, memory)
+        latents, calls = recur_over_text(
+            schedule, self.H_module, self.L_module, Latents(z_H, z_L), attend, memory
+        )
         return hidden + product(latents.z_H, self.refinement[...]), calls
 
 
-@dataclasses.dataclass(frozen=True)
-class ReasonedText:
-    """Foundation and levels with their values in them, as one `text.TextModule`.
+class ReasonedText(nnx.Module):
+    """The foundation's parameters and the levels', under the names `FOUNDATION` and `REASONING`."""
 
-    Attributes:
-      foundation: what reads and writes.
-      reasoning: what thinks between.
-      schedule: the numbers of calls and the gradient border.
-    """
-
-    foundation: Decoder
-    reasoning: Reasoning
-    schedule: Schedule
+    def __init__(self, config: ReasonedConfig, *, rngs: nnx.Rngs):
+        """Draws both parts."""
+        self.config = config
+        self.foundation = Decoder(config.foundation, rngs=rngs)
+        self.reasoning = Reasoning(config, rngs=rngs)
 
     def think(
-        self, tokens: Int[Array, "B T"], attend: Attend, memory: Sequence[Any] | None = None
-    ) -> tuple[Float[Array, "B T D"], text.Calls]:
-        """The refined states; the foundation's call is the first."""
-        first, others = (None, None) if memory is None else (memory[:1], memory[1:])
-        hidden, read = self.foundation.think(tokens, attend, first)
-        hidden, thought = self.reasoning(hidden, self.schedule, attend, others)
+        self,
+        tokens: Int[Array, "B T"],
+        attend: Attend,
+        memory: Sequence[Any] | None = None,
+        schedule: Schedule | None = None,
+    ) -> tuple[Float[Array, "B T D"], Calls]:
+        """Returns the refined states; the foundation's call is the first."""
+        foundation_memory = None if memory is None else memory[:1]
+        levels_memory = None if memory is None else memory[1:]
+        hidden, read = self.foundation.think(tokens, attend, foundation_memory)
+        hidden, thought = self.reasoning(
+            hidden, schedule or self.config.schedule, attend, levels_memory
+        )
         return hidden, read + thought
 
     def read(self, hidden: Float[Array, "*axes D"]) -> Float[Array, "*axes V"]:
-        """Logits of the next token, in the compute dtype."""
+        """Returns the logits of the next token, in the compute dtype."""
         return self.foundation.read(hidden)
 
 
-@dataclasses.dataclass(frozen=True)
-class Reasoned:
+class Reasoned(TextModel[ReasonedConfig]):
     """A foundation with reasoning modules as pure functions of their variables.
 
     Parameters and buffers have two parts, `FOUNDATION` and `REASONING`. A frozen foundation's
     parameters are buffers, which no optimiser sees and no gradient is taken of.
-
-    Hashable and equal by configuration, so that it can be a static argument of `jit`.
     """
 
-    config: ReasonedConfig
-
-    @property
-    def vocab_size(self) -> int:
-        """V."""
-        return self.config.foundation.vocab_size
+    def module(self, rngs: nnx.Rngs) -> ReasonedText:
+        """Returns fresh parameters of both parts."""
+        return ReasonedText(self.config, rngs=rngs)
 
     @property
     def foundation(self) -> Llama:
@@ -110,102 +106,39 @@ class Reasoned:
         return Llama(self.config.foundation)
 
     def with_cycles(self, H_cycles: int) -> "Reasoned":
-        """The same model thinking for `H_cycles` cycles, with the same variables."""
+        """Returns the same model thinking for `H_cycles` cycles, with the same variables."""
         return Reasoned(dataclasses.replace(self.config, H_cycles=H_cycles))
 
     def init(self, key: PRNGKeyArray) -> Variables:
-        """Fresh variables, the foundation's included, float32."""
-        return self.join(self.init_reasoning(key), self.foundation.init(jax.random.fold_in(key, 1)))
+        """Returns fresh variables, the foundation's included, float32."""
+        # Not of `module`: the levels are drawn as `init_reasoning` draws them on a foundation.
+        foundation = self.foundation.init(jax.random.fold_in(key, 1))
+        return self.join(self.init_reasoning(key), foundation)
 
     def init_reasoning(self, key: PRNGKeyArray) -> Variables:
-        """Fresh variables of the reasoning modules alone, float32."""
-        module = Reasoning(self.config, rngs=nnx.Rngs(params=key))
-        _, params, buffers = nnx.split(module, nnx.Param, Buffer)
-        return Variables(params, buffers, None)
+        """Returns fresh variables of the reasoning modules alone, float32."""
+        return variables_of(Reasoning(self.config, rngs=nnx.Rngs(params=key)))
 
     def join(self, reasoning: Variables, foundation: Variables) -> Variables:
-        """The model's variables of those of its parts, which are not copied."""
-        params, buffers = {REASONING: reasoning.params}, {REASONING: reasoning.buffers}
-        (buffers if self.config.freeze_foundation else params)[FOUNDATION] = foundation.params
+        """Returns the model's variables of those of its parts, which are not copied."""
+        params = {REASONING: reasoning.params}
+        buffers = {REASONING: reasoning.buffers}
+        home = buffers if self.config.freeze_foundation else params
+        home[FOUNDATION] = foundation.params
         return Variables(_as_one(params), _as_one(buffers), None)
 
     def parts(self, variables: Variables) -> tuple[Variables, Variables]:
-        """The inverse of `join`: the variables of the reasoning modules, and the foundation's."""
-        params, buffers = variables.params, variables.buffers
+        """Returns what `join` took: the reasoning modules' variables, and the foundation's."""
+        params = variables.params
+        buffers = variables.buffers
         home = buffers if self.config.freeze_foundation else params
         return (
             Variables(params[REASONING], buffers[REASONING], None),
             Variables(home[FOUNDATION], nnx.State({}), None),
         )
 
-    def logits(
-        self,
-        variables: Variables,
-        tokens: Int[Array, "B T"],
-        *,
-        token_types: Int[Array, "B T"] | None = None,
-        segment_ids: Int[Array, "B T"] | None = None,
-        lengths: Int[Array, " B"] | None = None,
-        schedule: Schedule | None = None,
-    ) -> Float[Array, "B T V"]:
-        """Scores of the token after each one, in the compute dtype.
-
-        Args:
-          variables: the model's values.
-          tokens: the texts, int32.
-          token_types: as `Llama.logits` has them; so are `segment_ids` and `lengths`.
-          segment_ids: of texts packed into a row.
-          lengths: tokens of each row.
-          schedule: calls and gradient border in place of the config's (static).
-        """
-        module = self._bind(variables, schedule)
-        attend = self.foundation.attention.whole(tokens.shape[1], token_types, segment_ids, lengths)
-        return module.read(module.think(tokens, attend)[0])
-
-    def empty_cache(self, B: int, room: int) -> CallCache:
-        """A cache without tokens, for a batch of B with room for `room` tokens in each row."""
-        block = self.config.block
-        call = CallShape(self.config.layers_per_level, block.num_heads * block.head_size)
-        calls = [self.foundation.call, *[call] * self.config.schedule.num_calls]
-        return CallCache.empty(calls, B, room, self.config.foundation.compute_dtype)
-
-    def prefill(
-        self,
-        variables: Variables,
-        tokens: Int[Array, "B T"],
-        *,
-        room: int,
-        token_types: Int[Array, "B T"] | None = None,
-        lengths: Int[Array, " B"] | None = None,
-    ) -> tuple[Float[Array, "B V"], CallCache]:
-        """Reads prompts, as `logits` does, and keeps what decoding needs: `text.prefill`."""
-        module, attention = self._bind(variables), self.foundation.attention
-        calls, masks = 1 + self.config.schedule.num_calls, (token_types, lengths)
-        return text.prefill(module, attention, calls, tokens, *masks, room=room)
-
-    def decode(
-        self, variables: Variables, tokens: Int[Array, "B T"], cache: CallCache
-    ) -> tuple[Float[Array, "B T V"], CallCache]:
-        """Reads T more tokens of every row, causally: `text.decode`."""
-        return text.decode(self._bind(variables), self.foundation.attention, tokens, cache)
-
-    def _bind(self, variables: Variables, schedule: Schedule | None = None) -> ReasonedText:
-        """The modules holding these values."""
-        own, foundation = self.parts(variables)
-        return ReasonedText(
-            self.foundation.bind(foundation),
-            nnx.merge(_graphdef(self.config), own.params, own.buffers),
-            schedule or self.config.schedule,
-        )
-
 
 def _as_one(parts: Mapping[str, nnx.State]) -> nnx.State:
-    """The state that has the parts under their names."""
+    """Returns the state that has the parts under their names."""
     flat = ((name, nnx.to_flat_state(state)) for name, state in parts.items())
     return nnx.from_flat_state([((name, *path), leaf) for name, s in flat for path, leaf in s])
-
-
-@functools.cache
-def _graphdef(config: ReasonedConfig) -> nnx.GraphDef:
-    """The reasoning modules' structure without their values."""
-    return nnx.graphdef(nnx.eval_shape(lambda: Reasoning(config, rngs=nnx.Rngs(0))))

@@ -3,8 +3,10 @@
 import dataclasses
 
 from hrm_jax.core.config import check, field
+from hrm_jax.models.kv_cache import CallShape
 from hrm_jax.models.llama_config import SMOLLM2_135M, LlamaConfig
 from hrm_jax.models.recurrence import Schedule
+from hrm_jax.models.text_attention import TextAttention
 from hrm_jax.nn.gated_stack import GatedBlockConfig
 
 
@@ -45,8 +47,29 @@ class ReasonedConfig:
         )
 
     @property
+    def vocab_size(self) -> int:
+        """V, of the foundation."""
+        return self.foundation.vocab_size
+
+    @property
+    def compute_dtype(self) -> str:
+        """The foundation's dtype of activations."""
+        return self.foundation.compute_dtype
+
+    @property
+    def attention(self) -> TextAttention:
+        """How tokens attend, in the levels as in the foundation."""
+        return self.foundation.attention
+
+    @property
+    def calls(self) -> tuple[CallShape, ...]:
+        """What is kept of the foundation's call, then of each call of the levels."""
+        call = CallShape(self.layers_per_level, self.block.num_heads * self.block.head_size)
+        return self.foundation.calls + (call,) * self.schedule.num_calls
+
+    @property
     def schedule(self) -> Schedule:
-        """Calls of both levels, with the gradient border of `L_bp_cycles`."""
+        """Calls of both levels, with gradients truncated as `L_bp_cycles` says."""
         return Schedule.from_L_bp_cycles(self.H_cycles, self.L_cycles, self.L_bp_cycles)
 
     @property

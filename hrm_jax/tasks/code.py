@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
 from hrm_jax.core.config import ConfigError, check
-from hrm_jax.core.protocols import LanguageModel, StepLoss, Tokenizer
+from hrm_jax.core.protocols import StepLoss, Tokenizer
 from hrm_jax.core.types import TextBatch, Variables
 from hrm_jax.data.text.batches import TextConfig, evaluation_batches, text_batches
 from hrm_jax.data.text.source import Text, tokenize
@@ -26,6 +26,7 @@ from hrm_jax.models.llama_config import LlamaConfig
 from hrm_jax.models.reasoned import Reasoned
 from hrm_jax.models.reasoned_config import ReasonedConfig
 from hrm_jax.models.recurrence import Schedule
+from hrm_jax.models.text_model import TextModel
 from hrm_jax.models.text_step import TextStep
 from hrm_jax.tasks.code_config import CodeConfig, CodeEvaluationConfig, ModelConfig
 from hrm_jax.tasks.code_data import TOKENIZER, TextSplits, chosen, make_tokenizer, read_splits
@@ -40,8 +41,8 @@ from hrm_jax.training.state import Optimizers, TrainState
 from hrm_jax.training.step import compute_gradients
 
 
-def language_model(config: ModelConfig) -> LanguageModel:
-    """The model of a configuration."""
+def language_model(config: ModelConfig) -> TextModel[Any]:
+    """Returns the model of a configuration."""
     if isinstance(config, ReasonedConfig):
         return Reasoned(config)
     return Llama(config) if isinstance(config, LlamaConfig) else HrmText(config)

@@ -193,10 +193,7 @@ class CodeConfig:
     @property
     def vocab_size(self) -> int:
         """V, of the model."""
-        model = self.model
-        return (
-            model.foundation.vocab_size if isinstance(model, ReasonedConfig) else model.vocab_size
-        )
+        return self.model.vocab_size
 
     def row_tokens(self, phase: int) -> int:
         """T in a phase."""
