@@ -1,9 +1,9 @@
 """Named configurations of the code experiment."""
 
 from hrm_jax.core.config import replace
-from hrm_jax.models.hrm_text_config import hrm_text
-from hrm_jax.models.llama_config import SMOLLM2_135M, LlamaConfig
-from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.models.hrm_text import hrm_text
+from hrm_jax.models.llama import SMOLLM2_135M, LlamaConfig
+from hrm_jax.models.reasoned import ReasonedConfig
 from hrm_jax.models.recurrence import BorderWarmup
 from hrm_jax.tasks.code_config import (
     CodeConfig,

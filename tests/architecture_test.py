@@ -58,7 +58,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {
         "hrm_jax.models": (
             "recurrence config reasoner act kv_cache text_attention text_model text_recurrence"
-            " hrm_text_config hrm_text llama_config llama reasoned_config reasoned text_step"
+            " hrm_text llama reasoned text_step"
         ),
         "hrm_jax.convert": (
             "pytorch published_config files folders model_folder shards fusion hugging_face"

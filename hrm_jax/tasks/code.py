@@ -21,10 +21,8 @@ from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Writer
 from hrm_jax.losses.language import average_text_metrics, language_loss
 from hrm_jax.models.hrm_text import HrmText
-from hrm_jax.models.llama import Llama
-from hrm_jax.models.llama_config import LlamaConfig
-from hrm_jax.models.reasoned import Reasoned
-from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.models.llama import Llama, LlamaConfig
+from hrm_jax.models.reasoned import Reasoned, ReasonedConfig
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_model import TextModel
 from hrm_jax.models.text_step import TextStep

@@ -22,10 +22,8 @@ from hrm_jax.convert.llama import llama_weights
 from hrm_jax.convert.pytorch import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.data.text.tokenizers import ByteTokenizer, train_bpe
-from hrm_jax.models.hrm_text import HrmText
-from hrm_jax.models.hrm_text_config import hrm_text
-from hrm_jax.models.llama import Llama
-from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.hrm_text import HrmText, hrm_text
+from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_jax.models.reasoned import Reasoned
 from tests.hrm_jax.convert.gguf_files import TOKENS, write_gguf
 

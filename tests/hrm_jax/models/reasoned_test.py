@@ -11,10 +11,8 @@ from flax import nnx
 
 from hrm_jax.core.config import ConfigError, from_json, to_json
 from hrm_jax.core.types import Variables
-from hrm_jax.models.llama import Llama
-from hrm_jax.models.llama_config import LlamaConfig
-from hrm_jax.models.reasoned import Reasoned
-from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.models.llama import Llama, LlamaConfig
+from hrm_jax.models.reasoned import Reasoned, ReasonedConfig
 from hrm_jax.models.recurrence import Schedule
 
 V, T = 13, 9
