@@ -79,7 +79,7 @@ class Engine:
     """A model, the rules of its task and the devices, as compiled programs.
 
     Attributes:
-      model: a model that takes one step at a time; hashable, as `hrm_jax.models.act.Model` is.
+      model: a model that takes one step at a time; hashable, as `PuzzleModel` is.
       config: when a puzzle leaves, and the sizes of the batches.
       verify: the rules, for `stop_when_valid` and `Answers.valid`; None for a task without.
       mesh: the devices that share every batch; all there are by default.

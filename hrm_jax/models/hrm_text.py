@@ -187,7 +187,7 @@ def hrm_text(size: str, **fields) -> HrmTextConfig:
     return HrmTextConfig(**{**own, **fields})
 
 
-class TextReasoner(nnx.Module):
+class HrmTextModule(nnx.Module):
     """The parameters of HRM-Text, and what happens to a text before and after the cycles."""
 
     def __init__(self, config: HrmTextConfig, *, rngs: nnx.Rngs):
@@ -243,6 +243,6 @@ class TextReasoner(nnx.Module):
 class HrmText(TextModel[HrmTextConfig]):
     """HRM-Text as pure functions of its variables."""
 
-    def module(self, rngs: nnx.Rngs) -> TextReasoner:
+    def module(self, rngs: nnx.Rngs) -> HrmTextModule:
         """Returns fresh parameters, and a fresh initial state of the low level."""
-        return TextReasoner(self.config, rngs=rngs)
+        return HrmTextModule(self.config, rngs=rngs)

@@ -138,7 +138,7 @@ class LlamaConfig:
 SMOLLM2_135M = LlamaConfig()
 
 
-class Decoder(nnx.Module):
+class LlamaModule(nnx.Module):
     """The parameters of a decoder, which calls all of its blocks once."""
 
     def __init__(self, config: LlamaConfig, *, rngs: nnx.Rngs):
@@ -181,6 +181,6 @@ class Decoder(nnx.Module):
 class Llama(TextModel[LlamaConfig]):
     """A decoder of Llama's family as pure functions of its variables."""
 
-    def module(self, rngs: nnx.Rngs) -> Decoder:
+    def module(self, rngs: nnx.Rngs) -> LlamaModule:
         """Returns fresh parameters."""
-        return Decoder(self.config, rngs=rngs)
+        return LlamaModule(self.config, rngs=rngs)

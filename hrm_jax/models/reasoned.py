@@ -7,7 +7,7 @@ zero. So a fresh model says what its foundation says, to the bit, whatever the l
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from hrm_jax.core.config import check, field
 from hrm_jax.core.types import Buffer, Latents, Variables
 from hrm_jax.models.kv_cache import Calls, CallShape
-from hrm_jax.models.llama import SMOLLM2_135M, Decoder, Llama, LlamaConfig
+from hrm_jax.models.llama import SMOLLM2_135M, Llama, LlamaConfig, LlamaModule
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_attention import TextAttention
 from hrm_jax.models.text_model import TextModel, variables_of
@@ -30,7 +30,7 @@ from hrm_jax.nn.product import product
 
 
 @dataclasses.dataclass(frozen=True)
-class ReasonedConfig:
+class HrmLlamaConfig:
     """HRM's two levels between a foundation's last block and its head.
 
     Head size, positions, masks, epsilons and dtypes are the foundation's. The cycles are no part of
@@ -39,6 +39,9 @@ class ReasonedConfig:
     Raises:
       ConfigError: on construction, if the fields do not fit together.
     """
+
+    type_in_files: ClassVar[str] = "ReasonedConfig"
+    """The class's name in the `config.json` of runs, older ones among them."""
 
     foundation: LlamaConfig = SMOLLM2_135M
     freeze_foundation: bool = field(True, help="the foundation is not trained")
@@ -104,13 +107,13 @@ class ReasonedConfig:
 
 
 FOUNDATION, REASONING = "foundation", "reasoning"
-"""The two parts of parameters and buffers, by name."""
+"""The two parts of parameters and buffers, by name; checkpoints have these names."""
 
 
-class Reasoning(nnx.Module):
+class RefiningLevels(nnx.Module):
     """The two levels, and how they take states and give them back."""
 
-    def __init__(self, config: ReasonedConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: HrmLlamaConfig, *, rngs: nnx.Rngs):
         """Draws the levels and the low level's initial state; the projection back is zero."""
         D = config.foundation.hidden_size
         self.config = config
@@ -135,14 +138,14 @@ class Reasoning(nnx.Module):
         return hidden + product(latents.z_H, self.refinement[...]), calls
 
 
-class ReasonedText(nnx.Module):
+class HrmLlamaModule(nnx.Module):
     """The foundation's parameters and the levels', under the names `FOUNDATION` and `REASONING`."""
 
-    def __init__(self, config: ReasonedConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: HrmLlamaConfig, *, rngs: nnx.Rngs):
         """Draws both parts."""
         self.config = config
-        self.foundation = Decoder(config.foundation, rngs=rngs)
-        self.reasoning = Reasoning(config, rngs=rngs)
+        self.foundation = LlamaModule(config.foundation, rngs=rngs)
+        self.reasoning = RefiningLevels(config, rngs=rngs)
 
     def think(
         self,
@@ -165,25 +168,25 @@ class ReasonedText(nnx.Module):
         return self.foundation.read(hidden)
 
 
-class Reasoned(TextModel[ReasonedConfig]):
+class HrmLlama(TextModel[HrmLlamaConfig]):
     """A foundation with reasoning modules as pure functions of their variables.
 
     Parameters and buffers have two parts, `FOUNDATION` and `REASONING`. A frozen foundation's
     parameters are buffers, which no optimiser sees and no gradient is taken of.
     """
 
-    def module(self, rngs: nnx.Rngs) -> ReasonedText:
+    def module(self, rngs: nnx.Rngs) -> HrmLlamaModule:
         """Returns fresh parameters of both parts."""
-        return ReasonedText(self.config, rngs=rngs)
+        return HrmLlamaModule(self.config, rngs=rngs)
 
     @property
     def foundation(self) -> Llama:
         """The model that this one stands on."""
         return Llama(self.config.foundation)
 
-    def with_cycles(self, H_cycles: int) -> "Reasoned":
+    def with_cycles(self, H_cycles: int) -> "HrmLlama":
         """Returns the same model thinking for `H_cycles` cycles, with the same variables."""
-        return Reasoned(dataclasses.replace(self.config, H_cycles=H_cycles))
+        return HrmLlama(dataclasses.replace(self.config, H_cycles=H_cycles))
 
     def init(self, key: PRNGKeyArray) -> Variables:
         """Returns fresh variables, the foundation's included, float32."""
@@ -193,7 +196,7 @@ class Reasoned(TextModel[ReasonedConfig]):
 
     def init_reasoning(self, key: PRNGKeyArray) -> Variables:
         """Returns fresh variables of the reasoning modules alone, float32."""
-        return variables_of(Reasoning(self.config, rngs=nnx.Rngs(params=key)))
+        return variables_of(RefiningLevels(self.config, rngs=nnx.Rngs(params=key)))
 
     def join(self, reasoning: Variables, foundation: Variables) -> Variables:
         """Returns the model's variables of those of its parts, which are not copied."""

@@ -22,7 +22,7 @@ from hrm_jax.inference.text.writing import Writer
 from hrm_jax.losses.language import average_text_metrics, language_loss
 from hrm_jax.models.hrm_text import HrmText
 from hrm_jax.models.llama import Llama, LlamaConfig
-from hrm_jax.models.reasoned import Reasoned, ReasonedConfig
+from hrm_jax.models.reasoned import HrmLlama, HrmLlamaConfig
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_model import TextModel
 from hrm_jax.models.text_step import TextStep
@@ -41,8 +41,8 @@ from hrm_jax.training.step import compute_gradients
 
 def language_model(config: ModelConfig) -> TextModel[Any]:
     """Returns the model of a configuration."""
-    if isinstance(config, ReasonedConfig):
-        return Reasoned(config)
+    if isinstance(config, HrmLlamaConfig):
+        return HrmLlama(config)
     return Llama(config) if isinstance(config, LlamaConfig) else HrmText(config)
 
 
@@ -250,7 +250,7 @@ class CodeTask:
         if not self.config.foundation:
             return fresh
         loaded, model = load_language_model(self.config.foundation), self.model.model
-        if isinstance(model, Reasoned) and isinstance(loaded.model, Llama):
+        if isinstance(model, HrmLlama) and isinstance(loaded.model, Llama):
             values = model.join(model.parts(fresh)[0], loaded.variables)
         else:
             values = loaded.variables
@@ -272,7 +272,7 @@ class CodeTask:
         """
         config, tokenizer = self.config.model, self.tokenizer
         ends = {"bos_token": tokenizer.bos_token, "eos_tokens": tokenizer.eos_tokens}
-        if isinstance(config, ReasonedConfig):
+        if isinstance(config, HrmLlamaConfig):
             foundation = dataclasses.replace(config.foundation, **ends)
             config = dataclasses.replace(config, foundation=foundation)
         else:

@@ -9,14 +9,14 @@ from hrm_jax.data.text.languages import LANGUAGES
 from hrm_jax.data.text.source import Text
 from hrm_jax.models.hrm_text import HrmTextConfig
 from hrm_jax.models.llama import LlamaConfig
-from hrm_jax.models.reasoned import ReasonedConfig
+from hrm_jax.models.reasoned import HrmLlamaConfig
 from hrm_jax.models.recurrence import BorderWarmup
 from hrm_jax.training.curriculum import Gate
 from hrm_jax.training.loop import LoopConfig
 from hrm_jax.training.mesh import MeshConfig
 from hrm_jax.training.optimizers import OptimConfig
 
-ModelConfig: TypeAlias = HrmTextConfig | LlamaConfig | ReasonedConfig
+ModelConfig: TypeAlias = HrmTextConfig | LlamaConfig | HrmLlamaConfig
 """A language model: HRM-Text, a plain transformer, or reasoning modules on a foundation."""
 
 
