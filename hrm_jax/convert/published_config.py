@@ -8,7 +8,7 @@ import numpy as np
 
 from hrm_jax.convert.pytorch import INNER, WeightsError, without_compiled_prefix
 from hrm_jax.core.config import check, replace
-from hrm_jax.models.config import PuzzleModelConfig, hrm, trm
+from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
 from hrm_jax.nn.swiglu import swiglu_width
 
 _REQUIRED = (

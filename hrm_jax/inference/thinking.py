@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from hrm_jax.core.numerics import stablemax_scores
 from hrm_jax.core.types import Batch, Carry, Variables
 from hrm_jax.inference.attempts import disturb
-from hrm_jax.models.act import PuzzleModel
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 
 @jax.tree_util.register_dataclass

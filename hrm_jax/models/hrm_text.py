@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from hrm_jax.core.config import check, field
 from hrm_jax.core.types import Buffer, Latents
-from hrm_jax.models.kv_cache import Calls, CallShape
+from hrm_jax.models.call_cache import Calls, CallShape
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_attention import TextAttention
 from hrm_jax.models.text_model import TextModel

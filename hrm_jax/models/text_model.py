@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from hrm_jax.core.types import Buffer, Variables
-from hrm_jax.models.kv_cache import CacheOverflowError, CallCache, Calls, CallShape
+from hrm_jax.models.call_cache import CacheOverflowError, CallCache, Calls, CallShape
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_attention import TextAttention, positions_after
 from hrm_jax.nn.attention import Attend

@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from hrm_jax.core.types import Latents
-from hrm_jax.models.kv_cache import Calls
+from hrm_jax.models.call_cache import Calls
 from hrm_jax.models.recurrence import Level, Schedule, recur, recur_with_memory
 from hrm_jax.nn.attention import Attend
 from hrm_jax.nn.gated_stack import GatedStack

@@ -20,9 +20,9 @@ from hrm_jax.data.text.source import Text, tokenize
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Writer
 from hrm_jax.losses.language import average_text_metrics, language_loss
+from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
 from hrm_jax.models.hrm_text import HrmText
 from hrm_jax.models.llama import Llama, LlamaConfig
-from hrm_jax.models.reasoned import HrmLlama, HrmLlamaConfig
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_model import TextModel
 from hrm_jax.models.text_step import TextStep

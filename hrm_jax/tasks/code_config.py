@@ -7,9 +7,9 @@ from typing import Literal, TypeAlias
 from hrm_jax.core.config import check, field
 from hrm_jax.data.text.languages import LANGUAGES
 from hrm_jax.data.text.source import Text
+from hrm_jax.models.hrm_llama import HrmLlamaConfig
 from hrm_jax.models.hrm_text import HrmTextConfig
 from hrm_jax.models.llama import LlamaConfig
-from hrm_jax.models.reasoned import HrmLlamaConfig
 from hrm_jax.models.recurrence import BorderWarmup
 from hrm_jax.training.curriculum import Gate
 from hrm_jax.training.loop import LoopConfig

@@ -22,8 +22,8 @@ from hrm_jax.data.sudoku import rules
 from hrm_jax.data.sudoku.csv_format import CsvFormatError
 from hrm_jax.data.sudoku.easing import ease_after
 from hrm_jax.losses.act import act_loss, average_metrics
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import PuzzleModelConfig
+from hrm_jax.models.puzzle_config import PuzzleModelConfig
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.tasks import sudoku_evaluation
 from hrm_jax.tasks.sudoku_evaluation import (
     EvaluationConfig,

@@ -24,7 +24,7 @@ from hrm_jax.inference.engine import Engine
 from hrm_jax.inference.search import engine_of_search, search
 from hrm_jax.inference.stream import Answers, solve_stream
 from hrm_jax.inference.thinking import think
-from hrm_jax.models.act import PuzzleModel
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.training.mesh import check_divisible, over_mesh, replicated, split_batch
 
 Progress = Callable[[int], None]

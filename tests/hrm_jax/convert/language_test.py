@@ -22,9 +22,9 @@ from hrm_jax.convert.llama import llama_weights
 from hrm_jax.convert.pytorch import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.data.text.tokenizers import ByteTokenizer, train_bpe
+from hrm_jax.models.hrm_llama import HrmLlama
 from hrm_jax.models.hrm_text import HrmText, hrm_text
 from hrm_jax.models.llama import Llama, LlamaConfig
-from hrm_jax.models.reasoned import HrmLlama
 from tests.hrm_jax.convert.gguf_files import TOKENS, write_gguf
 
 LLAMA = LlamaConfig(

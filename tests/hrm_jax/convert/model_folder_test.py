@@ -12,8 +12,8 @@ from hrm_jax.convert.files import load_state_dict
 from hrm_jax.convert.model_folder import load_model, save_model
 from hrm_jax.convert.pytorch import WeightsError, to_state_dict
 from hrm_jax.core.config import ConfigError
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 CONFIG = hrm(
     seq_len=5, puzzle_emb_ndim=8, hidden_size=8, num_heads=2, H_layers=1, L_layers=1, L_cycles=3

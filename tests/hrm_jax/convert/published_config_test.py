@@ -7,8 +7,8 @@ import pytest
 from hrm_jax.convert.published_config import from_published_config, infer_config
 from hrm_jax.convert.pytorch import WeightsError, from_state_dict, to_state_dict
 from hrm_jax.core.config import ConfigError
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import hrm, trm
+from hrm_jax.models.puzzle_config import hrm, trm
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 # The Sudoku models as published: the `arch` of the configs, and the sizes of the data.
 SUDOKU = {

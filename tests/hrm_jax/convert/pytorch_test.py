@@ -6,8 +6,8 @@ import pytest
 
 from hrm_jax.convert.pytorch import WeightsError, from_state_dict, to_state_dict
 from hrm_jax.core.types import Variables
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import PuzzleModelConfig, hrm, trm
+from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 SIZES = {
     "seq_len": 5,

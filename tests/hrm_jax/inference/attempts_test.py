@@ -7,8 +7,8 @@ import numpy as np
 from hrm_jax.core.types import Batch, Latents
 from hrm_jax.inference.attempts import disturb
 from hrm_jax.inference.thinking import think
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 ZERO = Latents(jnp.zeros((4, 50, 8)), jnp.zeros((4, 50, 8)))
 

@@ -13,8 +13,8 @@ from hrm_jax.inference.config import EngineConfig
 from hrm_jax.inference.engine import Engine
 from hrm_jax.inference.stream import solve_stream
 from hrm_jax.inference.thinking import think
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.training.mesh import MeshConfig, make_mesh
 from tests.hrm_jax.inference import clockwork
 from tests.hrm_jax.inference.clockwork import VARIABLES, Clockwork, puzzles, verify

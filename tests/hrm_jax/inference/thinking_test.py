@@ -9,8 +9,8 @@ import pytest
 
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.inference.thinking import Thoughts, think
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 B, T, S = 3, 4, 3
 CONFIG = hrm(

@@ -27,7 +27,7 @@ from hrm_jax.convert.published_config import from_published_config
 from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
 from hrm_jax.core.types import Batch, Carry, Latents, Outputs, Variables
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import PuzzleModel
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.optim.adam_atan2 import adam_atan2
 from hrm_jax.optim.puzzle_rows import sign_sgd_rows
 from hrm_jax.training.state import Optimizers, state_from_variables

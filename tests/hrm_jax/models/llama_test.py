@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from hrm_jax.core.types import Variables
-from hrm_jax.models.kv_cache import CacheOverflowError
+from hrm_jax.models.call_cache import CacheOverflowError
 from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.nn.rope import RopeScaling

@@ -13,8 +13,8 @@ from hrm_jax.core.candidates import CandidateGrid, Relation
 from hrm_jax.core.config import ConfigError
 from hrm_jax.core.types import Batch
 from hrm_jax.data.sudoku import generator, rules, symmetry
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import hrm, trm
+from hrm_jax.models.puzzle_config import hrm, trm
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 SIZES = {
     "hidden_size": 16,

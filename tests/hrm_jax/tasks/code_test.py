@@ -19,8 +19,8 @@ from hrm_jax.convert.language import load_language_model, save_language_model
 from hrm_jax.core.config import ConfigError, replace, to_json
 from hrm_jax.data.text.batches import evaluation_batches
 from hrm_jax.data.text.source import Text, tokenize
+from hrm_jax.models.hrm_llama import HrmLlamaConfig
 from hrm_jax.models.llama import LlamaConfig
-from hrm_jax.models.reasoned import HrmLlamaConfig
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.tasks import code
 from hrm_jax.tasks.code import CodeTask

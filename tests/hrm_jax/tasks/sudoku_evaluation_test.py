@@ -13,7 +13,7 @@ from hrm_jax.core.types import Carry, Latents, Outputs, Variables
 from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import generator, rules, symmetry
 from hrm_jax.inference.config import SearchConfig
-from hrm_jax.models.config import PuzzleModelConfig, hrm
+from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm
 from hrm_jax.tasks import sudoku_evaluation
 from hrm_jax.tasks.sudoku_evaluation import EvaluationConfig
 from hrm_jax.training.mesh import MeshConfig, make_mesh

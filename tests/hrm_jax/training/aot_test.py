@@ -8,8 +8,8 @@ from jax.sharding import NamedSharding
 from experiments.benchmarks import aot_targets
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.training.mesh import batch_sharding, over_mesh, replicated, state_shardings
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import init_state

@@ -23,8 +23,8 @@ if len(sys.argv) > 3:
     jax.distributed.initialize(sys.argv[3], 2, int(sys.argv[4]))
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
+from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.training import loop
 from hrm_jax.training.checkpoint import CheckpointStore
 from hrm_jax.training.interrupt import GracefulStop

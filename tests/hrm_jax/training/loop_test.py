@@ -11,8 +11,8 @@ import pytest
 from hrm_jax.core.config import ConfigError
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.training import loop
 from hrm_jax.training.checkpoint import CheckpointReader, CheckpointStore
 from hrm_jax.training.interrupt import GracefulStop

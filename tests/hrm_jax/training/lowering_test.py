@@ -6,8 +6,8 @@ import pytest
 
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import hrm, trm
+from hrm_jax.models.puzzle_config import hrm, trm
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import init_state
 from hrm_jax.training.step import make_train_step

@@ -24,8 +24,8 @@ from jax.sharding import PartitionSpec as P
 
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import hrm, trm
+from hrm_jax.models.puzzle_model import PuzzleModel
+from hrm_jax.models.puzzle_config import hrm, trm
 from hrm_jax.training.mesh import (
     MeshConfig, batch_sharding, fetch, make_mesh, split_batch, state_shardings
 )

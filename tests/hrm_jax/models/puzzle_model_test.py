@@ -10,8 +10,8 @@ import pytest
 
 from hrm_jax.core.types import IGNORE_LABEL, Batch, Carry, Outputs, Variables
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import PuzzleModelConfig, hrm, trm
+from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.training.step import compute_gradients
 
 B, T, NUM_ROWS, WIDTH = 4, 5, 3, 6

@@ -12,8 +12,8 @@ from hrm_jax.core.candidates import CandidateGrid
 from hrm_jax.core.config import check
 from hrm_jax.core.types import Batch, Buffer, Carry, Latents, Outputs, Variables
 from hrm_jax.losses.act import correctness
-from hrm_jax.models.config import PuzzleModelConfig
-from hrm_jax.models.reasoner import PuzzleModule
+from hrm_jax.models.puzzle_config import PuzzleModelConfig
+from hrm_jax.models.puzzle_module import PuzzleModule
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from hrm_jax.core.config import ConfigError, from_json, to_json
-from hrm_jax.models.config import PuzzleModelConfig, hrm, trm
+from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
 from hrm_jax.models.recurrence import Schedule
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Int
 
 from hrm_jax.core.candidates import CandidateGrid
 from hrm_jax.core.types import Buffer, Latents, PuzzleRows
-from hrm_jax.models.config import PuzzleModelConfig
+from hrm_jax.models.puzzle_config import PuzzleModelConfig
 from hrm_jax.models.recurrence import Level, recur
 from hrm_jax.nn.block import BlockStack
 from hrm_jax.nn.embedding import Embedding, puzzle_prefix

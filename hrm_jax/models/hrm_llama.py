@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from hrm_jax.core.config import check, field
 from hrm_jax.core.types import Buffer, Latents, Variables
-from hrm_jax.models.kv_cache import Calls, CallShape
+from hrm_jax.models.call_cache import Calls, CallShape
 from hrm_jax.models.llama import SMOLLM2_135M, Llama, LlamaConfig, LlamaModule
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_attention import TextAttention

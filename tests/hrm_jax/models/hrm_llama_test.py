@@ -11,8 +11,8 @@ from flax import nnx
 
 from hrm_jax.core.config import ConfigError, from_dict, from_json, to_dict, to_json
 from hrm_jax.core.types import Variables
+from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
 from hrm_jax.models.llama import Llama, LlamaConfig
-from hrm_jax.models.reasoned import HrmLlama, HrmLlamaConfig
 from hrm_jax.models.recurrence import Schedule
 
 V, T = 13, 9

@@ -9,9 +9,9 @@ import pytest
 from flax import nnx
 
 from hrm_jax.core.types import Buffer, PuzzleRows
-from hrm_jax.models.act import PuzzleModel
-from hrm_jax.models.config import PuzzleModelConfig, hrm, trm
-from hrm_jax.models.reasoner import PuzzleModule
+from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
+from hrm_jax.models.puzzle_model import PuzzleModel
+from hrm_jax.models.puzzle_module import PuzzleModule
 
 B, T, D = 2, 3, 16
 HRM = hrm(

@@ -17,7 +17,7 @@ from hrm_jax.convert.pytorch import WeightsError, from_state_dict, to_state_dict
 from hrm_jax.convert.shards import is_weights_file, load_shards
 from hrm_jax.core.config import ConfigError, from_dict, replace, to_dict
 from hrm_jax.core.types import Variables
-from hrm_jax.models.reasoned import HrmLlama, HrmLlamaConfig
+from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
 
 MODEL_TYPE = "hrm_reasoned"
 
