@@ -36,8 +36,8 @@ from hrm_jax.training.mesh import (
     MeshConfig,
     batch_sharding,
     make_mesh,
-    over_mesh,
     replicated,
+    with_ambient_mesh,
 )
 
 _DISPATCHES_AHEAD = 2
@@ -210,7 +210,7 @@ def _free_slots(mesh: Mesh) -> Any:
 def _advance(mesh: Mesh) -> Any:
     """`advance`, its slots written in place, its report on every host."""
     return jax.jit(
-        over_mesh(advance, mesh),
+        with_ambient_mesh(advance, mesh),
         static_argnums=(0, 1, 2),
         donate_argnums=4,
         out_shardings=(_slot_shardings(mesh), replicated(mesh)),

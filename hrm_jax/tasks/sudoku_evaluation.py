@@ -25,7 +25,7 @@ from hrm_jax.inference.search import engine_of_search, search
 from hrm_jax.inference.stream import Answers, solve_stream
 from hrm_jax.inference.thinking import think
 from hrm_jax.models.puzzle_model import PuzzleModel
-from hrm_jax.training.mesh import check_divisible, over_mesh, replicated, split_batch
+from hrm_jax.training.mesh import check_divisible, replicated, split_batch, with_ambient_mesh
 
 Progress = Callable[[int], None]
 
@@ -195,7 +195,7 @@ def _think_through(
 @functools.cache
 def _think_for_all(mesh: Mesh) -> Any:
     """`think`, with its results on every host."""
-    return jax.jit(over_mesh(think, mesh), static_argnums=0, out_shardings=replicated(mesh))
+    return jax.jit(with_ambient_mesh(think, mesh), static_argnums=0, out_shardings=replicated(mesh))
 
 
 def as_batch(rows: Mapping[str, Any]) -> Batch:

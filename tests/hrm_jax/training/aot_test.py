@@ -10,7 +10,7 @@ from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
 from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.models.puzzle_model import PuzzleModel
-from hrm_jax.training.mesh import batch_sharding, over_mesh, replicated, state_shardings
+from hrm_jax.training.mesh import batch_sharding, replicated, state_shardings, with_ambient_mesh
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import init_state
 from hrm_jax.training.step import make_train_step
@@ -38,7 +38,7 @@ def test_the_step_compiles_for_four_tpus_through_our_kernels(shape, monkeypatch)
         )
 
     step = jax.jit(
-        over_mesh(make_train_step(model, act_loss, optimizers), mesh),
+        with_ambient_mesh(make_train_step(model, act_loss, optimizers), mesh),
         donate_argnums=0,
         out_shardings=(shardings, replicated(mesh)),
     )
