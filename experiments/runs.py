@@ -247,7 +247,7 @@ def train(
         terminal.training_progress(console, first_step, steps, shown) as progress,
     ):
         write_run_info(folder, config)
-        state = loop.train(
+        state = loop.run_steps(
             state,
             _compiled_steps(task, shardings, mesh),
             batches,

@@ -88,7 +88,7 @@ def run(batches, resume):
     store = CheckpointStore(folder + "/checkpoints", 1)
     start, extras = loop.resume(store, state, batches) if resume else (state, None)
     with RunLog(folder, resume_step=int(start.step) if resume else -1) as log:
-        return loop.train(
+        return loop.run_steps(
             start, lambda _: step, batches, config=loop.LoopConfig(6, log_every=1), store=store,
             log=log, hooks=loop.Hooks(lambda sums, steps: sums, lambda state: {}, progress),
             stop=stop, extras=extras,

@@ -66,7 +66,7 @@ class Run:
         resumed = loop.resume(self.store, state, self.batches) if resume else None
         state, extras = resumed or (state, None)
         with RunLog(self.folder, resume_step=int(state.step) if resumed else -1) as log:
-            return loop.train(
+            return loop.run_steps(
                 state,
                 lambda step: self.step,
                 self.batches,
