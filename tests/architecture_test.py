@@ -23,10 +23,10 @@ PACKAGES = {
 FLOORS: tuple[dict[str, str], ...] = (
     {
         "hrm_kernels": (
-            "mask reference operands blocks vjp mesh exponential xla_short xla_blocked xla_cached"
-            " tpu_heads tpu_rows tpu_resident_backward tpu_resident tpu_tiling tpu_tiles"
-            " tpu_tiled_backward tpu_tiled gpu_blocks gpu_resident gpu_tiled_backward gpu_tiled"
-            " choice attention decode __init__"
+            "mask reference operands blocks vjp mesh exponential xla_short xla_blocked"
+            " xla_cached tpu_heads tpu_rows tpu_resident tpu_blocks tpu_walk tpu_tiled"
+            " gpu_blocks gpu_resident gpu_tiled_backward gpu_tiled choice attention decode"
+            " __init__"
         )
     },
     {"hrm_jax.core": "config_values config candidates numerics types protocols"},
