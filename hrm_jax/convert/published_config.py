@@ -105,7 +105,7 @@ def _translate(config: Mapping[str, Any], shared_level: bool) -> dict[str, Any]:
 
 
 def _told_by_shapes(weights: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], int | None]:
-    """Our fields that shapes tell, without `seq_len`; and L, which tells that, if they tell it."""
+    """Returns our fields that shapes tell but `seq_len`; and L, where they tell it, None if not."""
 
     def matrix(name: str) -> tuple[int, int] | None:
         array = weights.get(INNER + name)

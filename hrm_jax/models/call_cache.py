@@ -39,8 +39,8 @@ class Slot:
       value: [B, S, M * K], likewise.
     """
 
-    key: Float[Array, "B S D"]
-    value: Float[Array, "B S D"]
+    key: Float[Array, "B S M*K"]
+    value: Float[Array, "B S M*K"]
 
 
 Calls: TypeAlias = tuple[tuple[Slot, ...], ...]

@@ -138,7 +138,7 @@ class PuzzleModelConfig:
 
     @property
     def schedule(self) -> Schedule:
-        """Calls of both levels and the gradient border."""
+        """Calls of both levels, and which carry gradient."""
         last = 1 if self.gradient == "last_calls" else self.L_cycles
         return Schedule(self.H_cycles, self.L_cycles, (last,))
 

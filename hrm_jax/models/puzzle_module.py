@@ -46,7 +46,7 @@ class PuzzleModule(nnx.Module):
 
         Args:
           config: sizes and schedule.
-          grid: for relational mixing; the states are then of candidates, L = grid.num_candidates.
+          grid: for relational mixing; the states are then of candidates in place of tokens.
           rngs: source of the initialisation keys.
         """
         D, V = config.hidden_size, config.vocab_size
@@ -110,9 +110,9 @@ class PuzzleModule(nnx.Module):
         Returns:
           The new states, still carrying gradient; the logits; (q_halt, q_continue).
         """
-        L = _as_level(self.L_level)
-        H = L if self.config.shared_level else _as_level(self.H_level)
-        latents = recur(self.config.schedule, H, L, latents, self.embed(inputs, rows))
+        low = _as_level(self.L_level)
+        high = low if self.config.shared_level else _as_level(self.H_level)
+        latents = recur(self.config.schedule, high, low, latents, self.embed(inputs, rows))
         return latents, *self._read(latents.z_H)
 
     def _read(
@@ -128,6 +128,6 @@ class PuzzleModule(nnx.Module):
 
 
 def _as_level(module: BlockStack) -> Level:
-    """The module as a pure function of its parameters."""
+    """Returns the stack as a pure function of its parameters."""
     graphdef, params = nnx.split(module)
     return Level(params, lambda params, hidden, e: nnx.merge(graphdef, params)(hidden, e))

@@ -22,7 +22,7 @@ class BlockConfig:
       features: D.
       num_heads: N, a divisor of D; read by attention only.
       expansion: SwiGLU width over D, before rounding.
-      length: L, the tokens mixed; read by the token MLP only.
+      length: L, the tokens (or candidates) mixed; read by the token MLP only.
       mixing: how tokens exchange information: "attention"; "mlp", a SwiGLU over the token axis; or
         "relational", by the relations of `grid`.
       rope_theta: base of the rotary positions, None for none; read by attention only.
