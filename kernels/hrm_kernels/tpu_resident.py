@@ -139,7 +139,7 @@ class _Factors:
 
     def gradients(
         self, scale: float, softmaxed: list[tuple[Float[Array, "S T"], Float[Array, "S T"]]]
-    ) -> tuple[Float[Array, "T Q"], Float[Array, "S W"], Float[Array, "S W"]]:
+    ) -> tuple[Float[Array, "T GW"], Float[Array, "S W"], Float[Array, "S W"]]:
         """Cotangents of query, key and value, from all heads' weights and their scores'."""
         swapped = self._key.T
         d_query, d_key, d_value = [], [], []
