@@ -34,9 +34,9 @@ from hrm_jax.training.mesh import (
     MeshConfig,
     batch_sharding,
     make_mesh,
-    over_mesh,
     replicated,
     state_shardings,
+    with_ambient_mesh,
 )
 from hrm_jax.training.run_log import RunLog, write_run_info
 from hrm_jax.training.state import Optimizers, TrainState, init_state, state_from_variables
@@ -247,7 +247,7 @@ def train(
         terminal.training_progress(console, first_step, steps, shown) as progress,
     ):
         write_run_info(folder, config)
-        state = loop.train(
+        state = loop.run_steps(
             state,
             _compiled_steps(task, shardings, mesh),
             batches,
@@ -288,7 +288,7 @@ def _compiled_steps(task: Task, shardings: TrainState, mesh: Mesh) -> Callable[[
     @functools.cache
     def compiled(model: RecurrentModel) -> TrainStep:
         return jax.jit(
-            over_mesh(make_train_step(model, task.loss, task.optimizers), mesh),
+            with_ambient_mesh(make_train_step(model, task.loss, task.optimizers), mesh),
             donate_argnums=0,
             in_shardings=(shardings, batch_sharding(mesh)),
             out_shardings=(shardings, replicated(mesh)),

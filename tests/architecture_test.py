@@ -24,9 +24,8 @@ FLOORS: tuple[dict[str, str], ...] = (
     {
         "hrm_kernels": (
             "mask reference operands blocks vjp mesh exponential xla_short xla_blocked xla_cached"
-            " tpu_heads tpu_rows tpu_resident_backward tpu_resident tpu_tiling tpu_tiles"
-            " tpu_tiled_backward tpu_tiled jax_versions gpu_blocks gpu_resident gpu_tiled_backward"
-            " gpu_tiled choice attention decode cases __init__"
+            " tpu_heads tpu_rows tpu_resident tpu_blocks tpu_walk tpu_tiled jax_versions gpu_blocks"
+            " gpu_resident gpu_tiled_backward gpu_tiled choice attention decode cases __init__"
         )
     },
     {"hrm_jax.core": "config_fields config_values config candidates numerics types protocols"},
@@ -57,13 +56,13 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.models": (
-            "recurrence config reasoner act kv_cache text text_recurrence hrm_text_config hrm_text"
-            " llama_config llama reasoned_config reasoned text_step"
+            "recurrence puzzle_config puzzle_module puzzle_model call_cache text_attention"
+            " text_model text_recurrence hrm_text llama hrm_llama text_step"
         ),
         "hrm_jax.convert": (
             "pytorch published_config files folders model_folder shards fusion hugging_face"
             " hrm_text_config hrm_text llama_config llama gguf_file gguf_llama gguf_tokenizer"
-            " reasoned language"
+            " hrm_llama language"
         ),
     },
     {

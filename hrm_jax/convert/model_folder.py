@@ -8,15 +8,15 @@ from hrm_jax.convert.folders import replacing_folder
 from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
 from hrm_jax.core.config import from_json, to_json
 from hrm_jax.core.types import Variables
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import ReasonerConfig
+from hrm_jax.models.puzzle_config import PuzzleModelConfig
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.training.files import write_atomically
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 
 
 def save_model(
-    folder: str | os.PathLike[str], config: ReasonerConfig, variables: Variables
+    folder: str | os.PathLike[str], config: PuzzleModelConfig, variables: Variables
 ) -> None:
     """Writes a model folder: there is the whole new one at `folder`, or what was there before.
 
@@ -34,7 +34,7 @@ def save_model(
         save_state_dict(saving / WEIGHTS, to_state_dict(variables))
 
 
-def load_model(folder: str | os.PathLike[str]) -> tuple[Model, Variables]:
+def load_model(folder: str | os.PathLike[str]) -> tuple[PuzzleModel, Variables]:
     """Reads a model folder.
 
     Raises:
@@ -43,6 +43,6 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[Model, Variables]:
       OSError: a file is absent or cannot be read.
     """
     folder = Path(folder)
-    config = from_json(ReasonerConfig, (folder / CONFIG).read_text(encoding="utf-8"))
-    model = Model(config)
+    config = from_json(PuzzleModelConfig, (folder / CONFIG).read_text(encoding="utf-8"))
+    model = PuzzleModel(config)
     return model, from_state_dict(model, load_state_dict(folder / WEIGHTS))

@@ -22,7 +22,8 @@ A config knows only its own field names. `from_dict` and `replace` add the way f
 that the message reads `model.num_heads: expected a divisor of hidden_size=256, got 7; set ...`.
 
 Where a field takes configs of several classes, plain forms say under `type` which one is meant:
-`{"model": {"type": "ModelConfig", "hidden_size": 64}}`.
+`{"model": {"type": "ModelConfig", "hidden_size": 64}}`. A class that was renamed keeps its name in
+files, and so stays readable, by `type_in_files: ClassVar[str] = "ModelConfig"`.
 """
 
 import dataclasses

@@ -61,7 +61,7 @@ def to_plain(value: Any, annotation: Any, path: str) -> Any:
             for own in own_fields(type(value))
         }
         named = len(_configs(annotation)) > 1
-        return {TYPE: type(value).__name__, **plain} if named else plain
+        return {TYPE: _type_in_files(type(value)), **plain} if named else plain
     if isinstance(value, tuple):
         return [
             to_plain(item, _item_annotation(annotation, i), f"{path}[{i}]")
@@ -75,6 +75,11 @@ def to_plain(value: Any, annotation: Any, path: str) -> Any:
         f"expected a finite number, text, a bool, None, a tuple or a config, got {value!r} "
         f"({type(value).__name__}); store a plain Python value, and None for 'no limit'",
     )
+
+
+def _type_in_files(cls: type) -> str:
+    """Returns the name of a config's class in files, which stays when the class is renamed."""
+    return getattr(cls, "type_in_files", cls.__name__)
 
 
 def _configs(annotation: Any) -> list[type]:
@@ -178,11 +183,11 @@ def _convert_union(annotation: Any, value: Any, path: str, root: type) -> Any:
 
 
 def _named_config(configs: list[type], name: Any, path: str) -> type:
-    """The one of several classes that a plain config says it is of."""
+    """Returns the one of several classes that a plain config says it is of."""
     for cls in configs:
-        if cls.__name__ == name:
+        if _type_in_files(cls) == name:
             return cls
-    known = " or ".join(cls.__name__ for cls in configs)
+    known = " or ".join(map(_type_in_files, configs))
     raise ConfigError(path, f"expected {known}, got {name!r}; name the config's class")
 
 

@@ -34,7 +34,7 @@ class RecurrentModel(Protocol):
         key: PRNGKeyArray | None = None,
         row_offsets: Float[Array, "B E"] | None = None,
     ) -> tuple[Any, Any]:
-        """The new carry, and outputs; see `hrm_jax.models.act.Model.step`.
+        """The new carry, and outputs; see `hrm_jax.models.puzzle_model.PuzzleModel.step`.
 
         A model with puzzle rows gets `row_offsets`, and its carry is a `Carry`.
         """
@@ -88,7 +88,7 @@ class LanguageModel(Protocol):
         segment_ids: Int[Array, "B T"] | None = None,
         lengths: Int[Array, " B"] | None = None,
     ) -> Float[Array, "B T V"]:
-        """Scores of the token after each one; see `hrm_jax.models.hrm_text.HrmText.logits`."""
+        """Scores of the token after each one; see `hrm_jax.models.text_model.TextModel.logits`."""
         ...
 
     def prefill(

@@ -1,9 +1,9 @@
-"""Nested cycles of a slow and a fast level, with a border inside which gradient flows.
+"""Nested cycles of a slow and a fast level, with truncated backpropagation through the last calls.
 
 HRM, TRM and HRM-Text are schedules over this one recurrence (HRM: arXiv 2506.21734, figure 4;
 TRM: arXiv 2510.04871, figure 3). The cycles run in `lax.scan`: compile time does not grow with
-their number, and what lies outside the border is never differentiated, so the memory of training
-does not grow with it either.
+their number, and calls without gradient are never differentiated, so the memory of training does
+not grow with them either.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ class Schedule:
 
     @classmethod
     def from_L_bp_cycles(cls, H_cycles: int, L_cycles: int, L_bp_cycles: Sequence[int]) -> Self:
-        """The border as HRM-Text's configs write it: gradient through every high-level call.
+        """Returns the schedule that HRM-Text's configs write: gradient in every high-level call.
 
         Args:
           H_cycles: as above.
@@ -58,10 +58,10 @@ class Schedule:
 
     @classmethod
     def from_gradient_calls(cls, H_cycles: int, L_cycles: int, calls: int) -> Self:
-        """The border as HRM-Text's training counts it: `calls` calls of both levels together.
+        """Returns the schedule with gradient through `calls` calls of both levels together.
 
-        One is the last low-level call; the high level has the next, as many as there are, and the
-        low level the rest. 2 is HRM's border.
+        This is how HRM-Text's training counts. One is the last low-level call; the high level has
+        the next, as many as there are, and the low level the rest. HRM has 2.
 
         Raises:
           ValueError: if there are not as many calls, or fewer than one of each level.
@@ -78,7 +78,7 @@ class Schedule:
         return cls(H_cycles, L_cycles, inside)
 
     def __post_init__(self):
-        """Raises ConfigError where the border does not lie within the cycles."""
+        """Raises ConfigError where gradient is asked of calls that there are not."""
         check(
             len(self.gradient_L_calls) <= self.H_cycles,
             "gradient_L_calls",
@@ -102,13 +102,13 @@ into a stack and out again, which takes small models on CPU as long as half thei
 
 @configclass
 class BorderWarmup:
-    """A border that moves back as training goes on, as HRM-Text is trained.
+    """Backpropagation through more calls as training goes on, as HRM-Text is trained.
 
     Calls are counted as `Schedule.from_gradient_calls` counts them.
     """
 
     min_calls: int = field(
-        2, help="calls with gradient at the first step", at_least=2, remedy="2 is the border of HRM"
+        2, help="calls with gradient at the first step", at_least=2, remedy="HRM has 2"
     )
     max_calls: int = field(5, help="calls with gradient from the end of the warm-up on")
     share: float = field(
@@ -116,7 +116,7 @@ class BorderWarmup:
     )
 
     def __post_init__(self):
-        """Raises ConfigError for a border that moves forward."""
+        """Raises ConfigError where calls grow fewer."""
         check(
             self.min_calls <= self.max_calls,
             "max_calls",
@@ -126,7 +126,10 @@ class BorderWarmup:
         )
 
     def calls(self, step: int, total_steps: int) -> int:
-        """Calls with gradient at `step`, from 0: rises in equal stretches of the warm-up."""
+        """Returns the calls with gradient at `step`, counted from 0.
+
+        They rise in equal stretches of the warm-up.
+        """
         warmup_steps = self.share * total_steps
         done = min(1.0, step / warmup_steps) if warmup_steps else 1.0
         return self.min_calls + int(done * (self.max_calls - self.min_calls))
@@ -135,7 +138,7 @@ class BorderWarmup:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """A reasoning module as a pure function with its parameters.
+    """A level of the recurrence as a pure function with its parameters.
 
     Attributes:
       params: parameters of the module.
@@ -149,45 +152,46 @@ class Level:
     def __call__(
         self, hidden: Float[Array, "B L D"], injection: Float[Array, "B L D"], *memory: Any
     ) -> Any:
-        """One call of the level."""
+        """Calls the level once."""
         return self.apply(self.params, hidden, injection, *memory)
 
 
 def recur(
     schedule: Schedule,
-    H: Level,
-    L: Level,
+    high: Level,
+    low: Level,
     latents: Latents,
     injection: Float[Array, "B L D"] | None = None,
 ) -> Latents:
-    """Runs all cycles: `z_L = L(z_L, z_H + injection)`, and after L_cycles `z_H = H(z_H, z_L)`.
+    """Runs all cycles: L_cycles times `z_L = low(z_L, z_H + injection)`, `z_H = high(z_H, z_L)`.
 
     Args:
-      schedule: the numbers of calls and the gradient border.
-      H: the slow level.
-      L: the fast level; TRM passes the same one twice.
+      schedule: the numbers of calls, and which carry gradient.
+      high: the slow level.
+      low: the fast level; TRM passes the same one twice.
       latents: the states to start from.
       injection: the embedded puzzle; None for none, as in HRM-Text, whose z_H starts as the text.
 
     Returns:
       The states after the last cycle. Gradient reaches the levels, the injection and the states
-      to start from only through the calls inside the border.
+      to start from only through the calls that carry it.
     """
-    frozen_H, frozen_L, frozen_injection = jax.lax.stop_gradient((H, L, injection))
+    frozen_high, frozen_low, frozen_injection = jax.lax.stop_gradient((high, low, injection))
     if schedule.recompute:
-        H, L = (Level(level.params, jax.checkpoint(level.apply)) for level in (H, L))
+        high = Level(high.params, jax.checkpoint(high.apply))
+        low = Level(low.params, jax.checkpoint(low.apply))
 
     def cycle(latents: Latents, gradient_L_calls: int) -> Latents:
         z_L = latents.z_L
         if free_calls := schedule.L_cycles - gradient_L_calls:
             frozen = jax.lax.stop_gradient(latents)
-            z_L = jax.lax.stop_gradient(_repeat(frozen_L, frozen, frozen_injection, free_calls))
-        z_L = _repeat(L, Latents(latents.z_H, z_L), injection, gradient_L_calls, unroll=_UNROLL)
-        return Latents(H(latents.z_H, z_L), z_L)
+            z_L = jax.lax.stop_gradient(_repeat(frozen_low, frozen, frozen_injection, free_calls))
+        z_L = _repeat(low, Latents(latents.z_H, z_L), injection, gradient_L_calls, unroll=_UNROLL)
+        return Latents(high(latents.z_H, z_L), z_L)
 
     def free_cycle(latents: Latents) -> Latents:
-        z_L = _repeat(frozen_L, latents, frozen_injection, schedule.L_cycles)
-        return Latents(frozen_H(latents.z_H, z_L), z_L)
+        z_L = _repeat(frozen_low, latents, frozen_injection, schedule.L_cycles)
+        return Latents(frozen_high(latents.z_H, z_L), z_L)
 
     if free_cycles := schedule.H_cycles - len(schedule.gradient_L_calls):
         latents = _scan(free_cycle, jax.lax.stop_gradient(latents), free_cycles)
@@ -197,18 +201,18 @@ def recur(
 
 
 def recur_with_memory(
-    schedule: Schedule, H: Level, L: Level, latents: Latents, memory: Sequence[Any]
+    schedule: Schedule, high: Level, low: Level, latents: Latents, memory: Sequence[Any]
 ) -> tuple[Latents, tuple[Any, ...]]:
-    """The same cycles for levels with a memory, such as a cache of keys and values.
+    """Runs the same cycles for levels with a memory, such as a cache of keys and values.
 
     Each call has a memory of its own and hands back the new one. The calls are written out: in a
     loop, every memory would be copied out of a stack of them and into another. Nothing is injected,
-    and the gradient border is not read: this is for inference.
+    and it is not read which calls carry gradient: this is for inference.
 
     Args:
       schedule: the numbers of calls.
-      H: the slow level.
-      L: the fast level.
+      high: the slow level.
+      low: the fast level.
       latents: the states to start from.
       memory: one for each of the `H_cycles * (L_cycles + 1)` calls, in the order of the calls.
 
@@ -221,13 +225,15 @@ def recur_with_memory(
     calls = schedule.num_calls
     if len(memory) != calls:
         raise ValueError(f"expected a memory for each of {calls} calls, got {len(memory)}")
-    z_H, z_L, kept = latents.z_H, latents.z_L, []
-    L_calls_and_H = schedule.L_cycles + 1
+    z_H = latents.z_H
+    z_L = latents.z_L
+    kept = []
+    calls_of_a_cycle = schedule.L_cycles + 1
     for call, own in enumerate(memory):
-        if (call + 1) % L_calls_and_H:
-            z_L, own = L(z_L, z_H, own)
+        if (call + 1) % calls_of_a_cycle:
+            z_L, own = low(z_L, z_H, own)
         else:
-            z_H, own = H(z_H, z_L, own)
+            z_H, own = high(z_H, z_L, own)
         kept.append(own)
     return Latents(z_H, z_L), tuple(kept)
 

@@ -7,16 +7,16 @@ from flax import nnx
 from jaxtyping import Array
 
 from hrm_jax.core.types import Latents
+from hrm_jax.models.call_cache import Calls
 from hrm_jax.models.recurrence import Level, Schedule, recur, recur_with_memory
-from hrm_jax.models.text import Calls
 from hrm_jax.nn.attention import Attend
 from hrm_jax.nn.gated_stack import GatedStack
 
 
 def recur_over_text(
     schedule: Schedule,
-    H: GatedStack,
-    L: GatedStack,
+    high: GatedStack,
+    low: GatedStack,
     latents: Latents,
     attend: Attend,
     memory: Sequence[Any] | None = None,
@@ -24,9 +24,9 @@ def recur_over_text(
     """Runs all cycles, keeping of each call what `attend` hands back, if there is a memory.
 
     Args:
-      schedule: the numbers of calls and, without a memory, the gradient border.
-      H: the slow level.
-      L: the fast level.
+      schedule: the numbers of calls and, without a memory, which carry gradient.
+      high: the slow level.
+      low: the fast level.
       latents: the states to start from.
       attend: how tokens attend, in every block.
       memory: one for each of the `H_cycles * (L_cycles + 1)` calls, in the order of the calls.
@@ -37,14 +37,18 @@ def recur_over_text(
     Raises:
       ValueError: if there is not one memory for each call.
     """
-    levels = _as_level(H, attend), _as_level(L, attend)
+    high_level = _as_level(high, attend)
+    low_level = _as_level(low, attend)
     if memory is None:
-        return recur(schedule, *levels, latents), ()
-    return recur_with_memory(schedule, *levels, latents, memory)
+        return recur(schedule, high_level, low_level, latents), ()
+    return recur_with_memory(schedule, high_level, low_level, latents, memory)
 
 
 def _as_level(module: GatedStack, attend: Attend) -> Level:
-    """The stack as a pure function of its parameters; with a memory, it hands back the new one."""
+    """Returns the stack as a pure function of its parameters.
+
+    Called with a memory, it hands back the new one.
+    """
     graphdef, params = nnx.split(module)
 
     def apply(params: Any, hidden: Array, injection: Array, *memory: Any) -> Any:

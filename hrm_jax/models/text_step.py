@@ -7,6 +7,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from hrm_jax.core.types import TextBatch, TextOutputs, Variables
 from hrm_jax.models.recurrence import Schedule
+from hrm_jax.models.text_model import TextModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,19 +17,19 @@ class TextStep:
     Hashable and equal by its fields: steps of one `TextStep` share a compiled program.
 
     Attributes:
-      model: a `core.protocols.LanguageModel`.
-      schedule: calls and gradient border in place of the model's own, for a model that recurs.
+      model: of text.
+      schedule: calls and truncation of gradients in place of the config's, for a model that recurs.
     """
 
-    model: Any
+    model: TextModel[Any]
     schedule: Schedule | None = None
 
     def init(self, key: PRNGKeyArray) -> Variables:
-        """Fresh variables."""
+        """Returns fresh variables."""
         return self.model.init(key)
 
     def initial_carry(self, variables: Variables, batch: TextBatch) -> None:
-        """Nothing."""
+        """Returns None: a text is one step."""
 
     def step(
         self,
@@ -39,14 +40,13 @@ class TextStep:
         key: PRNGKeyArray | None = None,
         row_offsets: Array | None = None,
     ) -> tuple[None, TextOutputs]:
-        """The logits of every token; nothing is drawn, and there are no puzzle rows."""
+        """Returns the logits of every token; nothing is drawn, and there are no puzzle rows."""
         del carry, key, row_offsets
-        recurring = {} if self.schedule is None else {"schedule": self.schedule}
         logits = self.model.logits(
             variables,
             batch.tokens,
             token_types=batch.token_types,
             segment_ids=batch.segment_ids,
-            **recurring,
+            schedule=self.schedule,
         )
         return None, TextOutputs(logits, batch.labels)

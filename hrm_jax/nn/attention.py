@@ -125,7 +125,7 @@ class GroupedAttention(nnx.Module):
         """
         self.head_size = head_size
         inner, shared = num_heads * head_size, num_key_heads * head_size
-        self.borders = (inner, inner + shared)
+        self.split_points = (inner, inner + shared)
         self.qkv_proj = Linear(
             features, inner + 2 * shared, axes=("embed", "heads"), use_bias=qkv_bias, rngs=rngs
         )
@@ -140,7 +140,7 @@ class GroupedAttention(nnx.Module):
     ) -> tuple[Float[Array, "B T D"], Any]:
         """Mixes the tokens as `attend` does; returns them, and the new memory."""
         B, T, _ = x.shape
-        parts = jnp.split(self.qkv_proj(x), self.borders, axis=-1)
+        parts = jnp.split(self.qkv_proj(x), self.split_points, axis=-1)
         query, key, value = (part.reshape(B, T, -1, self.head_size) for part in parts)
         if self.qk_norm:
             query, key = self.q_norm(query), self.k_norm(key)

@@ -1,4 +1,4 @@
-"""The post-norm transformer block and the reasoning module made of a stack of them."""
+"""The post-norm transformer block, and the stack of them that is a level of HRM and TRM."""
 
 import dataclasses
 from typing import Literal
@@ -22,7 +22,7 @@ class BlockConfig:
       features: D.
       num_heads: N, a divisor of D; read by attention only.
       expansion: SwiGLU width over D, before rounding.
-      length: L, the tokens mixed; read by the token MLP only.
+      length: L, the tokens (or candidates) mixed; read by the token MLP only.
       mixing: how tokens exchange information: "attention"; "mlp", a SwiGLU over the token axis; or
         "relational", by the relations of `grid`.
       rope_theta: base of the rotary positions, None for none; read by attention only.
@@ -84,7 +84,7 @@ class Block(nnx.Module):
         return rms_norm(x + self.mlp(x), eps=eps)
 
 
-class ReasoningModule(nnx.Module):
+class BlockStack(nnx.Module):
     """`f(h, injection) = blocks(h + injection)`: one level of the hierarchy."""
 
     def __init__(self, config: BlockConfig, num_layers: int, *, rngs: nnx.Rngs):

@@ -50,7 +50,7 @@ class Linear(nnx.Module):
         if use_bias:
             self.bias = nnx.Param(jnp.zeros(out_features, jnp.float32), axes=axes[1:])
 
-    def __call__(self, x: Float[Array, "*axes I"]) -> Float[Array, "*axes O"]:
+    def __call__(self, x: Float[Array, "*axes inputs"]) -> Float[Array, "*axes outputs"]:
         """Applies the layer over the last axis, in the dtype of `x`."""
         y = product(x, self.kernel[...])
         return y + self.bias[...].astype(x.dtype)[(None,) * (y.ndim - 1)] if self.use_bias else y

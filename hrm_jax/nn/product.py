@@ -5,8 +5,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def product(x: Float[Array, "*axes I"], kernel: Float[Array, "I O"]) -> Float[Array, "*axes O"]:
-    """`x @ kernel` in the dtype of `x`, to which the kernel is rounded.
+def product(
+    x: Float[Array, "*axes inputs"], kernel: Float[Array, "inputs outputs"]
+) -> Float[Array, "*axes outputs"]:
+    """Returns `x @ kernel` in the dtype of `x`, to which the kernel is rounded.
 
     On CPU the derivative is written for XLA there, and only reverse mode has it; the kernel's is
     float32 all along there, and elsewhere rounded to the dtype of `x` once.
@@ -22,9 +24,9 @@ def _product(x, kernel):
 
 
 def over_tokens(
-    narrow: Float[Array, "*axes I"], wide: Float[Array, "*axes J"]
-) -> Float[Array, "I J"]:
-    """`sum over tokens: narrow^T wide`, float32.
+    narrow: Float[Array, "*axes narrow"], wide: Float[Array, "*axes wide"]
+) -> Float[Array, "narrow wide"]:
+    """Returns `sum over tokens: narrow^T wide`, float32.
 
     On CPU such a sum runs at half speed unless the narrower factor is turned first.
     """

@@ -42,7 +42,7 @@ class RelationalMixing(nnx.Module):
             }
         )
 
-    def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
+    def __call__(self, x: Float[Array, "B candidates D"]) -> Float[Array, "B candidates D"]:
         """Mixes the candidates of each puzzle."""
         cells = x.reshape(len(x), *self.grid.sizes, x.shape[-1])
 
@@ -56,7 +56,7 @@ class RelationalMixing(nnx.Module):
 
 def candidate_states(
     grid: CandidateGrid, inputs: Int[Array, "B T"], vocab_size: int
-) -> Int[Array, "B L"]:
+) -> Int[Array, "B candidates"]:
     """`OPEN`, `GIVEN` or `EXCLUDED` for every candidate.
 
     Args:
@@ -72,7 +72,7 @@ def candidate_states(
 
 
 def token_logits(
-    grid: CandidateGrid, scores: Float[Array, "B L"], vocab_size: int
+    grid: CandidateGrid, scores: Float[Array, "B candidates"], vocab_size: int
 ) -> Float[Array, "B T V"]:
     """Scores of candidates as logits of tokens; a token that is no symbol is never chosen."""
     scores = scores.reshape(len(scores), grid.num_cells, grid.num_symbols)

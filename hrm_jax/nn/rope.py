@@ -66,7 +66,7 @@ def rope_frequencies(head_size: int, theta: float) -> Float[np.ndarray, " K_2"]:
 def rope_table(
     length: int, head_size: int, theta: float, scaling: RopeScaling = UNSCALED
 ) -> hrm_kernels.Rope:
-    """Cosines and sines of positions 0..length-1, [L, K] float32 constants.
+    """Returns cosines and sines of positions 0..length-1, [length, K] float32 constants.
 
     Args:
       length: number of positions.

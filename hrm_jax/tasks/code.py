@@ -13,19 +13,18 @@ from jax.sharding import Mesh
 
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
 from hrm_jax.core.config import ConfigError, check
-from hrm_jax.core.protocols import LanguageModel, StepLoss, Tokenizer
+from hrm_jax.core.protocols import StepLoss, Tokenizer
 from hrm_jax.core.types import TextBatch, Variables
 from hrm_jax.data.text.batches import TextConfig, evaluation_batches, text_batches
 from hrm_jax.data.text.source import Text, tokenize
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Writer
 from hrm_jax.losses.language import average_text_metrics, language_loss
+from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
 from hrm_jax.models.hrm_text import HrmText
-from hrm_jax.models.llama import Llama
-from hrm_jax.models.llama_config import LlamaConfig
-from hrm_jax.models.reasoned import Reasoned
-from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_jax.models.recurrence import Schedule
+from hrm_jax.models.text_model import TextModel
 from hrm_jax.models.text_step import TextStep
 from hrm_jax.tasks.code_config import CodeConfig, CodeEvaluationConfig, ModelConfig
 from hrm_jax.tasks.code_data import TOKENIZER, TextSplits, chosen, make_tokenizer, read_splits
@@ -40,10 +39,10 @@ from hrm_jax.training.state import Optimizers, TrainState
 from hrm_jax.training.step import compute_gradients
 
 
-def language_model(config: ModelConfig) -> LanguageModel:
-    """The model of a configuration."""
-    if isinstance(config, ReasonedConfig):
-        return Reasoned(config)
+def language_model(config: ModelConfig) -> TextModel[Any]:
+    """Returns the model of a configuration."""
+    if isinstance(config, HrmLlamaConfig):
+        return HrmLlama(config)
     return Llama(config) if isinstance(config, LlamaConfig) else HrmText(config)
 
 
@@ -251,7 +250,7 @@ class CodeTask:
         if not self.config.foundation:
             return fresh
         loaded, model = load_language_model(self.config.foundation), self.model.model
-        if isinstance(model, Reasoned) and isinstance(loaded.model, Llama):
+        if isinstance(model, HrmLlama) and isinstance(loaded.model, Llama):
             values = model.join(model.parts(fresh)[0], loaded.variables)
         else:
             values = loaded.variables
@@ -273,7 +272,7 @@ class CodeTask:
         """
         config, tokenizer = self.config.model, self.tokenizer
         ends = {"bos_token": tokenizer.bos_token, "eos_tokens": tokenizer.eos_tokens}
-        if isinstance(config, ReasonedConfig):
+        if isinstance(config, HrmLlamaConfig):
             foundation = dataclasses.replace(config.foundation, **ends)
             config = dataclasses.replace(config, foundation=foundation)
         else:

@@ -15,7 +15,7 @@ from hrm_jax.core.types import IGNORE_LABEL, TextBatch, Variables
 from hrm_jax.data.text.languages import LANGUAGES
 from hrm_jax.losses.token import softmax_cross_entropy
 from hrm_jax.models.text_step import TextStep
-from hrm_jax.training.mesh import over_mesh, replicated, split_batch
+from hrm_jax.training.mesh import replicated, split_batch, with_ambient_mesh
 
 
 def as_text_batch(rows: Mapping[str, Any]) -> TextBatch:
@@ -58,7 +58,7 @@ def bits_per_byte(
 @functools.cache
 def _sums_over(mesh: Mesh) -> Any:
     """`_sums`, with its result on every host."""
-    return jax.jit(over_mesh(_sums, mesh), static_argnums=0, out_shardings=replicated(mesh))
+    return jax.jit(with_ambient_mesh(_sums, mesh), static_argnums=0, out_shardings=replicated(mesh))
 
 
 def _sums(

@@ -22,8 +22,8 @@ from hrm_jax.data.sudoku import rules
 from hrm_jax.data.sudoku.csv_format import CsvFormatError
 from hrm_jax.data.sudoku.easing import ease_after
 from hrm_jax.losses.act import act_loss, average_metrics
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import ReasonerConfig
+from hrm_jax.models.puzzle_config import PuzzleModelConfig
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.tasks import sudoku_evaluation
 from hrm_jax.tasks.sudoku_evaluation import (
     EvaluationConfig,
@@ -115,7 +115,7 @@ class SudokuConfig:
     """A Sudoku run from the first to the last number."""
 
     description: str = field("", help="what this preset is for")
-    model: ReasonerConfig = dataclasses.field(default_factory=ReasonerConfig)
+    model: PuzzleModelConfig = dataclasses.field(default_factory=PuzzleModelConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
     data: DataConfig = DataConfig()
     loop: LoopConfig = dataclasses.field(default_factory=LoopConfig)
@@ -180,17 +180,17 @@ class SudokuTask:
         return functools.partial(act_loss, distribution=self.config.model.distribution)
 
     @property
-    def model(self) -> Model:
+    def model(self) -> PuzzleModel:
         """The model with adaptive computation time."""
         relational = self.config.model.mixing == "relational"
-        return Model(self.config.model, rules.CANDIDATES if relational else None)
+        return PuzzleModel(self.config.model, rules.CANDIDATES if relational else None)
 
     @property
     def optimizers(self) -> Optimizers:
         """Both optimisers, their schedules as long as the run."""
         return make_optimizers(self.config.optim, self.config.loop.steps)
 
-    def model_at(self, step: int) -> Model:
+    def model_at(self, step: int) -> PuzzleModel:
         """The model, the same at every step."""
         del step
         return self.model

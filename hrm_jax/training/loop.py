@@ -101,7 +101,7 @@ class _Window:
         self.steps += 1
 
 
-def train(
+def run_steps(
     state: TrainState,
     step_at: Callable[[int], TrainStep],
     batches: BatchIterator,

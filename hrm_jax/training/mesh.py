@@ -75,7 +75,7 @@ def state_shardings(state: TrainState, mesh: Mesh) -> TrainState:
     return dataclasses.replace(shardings, carry=carry)
 
 
-def over_mesh(function: Callable[P, R], mesh: Mesh) -> Callable[P, R]:
+def with_ambient_mesh(function: Callable[P, R], mesh: Mesh) -> Callable[P, R]:
     """`function`, traced with `mesh` ambient: kernels inside split their work over its devices.
 
     XLA splits its own operations by the shardings of the arguments; a kernel it cannot look into.

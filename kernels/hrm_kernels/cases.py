@@ -177,10 +177,13 @@ def example(case: Case) -> Example:
     def normal(shape, dtype=case.dtype):
         return jnp.asarray(rng.standard_normal(shape), dtype)
 
-    operands = normal(queries), normal(keys), normal(keys)
+    query = normal(queries)
+    key = normal(keys)
+    value = normal(keys)
     mask = make_mask(case.mask, rng, case.B, case.T, case.keys)
     cotangents = normal(queries), normal((case.B, case.N, case.T), "float32")
-    return Example(*operands, mask, cotangents, _tables(case) if case.rope else None)
+    rope = _tables(case) if case.rope else None
+    return Example(query, key, value, mask, cotangents, rope)
 
 
 def _tables(case: Case) -> Rope:

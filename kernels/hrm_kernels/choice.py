@@ -6,10 +6,9 @@ import importlib
 import logging
 from collections.abc import Callable
 
-import jax
 from jaxtyping import Array, Float
 
-from hrm_kernels.operands import Attend, Case, Operands, Options, rotate
+from hrm_kernels.operands import Attend, Case, Operands, Options, rotate, wants_exact_float32
 
 _LOG = logging.getLogger(__name__)
 
@@ -86,7 +85,7 @@ def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
     if backend is None:
         family = PLATFORMS.get(platform, "xla")
         candidates = (*FAMILIES[family], LINEAR)
-        if family == "gpu" and case.dtype == "float32" and _products_are_exact():
+        if family == "gpu" and case.dtype == "float32" and wants_exact_float32():
             candidates = (LINEAR,)
             reasons["gpu"] = "exact products of float32 are faster by XLA"
     elif backend in PATHS:
@@ -103,11 +102,6 @@ def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
             return name, interpret
         reasons[name] = reason
     raise UnsupportedError(f"attention backend {backend!r} cannot serve {case}{_explain(reasons)}")
-
-
-def _products_are_exact() -> bool:
-    """Returns whether the caller asks for float32 products with all of their bits."""
-    return str(jax.config.jax_default_matmul_precision).lower() in ("highest", "float32")
 
 
 def run(

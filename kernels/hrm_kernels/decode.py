@@ -30,8 +30,8 @@ class KVCache:
       lengths: [B] int32, tokens of each row so far, at most S.
     """
 
-    key: Float[Array, "B S D"]
-    value: Float[Array, "B S D"]
+    key: Float[Array, "B S M*K"]
+    value: Float[Array, "B S M*K"]
     lengths: Int[Array, " B"]
 
     @classmethod

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hrm_kernels import jax_versions
 from hrm_kernels.mask import KeyRanges
+from hrm_kernels.operands import wants_exact_float32
 
 plgpu = jax_versions.triton_backend()
 
@@ -195,8 +196,7 @@ def product_of(dtype: Any, interpret: Any) -> Product:
     """
     precision = None
     if jnp.dtype(dtype) == jnp.float32:
-        asked = str(jax.config.jax_default_matmul_precision).lower()
-        precision = HIGHEST_PRODUCTS if asked in ("highest", "float32") else TF32_PRODUCTS
+        precision = HIGHEST_PRODUCTS if wants_exact_float32() else TF32_PRODUCTS
         if interpret:
             precision = jax.lax.Precision.HIGHEST
 

@@ -142,6 +142,12 @@ class Attend(Protocol):
         ...
 
 
+def wants_exact_float32() -> bool:
+    """Returns whether the caller asks for products of float32 with all of their bits."""
+    asked = jax.config.values["jax_default_matmul_precision"]
+    return str(asked).lower() in ("highest", "float32")
+
+
 def rotate(x: Float[Array, "B L N K"], rope: Rope | None) -> Float[Array, "B L N K"]:
     """Applies the rotation, float32 inside; `x` itself where `rope` is None."""
     if rope is None:

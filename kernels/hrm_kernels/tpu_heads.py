@@ -40,8 +40,8 @@ class Group:
     Attributes:
       heads: numbers of the query heads, consecutive.
       head_size: K.
-      queries: their lanes in [T, N * K].
-      keys: lanes of their key heads in [S, M * K].
+      queries: their GW lanes in [T, N * K].
+      keys: the W lanes of their key heads in [S, M * K].
     """
 
     heads: range
@@ -49,7 +49,7 @@ class Group:
     queries: slice
     keys: slice
 
-    def of_query(self, x: Float[Array, "T Q"], i: int) -> Float[Array, "T W"]:
+    def of_query(self, x: Float[Array, "T GW"], i: int) -> Float[Array, "T W"]:
         """What to multiply `of_key` with, for the i-th head: its lanes, and maybe others."""
         K = self.head_size
         return x[:, i * K : (i + 1) * K] if self._one_key_head else x
@@ -95,15 +95,18 @@ def groups(N: int, M: int, K: int) -> list[Group]:
     return found
 
 
-def merged(x: Float[Array, "B L N K"]) -> Float[Array, "B L D"]:
+def merged(x: Float[Array, "B L N K"]) -> Float[Array, "B L N*K"]:
     """Heads side by side: no work, where they come from a projection."""
     return x.reshape(*x.shape[:2], -1)
 
 
 def product(
-    left: Float[Array, "I J"], right: Float[Array, "J K"], *, swap_right: bool = False
-) -> Float[Array, "I K"]:
-    """Matrix product with a float32 result; with `swap_right`, `right` comes as [K, J]."""
+    left: Float[Array, "rows inner"],
+    right: Float[Array, "inner columns"],
+    *,
+    swap_right: bool = False,
+) -> Float[Array, "rows columns"]:
+    """Returns the product in float32; with `swap_right`, `right` comes as [columns, inner]."""
     contract = (((1,), (1 if swap_right else 0,)), ((), ()))
     return jax.lax.dot_general(left, right, contract, preferred_element_type=jnp.float32)
 

@@ -1,18 +1,19 @@
 """Attention on TPU for short sequences: keys and values of all heads whole in VMEM, in one pass.
 
 Each row of the batch is read from HBM once and its result written once; scores never leave VMEM.
-The layout, and why the scores are held transposed, is told in `tpu_heads` and `tpu_rows`.
+The layout, and why the scores are held transposed, is told in `tpu_heads` and `tpu_rows`. The
+forward pass comes first, then the backward pass, which computes the scores again.
 """
 
 import functools
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from hrm_kernels.mesh import over_mesh
 from hrm_kernels.operands import Case, Operands, Options, result_shape
-from hrm_kernels.tpu_heads import product
-from hrm_kernels.tpu_resident_backward import backward
+from hrm_kernels.tpu_heads import Group, merged, product
 from hrm_kernels.tpu_rows import MAX_VMEM_BYTES, Row, over_rows, vmem_bytes
 from hrm_kernels.vjp import differentiable
 
@@ -30,7 +31,7 @@ def refuses(case: Case) -> str | None:
 
 
 def forward(options: Options, operands: Operands):
-    """See `operands.Forward`."""
+    """Returns attended values and log-sum-exp; see `operands.Forward`."""
     query = operands.query
     B, T, N, K = query.shape
     shapes = (
@@ -77,6 +78,90 @@ def _softmax(
     total = weights.sum(0, keepdims=True)
     normaliser = 1 / total if allowed is None else jnp.where(total > 0, 1 / total, 0)
     return weights, normaliser, largest + jnp.log(total)
+
+
+def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
+    """Returns the gradients of query, key and value; see `operands.Backward`.
+
+    With scores s = scale q k^T, probabilities P = exp(s - lse) and dP = dO V^T: dS = P (dP - e)
+    with e = sum(P dP) - d_lse; dQ = scale dS K, dK = scale dS^T Q, dV = P^T dO. All of P and dP is
+    at hand, so e is summed from them, and `out` is not read. Everything [S, T] is held transposed
+    (`tpu_heads`), which makes dK and dV plain products; dQ comes transposed.
+    """
+    del out
+    primals = operands.query, operands.key, operands.value
+    shapes = tuple(result_shape(x, (*x.shape[:2], x[0, 0].size), x.dtype) for x in primals)
+    others = lse, merged(d_out), d_lse
+    body = functools.partial(_gradients_of_row, options.scale)
+    gradients = over_rows(body, options, operands, others, shapes, products=5)
+    return tuple(x.reshape(like.shape) for x, like in zip(gradients, primals, strict=True))
+
+
+def _gradients_of_row(scale: float, row: Row, lse, d_out, d_lse, d_query, d_key, d_value) -> None:
+    """Takes all heads through each phase, so that matrix and vector units work side by side."""
+    factors = [_Factors(row, group, d_out) for group in row.groups]
+    products = [pair for group in factors for pair in group.products()]
+    softmaxed = []
+    for n, (scores, d_weights) in enumerate(products):
+        at = row.index, slice(n, n + 1)
+        weights = _weights(scale, scores, lse[at], row.allowed)
+        expected = (weights * d_weights).sum(0, keepdims=True)
+        if d_lse is not None:
+            expected -= d_lse[at]
+        d_scores = weights * (d_weights - expected)
+        softmaxed.append((weights.astype(d_out.dtype), d_scores.astype(d_out.dtype)))
+    for group in factors:
+        results = group.gradients(scale, softmaxed)
+        lanes = group.group.queries, group.group.keys, group.group.keys
+        for ref, lane, result in zip((d_query, d_key, d_value), lanes, results, strict=True):
+            ref[row.index, :, lane] = result.astype(ref.dtype)
+
+
+class _Factors:
+    """The operands of a group of heads, and the products they go into."""
+
+    def __init__(self, row: Row, group: Group, d_out: Any):
+        self._row, self.group = row, group
+        self._query, self._d_out = row.query(group), row.per_query(d_out, group)
+        self._key, self._value = row.key(group), row.value(group)
+
+    def products(self) -> list[tuple[Float[Array, "S T"], Float[Array, "S T"]]]:
+        """Of each head `query key^T` and `d_out value^T`."""
+        group = self.group
+
+        def both(left: Array, right: Array, i: int) -> Float[Array, "S T"]:
+            return product(group.of_key(left, i), group.of_query(right, i), swap_right=True)
+
+        return [
+            (both(self._key, self._query, i), both(self._value, self._d_out, i))
+            for i in range(len(group.heads))
+        ]
+
+    def gradients(
+        self, scale: float, softmaxed: list[tuple[Float[Array, "S T"], Float[Array, "S T"]]]
+    ) -> tuple[Float[Array, "T GW"], Float[Array, "S W"], Float[Array, "S W"]]:
+        """Cotangents of query, key and value, from all heads' weights and their scores'."""
+        swapped = self._key.T
+        d_query, d_key, d_value = [], [], []
+        for i, n in enumerate(self.group.heads):
+            weights, d_scores = softmaxed[n]
+            d_query.append(product(self.group.rows(swapped, i), d_scores))
+            d_key.append(product(d_scores, self.group.of_query(self._query, i)))
+            d_value.append(product(weights, self.group.of_query(self._d_out, i)))
+        d_query = self._row.turn_back(scale * jnp.concatenate(d_query, 0).T, self.group)
+        d_key = self._row.turn_back(scale * self.group.merge(d_key), self.group)
+        return d_query, d_key, self.group.merge(d_value)
+
+
+def _weights(
+    scale: float,
+    scores: Float[Array, "S T"],
+    lse: Float[Array, "1 T"],
+    allowed: Bool[Array, "S T"] | None,
+) -> Float[Array, "S T"]:
+    """The probabilities, from the log-sum-exp."""
+    weights = jnp.exp(scores * scale - lse)
+    return weights if allowed is None else jnp.where(allowed, weights, 0)
 
 
 attend = functools.partial(differentiable, over_mesh(forward), over_mesh(backward))

@@ -73,7 +73,7 @@ class Row:
             here, there = (jax.lax.broadcasted_iota(jnp.int32, (T, T), axis) for axis in (0, 1))
             self._alive = _any((here == there) & (first < end))
 
-    def query(self, group: Group) -> Float[Array, "T Q"]:
+    def query(self, group: Group) -> Float[Array, "T GW"]:
         """The group's query heads, rotated."""
         return self._turn(self.per_query(self._operands.query, group), group)
 
@@ -85,7 +85,7 @@ class Row:
         """The group's value heads."""
         return self._per_key(self._operands.value, group)
 
-    def per_query(self, ref: Any, group: Group) -> Float[Array, "T Q"]:
+    def per_query(self, ref: Any, group: Group) -> Float[Array, "T GW"]:
         """Of the group's query heads, zero where a query has no key: it may hold NaN there."""
         return _where(self._alive, ref[self.index, :, group.queries])
 
@@ -252,7 +252,7 @@ def _where(visible: Bool[Array, "L 1"] | None, x: Float[Array, "L W"]) -> Float[
     return x if visible is None else jnp.where(visible, x, jnp.zeros_like(x))
 
 
-def _any(pairs: Bool[Array, "I J"]) -> Bool[Array, "I 1"]:
+def _any(pairs: Bool[Array, "rows columns"]) -> Bool[Array, "rows 1"]:
     return jnp.where(pairs, 1.0, 0.0).max(1, keepdims=True) > 0
 
 

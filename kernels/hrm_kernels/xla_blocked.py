@@ -176,6 +176,8 @@ def _fill(x: Array, block: int) -> Array:
     return jax.lax.pad(x, zero, [(0, short if axis == 1 else 0, 0) for axis in range(x.ndim)])
 
 
-def _product(left: Float[Array, "B M I J"], right: Float[Array, "B M J K"]) -> Array:
+def _product(
+    left: Float[Array, "B M rows inner"], right: Float[Array, "B M inner columns"]
+) -> Array:
     """Batched matrix product with a float32 result."""
     return jnp.matmul(left, right, preferred_element_type=jnp.float32)

@@ -190,11 +190,13 @@ def _turned(x: Float[Array, "B M S T"]) -> Float[Array, "B M T S"]:
     return jax.lax.optimization_barrier(turned) if jax.default_backend() == "cpu" else turned
 
 
-def _product(left: Float[Array, "B M I J"], right: Float[Array, "B M J K"]) -> Array:
+def _product(
+    left: Float[Array, "B M rows inner"], right: Float[Array, "B M inner columns"]
+) -> Array:
     """Batched matrix product with a float32 result."""
     return jnp.matmul(left, right, preferred_element_type=jnp.float32)
 
 
-def _products(left: Float[Array, "B M I K"], right: Float[Array, "B M J K"]) -> Array:
+def _products(left: Float[Array, "B M rows K"], right: Float[Array, "B M others K"]) -> Array:
     """All rows' products with all rows, float32."""
     return jnp.einsum("BMIK,BMJK->BMIJ", left, right, preferred_element_type=jnp.float32)

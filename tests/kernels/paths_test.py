@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hrm_kernels
-from hrm_kernels import cases, gpu_tiled, reference, tpu_tiling, xla_blocked
+from hrm_kernels import cases, gpu_tiled, reference, tpu_blocks, xla_blocked
 from hrm_kernels.choice import PATHS, path
 from hrm_kernels.operands import Case
 
@@ -19,8 +19,8 @@ from hrm_kernels.operands import Case
 def small_blocks(monkeypatch):
     """Blocks so small that sequences of the table take several."""
     monkeypatch.setattr(xla_blocked, "BLOCK", 128)
-    monkeypatch.setattr(tpu_tiling, "HELD", 256)
-    monkeypatch.setattr(tpu_tiling, "STREAMED", 128)
+    monkeypatch.setattr(tpu_blocks, "HELD", 256)
+    monkeypatch.setattr(tpu_blocks, "STREAMED", 128)
     monkeypatch.setattr(gpu_tiled, "MIN_SPLIT", 64)
 
 

@@ -5,7 +5,7 @@ import pytest
 from jax._src.pallas.mosaic.interpret import interpret_pallas_call as simulator  # no public name
 from jax.experimental.pallas import tpu as pltpu
 
-from hrm_kernels import cases, tpu_tiling
+from hrm_kernels import cases, tpu_blocks
 
 SIMULATED = pltpu.InterpretParams(
     detect_races=True,
@@ -24,8 +24,8 @@ FEW_STEPS = (
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Several blocks on both sides."""
-    monkeypatch.setattr(tpu_tiling, "HELD", 128)
-    monkeypatch.setattr(tpu_tiling, "STREAMED", 128)
+    monkeypatch.setattr(tpu_blocks, "HELD", 128)
+    monkeypatch.setattr(tpu_blocks, "STREAMED", 128)
 
 
 @pytest.mark.parametrize(("name", "case"), FEW_STEPS, ids=lambda x: str(x))

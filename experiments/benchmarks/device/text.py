@@ -12,8 +12,7 @@ from experiments.benchmarks import jax_decode
 from experiments.benchmarks.device.part import Part, Result, Setting, table_of
 from hrm_jax.core.types import TextBatch
 from hrm_jax.losses.language import language_loss
-from hrm_jax.models.hrm_text import HrmText
-from hrm_jax.models.hrm_text_config import hrm_text
+from hrm_jax.models.hrm_text import HrmText, hrm_text
 from hrm_jax.models.text_step import TextStep
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import init_state

@@ -2,7 +2,7 @@ import dataclasses
 import json
 import math
 import pickle
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import hypothesis
 import pytest
@@ -218,6 +218,23 @@ def test_one_of_several_configs_comes_back_as_what_it_was(either):
 def test_one_of_several_configs_says_which_it_is():
     assert config_lib.to_dict(Either(Ema(0.5)))["of"] == {"type": "Ema", "decay": 0.5}
     assert config_lib.replace(Either(Ema(0.5)), {"of.decay": 0.25}) == Either(Ema(0.25))
+
+
+def test_a_renamed_config_keeps_its_name_in_files():
+    @dataclasses.dataclass(frozen=True)
+    class Renamed:
+        type_in_files: ClassVar[str] = "Former"
+        size: int = 1
+
+    @dataclasses.dataclass(frozen=True)
+    class Holder:
+        of: Renamed | Ema
+
+    plain = {"of": {"type": "Former", "size": 3}}
+    assert config_lib.to_dict(Holder(Renamed(3))) == plain
+    assert config_lib.from_dict(Holder, plain) == Holder(Renamed(3))
+    with pytest.raises(ConfigError, match=r"^of\.type: expected Former or Ema, got 'Renamed'"):
+        config_lib.from_dict(Holder, {"of": {"type": "Renamed"}})
 
 
 @pytest.mark.parametrize(

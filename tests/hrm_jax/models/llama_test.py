@@ -9,9 +9,9 @@ import pytest
 from flax import nnx
 
 from hrm_jax.core.types import Variables
-from hrm_jax.models.kv_cache import CacheOverflowError
-from hrm_jax.models.llama import Llama
-from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.call_cache import CacheOverflowError
+from hrm_jax.models.llama import Llama, LlamaConfig
+from hrm_jax.models.recurrence import Schedule
 from hrm_jax.nn.rope import RopeScaling
 
 V, T = 13, 9
@@ -178,3 +178,8 @@ def test_fresh_weights_have_the_scale_of_their_inputs():
 def test_models_of_one_config_are_one_static_argument():
     assert Llama(dataclasses.replace(CONFIG)) == MODEL
     assert hash(MODEL) == hash(Llama(dataclasses.replace(CONFIG)))
+
+
+def test_a_schedule_is_refused_as_there_is_no_recurrence(variables):
+    with pytest.raises(ValueError, match="expected no schedule for a model that does not recur"):
+        MODEL.logits(variables, distinct_tokens(), schedule=Schedule(1, 1, (1,)))

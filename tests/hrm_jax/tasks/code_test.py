@@ -19,8 +19,8 @@ from hrm_jax.convert.language import load_language_model, save_language_model
 from hrm_jax.core.config import ConfigError, replace, to_json
 from hrm_jax.data.text.batches import evaluation_batches
 from hrm_jax.data.text.source import Text, tokenize
-from hrm_jax.models.llama_config import LlamaConfig
-from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.models.hrm_llama import HrmLlamaConfig
+from hrm_jax.models.llama import LlamaConfig
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.tasks import code
 from hrm_jax.tasks.code import CodeTask
@@ -209,7 +209,7 @@ def test_a_frozen_foundation_is_started_from_and_stays(tmp_path):
     base = replace(CONFIG, {"model": foundation, "border": None, "loop.steps": 2})
     task, state = train(tmp_path / "foundation", base)
     save_language_model(tmp_path / "model", task.trained(state.averaged_variables))
-    reasoned = ReasonedConfig(foundation, layers_per_level=1, H_cycles=1, L_cycles=1)
+    reasoned = HrmLlamaConfig(foundation, layers_per_level=1, H_cycles=1, L_cycles=1)
     origin = str(tmp_path / "model")
     changes = {"model": reasoned, "foundation": origin, "data.tokenizer": "foundation"}
     for frozen in (True, False):

@@ -6,7 +6,7 @@ call, so what a layer keeps of one call is of no use to the next. A plain transf
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -39,8 +39,12 @@ class Slot:
       value: [B, S, M * K], likewise.
     """
 
-    key: Float[Array, "B S D"]
-    value: Float[Array, "B S D"]
+    key: Float[Array, "B S M*K"]
+    value: Float[Array, "B S M*K"]
+
+
+Calls: TypeAlias = tuple[tuple[Slot, ...], ...]
+"""Slots by the call, in the order in which calls are made, then by the layer."""
 
 
 @jax.tree_util.register_dataclass
@@ -58,7 +62,7 @@ class CallCache:
       lengths: [B] int32, tokens of each row so far, at most S.
     """
 
-    calls: tuple[tuple[Slot, ...], ...]
+    calls: Calls
     lengths: Int[Array, " B"]
 
     @classmethod

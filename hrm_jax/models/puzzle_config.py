@@ -9,7 +9,7 @@ from hrm_jax.nn.block import BlockConfig
 
 
 @configclass
-class ReasonerConfig:
+class PuzzleModelConfig:
     """A puzzle reasoner. The defaults are HRM's published Sudoku model; `trm` turns it into TRM.
 
     Raises:
@@ -135,7 +135,7 @@ class ReasonerConfig:
 
     @property
     def schedule(self) -> Schedule:
-        """Calls of both levels and the gradient border."""
+        """Calls of both levels, and which carry gradient."""
         last = 1 if self.gradient == "last_calls" else self.L_cycles
         return Schedule(self.H_cycles, self.L_cycles, (last,))
 
@@ -155,12 +155,12 @@ class ReasonerConfig:
         )
 
 
-def hrm(**fields) -> ReasonerConfig:
+def hrm(**fields) -> PuzzleModelConfig:
     """HRM v1 as published for Sudoku (arXiv 2506.21734), with `fields` changed."""
-    return ReasonerConfig(**fields)
+    return PuzzleModelConfig(**fields)
 
 
-def trm(**fields) -> ReasonerConfig:
+def trm(**fields) -> PuzzleModelConfig:
     """TRM as published for Sudoku (arXiv 2510.04871), with `fields` changed.
 
     One two-layer network in both roles, three cycles of six fast calls, gradient through the last
@@ -175,4 +175,4 @@ def trm(**fields) -> ReasonerConfig:
         "q_continue": False,
         "puzzle_emb_len": 16,
     }
-    return ReasonerConfig(**{**published, **fields})
+    return PuzzleModelConfig(**{**published, **fields})

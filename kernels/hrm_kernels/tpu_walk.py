@@ -18,8 +18,8 @@ from jaxtyping import Array, Bool, Int
 
 from hrm_kernels.blocks import query_block_bounds, query_block_ranges
 from hrm_kernels.operands import Case, Operands, Options, ranges_of, result_shape
+from hrm_kernels.tpu_blocks import KINDS, Arrays, Tiling
 from hrm_kernels.tpu_heads import VMEM_LIMIT_BYTES, cost, nbytes
-from hrm_kernels.tpu_tiling import KINDS, Arrays, Tiling
 
 
 class Visit(NamedTuple):
@@ -66,7 +66,7 @@ class Walk(NamedTuple):
     finish: Callable[..., None]
 
 
-def over_tiles(
+def walk_blocks(
     walk: Walk,
     tiling: Tiling,
     options: Options,

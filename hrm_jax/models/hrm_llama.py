@@ -1,0 +1,216 @@
+"""HRM's two levels on a foundation: they refine its last states before its head reads them.
+
+z_H starts as the foundation's states, normalised, z_L from a fixed vector; the levels think in
+nested cycles, and what z_H has become is added to the states through a projection that starts at
+zero. So a fresh model says what its foundation says, to the bit, whatever the levels do.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from hrm_jax.core.config import configclass, field
+from hrm_jax.core.types import Buffer, Latents, Variables
+from hrm_jax.models.call_cache import Calls, CallShape
+from hrm_jax.models.llama import SMOLLM2_135M, Llama, LlamaConfig, LlamaModule
+from hrm_jax.models.recurrence import Schedule
+from hrm_jax.models.text_attention import TextAttention
+from hrm_jax.models.text_model import TextModel, variables_of
+from hrm_jax.models.text_recurrence import recur_over_text
+from hrm_jax.nn.attention import Attend
+from hrm_jax.nn.gated_stack import GatedBlockConfig, GatedStack
+from hrm_jax.nn.linear import truncated_normal
+from hrm_jax.nn.norm import rms_norm
+from hrm_jax.nn.product import product
+
+
+@configclass
+class HrmLlamaConfig:
+    """HRM's two levels between a foundation's last block and its head.
+
+    Head size, positions, masks, epsilons and dtypes are the foundation's. The cycles are no part of
+    any shape: variables of one config are variables of another with more cycles.
+
+    Raises:
+      ConfigError: on construction, for a value out of range.
+    """
+
+    type_in_files: ClassVar[str] = "ReasonedConfig"
+    """The class's name in the `config.json` of runs, older ones among them."""
+
+    foundation: LlamaConfig = SMOLLM2_135M
+    freeze_foundation: bool = field(True, help="the foundation is not trained")
+    layers_per_level: int = field(2, help="blocks of each level", at_least=1)
+    num_heads: int | None = field(
+        None, help="attention heads of a level; None: the foundation's", at_least=1
+    )
+    mlp_width: int | None = field(
+        None, help="SwiGLU width of a level; None: the foundation's", at_least=1
+    )
+    H_cycles: int = field(2, help="cycles, each ending in one slow call", at_least=1)
+    L_cycles: int = field(2, help="fast calls in a cycle", at_least=1)
+    L_bp_cycles: tuple[int, ...] = field(
+        (2,),
+        help="fast calls of each cycle that carry gradient; padded with ones on the left",
+        at_least=0,
+        remedy="0 lets no call of a cycle carry gradient",
+    )
+
+    @property
+    def vocab_size(self) -> int:
+        """V, of the foundation."""
+        return self.foundation.vocab_size
+
+    @property
+    def compute_dtype(self) -> str:
+        """The foundation's dtype of activations."""
+        return self.foundation.compute_dtype
+
+    @property
+    def attention(self) -> TextAttention:
+        """How tokens attend, in the levels as in the foundation."""
+        return self.foundation.attention
+
+    @property
+    def calls(self) -> tuple[CallShape, ...]:
+        """What is kept of the foundation's call, then of each call of the levels."""
+        call = CallShape(self.layers_per_level, self.block.num_heads * self.block.head_size)
+        return self.foundation.calls + (call,) * self.schedule.num_calls
+
+    @property
+    def schedule(self) -> Schedule:
+        """Calls of both levels, with gradients truncated as `L_bp_cycles` says."""
+        return Schedule.from_L_bp_cycles(self.H_cycles, self.L_cycles, self.L_bp_cycles)
+
+    @property
+    def block(self) -> GatedBlockConfig:
+        """Shape of every block of the levels."""
+        return GatedBlockConfig(
+            features=self.foundation.hidden_size,
+            num_heads=self.num_heads or self.foundation.num_heads,
+            head_size=self.foundation.head_size,
+            width=self.mlp_width or self.foundation.mlp_width,
+            norm_eps=self.foundation.rms_norm_eps,
+        )
+
+
+FOUNDATION, REASONING = "foundation", "reasoning"
+"""The two parts of parameters and buffers, by name; checkpoints have these names."""
+
+
+class RefiningLevels(nnx.Module):
+    """The two levels, and how they take states and give them back."""
+
+    def __init__(self, config: HrmLlamaConfig, *, rngs: nnx.Rngs):
+        """Draws the levels and the low level's initial state; the projection back is zero."""
+        D = config.foundation.hidden_size
+        self.config = config
+        self.H_module = GatedStack(config.block, config.layers_per_level, rngs=rngs)
+        self.L_module = GatedStack(config.block, config.layers_per_level, rngs=rngs)
+        self.z_L_init = Buffer(truncated_normal(rngs.params(), (D,), 1.0))
+        self.refinement = nnx.Param(jnp.zeros((D, D), jnp.float32), axes=("heads", "embed"))
+
+    def __call__(
+        self,
+        hidden: Float[Array, "B T D"],
+        schedule: Schedule,
+        attend: Attend,
+        memory: Sequence[Any] | None = None,
+    ) -> tuple[Float[Array, "B T D"], Calls]:
+        """Returns the refined states, and each call's slots, as `TextModule.think` has them."""
+        z_H = rms_norm(hidden, eps=self.config.block.norm_eps)
+        z_L = jnp.broadcast_to(self.z_L_init[...].astype(hidden.dtype)[None, None], hidden.shape)
+        latents, calls = recur_over_text(
+            schedule, self.H_module, self.L_module, Latents(z_H, z_L), attend, memory
+        )
+        return hidden + product(latents.z_H, self.refinement[...]), calls
+
+
+class HrmLlamaModule(nnx.Module):
+    """The foundation's parameters and the levels', under the names `FOUNDATION` and `REASONING`."""
+
+    def __init__(self, config: HrmLlamaConfig, *, rngs: nnx.Rngs):
+        """Draws both parts."""
+        self.config = config
+        self.foundation = LlamaModule(config.foundation, rngs=rngs)
+        self.reasoning = RefiningLevels(config, rngs=rngs)
+
+    def think(
+        self,
+        tokens: Int[Array, "B T"],
+        attend: Attend,
+        memory: Sequence[Any] | None = None,
+        schedule: Schedule | None = None,
+    ) -> tuple[Float[Array, "B T D"], Calls]:
+        """Returns the refined states; the foundation's call is the first."""
+        foundation_memory = None if memory is None else memory[:1]
+        levels_memory = None if memory is None else memory[1:]
+        hidden, read = self.foundation.think(tokens, attend, foundation_memory)
+        hidden, thought = self.reasoning(
+            hidden, schedule or self.config.schedule, attend, levels_memory
+        )
+        return hidden, read + thought
+
+    def read(self, hidden: Float[Array, "*axes D"]) -> Float[Array, "*axes V"]:
+        """Returns the logits of the next token, in the compute dtype."""
+        return self.foundation.read(hidden)
+
+
+class HrmLlama(TextModel[HrmLlamaConfig]):
+    """A foundation with reasoning modules as pure functions of their variables.
+
+    Parameters and buffers have two parts, `FOUNDATION` and `REASONING`. A frozen foundation's
+    parameters are buffers, which no optimiser sees and no gradient is taken of.
+    """
+
+    def module(self, rngs: nnx.Rngs) -> HrmLlamaModule:
+        """Returns fresh parameters of both parts."""
+        return HrmLlamaModule(self.config, rngs=rngs)
+
+    @property
+    def foundation(self) -> Llama:
+        """The model that this one stands on."""
+        return Llama(self.config.foundation)
+
+    def with_cycles(self, H_cycles: int) -> "HrmLlama":
+        """Returns the same model thinking for `H_cycles` cycles, with the same variables."""
+        return HrmLlama(dataclasses.replace(self.config, H_cycles=H_cycles))
+
+    def init(self, key: PRNGKeyArray) -> Variables:
+        """Returns fresh variables, the foundation's included, float32."""
+        # Not of `module`: the levels are drawn as `init_reasoning` draws them on a foundation.
+        foundation = self.foundation.init(jax.random.fold_in(key, 1))
+        return self.join(self.init_reasoning(key), foundation)
+
+    def init_reasoning(self, key: PRNGKeyArray) -> Variables:
+        """Returns fresh variables of the reasoning modules alone, float32."""
+        return variables_of(RefiningLevels(self.config, rngs=nnx.Rngs(params=key)))
+
+    def join(self, reasoning: Variables, foundation: Variables) -> Variables:
+        """Returns the model's variables of those of its parts, which are not copied."""
+        params = {REASONING: reasoning.params}
+        buffers = {REASONING: reasoning.buffers}
+        home = buffers if self.config.freeze_foundation else params
+        home[FOUNDATION] = foundation.params
+        return Variables(_as_one(params), _as_one(buffers), None)
+
+    def parts(self, variables: Variables) -> tuple[Variables, Variables]:
+        """Returns what `join` took: the reasoning modules' variables, and the foundation's."""
+        params = variables.params
+        buffers = variables.buffers
+        home = buffers if self.config.freeze_foundation else params
+        return (
+            Variables(params[REASONING], buffers[REASONING], None),
+            Variables(home[FOUNDATION], nnx.State({}), None),
+        )
+
+
+def _as_one(parts: Mapping[str, nnx.State]) -> nnx.State:
+    """Returns the state that has the parts under their names."""
+    flat = ((name, nnx.to_flat_state(state)) for name, state in parts.items())
+    return nnx.from_flat_state([((name, *path), leaf) for name, s in flat for path, leaf in s])

@@ -1,0 +1,143 @@
+"""How the tokens of a text attend: over whole texts, over prompts that are kept, and after them.
+
+Each way is an `Attend`, which a model of text hands to all of its layers.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+import hrm_kernels
+from hrm_jax.models.call_cache import Slot
+from hrm_jax.nn.attention import Attend
+from hrm_jax.nn.rope import UNSCALED, RopeScaling, rope_table, rotate_at
+
+
+@dataclasses.dataclass(frozen=True)
+class TextAttention:
+    """How the tokens of a text attend, in every layer and call.
+
+    Attributes:
+      head_size: K.
+      rope_theta: base of the rotary positions.
+      rope_scaling: how their frequencies are lowered.
+      window: tokens that each one sees, itself included; None for all.
+      prefix_lm: tokens of a prefix see each other; if not, all is causal.
+      backend: which kernel to take, as `hrm_kernels.attention` has it, or "auto".
+    """
+
+    head_size: int
+    rope_theta: float
+    rope_scaling: RopeScaling = UNSCALED
+    window: int | None = None
+    prefix_lm: bool = False
+    backend: str = "auto"
+
+    def whole(
+        self,
+        T: int,
+        token_types: Int[Array, "B T"] | None,
+        segment_ids: Int[Array, "B T"] | None,
+        lengths: Int[Array, " B"] | None,
+    ) -> Attend:
+        """Returns how whole texts attend, of which nothing is kept.
+
+        Args:
+          T: tokens of each row.
+          token_types: as `TextModel.logits` takes them; so are `segment_ids` and `lengths`.
+          segment_ids: of texts packed into a row.
+          lengths: tokens of each row.
+        """
+        mask = self._mask(token_types, segment_ids, lengths)
+        rope = self._rope(T)
+
+        def attend(query: Array, key: Array, value: Array, _: Any) -> tuple[Array, Any]:
+            mixed = hrm_kernels.attention(
+                query, key, value, mask=mask, rope=rope, backend=self._backend
+            )
+            return mixed, None
+
+        return attend
+
+    def keeping(
+        self,
+        B: int,
+        T: int,
+        room: int,
+        token_types: Int[Array, "B T"] | None,
+        lengths: Int[Array, " B"] | None,
+    ) -> Attend:
+        """Returns how prompts attend, whose rotated keys and values are handed back in slots.
+
+        Args:
+          B: prompts.
+          T: tokens of each, padding included.
+          room: S, tokens that each slot has room for.
+          token_types: as `TextModel.logits` takes them; so are `lengths`.
+          lengths: tokens of each prompt.
+        """
+        mask = self._mask(token_types, None, lengths)
+        # Rotated here and not in the kernel: what is kept must be rotated already.
+        rope = self._rope(T)
+        positions = jnp.broadcast_to(jnp.arange(T, dtype=jnp.int32)[None], (B, T))
+
+        def stored(x: Array) -> Array:
+            return jnp.pad(x.reshape(B, T, -1), ((0, 0), (0, room - T), (0, 0)))
+
+        def attend(query: Array, key: Array, value: Array, _: Any) -> tuple[Array, Slot]:
+            query = rotate_at(query, rope, positions)
+            key = rotate_at(key, rope, positions)
+            mixed = hrm_kernels.attention(query, key, value, mask=mask, backend=self._backend)
+            return mixed, Slot(stored(key), stored(value))
+
+        return attend
+
+    def continuing(self, lengths: Int[Array, " B"], T: int, room: int) -> Attend:
+        """Returns how T more tokens of each row attend; a layer's memory is its slot.
+
+        Args:
+          lengths: tokens that each row holds before them.
+          T: new tokens.
+          room: S, tokens that each slot has room for.
+        """
+        rope = self._rope(room)
+        positions = positions_after(lengths, T)
+
+        def attend(query: Array, key: Array, value: Array, slot: Slot) -> tuple[Array, Slot]:
+            query = rotate_at(query, rope, positions)
+            key = rotate_at(key, rope, positions)
+            before = hrm_kernels.KVCache(slot.key, slot.value, lengths)
+            mixed, after = hrm_kernels.decode_attention(
+                query, key, value, before, window=self.window, backend=self._backend
+            )
+            return mixed, Slot(after.key, after.value)
+
+        return attend
+
+    @property
+    def _backend(self) -> str | None:
+        return None if self.backend == "auto" else self.backend
+
+    def _rope(self, length: int) -> hrm_kernels.Rope:
+        return rope_table(length, self.head_size, self.rope_theta, self.rope_scaling)
+
+    def _mask(
+        self,
+        token_types: Int[Array, "B T"] | None,
+        segment_ids: Int[Array, "B T"] | None,
+        lengths: Int[Array, " B"] | None,
+    ) -> hrm_kernels.Mask:
+        return hrm_kernels.Mask(
+            causal=True,
+            window=self.window,
+            prefix=None if token_types is None or not self.prefix_lm else token_types == 1,
+            segment_ids=segment_ids,
+            lengths=lengths,
+        )
+
+
+def positions_after(lengths: Int[Array, " B"], T: int) -> Int[Array, "B T"]:
+    """Returns the positions of T tokens after the first `lengths` of each row."""
+    return lengths[:, None] + jnp.arange(T, dtype=jnp.int32)[None]

@@ -1,0 +1,214 @@
+"""The models of text as pure functions of their variables; what they share is all here.
+
+A model of text is a configuration, and a module that embeds, thinks and reads. How the tokens
+attend is handed to the module (`text_attention.py`), so that one module serves training, reading
+prompts and decoding.
+"""
+
+import abc
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from hrm_jax.core.types import Buffer, Variables
+from hrm_jax.models.call_cache import CacheOverflowError, CallCache, Calls, CallShape
+from hrm_jax.models.recurrence import Schedule
+from hrm_jax.models.text_attention import TextAttention, positions_after
+from hrm_jax.nn.attention import Attend
+
+
+class TextModelConfig(Protocol):
+    """What the configuration of every model of text says."""
+
+    @property
+    def vocab_size(self) -> int:
+        """V: tokens known."""
+        ...
+
+    @property
+    def compute_dtype(self) -> str:
+        """Dtype of activations and of the cache."""
+        ...
+
+    @property
+    def attention(self) -> TextAttention:
+        """How tokens attend, in every layer and call."""
+        ...
+
+    @property
+    def calls(self) -> tuple[CallShape, ...]:
+        """What is kept of each call, in the order in which they are made."""
+        ...
+
+
+Config = TypeVar("Config", bound=TextModelConfig)
+
+
+class TextModule(Protocol):
+    """A module of text with its values in it."""
+
+    def think(
+        self,
+        tokens: Int[Array, "B T"],
+        attend: Attend,
+        memory: Sequence[Any] | None = None,
+        schedule: Schedule | None = None,
+    ) -> tuple[Float[Array, "B T D"], Calls]:
+        """Returns the states that `read` reads, and each call's slots.
+
+        Args:
+          tokens: the texts.
+          attend: how their tokens attend.
+          memory: for each call, a slot for each layer, or None for an empty one. Without a memory,
+            there are no slots in the result.
+          schedule: calls and truncation of gradients in place of the config's.
+
+        Raises:
+          ValueError: there is a schedule, and the module does not recur.
+        """
+        ...
+
+    def read(self, hidden: Float[Array, "*axes D"]) -> Float[Array, "*axes V"]:
+        """Returns the logits of the next token, in the compute dtype."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class TextModel(abc.ABC, Generic[Config]):
+    """A model of text as pure functions of its variables.
+
+    Hashable and equal by configuration, so that it can be a static argument of `jit`.
+
+    Attributes:
+      config: sizes and settings.
+    """
+
+    config: Config
+
+    @abc.abstractmethod
+    def module(self, rngs: nnx.Rngs) -> Any:
+        """Returns a fresh `TextModule`, its values drawn from `rngs`."""
+
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+        return self.config.vocab_size
+
+    def init(self, key: PRNGKeyArray) -> Variables:
+        """Returns fresh variables, float32; the same key gives the same values."""
+        return variables_of(self.module(nnx.Rngs(params=key)))
+
+    def bind(self, variables: Variables) -> TextModule:
+        """Returns the module holding these values."""
+        return nnx.merge(_graphdef(self), variables.params, variables.buffers)
+
+    def logits(
+        self,
+        variables: Variables,
+        tokens: Int[Array, "B T"],
+        *,
+        token_types: Int[Array, "B T"] | None = None,
+        segment_ids: Int[Array, "B T"] | None = None,
+        lengths: Int[Array, " B"] | None = None,
+        schedule: Schedule | None = None,
+    ) -> Float[Array, "B T V"]:
+        """Returns the scores of the token after each one, in the compute dtype.
+
+        Args:
+          variables: the model's values, in float32 or bfloat16; they are cast at use.
+          tokens: the texts, int32.
+          token_types: 1 for the tokens of a prefix, which see each other in both directions if
+            `config.prefix_lm` is on; they are neighbours, one run in each text. All else is causal.
+          segment_ids: of texts packed into a row; they do not see each other. The tokens of a
+            segment are neighbours. Positions go on from one to the next, which changes nothing:
+            rotary attention depends on their differences alone.
+          lengths: tokens of each row; none sees those beyond, whose logits mean nothing.
+          schedule: calls and truncation of gradients in place of the config's (static): more
+            cycles, or gradient through fewer of them.
+
+        Raises:
+          ValueError: there is a schedule, and the model does not recur.
+        """
+        T = tokens.shape[1]
+        attend = self.config.attention.whole(T, token_types, segment_ids, lengths)
+        module = self.bind(variables)
+        hidden, _ = module.think(tokens, attend, schedule=schedule)
+        return module.read(hidden)
+
+    def empty_cache(self, B: int, room: int) -> CallCache:
+        """Returns a cache without tokens, for a batch of B with room for `room` in each row."""
+        return CallCache.empty(self.config.calls, B, room, self.config.compute_dtype)
+
+    def prefill(
+        self,
+        variables: Variables,
+        tokens: Int[Array, "B T"],
+        *,
+        room: int,
+        token_types: Int[Array, "B T"] | None = None,
+        lengths: Int[Array, " B"] | None = None,
+    ) -> tuple[Float[Array, "B V"], CallCache]:
+        """Reads prompts, as `logits` does, and keeps what decoding needs of them.
+
+        Args:
+          variables: the model's values.
+          tokens: the prompts, padded on the right; one compiled program for each T and room.
+          room: S, tokens that the cache holds, prompt and all to be decoded (static).
+          token_types: as `logits` has them.
+          lengths: tokens of each prompt, 1 or more; None for T.
+
+        Returns:
+          The logits of the token after each prompt, and the cache.
+
+        Raises:
+          CacheOverflowError: if T is more than room.
+        """
+        B, T = tokens.shape
+        if room < T:
+            raise CacheOverflowError(f"expected room for the {T} tokens of a prompt, got {room}")
+        module = self.bind(variables)
+        attend = self.config.attention.keeping(B, T, room, token_types, lengths)
+        hidden, kept = module.think(tokens, attend, (None,) * len(self.config.calls))
+        # A copy: the cache is donated, the caller's lengths are not.
+        lengths = jnp.full(B, T, jnp.int32) if lengths is None else jnp.array(lengths, jnp.int32)
+        last = jnp.take_along_axis(hidden, (lengths - 1)[:, None, None], axis=1)
+        return module.read(last[:, 0]), CallCache(kept, lengths)
+
+    def decode(
+        self, variables: Variables, tokens: Int[Array, "B T"], cache: CallCache
+    ) -> tuple[Float[Array, "B T V"], CallCache]:
+        """Reads T more tokens of every row, causally: one, or a few.
+
+        Args:
+          variables: the model's values.
+          tokens: what comes after the cached text.
+          cache: from `prefill` or the last `decode`; donate it.
+
+        Returns:
+          The logits of the token after each one, NaN where the row had no room for it, and the
+          cache with the new tokens.
+        """
+        T = tokens.shape[1]
+        module = self.bind(variables)
+        attend = self.config.attention.continuing(cache.lengths, T, cache.room)
+        hidden, kept = module.think(tokens, attend, cache.calls)
+        has_room = (positions_after(cache.lengths, T) < cache.room)[:, :, None]
+        logits = jnp.where(has_room, module.read(hidden), jnp.nan)
+        return logits, CallCache(kept, jnp.minimum(cache.lengths + T, cache.room))
+
+
+def variables_of(module: nnx.Module) -> Variables:
+    """Returns the values of a module of text, which has no puzzle rows."""
+    _, params, buffers = nnx.split(module, nnx.Param, Buffer)
+    return Variables(params, buffers, None)
+
+
+@functools.cache
+def _graphdef(model: TextModel) -> nnx.GraphDef[Any]:
+    """Returns the module's structure without its values."""
+    return nnx.graphdef(nnx.eval_shape(lambda: model.module(nnx.Rngs(0))))
