@@ -64,7 +64,7 @@ STEPS, SAVED_STEP = 7, 4
 _LOOP = (
     f"--config.loop.steps={STEPS}",
     f"--config.loop.checkpoint_every={SAVED_STEP}",
-    "--config.loop.log_every=1",
+    "--config.loop.log_every=3",
     "--config.loop.evaluate_every=3",
 )
 _PUZZLES = (

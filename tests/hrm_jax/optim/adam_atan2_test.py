@@ -87,3 +87,12 @@ def test_needs_the_parameters():
     state = transformation.init({"w": jnp.zeros(2)})
     with pytest.raises(ValueError, match="needs the parameters"):
         transformation.update({"w": jnp.ones(2)}, state)
+
+
+def test_what_is_not_said_has_the_published_values():
+    """b1 = 0.9, b2 = 0.95, no decay: two steps apart tell them from others."""
+    params = {"w": jnp.array([0.5])}
+    grads = [{"w": np.array([1.0])}, {"w": np.array([-0.3])}, {"w": np.array([0.2])}]
+    plain, _ = run(adam_atan2(0.01), params, grads)
+    told, _ = run(adam_atan2(0.01, b1=0.9, b2=0.95, weight_decay=0.0), params, grads)
+    np.testing.assert_array_equal([p["w"] for p in plain], [p["w"] for p in told])

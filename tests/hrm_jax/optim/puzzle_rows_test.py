@@ -77,3 +77,11 @@ def test_needs_the_table():
     state = transformation.init(jnp.asarray(TABLE))
     with pytest.raises(ValueError, match="needs the table"):
         transformation.update(SparseRows(jnp.array([0]), jnp.ones((1, 3))), state)
+
+
+def test_rows_do_not_decay_unless_told():
+    transformation = sign_sgd_rows(RATE)
+    grads = SparseRows(jnp.array([2]), jnp.zeros((1, 3)))
+    updates, state = transformation.update(grads, transformation.init(TABLE), jnp.asarray(TABLE))
+    np.testing.assert_array_equal(updates.values, np.zeros((1, 3)))
+    assert int(state.count) == 1

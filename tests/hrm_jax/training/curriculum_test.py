@@ -102,3 +102,29 @@ def test_a_measure_that_nobody_takes_is_named():
 def test_an_impossible_gate_is_refused(fields, message):
     with pytest.raises(ConfigError, match=message):
         Gate(**fields)
+
+
+def test_a_gate_that_says_nothing_never_opens():
+    """A saved config may lack a field; it was run with the default."""
+    assert Gate() == Gate(measure="", at_least=None, at_most=None, steps=0, otherwise="stop")
+    phases = curriculum(Gate(), Gate())
+    for step in (0, 1, 10**6):
+        assert phases.judge(step, {"parse_rate": 1.0}) is None
+    assert phases.phase == 0
+
+
+@pytest.mark.parametrize(("value", "opens"), [(0.9, False), (1, True), (2, True), (2.1, False)])
+def test_a_gate_opens_at_its_bounds_and_between(value, opens):
+    assert Gate("loss", at_least=1, at_most=2).opens({"loss": value}) == opens
+
+
+def test_a_gate_says_what_has_to_hold():
+    assert Gate("loss", at_least=0.5, at_most=2).describe() == "loss at least 0.5 and at most 2"
+
+
+def test_the_last_phase_may_have_a_gate_that_opens():
+    phases = curriculum(Gate(steps=10), SYNTAX)
+    phases.judge(10, {"parse_rate": 0.0})
+    assert phases.judge(20, {"parse_rate": 0.9}) is None
+    assert phases.judge(29, {"parse_rate": 0.1}) is None
+    assert str(phases.judge(30, {"parse_rate": 0.1})).startswith("phase 2 of 2 expected parse_rate")

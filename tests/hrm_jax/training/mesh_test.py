@@ -183,3 +183,11 @@ def test_sizes_that_no_mesh_has_are_refused(sizes):
     (name,) = sizes
     with pytest.raises(ConfigError, match=f"{name}: expected 1 or more"):
         MeshConfig(**sizes)
+
+
+def test_by_default_the_batch_takes_what_the_layers_leave():
+    """A saved config may lack a field; it was run with the default."""
+    assert MeshConfig() == MeshConfig(data=-1, model=1)
+    assert MeshConfig(data=1, model=1).data == 1
+    mesh = make_mesh(MeshConfig(model=2), jax.devices()[:1] * 4)
+    assert dict(mesh.shape) == {"data": 2, "model": 2}

@@ -117,3 +117,36 @@ def test_as_grid_checks_shape_dtype_and_range():
 def test_decode_refuses_tokens_that_are_no_cells(token):
     with pytest.raises(rules.PuzzleCharacterError, match=f"but {token} occurs"):
         rules.decode(np.where(np.arange(81) < 2, token, 1))
+
+
+def test_candidates_are_the_digits_of_the_cells():
+    grid = rules.CANDIDATES
+    assert (grid.num_cells, grid.num_symbols, grid.num_candidates) == (81, 9, 729)
+    assert grid.weight_names == ("line", "box", "cell", "segment")
+
+
+def test_relations_of_candidates_are_those_of_the_rules():
+    """Groups of each relation, as cells that hold one digit, or digits of one cell."""
+    grid = rules.CANDIDATES
+    cells = np.arange(81).repeat(9).reshape(grid.sizes)
+    rows, columns, boxes = (rules.UNITS[first : first + 9] for first in (0, 9, 18))
+    segments = {
+        "cells shared by a row and a box": [
+            row[3 * n : 3 * n + 3] for row in rows for n in range(3)
+        ],
+        "cells shared by a column and a box": [
+            column[3 * n : 3 * n + 3] for column in columns for n in range(3)
+        ],
+    }
+    expected = {"row": rows, "column": columns, "box": boxes} | segments
+    for relation in grid.relations:
+        places = grid.positions(relation)
+        rest = [axis for axis in range(len(grid.sizes)) if axis not in places]
+        groups = cells.transpose(*rest, *places)
+        groups = groups.reshape(-1, np.prod([grid.sizes[place] for place in places]))
+        if relation.name == "cell":
+            np.testing.assert_array_equal(groups, np.arange(81)[:, None].repeat(9, 1))
+            continue
+        found = {tuple(sorted(group)) for group in groups.tolist()}
+        assert found == {tuple(sorted(map(int, group))) for group in expected[relation.name]}
+        assert len(groups) == 9 * len(found)  # for each digit

@@ -120,3 +120,19 @@ def test_rating_bands_cover_all_ratings_once():
             assert solver.rating_band(rating) == band
     with pytest.raises(ValueError, match="at least 0"):
         solver.rating_band(-1)
+
+
+def test_a_search_looks_for_two_solutions_unless_told():
+    """One would not prove that there is no other, more would take longer."""
+    blank = np.zeros(81, np.uint8)
+    assert solver.count_solutions(blank) == 2
+    assert solver.search_many(blank[None]).counts.tolist() == [2]
+    found = solver.search_many(blank[None], limit=1)
+    assert found.counts.tolist() == [1]
+    assert rules.is_solution(found.solutions[0], blank)
+
+
+def test_the_bands_are_these():
+    bands = [solver.rating_band(rating) for rating in (0, 1, 2, 3, 5, 6, 10, 11, 20, 21, 10**6)]
+    assert bands == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert solver.RATING_BANDS == ((0, 0), (1, 2), (3, 5), (6, 10), (11, 20), (21, None))
