@@ -259,8 +259,9 @@ def textbook(query, key, value, pairs, heads_first: bool):
     key, value = (jnp.repeat(x, query.shape[2] // x.shape[2], axis=2) for x in (key, value))
     product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
     if heads_first:
-        swapped = (jnp.einsum("BTNK->BNTK", x) for x in (query, key, value))
-        out, lse = _by_formula(product, *swapped, pairs, ("BNTK,BNSK->BNTS", "BNTS,BNSK->BNTK"))
+        query, key, value = (jnp.einsum("BTNK->BNTK", x) for x in (query, key, value))
+        formulas = "BNTK,BNSK->BNTS", "BNTS,BNSK->BNTK"
+        out, lse = _by_formula(product, query, key, value, pairs, formulas)
         return jnp.einsum("BNTK->BTNK", out), lse
     return _by_formula(product, query, key, value, pairs, ("BTNK,BSNK->BNTS", "BNTS,BSNK->BTNK"))
 
