@@ -208,7 +208,7 @@ def test_border_warms_up_in_equal_stretches():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ((1, 5, 0.2), "min_calls: expected 2 or more, got 1; 2 is the border of HRM"),
+        ((1, 5, 0.2), "min_calls: expected 2 or more, got 1; HRM has 2"),
         ((5, 2, 0.2), "max_calls: expected min_calls=5 or more, got 2"),
         ((2, 5, -0.1), "share: expected 0 to 1, got -0.1"),
         ((2, 5, 1.1), "share: expected 0 to 1, got 1.1"),
