@@ -100,7 +100,7 @@ def _batch_sizes() -> list[int]:
 
 def _solve(console: Console) -> list[dict[str, Any]]:
     """Ways to run a trained model on puzzles, and a solver without one."""
-    from experiments import exported
+    from experiments import exported, runs
     from experiments.benchmarks import solve
 
     named = _CHECKPOINT.value
@@ -114,7 +114,10 @@ def _solve(console: Console) -> list[dict[str, Any]]:
         "rounds": _ROUNDS.value,
     }
     sizes = _batch_sizes()
-    return [solve.run(solve.Options(batch_size=size, **shared), console) for size in sizes]
+    try:
+        return [solve.run(solve.Options(batch_size=size, **shared), console) for size in sizes]
+    except runs.RunError as error:
+        raise ValueError(str(error)) from error
 
 
 def _decode(console: Console) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The device suite: the whole picture of one GPU in eight minutes, or the essence in three.
+"""The device suite: one GPU's correctness, speed and memory, within the minutes that it is given.
 
     python -m experiments.bench --suite=device --out=device           # every part
     python -m experiments.bench --suite=device --minutes=3 --out=device
