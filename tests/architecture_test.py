@@ -57,8 +57,8 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.models": (
-            "recurrence config reasoner act kv_cache text text_recurrence hrm_text_config hrm_text"
-            " llama_config llama reasoned_config reasoned text_step"
+            "recurrence config reasoner restart act kv_cache text text_recurrence hrm_text_config"
+            " hrm_text llama_config llama reasoned_config reasoned text_step"
         ),
         "hrm_jax.convert": (
             "pytorch published_config files folders model_folder shards fusion hugging_face"

@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Int
 
-from hrm_jax.core.protocols import RecurrentModel
+from hrm_jax.core.protocols import ThinkingModel
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.inference.config import EngineConfig
 from hrm_jax.inference.slots import (
@@ -89,7 +89,7 @@ class Engine:
         devices cannot share a batch equally.
     """
 
-    model: RecurrentModel
+    model: ThinkingModel
     config: EngineConfig
     verify: Verify | None = None
     mesh: Mesh = dataclasses.field(default_factory=lambda: make_mesh(MeshConfig()))

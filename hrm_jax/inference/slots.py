@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from hrm_jax.core.protocols import RecurrentModel
+from hrm_jax.core.protocols import ThinkingModel
 from hrm_jax.core.types import Batch, Carry, Variables
 from hrm_jax.inference.attempts import disturb
 from hrm_jax.inference.config import EngineConfig
+from hrm_jax.models.restart import restart
 
 NO_JOB = -1
 
@@ -103,7 +104,7 @@ class Report:
     active: Int[Array, ""]
 
 
-def free_slots(model: RecurrentModel, variables: Variables, batch: Batch) -> Slots:
+def free_slots(model: ThinkingModel, variables: Variables, batch: Batch) -> Slots:
     """Free slots, as many as `batch` has rows; its values are not used."""
     B, T = batch.inputs.shape
     return Slots(
@@ -116,7 +117,7 @@ def free_slots(model: RecurrentModel, variables: Variables, batch: Batch) -> Slo
 
 
 def advance(
-    model: RecurrentModel,
+    model: ThinkingModel,
     config: EngineConfig,
     verify: Verify | None,
     variables: Variables,
@@ -173,7 +174,7 @@ def _active(slots: Slots) -> Int[Array, ""]:
     return (~slots.carry.halted).sum(dtype=jnp.int32)
 
 
-def _fill(model: RecurrentModel, variables: Variables, slots: Slots, window: Window) -> Slots:
+def _fill(model: ThinkingModel, variables: Variables, slots: Slots, window: Window) -> Slots:
     """Gives the free slots the next jobs, in order, as far as there are any."""
     carry = slots.carry
     jobs = slots.taken + jnp.cumsum(carry.halted, dtype=jnp.int32) - 1
@@ -185,27 +186,16 @@ def _fill(model: RecurrentModel, variables: Variables, slots: Slots, window: Win
     initial = model.initial_carry(variables, batch).latents
     attempts = jnp.where(fills, window.attempts[rows], 0)
     initial = disturb(initial, attempts, window.noise, window.seed)
-
-    def where_filled(new: Array, old: Array) -> Array:
-        return jnp.where(fills.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-
-    carry = dataclasses.replace(
-        carry,
-        latents=jax.tree.map(where_filled, initial, carry.latents),
-        steps=jnp.where(fills, 0, carry.steps),
-        halted=carry.halted & ~fills,
-        data=jax.tree.map(where_filled, batch, carry.data),
-    )
     return dataclasses.replace(
         slots,
-        carry=carry,
+        carry=restart(carry, fills, initial, batch),
         jobs=jnp.where(fills, jobs, slots.jobs),
         taken=slots.taken + fills.sum(dtype=jnp.int32),
     )
 
 
 def _think(
-    model: RecurrentModel,
+    model: ThinkingModel,
     config: EngineConfig,
     verify: Verify | None,
     variables: Variables,
@@ -213,9 +203,7 @@ def _think(
 ) -> tuple[Slots, Departures]:
     """One step of every slot; the free ones compute as well, for nobody."""
     free = slots.carry.halted
-    # The model refreshes sequences that halted; here the slots are filled already.
-    carry = dataclasses.replace(slots.carry, halted=jnp.zeros_like(free))
-    carry, outputs = model.step(variables, carry, carry.data)
+    carry, outputs = model.think(variables, slots.carry)
     tokens = outputs.logits.argmax(-1).astype(jnp.int32)
     same = (tokens == slots.tokens).all(-1) & (carry.steps > 1)
     unchanged = jnp.where(same, slots.unchanged + 1, 0)
