@@ -67,7 +67,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         ),
     },
     {
-        "hrm_jax.inference": "attempts thinking config slots engine stream search",
+        "hrm_jax.inference": "attempts thinking config slots engine stream journal search",
         "hrm_jax.inference.text": "buckets sampling prompts transcripts rows writing",
     },
     {
