@@ -93,12 +93,26 @@ flags.DEFINE_enum(
     "eval: a puzzle is done after all steps, as the originals measure; at its first proposal that "
     "passes the rules; or when the halting head believes in it. As the run was tested if unset",
 )
-flags.DEFINE_integer("max_steps", None, "eval: steps a puzzle may take; 0 for those of training")
-flags.DEFINE_integer("search_attempts", None, "eval: attempts after the first at unsolved puzzles")
-flags.DEFINE_bool(
-    "search_assume", None, "eval: give each further attempt one cell of the first one's answer"
+flags.DEFINE_integer(
+    "max_steps", None, "eval, solve: steps a puzzle may take; 0 for those of training"
 )
-flags.DEFINE_float("search_noise", None, "eval: noise on the initial state of further attempts")
+flags.DEFINE_integer(
+    "search_attempts",
+    None,
+    "eval, solve: attempts after the first at unsolved puzzles; as the run was tested if unset for "
+    f"eval, {solving.FURTHER_ATTEMPTS} for solve",
+)
+flags.DEFINE_integer(
+    "search_max_steps", None, "eval, solve: steps of a further attempt; 0 for those of the first"
+)
+flags.DEFINE_bool(
+    "search_assume",
+    None,
+    "eval, solve: give each further attempt one cell of the first one's answer",
+)
+flags.DEFINE_float(
+    "search_noise", None, "eval, solve: noise on the initial state of further attempts"
+)
 flags.DEFINE_string(
     "puzzle", None, "solve: 81 characters, a file with a puzzle a line, or - for standard input"
 )
@@ -108,13 +122,11 @@ flags.DEFINE_string(
 config_flags.define(PRESETS, default="relational")
 
 _MODEL = ("checkpoint", "run")
+_ATTEMPTS = ("max_steps", "search_attempts", "search_max_steps", "search_assume", "search_noise")
 _READS = {
     "train": ("run", "resume", "data", "preset", "config"),
-    "eval": (
-        *(*_MODEL, "data", "split", "puzzles", "halting", "max_steps"),
-        *("search_attempts", "search_assume", "search_noise", "config.test"),
-    ),
-    "solve": (*_MODEL, "puzzle", "render"),
+    "eval": (*_MODEL, "data", "split", "puzzles", "halting", *_ATTEMPTS, "config.test"),
+    "solve": (*_MODEL, "puzzle", "render", *_ATTEMPTS),
     "export": (*_MODEL, "out", "config"),
 }
 """The flags of each mode: one that would change nothing is refused."""
@@ -197,7 +209,7 @@ def evaluate(console: Console) -> int:
     task, variables, step = exported.load_any(_checkpoint(), mesh)
     whole = replace(task.config, {"data.num_augmentations": 0, "test.puzzles": 0})
     task = SudokuTask(_with_data(config_flags.resolve(whole), "test"))
-    settings = _settings(task.config.test)
+    settings = replace(task.config.test, _changes())
     console.print(f"measuring {_named(step)}")
     split = FLAGS.split or task.config.data.held_out_split
     report = _measure(task, variables, split, settings, console, mesh)
@@ -217,7 +229,8 @@ def solve(console: Console) -> int:
     if picture is not None:
         check_picture(picture, len(puzzles))
     task, variables, _ = exported.load_any(_checkpoint(), make_mesh(MeshConfig()))
-    return solving.solve_all(task, variables, puzzles, console, picture)
+    settings = solving.settings_of(task.config, _changes())
+    return solving.solve_all(task, variables, puzzles, console, picture, settings)
 
 
 def export(console: Console) -> int:
@@ -256,18 +269,18 @@ def _with_data(config: SudokuConfig, split: str) -> SudokuConfig:
     return replace(config, changes)
 
 
-def _settings(tested: EvaluationConfig) -> EvaluationConfig:
-    """How the flags want a model measured; `tested` where they say nothing."""
+def _changes() -> dict[str, Any]:
+    """Returns what the flags change of how puzzles are thought about, by path."""
     changes = {
         "puzzles": FLAGS.puzzles,
         "halting": FLAGS.halting,
         "max_steps": FLAGS.max_steps,
         "search.attempts": FLAGS.search_attempts,
+        "search.max_steps": FLAGS.search_max_steps,
         "search.assume": FLAGS.search_assume,
         "search.noise": FLAGS.search_noise,
     }
-    given = {name: value for name, value in changes.items() if value is not None}
-    return replace(tested, given)
+    return {name: value for name, value in changes.items() if value is not None}
 
 
 def _measure(

@@ -56,8 +56,8 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.models": (
-            "recurrence puzzle_config puzzle_module puzzle_model call_cache text_attention"
-            " text_model text_recurrence hrm_text llama hrm_llama text_step"
+            "recurrence puzzle_config puzzle_module restart puzzle_model call_cache"
+            " text_attention text_model text_recurrence hrm_text llama hrm_llama text_step"
         ),
         "hrm_jax.convert": (
             "pytorch published_config files folders model_folder shards fusion hugging_face"
@@ -66,7 +66,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         ),
     },
     {
-        "hrm_jax.inference": "attempts thinking config slots engine stream search",
+        "hrm_jax.inference": "attempts thinking config slots engine stream journal search",
         "hrm_jax.inference.text": "buckets sampling prompts transcripts rows writing",
     },
     {

@@ -80,6 +80,11 @@ class Trace:
         return int(right.argmax()) + 1 if right.any() else None
 
     @property
+    def answer(self) -> int:
+        """The step whose proposal is the answer: the one that solves the puzzle, or the last."""
+        return self.solved or self.steps
+
+    @property
     def conflicts(self) -> Bool[np.ndarray, "S 81"]:
         """Cells whose digit occurs again in their row, column or box."""
         return rules.conflicts(self.digits)

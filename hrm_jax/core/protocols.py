@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from hrm_jax.core.types import Prompt, Variables
+from hrm_jax.core.types import Batch, Carry, Outputs, Prompt, Variables
 
 
 class RecurrentModel(Protocol):
@@ -38,6 +38,18 @@ class RecurrentModel(Protocol):
 
         A model with puzzle rows gets `row_offsets`, and its carry is a `Carry`.
         """
+        ...
+
+
+class ThinkingModel(Protocol):
+    """A model as inference takes it: puzzles start and end when the caller says, not the model."""
+
+    def initial_carry(self, variables: Variables, batch: Batch) -> Carry:
+        """A carry in the model's initial state, in which every sequence has halted."""
+        ...
+
+    def think(self, variables: Variables, carry: Carry) -> tuple[Carry, Outputs]:
+        """Takes one step of every sequence, halted or not; see `PuzzleModel.think`."""
         ...
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from hrm_jax.core.types import Latents
+from hrm_jax.models.restart import draw_noise
 
 
 def disturb(
@@ -13,7 +14,7 @@ def disturb(
     noise: float | Float[Array, ""],
     seed: int | Int[Array, ""],
 ) -> Latents:
-    """Initial states with the noise of their attempts.
+    """Returns initial states with the noise of their attempts.
 
     Args:
       initial: the model's own.
@@ -22,18 +23,16 @@ def disturb(
       seed: equal seeds and attempts give equal noise, whatever else is in the batch.
     """
     disturbed = (attempts > 0) & (jnp.asarray(noise) > 0)
-    leaves, structure = jax.tree.flatten(initial)
 
-    def draw_one(attempt: Int[Array, ""], size: Float[Array, ""]) -> list[Array]:
+    def draw(attempt: Int[Array, ""], deviation: Float[Array, ""]) -> Latents:
         key = jax.random.fold_in(jax.random.key(seed), attempt)
-        keys = jax.random.split(key, len(leaves))
-        drawn = [jax.random.normal(k, x.shape[1:]) for k, x in zip(keys, leaves, strict=True)]
-        return [(size * e).astype(x.dtype) for e, x in zip(drawn, leaves, strict=True)]
+        # An attempt starts from the same state whatever the model computes in, up to rounding.
+        return draw_noise(key, initial, deviation, jnp.float32)
 
     # Drawing costs as much as a layer of the model, and most steps need none.
     drawn = jax.lax.cond(
         disturbed.any(),
-        lambda: jax.vmap(draw_one)(attempts, jnp.where(disturbed, noise, 0.0)),
-        lambda: [jnp.zeros_like(x) for x in leaves],
+        lambda: jax.vmap(draw)(attempts, jnp.where(disturbed, noise, 0.0)),
+        lambda: jax.tree.map(jnp.zeros_like, initial),
     )
-    return jax.tree.unflatten(structure, [x + e for x, e in zip(leaves, drawn, strict=True)])
+    return jax.tree.map(jnp.add, initial, drawn)

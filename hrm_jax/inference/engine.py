@@ -18,13 +18,14 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Int
 
-from hrm_jax.core.protocols import RecurrentModel
+from hrm_jax.core.protocols import ThinkingModel
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.inference.config import EngineConfig
 from hrm_jax.inference.slots import (
     NO_JOB,
     Departures,
-    Report,
+    DispatchReport,
+    Observe,
     Slots,
     Verify,
     Window,
@@ -32,6 +33,7 @@ from hrm_jax.inference.slots import (
     compact,
     free_slots,
 )
+from hrm_jax.inference.thinking import Thoughts
 from hrm_jax.training.mesh import (
     MeshConfig,
     batch_sharding,
@@ -73,6 +75,13 @@ class Queue(Protocol):
         """Takes the answers of jobs, as NumPy arrays [n] and [n, T], in the order they left."""
         ...
 
+    def watch(self, jobs: Int[np.ndarray, " n"], thoughts: Thoughts) -> None:
+        """Takes what jobs thought, NumPy leaves [n] and [n, T], each job's steps in their order.
+
+        Called by an engine that observes, with the last step of a job before it is finished.
+        """
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
@@ -83,16 +92,18 @@ class Engine:
       config: when a puzzle leaves, and the sizes of the batches.
       verify: the rules, for `stop_when_valid` and `Answers.valid`; None for a task without.
       mesh: the devices that share every batch; all there are by default.
+      observe: what to tell the queue of every step of thought; None for nothing.
 
     Raises:
       ValueError: on construction, if nothing verifies what `stop_when_valid` waits for, or the
         devices cannot share a batch equally.
     """
 
-    model: RecurrentModel
+    model: ThinkingModel
     config: EngineConfig
     verify: Verify | None = None
     mesh: Mesh = dataclasses.field(default_factory=lambda: make_mesh(MeshConfig()))
+    observe: Observe | None = None
 
     def __post_init__(self):
         """Checks that the parts fit together."""
@@ -129,7 +140,8 @@ class Engine:
         while len(queue) <= sizes[0][1]:
             sizes = sizes[1:]
         slots = self._free_slots(variables, queue.jobs(0, 0), sizes[0][0])
-        finished, taken, running = 0, 0, None
+        finished = taken = 0
+        running = None
         while finished < len(queue):
             B, smaller = sizes[0]
             last = min(len(queue), taken + self._window_rows(B))
@@ -137,11 +149,10 @@ class Engine:
             window = self._window(jobs, taken, B, queue.noise, queue.seed)
             slots, following = self._advance(variables, slots, window, smaller)
             if running is not None:
-                report: Report = jax.device_get(running)
-                left = np.asarray(report.departures.jobs) != NO_JOB
-                finished, taken = finished + int(left.sum()), int(report.taken)
-                if left.any():
-                    queue.finish(jax.tree.map(lambda x, left=left: x[left], report.departures))
+                # The dispatch before is read only now that the next one is queued.
+                report: DispatchReport = jax.device_get(running)
+                finished += _tell(queue, report)
+                taken = int(report.taken)
                 while 0 < int(report.active) + len(queue) - taken <= sizes[0][1]:
                     slots = _compact(self.mesh)(slots, sizes[0][1])
                     sizes = sizes[1:]
@@ -163,8 +174,8 @@ class Engine:
 
     def _advance(
         self, variables: Variables, slots: Slots, window: Window, floor: int
-    ) -> tuple[Slots, Report]:
-        static = self.model, self.config, self.verify
+    ) -> tuple[Slots, DispatchReport]:
+        static = self.model, self.config, self.verify, self.observe
         return _advance(self.mesh)(*static, variables, slots, window, np.int32(floor))
 
     def _window(self, jobs: Jobs, first: int, B: int, noise: float, seed: int) -> Window:
@@ -184,6 +195,20 @@ class Engine:
             "seed": np.uint32(seed),
         }
         return Window(**_place(fields, replicated(self.mesh)))
+
+
+def _tell(queue: Queue, report: DispatchReport) -> int:
+    """Hands a report to the queue; returns how many jobs left."""
+    if report.record is not None:
+        thinking = np.asarray(report.record.jobs) != NO_JOB
+        jobs, thoughts = jax.tree.map(
+            lambda x: x[thinking], (report.record.jobs, report.record.thoughts)
+        )
+        queue.watch(jobs, thoughts)
+    left = np.asarray(report.departures.jobs) != NO_JOB
+    if left.any():
+        queue.finish(jax.tree.map(lambda x: x[left], report.departures))
+    return int(left.sum())
 
 
 def _place(tree: Any, sharding: NamedSharding) -> Any:
@@ -211,8 +236,8 @@ def _advance(mesh: Mesh) -> Any:
     """`advance`, its slots written in place, its report on every host."""
     return jax.jit(
         with_ambient_mesh(advance, mesh),
-        static_argnums=(0, 1, 2),
-        donate_argnums=4,
+        static_argnums=(0, 1, 2, 3),
+        donate_argnums=5,
         out_shardings=(_slot_shardings(mesh), replicated(mesh)),
     )
 

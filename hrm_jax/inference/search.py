@@ -17,7 +17,8 @@ from hrm_jax.core.types import Variables
 from hrm_jax.inference.config import SearchConfig
 from hrm_jax.inference.engine import Engine, Jobs
 from hrm_jax.inference.slots import Departures
-from hrm_jax.inference.stream import Answers, Progress, identifiers_or_zeros
+from hrm_jax.inference.stream import Answers, Progress, Watch, identifiers_or_zeros
+from hrm_jax.inference.thinking import Thoughts
 
 
 class Symmetries(Protocol):
@@ -80,6 +81,7 @@ def search(
     assumptions: Assumptions | None = None,
     puzzle_identifiers: Int[np.ndarray, " N"] | None = None,
     progress: Progress = lambda count: None,
+    watch: Watch | None = None,
 ) -> Answers:
     """Tries unsolved puzzles again until they are solved or their budget is spent.
 
@@ -96,6 +98,7 @@ def search(
       assumptions: the task's; needed where `config.assume` is set.
       puzzle_identifiers: as in `solve_stream`.
       progress: called as puzzles are done, of those that `first` leaves unsolved.
+      watch: as in `solve_stream`. Under a symmetry the thoughts are about the puzzle as shown.
 
     Raises:
       ValueError: if there are not as many answers as puzzles, or symmetries or assumptions are
@@ -126,6 +129,7 @@ def search(
         symmetries if config.symmetries else None,
         assumptions if config.assume else None,
         progress,
+        watch,
     )
     engine.run(variables, queue)
     return queue.answers
@@ -144,12 +148,20 @@ class _Attempts:
         symmetries: Symmetries | None,
         assumptions: Assumptions | None,
         progress: Progress,
+        watch: Watch | None,
     ):
-        self.noise, self.seed = config.noise, config.seed
-        self.answers, self._proposals = first.copy(), first.tokens
-        self._engine, self._config = engine, config
-        self._symmetries, self._assumptions = symmetries, assumptions
-        self._puzzles, self._identifiers, self._progress = puzzles, identifiers, progress
+        self.noise = config.noise
+        self.seed = config.seed
+        self.answers = first.copy()
+        self._proposals = first.tokens
+        self._engine = engine
+        self._config = config
+        self._symmetries = symmetries
+        self._assumptions = assumptions
+        self._puzzles = puzzles
+        self._identifiers = identifiers
+        self._progress = progress
+        self._watch = watch
         self._jobs: list[tuple[int, int]] = []  # puzzle and attempt
         self._enqueue(np.arange(len(puzzles)))
 
@@ -165,17 +177,24 @@ class _Attempts:
             inputs = self._symmetries(inputs, attempts, self.seed)
         return Jobs(inputs, self._identifiers[rows], attempts)
 
+    def watch(self, jobs: np.ndarray, thoughts: Thoughts) -> None:
+        if self._watch is not None:
+            self._watch(*self._rows_and_attempts(jobs), thoughts)
+
     def finish(self, left: Departures) -> None:
         rows, attempts = self._rows_and_attempts(np.asarray(left.jobs))
-        tokens, answers = np.asarray(left.tokens), self.answers
+        answers = self.answers
+        tokens = np.asarray(left.tokens)
         if self._symmetries is not None:
             tokens = self._symmetries.inverse(tokens, attempts, self.seed)
-        valid, confidence = np.asarray(left.valid), np.asarray(left.confidence)
+        valid = np.asarray(left.valid)
+        confidence = np.asarray(left.confidence)
         alike = valid == answers.valid[rows]
         better = np.where(alike, confidence > answers.confidence[rows], valid)
         answers.tokens[rows[better]] = tokens[better]
         answers.confidence[rows[better]] = confidence[better]
         answers.valid[rows[better]] = valid[better]
+        answers.attempt[rows[better]] = attempts[better]
         answers.steps[rows] += np.asarray(left.steps)
         answers.attempts[rows] += 1
         self._progress(len(rows) - self._enqueue(rows))

@@ -6,21 +6,26 @@ jobs; slots that are free take the next ones in order, before every step, inside
 
 import dataclasses
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from hrm_jax.core.protocols import RecurrentModel
-from hrm_jax.core.types import Batch, Carry, Variables
+from hrm_jax.core.protocols import ThinkingModel
+from hrm_jax.core.types import Batch, Carry, Outputs, Variables
 from hrm_jax.inference.attempts import disturb
 from hrm_jax.inference.config import EngineConfig
+from hrm_jax.inference.thinking import Thoughts
+from hrm_jax.models.restart import restart
 
 NO_JOB = -1
 
 Verify: TypeAlias = Callable[[Int[Array, "B T"], Int[Array, "B T"]], Bool[Array, " B"]]
 """(puzzles, proposals) -> which proposals are answers; traced by `jit`, equal for equal rows."""
+
+Observe: TypeAlias = Callable[[Any, Outputs], Thoughts]
+"""(model, outputs of a step) -> what to record of it, such as `thinking.thoughts_of`."""
 
 
 @jax.tree_util.register_dataclass
@@ -89,21 +94,37 @@ class Departures:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Report:
+class Record:
+    """What was thought in each of the K steps of a dispatch.
+
+    Attributes:
+      jobs: number of the job in the slot, int32; `NO_JOB` in free slots and in steps not taken.
+      thoughts: of these jobs; leaves [K, B] and [K, B, T].
+    """
+
+    jobs: Int[Array, "K B"]
+    thoughts: Thoughts
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class DispatchReport:
     """What the host learns of a dispatch.
 
     Attributes:
       departures: who left.
+      record: every step of those who stayed or left; None for an engine that does not observe.
       taken: jobs taken from the queue so far, int32.
       active: slots still thinking, int32.
     """
 
     departures: Departures
+    record: Record | None
     taken: Int[Array, ""]
     active: Int[Array, ""]
 
 
-def free_slots(model: RecurrentModel, variables: Variables, batch: Batch) -> Slots:
+def free_slots(model: ThinkingModel, variables: Variables, batch: Batch) -> Slots:
     """Free slots, as many as `batch` has rows; its values are not used."""
     B, T = batch.inputs.shape
     return Slots(
@@ -116,20 +137,22 @@ def free_slots(model: RecurrentModel, variables: Variables, batch: Batch) -> Slo
 
 
 def advance(
-    model: RecurrentModel,
+    model: ThinkingModel,
     config: EngineConfig,
     verify: Verify | None,
+    observe: Observe | None,
     variables: Variables,
     slots: Slots,
     window: Window,
     floor: Int[Array, ""],
-) -> tuple[Slots, Report]:
+) -> tuple[Slots, DispatchReport]:
     """Thinks for `steps_per_dispatch` steps, or until at most `floor` jobs are left.
 
     Args:
-      model: the model; its own halting is not used.
+      model: the model.
       config: when a puzzle leaves.
       verify: the task's rules; None for a task without.
+      observe: what to record of every step; None to record nothing.
       variables: the model's values.
       slots: who is thinking.
       window: who waits; the next job to take must not lie before it.
@@ -138,29 +161,44 @@ def advance(
     Returns:
       The slots after the last step, and who left.
     """
-    K, (B, T) = config.steps_per_dispatch, slots.tokens.shape
+    K = config.steps_per_dispatch
+    B, T = slots.tokens.shape
 
-    def goes_on(state: tuple[Array, Slots, Departures]) -> Bool[Array, ""]:
+    def goes_on(state: tuple[Array, Slots, Any]) -> Bool[Array, ""]:
         step, slots, _ = state
         return (step < K) & (_active(slots) + window.end - slots.taken > floor)
 
-    def one_step(state: tuple[Array, Slots, Departures]) -> tuple[Array, Slots, Departures]:
-        step, slots, departures = state
+    def one_step(state: tuple[Array, Slots, Any]) -> tuple[Array, Slots, Any]:
+        step, slots, written = state
         slots = _fill(model, variables, slots, window)
-        slots, leaving = _think(model, config, verify, variables, slots)
-        departures = jax.tree.map(lambda rows, row: rows.at[step].set(row), departures, leaving)
-        return step + 1, slots, departures
+        slots, *news = _think(model, config, verify, observe, variables, slots)
+        written = jax.tree.map(lambda rows, row: rows.at[step].set(row), written, news)
+        return step + 1, slots, written
 
-    nobody = Departures(
+    record = None if observe is None else _empty_record(K, B, T)
+    state = (jnp.zeros((), jnp.int32), slots, [_no_departures(K, B, T), record])
+    _, slots, (departures, record) = jax.lax.while_loop(goes_on, one_step, state)
+    return slots, DispatchReport(departures, record, slots.taken, _active(slots))
+
+
+def _no_departures(K: int, B: int, T: int) -> Departures:
+    return Departures(
         jobs=jnp.full((K, B), NO_JOB, jnp.int32),
         tokens=jnp.zeros((K, B, T), jnp.int32),
         steps=jnp.zeros((K, B), jnp.int32),
         confidence=jnp.zeros((K, B), jnp.float32),
         valid=jnp.zeros((K, B), bool),
     )
-    state = (jnp.zeros((), jnp.int32), slots, nobody)
-    _, slots, departures = jax.lax.while_loop(goes_on, one_step, state)
-    return slots, Report(departures, slots.taken, _active(slots))
+
+
+def _empty_record(K: int, B: int, T: int) -> Record:
+    thoughts = Thoughts(
+        tokens=jnp.zeros((K, B, T), jnp.int32),
+        confidence=jnp.zeros((K, B), jnp.float32),
+        wants_to_halt=jnp.zeros((K, B), bool),
+        cell_confidence=jnp.zeros((K, B, T), jnp.float32),
+    )
+    return Record(jnp.full((K, B), NO_JOB, jnp.int32), thoughts)
 
 
 def compact(slots: Slots, B: int) -> Slots:
@@ -173,7 +211,7 @@ def _active(slots: Slots) -> Int[Array, ""]:
     return (~slots.carry.halted).sum(dtype=jnp.int32)
 
 
-def _fill(model: RecurrentModel, variables: Variables, slots: Slots, window: Window) -> Slots:
+def _fill(model: ThinkingModel, variables: Variables, slots: Slots, window: Window) -> Slots:
     """Gives the free slots the next jobs, in order, as far as there are any."""
     carry = slots.carry
     jobs = slots.taken + jnp.cumsum(carry.halted, dtype=jnp.int32) - 1
@@ -185,37 +223,25 @@ def _fill(model: RecurrentModel, variables: Variables, slots: Slots, window: Win
     initial = model.initial_carry(variables, batch).latents
     attempts = jnp.where(fills, window.attempts[rows], 0)
     initial = disturb(initial, attempts, window.noise, window.seed)
-
-    def where_filled(new: Array, old: Array) -> Array:
-        return jnp.where(fills.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-
-    carry = dataclasses.replace(
-        carry,
-        latents=jax.tree.map(where_filled, initial, carry.latents),
-        steps=jnp.where(fills, 0, carry.steps),
-        halted=carry.halted & ~fills,
-        data=jax.tree.map(where_filled, batch, carry.data),
-    )
     return dataclasses.replace(
         slots,
-        carry=carry,
+        carry=restart(carry, fills, initial, batch),
         jobs=jnp.where(fills, jobs, slots.jobs),
         taken=slots.taken + fills.sum(dtype=jnp.int32),
     )
 
 
 def _think(
-    model: RecurrentModel,
+    model: ThinkingModel,
     config: EngineConfig,
     verify: Verify | None,
+    observe: Observe | None,
     variables: Variables,
     slots: Slots,
-) -> tuple[Slots, Departures]:
-    """One step of every slot; the free ones compute as well, for nobody."""
+) -> tuple[Slots, Departures, Record | None]:
+    """Takes one step in every slot; what the free ones compute is not used."""
     free = slots.carry.halted
-    # The model refreshes sequences that halted; here the slots are filled already.
-    carry = dataclasses.replace(slots.carry, halted=jnp.zeros_like(free))
-    carry, outputs = model.step(variables, carry, carry.data)
+    carry, outputs = model.think(variables, slots.carry)
     tokens = outputs.logits.argmax(-1).astype(jnp.int32)
     same = (tokens == slots.tokens).all(-1) & (carry.steps > 1)
     unchanged = jnp.where(same, slots.unchanged + 1, 0)
@@ -237,4 +263,8 @@ def _think(
         taken=slots.taken,
     )
     jobs = jnp.where(leaves, slots.jobs, NO_JOB)
-    return slots, Departures(jobs, tokens, steps, confidence, valid)
+    departures = Departures(jobs, tokens, steps, confidence, valid)
+    record = None
+    if observe is not None:
+        record = Record(jnp.where(free, NO_JOB, slots.jobs), observe(model, outputs))
+    return slots, departures, record

@@ -9,9 +9,14 @@ from jaxtyping import Bool, Float32, Int, Int32
 from hrm_jax.core.types import Variables
 from hrm_jax.inference.engine import Engine, Jobs
 from hrm_jax.inference.slots import Departures
+from hrm_jax.inference.thinking import Thoughts
 
 Progress = Callable[[int], None]
 """Told how many more puzzles are done."""
+
+Watch = Callable[[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"], Thoughts], None]
+"""Told which puzzles were thought about, in which attempt at each, and what was thought: leaves [n]
+and [n, T]. The steps of an attempt come in their order, from an engine that observes them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Answers:
       confidence: the halting head's belief that the proposal is right in every cell, in [0, 1].
       valid: the proposal passes the task's rules; False throughout for a task without.
       attempts: attempts made.
+      attempt: which of them `tokens` are from; 0 for the first.
     """
 
     tokens: Int32[np.ndarray, "N T"]
@@ -31,6 +37,7 @@ class Answers:
     confidence: Float32[np.ndarray, " N"]
     valid: Bool[np.ndarray, " N"]
     attempts: Int32[np.ndarray, " N"]
+    attempt: Int32[np.ndarray, " N"]
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -47,6 +54,7 @@ def solve_stream(
     *,
     puzzle_identifiers: Int[np.ndarray, " N"] | None = None,
     progress: Progress = lambda count: None,
+    watch: Watch | None = None,
 ) -> Answers:
     """Thinks once about every puzzle, for as long as the engine's rules say.
 
@@ -56,8 +64,10 @@ def solve_stream(
       puzzles: tokens.
       puzzle_identifiers: rows of the puzzle-embedding table; row 0 for all if None.
       progress: called as puzzles are done.
+      watch: called with every step of thought, where the engine observes them.
     """
-    queue = _Once(puzzles, identifiers_or_zeros(puzzles, puzzle_identifiers), progress)
+    identifiers = identifiers_or_zeros(puzzles, puzzle_identifiers)
+    queue = _Once(puzzles, identifiers, progress, watch)
     engine.run(variables, queue)
     return queue.answers
 
@@ -85,17 +95,28 @@ def identifiers_or_zeros(
 class _Once:
     """A queue with one job for each puzzle, numbered alike."""
 
-    noise, seed = 0.0, 0
+    noise = 0.0
+    seed = 0
 
-    def __init__(self, puzzles: np.ndarray, identifiers: np.ndarray, progress: Progress):
+    def __init__(
+        self,
+        puzzles: np.ndarray,
+        identifiers: np.ndarray,
+        progress: Progress,
+        watch: Watch | None,
+    ):
         N, T = puzzles.shape
-        self._puzzles, self._identifiers, self._progress = puzzles, identifiers, progress
+        self._puzzles = puzzles
+        self._identifiers = identifiers
+        self._progress = progress
+        self._watch = watch
         self.answers = Answers(
             tokens=np.zeros((N, T), np.int32),
             steps=np.zeros(N, np.int32),
             confidence=np.zeros(N, np.float32),
             valid=np.zeros(N, bool),
             attempts=np.ones(N, np.int32),
+            attempt=np.zeros(N, np.int32),
         )
 
     def __len__(self) -> int:
@@ -105,6 +126,10 @@ class _Once:
         rows = slice(first, last)
         attempts = np.zeros(last - first, np.int32)
         return Jobs(self._puzzles[rows], self._identifiers[rows], attempts)
+
+    def watch(self, jobs: np.ndarray, thoughts: Thoughts) -> None:
+        if self._watch is not None:
+            self._watch(jobs, np.zeros_like(jobs), thoughts)
 
     def finish(self, left: Departures) -> None:
         rows = np.asarray(left.jobs)

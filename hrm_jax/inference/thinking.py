@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from hrm_jax.core.numerics import stablemax_scores
-from hrm_jax.core.types import Batch, Carry, Variables
+from hrm_jax.core.types import Batch, Carry, Outputs, Variables
 from hrm_jax.inference.attempts import disturb
 from hrm_jax.models.puzzle_model import PuzzleModel
+from hrm_jax.models.restart import restart
 
 
 @jax.tree_util.register_dataclass
@@ -59,22 +60,26 @@ def think(
       seed: of the noise.
     """
 
-    def one_step(carry, _):
-        carry, outputs = model.step(variables, carry, batch)
-        threshold = outputs.q_continue_logits if model.config.q_continue else 0.0
-        thought = Thoughts(
-            tokens=outputs.logits.argmax(-1).astype(jnp.int32),
-            confidence=jax.nn.sigmoid(outputs.q_halt_logits),
-            wants_to_halt=outputs.q_halt_logits > threshold,
-            cell_confidence=_highest_probability(outputs.logits, model.config.distribution),
-        )
-        return carry, thought
+    def one_step(carry: Carry, _: None) -> tuple[Carry, Thoughts]:
+        carry, outputs = model.think(variables, carry)
+        return carry, thoughts_of(model, outputs)
 
     carry = model.initial_carry(variables, batch)
+    initial = carry.latents
     if attempts is not None:
-        latents = disturb(carry.latents, attempts, noise, seed)
-        carry = Carry(latents, carry.steps, jnp.zeros_like(carry.halted), batch)
+        initial = disturb(initial, attempts, noise, seed)
+    carry = restart(carry, carry.halted, initial, batch)
     return jax.lax.scan(one_step, carry, length=model.config.halt_max_steps)[1]
+
+
+def thoughts_of(model: PuzzleModel, outputs: Outputs) -> Thoughts:
+    """Returns what a model proposed at one step: leaves [B] and [B, T]."""
+    return Thoughts(
+        tokens=outputs.logits.argmax(-1).astype(jnp.int32),
+        confidence=jax.nn.sigmoid(outputs.q_halt_logits),
+        wants_to_halt=model.wants_to_halt(outputs),
+        cell_confidence=_highest_probability(outputs.logits, model.config.distribution),
+    )
 
 
 def _highest_probability(logits: Float[Array, "B T V"], distribution: str) -> Float[Array, "B T"]:

@@ -10,10 +10,11 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from hrm_jax.core.candidates import CandidateGrid
 from hrm_jax.core.config import check
-from hrm_jax.core.types import Batch, Buffer, Carry, Latents, Outputs, Variables
+from hrm_jax.core.types import Batch, Buffer, Carry, Outputs, Variables
 from hrm_jax.losses.act import correctness
 from hrm_jax.models.puzzle_config import PuzzleModelConfig
 from hrm_jax.models.puzzle_module import PuzzleModule
+from hrm_jax.models.restart import draw_noise, restart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,53 +79,104 @@ class PuzzleModel:
         key: PRNGKeyArray | None = None,
         row_offsets: Float[Array, "B E"] | None = None,
     ) -> tuple[Carry, Outputs]:
-        """One step of thought for every sequence.
-
-        Sequences that halted at the last step first take their puzzle from `batch` and start over;
-        the others go on with the puzzle in the carry and ignore `batch`.
+        """Refills the sequences that halted, then thinks one step with every sequence.
 
         Args:
           variables: the model's values.
           carry: what the last step returned, or `initial_carry`.
           batch: the next puzzles.
-          key: randomness of exploration, and of `initial_noise`. None means evaluation: every
-            sequence runs the full `halt_max_steps` from the undisturbed state, whatever
-            `halt_when_right` says, and no Q-continue target is computed.
+          key: randomness of `refill` and `think`; None means evaluation.
+          row_offsets: see `think`.
+
+        Returns:
+          The new carry, without gradient, and the outputs.
+        """
+        noise_key = None
+        if key is not None and self.config.initial_noise > 0:
+            key, noise_key = jax.random.split(key)
+        carry = self.refill(variables, carry, batch, key=noise_key)
+        return self.think(variables, carry, key=key, row_offsets=row_offsets)
+
+    def refill(
+        self,
+        variables: Variables,
+        carry: Carry,
+        batch: Batch,
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> Carry:
+        """Starts the sequences that halted on their puzzle of `batch`; the others stay as they are.
+
+        Args:
+          variables: the model's values.
+          carry: what the last step returned, or `initial_carry`.
+          batch: the next puzzles; rows of sequences that have not halted are not used.
+          key: of `initial_noise`. It is drawn once for all sequences that start at this step: they
+            think about different puzzles, and others start at other steps; to draw for each of
+            them would take as long as a layer of the model. None for the undisturbed state.
+        """
+        initial = self._bind(variables).initial_latents(batch.inputs.shape[0])
+        if key is not None:
+            noise = draw_noise(key, initial, self.config.initial_noise)
+            initial = jax.tree.map(lambda state, drawn: state + drawn[None], initial, noise)
+        return restart(carry, carry.halted, initial, batch)
+
+    def think(
+        self,
+        variables: Variables,
+        carry: Carry,
+        *,
+        key: PRNGKeyArray | None = None,
+        row_offsets: Float[Array, "B E"] | None = None,
+    ) -> tuple[Carry, Outputs]:
+        """Takes one step of thought with every sequence, whether or not it has halted.
+
+        Args:
+          variables: the model's values.
+          carry: what `refill` or the last step returned.
+          key: randomness of exploration. None means evaluation: every sequence halts after the full
+            `halt_max_steps`, whatever `halt_when_right` says, and no Q-continue target is computed.
           row_offsets: added to the puzzle rows in use. The gradient with respect to these zeros is
             the gradient of each sequence's row, without one for the whole table.
 
         Returns:
           The new carry, without gradient, and the outputs.
         """
-        module = self._bind(variables)
-        initial = module.initial_latents(batch.inputs.shape[0])
-        if key is not None and self.config.initial_noise > 0:
-            key, noise_key = jax.random.split(key)
-            initial = _disturbed(initial, self.config.initial_noise, noise_key)
-        carry = _refresh(carry, batch, initial)
-        rows = None
-        if variables.puzzle_rows is not None:
-            table = jax.lax.stop_gradient(variables.puzzle_rows)
-            rows = table[carry.data.puzzle_identifiers]
-            rows = rows if row_offsets is None else rows + row_offsets
-        think = functools.partial(module, inputs=carry.data.inputs, rows=rows)
-
-        latents, logits, q = think(carry.latents)
+        config = self.config
+        rows = self._rows(variables, carry, row_offsets)
+        reason = functools.partial(self._bind(variables), inputs=carry.data.inputs, rows=rows)
+        latents, logits, q = reason(carry.latents)
         latents = jax.lax.stop_gradient(latents)
+        outputs = Outputs(logits, q[:, 0], q[:, 1], None)
         steps = carry.steps + 1
-        last = steps >= self.config.halt_max_steps
-        halted, target = last, None
-        if key is not None and self.config.halt_max_steps > 1:
-            if self.config.halt_when_right:
+        last = steps >= config.halt_max_steps
+        halted = last
+        if key is not None and config.halt_max_steps > 1:
+            if config.halt_when_right:
                 done = correctness(logits, carry.data).exact
             else:
-                done = q[:, 0] > (q[:, 1] if self.config.q_continue else 0)
+                done = self.wants_to_halt(outputs)
             halted = self._halting(done, steps, key)
-            if self.config.q_continue:
-                _, _, next_q = jax.lax.stop_gradient(think(latents))
+            if config.q_continue:
+                _, _, next_q = jax.lax.stop_gradient(reason(latents))
                 target = jax.nn.sigmoid(jnp.where(last, next_q[:, 0], next_q.max(-1)))
-        outputs = Outputs(logits, q[:, 0], q[:, 1], target)
+                outputs = dataclasses.replace(outputs, target_q_continue=target)
         return Carry(latents, steps, halted, carry.data), outputs
+
+    def wants_to_halt(self, outputs: Outputs) -> Bool[Array, " B"]:
+        """Returns whether the halting head would stop here."""
+        threshold = outputs.q_continue_logits if self.config.q_continue else 0.0
+        return outputs.q_halt_logits > threshold
+
+    def _rows(
+        self, variables: Variables, carry: Carry, offsets: Float[Array, "B E"] | None
+    ) -> Float[Array, "B E"] | None:
+        """Returns the puzzle rows in use, without gradient but that of the offsets."""
+        if variables.puzzle_rows is None:
+            return None
+        table = jax.lax.stop_gradient(variables.puzzle_rows)
+        rows = table[carry.data.puzzle_identifiers]
+        return rows if offsets is None else rows + offsets
 
     def _bind(self, variables: Variables) -> PuzzleModule:
         """The module holding these values."""
@@ -140,34 +192,6 @@ class PuzzleModel:
         explores = jax.random.bernoulli(explore_key, config.halt_exploration_prob, steps.shape)
         minimum = jax.random.randint(minimum_key, steps.shape, 2, config.halt_max_steps + 1)
         return halted & (steps >= jnp.where(explores, minimum, 0))
-
-
-def _disturbed(initial: Latents, deviation: float, key: PRNGKeyArray) -> Latents:
-    """Initial states with noise, drawn once for all sequences that start at this step.
-
-    They think about different puzzles, and others start at other steps; to draw for each of them
-    would take as long as a layer of the model.
-    """
-    keys = jax.random.split(key)
-
-    def disturb(state: Float[Array, "B L D"], key: PRNGKeyArray) -> Float[Array, "B L D"]:
-        return state + deviation * jax.random.normal(key, state.shape[1:], state.dtype)[None]
-
-    return Latents(disturb(initial.z_H, keys[0]), disturb(initial.z_L, keys[1]))
-
-
-def _refresh(carry: Carry, batch: Batch, initial: Latents) -> Carry:
-    """Gives sequences that halted a new puzzle, the initial states and zero steps."""
-
-    def new_where_halted(new: Array, old: Array) -> Array:
-        return jnp.where(carry.halted.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-
-    return Carry(
-        latents=jax.tree.map(new_where_halted, initial, carry.latents),
-        steps=jnp.where(carry.halted, 0, carry.steps),
-        halted=jnp.zeros_like(carry.halted),
-        data=jax.tree.map(new_where_halted, batch, carry.data),
-    )
 
 
 @functools.cache

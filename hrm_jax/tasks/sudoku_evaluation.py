@@ -182,7 +182,15 @@ def _think_through(
     tokens, confidence, steps = map(np.concatenate, zip(*parts, strict=True))
     valid = np.asarray(solves(jnp.asarray(source.inputs, jnp.int32), jnp.asarray(tokens)))
     spent = np.full(len(tokens), model.config.halt_max_steps, np.int32)
-    return Answers(tokens, spent, confidence, valid, np.ones_like(spent)), steps, seconds
+    answers = Answers(
+        tokens=tokens,
+        steps=spent,
+        confidence=confidence,
+        valid=valid,
+        attempts=np.ones_like(spent),
+        attempt=np.zeros_like(spent),
+    )
+    return answers, steps, seconds
 
 
 @functools.cache

@@ -1,20 +1,26 @@
 """Puzzles that can be solved are told from others, and answers that are right from others."""
 
+import dataclasses
 import io
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import solving
+from experiments import exported, solving
 from experiments.rendering.trace import Trace
 from experiments.sudoku_presets import PRESETS
 from hrm_jax.core.config import replace
-from hrm_jax.data.sudoku import rules, solver
-from hrm_jax.inference.thinking import Thoughts
-from hrm_jax.tasks.sudoku import SudokuTask
+from hrm_jax.core.types import Carry, Latents, Outputs, Variables
+from hrm_jax.data.sudoku import bank, csv_format, rules, solver
+from hrm_jax.data.sudoku.assuming import NumberedAssumptions
+from hrm_jax.inference.attempts import disturb
+from hrm_jax.inference.stream import Answers
+from hrm_jax.models.puzzle_config import PuzzleModelConfig
+from hrm_jax.tasks.sudoku import EvaluationConfig, SudokuTask
 
 PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 EASY = rules.parse(PUZZLE)
@@ -87,29 +93,71 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         solving.read_puzzles(str(path))
 
 
-TASK = SudokuTask(PRESETS["minute"])  # thinks nothing: its thoughts are given
 WRONG_CELL = SOLUTION.copy()
 WRONG_CELL[2] = 1
 OTHER_GRID = np.roll(SOLUTION.reshape(9, 9), 3, axis=0).ravel()  # valid, but of another puzzle
 INCOMPLETE = np.where(np.arange(81) == 2, 0, SOLUTION).astype(np.uint8)
 
 
+@dataclasses.dataclass(frozen=True)
+class Scripted:
+    """A model that thinks nothing: its proposals are given, for each attempt and step.
+
+    Its parameters: `puzzles` [A, 81] and `draws` [A] are what each attempt sees, `tokens`
+    [A, S, 81] what it proposes, and `halt` the step at which it wants to halt.
+    """
+
+    config: PuzzleModelConfig
+
+    def initial_carry(self, variables, batch):
+        B = len(batch.inputs)
+        state = jnp.zeros((B, 1, 1))
+        return Carry(Latents(state, state), jnp.zeros(B, jnp.int32), jnp.ones(B, bool), batch)
+
+    def think(self, variables, carry):
+        script, steps = variables.params, carry.steps + 1
+        other = (carry.data.inputs[:, None] != script["puzzles"][None]).any(-1)
+        noise = jnp.abs(carry.latents.z_H[:, :, 0] - script["draws"][None])
+        attempt = (noise + 99 * other).argmin(-1)
+        logits = 99 * jax.nn.one_hot(script["tokens"][attempt, steps - 1], rules.VOCABULARY_SIZE)
+        sure = jnp.full(len(steps), jnp.log(1 / 3))
+        outputs = Outputs(logits, sure, jnp.where(steps >= script["halt"], -9.0, 9.0), None)
+        return dataclasses.replace(carry, steps=steps), outputs
+
+    def wants_to_halt(self, outputs):
+        return outputs.q_halt_logits > outputs.q_continue_logits
+
+
+class ScriptedTask(SudokuTask):
+    """Sudoku for a model whose proposals are given."""
+
+    @property
+    def model(self):
+        return Scripted(self.config.model)
+
+
+MINUTE = PRESETS["minute"]
+
+
+def script(grids, *, halt=99, puzzles=EASY[None], noise=0.0):
+    """Variables of a scripted model that proposes these grids: [A, S, 81]."""
+    attempts = jnp.arange(len(grids))
+    zeros = jnp.zeros((len(grids), 1, 1))
+    draws = disturb(Latents(zeros, zeros), attempts, noise, seed=0).z_H[:, 0, 0]
+    values = {"puzzles": rules.encode(puzzles), "tokens": rules.encode(grids), "halt": halt}
+    integers = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), values)
+    return Variables(integers | {"draws": draws}, {}, None)
+
+
 @pytest.fixture
-def solve(monkeypatch):
+def solve():
     """Solves EASY with a model that proposes these grids; returns the exit code and the text."""
 
     def solve(proposals, halt, *more):
-        tokens = np.stack([rules.encode(grid) for grid in proposals])[:, None].astype(np.int32)
-        wants_to_halt = (np.arange(len(proposals)) + 1 >= halt)[:, None]
-        cells = np.ones(tokens.shape, np.float32)
-        thoughts = Thoughts(tokens, np.full(wants_to_halt.shape, 0.25), wants_to_halt, cells)
-
-        def think(model, variables, batch, *_):
-            return jax.tree.map(lambda x: np.repeat(x, len(batch.inputs), axis=1), thoughts)
-
-        monkeypatch.setattr(solving, "think", think)
+        task = ScriptedTask(replace(MINUTE, {"model.halt_max_steps": len(proposals)}))
         console = Console(file=io.StringIO(), width=120)
-        code = solving.solve_all(TASK, None, [EASY], console, *more)
+        variables = script(np.stack(proposals)[None], halt=halt)
+        code = solving.solve_all(task, variables, [EASY], console, *more)
         return code, console.file.getvalue()
 
     return solve
@@ -152,73 +200,103 @@ NOT = "not solved"
 
 
 @pytest.mark.parametrize(
-    ("solved_by", "changes", "asked", "answer"),
+    ("solved_by", "changes", "spent", "answer"),
     [
-        ((4, 0), {"max_steps": 8, "search.noise": 0.5}, [(4, 1)], "solved at step 4"),
-        ((8, 0), {"max_steps": 8, "search.noise": 0.5}, [(4, 1), (8, 1)], "solved at step 8"),
-        ((8, 3), {"max_steps": 8, "search.noise": 0.5}, [(4, 1), (8, 1), (8, 16)], "attempt 4"),
-        ((4, 3), {"search.noise": 0.5}, [(4, 1), (4, 16)], "attempt 4"),
-        ((4, 19), {"search.noise": 0.5}, [(4, 1), (4, 16), (4, 16)], "attempt 20"),
-        ((8, 999), {"max_steps": 8, "search.noise": 0.5}, [(4, 1), (8, 1), *8 * [(8, 16)]], NOT),
-        ((8, 3), {"max_steps": 8}, [(4, 1), (8, 1)], NOT),
-        ((8, 3), {}, [(4, 1)], NOT),
+        ((4, 0), {"max_steps": 8, "search.noise": 0.5}, (1, 4), "solved at step 4"),
+        ((8, 0), {"max_steps": 8, "search.noise": 0.5}, (1, 8), "solved at step 8"),
+        ((8, 3), {"max_steps": 8, "search.noise": 0.5}, (4, 8), "attempt 4"),
+        ((4, 3), {"search.noise": 0.5}, (4, 4), "attempt 4"),
+        ((4, 19), {"search.noise": 0.5}, (20, 4), "attempt 20"),
+        ((8, 999), {"max_steps": 8, "search.noise": 0.5}, (129, 8), "not solved in 129 attempts"),
+        ((8, 3), {"max_steps": 8}, (1, 8), NOT),
+        ((8, 3), {}, (1, 4), NOT),
     ],
 )
-def test_more_is_spent_on_what_stays_unsolved(monkeypatch, solved_by, changes, asked, answer):
-    calls, traces = [], []
-
-    def think(model, variables, batch, attempts, noise, seed):
-        steps = model.config.halt_max_steps
-        calls.append((steps, len(attempts)))
-        grids = np.tile(WRONG_CELL, (steps, len(attempts), 1))
-        if steps >= solved_by[0]:
-            grids[-1, np.asarray(attempts) == solved_by[1]] = SOLUTION
-        never, cells = np.zeros(grids.shape[:2], bool), np.ones(grids.shape, np.float32)
-        tokens = rules.encode(grids).astype(np.int32)
-        return Thoughts(tokens, np.full(never.shape, 0.25), never, cells)
-
-    monkeypatch.setattr(solving, "think", think)
-    monkeypatch.setattr(solving, "save_picture", lambda found, _: traces.extend(found))
-    task = SudokuTask(replace(TASK.config, {f"test.{name}": x for name, x in changes.items()}))
+def test_more_is_spent_on_what_stays_unsolved(monkeypatch, solved_by, changes, spent, answer):
+    """`spent`: the attempts made, and the steps of the one that is shown."""
+    step, attempt = solved_by
+    noise = changes.get("search.noise", 0.0)
+    grids = np.tile(WRONG_CELL, (129 if noise else 1, 8, 1))
+    if attempt < len(grids):
+        grids[attempt, step - 1 :] = SOLUTION
+    found = []
+    monkeypatch.setattr(solving, "_show", lambda solution, _: found.append(solution))
+    task = ScriptedTask(replace(MINUTE, {f"test.{name}": x for name, x in changes.items()}))
+    solving.solve_all(task, script(grids, noise=noise), [EASY], Console(file=io.StringIO()))
+    monkeypatch.undo()
+    assert (int(found[0].answers.attempts[0]), found[0].trace.steps) == spent
     console = Console(file=io.StringIO(), width=120)
-    code = solving.solve_all(task, None, [EASY], console, "picture")
-    assert calls == asked
-    assert code == (1 if answer == NOT else 0)
-    assert answer in console.file.getvalue() + traces[0].title
+    code = solving.solve_all(task, script(grids, noise=noise), [EASY], console)
+    assert code == (1 if answer.startswith(NOT) else 0)
+    assert answer in console.file.getvalue()
 
 
-def test_each_further_attempt_assumes_a_cell_of_the_first_answer(monkeypatch):
-    assumed = []
-
-    def think(model, variables, batch, attempts, noise, seed):
-        steps, puzzles = model.config.halt_max_steps, rules.decode(np.asarray(batch.inputs))
-        assumed.extend(puzzles[puzzles != EASY[None]])
-        grids = np.tile(WRONG_CELL, (steps, len(puzzles), 1))
-        grids[-1, np.asarray(attempts) == 3] = SOLUTION
-        never, cells = np.zeros(grids.shape[:2], bool), np.ones(grids.shape, np.float32)
-        tokens = rules.encode(grids).astype(np.int32)
-        return Thoughts(tokens, np.full(never.shape, 0.25), never, cells)
-
-    monkeypatch.setattr(solving, "think", think)
+def test_each_further_attempt_assumes_a_cell_of_the_first_answer():
+    wrong = rules.encode(np.tile(WRONG_CELL, (4, 1)))
+    seen = NumberedAssumptions()(rules.encode(np.tile(EASY, (4, 1))), wrong, np.arange(4), 0)
+    seen[0] = rules.encode(EASY)
+    assert ((seen != seen[0]).sum(-1) == [0, 1, 1, 1]).all()  # in each attempt one cell more
+    grids = np.tile(WRONG_CELL, (4, 6, 1))
+    grids[3, -1] = SOLUTION
     changes = {"test.search.assume": True, "test.search.max_steps": 6}
     console = Console(file=io.StringIO(), width=120)
-    task = SudokuTask(replace(TASK.config, changes))
-    assert solving.solve_all(task, None, [EASY], console) == 0
-    assert len(assumed) == 16  # in each attempt one cell more
-    assert ", attempt 4, assuming " in console.file.getvalue()
+    variables = script(grids, puzzles=rules.decode(seen))
+    assert (
+        solving.solve_all(ScriptedTask(replace(MINUTE, changes)), variables, [EASY], console) == 0
+    )
+    (cell,) = np.flatnonzero(seen[3] != seen[0])
+    assumption = f"assuming {WRONG_CELL[cell]} in {rules.cell_name(int(cell))}"
+    assert f", attempt 4, {assumption}" in console.file.getvalue()
     assert "solved at step 6" in console.file.getvalue()
 
 
-def trace_of(digits, title=""):
+@pytest.mark.parametrize(
+    ("noise", "changes", "attempts"),
+    [
+        (0.5, {"search.attempts": 2}, 3),
+        (0.5, {"search.attempts": 0}, 1),
+        (0.5, {"max_steps": 2}, 129),
+        (0.0, {"search.noise": 0.5}, 129),
+    ],
+)
+def test_flags_say_how_much_is_spent(noise, changes, attempts):
+    task = ScriptedTask(replace(MINUTE, {"test.search.noise": noise}))
+    settings = solving.settings_of(task.config, changes)
+    variables = script(np.tile(WRONG_CELL, (129, 4, 1)), noise=0.5)
+    solution = solving.PuzzleSolver.make(task, variables, settings).solve(EASY)
+    assert solution.answers.attempts[0] == attempts
+    assert solution.trace.steps == changes.get("max_steps", 4)
+
+
+def solution_of(digits, title=""):
     ones = np.ones(digits.shape[:2])
-    return Trace(EASY, digits, ones, ones[:, 0], halt=1, title=title)
+    trace = Trace(EASY, digits, ones, ones[:, 0], halt=1, title=title)
+    one = np.ones(1, np.int32)
+    answers = Answers(rules.encode(digits[-1:]), one, one.astype(float), one > 0, one, one - 1)
+    return solving.Solution(trace, answers)
 
 
-def test_all_of_several_puzzles_have_to_be_solved(monkeypatch):
-    answers = iter([SOLUTION, WRONG_CELL])
-    monkeypatch.setattr(solving, "_think", lambda *_: trace_of(next(answers)[None]))
+@pytest.fixture
+def answer_with(monkeypatch):
+    """Lets every solver answer with these grids, one after another."""
+
+    def answer_with(*grids):
+        answers = iter(grids)
+        solver = types.SimpleNamespace(
+            solve=lambda puzzle, title: solution_of(next(answers)[None], title)
+        )
+        monkeypatch.setattr(solving.PuzzleSolver, "make", lambda *_: solver)
+
+    return answer_with
+
+
+SETTINGS = EvaluationConfig()
+
+
+def test_all_of_several_puzzles_have_to_be_solved(answer_with):
+    answer_with(SOLUTION, WRONG_CELL)
     console = Console(file=io.StringIO())
-    assert solving.solve_all(None, None, [EASY, EASY], console) == 1
+    assert solving.solve_all(None, None, [EASY, EASY], console, settings=SETTINGS) == 1
     assert "1 of 2 puzzles solved" in console.file.getvalue()
 
 
@@ -234,11 +312,43 @@ def test_a_picture_shows_what_the_terminal_shows(solve, tmp_path, monkeypatch):
     np.testing.assert_array_equal(trace.digits, [WRONG_CELL, SOLUTION])
 
 
-def test_puzzles_in_a_picture_are_numbered_in_the_order_given(tmp_path, monkeypatch):
+def test_puzzles_in_a_picture_are_numbered_in_the_order_given(tmp_path, monkeypatch, answer_with):
     drawn = []
     monkeypatch.setattr(solving, "save_picture", lambda traces, path: drawn.extend(traces))
-    think = lambda task, variables, puzzle, title: trace_of(SOLUTION[None], title)  # noqa: E731
-    monkeypatch.setattr(solving, "_think", think)
-    solving.solve_all(None, None, [EASY] * 2, Console(file=io.StringIO()), tmp_path / "two.png")
+    answer_with(SOLUTION, SOLUTION)
+    console = Console(file=io.StringIO())
+    solving.solve_all(None, None, [EASY] * 2, console, tmp_path / "two.png", SETTINGS)
     titles = [trace.title for trace in drawn]
     assert titles == ["Puzzle 1: 30 givens, rating 0", "Puzzle 2: 30 givens, rating 0"]
+
+
+SEARCHED = """
+1 6 13 44 59 97 108 126 129 174 188 212 255 281 327 335 356 377 379 390 406 416 449 476 480 493
+521 546 595 632 635 638 707 709 712 716 720 728 756 757 772 848 873 915 932 960 966 1017 1037 1041
+1057 1083 1101 1102 1106 1121 1137 1181 1201 1243 1249 1261 1271 1290 1332 1340 1371 1396 1401
+1416 1417 1418 1420 1454 1459 1484 1496 1497 1520 1544 1604 1624 1640 1643 1647 1673 1677 1705
+1713 1769 1792 1807 1821 1831 1842 1846 1907 1928 1931 1973
+"""
+"""Puzzles of the bank's test split that the shipped model does not solve within 16 steps."""
+
+
+def test_a_trace_shows_the_answer_of_the_engine_on_searched_puzzles():
+    """100 puzzles of the bank that the shipped model does not solve in one attempt of 16 steps."""
+    task, variables = exported.load(exported.shipped())
+    # Attempts as long as in training: the shipped settings would try four times as long first.
+    settings = dataclasses.replace(solving.settings_of(task.config), max_steps=16)
+    puzzle_solver = solving.PuzzleSolver.make(task, variables, settings)
+    puzzles = csv_format.read(str(bank.shipped_file("test"))).take(np.array(SEARCHED.split(), int))
+    searched = solved = 0
+    for question, answer in zip(puzzles.questions, puzzles.answers, strict=True):
+        solution = puzzle_solver.solve(question)
+        trace, engine = solution.trace, solution.answers
+        shown = trace.digits[trace.answer - 1]
+        np.testing.assert_array_equal(rules.encode(shown), engine.tokens[0])
+        assert trace.halt_confidence[trace.answer - 1] == engine.confidence[0]
+        assert (trace.solved is not None) == engine.valid[0] == (shown == answer).all()
+        searched += engine.attempts[0] > 1
+        solved += engine.valid[0]
+    # Rounding differs between machines, and may let a puzzle be solved sooner or later.
+    assert searched >= 98
+    assert solved >= 98

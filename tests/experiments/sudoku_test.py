@@ -127,6 +127,14 @@ def test_solve_of_an_untrained_model_is_1_not_solved(sudoku, trained):
     assert "not solved" in done.stdout
 
 
+def test_solve_spends_what_the_flags_say(sudoku, trained):
+    _, folder = trained
+    flags = ("--search_attempts=2", "--search_noise=0.5", "--search_max_steps=1")
+    done = sudoku.run("--mode=solve", f"--checkpoint={folder}", f"--puzzle={PUZZLE}", *flags)
+    assert done.returncode == 1, done.stderr
+    assert "not solved in 3 attempts" in done.stdout
+
+
 def test_solve_draws_what_was_thought(sudoku, trained):
     _, folder = trained
     picture = sudoku.folder / "steps.html"
@@ -162,7 +170,7 @@ def test_solve_without_a_puzzle_is_2(sudoku):
     [
         (("--mode=eval", "--config.model.halt_max_steps=3"), "eval does not read --config.model"),
         (("--mode=eval", "--config.mesh.data=1"), "eval does not read --config.mesh"),
-        (("--mode=solve", "--max_steps=3"), "solve does not read --max_steps, only eval does"),
+        (("--mode=solve", "--halting=steps"), "solve does not read --halting, only eval does"),
         (("--mode=train", "--checkpoint=x"), "only eval, solve, export does"),
     ],
 )

@@ -54,6 +54,11 @@ def test_an_unsolved_puzzle_has_no_solving_step(traces):
     assert traces[1].solved is None
 
 
+def test_the_answer_is_the_solution_or_else_the_last_proposal(traces):
+    assert traces[0].answer == traces[0].solved
+    assert traces[1].answer == traces[1].steps
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

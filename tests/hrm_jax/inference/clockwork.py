@@ -6,7 +6,6 @@ halting head is sure from step `due` on, and surer with a greater payload.
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,19 +16,16 @@ from hrm_jax.core.types import Batch, Carry, Latents, Outputs, Variables
 V = 64
 VARIABLES = Variables({}, {}, None)
 TRACES: list[tuple[int, ...]] = []
-"""Shapes of the inputs of every `step` that was traced."""
+"""Shapes of the inputs of every step that was traced."""
 STEPS: list[int] = []
 """Batch size of every step that a counted model ran."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Clockwork:
-    """Implements `core.protocols.RecurrentModel`."""
+    """Implements `core.protocols.ThinkingModel`."""
 
     counted: bool = False
-
-    def init(self, key: Any) -> Variables:
-        return VARIABLES
 
     def initial_carry(self, variables: Variables, batch: Batch) -> Carry:
         B = len(batch.inputs)
@@ -41,13 +37,13 @@ class Clockwork:
             data=jax.tree.map(jnp.zeros_like, batch),
         )
 
-    def step(self, variables, carry, batch, *, key=None, row_offsets=None):
+    def think(self, variables, carry):
         TRACES.append(carry.data.inputs.shape)
         if self.counted:
             jax.debug.callback(lambda: STEPS.append(len(carry.steps)))
         z_H, z_L = carry.latents.z_H + 1, carry.latents.z_L
         data, steps = carry.data, carry.steps + 1
-        # A slot handed in as halted would show: its proposals are all zero.
+        # A slot that is used though it has halted would show: its proposals are all zero.
         counted = jnp.where(carry.halted, 0, jnp.round(z_H[:, 0, 0])).astype(jnp.int32)
         payload = data.inputs[:, 1] + data.puzzle_identifiers
         draw = jnp.clip(jnp.abs(jnp.round(10 * z_L[:, 0, 0])), 0, V - 1).astype(jnp.int32)

@@ -193,8 +193,8 @@ def test_noise_differs_from_attempt_to_attempt():
 class Surest(Clockwork):
     """As sure as its noise is large."""
 
-    def step(self, *args, **kwargs):
-        carry, outputs = super().step(*args, **kwargs)
+    def think(self, *args):
+        carry, outputs = super().think(*args)
         return carry, dataclasses.replace(outputs, q_halt_logits=carry.latents.z_L[:, 0, 0])
 
 

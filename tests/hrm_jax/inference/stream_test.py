@@ -77,8 +77,8 @@ def test_a_proposal_that_stays_the_same_may_leave():
 
     @dataclasses.dataclass(frozen=True)
     class Steady(Clockwork):
-        def step(self, *args, **kwargs):
-            carry, outputs = super().step(*args, **kwargs)
+        def think(self, *args):
+            carry, outputs = super().think(*args)
             return carry, proposes_the_payload(carry, outputs)
 
     settings = {"stop_when_valid": False, "stable_steps": 3, "model": Steady()}
