@@ -22,7 +22,7 @@ from experiments import process
 if __name__ == "__main__":
     process.keep_heap()  # as the experiments do; the contestants' workers decide for themselves
 
-from experiments import exported, runs
+from experiments import exported
 from experiments.benchmarks import (
     alternate,
     aot,
@@ -35,6 +35,7 @@ from experiments.benchmarks import (
     train_step,
     workload,
 )
+from hrm_jax.training.run import RunError
 from hrm_jax.training.state_arrays import CheckpointError
 
 Suite = Callable[[Console], Any]
@@ -161,7 +162,7 @@ def main(_) -> None:
         ValueError,
         OSError,
         CheckpointError,
-        runs.RunError,
+        RunError,
         alternate.ContestantError,
     ) as error:
         sys.exit(f"error: {error}")

@@ -9,7 +9,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments import config_flags, curves, runs, terminal
+from experiments import config_flags, curves, terminal
 from experiments.code_presets import PRESETS
 from hrm_jax.convert.language import RUN_MODEL, save_language_model
 from hrm_jax.tasks.code import CodeReport, CodeTask
@@ -17,6 +17,8 @@ from hrm_jax.tasks.code_config import CodeConfig
 from hrm_jax.tasks.code_samples import as_text
 from hrm_jax.training.files import write_atomically
 from hrm_jax.training.mesh import fetch, make_mesh
+from hrm_jax.training.run import begin, train
+from hrm_jax.training.run_folder import newest_run, read_config
 from hrm_jax.training.run_log import read_metrics
 
 FLAGS = flags.FLAGS
@@ -42,12 +44,13 @@ def run(console: Console) -> int:
     config = config_flags.resolve()
     folder = pathlib.Path(FLAGS.run or RUNS / time.strftime("code-%Y%m%d-%H%M%S"))
     if FLAGS.resume:
-        folder = pathlib.Path(FLAGS.run) if FLAGS.run else runs.newest_run(RUNS)
-        config = config_flags.resolve(runs.read_config(folder, CodeConfig))
+        folder = pathlib.Path(FLAGS.run) if FLAGS.run else newest_run(RUNS)
+        config = config_flags.resolve(read_config(folder, CodeConfig))
     task, mesh = CodeTask(config, folder), make_mesh(config.mesh)
     console.print(f"training in {folder}: {config.description}", soft_wrap=True)
     shown = terminal.Shown("tokens", config.batch_tokens, _AVERAGES)
-    state = runs.train(task, folder, console, resume=FLAGS.resume, shown=shown)
+    progress = terminal.TrainingProgress(console, shown)
+    state = train(task, folder, resume=FLAGS.resume, progress=progress)
     if jax.process_index() == 0:
         curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
     if int(state.step) < config.loop.steps:
@@ -55,7 +58,7 @@ def run(console: Console) -> int:
     with console.status("measuring, before and after"):
         before, after = (
             task.evaluate(variables, task.load().test, config.test, mesh)
-            for variables in (runs.begin(task, mesh).variables, state.averaged_variables)
+            for variables in (begin(task, mesh).variables, state.averaged_variables)
         )
     variables = fetch(state.averaged_variables, mesh)
     if jax.process_index() == 0:

@@ -26,7 +26,7 @@ if __name__ == "__main__":
 import jax
 from rich.console import Console
 
-from experiments import distributed, runs
+from experiments import distributed
 from hrm_jax.convert.pytorch import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.core.protocols import Completer
@@ -36,6 +36,7 @@ from hrm_jax.evaluation.code.sandbox import SandboxUnavailable
 from hrm_jax.evaluation.code.toolchains import ToolchainMissing
 from hrm_jax.inference.text.prompts import PromptError
 from hrm_jax.training.loop import Diverged, Ended
+from hrm_jax.training.run import RunError
 from hrm_jax.training.run_log import RunLogError
 from hrm_jax.training.state_arrays import CheckpointError
 
@@ -78,7 +79,7 @@ def main(argv: list[str]) -> int:
         ToolchainMissing,
         WeightsError,
         distributed.DistributedError,
-        runs.RunError,
+        RunError,
     ) as error:
         print(f"{type(error).__name__}: {error}{_remedy(error)}", file=sys.stderr)
         return 2

@@ -10,7 +10,6 @@ import pathlib
 import jax
 from jax.sharding import Mesh
 
-from experiments import runs
 from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.folders import replacing_folder
 from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
@@ -19,6 +18,7 @@ from hrm_jax.core.types import Variables
 from hrm_jax.tasks.sudoku import SudokuConfig, SudokuTask
 from hrm_jax.training.files import write_atomically
 from hrm_jax.training.mesh import replicated
+from hrm_jax.training.run_folder import read_config, restore, run_of
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 
@@ -61,8 +61,8 @@ def load_any(checkpoint: pathlib.Path, mesh: Mesh) -> tuple[SudokuTask, Variable
     if is_exported(checkpoint):
         task, variables = load(checkpoint)
         return task, jax.device_put(variables, replicated(mesh)), None
-    task = SudokuTask(runs.read_config(runs.run_of(checkpoint), SudokuConfig))
-    return task, *runs.restore(task, checkpoint, mesh)
+    task = SudokuTask(read_config(run_of(checkpoint), SudokuConfig))
+    return task, *restore(task, checkpoint, mesh)
 
 
 def load(folder: pathlib.Path) -> tuple[SudokuTask, Variables]:

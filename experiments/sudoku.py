@@ -34,7 +34,7 @@ import jax
 from jax.sharding import Mesh
 from rich.console import Console
 
-from experiments import curves, distributed, exported, runs, solving, terminal
+from experiments import curves, distributed, exported, solving, sudoku_display, terminal
 from experiments.rendering.files import RenderError, check_picture
 from experiments.rendering.trace import TraceError
 from experiments.sudoku_presets import PRESETS
@@ -47,6 +47,9 @@ from hrm_jax.tasks.sudoku import EvaluationConfig, SudokuConfig, SudokuTask
 from hrm_jax.training.files import write_atomically
 from hrm_jax.training.loop import Diverged
 from hrm_jax.training.mesh import MeshConfig, fetch, make_mesh
+from hrm_jax.training.run import RunError
+from hrm_jax.training.run import train as train_in
+from hrm_jax.training.run_folder import newest_run, read_config
 from hrm_jax.training.run_log import RunLogError, read_metrics
 from hrm_jax.training.state_arrays import CheckpointError
 
@@ -143,7 +146,7 @@ def main(argv: list[str]) -> int:
         TraceError,
         WeightsError,
         distributed.DistributedError,
-        runs.RunError,
+        RunError,
     ) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
@@ -154,12 +157,13 @@ def train(console: Console) -> int:
     config = config_flags.resolve()
     folder = pathlib.Path(FLAGS.run or RUNS / time.strftime("sudoku-%Y%m%d-%H%M%S"))
     if FLAGS.resume:
-        folder = pathlib.Path(FLAGS.run) if FLAGS.run else runs.newest_run(RUNS)
-        config = config_flags.resolve(runs.read_config(folder, SudokuConfig))
+        folder = pathlib.Path(FLAGS.run) if FLAGS.run else newest_run(RUNS)
+        config = config_flags.resolve(read_config(folder, SudokuConfig))
     task = SudokuTask(_with_data(config, "train"))
     console.print(f"training in {folder}: {config.description}", soft_wrap=True)
     shown = terminal.Shown("puzzles", config.batch_size, _AVERAGES)
-    state = runs.train(task, folder, console, resume=FLAGS.resume, shown=shown)
+    progress = terminal.TrainingProgress(console, shown)
+    state = train_in(task, folder, resume=FLAGS.resume, progress=progress)
     if jax.process_index() == 0:
         curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
     if int(state.step) < config.loop.steps:
@@ -284,13 +288,15 @@ def _measure(
     with terminal.counting_progress(console, "evaluating", total) as progress:
         report = task.evaluate(variables, source, settings, mesh, progress)
     title = f"{task.config.data.name}, {split} split"
-    console.print(terminal.accuracy_table(report.as_dict(), f"{title}, single pass"))
+    console.print(sudoku_display.accuracy_table(report.as_dict(), f"{title}, single pass"))
     if settings.search.attempts:
         unsolved = int((~report.results.valid).sum())
         with terminal.counting_progress(console, "searching", unsolved) as progress:
             report = task.search(variables, source, settings, mesh, report, progress)
         spent = f"up to {settings.search.attempts} further attempts"
-        console.print(terminal.accuracy_table(report.as_dict()["search"], f"{title}, {spent}"))
+        console.print(
+            sudoku_display.accuracy_table(report.as_dict()["search"], f"{title}, {spent}")
+        )
     return report.as_dict()
 
 

@@ -1,20 +1,14 @@
-"""What an experiment shows on the terminal: progress, tables and Sudoku grids."""
+"""What every experiment shows on the terminal: how far it is."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
 
-import numpy as np
-from jaxtyping import UInt8
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
-from hrm_jax.data.sudoku import rules
-
-ProgressCallback = Callable[[int, Mapping[str, float]], None]
+from hrm_jax.training.progress import Progress as RunProgress
+from hrm_jax.training.progress import StepCallback
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +31,35 @@ class Shown:
         return ", ".join(form.format(averages[name]) for name, form in forms if name in averages)
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainingProgress(RunProgress):
+    """Shows on a console what a run tells.
+
+    Attributes:
+      console: where to show it.
+      shown: the unit, and which averages.
+    """
+
+    console: Console
+    shown: Shown
+
+    def preparing(self) -> AbstractContextManager[object]:
+        """Returns a context that says that data are being prepared."""
+        return self.console.status("preparing data")
+
+    def training(self, first_step: int, steps: int) -> AbstractContextManager[StepCallback]:
+        """Returns `training_progress`."""
+        return training_progress(self.console, first_step, steps, self.shown)
+
+    def stopped(self, message: str) -> None:
+        """Prints how a stopped run goes on."""
+        self.console.print(message, soft_wrap=True)
+
+
 @contextmanager
 def training_progress(
     console: Console, first_step: int, steps: int, shown: Shown
-) -> Iterator[ProgressCallback]:
+) -> Iterator[StepCallback]:
     """A live bar: steps and units a second, averages, time left.
 
     Where there is no terminal each record is a line instead.
@@ -97,47 +116,3 @@ def counting_progress(
     ) as progress:
         bar = progress.add_task(name, total=total)
         yield lambda count: progress.update(bar, advance=count)
-
-
-def accuracy_table(report: Mapping[str, Any], title: str) -> Table:
-    """A report's measures by rating band, and over all puzzles."""
-    table = Table(title=title)
-    table.add_column("rating (guesses)")
-    for name in ("puzzles", "cells right", "solved", "valid", "mean steps", "puzzles/s"):
-        table.add_column(name, justify="right")
-    for name, row in [*report["by_rating"].items(), ("all", report)]:
-        if name == "all":
-            table.add_section()
-        table.add_row(
-            name,
-            str(row["count"]),
-            f"{row['cell_accuracy']:.2%}",
-            f"{row['exact_accuracy']:.2%}",
-            f"{row['valid_share']:.2%}",
-            f"{row['mean_steps']:.1f}",
-            f"{row['puzzles_per_second']:.1f}",
-        )
-    return table
-
-
-def render_grid(puzzle: UInt8[np.ndarray, "81"], proposal: UInt8[np.ndarray, "81"]) -> Text:
-    """A grid in colour: givens bold, filled cells blue, cells that conflict red.
-
-    Args:
-      puzzle: the givens, 0 for a blank.
-      proposal: what stands in every cell, 0 for nothing.
-    """
-    conflicting = rules.conflicts(proposal)
-    text = Text()
-    for row in range(rules.SIDE):
-        if row in (3, 6):
-            text.append("------+-------+------\n", style="dim")
-        for column in range(rules.SIDE):
-            cell = row * rules.SIDE + column
-            if column in (3, 6):
-                text.append("| ", style="dim")
-            style = "bold" if puzzle[cell] else "blue"
-            style += " red" if conflicting[cell] else ""
-            text.append(f"{proposal[cell] or '.'} ", style=style)
-        text.append("\n")
-    return text

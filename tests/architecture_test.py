@@ -38,8 +38,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.losses": "token act language",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.training": (
-            "interrupt files state_arrays run_log checkpoint state optimizers mesh step flops loop"
-            " curriculum"
+            "interrupt files state_arrays run_log checkpoint state optimizers mesh batches progress"
+            " step flops loop curriculum task run run_folder"
         ),
         "hrm_jax.data": "rows pipeline storage",
         "hrm_jax.data.sudoku": (
@@ -85,10 +85,10 @@ FLOORS: tuple[dict[str, str], ...] = (
     {
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments": (
-            "process config_flags distributed terminal curves sudoku_presets runs exported solving"
-            " sudoku code_presets code_training code_writer code_generation code_measuring codegen"
-            " comparisons suite_figures compare_codegen sudoku_variants compare_sudoku convert"
-            " make_bank join_puzzles make_corpus"
+            "process config_flags distributed terminal curves sudoku_display sudoku_presets"
+            " exported solving sudoku code_presets code_training code_writer code_generation"
+            " code_measuring codegen comparisons suite_figures compare_codegen sudoku_variants"
+            " compare_sudoku convert make_bank join_puzzles make_corpus"
         ),
         "experiments.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
@@ -199,6 +199,16 @@ def test_only_experiments_read_flags_and_print_tables():
         if not is_inside(module, "experiments"):
             shown = {n for n in imports(module) for p in ONLY_EXPERIMENTS_IMPORT if is_inside(n, p)}
             assert not shown, f"{module} imports {sorted(shown)}"
+
+
+def test_models_of_code_know_no_sudoku():
+    seen, waiting = set(), {"experiments.codegen", "experiments.code_training"}
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        waiting |= imports_of_ours(module) - seen
+    assert "hrm_jax.training.run" in seen
+    assert not {module for module in seen if "sudoku" in module}
 
 
 def test_nobody_imports_a_program():

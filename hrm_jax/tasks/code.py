@@ -3,23 +3,24 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Array, Float
 
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
 from hrm_jax.core.config import ConfigError, check
-from hrm_jax.core.protocols import LanguageModel, StepLoss, Tokenizer
-from hrm_jax.core.types import TextBatch, Variables
+from hrm_jax.core.protocols import LanguageModel, Tokenizer
+from hrm_jax.core.types import TextBatch, TextOutputs, Variables
 from hrm_jax.data.text.batches import TextConfig, evaluation_batches, text_batches
 from hrm_jax.data.text.source import Text, tokenize
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Writer
-from hrm_jax.losses.language import average_text_metrics, language_loss
+from hrm_jax.losses.language import TextMetrics, average_text_metrics, language_loss
 from hrm_jax.models.hrm_text import HrmText
 from hrm_jax.models.llama import Llama
 from hrm_jax.models.llama_config import LlamaConfig
@@ -35,9 +36,9 @@ from hrm_jax.training.curriculum import Curriculum
 from hrm_jax.training.flops import matmul_flops
 from hrm_jax.training.loop import Hooks
 from hrm_jax.training.mesh import batch_share, check_divisible, global_batch
-from hrm_jax.training.optimizers import make_optimizers
-from hrm_jax.training.state import Optimizers, TrainState
+from hrm_jax.training.state import TrainState
 from hrm_jax.training.step import compute_gradients
+from hrm_jax.training.task import Task
 
 
 def language_model(config: ModelConfig) -> LanguageModel:
@@ -78,16 +79,16 @@ class PlacedTexts:
 
 
 @dataclasses.dataclass(frozen=True)
-class CodeTask:
-    """What a run needs, made from its configuration.
+class CodeTask(Task):
+    """Code as a run trains it, made from its configuration.
 
     Attributes:
       config: of the run.
       folder: the run's; `load` puts the tokenizer there, or finds it there.
     """
 
-    config: CodeConfig
-    folder: pathlib.Path
+    config: CodeConfig = dataclasses.field()  # without it, Task's config would be the default
+    folder: pathlib.Path = dataclasses.field()
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
@@ -103,20 +104,14 @@ class CodeTask:
         sizes = [len(self.tokenizer.token_bytes(token)) for token in tokens]
         return np.pad(np.array(sizes, np.int32), (0, V - len(sizes)))
 
-    @property
+    @functools.cached_property
     def model(self) -> TextStep:
         """The model with all of its gradient border, as it is at the end."""
         return self.model_at(self.config.loop.steps)
 
-    @property
-    def loss(self) -> StepLoss:
-        """The mean over the labels of a batch."""
-        return functools.partial(language_loss, token_bytes=jnp.asarray(self.token_bytes))
-
-    @property
-    def optimizers(self) -> Optimizers:
-        """Adam-atan2, its schedule as long as the run."""
-        return make_optimizers(self.config.optim, self.config.loop.steps)
+    def loss(self, carry: None, outputs: TextOutputs, /) -> tuple[Float[Array, ""], TextMetrics]:
+        """Returns the mean over the labels of a batch, times B; see `language_loss`."""
+        return language_loss(carry, outputs, token_bytes=jnp.asarray(self.token_bytes))
 
     def model_at(self, step: int) -> TextStep:
         """The model as the step after so many trains it: while the border warms up, they differ."""
@@ -203,21 +198,15 @@ class CodeTask:
         del steps
         return average_text_metrics(sums)
 
-    def hooks(
-        self,
-        data: TextSplits,
-        batches: Curriculum,
-        mesh: Mesh,
-        progress: Callable[[int, Mapping[str, float]], None],
-    ) -> Hooks:
-        """What the loop calls: averages, held-out measures, and the gates of the phases."""
+    def hooks(self, data: TextSplits, batches: Curriculum, mesh: Mesh) -> Hooks:
+        """Returns what the loop calls: averages, held-out measures, the gates of the phases."""
 
         def validate(state: TrainState) -> dict[str, float]:
             settings = self.config.validation
             report = self.evaluate(state.averaged_variables, data.validation, settings, mesh)
             return report.as_dict() | {"phase": batches.phase + 1}
 
-        return Hooks(self.average, validate, progress, batches.judge)
+        return Hooks(self.average, validate, batches.judge)
 
     def evaluate(
         self,

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Array, Float
 
 from hrm_jax.core.config import ConfigError, check, field
-from hrm_jax.core.protocols import StepLoss
-from hrm_jax.core.types import Batch, Variables
+from hrm_jax.core.types import Batch, Carry, Outputs, Variables
 from hrm_jax.data.pipeline import (
     PipelineConfig,
     Source,
@@ -21,7 +21,7 @@ from hrm_jax.data.pipeline import (
 from hrm_jax.data.sudoku import rules
 from hrm_jax.data.sudoku.csv_format import CsvFormatError
 from hrm_jax.data.sudoku.easing import ease_after
-from hrm_jax.losses.act import act_loss, average_metrics
+from hrm_jax.losses.act import Metrics, act_loss, average_metrics
 from hrm_jax.models.act import Model
 from hrm_jax.models.config import ReasonerConfig
 from hrm_jax.tasks import sudoku_evaluation
@@ -32,8 +32,9 @@ from hrm_jax.tasks.sudoku_evaluation import (
 )
 from hrm_jax.training.loop import Hooks, LoopConfig
 from hrm_jax.training.mesh import MeshConfig, batch_share, check_divisible, global_batch
-from hrm_jax.training.optimizers import OptimConfig, make_optimizers
-from hrm_jax.training.state import Optimizers, TrainState
+from hrm_jax.training.optimizers import OptimConfig
+from hrm_jax.training.state import TrainState
+from hrm_jax.training.task import Task
 
 _LOGGED = ("count", "cell_accuracy", "exact_accuracy", "mean_steps")
 
@@ -168,35 +169,20 @@ class PlacedBatches:
 
 
 @dataclasses.dataclass(frozen=True)
-class SudokuTask:
-    """What a run needs, made from its configuration. Its loss is `losses.act.act_loss`."""
+class SudokuTask(Task):
+    """Sudoku as a run trains it, made from its configuration."""
 
-    config: SudokuConfig
+    config: SudokuConfig = dataclasses.field()  # without it, Task's config would be the default
 
-    @property
-    def loss(self) -> StepLoss:
-        """The loss of a step, under the model's distribution of tokens."""
-        return functools.partial(act_loss, distribution=self.config.model.distribution)
+    def loss(self, carry: Carry, outputs: Outputs, /) -> tuple[Float[Array, ""], Metrics]:
+        """Returns `losses.act.act_loss` under the model's distribution of tokens."""
+        return act_loss(carry, outputs, distribution=self.config.model.distribution)
 
-    @property
+    @functools.cached_property
     def model(self) -> Model:
         """The model with adaptive computation time."""
         relational = self.config.model.mixing == "relational"
         return Model(self.config.model, rules.CANDIDATES if relational else None)
-
-    @property
-    def optimizers(self) -> Optimizers:
-        """Both optimisers, their schedules as long as the run."""
-        return make_optimizers(self.config.optim, self.config.loop.steps)
-
-    def model_at(self, step: int) -> Model:
-        """The model, the same at every step."""
-        del step
-        return self.model
-
-    def start_from(self, fresh: Variables) -> Variables:
-        """Fresh values, as they are."""
-        return fresh
 
     def load(self) -> tuple[Source, Source]:
         """Training and validation puzzles; raises as `DataConfig.load`."""
@@ -228,14 +214,8 @@ class SudokuTask:
         """Training metrics for the log, from sums over so many steps."""
         return average_metrics(dict(sums), steps * self.config.batch_size)
 
-    def hooks(
-        self,
-        data: tuple[Source, Source],
-        batches: Any,
-        mesh: Mesh,
-        progress: Callable[[int, Mapping[str, float]], None],
-    ) -> Hooks:
-        """What the loop calls: averages, and one pass over the validation puzzles."""
+    def hooks(self, data: tuple[Source, Source], batches: Any, mesh: Mesh) -> Hooks:
+        """Returns what the loop calls: averages, and one pass over the validation puzzles."""
         del batches
         settings = self.config.validation
 
@@ -243,7 +223,7 @@ class SudokuTask:
             report = self.evaluate(state.averaged_variables, data[1], settings, mesh).as_dict()
             return {name: report[name] for name in _LOGGED}
 
-        return Hooks(self.average, validate, progress)
+        return Hooks(self.average, validate)
 
     def evaluate(
         self,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args, get_type_hints
 
 from hrm_jax.core.config import check, field
-from hrm_jax.training.loop import BatchIterator
+from hrm_jax.training.batches import BatchIterator
 
 
 @dataclasses.dataclass(frozen=True)

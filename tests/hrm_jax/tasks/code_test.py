@@ -1,7 +1,6 @@
 """Code as a task: what its configuration makes, and that a resumed run changes no bit."""
 
 import dataclasses
-import io
 import json
 import math
 import shutil
@@ -10,11 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rich.console import Console
 
-from experiments import runs
 from experiments.code_presets import PRESETS
-from experiments.terminal import Shown
 from hrm_jax.convert.language import load_language_model, save_language_model
 from hrm_jax.core.config import ConfigError, replace, to_json
 from hrm_jax.data.text.batches import evaluation_batches
@@ -27,10 +23,12 @@ from hrm_jax.tasks.code import CodeTask
 from hrm_jax.tasks.code_config import CodeEvaluationConfig, Phase
 from hrm_jax.tasks.code_data import TextSplits, chosen
 from hrm_jax.tasks.code_evaluation import bits_per_byte
+from hrm_jax.training import run
 from hrm_jax.training.checkpoint import CheckpointReader, CheckpointStore
 from hrm_jax.training.curriculum import Gate
 from hrm_jax.training.loop import Ended
 from hrm_jax.training.mesh import MeshConfig, make_mesh
+from hrm_jax.training.run_folder import restore
 from hrm_jax.training.run_log import read_metrics
 
 FUNCTIONS = [f"def f{n}(x):\n    return x + {n}\n" for n in range(12)]
@@ -69,8 +67,7 @@ def small_corpus(monkeypatch):
 
 def train(folder, config=CONFIG, *, resume=False):
     task = CodeTask(config, folder)
-    shown = Shown("tokens", config.batch_tokens, {})
-    return task, runs.train(task, folder, Console(file=io.StringIO()), resume=resume, shown=shown)
+    return task, run.train(task, folder, resume=resume)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +97,7 @@ def test_a_run_goes_through_its_phases_and_measures_each_language(whole):
 def test_resuming_changes_no_bit(whole, tmp_path, step):
     task, expected = whole
     shutil.copytree(task.folder, tmp_path, dirs_exist_ok=True)
-    CheckpointStore(tmp_path / runs.CHECKPOINTS, keep=10).discard_after(step)
+    CheckpointStore(tmp_path / run.CHECKPOINTS, keep=10).discard_after(step)
     _, found = train(tmp_path, resume=True)
 
     def same(a, b):
@@ -110,9 +107,7 @@ def test_resuming_changes_no_bit(whole, tmp_path, step):
 
     jax.tree.map(same, found, expected)
     assert records(tmp_path) == records(task.folder)
-    extras = [
-        CheckpointReader(f / runs.CHECKPOINTS).load_extras(8) for f in (tmp_path, task.folder)
-    ]
+    extras = [CheckpointReader(f / run.CHECKPOINTS).load_extras(8) for f in (tmp_path, task.folder)]
     assert extras[0] == extras[1]
 
 
@@ -121,7 +116,7 @@ def test_a_shut_gate_ends_the_run_which_is_saved(tmp_path):
     config = replace(CONFIG, {"phases": (Phase(gate), Phase())})
     with pytest.raises(Ended, match="phase 1 of 2 expected bits_per_byte at most"):
         train(tmp_path, config)
-    assert CheckpointReader(tmp_path / runs.CHECKPOINTS).steps() == [1, 2]
+    assert CheckpointReader(tmp_path / run.CHECKPOINTS).steps() == [1, 2]
 
 
 def test_the_border_warms_up_by_the_step_alone():
@@ -153,7 +148,7 @@ def test_a_trained_model_travels_as_a_folder(whole, tmp_path):
 
 def test_a_checkpoint_is_read_again(whole):
     task, state = whole
-    variables, step = runs.restore(CodeTask(CONFIG, task.folder), task.folder, ONE_DEVICE)
+    variables, step = restore(CodeTask(CONFIG, task.folder), task.folder, ONE_DEVICE)
     assert step == 8
     jax.tree.map(np.testing.assert_array_equal, variables, state.averaged_variables)
 
@@ -220,7 +215,7 @@ def test_a_frozen_foundation_is_started_from_and_stays(tmp_path):
             lambda a, b: bool((a == b).all()), values, state.averaged_variables.params
         )
         assert all(jax.tree.leaves(same)) == frozen
-        began = runs.begin(task, ONE_DEVICE).averaged_variables
+        began = run.begin(task, ONE_DEVICE).averaged_variables
         tokens = jnp.asarray([[1, 2, 3]])
         np.testing.assert_allclose(
             task.model.model.logits(began, tokens),
@@ -235,7 +230,7 @@ def test_a_foundation_of_other_sizes_is_refused(whole, tmp_path):
     changes = {"foundation": str(tmp_path / "model"), "model.hidden_size": 32}
     other = CodeTask(replace(CONFIG, changes), tmp_path)
     with pytest.raises(ConfigError, match="foundation: expected a model of the sizes of the conf"):
-        runs.begin(other, ONE_DEVICE)
+        run.begin(other, ONE_DEVICE)
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path):

@@ -38,14 +38,15 @@ def test_the_step_compiles_for_four_tpus_through_our_kernels(shape, monkeypatch)
         )
 
     step = jax.jit(
-        over_mesh(make_train_step(model, act_loss, optimizers), mesh),
-        donate_argnums=0,
+        over_mesh(make_train_step(act_loss, optimizers), mesh),
+        static_argnums=0,
+        donate_argnums=1,
         out_shardings=(shardings, replicated(mesh)),
     )
     batches: NamedSharding = batch_sharding(mesh)
     arguments = placed(state, shardings), placed(batch, jax.tree.map(lambda _: batches, batch))
     with jax.default_matmul_precision("default"):
-        compiled = step.lower(*arguments).compile()
+        compiled = step.lower(model, *arguments).compile()
     found = aot_targets.describe(compiled)
     # Forward passes in loops and the target, and forward and backward of both levels' last calls.
     assert found.num_kernels >= 3 * model.config.H_layers

@@ -70,8 +70,9 @@ init = lambda key: init_state(model, optimizers, key, Batch(zeros, zeros, zeros[
 shardings = state_shardings(jax.eval_shape(init, jax.random.key(0)), mesh)
 state = jax.jit(init, out_shardings=shardings)(jax.random.key(0))
 step = jax.jit(
-    make_train_step(model, act_loss, optimizers),
-    donate_argnums=0,
+    make_train_step(act_loss, optimizers),
+    static_argnums=0,
+    donate_argnums=1,
     in_shardings=(shardings, batch_sharding(mesh)),
     out_shardings=(shardings, replicated(mesh)),
 )
@@ -89,9 +90,9 @@ def run(batches, resume):
     start, extras = loop.resume(store, state, batches) if resume else (state, None)
     with RunLog(folder, resume_step=int(start.step) if resume else -1) as log:
         return loop.train(
-            start, lambda _: step, batches, config=loop.LoopConfig(6, log_every=1), store=store,
-            log=log, hooks=loop.Hooks(lambda sums, steps: sums, lambda state: {}, progress),
-            stop=stop, extras=extras,
+            start, step, lambda _: model, batches, config=loop.LoopConfig(6, log_every=1),
+            store=store, log=log, hooks=loop.Hooks(lambda sums, steps: sums, lambda state: {}),
+            progress=progress, stop=stop, extras=extras,
         )
 
 

@@ -70,13 +70,14 @@ def train(mesh):
     shardings = state_shardings(initial, mesh)
     state = jax.device_put(initial, shardings)
     step = jax.jit(
-        make_train_step(model, act_loss, optimizers),
+        make_train_step(act_loss, optimizers),
+        static_argnums=0,
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=(shardings, None),
     )
     trace = []
     for batch in batches:
-        state, metrics = step(state, split_batch(batch, mesh))
+        state, metrics = step(model, state, split_batch(batch, mesh))
         trace.append((metrics, fetch((state.carry.halted, state.carry.steps), mesh)))
     return state, jax.device_get(trace)
 
