@@ -1,6 +1,7 @@
 """Named configurations of the code experiment."""
 
 from hrm_jax.core.config import replace
+from hrm_jax.core.mesh import MeshConfig
 from hrm_jax.models.hrm_text_config import hrm_text
 from hrm_jax.models.llama_config import SMOLLM2_135M, LlamaConfig
 from hrm_jax.models.reasoned_config import ReasonedConfig
@@ -13,7 +14,6 @@ from hrm_jax.tasks.code_config import (
 )
 from hrm_jax.training.curriculum import Gate
 from hrm_jax.training.loop import LoopConfig
-from hrm_jax.training.mesh import MeshConfig
 from hrm_jax.training.optimizers import OptimConfig
 
 _MINUTE = CodeConfig(

@@ -27,18 +27,8 @@ import jax
 from rich.console import Console
 
 from experiments import distributed
-from hrm_jax.convert.pytorch import WeightsError
-from hrm_jax.core.config import ConfigError
+from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import Completer
-from hrm_jax.evaluation.code.evaluate import ResumeError
-from hrm_jax.evaluation.code.problems import SuiteError
-from hrm_jax.evaluation.code.sandbox import SandboxUnavailable
-from hrm_jax.evaluation.code.toolchains import ToolchainMissing
-from hrm_jax.inference.text.prompts import PromptError
-from hrm_jax.training.loop import Diverged, Ended
-from hrm_jax.training.run import RunError
-from hrm_jax.training.run_log import RunLogError
-from hrm_jax.training.state_arrays import CheckpointError
 
 FLAGS = flags.FLAGS
 MODES = {
@@ -64,23 +54,7 @@ def main(argv: list[str]) -> int:
         distributed.join()
         console = Console(markup=False, quiet=jax.process_index() != 0)
         return {"train": train, "generate": generate, "eval": measure}[FLAGS.mode](console)
-    except (
-        CheckpointError,
-        ConfigError,
-        Diverged,
-        Ended,
-        ImportError,
-        OSError,
-        PromptError,
-        ResumeError,
-        RunLogError,
-        SandboxUnavailable,
-        SuiteError,
-        ToolchainMissing,
-        WeightsError,
-        distributed.DistributedError,
-        RunError,
-    ) as error:
+    except (UserError, ImportError, OSError) as error:
         print(f"{type(error).__name__}: {error}{_remedy(error)}", file=sys.stderr)
         return 2
 

@@ -35,7 +35,7 @@ from experiments.suite_figures import (
     folder_name,
     measure,
 )
-from hrm_jax.training.files import write_atomically
+from hrm_jax.core.files import write_atomically
 
 Reports = Mapping[str, Sequence[Mapping[str, float]]]
 """What each preset's runs came to, a mapping of measures for each seed."""

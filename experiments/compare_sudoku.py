@@ -33,7 +33,7 @@ from experiments.sudoku_presets import PRESETS
 from experiments.sudoku_variants import VARIANTS, Variant
 from experiments.suite_figures import folder_name
 from hrm_jax.core.config import ConfigError, check
-from hrm_jax.training.files import write_atomically
+from hrm_jax.core.files import write_atomically
 from hrm_jax.training.run_log import read_metrics
 
 _EVALUATIONS = 8

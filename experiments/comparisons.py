@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from hrm_jax.core import config
-from hrm_jax.training.files import write_atomically
+from hrm_jax.core.errors import UserError
+from hrm_jax.core.files import write_atomically
 
 _COMMAND = "command.json"
 
 
-class OtherCommand(ValueError):
+class OtherCommand(UserError, ValueError):
     """A folder holds a run that was trained otherwise."""
 
 

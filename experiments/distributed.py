@@ -3,6 +3,8 @@
 import jax
 from absl import flags
 
+from hrm_jax.core.errors import UserError
+
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "one process of several, found by SLURM, Open MPI or the TPU pod"
 )
@@ -13,7 +15,7 @@ _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "with an address: h
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "with an address: this one, counted from 0")
 
 
-class DistributedError(ValueError):
+class DistributedError(UserError, ValueError):
     """The flags do not say which process of how many this is."""
 
 

@@ -14,10 +14,10 @@ from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.folders import replacing_folder
 from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
 from hrm_jax.core import config as config_lib
+from hrm_jax.core.files import write_atomically
+from hrm_jax.core.mesh import replicated
 from hrm_jax.core.types import Variables
 from hrm_jax.tasks.sudoku import SudokuConfig, SudokuTask
-from hrm_jax.training.files import write_atomically
-from hrm_jax.training.mesh import replicated
 from hrm_jax.training.run_folder import read_config, restore, run_of
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"

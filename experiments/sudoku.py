@@ -35,23 +35,17 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from experiments import curves, distributed, exported, solving, sudoku_display, terminal
-from experiments.rendering.files import RenderError, check_picture
-from experiments.rendering.trace import TraceError
+from experiments.rendering.files import check_picture
 from experiments.sudoku_presets import PRESETS
-from hrm_jax.convert.pytorch import WeightsError
-from hrm_jax.core.config import ConfigError, replace
+from hrm_jax.core.config import replace
+from hrm_jax.core.errors import UserError
+from hrm_jax.core.files import write_atomically
+from hrm_jax.core.mesh import MeshConfig, fetch, make_mesh
 from hrm_jax.core.types import Variables
-from hrm_jax.data.sudoku.csv_format import CsvFormatError
-from hrm_jax.data.sudoku.rules import PuzzleError
 from hrm_jax.tasks.sudoku import EvaluationConfig, SudokuConfig, SudokuTask
-from hrm_jax.training.files import write_atomically
-from hrm_jax.training.loop import Diverged
-from hrm_jax.training.mesh import MeshConfig, fetch, make_mesh
-from hrm_jax.training.run import RunError
 from hrm_jax.training.run import train as train_in
 from hrm_jax.training.run_folder import newest_run, read_config
-from hrm_jax.training.run_log import RunLogError, read_metrics
-from hrm_jax.training.state_arrays import CheckpointError
+from hrm_jax.training.run_log import read_metrics
 
 FLAGS = flags.FLAGS
 RUNS = pathlib.Path("runs")
@@ -134,20 +128,7 @@ def main(argv: list[str]) -> int:
         console = Console(markup=False, quiet=jax.process_index() != 0)
         modes = {"train": train, "eval": evaluate, "solve": solve, "export": export}
         return modes[FLAGS.mode](console)
-    except (
-        CheckpointError,
-        ConfigError,
-        CsvFormatError,
-        Diverged,
-        OSError,
-        PuzzleError,
-        RenderError,
-        RunLogError,
-        TraceError,
-        WeightsError,
-        distributed.DistributedError,
-        RunError,
-    ) as error:
+    except (UserError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
 

@@ -29,7 +29,11 @@ FLOORS: tuple[dict[str, str], ...] = (
             " choice attention decode __init__"
         )
     },
-    {"hrm_jax.core": "config_values config candidates numerics types protocols"},
+    {
+        "hrm_jax.core": (
+            "errors config_values config candidates numerics types correctness protocols files mesh"
+        )
+    },
     {
         "hrm_jax.nn": (
             "norm product linear rope swiglu attention relational block gated_stack decoder_block"
@@ -38,8 +42,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.losses": "token act language",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.training": (
-            "interrupt files state_arrays run_log checkpoint state optimizers mesh batches progress"
-            " step flops loop curriculum task run run_folder"
+            "interrupt state_arrays run_log checkpoint state optimizers batches progress step flops"
+            " loop curriculum task run run_folder"
         ),
         "hrm_jax.data": "rows pipeline storage",
         "hrm_jax.data.sudoku": (
@@ -61,7 +65,7 @@ FLOORS: tuple[dict[str, str], ...] = (
             " llama_config llama reasoned_config reasoned text_step"
         ),
         "hrm_jax.convert": (
-            "pytorch published_config files folders model_folder shards fusion hugging_face"
+            "weights pytorch published_config files folders model_folder shards fusion hugging_face"
             " hrm_text_config hrm_text llama_config llama gguf_file gguf_llama gguf_tokenizer"
             " reasoned language"
         ),

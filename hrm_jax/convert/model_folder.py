@@ -7,10 +7,10 @@ from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.folders import replacing_folder
 from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
 from hrm_jax.core.config import from_json, to_json
+from hrm_jax.core.files import write_atomically
 from hrm_jax.core.types import Variables
 from hrm_jax.models.act import Model
 from hrm_jax.models.config import ReasonerConfig
-from hrm_jax.training.files import write_atomically
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 

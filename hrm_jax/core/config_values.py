@@ -11,11 +11,13 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Union
 
+from hrm_jax.core.errors import UserError
+
 TYPE = "type"
 """Key of the class's name in the plain form of a config, where its field takes several classes."""
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError, ValueError):
     """A config's field is unknown, missing, of a wrong type, or has a value that cannot be.
 
     Attributes:

@@ -18,6 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Int
 
+from hrm_jax.core.mesh import MeshConfig, batch_sharding, make_mesh, over_mesh, replicated
 from hrm_jax.core.protocols import RecurrentModel
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.inference.config import EngineConfig
@@ -31,13 +32,6 @@ from hrm_jax.inference.slots import (
     advance,
     compact,
     free_slots,
-)
-from hrm_jax.training.mesh import (
-    MeshConfig,
-    batch_sharding,
-    make_mesh,
-    over_mesh,
-    replicated,
 )
 
 _DISPATCHES_AHEAD = 2

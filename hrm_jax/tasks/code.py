@@ -14,9 +14,10 @@ from jaxtyping import Array, Float
 
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
 from hrm_jax.core.config import ConfigError, check
+from hrm_jax.core.mesh import batch_share, check_divisible
 from hrm_jax.core.protocols import LanguageModel, Tokenizer
 from hrm_jax.core.types import TextBatch, TextOutputs, Variables
-from hrm_jax.data.text.batches import TextConfig, evaluation_batches, text_batches
+from hrm_jax.data.text.batches import TextConfig, as_text_batch, evaluation_batches, text_batches
 from hrm_jax.data.text.source import Text, tokenize
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Writer
@@ -30,12 +31,12 @@ from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_step import TextStep
 from hrm_jax.tasks.code_config import CodeConfig, CodeEvaluationConfig, ModelConfig
 from hrm_jax.tasks.code_data import TOKENIZER, TextSplits, chosen, make_tokenizer, read_splits
-from hrm_jax.tasks.code_evaluation import as_text_batch, bits_per_byte
+from hrm_jax.tasks.code_evaluation import bits_per_byte
 from hrm_jax.tasks.code_samples import Sample, first_lines, parse_rate, write_samples
+from hrm_jax.training.batches import PlacedBatches
 from hrm_jax.training.curriculum import Curriculum
 from hrm_jax.training.flops import matmul_flops
 from hrm_jax.training.loop import Hooks
-from hrm_jax.training.mesh import batch_share, check_divisible, global_batch
 from hrm_jax.training.state import TrainState
 from hrm_jax.training.step import compute_gradients
 from hrm_jax.training.task import Task
@@ -63,19 +64,6 @@ class CodeReport:
     def as_dict(self) -> dict[str, float]:
         """All measures by name; `parse_rate` is there with samples."""
         return {**self.bits, **({"parse_rate": parse_rate(self.samples)} if self.samples else {})}
-
-
-class PlacedTexts:
-    """The pipeline's batches as sharded `TextBatch`es, resumable."""
-
-    def __init__(self, batches: Any, mesh: Mesh):
-        """Args: `batches`, a resumable iterator of arrays; `mesh`, where they go."""
-        self._batches, self._mesh = batches, mesh
-        self.get_state, self.set_state = batches.get_state, batches.set_state
-
-    def __next__(self) -> TextBatch:
-        """The next global batch."""
-        return global_batch(as_text_batch(next(self._batches)), self._mesh)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +157,7 @@ class CodeTask(Task):
         """Endless batches, phase after phase, each process holding its part."""
         config = self.config
 
-        def batches_of(phase: int) -> PlacedTexts:
+        def batches_of(phase: int) -> PlacedBatches:
             rows = config.batch_rows(phase)
             check_divisible("batch_tokens / row_tokens", rows, mesh)
             index, count = batch_share(mesh)
@@ -184,7 +172,7 @@ class CodeTask(Task):
                 infilling_rate=config.data.infilling_rate,
             )
             source = tokenize(chosen(data.train, config.phases[phase]), self.tokenizer)
-            return PlacedTexts(text_batches(source, pipeline), mesh)
+            return PlacedBatches(text_batches(source, pipeline), as_text_batch, mesh)
 
         try:
             return Curriculum([phase.gate for phase in config.phases], batches_of)

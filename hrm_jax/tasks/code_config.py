@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from hrm_jax.core.config import check, field
+from hrm_jax.core.mesh import MeshConfig
 from hrm_jax.data.text.languages import LANGUAGES
 from hrm_jax.data.text.source import Text
 from hrm_jax.models.hrm_text_config import HrmTextConfig
@@ -13,7 +14,6 @@ from hrm_jax.models.reasoned_config import ReasonedConfig
 from hrm_jax.models.recurrence import BorderWarmup
 from hrm_jax.training.curriculum import Gate
 from hrm_jax.training.loop import LoopConfig
-from hrm_jax.training.mesh import MeshConfig
 from hrm_jax.training.optimizers import OptimConfig
 
 ModelConfig: TypeAlias = HrmTextConfig | LlamaConfig | ReasonedConfig

@@ -11,16 +11,12 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
+from hrm_jax.core.mesh import over_mesh, replicated, split_batch
 from hrm_jax.core.types import IGNORE_LABEL, TextBatch, Variables
+from hrm_jax.data.text.batches import as_text_batch
 from hrm_jax.data.text.languages import LANGUAGES
 from hrm_jax.losses.token import softmax_cross_entropy
 from hrm_jax.models.text_step import TextStep
-from hrm_jax.training.mesh import over_mesh, replicated, split_batch
-
-
-def as_text_batch(rows: Mapping[str, Any]) -> TextBatch:
-    """The pipeline's arrays as a `TextBatch`."""
-    return TextBatch(rows["tokens"], rows["labels"], rows["token_types"], rows["segment_ids"])
 
 
 def bits_per_byte(

@@ -11,10 +11,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from hrm_jax.core.config import ConfigError, check, field
+from hrm_jax.core.mesh import MeshConfig, batch_share, check_divisible
 from hrm_jax.core.types import Batch, Carry, Outputs, Variables
 from hrm_jax.data.pipeline import (
     PipelineConfig,
     Source,
+    as_batch,
     training_batches,
     with_fixed_augmentations,
 )
@@ -25,13 +27,9 @@ from hrm_jax.losses.act import Metrics, act_loss, average_metrics
 from hrm_jax.models.act import Model
 from hrm_jax.models.config import ReasonerConfig
 from hrm_jax.tasks import sudoku_evaluation
-from hrm_jax.tasks.sudoku_evaluation import (
-    EvaluationConfig,
-    Report,
-    as_batch,
-)
+from hrm_jax.tasks.sudoku_evaluation import EvaluationConfig, Report
+from hrm_jax.training.batches import PlacedBatches
 from hrm_jax.training.loop import Hooks, LoopConfig
-from hrm_jax.training.mesh import MeshConfig, batch_share, check_divisible, global_batch
 from hrm_jax.training.optimizers import OptimConfig
 from hrm_jax.training.state import TrainState
 from hrm_jax.training.task import Task
@@ -147,27 +145,6 @@ class SudokuConfig:
         )
 
 
-class PlacedBatches:
-    """The pipeline's batches as sharded `Batch`es, resumable."""
-
-    def __init__(self, batches: Any, mesh: Mesh):
-        """Args: `batches`, a resumable iterator of `PuzzleBatch`; `mesh`, where they go."""
-        self._batches = batches
-        self._mesh = mesh
-
-    def __next__(self) -> Batch:
-        """The next global batch."""
-        return global_batch(as_batch(next(self._batches)), self._mesh)
-
-    def get_state(self) -> Any:
-        """Where the pipeline is, as JSON."""
-        return self._batches.get_state()
-
-    def set_state(self, state: Any) -> None:
-        """Goes to where `get_state` was called."""
-        self._batches.set_state(state)
-
-
 @dataclasses.dataclass(frozen=True)
 class SudokuTask(Task):
     """Sudoku as a run trains it, made from its configuration."""
@@ -201,7 +178,7 @@ class SudokuTask(Task):
             process_index=index,
             process_count=count,
         )
-        return PlacedBatches(iter(training_batches(source, pipeline)), mesh)
+        return PlacedBatches(iter(training_batches(source, pipeline)), as_batch, mesh)
 
     def abstract_batch(self) -> Batch:
         """Shapes and dtypes of a global batch."""

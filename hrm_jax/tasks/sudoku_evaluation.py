@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, get_args, get_type_hints
 
 import jax
@@ -12,8 +12,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from hrm_jax.core.config import check, field
-from hrm_jax.core.types import Batch, Variables
-from hrm_jax.data.pipeline import Source, evaluation_batches
+from hrm_jax.core.mesh import check_divisible, over_mesh, replicated, split_batch
+from hrm_jax.core.types import Variables
+from hrm_jax.data.pipeline import Source, as_batch, evaluation_batches
 from hrm_jax.data.sudoku import solver
 from hrm_jax.data.sudoku.assuming import NumberedAssumptions
 from hrm_jax.data.sudoku.judging import solves
@@ -25,7 +26,6 @@ from hrm_jax.inference.search import engine_of_search, search
 from hrm_jax.inference.stream import Answers, solve_stream
 from hrm_jax.inference.thinking import think
 from hrm_jax.models.act import Model
-from hrm_jax.training.mesh import check_divisible, over_mesh, replicated, split_batch
 
 Progress = Callable[[int], None]
 
@@ -196,11 +196,6 @@ def _think_through(
 def _think_for_all(mesh: Mesh) -> Any:
     """`think`, with its results on every host."""
     return jax.jit(over_mesh(think, mesh), static_argnums=0, out_shardings=replicated(mesh))
-
-
-def as_batch(rows: Mapping[str, Any]) -> Batch:
-    """The pipeline's arrays as a `Batch`."""
-    return Batch(rows["inputs"], rows["labels"], rows["puzzle_identifiers"])
 
 
 def spread(source: Source, count: int) -> Source:

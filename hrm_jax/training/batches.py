@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from jax.sharding import Mesh
 
-from hrm_jax.training.mesh import split_batch
+from hrm_jax.core.mesh import global_batch, split_batch
 
 
 class BatchIterator(Protocol):
@@ -22,6 +22,34 @@ class BatchIterator(Protocol):
     def set_state(self, state: Any) -> None:
         """Goes to where `get_state` was called."""
         ...
+
+
+class PlacedBatches:
+    """A pipeline's batches, as the model takes them and placed on the devices."""
+
+    def __init__(self, batches: Any, convert: Callable[[Any], Any], mesh: Mesh):
+        """Wraps a pipeline.
+
+        Args:
+          batches: a resumable iterator of this process's part of each batch, NumPy arrays.
+          convert: from the iterator's item to the pytree that the model takes.
+          mesh: where the batches go.
+        """
+        self._batches = batches
+        self._convert = convert
+        self._mesh = mesh
+
+    def __next__(self) -> Any:
+        """Returns the next global batch."""
+        return global_batch(self._convert(next(self._batches)), self._mesh)
+
+    def get_state(self) -> Any:
+        """Returns where the pipeline is, as JSON."""
+        return self._batches.get_state()
+
+    def set_state(self, state: Any) -> None:
+        """Goes to where `get_state` was called."""
+        self._batches.set_state(state)
 
 
 class NumberedBatches:

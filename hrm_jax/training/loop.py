@@ -16,6 +16,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import Array, Bool, PyTree
 
 from hrm_jax.core.config import check, field
+from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import RecurrentModel
 from hrm_jax.training.batches import BatchIterator
 from hrm_jax.training.checkpoint import CheckpointStore
@@ -50,11 +51,11 @@ _REMEDY = (
 )
 
 
-class Diverged(RuntimeError):
+class Diverged(UserError, RuntimeError):
     """A loss or a parameter is not a finite number."""
 
 
-class Ended(RuntimeError):
+class Ended(UserError, RuntimeError):
     """An evaluation has ended the run before its last step; it is saved."""
 
 

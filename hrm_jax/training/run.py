@@ -18,20 +18,15 @@ import jax.numpy as jnp
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
+from hrm_jax.core.errors import UserError
+from hrm_jax.core.files import exclusive
+from hrm_jax.core.mesh import batch_sharding, make_mesh, over_mesh, replicated
 from hrm_jax.training import loop
 from hrm_jax.training.checkpoint import CheckpointStore, check_writable
-from hrm_jax.training.files import exclusive
 from hrm_jax.training.interrupt import GracefulStop
-from hrm_jax.training.mesh import (
-    batch_sharding,
-    make_mesh,
-    over_mesh,
-    replicated,
-    state_shardings,
-)
 from hrm_jax.training.progress import Progress
 from hrm_jax.training.run_log import RunLog, write_run_info
-from hrm_jax.training.state import TrainState, init_state, state_from_variables
+from hrm_jax.training.state import TrainState, init_state, state_from_variables, state_shardings
 from hrm_jax.training.state_arrays import state_bytes
 from hrm_jax.training.step import TrainStep, make_train_step
 from hrm_jax.training.task import Task
@@ -39,7 +34,7 @@ from hrm_jax.training.task import Task
 CHECKPOINTS = "checkpoints"
 
 
-class RunError(Exception):
+class RunError(UserError):
     """A run cannot start, go on or be read; the message says why and what to do."""
 
 

@@ -7,9 +7,9 @@ import jax
 from jax.sharding import Mesh
 
 from hrm_jax.core import config as config_lib
+from hrm_jax.core.mesh import replicated
 from hrm_jax.core.types import Variables
 from hrm_jax.training.checkpoint import CheckpointReader
-from hrm_jax.training.mesh import replicated
 from hrm_jax.training.run import CHECKPOINTS, RunError, abstract_state
 from hrm_jax.training.task import Task
 

@@ -12,11 +12,11 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, PyTree
 
 from hrm_jax.core.config import field
+from hrm_jax.core.mesh import MeshConfig, check_divisible
 from hrm_jax.core.protocols import RecurrentModel
 from hrm_jax.core.types import Variables
 from hrm_jax.training.batches import BatchIterator, NumberedBatches
 from hrm_jax.training.loop import Hooks, LoopConfig
-from hrm_jax.training.mesh import MeshConfig, check_divisible
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import Optimizers
 

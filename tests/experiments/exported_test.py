@@ -8,12 +8,12 @@ import pytest
 
 from experiments import exported
 from experiments.sudoku_presets import PRESETS
-from hrm_jax.convert.pytorch import WeightsError
+from hrm_jax.convert.weights import WeightsError
+from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.data.sudoku import bank, csv_format, rules
 from hrm_jax.data.sudoku.judging import solves
 from hrm_jax.inference.stream import solve_stream
 from hrm_jax.tasks.sudoku import SudokuTask
-from hrm_jax.training.mesh import MeshConfig, make_mesh
 
 
 @pytest.mark.parametrize("preset", ["minute", "relational"])

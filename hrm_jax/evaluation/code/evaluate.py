@@ -17,17 +17,18 @@ import numpy as np
 
 from hrm_jax.core import config as config_lib
 from hrm_jax.core.config import ConfigError, check, field
+from hrm_jax.core.errors import UserError
+from hrm_jax.core.files import write_atomically
 from hrm_jax.core.protocols import Completer
 from hrm_jax.evaluation.code.judge import Judge
 from hrm_jax.evaluation.code.pass_at_k import Estimate, estimate
 from hrm_jax.evaluation.code.problems import Problem, Suite
 from hrm_jax.evaluation.code.syntax import parses
-from hrm_jax.training.files import write_atomically
 
 SETTINGS, COMPLETIONS, REPORT = "settings.json", "completions.jsonl", "report.json"
 
 
-class ResumeError(ValueError):
+class ResumeError(UserError, ValueError):
     """The folder holds another measurement, or one that cannot be read."""
 
 

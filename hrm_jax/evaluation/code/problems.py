@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hrm_jax.core.errors import UserError
 from hrm_jax.core.types import Prompt
 from hrm_jax.evaluation.code.exams import Exam
 from hrm_jax.evaluation.code.toolchains import Language
 
 
-class SuiteError(ValueError):
+class SuiteError(UserError, ValueError):
     """A suite's file is missing or not what it should be; says what was expected."""
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from hrm_jax.core.errors import UserError
 from hrm_jax.evaluation.code.limits import Limits
 
 FIRST_USER, USERS = 61_000, 4_000
@@ -24,7 +25,7 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
 
 
-class SandboxUnavailable(RuntimeError):
+class SandboxUnavailable(UserError, RuntimeError):
     """There are no walls here, so nothing is run; the message says what to install."""
 
 

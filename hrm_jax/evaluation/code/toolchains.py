@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+from hrm_jax.core.errors import UserError
 from hrm_jax.evaluation.code.sandbox import Mount
 
 Language = Literal["python", "js", "java", "cpp", "c", "rust", "go", "bash"]
@@ -27,7 +28,7 @@ _PROGRAMS: dict[Language, tuple[str, ...]] = {
 _SYSTEM = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/")
 
 
-class ToolchainMissing(RuntimeError):
+class ToolchainMissing(UserError, RuntimeError):
     """A language's compiler or interpreter is not on this machine; the message names it."""
 
 

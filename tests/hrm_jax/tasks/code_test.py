@@ -13,6 +13,7 @@ import pytest
 from experiments.code_presets import PRESETS
 from hrm_jax.convert.language import load_language_model, save_language_model
 from hrm_jax.core.config import ConfigError, replace, to_json
+from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.data.text.batches import evaluation_batches
 from hrm_jax.data.text.source import Text, tokenize
 from hrm_jax.models.llama_config import LlamaConfig
@@ -27,7 +28,6 @@ from hrm_jax.training import run
 from hrm_jax.training.checkpoint import CheckpointReader, CheckpointStore
 from hrm_jax.training.curriculum import Gate
 from hrm_jax.training.loop import Ended
-from hrm_jax.training.mesh import MeshConfig, make_mesh
 from hrm_jax.training.run_folder import restore
 from hrm_jax.training.run_log import read_metrics
 

@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import AbstractMesh
 
 from hrm_jax.core.config import ConfigError, replace
+from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.core.types import Carry, Latents, Outputs, Variables
 from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import generator, rules, symmetry
@@ -16,7 +17,6 @@ from hrm_jax.inference.config import SearchConfig
 from hrm_jax.models.config import ReasonerConfig, hrm
 from hrm_jax.tasks import sudoku_evaluation
 from hrm_jax.tasks.sudoku_evaluation import EvaluationConfig
-from hrm_jax.training.mesh import MeshConfig, make_mesh
 
 N, S = 10, 6
 PUZZLES = generator.generate(np.random.default_rng(0), N)

@@ -9,13 +9,13 @@ import pytest
 from jax.sharding import AbstractMesh
 
 from hrm_jax.core.config import ConfigError, replace
+from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.core.types import Batch
 from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import csv_format, generator, rules, symmetry
 from hrm_jax.inference.thinking import think
 from hrm_jax.models.config import hrm
 from hrm_jax.tasks.sudoku import DataConfig, EvaluationConfig, SudokuConfig, SudokuTask
-from hrm_jax.training.mesh import MeshConfig, make_mesh
 
 CONFIG = SudokuConfig(
     model=hrm(

@@ -6,13 +6,13 @@ import pytest
 from jax.sharding import NamedSharding
 
 from experiments.benchmarks import aot_targets
+from hrm_jax.core.mesh import batch_sharding, over_mesh, replicated
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
 from hrm_jax.models.act import Model
 from hrm_jax.models.config import hrm
-from hrm_jax.training.mesh import batch_sharding, over_mesh, replicated, state_shardings
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
-from hrm_jax.training.state import init_state
+from hrm_jax.training.state import init_state, state_shardings
 from hrm_jax.training.step import make_train_step
 
 pytestmark = pytest.mark.aot

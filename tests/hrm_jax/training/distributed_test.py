@@ -28,13 +28,12 @@ from hrm_jax.models.config import hrm
 from hrm_jax.training import loop
 from hrm_jax.training.checkpoint import CheckpointStore
 from hrm_jax.training.interrupt import GracefulStop
-from hrm_jax.training.mesh import (
+from hrm_jax.core.mesh import (
     MeshConfig, batch_share, batch_sharding, fetch, global_batch, make_mesh, replicated,
-    state_shardings,
 )
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.run_log import RunLog
-from hrm_jax.training.state import init_state
+from hrm_jax.training.state import init_state, state_shardings
 from hrm_jax.training.step import make_train_step
 
 B, T = 8, 7

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hrm_jax.core.config import to_json
+from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.training import run
-from hrm_jax.training.mesh import MeshConfig, make_mesh
 from hrm_jax.training.run_folder import newest_run, read_config, restore, run_of
 from hrm_jax.training.task import TrainConfig
 from tests.hrm_jax.training.tiny import TinyTask

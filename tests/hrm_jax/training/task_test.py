@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hrm_jax.core.config import ConfigError, replace
-from hrm_jax.training.mesh import MeshConfig, make_mesh
+from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.training.run import train
 from hrm_jax.training.run_log import read_metrics
 from hrm_jax.training.task import Task, TrainConfig

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from hrm_jax.training import files
+from hrm_jax.core import files
 
 
 def test_write_atomically_replaces_whole_files(tmp_path):
@@ -103,7 +103,7 @@ def test_a_folder_is_one_process_s_alone(folder):
     program = f"""
 import sys
 from pathlib import Path
-from hrm_jax.training import files
+from hrm_jax.core import files
 try:
     with files.exclusive(Path({str(folder)!r})):
         sys.exit(0)

@@ -1,8 +1,6 @@
-"""Where every array of a run lives: a mesh with a `data` and a `model` axis.
+"""A mesh of devices with a `data` and a `model` axis, and arrays placed on it.
 
-Batches and carries are split over `data`. Parameters, and the optimiser's moments and averages of
-them, are split over `model` along the axis that their layer calls "heads" or "mlp" (the Megatron
-layout: column-parallel into a head or an MLP, row-parallel out of it); all else is replicated.
+Batches are split over `data`, layers over `model`; `training.state.state_shardings` says how.
 """
 
 import dataclasses
@@ -12,17 +10,14 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from hrm_jax.core.config import check, field
-from hrm_jax.training.state import TrainState
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Batch = TypeVar("Batch")
-_MODEL_PARALLEL_AXES = ("heads", "mlp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,19 +51,6 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
         remedy="change mesh.data or mesh.model",
     )
     return Mesh(np.asarray(devices).reshape(data, config.model), ("data", "model"))
-
-
-def state_shardings(state: TrainState, mesh: Mesh) -> TrainState:
-    """The sharding of every leaf, as a pytree like `state` (which may be abstract)."""
-
-    def of_node(node) -> PyTree[NamedSharding]:
-        if isinstance(node, nnx.Variable):
-            return jax.tree.map(lambda leaf: _param_sharding(node, leaf.shape, mesh), node)
-        return replicated(mesh)
-
-    shardings = jax.tree.map(of_node, state, is_leaf=lambda node: isinstance(node, nnx.Variable))
-    carry = jax.tree.map(lambda _: batch_sharding(mesh), state.carry)
-    return dataclasses.replace(shardings, carry=carry)
 
 
 def over_mesh(function: Callable[P, R], mesh: Mesh) -> Callable[P, R]:
@@ -155,14 +137,3 @@ def global_batch(local: Batch, mesh: Mesh) -> Batch:
     """
     sharding = batch_sharding(mesh)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), local)
-
-
-def _param_sharding(variable: nnx.Variable, shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
-    """Splits the first axis named for model parallelism, where it divides evenly."""
-    names = variable.get_metadata().get("axes", ())
-    spec: list[str | None] = [None] * len(shape)
-    for axis, name in enumerate(names):
-        if name in _MODEL_PARALLEL_AXES and shape[axis] % mesh.shape["model"] == 0:
-            spec[axis] = "model"
-            break
-    return NamedSharding(mesh, PartitionSpec(*spec))

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hrm_jax.core.errors import UserError
+
 MANIFEST = "manifest.json"
 _LOCK = ".lock"
 
 
-class InUse(OSError):
+class InUse(UserError, OSError):
     """Another process works in the folder."""
 
 
