@@ -13,14 +13,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from hrm_jax.core.protocols import Completer
-from hrm_jax.evaluation.code import known_answers, suites
-from hrm_jax.evaluation.code.evaluate import EvaluationSettings, Judged, Report, evaluate
-from hrm_jax.evaluation.code.exams import Bounds
-from hrm_jax.evaluation.code.isolation import find_sandbox
-from hrm_jax.evaluation.code.judge import Judge
-from hrm_jax.evaluation.code.mbpp import SPLITS
-from hrm_jax.evaluation.code.problems import Suite
-from hrm_jax.evaluation.code.toolchains import find_missing
+from hrm_jax.evaluation.evaluate import EvaluationSettings, Judged, Report, evaluate
+from hrm_jax.evaluation.judge.exams import Bounds
+from hrm_jax.evaluation.judge.judge import Judge
+from hrm_jax.evaluation.judge.toolchains import find_missing
+from hrm_jax.evaluation.sandbox.isolation import find_sandbox
+from hrm_jax.evaluation.suites import known_answers, named
+from hrm_jax.evaluation.suites.mbpp import SPLITS
+from hrm_jax.evaluation.suites.problems import Suite
 
 FLAGS = flags.FLAGS
 RUNS = pathlib.Path("runs")
@@ -28,11 +28,11 @@ RUNS = pathlib.Path("runs")
 LoadModel = Callable[[], tuple[Completer, str]]
 """Loads a model: what completes, and its name in reports, with the settings of its sampling."""
 
-flags.DEFINE_enum("suite", "humaneval", suites.NAMES, "eval: the problems")
+flags.DEFINE_enum("suite", "humaneval", named.NAMES, "eval: the problems")
 flags.DEFINE_string(
     "suite_data",
     None,
-    f"eval: folder of the suites' files; {suites.DATA_VARIABLE} if unset. humaneval needs none",
+    f"eval: folder of the suites' files; {named.DATA_VARIABLE} if unset. humaneval needs none",
 )
 flags.DEFINE_enum("mbpp_split", "test", list(SPLITS), "eval: which problems of MBPP")
 flags.DEFINE_enum(
@@ -120,8 +120,8 @@ def results_table(report: Report) -> Table:
 
 
 def _load_suite() -> Suite:
-    folder = suites.data_folder(FLAGS.suite_data)
-    suite = suites.load_suite(FLAGS.suite, folder, split=FLAGS.mbpp_split, style=FLAGS.mbpp_style)
+    folder = named.data_folder(FLAGS.suite_data)
+    suite = named.load_suite(FLAGS.suite, folder, split=FLAGS.mbpp_split, style=FLAGS.mbpp_style)
     return suite.take(FLAGS.suite_problems)
 
 

@@ -6,12 +6,7 @@ from hrm_jax.models.hrm_text_config import hrm_text
 from hrm_jax.models.llama_config import SMOLLM2_135M, LlamaConfig
 from hrm_jax.models.reasoned_config import ReasonedConfig
 from hrm_jax.models.recurrence import BorderWarmup
-from hrm_jax.tasks.code_config import (
-    CodeConfig,
-    CodeDataConfig,
-    CodeEvaluationConfig,
-    Phase,
-)
+from hrm_jax.tasks.code.config import CodeConfig, CodeDataConfig, CodeEvaluationConfig, Phase
 from hrm_jax.training.curriculum import Gate
 from hrm_jax.training.loop import LoopConfig
 from hrm_jax.training.optimizers import OptimConfig

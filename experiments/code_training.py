@@ -14,9 +14,9 @@ from experiments.code_presets import PRESETS
 from hrm_jax.convert.language import RUN_MODEL, save_language_model
 from hrm_jax.core.files import write_atomically
 from hrm_jax.core.mesh import fetch, make_mesh
-from hrm_jax.tasks.code import CodeReport, CodeTask
-from hrm_jax.tasks.code_config import CodeConfig
-from hrm_jax.tasks.code_samples import as_text
+from hrm_jax.tasks.code.config import CodeConfig
+from hrm_jax.tasks.code.samples import as_text
+from hrm_jax.tasks.code.task import CodeReport, CodeTask
 from hrm_jax.training.run import begin, train
 from hrm_jax.training.run_folder import newest_run, read_config
 from hrm_jax.training.run_log import read_metrics

@@ -17,7 +17,7 @@ from hrm_jax.core import config as config_lib
 from hrm_jax.core.files import write_atomically
 from hrm_jax.core.mesh import replicated
 from hrm_jax.core.types import Variables
-from hrm_jax.tasks.sudoku import SudokuConfig, SudokuTask
+from hrm_jax.tasks.sudoku.task import SudokuConfig, SudokuTask
 from hrm_jax.training.run_folder import read_config, restore, run_of
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"

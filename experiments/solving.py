@@ -19,7 +19,7 @@ from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import rules, solver
 from hrm_jax.data.sudoku.assuming import NumberedAssumptions
 from hrm_jax.inference.thinking import think
-from hrm_jax.tasks.sudoku import SudokuTask
+from hrm_jax.tasks.sudoku.task import SudokuTask
 
 Grid = UInt8[np.ndarray, "81"]
 

@@ -42,7 +42,7 @@ from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import write_atomically
 from hrm_jax.core.mesh import MeshConfig, fetch, make_mesh
 from hrm_jax.core.types import Variables
-from hrm_jax.tasks.sudoku import EvaluationConfig, SudokuConfig, SudokuTask
+from hrm_jax.tasks.sudoku.task import EvaluationConfig, SudokuConfig, SudokuTask
 from hrm_jax.training.run import train as train_in
 from hrm_jax.training.run_folder import newest_run, read_config
 from hrm_jax.training.run_log import read_metrics

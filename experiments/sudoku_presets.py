@@ -2,7 +2,7 @@
 
 from hrm_jax.inference.config import SearchConfig
 from hrm_jax.models.config import hrm, trm
-from hrm_jax.tasks.sudoku import (
+from hrm_jax.tasks.sudoku.task import (
     DataConfig,
     EvaluationConfig,
     LoopConfig,

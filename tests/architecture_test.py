@@ -75,16 +75,17 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.inference.text": "buckets sampling prompts transcripts rows writing",
     },
     {
-        "hrm_jax.evaluation.code.inside": "wire candidate examiner",
-        "hrm_jax.evaluation.code": (
-            "pass_at_k limits sandbox bubblewrap namespaces processes isolation toolchains exams"
-            " examination go_files recipes building judge problems humaneval mbpp humanevalpack"
-            " cruxeval suites known_answers syntax evaluate"
+        "hrm_jax.evaluation.sandbox": "limits base bubblewrap namespaces processes isolation",
+        "hrm_jax.evaluation.judge.inside": "wire candidate examiner",
+        "hrm_jax.evaluation.judge": (
+            "toolchains exams examination go_files recipes building judge"
         ),
-        "hrm_jax.evaluation": "accuracy",
-        "hrm_jax.tasks": (
-            "sudoku_evaluation sudoku code_config code_data code_evaluation code_samples code"
+        "hrm_jax.evaluation.suites": (
+            "problems humaneval mbpp humanevalpack cruxeval named known_answers"
         ),
+        "hrm_jax.evaluation": "accuracy pass_at_k syntax evaluate",
+        "hrm_jax.tasks.sudoku": "evaluation task",
+        "hrm_jax.tasks.code": "config data evaluation samples task",
     },
     {
         "experiments.rendering": "trace page board layout legend sheet animation files",

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from hrm_jax.evaluation.code.isolation import find_sandbox
-from hrm_jax.evaluation.code.sandbox import SandboxUnavailable
-from hrm_jax.evaluation.code.suites import DATA_VARIABLE
+from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
+from hrm_jax.evaluation.sandbox.isolation import find_sandbox
+from hrm_jax.evaluation.suites.named import DATA_VARIABLE
 
 ROOT = pathlib.Path(__file__).parents[2]
 

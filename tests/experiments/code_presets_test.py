@@ -6,8 +6,8 @@ import pytest
 
 from experiments.code_presets import PRESETS
 from hrm_jax.core.config import from_json, to_json
-from hrm_jax.tasks.code import CodeTask
-from hrm_jax.tasks.code_config import CodeConfig
+from hrm_jax.tasks.code.config import CodeConfig
+from hrm_jax.tasks.code.task import CodeTask
 
 
 @pytest.mark.parametrize("name", PRESETS)

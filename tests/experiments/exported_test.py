@@ -13,7 +13,7 @@ from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.data.sudoku import bank, csv_format, rules
 from hrm_jax.data.sudoku.judging import solves
 from hrm_jax.inference.stream import solve_stream
-from hrm_jax.tasks.sudoku import SudokuTask
+from hrm_jax.tasks.sudoku.task import SudokuTask
 
 
 @pytest.mark.parametrize("preset", ["minute", "relational"])

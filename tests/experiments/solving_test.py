@@ -14,7 +14,7 @@ from experiments.sudoku_presets import PRESETS
 from hrm_jax.core.config import replace
 from hrm_jax.data.sudoku import rules, solver
 from hrm_jax.inference.thinking import Thoughts
-from hrm_jax.tasks.sudoku import SudokuTask
+from hrm_jax.tasks.sudoku.task import SudokuTask
 
 PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 EASY = rules.parse(PUZZLE)

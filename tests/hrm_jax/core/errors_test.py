@@ -9,10 +9,10 @@ from hrm_jax.core.files import InUse
 from hrm_jax.data.corpus.packages import PackageError
 from hrm_jax.data.sudoku.csv_format import CsvFormatError
 from hrm_jax.data.sudoku.rules import PuzzleError
-from hrm_jax.evaluation.code.evaluate import ResumeError
-from hrm_jax.evaluation.code.problems import SuiteError
-from hrm_jax.evaluation.code.sandbox import SandboxUnavailable
-from hrm_jax.evaluation.code.toolchains import ToolchainMissing
+from hrm_jax.evaluation.evaluate import ResumeError
+from hrm_jax.evaluation.judge.toolchains import ToolchainMissing
+from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
+from hrm_jax.evaluation.suites.problems import SuiteError
 from hrm_jax.inference.text.prompts import PromptError
 from hrm_jax.training.loop import Diverged, Ended
 from hrm_jax.training.run import RunError
