@@ -17,12 +17,11 @@ from typing import Any
 from absl import app, flags, logging
 from rich.console import Console
 
-from experiments import process
+from experiments.common import process
 
 if __name__ == "__main__":
     process.keep_heap()  # as the experiments do; the contestants' workers decide for themselves
 
-from experiments import exported
 from experiments.benchmarks import (
     alternate,
     aot,
@@ -35,6 +34,7 @@ from experiments.benchmarks import (
     train_step,
     workload,
 )
+from experiments.sudoku import exported
 from hrm_jax.training.run import RunError
 from hrm_jax.training.state_arrays import CheckpointError
 

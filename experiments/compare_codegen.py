@@ -25,8 +25,8 @@ from absl import app, flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments.code_presets import PRESETS
-from experiments.comparisons import OtherCommand, spread, train
+from experiments.codegen.presets import PRESETS
+from experiments.common.comparisons import OtherCommand, spread, train
 from experiments.suite_figures import (
     AllMeasured,
     Measured,

@@ -21,7 +21,7 @@ from ml_collections import config_flags as ml_flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments import config_flags
+from experiments.common import config_flags
 from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.model_folder import load_model, save_model
 from hrm_jax.convert.published_config import infer_config

@@ -23,7 +23,7 @@ from absl import app, flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments.terminal import counting_progress
+from experiments.common.terminal import counting_progress
 from hrm_jax.core.errors import UserError
 from hrm_jax.data.corpus import packages, prepared
 from hrm_jax.data.corpus.benchmarks import Benchmarks, read_benchmark, read_human_eval

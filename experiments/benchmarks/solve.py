@@ -19,8 +19,8 @@ from jax.sharding import Mesh
 from rich.console import Console
 from rich.table import Table
 
-from experiments import exported
 from experiments.benchmarks.alternate import Spread
+from experiments.sudoku import exported
 from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from experiments import compare_sudoku
-from experiments.sudoku_presets import PRESETS
+from experiments.sudoku.presets import PRESETS
 from hrm_jax.core.config import ConfigError, replace
 from hrm_jax.tasks.sudoku.task import SudokuTask
 

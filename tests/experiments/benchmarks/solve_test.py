@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import exported
 from experiments.benchmarks import solve
+from experiments.sudoku import exported
 from hrm_jax.data.sudoku import csv_format, generator
 from hrm_jax.models.config import hrm
 from hrm_jax.tasks.sudoku.task import SudokuConfig, SudokuTask

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.code_presets import PRESETS
+from experiments.codegen.presets import PRESETS
 from hrm_jax.convert.language import load_language_model, save_language_model
 from hrm_jax.core.config import ConfigError, replace, to_json
 from hrm_jax.core.mesh import MeshConfig, make_mesh

@@ -9,8 +9,8 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments import config_flags, curves, terminal
-from experiments.code_presets import PRESETS
+from experiments.codegen.presets import PRESETS
+from experiments.common import config_flags, curves, terminal
 from hrm_jax.convert.language import RUN_MODEL, save_language_model
 from hrm_jax.core.files import write_atomically
 from hrm_jax.core.mesh import fetch, make_mesh

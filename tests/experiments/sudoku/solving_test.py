@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import solving
 from experiments.rendering.trace import Trace
-from experiments.sudoku_presets import PRESETS
+from experiments.sudoku import solving
+from experiments.sudoku.presets import PRESETS
 from hrm_jax.core.config import replace
 from hrm_jax.data.sudoku import rules, solver
 from hrm_jax.inference.thinking import Thoughts

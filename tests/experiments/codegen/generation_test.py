@@ -7,7 +7,7 @@ from absl import app, flags
 from absl.testing import flagsaver
 from rich.console import Console
 
-from experiments import code_generation, code_writer
+from experiments.codegen import generation, writer
 from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text.prompts import PromptError
 from hrm_jax.inference.text.writing import Piece, Writer
@@ -30,10 +30,10 @@ def tiny_writer(monkeypatch):
     model, variables = tiny.hrm_text()
 
     def load() -> Writer:
-        tokenizer, sampling = tiny.ByteTokenizer(), code_writer.sampling()
+        tokenizer, sampling = tiny.ByteTokenizer(), writer.sampling()
         return Writer(model, variables, tokenizer, batch_size=2, sampling=sampling)
 
-    monkeypatch.setattr(code_writer, "load_writer", load)
+    monkeypatch.setattr(writer, "load_writer", load)
     monkeypatch.setenv("HRM_JAX_COMPILED", "")
 
 
@@ -42,13 +42,13 @@ def written(**asked) -> str:
     for name, value in asked.items():
         setattr(FLAGS, name, value)
     shown = io.StringIO()
-    assert code_generation.run(Console(file=shown, markup=False, width=200)) == 0
+    assert generation.run(Console(file=shown, markup=False, width=200)) == 0
     return shown.getvalue()
 
 
 def test_a_text_is_printed_as_it_comes(tiny_writer, capsys):
     text = written(prompt=["def f"], max_tokens=8)
-    model = code_writer.load_writer()
+    model = writer.load_writer()
     assert text == model.complete([Prompt("def f")], seeds=[0], max_tokens=8)[0] + "\n"
     error = capsys.readouterr().err
     assert "first token after" in error
@@ -84,37 +84,37 @@ def test_prompts_come_from_flags_files_and_standard_input(tmp_path, monkeypatch)
     monkeypatch.setattr(sys, "stdin", io.StringIO(plain.read_text()))
     FLAGS.prompt, FLAGS.prompt_file = ["p"], [str(plain), str(many), "-"]
     hole = Prompt("x = ", "\n")
-    found = code_generation.read_prompts()
+    found = generation.read_prompts()
     assert found == [Prompt("p"), hole, Prompt("a", "b"), Prompt("c"), hole]
 
 
 def test_a_suffix_makes_a_hole():
     FLAGS.prompt, FLAGS.suffix = ["a"], "b"
-    assert code_generation.read_prompts() == [Prompt("a", "b")]
+    assert generation.read_prompts() == [Prompt("a", "b")]
 
 
 @pytest.mark.parametrize("prompts", [["a", "b"], ["a<FILL>c"]])
 def test_a_suffix_is_for_one_prompt_without_a_hole(prompts):
     FLAGS.prompt, FLAGS.suffix = prompts, "b"
     with pytest.raises(PromptError, match="a single prompt that has no hole"):
-        code_generation.read_prompts()
+        generation.read_prompts()
 
 
 def test_a_text_has_one_hole():
     FLAGS.prompt = ["a<FILL>b<FILL>c"]
     with pytest.raises(PromptError, match="expected one <FILL> in a prompt, got 2"):
-        code_generation.read_prompts()
+        generation.read_prompts()
 
 
 def test_something_must_be_asked():
     with pytest.raises(app.UsageError, match="--prompt or --prompt_file"):
-        code_generation.read_prompts()
+        generation.read_prompts()
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     FLAGS.prompt_file = [str(tmp_path / "none.py")]
     with pytest.raises(FileNotFoundError, match=r"none\.py"):
-        code_generation.read_prompts()
+        generation.read_prompts()
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"prompt": 1}', '{"prompt": "a", "sufix": "b"}'])
@@ -123,4 +123,4 @@ def test_lines_that_are_no_prompts_are_refused(tmp_path, line):
     file.write_text(f'{{"prompt": "a"}}\n{line}\n')
     FLAGS.prompt_file = [str(file)]
     with pytest.raises(PromptError, match=r"many\.jsonl, line 2: expected"):
-        code_generation.read_prompts()
+        generation.read_prompts()

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from experiments.baselines.torch_layers import (
+from experiments.benchmarks.baselines.torch_layers import (
     Block,
     Embedding,
     PuzzleTable,

@@ -12,7 +12,7 @@ from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
 from hrm_jax.evaluation.sandbox.isolation import find_sandbox
 from hrm_jax.evaluation.suites.named import DATA_VARIABLE
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 def run(folder, *flags, **environment):

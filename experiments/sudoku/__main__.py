@@ -25,7 +25,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from experiments import config_flags, process
+from experiments.common import config_flags, process
 
 if __name__ == "__main__":
     process.keep_heap()  # before JAX is imported: it re-executes the program once
@@ -34,9 +34,11 @@ import jax
 from jax.sharding import Mesh
 from rich.console import Console
 
-from experiments import curves, distributed, exported, solving, sudoku_display, terminal
+from experiments.common import curves, distributed, terminal
 from experiments.rendering.files import check_picture
-from experiments.sudoku_presets import PRESETS
+from experiments.sudoku import display, exported, solving
+from experiments.sudoku.presets import PRESETS
+from hrm_jax.convert.model_folder import save_model
 from hrm_jax.core.config import replace
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import write_atomically
@@ -211,7 +213,7 @@ def export(console: Console) -> int:
         raise app.UsageError("--mode=export needs --out: a folder", exitcode=2)
     task, variables, step = exported.load_any(_checkpoint(), make_mesh(MeshConfig()))
     task, folder = SudokuTask(config_flags.resolve(task.config)), pathlib.Path(FLAGS.out)
-    exported.save(folder, task, variables)
+    save_model(folder, task.config, variables)
     size_bytes = sum(path.stat().st_size for path in folder.iterdir())
     console.print(f"{folder}: {size_bytes:,} bytes, of {_named(step)}", soft_wrap=True)
     return 0
@@ -269,15 +271,13 @@ def _measure(
     with terminal.counting_progress(console, "evaluating", total) as progress:
         report = task.evaluate(variables, source, settings, mesh, progress)
     title = f"{task.config.data.name}, {split} split"
-    console.print(sudoku_display.accuracy_table(report.as_dict(), f"{title}, single pass"))
+    console.print(display.accuracy_table(report.as_dict(), f"{title}, single pass"))
     if settings.search.attempts:
         unsolved = int((~report.results.valid).sum())
         with terminal.counting_progress(console, "searching", unsolved) as progress:
             report = task.search(variables, source, settings, mesh, report, progress)
         spent = f"up to {settings.search.attempts} further attempts"
-        console.print(
-            sudoku_display.accuracy_table(report.as_dict()["search"], f"{title}, {spent}")
-        )
+        console.print(display.accuracy_table(report.as_dict()["search"], f"{title}, {spent}"))
     return report.as_dict()
 
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from experiments.curves import Panel, minutes_a_step, save_comparison, save_curves
+from experiments.common.curves import Panel, minutes_a_step, save_comparison, save_curves
 
 PNG = b"\x89PNG\r\n\x1a\n"
 TRAIN = {"split": "train", "loss": 2.0, "cell_accuracy": 0.1, "exact_accuracy": 0.0}

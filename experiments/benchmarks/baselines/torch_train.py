@@ -13,7 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from experiments.baselines.torch_hrm import TorchBatch, TorchCarry, TorchHrm, TorchOutputs
+from experiments.benchmarks.baselines.torch_hrm import (
+    TorchBatch,
+    TorchCarry,
+    TorchHrm,
+    TorchOutputs,
+)
 
 IGNORED_LABEL = -100
 

@@ -15,7 +15,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from experiments.baselines import torch_hrm, torch_train  # noqa: E402
+from experiments.benchmarks.baselines import torch_hrm, torch_train  # noqa: E402
 
 # Training steps that are compared, and the tolerance, absolute and relative: by recording.
 TRAJECTORIES = {"hrm_v1_a": (12, 1e-5), "trm_attention_a": (12, 1e-3)}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from experiments.comparisons import OtherCommand, check_command, spread
-from experiments.sudoku_presets import PRESETS
+from experiments.common.comparisons import OtherCommand, check_command, spread
+from experiments.sudoku.presets import PRESETS
 
 
 def test_a_folder_is_of_one_command(tmp_path):

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from absl import app, flags
 from rich.console import Console
 
-from experiments import code_writer, process
+from experiments.codegen import writer
+from experiments.common import process
 from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text.prompts import PromptError
 from hrm_jax.inference.text.writing import Piece, Request
@@ -76,15 +77,15 @@ def run(console: Console) -> int:
 
     Raises:
       PromptError: a prompt cannot be completed, or there is none.
-      ConfigError, WeightsError, OSError, ValueError: as `code_writer.load_writer`; OSError and
+      ConfigError, WeightsError, OSError, ValueError: as `writer.load_writer`; OSError and
         PromptError also for a prompt's file.
     """
     prompts = read_prompts()
     requests = _requests(prompts)
     process.keep_compiled()
-    writer = code_writer.load_writer()
+    model = writer.load_writer()
     tally = Tally()
-    pieces = tally.over(writer.write(requests))
+    pieces = tally.over(model.write(requests))
     if len(requests) == 1 and not FLAGS.json:
         _stream(pieces, requests[0], console)
     else:
@@ -145,7 +146,7 @@ def _with_hole(text: str) -> Prompt:
 
 
 def _requests(prompts: list[Prompt]) -> list[Request]:
-    sampling = code_writer.sampling()
+    sampling = writer.sampling()
     stop = tuple(text.replace(r"\n", "\n") for text in FLAGS.stop)
     return [
         Request(prompt, FLAGS.seed + sample, stop, FLAGS.max_tokens, sampling)

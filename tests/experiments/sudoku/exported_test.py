@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import exported
-from experiments.sudoku_presets import PRESETS
+from experiments.sudoku import exported
+from experiments.sudoku.presets import PRESETS
+from hrm_jax.convert.model_folder import WEIGHTS, load_model, save_model
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.data.sudoku import bank, csv_format, rules
@@ -20,16 +21,30 @@ from hrm_jax.tasks.sudoku.task import SudokuTask
 def test_a_saved_model_comes_back_bit_for_bit(tmp_path, preset):
     task = SudokuTask(PRESETS[preset])
     variables = task.model.init(jax.random.key(1))
-    exported.save(tmp_path / "model", task, variables)
+    save_model(tmp_path / "model", task.config, variables)
     loaded, values, step = exported.load_any(tmp_path / "model", make_mesh(MeshConfig()))
     assert (loaded.config, step) == (task.config, None)
     jax.tree.map(np.testing.assert_array_equal, values, variables)
 
 
+def test_the_configuration_of_a_run_and_of_its_model_are_read_as_either(tmp_path):
+    task = SudokuTask(PRESETS["minute"])
+    variables = task.model.init(jax.random.key(1))
+    save_model(tmp_path / "of a run", task.config, variables)
+    save_model(tmp_path / "of a model", task.config.model, variables)
+    for name in ("of a run", "of a model"):
+        model, values = load_model(tmp_path / name)
+        assert model == task.model
+        jax.tree.map(np.testing.assert_array_equal, values, variables)
+        loaded, values = exported.load(tmp_path / name)
+        assert loaded.model == task.model
+        jax.tree.map(np.testing.assert_array_equal, values, variables)
+
+
 def test_a_damaged_model_is_refused(tmp_path):
     task = SudokuTask(PRESETS["relational"])
-    exported.save(tmp_path / "model", task, task.model.init(jax.random.key(1)))
-    weights = tmp_path / "model" / exported.WEIGHTS
+    save_model(tmp_path / "model", task.config, task.model.init(jax.random.key(1)))
+    weights = tmp_path / "model" / WEIGHTS
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(WeightsError, match="expected a safetensors file"):
         exported.load(tmp_path / "model")
@@ -39,7 +54,7 @@ def test_what_is_no_model_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work", encoding="utf-8")
     task = SudokuTask(PRESETS["relational"])
     with pytest.raises(WeightsError, match=r"found thesis\.tex"):
-        exported.save(tmp_path, task, task.model.init(jax.random.key(1)))
+        save_model(tmp_path, task.config, task.model.init(jax.random.key(1)))
 
 
 def test_the_shipped_model_is_small_and_solves_held_out_puzzles():

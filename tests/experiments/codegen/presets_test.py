@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from experiments.code_presets import PRESETS
+from experiments.codegen.presets import PRESETS
 from hrm_jax.core.config import from_json, to_json
 from hrm_jax.tasks.code.config import CodeConfig
 from hrm_jax.tasks.code.task import CodeTask

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from experiments import terminal
+from experiments.common import terminal
 
 FORMS = {"loss": "loss {:.3f}", "cell_accuracy": "cells {:.1%}", "exact_accuracy": "exact {:.1%}"}
 SHOWN = terminal.Shown("puzzles", per_step=8, averages=FORMS)

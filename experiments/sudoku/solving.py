@@ -13,7 +13,7 @@ from rich.console import Console
 
 from experiments.rendering.files import save_picture
 from experiments.rendering.trace import Trace, make_trace
-from experiments.sudoku_display import render_grid
+from experiments.sudoku.display import render_grid
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import rules, solver

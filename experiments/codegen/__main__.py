@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from absl import app, flags, logging
 
-from experiments import process
+from experiments.common import process
 
 if __name__ == "__main__":
     process.keep_heap()  # before JAX is imported: it re-executes the program once
@@ -26,15 +26,15 @@ if __name__ == "__main__":
 import jax
 from rich.console import Console
 
-from experiments import distributed
+from experiments.common import distributed
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import Completer
 
 FLAGS = flags.FLAGS
 MODES = {
-    "train": ("experiments.code_training",),
-    "generate": ("experiments.code_writer", "experiments.code_generation"),
-    "eval": ("experiments.code_writer", "experiments.code_measuring"),
+    "train": ("experiments.codegen.training",),
+    "generate": ("experiments.codegen.writer", "experiments.codegen.generation"),
+    "eval": ("experiments.codegen.writer", "experiments.codegen.measuring"),
 }
 """The modules of each mode. Importing one defines its flags; those of other modes would be in the
 way, and so would what they import."""
@@ -67,31 +67,31 @@ def _remedy(error: Exception) -> str:
 
 def train(console: Console) -> int:
     """Trains a model, and shows what it writes before and after."""
-    from experiments import code_training
+    from experiments.codegen import training
 
-    return code_training.run(console)
+    return training.run(console)
 
 
 def generate(console: Console) -> int:
     """Writes with a model."""
-    from experiments import code_generation
+    from experiments.codegen import generation
 
-    return code_generation.run(console)
+    return generation.run(console)
 
 
 def measure(console: Console) -> int:
     """Measures what a model writes, which has to be named: to measure one takes hours."""
-    from experiments import code_measuring, code_writer
+    from experiments.codegen import measuring, writer
 
     if FLAGS["max_tokens"].using_default_value:
         FLAGS.max_tokens = _LONGEST_SOLUTION_TOKENS
 
     def load_model() -> tuple[Completer, str]:
-        name = f"{FLAGS.model}, {code_writer.sampling()}"
-        return code_writer.load_writer().complete, name
+        name = f"{FLAGS.model}, {writer.sampling()}"
+        return writer.load_writer().complete, name
 
     named = not FLAGS["model"].using_default_value
-    return code_measuring.run(console, load_model if named else None)
+    return measuring.run(console, load_model if named else None)
 
 
 def define_flags(argv: Sequence[str]) -> None:

@@ -1,15 +1,16 @@
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
-from experiments import process
+from experiments.common import process
 
 PROGRAM = """
 import json, os, sys
-from experiments.process import HEAP_SETTINGS, keep_heap
+from experiments.common.process import HEAP_SETTINGS, keep_heap
 print(os.getpid(), flush=True)
 keep_heap()
 print(json.dumps([os.getpid(), sys.argv, {n: os.environ.get(n) for n in HEAP_SETTINGS}]))
@@ -21,7 +22,7 @@ def run(tmp_path, **environment):
     path = tmp_path / "program.py"
     path.write_text(PROGRAM, encoding="utf-8")
     clean = {k: v for k, v in os.environ.items() if k not in process.HEAP_SETTINGS}
-    root = os.path.dirname(os.path.dirname(process.__file__))
+    root = str(pathlib.Path(process.__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-W", "error", str(path), "an argument"],
         env={**clean, "PYTHONPATH": root, **environment},
@@ -63,7 +64,7 @@ def test_other_systems_are_left_alone(monkeypatch):
 
 COMPILES = """
 import jax
-from experiments.process import keep_compiled
+from experiments.common.process import keep_compiled
 keep_compiled()
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.jit(lambda x: jax.numpy.sin(x) @ x)(jax.numpy.ones((3, 3))).block_until_ready()
@@ -82,7 +83,7 @@ jax.jit(lambda x: jax.numpy.sin(x) @ x)(jax.numpy.ones((3, 3))).block_until_read
 def test_compiled_programs_are_kept_where_they_should_be(tmp_path, environment, kept_in):
     clean = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     places = {name: str(tmp_path / value) if value else "" for name, value in environment.items()}
-    root = os.path.dirname(os.path.dirname(process.__file__))
+    root = str(pathlib.Path(process.__file__).parents[2])
     subprocess.run(
         [sys.executable, "-c", COMPILES],
         env=clean | {"HOME": str(tmp_path / "nobody"), "PYTHONPATH": root} | places,

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from absl import app, flags
 
-from experiments import config_flags
+from experiments.common import config_flags
 from hrm_jax.core.config import check, field, replace
 
 
@@ -150,7 +150,7 @@ SCRIPT = '''
 """Trains something."""
 import dataclasses
 from absl import app
-from experiments import config_flags
+from experiments.common import config_flags
 from hrm_jax.core.config import field
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +168,7 @@ app.run(main)
 
 
 def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    root = Path(config_flags.__file__).parents[1]
+    root = Path(config_flags.__file__).parents[2]
     command = [sys.executable, "-c", SCRIPT, *arguments]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
 
