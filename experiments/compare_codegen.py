@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.codegen.presets import PRESETS
-from experiments.common.comparisons import OtherCommand, spread, train
+from experiments.common.comparisons import OtherCommand, spread, train_in_process
 from experiments.suite_figures import (
     AllMeasured,
     Measured,
@@ -101,7 +101,7 @@ def _train(preset: str, seed: str, folder: pathlib.Path) -> dict[str, Any]:
     """The report of a run, which is trained if it has none."""
     options = [f"--preset={preset}", f"--config.seed={seed}"]
     options += [f"--config.{override}" for override in _OVERRIDES.value]
-    train("experiments.codegen", options, PRESETS[preset], folder)
+    train_in_process("experiments.codegen", options, PRESETS[preset], folder)
     if _DELETE.value:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return json.loads((folder / "report.json").read_text(encoding="utf-8"))

@@ -27,7 +27,7 @@ from absl import app, flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments.common.comparisons import OtherCommand, check_command, spread, train
+from experiments.common.comparisons import OtherCommand, check_command, spread, train_in_process
 from experiments.common.curves import save_comparison
 from experiments.sudoku.presets import PRESETS
 from experiments.sudoku.variants import VARIANTS, Variant
@@ -141,7 +141,7 @@ def compare(settings: Settings, console: Console) -> int:
                 console.print(f"{name}, seed {seed}: {steps} steps", style="bold")
                 folder = root / f"{name}-{seed}"
                 options = _options(variant, f"seed={seed}", *lengths)
-                train("experiments.sudoku", options, PRESETS[variant.preset], folder)
+                train_in_process("experiments.sudoku", options, PRESETS[variant.preset], folder)
                 reports = {data: _measure(settings, folder, data) for data in settings.data}
                 found.setdefault(name, []).append(reports)
                 trained.setdefault(name, {"steps": steps, "minutes": settings.minutes})
@@ -169,7 +169,7 @@ def _steps_within(settings: Settings, variant: Variant, folder: pathlib.Path) ->
     check_command(folder, options, PRESETS[variant.preset])
     if not (folder / "report.json").exists():
         shutil.rmtree(folder)  # times before and after a stop are not one
-    train("experiments.sudoku", options, PRESETS[variant.preset], folder)
+    train_in_process("experiments.sudoku", options, PRESETS[variant.preset], folder)
     rows = [row for row in read_metrics(folder) if row["split"] == "train"]
     first, last = rows[0], rows[-1]
     seconds = (last["time_seconds"] - first["time_seconds"]) / (last["step"] - first["step"])

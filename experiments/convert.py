@@ -29,8 +29,8 @@ from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
 from hrm_jax.convert.weights import StateDict
 from hrm_jax.core.config import ConfigError
 from hrm_jax.core.errors import UserError
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import ReasonerConfig, hrm
+from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 _ORIGINS = {
     "override": "--config",
@@ -70,7 +70,7 @@ def _import(source: pathlib.Path, folder: pathlib.Path, console: Console) -> Non
     overrides = ml_flags.get_override_values(flags.FLAGS["config"])
     config, origins = infer_config(state_dict, _read_arch(_ARCH.value), overrides)
     console.print(_table(config, {name: _ORIGINS[origin] for name, origin in origins.items()}))
-    save_model(folder, config, from_state_dict(Model(config), state_dict))
+    save_model(folder, config, from_state_dict(PuzzleModel(config), state_dict))
     _report(console, state_dict, folder)
 
 
@@ -98,7 +98,7 @@ def _read_arch(path: str | None) -> Mapping[str, Any]:
     return {n: v for n, v in fields.items() if v is not None and not str(v).startswith("${")}
 
 
-def _table(config: ReasonerConfig, origins: Mapping[str, str]) -> Table:
+def _table(config: PuzzleModelConfig, origins: Mapping[str, str]) -> Table:
     table = Table("field", "value", "from")
     for field in dataclasses.fields(config):
         table.add_row(field.name, str(getattr(config, field.name)), origins[field.name])

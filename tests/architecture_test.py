@@ -61,13 +61,13 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.models": (
-            "recurrence config reasoner act kv_cache text text_recurrence hrm_text_config hrm_text"
-            " llama_config llama reasoned_config reasoned text_step"
+            "recurrence puzzle_config puzzle_module puzzle_model call_cache text text_recurrence"
+            " hrm_text llama hrm_llama text_step"
         ),
         "hrm_jax.convert": (
-            "weights pytorch published_config files folders model_folder shards fusion hugging_face"
-            " hrm_text_config hrm_text llama_config llama gguf_file gguf_llama gguf_tokenizer"
-            " reasoned language"
+            "weights pytorch published_config files folders model_folder shards fusion"
+            " hugging_face hrm_text_config hrm_text llama_config llama gguf_file gguf_llama"
+            " gguf_tokenizer hrm_llama language"
         ),
     },
     {

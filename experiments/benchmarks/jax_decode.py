@@ -16,8 +16,7 @@ from hrm_jax.convert.llama import load_llama
 from hrm_jax.inference.text import rows as device
 from hrm_jax.inference.text.buckets import power_of_two
 from hrm_jax.inference.text.sampling import Draws, SamplingConfig
-from hrm_jax.models.hrm_text import HrmText
-from hrm_jax.models.hrm_text_config import hrm_text
+from hrm_jax.models.hrm_text import HrmText, hrm_text
 
 RANDOM = "hrm_text_"
 """What names of HRM-Text of a size with random weights begin with."""

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from experiments.benchmarks import workload
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.optim.adam_atan2 import adam_atan2
 from hrm_jax.optim.puzzle_rows import sign_sgd_rows
 from hrm_jax.optim.schedules import warmup_cosine
@@ -24,7 +24,7 @@ def make_step(
     shape: dict[str, Any], batch_size: int
 ) -> tuple[Callable[..., Any], TrainState, Iterator[Batch]]:
     """The step `(state, batch)`, its first state, and endless batches; see `ModelShape`."""
-    model = Model(hrm(**shape))
+    model = PuzzleModel(hrm(**shape))
     rate = warmup_cosine(1e-4, warmup_steps=2000, total_steps=100_000, min_ratio=1.0)
     optimizers = Optimizers(adam_atan2(rate, weight_decay=1.0), sign_sgd_rows(rate, 1.0))
     arrays = workload.batches(workload.ModelShape(**shape), batch_size)

@@ -2,9 +2,9 @@
 
 from hrm_jax.core.config import replace
 from hrm_jax.core.mesh import MeshConfig
-from hrm_jax.models.hrm_text_config import hrm_text
-from hrm_jax.models.llama_config import SMOLLM2_135M, LlamaConfig
-from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.models.hrm_llama import HrmLlamaConfig
+from hrm_jax.models.hrm_text import hrm_text
+from hrm_jax.models.llama import SMOLLM2_135M, LlamaConfig
 from hrm_jax.models.recurrence import BorderWarmup
 from hrm_jax.tasks.code.config import CodeConfig, CodeDataConfig, CodeEvaluationConfig, Phase
 from hrm_jax.training.curriculum import Gate
@@ -130,7 +130,7 @@ _SMOLLM2 = replace(SMOLLM2_135M, {"compute_dtype": "bfloat16"})
 
 _REASONED_SMOLLM2 = CodeConfig(
     description="reasoning modules on SmolLM2-135M, which stays as it is: for one GPU",
-    model=ReasonedConfig(foundation=_SMOLLM2),
+    model=HrmLlamaConfig(foundation=_SMOLLM2),
     foundation="smollm2-135m",
     optim=OptimConfig(learning_rate=1e-3, weight_decay=0.1, warmup_steps=200, lr_min_ratio=0.1),
     data=CodeDataConfig(tokenizer="foundation", row_tokens=1024),
@@ -163,7 +163,7 @@ _REASONED_TASKS_SMOLLM2 = replace(
     _TASKS_SMOLLM2,
     {
         "description": "reasoning modules on SmolLM2-135M learn what tasks_smollm2 learns",
-        "model": ReasonedConfig(foundation=_SMOLLM2, layers_per_level=1),
+        "model": HrmLlamaConfig(foundation=_SMOLLM2, layers_per_level=1),
         "optim.learning_rate": 1e-3,
         "loop.steps": 94,  # for the same FLOP: a token takes 0.63 times as many
         "loop.evaluate_every": 47,

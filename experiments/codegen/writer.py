@@ -48,5 +48,5 @@ def sampling() -> SamplingConfig:
 
 
 def _max_length(model: Any) -> int:
-    """Of the texts that a model was trained on; a reasoned model's are its foundation's."""
+    """Of the texts that a model was trained on; a HrmLlama's are its foundation's."""
     return getattr(model.config, "foundation", model.config).max_length

@@ -18,7 +18,7 @@ class OtherCommand(UserError, ValueError):
     """A folder holds a run that was trained otherwise."""
 
 
-def train(program: str, options: list[str], preset: Any, folder: pathlib.Path) -> None:
+def train_in_process(program: str, options: list[str], preset: Any, folder: pathlib.Path) -> None:
     """Trains a run in `folder` unless it has its report; one that was stopped goes on.
 
     Args:

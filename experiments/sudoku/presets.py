@@ -1,7 +1,7 @@
 """Named configurations of the Sudoku experiment."""
 
 from hrm_jax.inference.config import SearchConfig
-from hrm_jax.models.config import hrm, trm
+from hrm_jax.models.puzzle_config import hrm, trm
 from hrm_jax.tasks.sudoku.task import (
     DataConfig,
     EvaluationConfig,

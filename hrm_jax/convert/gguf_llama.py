@@ -13,8 +13,7 @@ from hrm_jax.convert.llama import llama_variables
 from hrm_jax.convert.weights import Deferred
 from hrm_jax.core.config import check, from_dict
 from hrm_jax.core.types import Variables
-from hrm_jax.models.llama import Llama
-from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_jax.nn.rope import RopeScaling, rope_frequencies
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")

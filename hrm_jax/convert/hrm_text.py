@@ -18,8 +18,7 @@ from hrm_jax.convert.pytorch import from_state_dict, text_name, to_state_dict
 from hrm_jax.convert.shards import MAX_SHARD_BYTES, load_shards
 from hrm_jax.convert.weights import Deferred, StateDict, Weights
 from hrm_jax.core.types import Variables
-from hrm_jax.models.hrm_text import HrmText
-from hrm_jax.models.hrm_text_config import HrmTextConfig
+from hrm_jax.models.hrm_text import HrmText, HrmTextConfig
 
 _FUSIONS = (  # published, and what transformers has in its place
     fusion.Fusion("attn.gqkv_proj", {f"self_attn.{p}_proj": 1 for p in ("gate", "q", "k", "v")}),

@@ -16,7 +16,7 @@ from hrm_jax.convert.hugging_face import (
     rope_of,
 )
 from hrm_jax.core.config import check, from_dict, to_dict
-from hrm_jax.models.hrm_text_config import HrmTextConfig
+from hrm_jax.models.hrm_text import HrmTextConfig
 
 MODEL_TYPE = "hrm_text"
 

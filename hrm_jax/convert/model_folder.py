@@ -19,8 +19,8 @@ from hrm_jax.convert.pytorch import Initialised, from_state_dict, to_state_dict
 from hrm_jax.core.config import from_dict, from_json, to_json
 from hrm_jax.core.files import write_atomically
 from hrm_jax.core.types import Variables
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import ReasonerConfig
+from hrm_jax.models.puzzle_config import PuzzleModelConfig
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 Config = TypeVar("Config")
 CONFIG = "config.json"
@@ -51,7 +51,7 @@ def save_model(folder: str | os.PathLike[str], config: Any, variables: Variables
         save_state_dict(saving / WEIGHTS, to_state_dict(variables))
 
 
-def load_model(folder: str | os.PathLike[str]) -> tuple[Model, Variables]:
+def load_model(folder: str | os.PathLike[str]) -> tuple[PuzzleModel, Variables]:
     """Reads the model of a folder, whichever configuration it holds.
 
     Raises:
@@ -59,7 +59,7 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[Model, Variables]:
       WeightsError: the weights are damaged or do not fit the config.
       OSError: a file is absent or cannot be read.
     """
-    model = Model(load_model_config(folder, ReasonerConfig))
+    model = PuzzleModel(load_model_config(folder, PuzzleModelConfig))
     return model, load_model_variables(folder, model)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from hrm_jax.convert.pytorch import INNER, without_compiled_prefix
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import check, replace
-from hrm_jax.models.config import ReasonerConfig, hrm, trm
+from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
 from hrm_jax.nn.swiglu import swiglu_width
 
 _REQUIRED = (
@@ -31,7 +31,7 @@ _OPTIONAL = ("rms_norm_eps", "rope_theta")
 _RENAMED = {"forward_dtype": "compute_dtype"}
 
 
-def from_published_config(config: Mapping[str, Any], *, shared_level: bool) -> ReasonerConfig:
+def from_published_config(config: Mapping[str, Any], *, shared_level: bool) -> PuzzleModelConfig:
     """Translates a config of the HRM or the TRM code.
 
     Args:
@@ -52,7 +52,7 @@ def infer_config(
     state_dict: Mapping[str, np.ndarray],
     arch: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
-) -> tuple[ReasonerConfig, dict[str, str]]:
+) -> tuple[PuzzleModelConfig, dict[str, str]]:
     """The config of published weights, as far as their shapes tell it.
 
     Shapes do not tell the heads, the cycles, the steps and, without learned positions or a token
@@ -89,7 +89,7 @@ def infer_config(
     return config, origins | dict.fromkeys(overrides, "override")
 
 
-def _published(shared_level: bool) -> ReasonerConfig:
+def _published(shared_level: bool) -> PuzzleModelConfig:
     return trm() if shared_level else hrm()
 
 

@@ -53,7 +53,7 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     return Mesh(np.asarray(devices).reshape(data, config.model), ("data", "model"))
 
 
-def over_mesh(function: Callable[P, R], mesh: Mesh) -> Callable[P, R]:
+def with_ambient_mesh(function: Callable[P, R], mesh: Mesh) -> Callable[P, R]:
     """`function`, traced with `mesh` ambient: kernels inside split their work over its devices.
 
     XLA splits its own operations by the shardings of the arguments; a kernel it cannot look into.

@@ -34,7 +34,7 @@ class RecurrentModel(Protocol):
         key: PRNGKeyArray | None = None,
         row_offsets: Float[Array, "B E"] | None = None,
     ) -> tuple[Any, Any]:
-        """The new carry, and outputs; see `hrm_jax.models.act.Model.step`.
+        """The new carry, and outputs; see `hrm_jax.models.puzzle_model.PuzzleModel.step`.
 
         A model with puzzle rows gets `row_offsets`, and its carry is a `Carry`.
         """

@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Int
 
-from hrm_jax.core.mesh import MeshConfig, batch_sharding, make_mesh, over_mesh, replicated
+from hrm_jax.core.mesh import MeshConfig, batch_sharding, make_mesh, replicated, with_ambient_mesh
 from hrm_jax.core.protocols import RecurrentModel
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.inference.config import EngineConfig
@@ -73,7 +73,7 @@ class Engine:
     """A model, the rules of its task and the devices, as compiled programs.
 
     Attributes:
-      model: a model that takes one step at a time; hashable, as `hrm_jax.models.act.Model` is.
+      model: a model that takes one step at a time; hashable, as `PuzzleModel` is.
       config: when a puzzle leaves, and the sizes of the batches.
       verify: the rules, for `stop_when_valid` and `Answers.valid`; None for a task without.
       mesh: the devices that share every batch; all there are by default.
@@ -204,7 +204,7 @@ def _free_slots(mesh: Mesh) -> Any:
 def _advance(mesh: Mesh) -> Any:
     """`advance`, its slots written in place, its report on every host."""
     return jax.jit(
-        over_mesh(advance, mesh),
+        with_ambient_mesh(advance, mesh),
         static_argnums=(0, 1, 2),
         donate_argnums=4,
         out_shardings=(_slot_shardings(mesh), replicated(mesh)),

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from hrm_jax.core.numerics import stablemax_scores
 from hrm_jax.core.types import Batch, Carry, Variables
 from hrm_jax.inference.attempts import disturb
-from hrm_jax.models.act import Model
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 
 @jax.tree_util.register_dataclass
@@ -41,7 +41,7 @@ class Thoughts:
 
 @functools.partial(jax.jit, static_argnums=0)
 def think(
-    model: Model,
+    model: PuzzleModel,
     variables: Variables,
     batch: Batch,
     attempts: Int[Array, " B"] | None = None,

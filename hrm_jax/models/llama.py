@@ -7,25 +7,121 @@ Equal to transformers' `LlamaForCausalLM`, `MistralForCausalLM`, `Qwen2ForCausal
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args, get_type_hints
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from hrm_jax.core.config import check, field
 from hrm_jax.core.types import Buffer, Variables
 from hrm_jax.models import text
-from hrm_jax.models.kv_cache import CallCache, CallShape
-from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.call_cache import CallCache, CallShape
 from hrm_jax.nn.attention import Attend
-from hrm_jax.nn.decoder_block import DecoderBlock
+from hrm_jax.nn.decoder_block import DecoderBlock, DecoderBlockConfig
 from hrm_jax.nn.embedding import Embedding
 from hrm_jax.nn.linear import Linear
 from hrm_jax.nn.norm import RMSNorm
 from hrm_jax.nn.product import product
+from hrm_jax.nn.rope import UNSCALED, RopeScaling
 
 
-class Decoder(nnx.Module):
+@dataclasses.dataclass(frozen=True)
+class LlamaConfig:
+    """A decoder of Llama's family. The defaults are SmolLM2-135M.
+
+    Llama, Mistral (a window), Qwen2 (biases of queries, keys and values) and Qwen3 (their norms)
+    differ in fields alone.
+
+    Raises:
+      ConfigError: on construction, if the fields do not fit together.
+    """
+
+    vocab_size: int = field(49152, help="V: tokens known")
+    hidden_size: int = field(576, help="D")
+    num_layers: int = field(30, help="blocks")
+    num_heads: int = field(9, help="N: query heads")
+    num_key_heads: int = field(3, help="M: key and value heads, a divisor of num_heads")
+    head_size: int = field(64, help="K; num_heads * head_size need not be hidden_size")
+    mlp_width: int = field(1536, help="F: width of the SwiGLU")
+    qkv_bias: bool = field(False, help="queries, keys and values have biases")
+    out_bias: bool = field(False, help="attention's output has a bias")
+    mlp_bias: bool = field(False, help="both projections of the SwiGLU have biases")
+    qk_norm: bool = field(False, help="each head of queries and keys is normalised")
+    window: int | None = field(None, help="tokens that each one sees; None for all")
+    prefix_lm: bool = field(False, help="tokens of a prefix see each other; if not, all is causal")
+    tie_embeddings: bool = field(True, help="the head reads the embedding's own table")
+    initializer_range: float | None = field(
+        None, help="standard deviation of fresh embeddings; None for 1 / sqrt(hidden_size)"
+    )
+    rope_theta: float = field(1e5, help="base of the rotary positions")
+    rope_scaling: RopeScaling = UNSCALED
+    rms_norm_eps: float = field(1e-5, help="epsilon of the RMS norms")
+    max_length: int = field(8192, help="longest text the model is meant for; nothing depends on it")
+    bos_token: int | None = field(None, help="token that begins a text; for generation")
+    eos_tokens: tuple[int, ...] = field((), help="tokens that end one; for generation")
+    compute_dtype: Literal["float32", "bfloat16"] = field("float32", help="dtype of activations")
+    attention_backend: Literal["auto", "xla", "tpu", "gpu", "interpret"] = field(
+        "auto", help="attention kernels; interpret runs the TPU's on any machine, slowly"
+    )
+
+    def __post_init__(self):
+        """Validates the fields."""
+        positive = ["vocab_size", "hidden_size", "num_layers", "num_heads", "num_key_heads"]
+        positive += ["head_size", "mlp_width", "rope_theta", "rms_norm_eps", "max_length"]
+        optional = ("initializer_range", "window")
+        for name in (*positive, *(n for n in optional if getattr(self, n) is not None)):
+            value = getattr(self, name)
+            check(value > 0, name, expected="a positive number", got=value, remedy="set one")
+        for name in ("compute_dtype", "attention_backend"):
+            choices, value = get_args(get_type_hints(LlamaConfig)[name]), getattr(self, name)
+            check(value in choices, name, expected=f"one of {choices}", got=value, remedy="set one")
+        check(
+            self.head_size % 2 == 0,
+            "head_size",
+            expected="an even number, as rotation turns pairs",
+            got=self.head_size,
+            remedy="change head_size",
+        )
+        check(
+            self.num_heads % self.num_key_heads == 0,
+            "num_key_heads",
+            expected=f"a divisor of num_heads={self.num_heads}",
+            got=self.num_key_heads,
+            remedy="num_heads gives each query head a key head of its own",
+        )
+        tokens = {"bos_token": self.bos_token} if self.bos_token is not None else {}
+        tokens |= {f"eos_tokens[{i}]": token for i, token in enumerate(self.eos_tokens)}
+        for name, token in tokens.items():
+            check(
+                0 <= token < self.vocab_size,
+                name,
+                expected=f"a token, 0 to vocab_size - 1 = {self.vocab_size - 1}",
+                got=token,
+                remedy="leave it out where there is no such token",
+            )
+
+    @property
+    def block(self) -> DecoderBlockConfig:
+        """Shape of every block."""
+        return DecoderBlockConfig(
+            features=self.hidden_size,
+            num_heads=self.num_heads,
+            num_key_heads=self.num_key_heads,
+            head_size=self.head_size,
+            width=self.mlp_width,
+            norm_eps=self.rms_norm_eps,
+            qkv_bias=self.qkv_bias,
+            out_bias=self.out_bias,
+            mlp_bias=self.mlp_bias,
+            qk_norm=self.qk_norm,
+        )
+
+
+SMOLLM2_135M = LlamaConfig()
+
+
+class LlamaModule(nnx.Module):
     """The parameters of a decoder, which is one call of all its blocks."""
 
     def __init__(self, config: LlamaConfig, *, rngs: nnx.Rngs):
@@ -91,7 +187,7 @@ class Llama:
 
     def init(self, key: PRNGKeyArray) -> Variables:
         """Fresh variables, float32; the same key gives the same values."""
-        module = Decoder(self.config, rngs=nnx.Rngs(params=key))
+        module = LlamaModule(self.config, rngs=nnx.Rngs(params=key))
         _, params, buffers = nnx.split(module, nnx.Param, Buffer)
         return Variables(params, buffers, None)
 
@@ -142,7 +238,7 @@ class Llama:
         """Reads T more tokens of every row, causally: `text.decode`."""
         return text.decode(self.bind(variables), self.attention, tokens, cache)
 
-    def bind(self, variables: Variables) -> Decoder:
+    def bind(self, variables: Variables) -> LlamaModule:
         """The module holding these values."""
         return nnx.merge(_graphdef(self.config), variables.params, variables.buffers)
 
@@ -150,4 +246,4 @@ class Llama:
 @functools.cache
 def _graphdef(config: LlamaConfig) -> nnx.GraphDef:
     """The model's structure without its values."""
-    return nnx.graphdef(nnx.eval_shape(lambda: Decoder(config, rngs=nnx.Rngs(0))))
+    return nnx.graphdef(nnx.eval_shape(lambda: LlamaModule(config, rngs=nnx.Rngs(0))))

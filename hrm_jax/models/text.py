@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 import hrm_kernels
-from hrm_jax.models.kv_cache import CacheOverflowError, CallCache, Slot
+from hrm_jax.models.call_cache import CacheOverflowError, CallCache, Slot
 from hrm_jax.nn.attention import Attend
 from hrm_jax.nn.rope import UNSCALED, RopeScaling, rope_table, rotate_at
 

@@ -1,4 +1,4 @@
-"""The post-norm transformer block and the reasoning module made of a stack of them."""
+"""The post-norm transformer block, and the stack of them that is a level of HRM and TRM."""
 
 import dataclasses
 from typing import Literal
@@ -84,7 +84,7 @@ class Block(nnx.Module):
         return rms_norm(x + self.mlp(x), eps=eps)
 
 
-class ReasoningModule(nnx.Module):
+class BlockStack(nnx.Module):
     """`f(h, injection) = blocks(h + injection)`: one level of the hierarchy."""
 
     def __init__(self, config: BlockConfig, num_layers: int, *, rngs: nnx.Rngs):

@@ -87,7 +87,7 @@ class _Window:
         self.steps += 1
 
 
-def train(
+def run_steps(
     state: TrainState,
     train_step: TrainStep,
     model_at: Callable[[int], RecurrentModel],

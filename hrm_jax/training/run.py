@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import exclusive
-from hrm_jax.core.mesh import batch_sharding, make_mesh, over_mesh, replicated
+from hrm_jax.core.mesh import batch_sharding, make_mesh, replicated, with_ambient_mesh
 from hrm_jax.training import loop
 from hrm_jax.training.checkpoint import CheckpointStore, check_writable
 from hrm_jax.training.interrupt import GracefulStop
@@ -86,7 +86,7 @@ def train(
         progress.training(first_step, config.loop.steps) as tell,
     ):
         write_run_info(folder, config)
-        state = loop.train(
+        state = loop.run_steps(
             state,
             compile_step(task, state_shardings(abstract, mesh), mesh),
             task.model_at,
@@ -134,7 +134,7 @@ def compile_step(task: Task, shardings: TrainState, mesh: Mesh) -> TrainStep:
     every host.
     """
     return jax.jit(
-        over_mesh(make_train_step(task.loss, task.optimizers), mesh),
+        with_ambient_mesh(make_train_step(task.loss, task.optimizers), mesh),
         static_argnums=0,
         donate_argnums=1,
         in_shardings=(shardings, batch_sharding(mesh)),

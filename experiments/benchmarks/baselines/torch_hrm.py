@@ -122,7 +122,7 @@ class TorchOutputs:
     puzzle_rows: Tensor
 
 
-class ReasoningModule(nn.Module):
+class BlockStack(nn.Module):
     """A stack of blocks over the sum of a state and what is injected into it."""
 
     def __init__(self, config: TorchHrmConfig, layers: int):
@@ -153,9 +153,9 @@ class InnerStep(nn.Module):
         self.puzzle_emb = PuzzleTable(config.num_puzzle_identifiers, config.puzzle_emb_ndim)
         if config.pos_encodings == "learned":
             self.embed_pos = Embedding(config.total_len, features)
-        self.L_level = ReasoningModule(config, config.L_layers)
+        self.L_level = BlockStack(config, config.L_layers)
         if config.architecture == "hrm":
-            self.H_level = ReasoningModule(config, config.H_layers)
+            self.H_level = BlockStack(config, config.H_layers)
         self.lm_head = linear(features, config.vocab_size)
         self.q_head = nn.Linear(features, 2)
         nn.init.zeros_(self.q_head.weight)

@@ -8,15 +8,15 @@ from hrm_jax.core.config import check, field
 from hrm_jax.core.mesh import MeshConfig
 from hrm_jax.data.text.languages import LANGUAGES
 from hrm_jax.data.text.source import Text
-from hrm_jax.models.hrm_text_config import HrmTextConfig
-from hrm_jax.models.llama_config import LlamaConfig
-from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.models.hrm_llama import HrmLlamaConfig
+from hrm_jax.models.hrm_text import HrmTextConfig
+from hrm_jax.models.llama import LlamaConfig
 from hrm_jax.models.recurrence import BorderWarmup
 from hrm_jax.training.curriculum import Gate
 from hrm_jax.training.loop import LoopConfig
 from hrm_jax.training.optimizers import OptimConfig
 
-ModelConfig: TypeAlias = HrmTextConfig | LlamaConfig | ReasonedConfig
+ModelConfig: TypeAlias = HrmTextConfig | LlamaConfig | HrmLlamaConfig
 """A language model: HRM-Text, a plain transformer, or reasoning modules on a foundation."""
 
 
@@ -195,7 +195,7 @@ class CodeConfig:
         """V, of the model."""
         model = self.model
         return (
-            model.foundation.vocab_size if isinstance(model, ReasonedConfig) else model.vocab_size
+            model.foundation.vocab_size if isinstance(model, HrmLlamaConfig) else model.vocab_size
         )
 
     def row_tokens(self, phase: int) -> int:

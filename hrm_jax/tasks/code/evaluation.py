@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from hrm_jax.core.mesh import over_mesh, replicated, split_batch
+from hrm_jax.core.mesh import replicated, split_batch, with_ambient_mesh
 from hrm_jax.core.types import IGNORE_LABEL, TextBatch, Variables
 from hrm_jax.data.text.batches import as_text_batch
 from hrm_jax.data.text.languages import LANGUAGES
@@ -54,7 +54,7 @@ def bits_per_byte(
 @functools.cache
 def _sums_over(mesh: Mesh) -> Any:
     """`_sums`, with its result on every host."""
-    return jax.jit(over_mesh(_sums, mesh), static_argnums=0, out_shardings=replicated(mesh))
+    return jax.jit(with_ambient_mesh(_sums, mesh), static_argnums=0, out_shardings=replicated(mesh))
 
 
 def _sums(

@@ -22,11 +22,9 @@ from hrm_jax.data.text.source import Text, tokenize
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Writer
 from hrm_jax.losses.language import TextMetrics, average_text_metrics, language_loss
+from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
 from hrm_jax.models.hrm_text import HrmText
-from hrm_jax.models.llama import Llama
-from hrm_jax.models.llama_config import LlamaConfig
-from hrm_jax.models.reasoned import Reasoned
-from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_step import TextStep
 from hrm_jax.tasks.code.config import CodeConfig, CodeEvaluationConfig, ModelConfig
@@ -44,8 +42,8 @@ from hrm_jax.training.task import Task
 
 def language_model(config: ModelConfig) -> LanguageModel:
     """The model of a configuration."""
-    if isinstance(config, ReasonedConfig):
-        return Reasoned(config)
+    if isinstance(config, HrmLlamaConfig):
+        return HrmLlama(config)
     return Llama(config) if isinstance(config, LlamaConfig) else HrmText(config)
 
 
@@ -228,7 +226,7 @@ class CodeTask(Task):
         if not self.config.foundation:
             return fresh
         loaded, model = load_language_model(self.config.foundation), self.model.model
-        if isinstance(model, Reasoned) and isinstance(loaded.model, Llama):
+        if isinstance(model, HrmLlama) and isinstance(loaded.model, Llama):
             values = model.join(model.parts(fresh)[0], loaded.variables)
         else:
             values = loaded.variables
@@ -250,7 +248,7 @@ class CodeTask(Task):
         """
         config, tokenizer = self.config.model, self.tokenizer
         ends = {"bos_token": tokenizer.bos_token, "eos_tokens": tokenizer.eos_tokens}
-        if isinstance(config, ReasonedConfig):
+        if isinstance(config, HrmLlamaConfig):
             foundation = dataclasses.replace(config.foundation, **ends)
             config = dataclasses.replace(config, foundation=foundation)
         else:

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from hrm_jax.core.config import check, field
-from hrm_jax.core.mesh import check_divisible, over_mesh, replicated, split_batch
+from hrm_jax.core.mesh import check_divisible, replicated, split_batch, with_ambient_mesh
 from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source, as_batch, evaluation_batches
 from hrm_jax.data.sudoku import solver
@@ -25,7 +25,7 @@ from hrm_jax.inference.engine import Engine
 from hrm_jax.inference.search import engine_of_search, search
 from hrm_jax.inference.stream import Answers, solve_stream
 from hrm_jax.inference.thinking import think
-from hrm_jax.models.act import Model
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 Progress = Callable[[int], None]
 
@@ -57,12 +57,12 @@ class EvaluationConfig:
         good, got = self.halting in choices, self.halting
         check(good, "halting", expected=f"one of {choices}", got=got, remedy="set one")
 
-    def engine(self, model: Model, mesh: Mesh) -> Engine:
+    def engine(self, model: PuzzleModel, mesh: Mesh) -> Engine:
         """The engine that measures so; raises ConfigError where devices cannot share a batch."""
         check_divisible("batch_size of an evaluation", self.batch_size, mesh)
         return Engine(model, self._engine_config(model, mesh.shape["data"]), solves, mesh)
 
-    def _engine_config(self, model: Model, devices: int) -> EngineConfig:
+    def _engine_config(self, model: PuzzleModel, devices: int) -> EngineConfig:
         tail = [size for size in (self.batch_size // 4, self.batch_size // 16) if size >= devices]
         return EngineConfig(
             batch_size=self.batch_size,
@@ -108,7 +108,7 @@ class Report:
 
 
 def evaluate(
-    model: Model,
+    model: PuzzleModel,
     variables: Variables,
     source: Source,
     config: EvaluationConfig,
@@ -130,7 +130,7 @@ def evaluate(
 
 
 def search_further(
-    model: Model,
+    model: PuzzleModel,
     variables: Variables,
     source: Source,
     config: EvaluationConfig,
@@ -165,7 +165,7 @@ def _judge(answers: Answers, steps: np.ndarray, source: Source) -> PuzzleResults
 
 
 def _think_through(
-    model: Model,
+    model: PuzzleModel,
     variables: Variables,
     source: Source,
     config: EvaluationConfig,
@@ -195,7 +195,7 @@ def _think_through(
 @functools.cache
 def _think_for_all(mesh: Mesh) -> Any:
     """`think`, with its results on every host."""
-    return jax.jit(over_mesh(think, mesh), static_argnums=0, out_shardings=replicated(mesh))
+    return jax.jit(with_ambient_mesh(think, mesh), static_argnums=0, out_shardings=replicated(mesh))
 
 
 def spread(source: Source, count: int) -> Source:

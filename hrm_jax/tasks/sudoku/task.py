@@ -24,8 +24,8 @@ from hrm_jax.data.sudoku import rules
 from hrm_jax.data.sudoku.csv_format import CsvFormatError
 from hrm_jax.data.sudoku.easing import ease_after
 from hrm_jax.losses.act import Metrics, act_loss, average_metrics
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import ReasonerConfig
+from hrm_jax.models.puzzle_config import PuzzleModelConfig
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.tasks.sudoku import evaluation
 from hrm_jax.tasks.sudoku.evaluation import EvaluationConfig, Report
 from hrm_jax.training.batches import PlacedBatches
@@ -113,7 +113,7 @@ class SudokuConfig:
     """A Sudoku run from the first to the last number."""
 
     description: str = field("", help="what this preset is for")
-    model: ReasonerConfig = dataclasses.field(default_factory=ReasonerConfig)
+    model: PuzzleModelConfig = dataclasses.field(default_factory=PuzzleModelConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
     data: DataConfig = DataConfig()
     loop: LoopConfig = dataclasses.field(default_factory=LoopConfig)
@@ -156,10 +156,10 @@ class SudokuTask(Task):
         return act_loss(carry, outputs, distribution=self.config.model.distribution)
 
     @functools.cached_property
-    def model(self) -> Model:
+    def model(self) -> PuzzleModel:
         """The model with adaptive computation time."""
         relational = self.config.model.mixing == "relational"
-        return Model(self.config.model, rules.CANDIDATES if relational else None)
+        return PuzzleModel(self.config.model, rules.CANDIDATES if relational else None)
 
     def load(self) -> tuple[Source, Source]:
         """Training and validation puzzles; raises as `DataConfig.load`."""

@@ -9,7 +9,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Kind
 from gguf import quants
 
-from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.llama import LlamaConfig
 
 TOKENS = ["<|end|>", "<|hole|>", "a", "b", "Ġ", "c", "ab", "Ġab", "1", "2", "12"]
 """A vocabulary: a control token, a user-defined one, four characters, and what they merge to."""

@@ -12,7 +12,7 @@ from hrm_jax.convert.gguf_file import GgufFile
 from hrm_jax.convert.gguf_tokenizer import gguf_tokenizer
 from hrm_jax.core.config import ConfigError
 from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
-from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.llama import LlamaConfig
 from tests.hrm_jax.convert.gguf_files import TOKENS, write_gguf
 from tests.hrm_jax.data.text import sentencepieces
 from tests.hrm_jax.data.text.sentencepieces import by_definition

@@ -7,7 +7,7 @@ import pytest
 
 from hrm_jax.convert.hrm_text_config import from_hugging_face, to_hugging_face
 from hrm_jax.core.config import ConfigError
-from hrm_jax.models.hrm_text_config import HrmTextConfig, hrm_text
+from hrm_jax.models.hrm_text import HrmTextConfig, hrm_text
 
 PUBLISHED = json.loads(
     (pathlib.Path(__file__).parents[2] / "golden/hrm_text_a/config.json").read_text()

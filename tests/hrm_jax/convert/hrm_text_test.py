@@ -16,8 +16,7 @@ from hrm_jax.convert.hrm_text import (
 from hrm_jax.convert.pytorch import text_name, to_state_dict
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
-from hrm_jax.models.hrm_text import HrmText
-from hrm_jax.models.hrm_text_config import HrmTextConfig, hrm_text
+from hrm_jax.models.hrm_text import HrmText, HrmTextConfig, hrm_text
 
 D, N, K, F, V = 8, 2, 6, 10, 11
 CONFIG = hrm_text(

@@ -22,11 +22,9 @@ from hrm_jax.convert.llama import llama_weights
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.data.text.tokenizers import ByteTokenizer, train_bpe
-from hrm_jax.models.hrm_text import HrmText
-from hrm_jax.models.hrm_text_config import hrm_text
-from hrm_jax.models.llama import Llama
-from hrm_jax.models.llama_config import LlamaConfig
-from hrm_jax.models.reasoned import Reasoned
+from hrm_jax.models.hrm_llama import HrmLlama
+from hrm_jax.models.hrm_text import HrmText, hrm_text
+from hrm_jax.models.llama import Llama, LlamaConfig
 from tests.hrm_jax.convert.gguf_files import TOKENS, write_gguf
 
 LLAMA = LlamaConfig(
@@ -148,7 +146,7 @@ def test_bfloat16_holds_and_computes_in_bfloat16(tmp_path, foundation):
 def test_a_reasoned_model_is_saved_with_the_foundation_it_stands_on(tmp_path, foundation, frozen):
     fields = {"freeze_foundation": frozen, "layers_per_level": 1, "H_cycles": 3}
     reasoned = reason_on(foundation, jax.random.key(1), **fields)
-    assert isinstance(reasoned.model, Reasoned)
+    assert isinstance(reasoned.model, HrmLlama)
     found, expected = (one.model.logits(one.variables, TEXT) for one in (reasoned, foundation))
     np.testing.assert_array_equal(found, expected)
     for _ in range(2):

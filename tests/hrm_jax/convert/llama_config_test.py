@@ -6,7 +6,7 @@ import pytest
 
 from hrm_jax.convert.llama_config import from_hugging_face, to_hugging_face
 from hrm_jax.core.config import ConfigError
-from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.llama import LlamaConfig
 from hrm_jax.nn.rope import RopeScaling
 
 PUBLISHED = {  # as SmolLM2-135M's, and older ones

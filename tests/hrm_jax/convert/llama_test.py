@@ -11,8 +11,7 @@ from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.llama import llama_variables, llama_weights, load_llama, save_llama
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
-from hrm_jax.models.llama import Llama
-from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.llama import Llama, LlamaConfig
 
 D, N, M, K, F, V = 8, 4, 2, 6, 10, 11
 CONFIG = LlamaConfig(

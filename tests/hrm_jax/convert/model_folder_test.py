@@ -13,8 +13,8 @@ from hrm_jax.convert.model_folder import load_model, save_model
 from hrm_jax.convert.pytorch import to_state_dict
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 CONFIG = hrm(
     seq_len=5, puzzle_emb_ndim=8, hidden_size=8, num_heads=2, H_layers=1, L_layers=1, L_cycles=3
@@ -24,7 +24,7 @@ CONFIG = hrm(
 @pytest.fixture(scope="module")
 def variables():
     rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(Model(CONFIG).init, jax.random.key(0))
+    shapes = jax.eval_shape(PuzzleModel(CONFIG).init, jax.random.key(0))
     return jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape, np.float32), shapes)
 
 
@@ -36,7 +36,7 @@ def folder(tmp_path, variables):
 
 def assert_intact(folder, variables) -> None:
     model, loaded = load_model(folder)
-    assert model == Model(CONFIG)
+    assert model == PuzzleModel(CONFIG)
     jax.tree.map(np.testing.assert_array_equal, loaded, variables)
 
 

@@ -8,8 +8,8 @@ from hrm_jax.convert.published_config import from_published_config, infer_config
 from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import hrm, trm
+from hrm_jax.models.puzzle_config import hrm, trm
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 # The Sudoku models as published: the `arch` of the configs, and the sizes of the data.
 SUDOKU = {
@@ -32,7 +32,7 @@ SIZES = {"seq_len": 5, "num_puzzle_identifiers": 3, "puzzle_emb_ndim": 24, "hidd
 
 def weights_of(config) -> dict[str, np.ndarray]:
     """Zeros under the names and in the shapes of a model."""
-    variables = jax.eval_shape(Model(config).init, jax.random.key(0))
+    variables = jax.eval_shape(PuzzleModel(config).init, jax.random.key(0))
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), variables)
     return to_state_dict(zeros)
 
@@ -94,7 +94,7 @@ def test_an_expansion_of_the_same_width_is_found():
     found, origins = infer_config(weights)
     assert found.expansion != 4
     assert origins["expansion"] == "shapes"
-    from_state_dict(Model(found), weights)
+    from_state_dict(PuzzleModel(found), weights)
 
 
 def test_overrides_win_over_arch_and_arch_over_shapes():

@@ -7,8 +7,8 @@ import pytest
 from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.types import Variables
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import ReasonerConfig, hrm, trm
+from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 SIZES = {
     "seq_len": 5,
@@ -29,24 +29,24 @@ CONFIGS = {
 
 
 @pytest.fixture(params=CONFIGS)
-def config(request) -> ReasonerConfig:
+def config(request) -> PuzzleModelConfig:
     return CONFIGS[request.param]
 
 
-def random_variables(config: ReasonerConfig) -> Variables:
+def random_variables(config: PuzzleModelConfig) -> Variables:
     """Variables of a model, drawn without compiling its initialisation."""
     rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(Model(config).init, jax.random.key(0))
+    shapes = jax.eval_shape(PuzzleModel(config).init, jax.random.key(0))
     return jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape, np.float32), shapes)
 
 
-def weights_of(config: ReasonerConfig) -> dict[str, np.ndarray]:
+def weights_of(config: PuzzleModelConfig) -> dict[str, np.ndarray]:
     return to_state_dict(random_variables(config))
 
 
 def test_round_trip_is_exact(config):
     variables = random_variables(config)
-    loaded = from_state_dict(Model(config), to_state_dict(variables))
+    loaded = from_state_dict(PuzzleModel(config), to_state_dict(variables))
     assert jax.tree.structure(loaded) == jax.tree.structure(variables)
     jax.tree.map(np.testing.assert_array_equal, loaded, variables)
 
@@ -88,7 +88,7 @@ def test_linear_weights_are_transposed():
 
 
 def test_the_prefix_of_compiled_models_is_taken_off():
-    model, weights = Model(CONFIGS["trm"]), weights_of(CONFIGS["trm"])
+    model, weights = PuzzleModel(CONFIGS["trm"]), weights_of(CONFIGS["trm"])
     loaded = from_state_dict(model, {f"_orig_mod.{name}": w for name, w in weights.items()})
     jax.tree.map(np.testing.assert_array_equal, loaded, from_state_dict(model, weights))
 
@@ -97,7 +97,7 @@ def test_a_name_with_and_without_prefix_is_refused():
     weights = weights_of(CONFIGS["trm"])
     weights["_orig_mod.model.inner.H_init"] = weights["model.inner.H_init"]
     with pytest.raises(WeightsError, match=r"_orig_mod\., found some both ways"):
-        from_state_dict(Model(CONFIGS["trm"]), weights)
+        from_state_dict(PuzzleModel(CONFIGS["trm"]), weights)
 
 
 NAME = "model.inner.L_level.layers.1.mlp.down_proj.weight"
@@ -116,19 +116,19 @@ NAME = "model.inner.L_level.layers.1.mlp.down_proj.weight"
 def test_what_does_not_fit_is_named(change, message):
     weights = {n: a for n, a in (weights_of(CONFIGS["trm"]) | change).items() if a is not None}
     with pytest.raises(WeightsError, match=message):
-        from_state_dict(Model(CONFIGS["trm"]), weights)
+        from_state_dict(PuzzleModel(CONFIGS["trm"]), weights)
 
 
 def test_everything_that_does_not_fit_is_listed():
     weights = weights_of(CONFIGS["trm"])
     with pytest.raises(WeightsError) as error:
-        from_state_dict(Model(CONFIGS["hrm"]), weights)
+        from_state_dict(PuzzleModel(CONFIGS["hrm"]), weights)
     assert str(error.value).count("H_level") == 4
 
 
 def test_loaded_weights_do_not_share_memory():
     weights = {name: array.copy() for name, array in weights_of(CONFIGS["trm"]).items()}
-    loaded = from_state_dict(Model(CONFIGS["trm"]), weights)
+    loaded = from_state_dict(PuzzleModel(CONFIGS["trm"]), weights)
     for array in weights.values():
         array[:] = 7
     for leaf in jax.tree.leaves(loaded):

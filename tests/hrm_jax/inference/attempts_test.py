@@ -7,8 +7,8 @@ import numpy as np
 from hrm_jax.core.types import Batch, Latents
 from hrm_jax.inference.attempts import disturb
 from hrm_jax.inference.thinking import think
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 ZERO = Latents(jnp.zeros((4, 50, 8)), jnp.zeros((4, 50, 8)))
 
@@ -43,7 +43,7 @@ def test_thinking_starts_from_there():
         L_layers=1,
         halt_max_steps=2,
     )
-    model, inputs = Model(config), jnp.tile(jnp.array([[1, 2, 3, 4]]), (3, 1))
+    model, inputs = PuzzleModel(config), jnp.tile(jnp.array([[1, 2, 3, 4]]), (3, 1))
     variables = model.init(jax.random.key(0))
     batch = Batch(inputs, inputs, jnp.zeros(3, jnp.int32))
     plain = think(model, variables, batch).cell_confidence

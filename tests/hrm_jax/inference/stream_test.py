@@ -14,8 +14,8 @@ from hrm_jax.inference.config import EngineConfig
 from hrm_jax.inference.engine import Engine
 from hrm_jax.inference.stream import solve_stream
 from hrm_jax.inference.thinking import think
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 from tests.hrm_jax.inference import clockwork
 from tests.hrm_jax.inference.clockwork import VARIABLES, Clockwork, puzzles, verify
 
@@ -183,7 +183,7 @@ def test_each_batch_size_is_traced_once_for_any_number_of_puzzles():
 
 
 SIZES = {"seq_len": 4, "puzzle_emb_ndim": 0, "hidden_size": 8, "num_heads": 2, "expansion": 1.0}
-HRM = Model(hrm(**SIZES, H_layers=1, L_layers=1, halt_max_steps=5))
+HRM = PuzzleModel(hrm(**SIZES, H_layers=1, L_layers=1, halt_max_steps=5))
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +230,7 @@ def test_the_step_of_halting_is_that_of_the_head(variables):
 def test_steps_may_go_beyond_those_of_training(variables):
     config = EngineConfig(4, (), max_steps=8, stop_when_valid=False)
     found = solve_stream(Engine(HRM, config), variables, random_puzzles(6))
-    longer = Model(dataclasses.replace(HRM.config, halt_max_steps=8))
+    longer = PuzzleModel(dataclasses.replace(HRM.config, halt_max_steps=8))
     inputs = jnp.asarray(random_puzzles(6), jnp.int32)
     thoughts = think(longer, variables, Batch(inputs, inputs, jnp.zeros(6, jnp.int32)))
     np.testing.assert_array_equal(found.steps, np.full(6, 8))

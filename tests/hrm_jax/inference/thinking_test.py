@@ -9,8 +9,8 @@ import pytest
 
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.inference.thinking import Thoughts, think
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 B, T, S = 3, 4, 3
 CONFIG = hrm(
@@ -40,7 +40,7 @@ def variables() -> Variables:
         values = rng.standard_normal(leaf.shape) * leaf.shape[0] ** -0.5
         return jnp.asarray(values, leaf.dtype)
 
-    return jax.tree.map(draw, jax.eval_shape(Model(CONFIG).init, jax.random.key(0)))
+    return jax.tree.map(draw, jax.eval_shape(PuzzleModel(CONFIG).init, jax.random.key(0)))
 
 
 def stablemax64(logits) -> np.ndarray:
@@ -50,7 +50,7 @@ def stablemax64(logits) -> np.ndarray:
 
 
 def test_thoughts_are_those_of_the_steps(batch, variables):
-    model, step = Model(CONFIG), jax.jit(Model(CONFIG).step)
+    model, step = PuzzleModel(CONFIG), jax.jit(PuzzleModel(CONFIG).step)
     thoughts = think(model, variables, batch)
     carry = model.initial_carry(variables, batch)
     for index in range(S):
@@ -67,12 +67,12 @@ def test_thoughts_are_those_of_the_steps(batch, variables):
 
 def test_without_q_continue_the_sign_decides(batch, variables):
     config = dataclasses.replace(CONFIG, q_continue=False)
-    thoughts = think(Model(config), variables, batch)
+    thoughts = think(PuzzleModel(config), variables, batch)
     np.testing.assert_array_equal(thoughts.wants_to_halt, thoughts.confidence > 0.5)
 
 
 def test_cell_confidence_is_float32_whatever_the_model_computes_in(batch, variables):
-    model = Model(dataclasses.replace(CONFIG, compute_dtype="bfloat16"))
+    model = PuzzleModel(dataclasses.replace(CONFIG, compute_dtype="bfloat16"))
     confidence = np.asarray(think(model, variables, batch).cell_confidence)
     assert confidence.dtype == np.float32
     assert confidence.shape == (S, B, T)
@@ -81,7 +81,7 @@ def test_cell_confidence_is_float32_whatever_the_model_computes_in(batch, variab
 
 def test_labels_are_not_used(batch, variables):
     unlabelled = dataclasses.replace(batch, labels=jnp.full((B, T), -100))
-    found, expected = (think(Model(CONFIG), variables, b) for b in (unlabelled, batch))
+    found, expected = (think(PuzzleModel(CONFIG), variables, b) for b in (unlabelled, batch))
     jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
@@ -93,7 +93,7 @@ def test_steps_count_to_the_first_wish_to_halt():
 
 
 def test_cell_confidence_is_of_the_distribution_that_the_model_learns(batch, variables):
-    model = Model(dataclasses.replace(CONFIG, distribution="softmax"))
+    model = PuzzleModel(dataclasses.replace(CONFIG, distribution="softmax"))
     thoughts = think(model, variables, batch)
     _, outputs = model.step(variables, model.initial_carry(variables, batch), batch)
     expected = jax.nn.softmax(outputs.logits).max(-1)

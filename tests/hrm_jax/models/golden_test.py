@@ -27,7 +27,7 @@ from hrm_jax.convert.published_config import from_published_config
 from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
 from hrm_jax.core.types import Batch, Carry, Latents, Outputs, Variables
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import Model
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.optim.adam_atan2 import adam_atan2
 from hrm_jax.optim.puzzle_rows import sign_sgd_rows
 from hrm_jax.training.state import Optimizers, state_from_variables
@@ -53,7 +53,7 @@ Arrays = dict[str, np.ndarray]
 @dataclasses.dataclass(frozen=True)
 class Recording:
     name: str
-    model: Model
+    model: PuzzleModel
     variables: Variables
     train: dict
     arrays: Arrays
@@ -81,7 +81,7 @@ def recording(recording_path, request) -> Recording:
     config = from_published_config(published, shared_level=shared_level)
     if config.mixing != "attention" and request.param != "xla":
         pytest.skip("no attention in it")
-    model = Model(dataclasses.replace(config, attention_backend=request.param))
+    model = PuzzleModel(dataclasses.replace(config, attention_backend=request.param))
     init = {k.removeprefix("init/"): v for k, v in arrays.items() if k.startswith("init/")}
     train = json.loads(str(arrays["train"]))
     return Recording(recording_path.stem, model, from_state_dict(model, init), train, arrays)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from hrm_jax.core.config import ConfigError
-from hrm_jax.models.hrm_text_config import SIZES, HrmTextConfig, hrm_text
+from hrm_jax.models.hrm_text import SIZES, HrmTextConfig, hrm_text
 from hrm_jax.models.recurrence import Schedule
 
 

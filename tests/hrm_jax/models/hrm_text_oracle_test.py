@@ -13,8 +13,7 @@ from hrm_jax.convert.hrm_text import load_hrm_text, save_hrm_text, split
 from hrm_jax.convert.pytorch import text_name, to_state_dict
 from hrm_jax.core.types import Variables
 from hrm_jax.losses.token import next_token_cross_entropy
-from hrm_jax.models.hrm_text import HrmText
-from hrm_jax.models.hrm_text_config import HrmTextConfig
+from hrm_jax.models.hrm_text import HrmText, HrmTextConfig
 
 pytestmark = pytest.mark.oracle
 

@@ -9,9 +9,8 @@ import pytest
 from flax import nnx
 
 from hrm_jax.core.types import Variables
-from hrm_jax.models.hrm_text import HrmText
-from hrm_jax.models.hrm_text_config import HrmTextConfig
-from hrm_jax.models.kv_cache import CacheOverflowError
+from hrm_jax.models.call_cache import CacheOverflowError
+from hrm_jax.models.hrm_text import HrmText, HrmTextConfig
 from hrm_jax.models.recurrence import Schedule
 
 V, T = 13, 9

@@ -3,7 +3,7 @@
 import pytest
 
 from hrm_jax.core.config import ConfigError, from_json, replace, to_json
-from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.llama import LlamaConfig
 from hrm_jax.nn.rope import RopeScaling
 
 

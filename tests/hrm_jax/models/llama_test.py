@@ -9,9 +9,8 @@ import pytest
 from flax import nnx
 
 from hrm_jax.core.types import Variables
-from hrm_jax.models.kv_cache import CacheOverflowError
-from hrm_jax.models.llama import Llama
-from hrm_jax.models.llama_config import LlamaConfig
+from hrm_jax.models.call_cache import CacheOverflowError
+from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_jax.nn.rope import RopeScaling
 
 V, T = 13, 9

@@ -13,8 +13,8 @@ from hrm_jax.core.candidates import CandidateGrid, Relation
 from hrm_jax.core.config import ConfigError
 from hrm_jax.core.types import Batch
 from hrm_jax.data.sudoku import generator, rules, symmetry
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import hrm, trm
+from hrm_jax.models.puzzle_config import hrm, trm
+from hrm_jax.models.puzzle_model import PuzzleModel
 
 SIZES = {
     "hidden_size": 16,
@@ -28,7 +28,7 @@ SIZES = {
 HRM = hrm(**SIZES, H_layers=1, L_layers=2, q_continue=False)
 TRM = trm(**SIZES, H_cycles=2, L_cycles=2)
 PUZZLES = generator.generate(np.random.default_rng(0), 6)
-STEP = jax.jit(Model.step, static_argnums=0)
+STEP = jax.jit(PuzzleModel.step, static_argnums=0)
 
 
 def outputs_of(model, inputs, steps=2):
@@ -46,7 +46,10 @@ def outputs_of(model, inputs, steps=2):
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_a_symmetry_of_the_puzzle_is_one_of_the_output(config, seed):
-    model, moves = Model(config, rules.CANDIDATES), symmetry.symmetries_at(seed, 0, len(PUZZLES))
+    model, moves = (
+        PuzzleModel(config, rules.CANDIDATES),
+        symmetry.symmetries_at(seed, 0, len(PUZZLES)),
+    )
     plain = outputs_of(model, rules.encode(PUZZLES.questions))
     moved = outputs_of(model, rules.encode(moves(PUZZLES.questions)))
     for before, after in zip(plain, moved, strict=True):
@@ -61,16 +64,16 @@ def test_a_symmetry_of_the_puzzle_is_one_of_the_output(config, seed):
 
 
 def test_learned_positions_tell_one_candidate_from_another():
-    model = Model(dataclasses.replace(TRM, pos_encodings="learned"), rules.CANDIDATES)
+    model = PuzzleModel(dataclasses.replace(TRM, pos_encodings="learned"), rules.CANDIDATES)
     blank = np.full((1, 81), rules.BLANK_TOKEN)
     (output,) = outputs_of(model, blank, steps=1)
-    (symmetric,) = outputs_of(Model(TRM, rules.CANDIDATES), blank, steps=1)
+    (symmetric,) = outputs_of(PuzzleModel(TRM, rules.CANDIDATES), blank, steps=1)
     assert len(np.unique(symmetric.logits[0, :, 2:].round(4))) == 1
     assert len(np.unique(output.logits[0, :, 2:].round(4))) > 500
 
 
 def test_all_parameters_learn():
-    model = Model(HRM, rules.CANDIDATES)
+    model = PuzzleModel(HRM, rules.CANDIDATES)
     batch = Batch(
         *(jnp.asarray(rules.encode(x), jnp.int32) for x in (PUZZLES.questions, PUZZLES.answers)),
         jnp.zeros(len(PUZZLES), jnp.int32),
@@ -102,7 +105,7 @@ def test_all_parameters_learn():
 )
 def test_a_grid_must_fit_the_config(config, grid, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
-        Model(config, grid)
+        PuzzleModel(config, grid)
 
 
 def test_other_puzzles_bring_their_own_relations():
@@ -111,7 +114,7 @@ def test_other_puzzles_bring_their_own_relations():
         sizes=(5, 3),
         relations=(Relation("task", ("person",), "task"), Relation("person", ("task",), "person")),
     )
-    model = Model(dataclasses.replace(HRM, seq_len=5, vocab_size=5), grid)
+    model = PuzzleModel(dataclasses.replace(HRM, seq_len=5, vocab_size=5), grid)
     outputs = outputs_of(model, np.asarray([[1, 2, 3, 1, 1], [1, 1, 1, 1, 4]]))
     assert outputs[-1].logits.shape == (2, 5, 5)
     assert (outputs[-1].logits.argmax(-1) >= 2).all()

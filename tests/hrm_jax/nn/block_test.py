@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from hrm_jax.nn.attention import SelfAttention
-from hrm_jax.nn.block import Block, BlockConfig, ReasoningModule
+from hrm_jax.nn.block import Block, BlockConfig, BlockStack
 
 B, L, D, N = 2, 7, 8, 2
 K = D // N
@@ -104,7 +104,7 @@ def test_token_mlp_replaces_attention():
 
 
 def test_module_adds_the_injection_once_and_stacks_its_blocks():
-    module = ReasoningModule(ATTENTION, 2, rngs=nnx.Rngs(0))
+    module = BlockStack(ATTENTION, 2, rngs=nnx.Rngs(0))
     hidden, injection = states(1), states(2)
     found = nnx.jit(module)(*(jnp.asarray(x, jnp.float32) for x in (hidden, injection)))
     expected = hidden + injection
@@ -114,7 +114,7 @@ def test_module_adds_the_injection_once_and_stacks_its_blocks():
 
 
 def test_blocks_of_a_module_differ():
-    first, second = ReasoningModule(ATTENTION, 2, rngs=nnx.Rngs(0)).layers
+    first, second = BlockStack(ATTENTION, 2, rngs=nnx.Rngs(0)).layers
     for a, b in zip(
         jax.tree.leaves(nnx.state(first)), jax.tree.leaves(nnx.state(second)), strict=True
     ):

@@ -6,11 +6,11 @@ import pytest
 from jax.sharding import NamedSharding
 
 from experiments.benchmarks import aot_targets
-from hrm_jax.core.mesh import batch_sharding, over_mesh, replicated
+from hrm_jax.core.mesh import batch_sharding, replicated, with_ambient_mesh
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import init_state, state_shardings
 from hrm_jax.training.step import make_train_step
@@ -25,7 +25,7 @@ BATCH_SIZE = 64
 def test_the_step_compiles_for_four_tpus_through_our_kernels(shape, monkeypatch):
     mesh = aot_targets.mesh(V5E, shape)
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")  # by which formulations are chosen
-    model = Model(hrm(hidden_size=256, compute_dtype="bfloat16"))
+    model = PuzzleModel(hrm(hidden_size=256, compute_dtype="bfloat16"))
     optimizers = make_optimizers(OptimConfig(ema_decay=0.999), 100)
     tokens = np.ones((BATCH_SIZE, 81), np.int32)
     batch = Batch(tokens, tokens, np.zeros(BATCH_SIZE, np.int32))
@@ -38,7 +38,7 @@ def test_the_step_compiles_for_four_tpus_through_our_kernels(shape, monkeypatch)
         )
 
     step = jax.jit(
-        over_mesh(make_train_step(act_loss, optimizers), mesh),
+        with_ambient_mesh(make_train_step(act_loss, optimizers), mesh),
         static_argnums=0,
         donate_argnums=1,
         out_shardings=(shardings, replicated(mesh)),

@@ -23,8 +23,8 @@ if len(sys.argv) > 3:
     jax.distributed.initialize(sys.argv[3], 2, int(sys.argv[4]))
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
+from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.training import loop
 from hrm_jax.training.checkpoint import CheckpointStore
 from hrm_jax.training.interrupt import GracefulStop
@@ -40,7 +40,7 @@ B, T = 8, 7
 processes, process = jax.process_count(), jax.process_index()
 mesh = make_mesh(MeshConfig(model=model_devices))
 part, parts = batch_share(mesh)
-model = Model(hrm(
+model = PuzzleModel(hrm(
     seq_len=T, vocab_size=5, hidden_size=16, num_heads=2, H_layers=1, L_layers=1, H_cycles=1,
     L_cycles=1, num_puzzle_identifiers=3, puzzle_emb_ndim=16, halt_max_steps=3,
 ))
@@ -88,7 +88,7 @@ def run(batches, resume):
     store = CheckpointStore(folder + "/checkpoints", 1)
     start, extras = loop.resume(store, state, batches) if resume else (state, None)
     with RunLog(folder, resume_step=int(start.step) if resume else -1) as log:
-        return loop.train(
+        return loop.run_steps(
             start, step, lambda _: model, batches, config=loop.LoopConfig(6, log_every=1),
             store=store, log=log, hooks=loop.Hooks(lambda sums, steps: sums, lambda state: {}),
             progress=progress, stop=stop, extras=extras,

@@ -12,8 +12,8 @@ import pytest
 from hrm_jax.core.config import ConfigError
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.training import loop
 from hrm_jax.training.checkpoint import CheckpointReader, CheckpointStore
 from hrm_jax.training.interrupt import GracefulStop
@@ -67,7 +67,7 @@ class Run:
         resumed = loop.resume(self.store, state, self.batches) if resume else None
         state, extras = resumed or (state, None)
         with RunLog(self.folder, resume_step=int(state.step) if resumed else -1) as log:
-            return loop.train(
+            return loop.run_steps(
                 state,
                 lambda _, state, batch: self.step(state, batch),
                 lambda step: None,
@@ -237,7 +237,7 @@ def test_lengths_and_intervals_are_at_least_one(name):
 # The same for the bits of a real model.
 
 B, T = 4, 5
-MODEL = Model(
+MODEL = PuzzleModel(
     hrm(
         seq_len=T,
         vocab_size=5,

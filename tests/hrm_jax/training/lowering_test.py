@@ -6,8 +6,8 @@ import pytest
 
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import hrm, trm
+from hrm_jax.models.puzzle_config import hrm, trm
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import init_state
 from hrm_jax.training.step import make_train_step
@@ -22,7 +22,7 @@ MODELS = {
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
 @pytest.mark.parametrize("name", MODELS)
 def test_the_step_lowers(name, platform):
-    model, optimizers = Model(MODELS[name]), make_optimizers(OptimConfig(ema_decay=0.9), 10)
+    model, optimizers = PuzzleModel(MODELS[name]), make_optimizers(OptimConfig(ema_decay=0.9), 10)
     tokens = np.ones((2, 9), np.int32)
     batch = Batch(tokens, tokens, np.zeros(2, np.int32))
     state = jax.eval_shape(lambda key: init_state(model, optimizers, key, batch), jax.random.key(0))

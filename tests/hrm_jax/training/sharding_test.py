@@ -19,8 +19,8 @@ from jax.sharding import PartitionSpec as P
 
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import hrm, trm
+from hrm_jax.models.puzzle_model import PuzzleModel
+from hrm_jax.models.puzzle_config import hrm, trm
 from hrm_jax.core.mesh import MeshConfig, batch_sharding, fetch, make_mesh, split_batch
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import init_state, state_shardings
@@ -32,8 +32,8 @@ sizes = dict(
     num_puzzle_identifiers=3, puzzle_emb_ndim=32, halt_max_steps=3, halt_exploration_prob=0.5,
 )
 model = {
-    "hrm": lambda: Model(hrm(**sizes, H_layers=1)),
-    "trm": lambda: Model(trm(**sizes, mixing="mlp", pos_encodings="none", puzzle_emb_len=1)),
+    "hrm": lambda: PuzzleModel(hrm(**sizes, H_layers=1)),
+    "trm": lambda: PuzzleModel(trm(**sizes, mixing="mlp", pos_encodings="none", puzzle_emb_len=1)),
 }[sys.argv[1]]()
 config = OptimConfig(learning_rate=1e-3, warmup_steps=0, ema_decay=0.9)
 optimizers = make_optimizers(config, total_steps=4)

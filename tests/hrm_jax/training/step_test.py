@@ -10,14 +10,14 @@ import pytest
 
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import init_state
 from hrm_jax.training.step import compute_gradients, make_train_step
 
 B, T = 4, 5
-MODEL = Model(
+MODEL = PuzzleModel(
     hrm(
         seq_len=T,
         vocab_size=5,

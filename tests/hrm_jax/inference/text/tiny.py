@@ -7,8 +7,7 @@ import jax
 
 from hrm_jax.core.protocols import InfillingTokens
 from hrm_jax.core.types import Variables
-from hrm_jax.models.hrm_text import HrmText
-from hrm_jax.models.hrm_text_config import HrmTextConfig
+from hrm_jax.models.hrm_text import HrmText, HrmTextConfig
 
 END, PREFIX, SUFFIX, MIDDLE = range(256, 260)
 MARKS = InfillingTokens(PREFIX, SUFFIX, MIDDLE)

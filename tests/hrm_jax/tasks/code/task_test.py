@@ -16,8 +16,8 @@ from hrm_jax.core.config import ConfigError, replace, to_json
 from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.data.text.batches import evaluation_batches
 from hrm_jax.data.text.source import Text, tokenize
-from hrm_jax.models.llama_config import LlamaConfig
-from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.models.hrm_llama import HrmLlamaConfig
+from hrm_jax.models.llama import LlamaConfig
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.tasks.code import task as task_module
 from hrm_jax.tasks.code.config import CodeEvaluationConfig, Phase
@@ -204,7 +204,7 @@ def test_a_frozen_foundation_is_started_from_and_stays(tmp_path):
     base = replace(CONFIG, {"model": foundation, "border": None, "loop.steps": 2})
     task, state = train(tmp_path / "foundation", base)
     save_language_model(tmp_path / "model", task.trained(state.averaged_variables))
-    reasoned = ReasonedConfig(foundation, layers_per_level=1, H_cycles=1, L_cycles=1)
+    reasoned = HrmLlamaConfig(foundation, layers_per_level=1, H_cycles=1, L_cycles=1)
     origin = str(tmp_path / "model")
     changes = {"model": reasoned, "foundation": origin, "data.tokenizer": "foundation"}
     for frozen in (True, False):

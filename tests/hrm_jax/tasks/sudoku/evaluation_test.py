@@ -14,7 +14,7 @@ from hrm_jax.core.types import Carry, Latents, Outputs, Variables
 from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import generator, rules, symmetry
 from hrm_jax.inference.config import SearchConfig
-from hrm_jax.models.config import ReasonerConfig, hrm
+from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm
 from hrm_jax.tasks.sudoku import evaluation
 from hrm_jax.tasks.sudoku.evaluation import EvaluationConfig
 
@@ -33,7 +33,7 @@ DUE = np.array([1, 2, 3, 1, 2, 3, 1, 2, 99, 99])
 class LooksUp:
     """Its parameters are questions, answers, and the step from which it gives each answer."""
 
-    config: ReasonerConfig = dataclasses.field(default_factory=lambda: hrm(halt_max_steps=S))
+    config: PuzzleModelConfig = dataclasses.field(default_factory=lambda: hrm(halt_max_steps=S))
 
     def initial_carry(self, variables, batch):
         B = len(batch.inputs)

@@ -14,7 +14,7 @@ from hrm_jax.core.types import Batch
 from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import csv_format, generator, rules, symmetry
 from hrm_jax.inference.thinking import think
-from hrm_jax.models.config import hrm
+from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.tasks.sudoku.task import DataConfig, EvaluationConfig, SudokuConfig, SudokuTask
 
 CONFIG = SudokuConfig(

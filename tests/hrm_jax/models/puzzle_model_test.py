@@ -10,8 +10,8 @@ import pytest
 
 from hrm_jax.core.types import IGNORE_LABEL, Batch, Carry, Outputs, Variables
 from hrm_jax.losses.act import act_loss
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import ReasonerConfig, hrm, trm
+from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
+from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.training.step import compute_gradients
 
 B, T, NUM_ROWS, WIDTH = 4, 5, 3, 6
@@ -39,7 +39,7 @@ def batch_of(seed: int, size: int = B) -> Batch:
 
 
 @functools.cache
-def variables_of(config: ReasonerConfig) -> Variables:
+def variables_of(config: PuzzleModelConfig) -> Variables:
     """Random values for everything, the Q head and the puzzle rows included."""
     rng = np.random.default_rng(0)
 
@@ -47,10 +47,10 @@ def variables_of(config: ReasonerConfig) -> Variables:
         values = rng.standard_normal(leaf.shape) * leaf.shape[0] ** -0.5
         return jnp.asarray(values, leaf.dtype)
 
-    return jax.tree.map(draw, jax.eval_shape(Model(config).init, KEY))
+    return jax.tree.map(draw, jax.eval_shape(PuzzleModel(config).init, KEY))
 
 
-def saying(config: ReasonerConfig, q_halt: float, q_continue: float) -> Variables:
+def saying(config: PuzzleModelConfig, q_halt: float, q_continue: float) -> Variables:
     """Variables whose Q head always says the same."""
     variables = variables_of(config)
     params = jax.tree.map(lambda x: x, variables.params)
@@ -61,14 +61,14 @@ def saying(config: ReasonerConfig, q_halt: float, q_continue: float) -> Variable
 
 @functools.partial(jax.jit, static_argnums=0)
 def step(config, variables, carry, batch, key=None) -> tuple[Carry, Outputs]:
-    return Model(config).step(variables, carry, batch, key=key)
+    return PuzzleModel(config).step(variables, carry, batch, key=key)
 
 
-def start(config: ReasonerConfig, batch: Batch) -> Carry:
-    return Model(config).initial_carry(variables_of(config), batch)
+def start(config: PuzzleModelConfig, batch: Batch) -> Carry:
+    return PuzzleModel(config).initial_carry(variables_of(config), batch)
 
 
-def halted_after(config: ReasonerConfig, variables: Variables, steps_done, key) -> np.ndarray:
+def halted_after(config: PuzzleModelConfig, variables: Variables, steps_done, key) -> np.ndarray:
     """Who has halted after one more step in training, by the steps that each has done before."""
     batch = batch_of(0, len(steps_done))
     carry = dataclasses.replace(
@@ -202,7 +202,7 @@ def test_neither_carry_nor_target_carry_gradient():
 
     def loss(params):
         trained = dataclasses.replace(variables, params=params)
-        new_carry, outputs = Model(HRM).step(trained, carry, batch, key=KEY)
+        new_carry, outputs = PuzzleModel(HRM).step(trained, carry, batch, key=KEY)
         latents = new_carry.latents
         return latents.z_H.sum() + (latents.z_L**2).sum() + outputs.target_q_continue.sum()
 
@@ -215,7 +215,7 @@ def test_gradient_of_row_offsets_sums_to_that_of_the_table():
     variables = variables_of(HRM)
     batch = dataclasses.replace(batch_of(0), puzzle_identifiers=jnp.array([2, 0, 2, 1]))
     carry = start(HRM, batch)
-    grads, _, _ = jax.jit(functools.partial(compute_gradients, Model(HRM), act_loss))(
+    grads, _, _ = jax.jit(functools.partial(compute_gradients, PuzzleModel(HRM), act_loss))(
         variables, carry, batch, KEY
     )
     reasoner_loss = functools.partial(dense_table_loss, variables, carry, batch)
@@ -229,7 +229,7 @@ def dense_table_loss(variables: Variables, carry: Carry, batch: Batch, table):
     """The loss as a function of the whole table, which reaches the step as rows in use."""
     frozen = dataclasses.replace(variables, puzzle_rows=jnp.zeros_like(table))
     rows = table[batch.puzzle_identifiers]
-    new_carry, outputs = Model(HRM).step(frozen, carry, batch, key=KEY, row_offsets=rows)
+    new_carry, outputs = PuzzleModel(HRM).step(frozen, carry, batch, key=KEY, row_offsets=rows)
     return act_loss(new_carry, outputs)[0] / B
 
 
@@ -239,7 +239,7 @@ def test_the_table_itself_gets_no_gradient():
 
     def loss(table):
         trained = dataclasses.replace(variables, puzzle_rows=table)
-        return act_loss(*Model(HRM).step(trained, carry, batch))[0]
+        return act_loss(*PuzzleModel(HRM).step(trained, carry, batch))[0]
 
     np.testing.assert_array_equal(
         jax.jit(jax.grad(loss))(variables.puzzle_rows), np.zeros((NUM_ROWS, WIDTH))
@@ -262,7 +262,7 @@ def test_bfloat16_stays_close_to_float32():
     assert {z.dtype for z in jax.tree.leaves(carry.latents)} == {jnp.dtype("bfloat16")}
     assert outputs.logits.dtype == jnp.bfloat16
     assert outputs.q_halt_logits.dtype == jnp.float32
-    initial = jax.eval_shape(Model(narrow).init, KEY)
+    initial = jax.eval_shape(PuzzleModel(narrow).init, KEY)
     assert {p.dtype for p in jax.tree.leaves(initial)} == {jnp.dtype("float32")}
     for found, exact in (
         (carry.latents.z_H, expected.latents.z_H),
@@ -277,10 +277,10 @@ def test_bfloat16_stays_close_to_float32():
 
 def compile_training_step(H_cycles: int):
     config = dataclasses.replace(HRM, H_cycles=H_cycles)
-    variables = jax.eval_shape(Model(config).init, KEY)
+    variables = jax.eval_shape(PuzzleModel(config).init, KEY)
     batch = jax.eval_shape(lambda: batch_of(0))
-    carry = jax.eval_shape(Model(config).initial_carry, variables, batch)
-    compute = functools.partial(compute_gradients, Model(config), act_loss)
+    carry = jax.eval_shape(PuzzleModel(config).initial_carry, variables, batch)
+    compute = functools.partial(compute_gradients, PuzzleModel(config), act_loss)
     return jax.jit(compute).lower(variables, carry, batch, KEY).compile()
 
 

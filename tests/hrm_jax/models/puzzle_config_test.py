@@ -3,7 +3,7 @@
 import pytest
 
 from hrm_jax.core.config import ConfigError, from_json, to_json
-from hrm_jax.models.config import ReasonerConfig, hrm, trm
+from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
 from hrm_jax.models.recurrence import Schedule
 
 
@@ -63,4 +63,4 @@ def test_only_rotary_positions_turn_heads(encodings, theta):
 
 def test_goes_through_json():
     config = trm(hidden_size=64, mixing="mlp", pos_encodings="none")
-    assert from_json(ReasonerConfig, to_json(config)) == config
+    assert from_json(PuzzleModelConfig, to_json(config)) == config

@@ -11,10 +11,8 @@ from flax import nnx
 
 from hrm_jax.core.config import ConfigError, from_json, to_json
 from hrm_jax.core.types import Variables
-from hrm_jax.models.llama import Llama
-from hrm_jax.models.llama_config import LlamaConfig
-from hrm_jax.models.reasoned import Reasoned
-from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
+from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_jax.models.recurrence import Schedule
 
 V, T = 13, 9
@@ -28,9 +26,9 @@ FOUNDATION = LlamaConfig(
     mlp_width=16,
     prefix_lm=True,
 )
-CONFIG = ReasonedConfig(FOUNDATION, layers_per_level=1, num_heads=2, mlp_width=12)
-MODEL = Reasoned(CONFIG)
-UNFROZEN = Reasoned(dataclasses.replace(CONFIG, freeze_foundation=False))
+CONFIG = HrmLlamaConfig(FOUNDATION, layers_per_level=1, num_heads=2, mlp_width=12)
+MODEL = HrmLlama(CONFIG)
+UNFROZEN = HrmLlama(dataclasses.replace(CONFIG, freeze_foundation=False))
 TOLERANCE = 1e-5
 TYPES = jnp.asarray([[1, 1, 1, 1, 0, 0, 0, 0, 0]])
 
@@ -115,7 +113,7 @@ def test_more_cycles_and_other_borders_take_the_same_variables(variables):
     assert_close(twice(variables, texts(), schedule=Schedule(4, 2, (2,))), more)
 
 
-def gradients(model: Reasoned, variables: Variables):
+def gradients(model: HrmLlama, variables: Variables):
     @jax.jit
     @jax.grad
     def differentiate(params):
@@ -169,5 +167,5 @@ def test_what_cannot_be_is_refused(fields, message):
 
 
 def test_json_holds_everything():
-    assert from_json(ReasonedConfig, to_json(CONFIG)) == CONFIG
-    assert hash(Reasoned(from_json(ReasonedConfig, to_json(CONFIG)))) == hash(MODEL)
+    assert from_json(HrmLlamaConfig, to_json(CONFIG)) == CONFIG
+    assert hash(HrmLlama(from_json(HrmLlamaConfig, to_json(CONFIG)))) == hash(MODEL)

@@ -1,4 +1,4 @@
-"""The puzzle reasoner: embeddings, the two levels, and the heads that read the slow state."""
+"""HRM's and TRM's parameters: embeddings, both levels, and the heads that read the slow state."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +7,9 @@ from jaxtyping import Array, Float, Int
 
 from hrm_jax.core.candidates import CandidateGrid
 from hrm_jax.core.types import Buffer, Latents, PuzzleRows
-from hrm_jax.models.config import ReasonerConfig
+from hrm_jax.models.puzzle_config import PuzzleModelConfig
 from hrm_jax.models.recurrence import Level, recur
-from hrm_jax.nn.block import ReasoningModule
+from hrm_jax.nn.block import BlockStack
 from hrm_jax.nn.embedding import Embedding, puzzle_prefix
 from hrm_jax.nn.linear import Linear, truncated_normal
 from hrm_jax.nn.relational import NUM_STATES, candidate_states, token_logits
@@ -36,11 +36,11 @@ class HaltHead(nnx.Module):
         return logits.astype(jnp.float32)
 
 
-class Reasoner(nnx.Module):
+class PuzzleModule(nnx.Module):
     """One inner step of HRM or TRM: from latents and a puzzle to new latents and a proposal."""
 
     def __init__(
-        self, config: ReasonerConfig, grid: CandidateGrid | None = None, *, rngs: nnx.Rngs
+        self, config: PuzzleModelConfig, grid: CandidateGrid | None = None, *, rngs: nnx.Rngs
     ):
         """Draws parameters, initial states and the (zero) puzzle rows.
 
@@ -55,8 +55,8 @@ class Reasoner(nnx.Module):
         if config.pos_encodings == "learned":
             self.embed_pos = Embedding(grid.num_candidates if grid else config.length, D, rngs=rngs)
         if not config.shared_level:
-            self.H_level = ReasoningModule(config.block(grid), config.H_layers, rngs=rngs)
-        self.L_level = ReasoningModule(config.block(grid), config.L_layers, rngs=rngs)
+            self.H_level = BlockStack(config.block(grid), config.H_layers, rngs=rngs)
+        self.L_level = BlockStack(config.block(grid), config.L_layers, rngs=rngs)
         self.lm_head = Linear(D, 1 if grid else V, axes=("embed", None), rngs=rngs)
         self.q_head = HaltHead(2 * D if grid else D)
         self.H_init = Buffer(truncated_normal(rngs.params(), (D,), 1.0))
@@ -127,7 +127,7 @@ class Reasoner(nnx.Module):
         return logits, self.q_head(jnp.concatenate([z_H.mean(1), z_H.max(1)], axis=-1))
 
 
-def _as_level(module: ReasoningModule) -> Level:
+def _as_level(module: BlockStack) -> Level:
     """The module as a pure function of its parameters."""
     graphdef, params = nnx.split(module)
     return Level(params, lambda params, hidden, e: nnx.merge(graphdef, params)(hidden, e))

@@ -15,27 +15,81 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from hrm_jax.core.config import check, field
 from hrm_jax.core.types import Buffer, Latents, Variables
 from hrm_jax.models import text
-from hrm_jax.models.kv_cache import CallCache, CallShape
-from hrm_jax.models.llama import Decoder, Llama
-from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.models.call_cache import CallCache, CallShape
+from hrm_jax.models.llama import SMOLLM2_135M, Llama, LlamaConfig, LlamaModule
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_recurrence import recur_over_text
 from hrm_jax.nn.attention import Attend
-from hrm_jax.nn.gated_stack import GatedStack
+from hrm_jax.nn.gated_stack import GatedBlockConfig, GatedStack
 from hrm_jax.nn.linear import truncated_normal
 from hrm_jax.nn.norm import rms_norm
 from hrm_jax.nn.product import product
+
+
+@dataclasses.dataclass(frozen=True)
+class HrmLlamaConfig:
+    """HRM's two levels between a foundation's last block and its head.
+
+    Head size, positions, masks, epsilons and dtypes are the foundation's. The cycles are no part of
+    any shape: variables of one config are variables of another with more cycles.
+
+    Raises:
+      ConfigError: on construction, if the fields do not fit together.
+    """
+
+    foundation: LlamaConfig = SMOLLM2_135M
+    freeze_foundation: bool = field(True, help="the foundation is not trained")
+    layers_per_level: int = field(2, help="blocks of each level")
+    num_heads: int | None = field(None, help="attention heads of a level; None: the foundation's")
+    mlp_width: int | None = field(None, help="SwiGLU width of a level; None: the foundation's")
+    H_cycles: int = field(2, help="cycles, each ending in one slow call")
+    L_cycles: int = field(2, help="fast calls in a cycle")
+    L_bp_cycles: tuple[int, ...] = field(
+        (2,), help="fast calls of each cycle that carry gradient; padded with ones on the left"
+    )
+
+    def __post_init__(self):
+        """Validates the fields."""
+        for name in ("layers_per_level", "H_cycles", "L_cycles", "num_heads", "mlp_width"):
+            value = getattr(self, name)
+            good = value is None or value > 0
+            check(good, name, expected="a positive number", got=value, remedy="set one")
+        check(
+            min(self.L_bp_cycles, default=0) >= 0,
+            "L_bp_cycles",
+            expected="numbers of calls, 0 or more",
+            got=self.L_bp_cycles,
+            remedy="0 lets no call of a cycle carry gradient",
+        )
+
+    @property
+    def schedule(self) -> Schedule:
+        """Calls of both levels, with the gradient border of `L_bp_cycles`."""
+        return Schedule.from_L_bp_cycles(self.H_cycles, self.L_cycles, self.L_bp_cycles)
+
+    @property
+    def block(self) -> GatedBlockConfig:
+        """Shape of every block of the levels."""
+        return GatedBlockConfig(
+            features=self.foundation.hidden_size,
+            num_heads=self.num_heads or self.foundation.num_heads,
+            head_size=self.foundation.head_size,
+            width=self.mlp_width or self.foundation.mlp_width,
+            norm_eps=self.foundation.rms_norm_eps,
+        )
+
 
 FOUNDATION, REASONING = "foundation", "reasoning"
 """The two parts of parameters and buffers, by name."""
 
 
-class Reasoning(nnx.Module):
+class RefiningLevels(nnx.Module):
     """The two levels, and how they take states and give them back."""
 
-    def __init__(self, config: ReasonedConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: HrmLlamaConfig, *, rngs: nnx.Rngs):
         """Draws the levels and the low level's initial state; the projection back is zero."""
         D = config.foundation.hidden_size
         self.config = config
@@ -60,7 +114,7 @@ class Reasoning(nnx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class ReasonedText:
+class HrmLlamaModule:
     """Foundation and levels with their values in them, as one `text.TextModule`.
 
     Attributes:
@@ -69,7 +123,7 @@ class ReasonedText:
       schedule: the numbers of calls and the gradient border.
     """
 
-    foundation: Decoder
+    foundation: LlamaModule
     reasoning: Reasoning
     schedule: Schedule
 
@@ -88,7 +142,7 @@ class ReasonedText:
 
 
 @dataclasses.dataclass(frozen=True)
-class Reasoned:
+class HrmLlama:
     """A foundation with reasoning modules as pure functions of their variables.
 
     Parameters and buffers have two parts, `FOUNDATION` and `REASONING`. A frozen foundation's
@@ -97,7 +151,7 @@ class Reasoned:
     Hashable and equal by configuration, so that it can be a static argument of `jit`.
     """
 
-    config: ReasonedConfig
+    config: HrmLlamaConfig
 
     @property
     def vocab_size(self) -> int:
@@ -109,9 +163,9 @@ class Reasoned:
         """The model that this one stands on."""
         return Llama(self.config.foundation)
 
-    def with_cycles(self, H_cycles: int) -> "Reasoned":
+    def with_cycles(self, H_cycles: int) -> "HrmLlama":
         """The same model thinking for `H_cycles` cycles, with the same variables."""
-        return Reasoned(dataclasses.replace(self.config, H_cycles=H_cycles))
+        return HrmLlama(dataclasses.replace(self.config, H_cycles=H_cycles))
 
     def init(self, key: PRNGKeyArray) -> Variables:
         """Fresh variables, the foundation's included, float32."""
@@ -119,7 +173,7 @@ class Reasoned:
 
     def init_reasoning(self, key: PRNGKeyArray) -> Variables:
         """Fresh variables of the reasoning modules alone, float32."""
-        module = Reasoning(self.config, rngs=nnx.Rngs(params=key))
+        module = RefiningLevels(self.config, rngs=nnx.Rngs(params=key))
         _, params, buffers = nnx.split(module, nnx.Param, Buffer)
         return Variables(params, buffers, None)
 
@@ -189,10 +243,10 @@ class Reasoned:
         """Reads T more tokens of every row, causally: `text.decode`."""
         return text.decode(self._bind(variables), self.foundation.attention, tokens, cache)
 
-    def _bind(self, variables: Variables, schedule: Schedule | None = None) -> ReasonedText:
+    def _bind(self, variables: Variables, schedule: Schedule | None = None) -> HrmLlamaModule:
         """The modules holding these values."""
         own, foundation = self.parts(variables)
-        return ReasonedText(
+        return HrmLlamaModule(
             self.foundation.bind(foundation),
             nnx.merge(_graphdef(self.config), own.params, own.buffers),
             schedule or self.config.schedule,
@@ -206,6 +260,6 @@ def _as_one(parts: Mapping[str, nnx.State]) -> nnx.State:
 
 
 @functools.cache
-def _graphdef(config: ReasonedConfig) -> nnx.GraphDef:
+def _graphdef(config: HrmLlamaConfig) -> nnx.GraphDef:
     """The reasoning modules' structure without their values."""
-    return nnx.graphdef(nnx.eval_shape(lambda: Reasoning(config, rngs=nnx.Rngs(0))))
+    return nnx.graphdef(nnx.eval_shape(lambda: RefiningLevels(config, rngs=nnx.Rngs(0))))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_jax.models.kv_cache import CacheOverflowError, CallCache, CallShape
+from hrm_jax.models.call_cache import CacheOverflowError, CallCache, CallShape
 
 
 def test_empty_has_zeros_everywhere_and_an_array_for_each_slot():

@@ -12,13 +12,13 @@ from hrm_jax.core.candidates import CandidateGrid
 from hrm_jax.core.config import check
 from hrm_jax.core.correctness import correctness
 from hrm_jax.core.types import Batch, Buffer, Carry, Latents, Outputs, Variables
-from hrm_jax.models.config import ReasonerConfig
-from hrm_jax.models.reasoner import Reasoner
+from hrm_jax.models.puzzle_config import PuzzleModelConfig
+from hrm_jax.models.puzzle_module import PuzzleModule
 
 
 @dataclasses.dataclass(frozen=True)
-class Model:
-    """A reasoner with adaptive computation time, as pure functions of its variables.
+class PuzzleModel:
+    """HRM or TRM with adaptive computation time, as pure functions of its variables.
 
     Hashable and equal by configuration, so that it can be a static argument of `jit`.
 
@@ -30,7 +30,7 @@ class Model:
       ConfigError: on construction, if there is a grid too many or too few, or of another size.
     """
 
-    config: ReasonerConfig
+    config: PuzzleModelConfig
     grid: CandidateGrid | None = None
 
     def __post_init__(self):
@@ -41,7 +41,7 @@ class Model:
             "mixing",
             expected="relational exactly where the task describes candidates",
             got=config.mixing,
-            remedy="pass the task's CandidateGrid to Model for relational mixing, None otherwise",
+            remedy="pass the task's CandidateGrid for relational mixing, None otherwise",
         )
         if grid is not None:
             check(
@@ -54,9 +54,9 @@ class Model:
 
     def init(self, key: PRNGKeyArray) -> Variables:
         """Fresh variables, float32; the same key gives the same values."""
-        reasoner = Reasoner(self.config, self.grid, rngs=nnx.Rngs(params=key))
-        _, params, buffers, _ = nnx.split(reasoner, nnx.Param, Buffer, ...)
-        table = reasoner.puzzle_rows[...] if self.config.puzzle_emb_ndim else None
+        module = PuzzleModule(self.config, self.grid, rngs=nnx.Rngs(params=key))
+        _, params, buffers, _ = nnx.split(module, nnx.Param, Buffer, ...)
+        table = module.puzzle_rows[...] if self.config.puzzle_emb_ndim else None
         return Variables(params, buffers, table)
 
     def initial_carry(self, variables: Variables, batch: Batch) -> Carry:
@@ -96,8 +96,8 @@ class Model:
         Returns:
           The new carry, without gradient, and the outputs.
         """
-        reasoner = self._bind(variables)
-        initial = reasoner.initial_latents(batch.inputs.shape[0])
+        module = self._bind(variables)
+        initial = module.initial_latents(batch.inputs.shape[0])
         if key is not None and self.config.initial_noise > 0:
             key, noise_key = jax.random.split(key)
             initial = _disturbed(initial, self.config.initial_noise, noise_key)
@@ -107,7 +107,7 @@ class Model:
             table = jax.lax.stop_gradient(variables.puzzle_rows)
             rows = table[carry.data.puzzle_identifiers]
             rows = rows if row_offsets is None else rows + row_offsets
-        think = functools.partial(reasoner, inputs=carry.data.inputs, rows=rows)
+        think = functools.partial(module, inputs=carry.data.inputs, rows=rows)
 
         latents, logits, q = think(carry.latents)
         latents = jax.lax.stop_gradient(latents)
@@ -126,7 +126,7 @@ class Model:
         outputs = Outputs(logits, q[:, 0], q[:, 1], target)
         return Carry(latents, steps, halted, carry.data), outputs
 
-    def _bind(self, variables: Variables) -> Reasoner:
+    def _bind(self, variables: Variables) -> PuzzleModule:
         """The module holding these values."""
         return nnx.merge(_graphdef(self.config, self.grid), variables.params, variables.buffers)
 
@@ -171,9 +171,9 @@ def _refresh(carry: Carry, batch: Batch, initial: Latents) -> Carry:
 
 
 @functools.cache
-def _graphdef(config: ReasonerConfig, grid: CandidateGrid | None) -> nnx.GraphDef:
-    """The reasoner's structure without its values, puzzle rows left out."""
-    abstract = nnx.eval_shape(lambda: Reasoner(config, grid, rngs=nnx.Rngs(0)))
+def _graphdef(config: PuzzleModelConfig, grid: CandidateGrid | None) -> nnx.GraphDef:
+    """The module's structure without its values, puzzle rows left out."""
+    abstract = nnx.eval_shape(lambda: PuzzleModule(config, grid, rngs=nnx.Rngs(0)))
     if config.puzzle_emb_ndim:
         del abstract.puzzle_rows
     return nnx.graphdef(abstract)

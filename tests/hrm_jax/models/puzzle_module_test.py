@@ -9,9 +9,9 @@ import pytest
 from flax import nnx
 
 from hrm_jax.core.types import Buffer, PuzzleRows
-from hrm_jax.models.act import Model
-from hrm_jax.models.config import ReasonerConfig, hrm, trm
-from hrm_jax.models.reasoner import Reasoner
+from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
+from hrm_jax.models.puzzle_model import PuzzleModel
+from hrm_jax.models.puzzle_module import PuzzleModule
 
 B, T, D = 2, 3, 16
 HRM = hrm(
@@ -28,8 +28,8 @@ TOKENS = jnp.array([[1, 2, 3], [4, 5, 0]])
 ROWS = jnp.asarray(np.random.default_rng(0).standard_normal((B, 20)), jnp.float32)
 
 
-def reasoner(config: ReasonerConfig) -> Reasoner:
-    return Reasoner(config, rngs=nnx.Rngs(0))
+def reasoner(config: PuzzleModelConfig) -> PuzzleModule:
+    return PuzzleModule(config, rngs=nnx.Rngs(0))
 
 
 def test_injection_is_the_scaled_prefix_and_tokens():
@@ -101,13 +101,13 @@ def test_kinds_of_variables():
 @pytest.mark.parametrize(("config", "parameters"), [(hrm(), 27_275_266), (trm(), 6_828_034)])
 def test_published_sizes(config, parameters):
     """27 million for HRM and 7 million for TRM with attention, as the papers say."""
-    variables = jax.eval_shape(Model(config).init, jax.random.key(0))
+    variables = jax.eval_shape(PuzzleModel(config).init, jax.random.key(0))
     count = sum(leaf.size for leaf in jax.tree.leaves(variables.params))
     assert count == parameters
 
 
 def test_the_same_key_gives_the_same_variables():
-    init = jax.jit(Model(HRM).init)
+    init = jax.jit(PuzzleModel(HRM).init)
     first, again, other = (init(jax.random.key(seed)) for seed in (0, 0, 1))
     jax.tree.map(np.testing.assert_array_equal, first, again)
     assert (first.params["lm_head"]["kernel"][...] != other.params["lm_head"]["kernel"][...]).any()

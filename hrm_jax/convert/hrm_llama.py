@@ -1,4 +1,4 @@
-"""Reasoned models as folders: what was trained, and which foundation it stands on.
+"""HRM on Llama as folders: what was trained, and which foundation it stands on.
 
 A frozen foundation is not written again: `config.json` has its path or name, and a hash of its
 files. A foundation that was trained is written with the rest.
@@ -18,8 +18,7 @@ from hrm_jax.convert.shards import is_weights_file, load_shards
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError, from_dict, replace, to_dict
 from hrm_jax.core.types import Variables
-from hrm_jax.models.reasoned import Reasoned
-from hrm_jax.models.reasoned_config import ReasonedConfig
+from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
 
 MODEL_TYPE = "hrm_reasoned"
 
@@ -28,14 +27,14 @@ MODEL_TYPE = "hrm_reasoned"
 class _ReasoningAlone:
     """The reasoning modules as a model of their own, as far as weights care."""
 
-    model: Reasoned
+    model: HrmLlama
 
     def init(self, key: PRNGKeyArray) -> Variables:
         return self.model.init_reasoning(key)
 
 
-def write_reasoned(
-    folder: Path, model: Reasoned, variables: Variables, foundation: str, weights: Path | None
+def write_hrm_llama(
+    folder: Path, model: HrmLlama, variables: Variables, foundation: str, weights: Path | None
 ) -> None:
     """Writes a model into an empty folder.
 
@@ -56,12 +55,12 @@ def write_reasoned(
     write_model(folder, published, to_state_dict(variables, _name))
 
 
-def load_reasoned(
+def load_hrm_llama(
     folder: Path,
     load_foundation: Callable[[str], tuple[Path, Variables]],
     dtype: str = "float32",
-) -> tuple[Reasoned, Variables, str | None]:
-    """Reads what `write_reasoned` wrote.
+) -> tuple[HrmLlama, Variables, str | None]:
+    """Reads what `write_hrm_llama` wrote.
 
     Args:
       folder: the model's.
@@ -79,8 +78,8 @@ def load_reasoned(
     published = read_config(folder)
     if not isinstance(published.get("config"), dict):
         raise ConfigError("config", f"expected the fields of a model, got nothing in {folder}")
-    config = from_dict(ReasonedConfig, published["config"])
-    model = Reasoned(replace(config, {"foundation.compute_dtype": dtype}))
+    config = from_dict(HrmLlamaConfig, published["config"])
+    model = HrmLlama(replace(config, {"foundation.compute_dtype": dtype}))
     weights = load_shards(folder)
     if not config.freeze_foundation:
         return model, from_state_dict(model, weights, _name, dtype), None

@@ -10,7 +10,7 @@ from hrm_jax.nn.block import BlockConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class ReasonerConfig:
+class PuzzleModelConfig:
     """A puzzle reasoner. The defaults are HRM's published Sudoku model; `trm` turns it into TRM.
 
     Raises:
@@ -74,7 +74,7 @@ class ReasonerConfig:
             check(value > 0, name, expected="a positive number", got=value, remedy="set 1 or more")
         literals = ["mixing", "pos_encodings", "gradient", "compute_dtype", "attention_backend"]
         for name in [*literals, "distribution"]:
-            choices, value = get_args(get_type_hints(ReasonerConfig)[name]), getattr(self, name)
+            choices, value = get_args(get_type_hints(PuzzleModelConfig)[name]), getattr(self, name)
             check(value in choices, name, expected=f"one of {choices}", got=value, remedy="set one")
         noise = self.initial_noise
         check(noise >= 0, "initial_noise", expected="0 or more", got=noise, remedy="0: no noise")
@@ -158,12 +158,12 @@ class ReasonerConfig:
         )
 
 
-def hrm(**fields) -> ReasonerConfig:
+def hrm(**fields) -> PuzzleModelConfig:
     """HRM v1 as published for Sudoku (arXiv 2506.21734), with `fields` changed."""
-    return ReasonerConfig(**fields)
+    return PuzzleModelConfig(**fields)
 
 
-def trm(**fields) -> ReasonerConfig:
+def trm(**fields) -> PuzzleModelConfig:
     """TRM as published for Sudoku (arXiv 2510.04871), with `fields` changed.
 
     One two-layer network in both roles, three cycles of six fast calls, gradient through the last
@@ -178,4 +178,4 @@ def trm(**fields) -> ReasonerConfig:
         "q_continue": False,
         "puzzle_emb_len": 16,
     }
-    return ReasonerConfig(**{**published, **fields})
+    return PuzzleModelConfig(**{**published, **fields})
