@@ -1,1 +1,1 @@
-"""Experiments: one short file each, flags -> preset -> Task -> loop."""
+"""Experiments: flags -> preset -> Task -> run. `common` is what they share."""

@@ -18,13 +18,13 @@ from typing import Any
 from absl import app, flags, logging
 from rich.console import Console
 
-from experiments import process
+from experiments.common import process
 
 if __name__ == "__main__":
     process.keep_heap()  # as the experiments do; the contestants' workers decide for themselves
 
 from experiments.benchmarks import alternate, train_step, workload
-from hrm_jax.training.state_arrays import CheckpointError
+from hrm_jax.core.errors import UserError
 
 Suite = Callable[[Console], Any]
 """Measures what the flags say, prints tables, and returns the figures as JSON values."""
@@ -100,8 +100,8 @@ def _batch_sizes() -> list[int]:
 
 def _solve(console: Console) -> list[dict[str, Any]]:
     """Ways to run a trained model on puzzles, and a solver without one."""
-    from experiments import exported, runs
     from experiments.benchmarks import solve
+    from experiments.sudoku import exported
 
     named = _CHECKPOINT.value
     shared = {
@@ -114,10 +114,7 @@ def _solve(console: Console) -> list[dict[str, Any]]:
         "rounds": _ROUNDS.value,
     }
     sizes = _batch_sizes()
-    try:
-        return [solve.run(solve.Options(batch_size=size, **shared), console) for size in sizes]
-    except runs.RunError as error:
-        raise ValueError(str(error)) from error
+    return [solve.run(solve.Options(batch_size=size, **shared), console) for size in sizes]
 
 
 def _decode(console: Console) -> dict[str, Any]:
@@ -206,7 +203,7 @@ def main(_) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:
         results = SUITES[_SUITE.value](console)
-    except (ValueError, OSError, CheckpointError, alternate.ContestantError) as error:
+    except (UserError, ValueError, OSError, alternate.ContestantError) as error:
         sys.exit(f"error: {error}")
     if _OUT.value and _SUITE.value != "device":
         pathlib.Path(_OUT.value).write_text(json.dumps(results, indent=2) + "\n")

@@ -25,8 +25,8 @@ from absl import app, flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments.code_presets import PRESETS
-from experiments.comparisons import OtherCommand, spread, train_in_process
+from experiments.codegen.presets import PRESETS
+from experiments.common.comparisons import OtherCommand, spread, train_in_process
 from experiments.suite_figures import (
     AllMeasured,
     Measured,
@@ -35,7 +35,7 @@ from experiments.suite_figures import (
     folder_name,
     measure,
 )
-from hrm_jax.training.files import write_atomically
+from hrm_jax.core.files import write_atomically
 
 Reports = Mapping[str, Sequence[Mapping[str, float]]]
 """What each preset's runs came to, a mapping of measures for each seed."""

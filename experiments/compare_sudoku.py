@@ -27,13 +27,13 @@ from absl import app, flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments.comparisons import OtherCommand, check_command, spread, train_in_process
-from experiments.curves import save_comparison
-from experiments.sudoku_presets import PRESETS
-from experiments.sudoku_variants import VARIANTS, Variant
+from experiments.common.comparisons import OtherCommand, check_command, spread, train_in_process
+from experiments.common.curves import save_comparison
+from experiments.sudoku.presets import PRESETS
+from experiments.sudoku.variants import VARIANTS, Variant
 from experiments.suite_figures import folder_name
 from hrm_jax.core.config import ConfigError, check, configclass, field
-from hrm_jax.training.files import write_atomically
+from hrm_jax.core.files import write_atomically
 from hrm_jax.training.run_log import read_metrics
 
 _EVALUATIONS = 8

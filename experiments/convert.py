@@ -21,12 +21,14 @@ from ml_collections import config_flags as ml_flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments import config_flags
+from experiments.common import config_flags
 from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.model_folder import load_model, save_model
 from hrm_jax.convert.published_config import infer_config
-from hrm_jax.convert.pytorch import StateDict, WeightsError, from_state_dict, to_state_dict
+from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
+from hrm_jax.convert.weights import StateDict
 from hrm_jax.core.config import ConfigError
+from hrm_jax.core.errors import UserError
 from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm
 from hrm_jax.models.puzzle_model import PuzzleModel
 
@@ -59,7 +61,7 @@ def main(_: list[str]) -> None:
     convert = _export if pathlib.Path(_INPUT.value).is_dir() else _import
     try:
         convert(pathlib.Path(_INPUT.value), pathlib.Path(_OUTPUT.value), console)
-    except (ConfigError, WeightsError, OSError) as error:
+    except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

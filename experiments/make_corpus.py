@@ -23,14 +23,14 @@ from absl import app, flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments.terminal import counting_progress
-from hrm_jax.core.config import ConfigError
+from experiments.common.terminal import counting_progress
+from hrm_jax.core.errors import UserError
 from hrm_jax.data.corpus import packages, prepared
 from hrm_jax.data.corpus.benchmarks import Benchmarks, read_benchmark, read_human_eval
 from hrm_jax.data.corpus.corpus_dataset_builder import CorpusConfig, Report
 from hrm_jax.data.corpus.documents import Project
 from hrm_jax.data.corpus.filters import Count, standard_filters
-from hrm_jax.data.corpus.packages import Manifest, PackageError
+from hrm_jax.data.corpus.packages import Manifest
 from hrm_jax.data.corpus.projects import projects_at
 from hrm_jax.data.storage import default_data_dir
 from hrm_jax.data.text.languages import LANGUAGES
@@ -60,7 +60,7 @@ def main(_: list[str]) -> int:
         if _PIN.value:
             return _pin(console, pathlib.Path(_CORPUS.value).expanduser())
         return _make(console)
-    except (ConfigError, PackageError, OSError, ValueError, ImportError) as error:
+    except (UserError, OSError, ValueError, ImportError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
 

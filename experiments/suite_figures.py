@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from rich.table import Table
 
-from hrm_jax.evaluation.code.evaluate import COMPLETIONS, REPORT, read_completions
-from hrm_jax.evaluation.code.pass_at_k import Estimate, estimate
+from hrm_jax.evaluation.evaluate import COMPLETIONS, REPORT, read_completions
+from hrm_jax.evaluation.pass_at_k import Estimate, estimate
 
 
 @dataclasses.dataclass(frozen=True)

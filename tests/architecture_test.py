@@ -28,7 +28,12 @@ FLOORS: tuple[dict[str, str], ...] = (
             " gpu_resident gpu_tiled_backward gpu_tiled choice attention decode cases __init__"
         )
     },
-    {"hrm_jax.core": "config_fields config_values config candidates numerics types protocols"},
+    {
+        "hrm_jax.core": (
+            "errors config_fields config_values config candidates numerics types correctness"
+            " protocols files mesh"
+        )
+    },
     {
         "hrm_jax.nn": (
             "norm product linear rope swiglu attention relational block gated_stack decoder_block"
@@ -37,8 +42,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.losses": "token act language",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.training": (
-            "interrupt files state_arrays run_log checkpoint state optimizers mesh step flops loop"
-            " curriculum"
+            "interrupt state_arrays run_log checkpoint state optimizers batches progress step flops"
+            " loop curriculum task run run_folder"
         ),
         "hrm_jax.data": "rows pipeline storage",
         "hrm_jax.data.sudoku": (
@@ -60,9 +65,9 @@ FLOORS: tuple[dict[str, str], ...] = (
             " text_attention text_model text_recurrence hrm_text llama hrm_llama text_step"
         ),
         "hrm_jax.convert": (
-            "pytorch published_config files folders model_folder shards fusion hugging_face"
-            " hrm_text_config hrm_text llama_config llama gguf_file gguf_llama gguf_tokenizer"
-            " hrm_llama language"
+            "weights pytorch published_config files folders model_folder shards fusion"
+            " hugging_face hrm_text_config hrm_text llama_config llama gguf_file gguf_llama"
+            " gguf_tokenizer hrm_llama language"
         ),
     },
     {
@@ -70,26 +75,28 @@ FLOORS: tuple[dict[str, str], ...] = (
         "hrm_jax.inference.text": "buckets sampling prompts transcripts rows writing",
     },
     {
-        "hrm_jax.evaluation.code.inside": "wire candidate examiner",
-        "hrm_jax.evaluation.code": (
-            "pass_at_k limits sandbox bubblewrap namespaces processes isolation toolchains exams"
-            " examination go_files recipes building judge problems humaneval mbpp humanevalpack"
-            " cruxeval suites known_answers syntax evaluate"
+        "hrm_jax.evaluation.sandbox": "limits base bubblewrap namespaces processes isolation",
+        "hrm_jax.evaluation.judge.inside": "wire candidate examiner",
+        "hrm_jax.evaluation.judge": (
+            "toolchains exams examination go_files recipes building judge"
         ),
-        "hrm_jax.evaluation": "accuracy",
-        "hrm_jax.tasks": (
-            "sudoku_evaluation sudoku code_config code_data code_evaluation code_samples code"
+        "hrm_jax.evaluation.suites": (
+            "problems humaneval mbpp humanevalpack cruxeval named known_answers"
         ),
+        "hrm_jax.evaluation": "accuracy pass_at_k syntax evaluate",
+        "hrm_jax.tasks.sudoku": "evaluation task",
+        "hrm_jax.tasks.code": "config data evaluation samples task",
     },
     {
+        "experiments.common": "process config_flags distributed terminal curves comparisons",
         "experiments.rendering": "trace page board layout legend sheet animation files",
+        "experiments.sudoku": "display presets variants exported solving __main__",
+        "experiments.codegen": "presets training writer generation measuring __main__",
         "experiments": (
-            "process config_flags distributed terminal curves sudoku_presets runs exported solving"
-            " sudoku code_presets code_training code_writer code_generation code_measuring codegen"
-            " comparisons suite_figures compare_codegen sudoku_variants compare_sudoku convert"
-            " make_bank join_puzzles make_corpus"
+            "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"
+            " make_corpus"
         ),
-        "experiments.baselines": "torch_layers torch_hrm torch_train",
+        "experiments.benchmarks.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
             "workload aot_targets aot_cases shipped_attention aot jax_step torch_step worker"
             " alternate machine train_step step_profile recurrence attention solve jax_decode"
@@ -203,6 +210,16 @@ def test_only_experiments_read_flags_and_print_tables():
             assert not shown, f"{module} imports {sorted(shown)}"
 
 
+def test_models_of_code_know_no_sudoku():
+    seen, waiting = set(), {"experiments.codegen.__main__", "experiments.codegen.training"}
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        waiting |= imports_of_ours(module) - seen
+    assert "hrm_jax.training.run" in seen
+    assert not {module for module in seen if "sudoku" in module}
+
+
 def test_nobody_imports_a_program():
     for module in modules():
         assert not imports(module) & set(PROGRAMS_OF_EXPERIMENTS), module
@@ -216,7 +233,7 @@ def test_classes_that_declare_constraints_check_them():
             constrained = any(ast.unparse(value).startswith("field(") for value in fields if value)
             decorators = {ast.unparse(decorator) for decorator in cls.decorator_list}
             assert not constrained or "configclass" in decorators, (
-                f"{module}.{cls.__name__} declares fields by core.config.field; make it a "
+                f"{module}.{cls.name} declares fields by core.config.field; make it a "
                 "@configclass, or nothing looks at their constraints"
             )
 

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from experiments import process
+from experiments.common import process
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STEADY_HEAP = process.HEAP_SETTINGS

@@ -1,5 +1,6 @@
 """Our contestant of the training-step suite: the step that `experiments.sudoku` compiles."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,13 +18,13 @@ from hrm_jax.optim.adam_atan2 import adam_atan2
 from hrm_jax.optim.puzzle_rows import sign_sgd_rows
 from hrm_jax.optim.schedules import warmup_cosine
 from hrm_jax.training.state import Optimizers, TrainState, init_state
-from hrm_jax.training.step import TrainStep, make_train_step
+from hrm_jax.training.step import make_train_step
 
 
 def make_step(
     shape: dict[str, Any], batch_size: int
-) -> tuple[TrainStep, TrainState, Iterator[Batch]]:
-    """Returns the step, its first state, and endless batches; see `ModelShape`."""
+) -> tuple[Callable[..., Any], TrainState, Iterator[Batch]]:
+    """Returns the step `(state, batch)`, its first state, and endless batches; see `ModelShape`."""
     model = PuzzleModel(hrm(**shape))
     rate = warmup_cosine(1e-4, warmup_steps=2000, total_steps=100_000, min_ratio=1.0)
     optimizers = Optimizers(adam_atan2(rate, weight_decay=1.0), sign_sgd_rows(rate, 1.0))
@@ -36,12 +37,13 @@ def make_step_of(
     optimizers: Optimizers,
     shape: workload.ModelShape,
     batch_size: int,
-) -> tuple[TrainStep, TrainState, Iterator[Batch]]:
+) -> tuple[Callable[..., Any], TrainState, Iterator[Batch]]:
     """Returns the same of any model on puzzles of a shape."""
     arrays = workload.batches(shape, batch_size)
     batches = itertools.cycle([Batch(**jax.tree.map(jnp.asarray, batch)) for batch in arrays])
     state = init_state(model, optimizers, jax.random.key(0), next(batches))
-    return make_train_step(model, loss, optimizers), state, batches
+    step = functools.partial(make_train_step(loss, optimizers), model)
+    return step, state, batches
 
 
 def build(shape: dict[str, Any], batch_size: int) -> Callable[[int], None]:

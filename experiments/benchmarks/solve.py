@@ -19,14 +19,14 @@ from jax.sharding import Mesh
 from rich.console import Console
 from rich.table import Table
 
-from experiments import exported
 from experiments.benchmarks.alternate import Spread
+from experiments.sudoku import exported
+from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import rules, solver
-from hrm_jax.tasks.sudoku import DataConfig, EvaluationConfig, Report, SudokuTask
-from hrm_jax.tasks.sudoku_evaluation import spread
-from hrm_jax.training.mesh import MeshConfig, make_mesh
+from hrm_jax.tasks.sudoku.evaluation import spread
+from hrm_jax.tasks.sudoku.task import DataConfig, EvaluationConfig, Report, SudokuTask
 
 FULL, ENGINE, SEARCH, CLASSICAL = "full steps", "engine", "engine + search", "classical"
 

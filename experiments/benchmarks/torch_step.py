@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from experiments.baselines.torch_hrm import TorchBatch, TorchHrm, TorchHrmConfig
-from experiments.baselines.torch_train import TorchTrainConfig, TorchTrainer
 from experiments.benchmarks import workload
+from experiments.benchmarks.baselines.torch_hrm import TorchBatch, TorchHrm, TorchHrmConfig
+from experiments.benchmarks.baselines.torch_train import TorchTrainConfig, TorchTrainer
 
 
 def build(shape: dict[str, Any], batch_size: int, compiled: bool) -> Callable[[int], None]:

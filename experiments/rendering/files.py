@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.rendering.trace import Trace
-from hrm_jax.training.files import write_atomically
+from hrm_jax.core.errors import UserError
+from hrm_jax.core.files import write_atomically
 
 MOST_PUZZLES = 12
 """More cannot be told apart in one picture."""
 
 
-class RenderError(ValueError):
+class RenderError(UserError, ValueError):
     """What was asked for cannot be drawn or written; nothing has been written."""
 
 

@@ -5,13 +5,14 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from hrm_jax.core.errors import UserError
 from hrm_jax.data.sudoku import rules
 from hrm_jax.inference.thinking import Thoughts
 
 Grids = UInt8[np.ndarray, "S 81"]
 
 
-class TraceError(ValueError):
+class TraceError(UserError, ValueError):
     """There is nothing that can be shown: shapes differ, or a confidence is no probability."""
 
 

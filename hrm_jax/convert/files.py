@@ -16,8 +16,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from hrm_jax.convert.pytorch import COMPILED_PREFIX, Deferred, StateDict, WeightsError
-from hrm_jax.training.files import sync_folder
+from hrm_jax.convert.pytorch import COMPILED_PREFIX
+from hrm_jax.convert.weights import Deferred, StateDict, WeightsError
+from hrm_jax.core.files import sync_folder
 
 _FLOATS = ("F32", "BF16", "F16")  # those that are read as float32
 _TORCH_SUFFIXES = (".pt", ".pth", ".bin", "")  # the originals save as `step_1234` or `checkpoint`

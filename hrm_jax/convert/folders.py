@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hrm_jax.convert.pytorch import WeightsError
-from hrm_jax.training.files import sync_folder
+from hrm_jax.convert.weights import WeightsError
+from hrm_jax.core.files import sync_folder
 
 
 @contextlib.contextmanager

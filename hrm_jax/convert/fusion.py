@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hrm_jax.convert.pytorch import Deferred, StateDict, Weights
+from hrm_jax.convert.weights import Deferred, StateDict, Weights
 
 
 @dataclasses.dataclass(frozen=True)

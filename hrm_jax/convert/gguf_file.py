@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hrm_jax.convert.pytorch import Deferred, WeightsError
+from hrm_jax.convert.weights import Deferred, WeightsError
 from hrm_jax.core.config import ConfigError
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hrm_jax.convert.gguf_file import GgufFile, renamed
 from hrm_jax.convert.llama import llama_variables
-from hrm_jax.convert.pytorch import Deferred
+from hrm_jax.convert.weights import Deferred
 from hrm_jax.core.config import check, from_dict
 from hrm_jax.core.types import Variables
 from hrm_jax.models.llama import Llama, LlamaConfig

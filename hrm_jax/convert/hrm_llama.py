@@ -13,8 +13,9 @@ from typing import Any
 from jaxtyping import PRNGKeyArray
 
 from hrm_jax.convert.hugging_face import read_config, write_model
-from hrm_jax.convert.pytorch import WeightsError, from_state_dict, to_state_dict
+from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
 from hrm_jax.convert.shards import is_weights_file, load_shards
+from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError, from_dict, replace, to_dict
 from hrm_jax.core.types import Variables
 from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from hrm_jax.convert.pytorch import Deferred, Weights, WeightsError
 from hrm_jax.convert.shards import MAX_SHARD_BYTES, is_weights_file, save_shards
+from hrm_jax.convert.weights import Deferred, Weights, WeightsError
 from hrm_jax.core.config import ConfigError, check, unknown_field
-from hrm_jax.training.files import write_atomically
+from hrm_jax.core.files import write_atomically
 
 CONFIG = "config.json"
 NOT_READ = {

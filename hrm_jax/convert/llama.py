@@ -11,14 +11,9 @@ from hrm_jax.convert import fusion
 from hrm_jax.convert.folders import replacing_folder
 from hrm_jax.convert.hugging_face import is_model_file, read_config, without_tied_head, write_model
 from hrm_jax.convert.llama_config import from_hugging_face, to_hugging_face
-from hrm_jax.convert.pytorch import (
-    StateDict,
-    Weights,
-    from_state_dict,
-    text_name,
-    to_state_dict,
-)
+from hrm_jax.convert.pytorch import from_state_dict, text_name, to_state_dict
 from hrm_jax.convert.shards import MAX_SHARD_BYTES, load_shards
+from hrm_jax.convert.weights import StateDict, Weights
 from hrm_jax.core.types import Variables
 from hrm_jax.models.llama import Llama, LlamaConfig
 

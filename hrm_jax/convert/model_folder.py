@@ -1,28 +1,45 @@
-"""A model as a folder: `config.json`, and `weights.safetensors` under the published names."""
+"""A model as a folder that travels: what it is evaluated with, without what only training needs.
 
+    config.json             the configuration of its run, or of the model alone
+    weights.safetensors     its values under the published names, averaged where training averages
+
+Both kinds of configuration are read as either: a run's holds its model's under `model`.
+"""
+
+import dataclasses
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.folders import replacing_folder
-from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
-from hrm_jax.core.config import from_json, to_json
+from hrm_jax.convert.pytorch import Initialised, from_state_dict, to_state_dict
+from hrm_jax.core.config import from_dict, from_json, to_json
+from hrm_jax.core.files import write_atomically
 from hrm_jax.core.types import Variables
 from hrm_jax.models.puzzle_config import PuzzleModelConfig
 from hrm_jax.models.puzzle_model import PuzzleModel
-from hrm_jax.training.files import write_atomically
 
-CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+Config = TypeVar("Config")
+CONFIG = "config.json"
+WEIGHTS = "weights.safetensors"
+_MODEL = "model"
+"""The field of a run's configuration that holds its model's."""
 
 
-def save_model(
-    folder: str | os.PathLike[str], config: PuzzleModelConfig, variables: Variables
-) -> None:
+def is_model_folder(folder: str | os.PathLike[str]) -> bool:
+    """Returns whether `save_model` wrote the folder."""
+    return (Path(folder) / WEIGHTS).is_file()
+
+
+def save_model(folder: str | os.PathLike[str], config: Any, variables: Variables) -> None:
     """Writes a model folder: there is the whole new one at `folder`, or what was there before.
 
     Args:
       folder: made if absent; replaced if it is a model folder already.
-      config: the model's config.
+      config: of the model, or of the run that trained it.
       variables: values of a model of this config.
 
     Raises:
@@ -35,14 +52,46 @@ def save_model(
 
 
 def load_model(folder: str | os.PathLike[str]) -> tuple[PuzzleModel, Variables]:
-    """Reads a model folder.
+    """Reads the model of a folder, whichever configuration it holds.
 
     Raises:
-      ConfigError: `config.json` is not one of ours.
+      ConfigError: `config.json` is not one of ours, or mixes by relations, which only a task knows.
       WeightsError: the weights are damaged or do not fit the config.
       OSError: a file is absent or cannot be read.
     """
-    folder = Path(folder)
-    config = from_json(PuzzleModelConfig, (folder / CONFIG).read_text(encoding="utf-8"))
-    model = PuzzleModel(config)
-    return model, from_state_dict(model, load_state_dict(folder / WEIGHTS))
+    model = PuzzleModel(load_model_config(folder, PuzzleModelConfig))
+    return model, load_model_variables(folder, model)
+
+
+def load_model_config(folder: str | os.PathLike[str], kind: type[Config]) -> Config:
+    """Returns the configuration as `kind`: a run's, or its model's alone.
+
+    Where the folder holds the model's alone, all else of a run takes its default.
+
+    Raises:
+      ConfigError: `config.json` is neither.
+      OSError: it is absent or cannot be read.
+    """
+    text = (Path(folder) / CONFIG).read_text(encoding="utf-8")
+    try:
+        mapping = json.loads(text)
+    except json.JSONDecodeError:
+        return from_json(kind, text)  # says what is wrong with it
+    if isinstance(mapping, Mapping):
+        wants_run = _MODEL in {field.name for field in dataclasses.fields(kind)}  # pyright: ignore
+        holds_run = _MODEL in mapping
+        if wants_run and not holds_run:
+            mapping = {_MODEL: mapping}
+        elif holds_run and not wants_run:
+            mapping = mapping[_MODEL]
+    return from_dict(kind, mapping)
+
+
+def load_model_variables(folder: str | os.PathLike[str], model: Initialised) -> Variables:
+    """Returns the values of a folder's model.
+
+    Raises:
+      WeightsError: they are damaged or not those of `model`.
+      OSError: the file is absent or cannot be read.
+    """
+    return from_state_dict(model, load_state_dict(Path(folder) / WEIGHTS))

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hrm_jax.convert.pytorch import INNER, WeightsError, without_compiled_prefix
+from hrm_jax.convert.pytorch import INNER, without_compiled_prefix
+from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import check, replace
 from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
 from hrm_jax.nn.swiglu import swiglu_width

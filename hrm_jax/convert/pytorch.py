@@ -5,7 +5,6 @@ name a parameter has there is a model's own: `puzzle_name` is that of HRM and TR
 listed in `docs/weights.md`.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -14,31 +13,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import PRNGKeyArray
 
+from hrm_jax.convert.weights import Deferred, StateDict, Weights, WeightsError
 from hrm_jax.core.types import Variables
 
-
-@dataclasses.dataclass(frozen=True)
-class Deferred:
-    """An array that is read when NumPy asks for it, and not kept.
-
-    Attributes:
-      shape: of the array.
-      dtype: of the array.
-      read: gives it.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    read: Callable[[], np.ndarray]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """What `numpy.asarray` calls; always a new array."""
-        return np.asarray(self.read(), dtype)
-
-
-StateDict = dict[str, np.ndarray]
-Weights: TypeAlias = Mapping[str, np.ndarray | Deferred]
-"""Arrays by published name, to be read."""
 Stored = TypeVar("Stored")
 Naming: TypeAlias = Callable[[tuple[Any, ...]], tuple[str, bool]]
 """From the path of a parameter to its published name, and whether its matrix is transposed."""
@@ -46,10 +23,6 @@ Naming: TypeAlias = Callable[[tuple[Any, ...]], tuple[str, bool]]
 COMPILED_PREFIX = "_orig_mod."  # torch.compile puts it before every name
 INNER = "model.inner."
 TABLE = INNER + "puzzle_emb.weights"
-
-
-class WeightsError(ValueError):
-    """Weights that do not fit the config they are loaded with."""
 
 
 class Initialised(Protocol):

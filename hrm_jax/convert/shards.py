@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from hrm_jax.convert.files import open_safetensors, save_state_dict
-from hrm_jax.convert.pytorch import Deferred, StateDict, WeightsError
-from hrm_jax.training.files import write_atomically
+from hrm_jax.convert.weights import Deferred, StateDict, WeightsError
+from hrm_jax.core.files import write_atomically
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"

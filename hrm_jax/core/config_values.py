@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from typing import Any, Literal, Union
 
 from hrm_jax.core.config_fields import Constraint, OwnField, own_fields, type_name
+from hrm_jax.core.errors import UserError
 
 TYPE = "type"
 """Key of the class's name in the plain form of a config, where its field takes several classes."""
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError, ValueError):
     """A config's field is unknown, missing, of a wrong type, or has a value that cannot be.
 
     Attributes:

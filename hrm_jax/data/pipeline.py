@@ -14,14 +14,14 @@ Building whole batches makes it fast: one core gives about 200,000 augmented Sud
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int32, UInt8
 
 from hrm_jax.core.config import configclass
-from hrm_jax.core.types import IGNORE_LABEL
+from hrm_jax.core.types import IGNORE_LABEL, Batch
 from hrm_jax.data import rows
 
 if TYPE_CHECKING:
@@ -179,6 +179,11 @@ def evaluation_batches(
         process_count=process_count,
     )
     return training_batches(source, config)
+
+
+def as_batch(rows: Mapping[str, Any]) -> Batch:
+    """Returns the arrays of a batch as a `Batch`."""
+    return Batch(rows["inputs"], rows["labels"], rows["puzzle_identifiers"])
 
 
 def _fill_batch(

@@ -18,6 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Int
 
+from hrm_jax.core.mesh import MeshConfig, batch_sharding, make_mesh, replicated, with_ambient_mesh
 from hrm_jax.core.protocols import ThinkingModel
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.inference.config import EngineConfig
@@ -34,13 +35,6 @@ from hrm_jax.inference.slots import (
     free_slots,
 )
 from hrm_jax.inference.thinking import Thoughts
-from hrm_jax.training.mesh import (
-    MeshConfig,
-    batch_sharding,
-    make_mesh,
-    replicated,
-    with_ambient_mesh,
-)
 
 _DISPATCHES_AHEAD = 2
 """Dispatches that may end after the newest report the host has seen."""

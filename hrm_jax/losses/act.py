@@ -5,9 +5,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
-from hrm_jax.core.types import IGNORE_LABEL, Batch, Carry, Outputs
+from hrm_jax.core.correctness import correctness
+from hrm_jax.core.types import IGNORE_LABEL, Carry, Outputs
 from hrm_jax.losses.token import CROSS_ENTROPIES
 
 
@@ -35,31 +36,6 @@ class Metrics:
     lm_loss: Float[Array, ""]
     q_halt_loss: Float[Array, ""]
     q_continue_loss: Float[Array, ""]
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Correctness:
-    """How right the proposals are, per sequence.
-
-    Attributes:
-      cells: share of labelled cells that are right, float32 in [0, 1]; 0 without labels.
-      exact: every labelled cell is right.
-      labelled: there is at least one label.
-    """
-
-    cells: Float[Array, " B"]
-    exact: Bool[Array, " B"]
-    labelled: Bool[Array, " B"]
-
-
-def correctness(logits: Float[Array, "B T V"], batch: Batch) -> Correctness:
-    """Compares the most likely tokens with the labels."""
-    valid = batch.labels != IGNORE_LABEL
-    right = valid & (logits.argmax(-1) == batch.labels)
-    num_valid, num_right = valid.sum(-1), right.sum(-1)
-    share = num_right / jnp.maximum(num_valid, 1)
-    return Correctness(share, num_right == num_valid, num_valid > 0)
 
 
 def act_loss(

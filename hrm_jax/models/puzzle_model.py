@@ -10,8 +10,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from hrm_jax.core.candidates import CandidateGrid
 from hrm_jax.core.config import check
+from hrm_jax.core.correctness import correctness
 from hrm_jax.core.types import Batch, Buffer, Carry, Outputs, Variables
-from hrm_jax.losses.act import correctness
 from hrm_jax.models.puzzle_config import PuzzleModelConfig
 from hrm_jax.models.puzzle_module import PuzzleModule
 from hrm_jax.models.restart import draw_noise, restart

@@ -40,7 +40,7 @@ class Linear(nnx.Module):
         Args:
           in_features: size of the last axis of the input.
           out_features: size of the last axis of the output.
-          axes: logical names of the kernel's axes; `training.mesh` maps them to mesh axes.
+          axes: logical names of the kernel's axes; `training.state` maps them to mesh axes.
           use_bias: whether to add a bias.
           rngs: source of the initialisation key.
         """

@@ -24,7 +24,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from hrm_jax.training import files, state_arrays
+from hrm_jax.core import files
+from hrm_jax.training import state_arrays
 from hrm_jax.training.state_arrays import CheckpointError
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from hrm_jax.core.config import check, configclass, field
-from hrm_jax.training.loop import BatchIterator
+from hrm_jax.training.batches import BatchIterator
 
 
 @configclass

@@ -7,7 +7,7 @@ metrics of step n are fetched after step n + 1 is dispatched.
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,12 @@ from jax.experimental import multihost_utils
 from jaxtyping import Array, Bool, PyTree
 
 from hrm_jax.core.config import configclass, field
+from hrm_jax.core.errors import UserError
+from hrm_jax.core.protocols import RecurrentModel
+from hrm_jax.training.batches import BatchIterator
 from hrm_jax.training.checkpoint import CheckpointStore
 from hrm_jax.training.interrupt import GracefulStop
+from hrm_jax.training.progress import StepCallback
 from hrm_jax.training.run_log import RunLog
 from hrm_jax.training.state import TrainState
 from hrm_jax.training.step import TrainStep
@@ -46,27 +50,11 @@ _REMEDY = (
 )
 
 
-class BatchIterator(Protocol):
-    """Batches of this process, resumable."""
-
-    def __next__(self) -> Any:
-        """The next batch, placed on the devices."""
-        ...
-
-    def get_state(self) -> Any:
-        """A JSON value that says which batch comes next."""
-        ...
-
-    def set_state(self, state: Any) -> None:
-        """Goes to where `get_state` was called."""
-        ...
-
-
-class Diverged(RuntimeError):
+class Diverged(UserError, RuntimeError):
     """A loss or a parameter is not a finite number."""
 
 
-class Ended(RuntimeError):
+class Ended(UserError, RuntimeError):
     """An evaluation has ended the run before its last step; it is saved."""
 
 
@@ -76,16 +64,13 @@ class Hooks:
 
     Attributes:
       summarize: sums of metrics over so many steps -> named averages for the log.
-      evaluate: state -> named measures on held-out data.
-      progress: called after every fetched step with the step and the newest averages (empty
-        between records).
+      evaluate: state -> named measures on held-out data; None for no evaluations.
       judge: called after every evaluation with the step and what it found; says why the run must
         end here, if it must. What it changes belongs to the batches, which are saved after it.
     """
 
     summarize: Callable[[Sums, int], Mapping[str, float]]
-    evaluate: Callable[[TrainState], Mapping[str, float]]
-    progress: Callable[[int, Mapping[str, float]], None]
+    evaluate: Callable[[TrainState], Mapping[str, float]] | None = None
     judge: Callable[[int, Mapping[str, float]], str | None] = lambda step, measures: None
 
 
@@ -103,13 +88,15 @@ class _Window:
 
 def run_steps(
     state: TrainState,
-    step_at: Callable[[int], TrainStep],
+    train_step: TrainStep,
+    model_at: Callable[[int], RecurrentModel],
     batches: BatchIterator,
     *,
     config: LoopConfig,
     store: CheckpointStore,
     log: RunLog,
     hooks: Hooks,
+    progress: StepCallback,
     stop: GracefulStop,
     extras: Mapping[str, Any] | None = None,
 ) -> TrainState:
@@ -117,11 +104,13 @@ def run_steps(
 
     Args:
       state: where to start from; donated to the first step.
-      step_at: the compiled step to take after so many.
+      train_step: the compiled step.
+      model_at: the model that it takes after so many steps.
       batches: at the position that belongs to `state`; `resume` sees to it.
       config: lengths and intervals.
       store, log: where checkpoints and records go.
-      hooks: averaging, evaluation and progress.
+      hooks: averaging and evaluation.
+      progress: called after every fetched step with its number and the newest averages.
       stop: asked after every step; a requested stop saves and returns. Several processes agree on
         it, at the steps that end a record.
       extras: of the checkpoint that `state` comes from; None for a fresh run.
@@ -135,25 +124,33 @@ def run_steps(
       Ended: if an evaluation ended the run.
     """
     window = _Window(**(extras or {}).get("window", {"sums": {}, "steps": 0}))
-    step, stopping, reason = int(state.step), False, None
+    step = int(state.step)
+    stopping = False
+    reason = None
     pending = None
 
     def fetch() -> None:
         nonlocal pending
-        if pending is not None:
-            number, metrics = pending
-            pending = None
-            _record(number, jax.device_get(metrics), window, config, log, hooks)
+        if pending is None:
+            return
+        number, metrics = pending
+        pending = None
+        averages = _record(number, jax.device_get(metrics), window, config, log, hooks)
+        progress(number, averages)
 
     while step < config.steps and not stopping:
-        state, metrics = step_at(step)(state, next(batches))
+        state, metrics = train_step(model_at(step), state, next(batches))
         step += 1
+        # Fetch the metrics of the step before only now: this one is already dispatched, so the
+        # device never waits.
         fetch()
         pending = (step, metrics)
         last = step == config.steps
-        if last or step % config.evaluate_every == 0:
+        if hooks.evaluate and (last or step % config.evaluate_every == 0):
             fetch()
-            reason = _evaluate(step, state, log, hooks)
+            measures = hooks.evaluate(state)
+            log.write(step, measures, split="validation")
+            reason = hooks.judge(step, measures)
         stopping = _agree_to_stop(stop, step, config)
         if last or reason or stopping or step % config.checkpoint_every == 0:
             fetch()
@@ -161,13 +158,6 @@ def run_steps(
         if reason:
             raise Ended(f"step {step}: {reason}")
     return state
-
-
-def _evaluate(step: int, state: TrainState, log: RunLog, hooks: Hooks) -> str | None:
-    """Measures and writes a record of it; why the run must end here, if it must."""
-    measures = hooks.evaluate(state)
-    log.write(step, measures, split="validation")
-    return hooks.judge(step, measures)
 
 
 def _agree_to_stop(stop: GracefulStop, step: int, config: LoopConfig) -> bool:
@@ -181,8 +171,12 @@ def _agree_to_stop(stop: GracefulStop, step: int, config: LoopConfig) -> bool:
 
 def _record(
     step: int, metrics: Any, window: _Window, config: LoopConfig, log: RunLog, hooks: Hooks
-) -> None:
-    """Adds a step's metrics to the window; writes a record where the window is full."""
+) -> Mapping[str, float]:
+    """Adds a step's metrics to the window; writes a record where the window is full.
+
+    Returns:
+      The record's averages, empty where the window is not full.
+    """
     values = {name: float(value) for name, value in dataclasses.asdict(metrics).items()}
     bad = {name: value for name, value in values.items() if not math.isfinite(value)}
     if bad:
@@ -192,8 +186,9 @@ def _record(
     if step % config.log_every == 0:
         averages = hooks.summarize(window.sums, window.steps)
         log.write(step, averages)
-        window.sums, window.steps = {}, 0
-    hooks.progress(step, averages)
+        window.sums = {}
+        window.steps = 0
+    return averages
 
 
 def _save(

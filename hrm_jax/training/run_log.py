@@ -25,7 +25,8 @@ import jax
 import numpy as np
 
 from hrm_jax.core import config as config_lib
-from hrm_jax.training import files
+from hrm_jax.core import files
+from hrm_jax.core.errors import UserError
 
 METRICS = "metrics.jsonl"
 _RESERVED = ("step", "time_seconds", "split")
@@ -33,7 +34,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "num
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-class RunLogError(Exception):
+class RunLogError(UserError):
     """A metric is no number, or a log is damaged or belongs to another run."""
 
 

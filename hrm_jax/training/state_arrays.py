@@ -12,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hrm_jax.core.errors import UserError
+
 _SHOWN = 5
 
 
-class CheckpointError(Exception):
+class CheckpointError(UserError):
     """A checkpoint cannot be written as asked, is damaged, or does not fit the target."""
 
 

@@ -14,8 +14,8 @@ from hrm_jax.core.types import Params, Variables
 from hrm_jax.optim.puzzle_rows import SparseRows, apply_row_updates
 from hrm_jax.training.state import Optimizers, TrainState
 
-TrainStep = Callable[[TrainState, Any], tuple[TrainState, PyTree[Any]]]
-"""`(state, batch) -> (state, metrics)`; a batch as in `hrm_jax.core.protocols.RecurrentModel`."""
+TrainStep = Callable[[RecurrentModel, TrainState, Any], tuple[TrainState, PyTree[Any]]]
+"""`(model, state, batch) -> (state, metrics)`; a batch as in `core.protocols.RecurrentModel`."""
 
 
 @jax.tree_util.register_dataclass
@@ -40,7 +40,7 @@ def compute_gradients(
     batch: Any,
     key: jax.Array,
 ) -> tuple[Gradients, Any, PyTree[Any]]:
-    """Takes one step of thought and differentiates its loss.
+    """Takes one step of the model and differentiates its loss.
 
     Returns:
       The gradients, the new carry, and the loss's metrics (sums over the batch).
@@ -62,20 +62,26 @@ def compute_gradients(
     return Gradients(params_grad, rows), carry, metrics
 
 
-def make_train_step(model: RecurrentModel, loss: StepLoss, optimizers: Optimizers) -> TrainStep:
-    """The step `(state, batch) -> (state, metrics)`, to be compiled by the caller.
+def make_train_step(loss: StepLoss, optimizers: Optimizers) -> TrainStep:
+    """Returns the step `(model, state, batch) -> (state, metrics)`, to be compiled by the caller.
 
-    The batch is the global one: under `jit` with sharded arrays the sums over it, and the sums of
-    equal puzzle identifiers' gradients, go over all devices.
+    The model is hashable, for `jit(..., static_argnums=0)`. The batch is the global one: under
+    `jit` with sharded arrays the sums over it, and the sums of equal puzzle identifiers' gradients,
+    go over all devices.
     """
 
-    def train_step(state: TrainState, batch: Any) -> tuple[TrainState, PyTree[Any]]:
-        variables, key = state.variables, jax.random.fold_in(state.key, state.step)
+    def train_step(
+        model: RecurrentModel, state: TrainState, batch: Any
+    ) -> tuple[TrainState, PyTree[Any]]:
+        variables = state.variables
+        # The key itself never changes, so a resumed run draws what an uninterrupted one does.
+        key = jax.random.fold_in(state.key, state.step)
         grads, carry, metrics = compute_gradients(model, loss, variables, state.carry, batch, key)
         updates, opt_state = optimizers.dense.update(
             grads.params, state.opt_state, variables.params
         )
-        table, row_opt_state = variables.puzzle_rows, state.row_opt_state
+        table = variables.puzzle_rows
+        row_opt_state = state.row_opt_state
         if grads.rows is not None and table is not None:
             update_rows: Any = optimizers.rows.update  # optax's types allow parameter trees alone
             row_updates, row_opt_state = update_rows(grads.rows, row_opt_state, table)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from experiments import compare_codegen
 from experiments.compare_codegen import comparison_table
-from hrm_jax.evaluation.code.evaluate import Judged
+from hrm_jax.evaluation.evaluate import Judged
 
 FLAG_NAMES = ("presets", "baseline", "seeds", "folder", "override", "eval", "delete_checkpoints")
 

@@ -14,9 +14,9 @@ import pytest
 from rich.console import Console
 
 from experiments import compare_sudoku
-from experiments.sudoku_presets import PRESETS
+from experiments.sudoku.presets import PRESETS
 from hrm_jax.core.config import ConfigError, replace
-from hrm_jax.tasks.sudoku import SudokuTask
+from hrm_jax.tasks.sudoku.task import SudokuTask
 
 SECONDS_A_STEP = {"relational": 0.5, "quick": 0.25}
 

@@ -34,18 +34,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.exported import load_any
+from experiments.sudoku.exported import load_any
 from hrm_jax.convert.files import save_state_dict
 from hrm_jax.convert.language import load_language_model
 from hrm_jax.convert.model_folder import load_model
+from hrm_jax.core.files import write_manifest
+from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.core.types import Batch
 from hrm_jax.data.corpus.corpus_dataset_builder import CorpusConfig
 from hrm_jax.data.corpus.documents import Project
 from hrm_jax.data.corpus.prepared import prepare
 from hrm_jax.data.sudoku import bank, canonical, csv_format
 from hrm_jax.training.checkpoint import CheckpointReader
-from hrm_jax.training.files import write_manifest
-from hrm_jax.training.mesh import MeshConfig, make_mesh
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECORDINGS = ROOT / "tests" / "golden" / "recorded"

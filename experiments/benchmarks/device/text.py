@@ -68,7 +68,7 @@ def _train(size: str, small: bool) -> dict[str, Any]:
     optimizers = make_optimizers(OptimConfig(), 1000)
     token_bytes = jnp.ones(config.vocab_size, jnp.int32)
     loss = functools.partial(language_loss, token_bytes=token_bytes)
-    step = make_train_step(model, loss, optimizers)
+    step = functools.partial(make_train_step(loss, optimizers), model)
     ids = jax.random.randint(jax.random.key(1), (ROWS_TO_TRAIN, tokens), 0, config.vocab_size)
     batch = TextBatch(ids, ids, jnp.zeros_like(ids), jnp.ones_like(ids))
     make_state = functools.partial(init_state, model, optimizers)

@@ -104,8 +104,8 @@ def _train_step_table(rows: list[dict[str, Any]]):
 
 def run_relational(setting: Setting) -> Result:
     """Times the step of the shipped Sudoku model by batch size."""
-    from experiments.sudoku_presets import PRESETS
-    from hrm_jax.tasks.sudoku import SudokuTask
+    from experiments.sudoku.presets import PRESETS
+    from hrm_jax.tasks.sudoku.task import SudokuTask
 
     result = Result([])
     for batch_size in (4,) if setting.small else RELATIONAL_BATCHES:

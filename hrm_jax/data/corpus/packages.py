@@ -24,11 +24,12 @@ from typing import Literal
 
 from hrm_jax.core import config as config_lib
 from hrm_jax.core.config import configclass, field
+from hrm_jax.core.errors import UserError
+from hrm_jax.core.files import write_atomically
 from hrm_jax.data.corpus.documents import SPLITS, Project
 from hrm_jax.data.corpus.licences import licence_of_project
 from hrm_jax.data.corpus.projects import archive_files
 from hrm_jax.data.text.languages import LANGUAGES
-from hrm_jax.training.files import write_atomically
 
 MANIFESTS = pathlib.Path(__file__).parent / "manifests"
 
@@ -36,7 +37,7 @@ _LINK = re.compile(r'<a\s[^>]*?href="([^"]+)"[^>]*>\s*([^<]+?)\s*</a>', re.IGNOR
 _TIMEOUT_SECONDS = 120
 
 
-class PackageError(Exception):
+class PackageError(UserError):
     """A package cannot be had, or is not the one that the manifest means."""
 
 

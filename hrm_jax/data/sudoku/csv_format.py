@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
+from hrm_jax.core.errors import UserError
 from hrm_jax.data.sudoku import rules, solver
 from hrm_jax.data.sudoku.puzzles import Puzzles, concatenate
 
@@ -32,7 +33,7 @@ _MOST_PROBLEMS = 1_000
 _LARGEST_RATING = np.iinfo(np.int32).max
 
 
-class CsvFormatError(ValueError):
+class CsvFormatError(UserError, ValueError):
     """A puzzle file cannot be used; the message lists the rows at fault and the remedy."""
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from hrm_jax.core.candidates import CandidateGrid, Relation
+from hrm_jax.core.errors import UserError
 
 SIDE = 9
 NUM_CELLS = SIDE * SIDE
@@ -35,7 +36,7 @@ CANDIDATES = CandidateGrid(
 """A digit stands once in every row, column and box, and a cell holds one digit."""
 
 
-class PuzzleError(ValueError):
+class PuzzleError(UserError, ValueError):
     """A puzzle cannot be used as given; the message says what is wrong and where."""
 
 

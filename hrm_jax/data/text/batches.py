@@ -5,12 +5,13 @@ are the same in every epoch, in another order; prefixes and holes are drawn anew
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from hrm_jax.core.config import check, configclass, field
-from hrm_jax.core.types import IGNORE_LABEL
+from hrm_jax.core.types import IGNORE_LABEL, TextBatch
 from hrm_jax.data import rows
 from hrm_jax.data.text import infilling, packing
 from hrm_jax.data.text.packing import Segment, Windows
@@ -173,6 +174,11 @@ def text_batches(source: TextSource, config: TextConfig) -> "grain.DatasetIterat
         )
     writer = _Writer(source, config)
     return rows.batches_of_rows(len(writer.packed.rows), config, writer.write)
+
+
+def as_text_batch(rows: Mapping[str, Any]) -> TextBatch:
+    """Returns the arrays of a batch as a `TextBatch`."""
+    return TextBatch(rows["tokens"], rows["labels"], rows["token_types"], rows["segment_ids"])
 
 
 def evaluation_batches(

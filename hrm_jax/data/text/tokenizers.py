@@ -11,6 +11,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from hrm_jax.core.files import write_atomically
 from hrm_jax.core.protocols import InfillingTokens, Tokenizer
 from hrm_jax.data.text.wrapped_tokenizer import (
     CONFIG_FILE,
@@ -18,7 +19,6 @@ from hrm_jax.data.text.wrapped_tokenizer import (
     TOKENIZER_FILE,
     WrappedTokenizer,
 )
-from hrm_jax.training.files import write_atomically
 
 END_OF_TEXT = "<|endoftext|>"
 

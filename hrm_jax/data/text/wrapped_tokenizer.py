@@ -14,8 +14,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hrm_jax.core.files import write_atomically
 from hrm_jax.core.protocols import InfillingTokens
-from hrm_jax.training.files import write_atomically
 
 if TYPE_CHECKING:
     import tokenizers

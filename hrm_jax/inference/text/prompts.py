@@ -1,10 +1,11 @@
 """Prompts as the tokens that a model reads."""
 
+from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import Tokenizer
 from hrm_jax.core.types import Prompt
 
 
-class PromptError(ValueError):
+class PromptError(UserError, ValueError):
     """A prompt that cannot be completed."""
 
 

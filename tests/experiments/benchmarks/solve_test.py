@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import exported
 from experiments.benchmarks import solve
+from experiments.sudoku import exported
 from hrm_jax.data.sudoku import csv_format, generator
 from hrm_jax.models.puzzle_config import hrm
-from hrm_jax.tasks.sudoku import SudokuConfig, SudokuTask
+from hrm_jax.tasks.sudoku.task import SudokuConfig, SudokuTask
 
 SIZES = {"hidden_size": 8, "H_layers": 1, "L_layers": 1, "H_cycles": 1, "L_cycles": 1}
 TASK = SudokuTask(

@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 
 from hrm_jax.convert.files import load_state_dict, open_safetensors, save_state_dict
-from hrm_jax.convert.pytorch import WeightsError
+from hrm_jax.convert.weights import WeightsError
 
 SPECIAL = np.array([0.0, -0.0, 1e-45, -3.4e38, np.inf, -np.inf, np.nan], np.float32)
 TENSORS = {

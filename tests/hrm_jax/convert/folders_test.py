@@ -3,7 +3,7 @@
 import pytest
 
 from hrm_jax.convert.folders import replacing_folder
-from hrm_jax.convert.pytorch import WeightsError
+from hrm_jax.convert.weights import WeightsError
 
 
 def is_ours(name: str) -> bool:

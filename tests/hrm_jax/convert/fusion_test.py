@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hrm_jax.convert.fusion import Fusion, fuse, split
-from hrm_jax.convert.pytorch import Deferred
+from hrm_jax.convert.weights import Deferred
 
 FUSIONS = (Fusion("attn.qkv", {"q": 2, "k": 1, "v": 1}), Fusion("attn.out", {"o": 1}))
 WHOLE = {

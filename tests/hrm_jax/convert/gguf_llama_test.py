@@ -14,7 +14,7 @@ from gguf import quants
 from hrm_jax.convert.gguf_file import GgufFile
 from hrm_jax.convert.gguf_llama import config_of, load_gguf_llama
 from hrm_jax.convert.llama import llama_variables, llama_weights
-from hrm_jax.convert.pytorch import WeightsError
+from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_jax.nn.rope import RopeScaling, rope_frequencies

@@ -13,7 +13,8 @@ from hrm_jax.convert.hrm_text import (
     save_hrm_text,
     split,
 )
-from hrm_jax.convert.pytorch import WeightsError, text_name, to_state_dict
+from hrm_jax.convert.pytorch import text_name, to_state_dict
+from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.models.hrm_text import HrmText, HrmTextConfig, hrm_text
 

@@ -19,7 +19,7 @@ from hrm_jax.convert.language import (
     save_language_model,
 )
 from hrm_jax.convert.llama import llama_weights
-from hrm_jax.convert.pytorch import WeightsError
+from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.data.text.tokenizers import ByteTokenizer, train_bpe
 from hrm_jax.models.hrm_llama import HrmLlama

@@ -9,7 +9,7 @@ import pytest
 
 from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.llama import llama_variables, llama_weights, load_llama, save_llama
-from hrm_jax.convert.pytorch import WeightsError
+from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.models.llama import Llama, LlamaConfig
 

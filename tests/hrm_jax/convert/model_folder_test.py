@@ -10,7 +10,8 @@ import pytest
 
 from hrm_jax.convert.files import load_state_dict
 from hrm_jax.convert.model_folder import load_model, save_model
-from hrm_jax.convert.pytorch import WeightsError, to_state_dict
+from hrm_jax.convert.pytorch import to_state_dict
+from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.models.puzzle_model import PuzzleModel

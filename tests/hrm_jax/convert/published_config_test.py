@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from hrm_jax.convert.published_config import from_published_config, infer_config
-from hrm_jax.convert.pytorch import WeightsError, from_state_dict, to_state_dict
+from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
+from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.models.puzzle_config import hrm, trm
 from hrm_jax.models.puzzle_model import PuzzleModel

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from hrm_jax.convert.pytorch import WeightsError, from_state_dict, to_state_dict
+from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
+from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.types import Variables
 from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
 from hrm_jax.models.puzzle_model import PuzzleModel

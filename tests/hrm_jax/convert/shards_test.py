@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from hrm_jax.convert.pytorch import WeightsError
 from hrm_jax.convert.shards import is_weights_file, load_shards, save_shards
+from hrm_jax.convert.weights import WeightsError
 
 TENSORS = {name: np.full((5, 2), index, np.float32) for index, name in enumerate("abcde")}
 BYTES = TENSORS["a"].nbytes

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AbstractMesh
 
+from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.core.types import Batch
 from hrm_jax.inference.config import EngineConfig
 from hrm_jax.inference.engine import Engine
@@ -15,7 +16,6 @@ from hrm_jax.inference.stream import solve_stream
 from hrm_jax.inference.thinking import think
 from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.models.puzzle_model import PuzzleModel
-from hrm_jax.training.mesh import MeshConfig, make_mesh
 from tests.hrm_jax.inference import clockwork
 from tests.hrm_jax.inference.clockwork import VARIABLES, Clockwork, puzzles, verify
 

@@ -9,7 +9,7 @@ import pytest
 
 from hrm_jax.core.types import IGNORE_LABEL, Batch, Carry, Latents, Outputs
 from hrm_jax.losses import act
-from hrm_jax.losses.act import average_metrics, correctness
+from hrm_jax.losses.act import average_metrics
 from hrm_jax.losses.token import stablemax_cross_entropy
 
 B, T, V = 4, 3, 5
@@ -38,14 +38,6 @@ def step(target=TARGET) -> tuple[Carry, Outputs]:
 def binary_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> float:
     p = 1 / (1 + np.exp(-logits.astype(np.float64)))
     return float(-(targets * np.log(p) + (1 - targets) * np.log(1 - p)).sum())
-
-
-def test_correctness_counts_labelled_cells():
-    carry, outputs = step()
-    found = correctness(outputs.logits, carry.data)
-    np.testing.assert_allclose(found.cells, [1, 1 / 2, 1 / 3, 0], rtol=1e-6)
-    np.testing.assert_array_equal(found.exact, [True, False, False, True])
-    np.testing.assert_array_equal(found.labelled, [True, True, True, False])
 
 
 def test_metrics_count_labelled_sequences_that_halted():

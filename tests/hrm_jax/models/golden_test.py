@@ -207,7 +207,7 @@ def train(recording: Recording) -> Callable[[Variables], Arrays]:
         adam_atan2(settings["lr"], settings["beta1"], settings["beta2"], settings["weight_decay"]),
         sign_sgd_rows(settings["puzzle_emb_lr"], settings["puzzle_emb_weight_decay"]),
     )
-    step = jax.jit(make_train_step(recording.model, act_loss, optimizers))
+    step = jax.jit(make_train_step(act_loss, optimizers), static_argnums=0)
 
     def run(variables: Variables) -> Arrays:
         state = state_from_variables(
@@ -215,7 +215,7 @@ def train(recording: Recording) -> Callable[[Variables], Arrays]:
         )
         found = {}
         for index in range(settings["steps"]):
-            state, metrics = step(state, recording.batch(index))
+            state, metrics = step(recording.model, state, recording.batch(index))
             arrays = metrics_as_arrays(metrics, len(state.carry.steps))
             arrays |= {
                 "halted": np.asarray(state.carry.halted, np.int32),

@@ -6,13 +6,13 @@ import pytest
 from jax.sharding import NamedSharding
 
 from experiments.benchmarks import aot_targets
+from hrm_jax.core.mesh import batch_sharding, replicated, with_ambient_mesh
 from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
 from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.models.puzzle_model import PuzzleModel
-from hrm_jax.training.mesh import batch_sharding, replicated, state_shardings, with_ambient_mesh
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
-from hrm_jax.training.state import init_state
+from hrm_jax.training.state import init_state, state_shardings
 from hrm_jax.training.step import make_train_step
 
 pytestmark = pytest.mark.aot
@@ -38,14 +38,15 @@ def test_the_step_compiles_for_four_tpus_through_our_kernels(shape, monkeypatch)
         )
 
     step = jax.jit(
-        with_ambient_mesh(make_train_step(model, act_loss, optimizers), mesh),
-        donate_argnums=0,
+        with_ambient_mesh(make_train_step(act_loss, optimizers), mesh),
+        static_argnums=0,
+        donate_argnums=1,
         out_shardings=(shardings, replicated(mesh)),
     )
     batches: NamedSharding = batch_sharding(mesh)
     arguments = placed(state, shardings), placed(batch, jax.tree.map(lambda _: batches, batch))
     with jax.default_matmul_precision("default"):
-        compiled = step.lower(*arguments).compile()
+        compiled = step.lower(model, *arguments).compile()
     found = aot_targets.describe(compiled)
     # Forward passes in loops and the target, and forward and backward of both levels' last calls.
     assert found.num_kernels >= 3 * model.config.H_layers

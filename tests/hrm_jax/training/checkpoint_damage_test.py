@@ -8,7 +8,8 @@ import shutil
 import jax.numpy as jnp
 import pytest
 
-from hrm_jax.training import checkpoint, files
+from hrm_jax.core import files
+from hrm_jax.training import checkpoint
 from hrm_jax.training.checkpoint import CheckpointReader, CheckpointStore
 from hrm_jax.training.state_arrays import CheckpointError
 

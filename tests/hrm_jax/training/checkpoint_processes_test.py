@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import hrm_jax
-from hrm_jax.training import files
+from hrm_jax.core import files
 from hrm_jax.training.checkpoint import CheckpointReader, CheckpointStore
 
 

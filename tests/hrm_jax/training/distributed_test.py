@@ -28,13 +28,12 @@ from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.training import loop
 from hrm_jax.training.checkpoint import CheckpointStore
 from hrm_jax.training.interrupt import GracefulStop
-from hrm_jax.training.mesh import (
+from hrm_jax.core.mesh import (
     MeshConfig, batch_share, batch_sharding, fetch, global_batch, make_mesh, replicated,
-    state_shardings,
 )
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.run_log import RunLog
-from hrm_jax.training.state import init_state
+from hrm_jax.training.state import init_state, state_shardings
 from hrm_jax.training.step import make_train_step
 
 B, T = 8, 7
@@ -70,8 +69,9 @@ init = lambda key: init_state(model, optimizers, key, Batch(zeros, zeros, zeros[
 shardings = state_shardings(jax.eval_shape(init, jax.random.key(0)), mesh)
 state = jax.jit(init, out_shardings=shardings)(jax.random.key(0))
 step = jax.jit(
-    make_train_step(model, act_loss, optimizers),
-    donate_argnums=0,
+    make_train_step(act_loss, optimizers),
+    static_argnums=0,
+    donate_argnums=1,
     in_shardings=(shardings, batch_sharding(mesh)),
     out_shardings=(shardings, replicated(mesh)),
 )
@@ -89,9 +89,9 @@ def run(batches, resume):
     start, extras = loop.resume(store, state, batches) if resume else (state, None)
     with RunLog(folder, resume_step=int(start.step) if resume else -1) as log:
         return loop.run_steps(
-            start, lambda _: step, batches, config=loop.LoopConfig(6, log_every=1), store=store,
-            log=log, hooks=loop.Hooks(lambda sums, steps: sums, lambda state: {}, progress),
-            stop=stop, extras=extras,
+            start, step, lambda _: model, batches, config=loop.LoopConfig(6, log_every=1),
+            store=store, log=log, hooks=loop.Hooks(lambda sums, steps: sums, lambda state: {}),
+            progress=progress, stop=stop, extras=extras,
         )
 
 

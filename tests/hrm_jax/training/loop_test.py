@@ -1,6 +1,7 @@
 """The loop: what it logs, saves and evaluates when, and that resuming changes nothing."""
 
 import dataclasses
+import functools
 import shutil
 
 import jax
@@ -68,12 +69,14 @@ class Run:
         with RunLog(self.folder, resume_step=int(state.step) if resumed else -1) as log:
             return loop.run_steps(
                 state,
-                lambda step: self.step,
+                lambda _, state, batch: self.step(state, batch),
+                lambda step: None,
                 self.batches,
                 config=dataclasses.replace(CONFIG, **changes),
                 store=self.store,
                 log=log,
-                hooks=loop.Hooks(summarize, evaluate, progress, judge),
+                hooks=loop.Hooks(summarize, evaluate, judge),
+                progress=progress,
                 stop=self.stop,
                 extras=extras,
             )
@@ -260,7 +263,8 @@ def puzzles(number):
 def start_run():
     """A function from a folder to a run of a tiny HRM; they share one compiled step."""
     optimizers = make_optimizers(OptimConfig(warmup_steps=3, ema_decay=0.9), CONFIG.steps)
-    step = jax.jit(make_train_step(MODEL, act_loss, optimizers), donate_argnums=0)
+    step = functools.partial(make_train_step(act_loss, optimizers), MODEL)
+    step = jax.jit(step, donate_argnums=0)
     init = jax.jit(lambda: init_state(MODEL, optimizers, jax.random.key(0), puzzles(0)))
     return lambda folder: Run(folder, step, init, puzzles)
 

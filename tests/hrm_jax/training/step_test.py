@@ -1,6 +1,7 @@
 """One training step: what it changes, and what it depends on."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +46,7 @@ def make_batch(seed):
 
 @pytest.fixture(scope="module")
 def step():
-    return jax.jit(make_train_step(MODEL, act_loss, OPTIMIZERS))
+    return jax.jit(functools.partial(make_train_step(act_loss, OPTIMIZERS), MODEL))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,201 @@
+"""Measures how much of the code that is written works: `--mode=eval` of `experiments.codegen`."""
+
+import dataclasses
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from absl import app, flags
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from hrm_jax.core.protocols import Completer
+from hrm_jax.evaluation.evaluate import EvaluationSettings, Judged, Report, evaluate
+from hrm_jax.evaluation.judge.exams import Bounds
+from hrm_jax.evaluation.judge.judge import Judge
+from hrm_jax.evaluation.judge.toolchains import find_missing
+from hrm_jax.evaluation.sandbox.isolation import find_sandbox
+from hrm_jax.evaluation.suites import known_answers, named
+from hrm_jax.evaluation.suites.mbpp import SPLITS
+from hrm_jax.evaluation.suites.problems import Suite
+
+FLAGS = flags.FLAGS
+RUNS = pathlib.Path("runs")
+
+LoadModel = Callable[[], tuple[Completer, str]]
+"""Loads a model: what completes, and its name in reports, with the settings of its sampling."""
+
+flags.DEFINE_enum("suite", "humaneval", named.NAMES, "eval: the problems")
+flags.DEFINE_string(
+    "suite_data",
+    None,
+    f"eval: folder of the suites' files; {named.DATA_VARIABLE} if unset. humaneval needs none",
+)
+flags.DEFINE_enum("mbpp_split", "test", list(SPLITS), "eval: which problems of MBPP")
+flags.DEFINE_enum(
+    "mbpp_style",
+    "few_shot",
+    ["few_shot", "instruction"],
+    "eval: how MBPP asks: after three solved tasks, or in a docstring",
+)
+flags.DEFINE_enum(
+    "completer",
+    "model",
+    ["model", "canonical", "buggy"],
+    "eval: what writes: --model; or, to calibrate the judge, the suite's own "
+    "solutions (all should pass) or its planted bugs (none should)",
+)
+flags.DEFINE_integer("suite_problems", 0, "eval: how many problems, spread over it; 0 for all")
+flags.DEFINE_list("pass_k", ["1"], "eval: k of each pass@k, each at most --samples")
+flags.DEFINE_integer("judges", os.cpu_count() or 1, "eval: programs run at a time", lower_bound=1)
+flags.DEFINE_integer(
+    "judge_batch",
+    128,
+    "eval: completions written before they are judged and saved; several times --batch_size, so "
+    "that a long one does not keep all others waiting",
+    lower_bound=1,
+)
+flags.DEFINE_string("results", None, "eval: folder of the results; a new one below runs/ if unset")
+
+
+def run(console: Console, load_model: LoadModel | None) -> int:
+    """Measures as the flags say, and shows a table; `report.json` and all completions stay.
+
+    Flags of other modes that count here: `--samples`, `--max_tokens`, `--seed`, `--resume`.
+
+    Args:
+      console: where to show it.
+      load_model: of `--completer=model`; None where no model is named.
+
+    Raises:
+      SuiteError, ToolchainMissing, SandboxUnavailable, ResumeError, ConfigError: what is missing,
+        or does not fit.
+    """
+    suite = _load_suite()
+    for missing in find_missing().values():
+        console.print(f"not on this machine: {missing}", style="dim", soft_wrap=True)
+    sandbox = find_sandbox()
+    judge = Judge.of(suite.language, sandbox, Bounds(), FLAGS.judges)
+    completer, name = _completer(suite, load_model)
+    settings = _settings(suite, name)
+    folder = _folder(suite)
+    console.print(
+        f"{suite.name}: {len(suite.problems)} problems in {suite.language}, {settings.samples} "
+        f"completions each by {name}, judged in {sandbox.name}; results in {folder}",
+        soft_wrap=True,
+    )
+    with _progress(console, settings.problems * settings.samples) as progress:
+        report = evaluate(
+            suite,
+            completer,
+            judge,
+            settings,
+            folder,
+            resume=FLAGS.resume,
+            batch=FLAGS.judge_batch,
+            progress=progress,
+        )
+    console.print(results_table(report))
+    return 0
+
+
+def results_table(report: Report) -> Table:
+    """pass@k with intervals, the share that parses, and what came of the completions."""
+    settings = report.settings
+    table = Table(title=f"{settings.suite}, by {settings.completer}")
+    table.add_column("measure")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for k, value in report.pass_at.items():
+        table.add_row(f"pass@{k}", f"{value.value:.1%}", f"{value.low:.1%} - {value.high:.1%}")
+    table.add_row("completions that parse", f"{report.parse_rate:.1%}", "")
+    table.add_section()
+    table.add_row("problems", str(settings.problems), "")
+    for result, count in report.results.items():
+        table.add_row(f"completions: {result}", str(count), "")
+    return table
+
+
+def _load_suite() -> Suite:
+    folder = named.data_folder(FLAGS.suite_data)
+    suite = named.load_suite(FLAGS.suite, folder, split=FLAGS.mbpp_split, style=FLAGS.mbpp_style)
+    return suite.take(FLAGS.suite_problems)
+
+
+def _completer(suite: Suite, load_model: LoadModel | None) -> tuple[Completer, str]:
+    if FLAGS.completer == "canonical":
+        return known_answers.canonical(suite), "canonical"
+    if FLAGS.completer == "buggy":
+        return known_answers.buggy(suite), "buggy"
+    if load_model is None:
+        raise app.UsageError(
+            "--completer=model needs --model: a run's folder or a model's", exitcode=2
+        )
+    return load_model()
+
+
+def _settings(suite: Suite, completer: str) -> EvaluationSettings:
+    try:
+        ks = tuple(int(k) for k in FLAGS.pass_k)
+    except ValueError as error:
+        raise app.UsageError(f"--pass_k: expected numbers, got {FLAGS.pass_k}", 2) from error
+    variant = f", {FLAGS.mbpp_split}, {FLAGS.mbpp_style}" if suite.name.startswith("mbpp") else ""
+    return EvaluationSettings(
+        suite=suite.name + variant,
+        completer=completer,
+        problems=len(suite.problems),
+        samples=FLAGS.samples,
+        ks=ks,
+        max_tokens=FLAGS.max_tokens,
+        seed=FLAGS.seed,
+    )
+
+
+def _folder(suite: Suite) -> pathlib.Path:
+    if FLAGS.resume and not FLAGS.results:
+        raise app.UsageError("--resume needs --results: the folder to go on with", exitcode=2)
+    return pathlib.Path(FLAGS.results or RUNS / time.strftime(f"{suite.name}-%Y%m%d-%H%M%S"))
+
+
+@dataclasses.dataclass
+class _Tally:
+    """What has come of the completions so far; the first lines are what an earlier run left."""
+
+    begun: float
+    passed: int = 0
+    judged: int = 0
+    found: int | None = None
+
+    def add(self, lines: Sequence[Judged]) -> str:
+        self.passed += sum(line.passed for line in lines)
+        self.judged += len(lines)
+        self.found = len(lines) if self.found is None else self.found
+        rate = (self.judged - self.found) / (time.monotonic() - self.begun)
+        return f"{self.passed / max(self.judged, 1):.1%} pass, {rate:.1f} completions/s"
+
+
+@contextmanager
+def _progress(console: Console, total: int) -> Iterator[Callable[[Sequence[Judged]], None]]:
+    """A live bar, or without a terminal a line now and then; yields what takes new verdicts."""
+    columns = [
+        TextColumn("measuring"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}, {task.fields[status]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    ]
+    tally = _Tally(time.monotonic())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("measuring", total=total, status="no verdict yet")
+
+        def update(lines: Sequence[Judged]) -> None:
+            status = tally.add(lines)
+            bar.update(task, completed=tally.judged, status=status)
+            if lines and not console.is_terminal:
+                console.print(f"{tally.judged}/{total}: {status}", soft_wrap=True)
+
+        yield update

@@ -1,0 +1,105 @@
+"""Trains a model of code: `--mode=train` of `experiments.codegen`."""
+
+import json
+import pathlib
+import time
+
+import jax
+from absl import flags
+from rich.console import Console
+from rich.table import Table
+
+from experiments.codegen.presets import PRESETS
+from experiments.common import config_flags, curves, terminal
+from hrm_jax.convert.language import RUN_MODEL, save_language_model
+from hrm_jax.core.files import write_atomically
+from hrm_jax.core.mesh import fetch, make_mesh
+from hrm_jax.tasks.code.config import CodeConfig
+from hrm_jax.tasks.code.samples import as_text
+from hrm_jax.tasks.code.task import CodeReport, CodeTask
+from hrm_jax.training.run import begin, train
+from hrm_jax.training.run_folder import newest_run, read_config
+from hrm_jax.training.run_log import read_metrics
+
+FLAGS = flags.FLAGS
+RUNS = pathlib.Path("runs")
+STOPPED_BY_SIGNAL = 3
+SAMPLES = "samples.txt"
+_SHOWN_SAMPLES = 4
+_AVERAGES = {"loss": "loss {:.3f}", "bits_per_byte": "{:.3f} bits/byte"}
+_PANELS = (
+    curves.Panel("loss, nats a token", ("loss",)),
+    curves.Panel("bits per byte", ("bits_per_byte", "bits_per_byte_*")),
+    curves.Panel("share that parses", ("parse_rate",), shares=True),
+)
+
+flags.DEFINE_string(
+    "run", None, "train: the run's folder; a new one below runs/, or to --resume the newest one"
+)
+config_flags.define(PRESETS, default="first_look")
+
+
+def run(console: Console) -> int:
+    """Trains; shows what the model writes, and how well, before and after; 0 at the run's end."""
+    config = config_flags.resolve()
+    folder = pathlib.Path(FLAGS.run or RUNS / time.strftime("code-%Y%m%d-%H%M%S"))
+    if FLAGS.resume:
+        folder = pathlib.Path(FLAGS.run) if FLAGS.run else newest_run(RUNS)
+        config = config_flags.resolve(read_config(folder, CodeConfig))
+    task, mesh = CodeTask(config, folder), make_mesh(config.mesh)
+    console.print(f"training in {folder}: {config.description}", soft_wrap=True)
+    shown = terminal.Shown("tokens", config.batch_tokens, _AVERAGES)
+    progress = terminal.TrainingProgress(console, shown)
+    state = train(task, folder, resume=FLAGS.resume, progress=progress)
+    if jax.process_index() == 0:
+        curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
+    if int(state.step) < config.loop.steps:
+        return STOPPED_BY_SIGNAL
+    with console.status("measuring, before and after"):
+        before, after = (
+            task.evaluate(variables, task.load().test, config.test, mesh)
+            for variables in (begin(task, mesh).variables, state.averaged_variables)
+        )
+    variables = fetch(state.averaged_variables, mesh)
+    if jax.process_index() == 0:
+        save_language_model(folder / RUN_MODEL, task.trained(variables))
+        _save_report(task, before, after)
+        _show(console, folder, before, after)
+    return 0
+
+
+def _save_report(task: CodeTask, before: CodeReport, after: CodeReport) -> None:
+    """report.json, and all samples as text."""
+    found = {
+        "before": before.as_dict(),
+        "after": after.as_dict(),
+        "training_flops_per_token": task.flops_per_token(),
+        "trained_tokens": task.config.loop.steps * task.config.batch_tokens,
+    }
+    write_atomically(task.folder / "report.json", json.dumps(found, indent=2) + "\n")
+    parts = [
+        as_text(report.samples, f"{title} training")
+        for title, report in (("before", before), ("after", after))
+        if report.samples
+    ]
+    write_atomically(task.folder / SAMPLES, "\n".join(parts))
+
+
+def _show(console: Console, folder: pathlib.Path, before: CodeReport, after: CodeReport) -> None:
+    """Measures side by side, a few samples, and what to do next."""
+    for title, report in (("before", before), ("after", after)):
+        if report.samples:
+            text = as_text(report.samples[:_SHOWN_SAMPLES], f"\n{title} training")
+            console.print(text, highlight=False, soft_wrap=True)
+    table = Table(title="held-out projects, test split")
+    table.add_column("measure")
+    for title in ("before", "after"):
+        table.add_column(title, justify="right")
+    for name, value in after.as_dict().items():
+        form = "{:.1%}" if name == "parse_rate" else "{:.3f}"
+        table.add_row(name, form.format(before.as_dict()[name]), form.format(value))
+    console.print(table)
+    for what in ("curves.png", SAMPLES, "report.json", RUN_MODEL):
+        console.print(f"{what}: {folder / what}", soft_wrap=True)
+    command = f"python -m experiments.codegen --mode=generate --model={folder / RUN_MODEL}"
+    console.print(f"\nNext: {command} --prompt=...", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""What every experiment shares: flags, terminal, curves, and the settings of its process."""

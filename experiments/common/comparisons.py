@@ -1,0 +1,71 @@
+"""What programs that compare runs share: folders that are what they were, and means with ranges."""
+
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from hrm_jax.core import config
+from hrm_jax.core.errors import UserError
+from hrm_jax.core.files import write_atomically
+
+_COMMAND = "command.json"
+
+
+class OtherCommand(UserError, ValueError):
+    """A folder holds a run that was trained otherwise."""
+
+
+def train_in_process(program: str, options: list[str], preset: Any, folder: pathlib.Path) -> None:
+    """Trains a run in `folder` unless it has its report; one that was stopped goes on.
+
+    Args:
+      program: the experiment's module.
+      options: its flags, all but `--run` and `--resume`.
+      preset: see `check_command`.
+      folder: of the run.
+
+    Raises:
+      OtherCommand: the folder holds a run that was trained otherwise, or something else.
+      subprocess.CalledProcessError: training failed, and has said why.
+    """
+    check_command(folder, options, preset)
+    if (folder / "report.json").exists():
+        return
+    command = [sys.executable, "-m", program, *options, f"--run={folder}"]
+    if (folder / "config.json").exists():
+        command.append("--resume")
+    subprocess.run(command, check=True)
+
+
+def check_command(folder: pathlib.Path, options: list[str], preset: Any) -> None:
+    """Writes down what a new run is trained with; raises OtherCommand where it was something else.
+
+    Args:
+      folder: of the run, made if absent.
+      options: flags of its command.
+      preset: the config they change; one is as the code has it, so its values are written down.
+    """
+    text = json.dumps({"options": options, "preset": config.to_dict(preset)}, indent=2) + "\n"
+    path = folder / _COMMAND
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise OtherCommand(
+                f"{folder} holds what no comparison made; move it, or name another --folder"
+            )
+        write_atomically(path, text)
+    elif path.read_text(encoding="utf-8") != text:
+        raise OtherCommand(
+            f"{folder} holds a run with other flags, or of a preset with other values; name another"
+            " --folder"
+        )
+
+
+def spread(values: Sequence[float], *, share: bool) -> str:
+    """The mean and the range of some values, as shares in percent or with three decimals."""
+    mean, form = sum(values) / len(values), "{:.1%}" if share else "{:.3f}"
+    low, high = (form.format(limit(values)) for limit in (min, max))
+    return f"{form.format(mean)} ({low} to {high})"

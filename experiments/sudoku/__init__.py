@@ -1,0 +1,1 @@
+"""The Sudoku experiment; `python -m experiments.sudoku`."""

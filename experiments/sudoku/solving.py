@@ -1,0 +1,267 @@
+"""Solving single puzzles: reading, checking, showing the steps, judging the answer."""
+
+import dataclasses
+import os
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import UInt8
+from rich.console import Console
+
+from experiments.rendering.files import save_picture
+from experiments.rendering.trace import Trace, make_trace
+from experiments.sudoku.display import render_grid
+from hrm_jax.core.config import replace
+from hrm_jax.core.mesh import MeshConfig, make_mesh, replicated
+from hrm_jax.core.types import Variables
+from hrm_jax.data.pipeline import Source
+from hrm_jax.data.sudoku import rules, solver
+from hrm_jax.data.sudoku.assuming import NumberedAssumptions
+from hrm_jax.inference.config import SearchConfig
+from hrm_jax.inference.engine import Engine
+from hrm_jax.inference.journal import Journal
+from hrm_jax.inference.search import search
+from hrm_jax.inference.stream import Answers, solve_stream
+from hrm_jax.inference.thinking import thoughts_of
+from hrm_jax.tasks.sudoku.task import EvaluationConfig, SudokuConfig, SudokuTask
+
+Grid = UInt8[np.ndarray, "81"]
+
+FURTHER_ATTEMPTS = 128
+"""At a puzzle that the first attempt leaves unsolved."""
+
+
+def read_puzzles(text: str) -> list[Grid]:
+    """Reads and checks puzzles.
+
+    Args:
+      text: 81 characters; or the path of a file with one puzzle a line; or `-` for standard input.
+
+    Raises:
+      PuzzleError: a puzzle is malformed, contradicts itself, or has no or several solutions; the
+        message names the line where there are several.
+    """
+    if text == "-":
+        lines = _lines(sys.stdin.buffer.read())
+    elif os.path.isfile(text):
+        lines = _lines(pathlib.Path(text).read_bytes())
+    else:
+        lines = [text]
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not numbered:
+        raise rules.PuzzleError("expected a puzzle, got no text; give 81 characters a line")
+    puzzles = []
+    for number, line in numbered:
+        try:
+            puzzles.append(_check(rules.parse(line)))
+        except rules.PuzzleError as error:
+            where = f"line {number}: " if len(lines) > 1 else ""
+            raise type(error)(f"{where}{error}") from None
+    return puzzles
+
+
+def _lines(content: bytes) -> list[str]:
+    """Lines of text, also of bytes that are none: what they hold is then no puzzle, and named."""
+    return content.decode("utf-8-sig", errors="replace").splitlines()
+
+
+def _check(puzzle: Grid) -> Grid:
+    """Refuses puzzles that do not have exactly one solution."""
+    rules.require_consistent(puzzle)
+    solutions = solver.count_solutions(puzzle)
+    if solutions == 0:
+        raise solver.NoUniqueSolutionError("the puzzle has no solution: check its givens")
+    if solutions > 1:
+        raise solver.NoUniqueSolutionError(
+            "the puzzle has more than one solution: it lacks givens, so no answer is the answer"
+        )
+    return puzzle
+
+
+def settings_of(config: SudokuConfig, changes: Mapping[str, Any] | None = None) -> EvaluationConfig:
+    """Returns how single puzzles are solved with a model.
+
+    A first attempt may take as many steps as the model was trained or tested with, whichever are
+    more. Then come 128 further attempts of as many steps as in its tests (the shipped model's take
+    16), if they differ by what they assume or by noise; symmetries are left out, since a picture
+    would have to undo them. Attempts go one after another, each only where those before it failed:
+    alone an attempt takes a CPU no longer than in a batch, and most puzzles need few.
+
+    Args:
+      config: of the model's run.
+      changes: what flags say instead, by path, as `core.config.replace` takes it.
+
+    Raises:
+      ConfigError: the changes do not fit.
+    """
+    changes = changes or {}
+    tested = config.test
+    assume = changes.get("search.assume", tested.search.assume)
+    noise = changes.get("search.noise", tested.search.noise)
+    defaults = {
+        "batch_size": 1,
+        "halting": "rules",
+        "max_steps": max(tested.max_steps, config.model.halt_max_steps),
+        "search.attempts": FURTHER_ATTEMPTS if assume or noise > 0 else 0,
+        "search.steps": 0,
+        "search.symmetries": False,
+    }
+    return replace(tested, {**defaults, **changes})
+
+
+def solve_all(
+    task: SudokuTask,
+    variables: Variables,
+    puzzles: list[Grid],
+    console: Console,
+    picture: pathlib.Path | None = None,
+    settings: EvaluationConfig | None = None,
+) -> int:
+    """Solves each puzzle and prints its steps and the verdict; 0 if all are solved, else 1.
+
+    Args:
+      task: the model.
+      variables: its values.
+      puzzles: what to solve.
+      console: where to print.
+      picture: where to draw what was thought, see `rendering.files.save_picture`; or nowhere.
+      settings: the steps of an attempt, and the further attempts; `settings_of` the task if None.
+    """
+    puzzle_solver = PuzzleSolver.make(task, variables, settings or settings_of(task.config))
+    solutions = []
+    for number, puzzle in enumerate(puzzles, 1):
+        name = f"Puzzle {number}: " if len(puzzles) > 1 else ""
+        solutions.append(puzzle_solver.solve(puzzle, name + _describe(puzzle)))
+        _show(solutions[-1], console)
+    solved = sum(solution.trace.solved is not None for solution in solutions)
+    if len(solutions) > 1:
+        console.print(f"{solved} of {len(solutions)} puzzles solved")
+    if picture is not None and jax.process_index() == 0:
+        save_picture([solution.trace for solution in solutions], picture)
+        console.print(f"picture: {picture}", soft_wrap=True)
+    return 0 if solved == len(solutions) else 1
+
+
+def show_held_out(task: SudokuTask, variables: Variables, source: Source, console: Console) -> bool:
+    """Thinks about the first puzzle of a source in front of the reader, as long as in training."""
+    puzzle = rules.decode(source.inputs[0])
+    steps = task.config.model.halt_max_steps
+    settings = EvaluationConfig(batch_size=1, halting="rules", max_steps=steps)
+    solution = PuzzleSolver.make(task, variables, settings).solve(puzzle, _describe(puzzle))
+    return _show(solution, console)
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """What was found for one puzzle.
+
+    Attributes:
+      trace: the attempt that the answer is from.
+      answers: what the engine found: N = 1.
+    """
+
+    trace: Trace
+    answers: Answers
+
+
+@dataclasses.dataclass(frozen=True)
+class PuzzleSolver:
+    """A model that solves single puzzles with the engine, and keeps what it thought.
+
+    Attributes:
+      engine: the model and its rules, observing every step.
+      variables: its values, where the engine is.
+      search_config: the further attempts.
+    """
+
+    engine: Engine
+    variables: Variables
+    search_config: SearchConfig
+
+    @classmethod
+    def make(
+        cls, task: SudokuTask, variables: Variables, settings: EvaluationConfig
+    ) -> "PuzzleSolver":
+        """Returns a solver on the first device of this process; variables may lie on several."""
+        mesh = make_mesh(MeshConfig(), jax.local_devices()[:1])
+        engine = dataclasses.replace(settings.engine(task.model, mesh), observe=thoughts_of)
+        here = jax.device_put(jax.device_get(variables), replicated(mesh))
+        return cls(engine, here, settings.search)
+
+    def solve(self, puzzle: Grid, title: str = "") -> Solution:
+        """Returns the answer to a puzzle, after as many attempts as it takes or there are.
+
+        Args:
+          puzzle: what to solve.
+          title: what to call it.
+        """
+        journal = Journal()
+        tokens = rules.encode(puzzle)[None]
+        first = solve_stream(self.engine, self.variables, tokens, watch=journal)
+        answers = search(
+            self.engine,
+            self.variables,
+            tokens,
+            first,
+            self.search_config,
+            assumptions=NumberedAssumptions(),
+            watch=journal,
+        )
+        attempt = int(answers.attempt[0])
+        if attempt:
+            shown = tokens
+            if self.search_config.assume:
+                seed = self.search_config.seed
+                shown = NumberedAssumptions()(tokens, first.tokens, answers.attempt, seed)
+            title = _name_attempt(title, attempt, puzzle, rules.decode(shown[0]))
+        trace = make_trace(puzzle, journal.thoughts(0, attempt), title=title)
+        return Solution(trace, answers)
+
+
+def _name_attempt(title: str, attempt: int, puzzle: Grid, shown: Grid) -> str:
+    """Adds to a puzzle's title which attempt a trace is of, and what it took for granted."""
+    parts = [title] if title else []
+    parts.append(f"attempt {attempt + 1}")
+    for cell in np.flatnonzero(shown != puzzle):
+        parts.append(f"assuming {shown[cell]} in {rules.cell_name(int(cell))}")
+    return ", ".join(parts)
+
+
+def _show(solution: Solution, console: Console) -> bool:
+    """Shows every step up to the answer, and the verdict: is the puzzle solved?"""
+    trace = solution.trace
+    console.print(trace.title, soft_wrap=True)
+    console.print(render_grid(trace.givens, trace.givens))
+    conflicts = trace.conflicts.sum(-1)
+    changed = trace.changed.sum(-1)
+    for step in range(1, trace.answer + 1):
+        console.print(
+            f"step {step}: {trace.filled[step - 1]} cells filled"
+            + ("" if step == 1 else f", {changed[step - 1]} changed")
+            + f", {conflicts[step - 1]} in conflict, {trace.halt_confidence[step - 1]:.0%} sure"
+            + (", halts" if step == trace.halt else "")
+        )
+    answer = trace.answer - 1
+    console.print(render_grid(trace.givens, trace.digits[answer]))
+    if trace.solved is not None:
+        solution_text = rules.format_grid(trace.digits[answer])
+        console.print(f"solved at step {trace.solved}: {solution_text}", soft_wrap=True)
+        return True
+    attempts = int(solution.answers.attempts[0])
+    made = f" in {attempts} attempts" if attempts > 1 else ""
+    console.print(
+        f"not solved{made}: the proposal has {conflicts[answer]} cells in conflict, leaves "
+        f"{(trace.digits[answer] == rules.BLANK).sum()} blank and changes "
+        f"{trace.overwritten[answer].sum()} givens",
+        soft_wrap=True,
+    )
+    return False
+
+
+def _describe(puzzle: Grid) -> str:
+    """How much a puzzle gives, and how hard it is."""
+    return f"{np.count_nonzero(puzzle)} givens, rating {solver.rating(puzzle)}"

@@ -1,0 +1,37 @@
+"""Arrays by published name, as files hold them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from hrm_jax.core.errors import UserError
+
+
+class WeightsError(UserError, ValueError):
+    """Weights are damaged, absent, or do not fit the config they are loaded with."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Deferred:
+    """An array that is read when NumPy asks for it, and not kept.
+
+    Attributes:
+      shape: of the array.
+      dtype: of the array.
+      read: gives it.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[], np.ndarray]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """What `numpy.asarray` calls; always a new array."""
+        return np.asarray(self.read(), dtype)
+
+
+StateDict = dict[str, np.ndarray]
+Weights: TypeAlias = Mapping[str, np.ndarray | Deferred]
+"""Arrays by published name, to be read."""

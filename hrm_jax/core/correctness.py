@@ -1,0 +1,34 @@
+"""How right a model's proposals are: what the loss counts, and what the model may halt by."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from hrm_jax.core.types import IGNORE_LABEL, Batch
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Correctness:
+    """How right the proposals are, per sequence.
+
+    Attributes:
+      cells: share of labelled cells that are right, float32 in [0, 1]; 0 without labels.
+      exact: every labelled cell is right.
+      labelled: there is at least one label.
+    """
+
+    cells: Float[Array, " B"]
+    exact: Bool[Array, " B"]
+    labelled: Bool[Array, " B"]
+
+
+def correctness(logits: Float[Array, "B T V"], batch: Batch) -> Correctness:
+    """Compares the most likely tokens with the labels."""
+    valid = batch.labels != IGNORE_LABEL
+    right = valid & (logits.argmax(-1) == batch.labels)
+    num_valid, num_right = valid.sum(-1), right.sum(-1)
+    share = num_right / jnp.maximum(num_valid, 1)
+    return Correctness(share, num_right == num_valid, num_valid > 0)

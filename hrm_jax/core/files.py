@@ -1,0 +1,125 @@
+"""Files that a kill at any moment leaves whole, old or new, and whose damage is noticed later."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hrm_jax.core.errors import UserError
+
+MANIFEST = "manifest.json"
+_LOCK = ".lock"
+
+
+class InUse(UserError, OSError):
+    """Another process works in the folder."""
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, *, wanted: bool = True) -> Iterator[None]:
+    """Keeps a folder for this process until the block ends, or the process, however it ends.
+
+    It counts among processes of one machine, and among those that ask. Where the system has no
+    such locks (Windows), everyone gets in.
+
+    Args:
+      folder: is there already.
+      wanted: False to do without.
+
+    Raises:
+      InUse: another process has it.
+    """
+    fcntl = _locks() if wanted else None
+    if fcntl is None:
+        yield
+        return
+    with open(folder / _LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InUse(f"another process works in {folder}; stop it, or wait for it") from error
+        yield
+
+
+def _locks() -> Any:
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    return fcntl
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes `content` to `path`: a reader sees the old file or the new one, never a part.
+
+    It goes to `<path>.tmp` first, so only one process may write `path` at a time. Text is written
+    as UTF-8.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "wb") as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in `folder` durable, as fsync does for a file's bytes."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_manifest(folder: Path) -> None:
+    """Writes size and SHA-256 of every file below `folder` to its `manifest.json`, all durably."""
+    entries = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            sync_folder(path)
+            continue
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+        name = path.relative_to(folder).as_posix()
+        entries[name] = {"bytes": path.stat().st_size, "sha256": digest}
+    write_atomically(folder / MANIFEST, json.dumps({"files": entries}, indent=1))
+
+
+def find_damage(folder: Path, *, hashes: bool = True) -> str | None:
+    """Compares a folder with its manifest.
+
+    Args:
+        folder: what `write_manifest` was called on. Files added since are not looked at.
+        hashes: read every byte; without it, only presence and sizes are compared.
+
+    Returns:
+        None for an intact folder, otherwise which file is damaged and how.
+    """
+    try:
+        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        expected = {name: (entry["bytes"], entry["sha256"]) for name, entry in entries.items()}
+    except FileNotFoundError:
+        return f"{MANIFEST} is missing"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{MANIFEST} cannot be read ({type(error).__name__}: {error})"
+    for name, (size, digest) in expected.items():
+        path = folder / name
+        try:
+            found = path.stat().st_size
+            if found != size:
+                return f"{name}: expected {size} bytes, found {found}"
+            if hashes:
+                with open(path, "rb") as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                        return f"{name}: its bytes differ from the SHA-256 in {MANIFEST}"
+        except FileNotFoundError:
+            return f"{name} is missing"
+        except (OSError, ValueError) as error:
+            return f"{name} cannot be read ({error})"
+    return None

@@ -1,0 +1,142 @@
+"""A mesh of devices with a `data` and a `model` axis, and arrays placed on it.
+
+Batches are split over `data`, layers over `model`; `training.state.state_shardings` says how.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+from hrm_jax.core.config import check, configclass, field
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Batch = TypeVar("Batch")
+
+
+@configclass
+class MeshConfig:
+    """How many devices share each kind of work."""
+
+    data: int = field(-1, help="devices that share a batch; -1 for all that model leaves")
+    model: int = field(1, help="devices that share each layer's weights", at_least=1)
+
+    def __post_init__(self):
+        """Raises ConfigError for a number of devices that no mesh has."""
+        check(
+            self.data == -1 or self.data >= 1,
+            "data",
+            expected="1 or more, or -1",
+            got=self.data,
+            remedy="set a number of devices, or -1 for all that model leaves",
+        )
+
+
+def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
+    """The mesh `[data, model]` over `devices` (all of them, of all processes, when None).
+
+    Raises:
+      ConfigError: if the axes do not multiply to the number of devices.
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    devices.sort(key=lambda device: device.process_index)
+    data = len(devices) // config.model if config.data == -1 else config.data
+    check(
+        data * config.model == len(devices),
+        "mesh",
+        expected=f"data * model = {len(devices)} devices",
+        got=(data, config.model),
+        remedy="change mesh.data or mesh.model",
+    )
+    return Mesh(np.asarray(devices).reshape(data, config.model), ("data", "model"))
+
+
+def with_ambient_mesh(function: Callable[P, R], mesh: Mesh) -> Callable[P, R]:
+    """`function`, traced with `mesh` ambient: kernels inside split their work over its devices.
+
+    XLA splits its own operations by the shardings of the arguments; a kernel it cannot look into.
+    """
+
+    @functools.wraps(function)
+    def traced(*args: P.args, **kwargs: P.kwargs) -> R:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return function(*args, **kwargs)
+
+    return traced
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The leading axis, B, split over `data`."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The whole array on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def fetch(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Whole NumPy arrays on this host, of arrays sharded in any way over those of all processes."""
+    return jax.device_get(_gathering(mesh)(tree))
+
+
+@functools.cache
+def _gathering(mesh: Mesh) -> Any:
+    """The identity, with its result on every host."""
+    return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))
+
+
+def check_divisible(name: str, batch_size: int, mesh: Mesh) -> None:
+    """Raises ConfigError where the devices cannot share a batch equally."""
+    check(
+        batch_size % mesh.shape["data"] == 0,
+        name,
+        expected=f"a multiple of the {mesh.shape['data']} devices that share it",
+        got=batch_size,
+        remedy="change it, or mesh.data",
+    )
+
+
+def split_batch(whole: Batch, mesh: Mesh) -> Batch:
+    """A sharded batch from NumPy arrays that every process holds in full."""
+    sharding = batch_sharding(mesh)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_callback(x.shape, sharding, lambda rows: x[rows]), whole
+    )
+
+
+def batch_share(mesh: Mesh) -> tuple[int, int]:
+    """Which of how many equal parts of a global batch this process gives.
+
+    Processes that share a layer's weights give the same part.
+
+    Raises:
+      ConfigError: if the devices of a process end inside a row of the mesh.
+    """
+    processes = np.vectorize(lambda device: device.process_index)(mesh.devices)
+    model, devices_each = processes.shape[1], processes.size // len(np.unique(processes))
+    check(
+        devices_each % model == 0 or model % devices_each == 0,
+        "mesh.model",
+        expected=f"a divisor or a multiple of the {devices_each} devices of a process",
+        got=model,
+        remedy="change mesh.model",
+    )
+    rows = np.flatnonzero((processes == jax.process_index()).any(axis=1))
+    return int(rows[0]) // len(rows), len(processes) // len(rows)
+
+
+def global_batch(local: Batch, mesh: Mesh) -> Batch:
+    """This process's rows of a batch as part of the global, sharded one.
+
+    Args:
+      local: NumPy arrays; the part of the global batch that `batch_share` says.
+      mesh: the mesh of all processes.
+    """
+    sharding = batch_sharding(mesh)
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), local)

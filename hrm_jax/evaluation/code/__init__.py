@@ -1,1 +1,0 @@
-"""Code that a model wrote, run behind walls and judged."""

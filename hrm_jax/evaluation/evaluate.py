@@ -1,0 +1,271 @@
+"""Measures a completer on a suite: completions, verdicts, pass@k; goes on where it was stopped.
+
+A folder holds `settings.json`, what was measured; `completions.jsonl`, a line for each completion
+with its verdict, in the order they were judged; and `report.json`, the figures.
+"""
+
+import dataclasses
+import json
+import os
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hrm_jax.core import config as config_lib
+from hrm_jax.core.config import ConfigError, check, configclass, field
+from hrm_jax.core.errors import UserError
+from hrm_jax.core.files import write_atomically
+from hrm_jax.core.protocols import Completer
+from hrm_jax.evaluation.judge.judge import Judge
+from hrm_jax.evaluation.pass_at_k import Estimate, estimate
+from hrm_jax.evaluation.suites.problems import Problem, Suite
+from hrm_jax.evaluation.syntax import parses
+
+SETTINGS, COMPLETIONS, REPORT = "settings.json", "completions.jsonl", "report.json"
+
+
+class ResumeError(UserError, ValueError):
+    """The folder holds another measurement, or one that cannot be read."""
+
+
+@configclass
+class EvaluationSettings:
+    """What is measured; completions of other settings are not comparable."""
+
+    suite: str = field(help="name, split and style of the problems")
+    completer: str = field(help="what writes, with what it depends on, such as the temperature")
+    problems: int = field(help="how many problems", at_least=1)
+    samples: int = field(1, help="n, completions of each problem", at_least=1)
+    ks: tuple[int, ...] = field(
+        (1,), help="the k of each pass@k, each at most n", at_least=1, nonempty=True
+    )
+    max_tokens: int = field(512, help="longest completion", at_least=1)
+    seed: int = field(0, help="of the completions' seeds and of the intervals")
+
+    def __post_init__(self):
+        check(
+            max(self.ks) <= self.samples,
+            "ks",
+            expected=f"numbers up to samples={self.samples}",
+            got=self.ks,
+            remedy="draw more samples or ask for smaller k",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """A line of `completions.jsonl`.
+
+    Attributes:
+      task_id, sample: the problem, and which of its completions.
+      seed: that the completion was drawn with.
+      completion: as the completer gave it, before `Suite.finish`.
+      parses: whether the program that was judged is free of syntax errors.
+      passed: the verdict.
+      result, detail, seconds: see `Verdict`.
+    """
+
+    task_id: str
+    sample: int
+    seed: int
+    completion: str
+    parses: bool
+    passed: bool
+    result: str
+    detail: str
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The figures of a measurement.
+
+    Attributes:
+      settings: what was measured.
+      pass_at: the estimate by k.
+      parse_rate: the share of completions whose programs are free of syntax errors.
+      results: how many completions came to each result.
+      unsolved: task ids of which no completion passed.
+      judging_seconds: of all verdicts together.
+    """
+
+    settings: EvaluationSettings
+    pass_at: dict[int, Estimate]
+    parse_rate: float
+    results: dict[str, int]
+    unsolved: tuple[str, ...]
+    judging_seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values; `pass@k` holds value, low and high."""
+        return {
+            "settings": config_lib.to_dict(self.settings),
+            **{f"pass@{k}": dataclasses.asdict(value) for k, value in self.pass_at.items()},
+            "parse_rate": self.parse_rate,
+            "results": self.results,
+            "unsolved": list(self.unsolved),
+            "judging_seconds": self.judging_seconds,
+        }
+
+
+def evaluate(
+    suite: Suite,
+    completer: Completer,
+    judge: Judge,
+    settings: EvaluationSettings,
+    folder: Path,
+    *,
+    resume: bool = False,
+    batch: int = 32,
+    progress: Callable[[Sequence[Judged]], None] = lambda _: None,
+) -> Report:
+    """Completes and judges what the folder does not hold yet, and reports on all of it.
+
+    Args:
+      suite: the problems.
+      completer: called with `batch` prompts at a time.
+      judge: of the suite's language.
+      settings: what is measured.
+      folder: made if need be. After each batch its completions are on disk.
+      resume: go on with what the folder holds.
+      batch: completions at a time; changes no completion.
+      progress: called with the lines of the folder, then with those of each batch.
+
+    Raises:
+      ImportError: the grammar of the suite's language is not installed.
+      ResumeError: the folder holds a measurement and `resume` is False; its settings differ; or a
+        line before the last one is broken.
+    """
+    parses("", suite.language)  # raises before anything is written
+    folder.mkdir(parents=True, exist_ok=True)
+    done = _open(folder, settings, resume)
+    progress(done)
+    present = {(line.task_id, line.sample) for line in done}
+    missing = [
+        (problem, sample)
+        for problem in suite.problems
+        for sample in range(settings.samples)
+        if (problem.task_id, sample) not in present
+    ]
+    for start in range(0, len(missing), batch):
+        lines = _judge(suite, completer, judge, settings, missing[start : start + batch])
+        _append(folder / COMPLETIONS, lines)
+        done.extend(lines)
+        progress(lines)
+    report = summarize(suite, settings, done)
+    write_atomically(folder / REPORT, json.dumps(report.as_dict(), indent=2) + "\n")
+    return report
+
+
+def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged]) -> Report:
+    """The figures of all completions of a suite."""
+    lines = list(lines)
+    right = Counter(line.task_id for line in lines if line.passed)
+    counts = np.array([right[problem.task_id] for problem in suite.problems])
+    return Report(
+        settings,
+        {k: estimate(settings.samples, counts, k, settings.seed) for k in settings.ks},
+        sum(line.parses for line in lines) / len(lines),
+        dict(Counter(line.result for line in lines).most_common()),
+        tuple(p.task_id for p in suite.problems if not right[p.task_id]),
+        sum(line.seconds for line in lines),
+    )
+
+
+def seed_of(settings: EvaluationSettings, task_id: str, sample: int) -> int:
+    """The seed of a completion, in [0, 2^31): the same however many others there are."""
+    return zlib.crc32(f"{settings.seed}/{task_id}/{sample}".encode()) & 0x7FFFFFFF
+
+
+def _judge(
+    suite: Suite,
+    completer: Completer,
+    judge: Judge,
+    settings: EvaluationSettings,
+    wanted: Sequence[tuple[Problem, int]],
+) -> list[Judged]:
+    seeds = [seed_of(settings, problem.task_id, sample) for problem, sample in wanted]
+    completions = completer(
+        [problem.prompt for problem, _ in wanted],
+        seeds=seeds,
+        stop=suite.stop,
+        max_tokens=settings.max_tokens,
+    )
+    pairs = list(zip(wanted, completions, strict=True))
+    exams = [suite.exam_of(problem, completion) for (problem, _), completion in pairs]
+    return [
+        Judged(
+            problem.task_id,
+            sample,
+            seed,
+            completion,
+            parses(exam.program, suite.language),
+            verdict.passed,
+            verdict.result,
+            verdict.detail,
+            round(verdict.seconds, 3),
+        )
+        for ((problem, sample), completion), seed, exam, verdict in zip(
+            pairs, seeds, exams, judge.judge_all(exams), strict=True
+        )
+    ]
+
+
+def _open(folder: Path, settings: EvaluationSettings, resume: bool) -> list[Judged]:
+    """The lines of a folder whose settings agree; a new folder gets the settings."""
+    path = folder / SETTINGS
+    if not path.exists():
+        write_atomically(path, config_lib.to_json(settings))
+        return []
+    if not resume:
+        raise ResumeError(
+            f"{folder} holds a measurement; go on with it by --resume, or name another"
+        )
+    try:
+        found = config_lib.from_json(EvaluationSettings, path.read_text(encoding="utf-8"))
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise ResumeError(f"{path}: cannot be read ({error})") from error
+    differing = [
+        f"{info.path} {was.value!r}, now {info.value!r}"
+        for was, info in zip(config_lib.fields(found), config_lib.fields(settings), strict=True)
+        if was.value != info.value
+    ]
+    if differing:
+        raise ResumeError(f"{folder} holds other settings: {'; '.join(differing)}; name another")
+    return read_completions(folder / COMPLETIONS)
+
+
+def read_completions(path: Path) -> list[Judged]:
+    """The lines of a file, none where there is no file. Cuts off a last line torn by a kill.
+
+    Raises:
+      ResumeError: another line is broken.
+    """
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        os.truncate(path, len(whole))
+    lines = []
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            lines.append(Judged(**json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise ResumeError(
+                f"{path}, line {number}: expected a completion as this version writes it, got a"
+                f" line that does not read as one ({error}): measure into a new folder"
+            ) from error
+    return lines
+
+
+def _append(path: Path, lines: Sequence[Judged]) -> None:
+    text = "".join(json.dumps(dataclasses.asdict(line)) + "\n" for line in lines)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

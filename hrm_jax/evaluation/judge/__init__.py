@@ -1,0 +1,1 @@
+"""Judging programs by tests that they cannot see, in a sandbox."""

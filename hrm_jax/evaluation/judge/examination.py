@@ -1,0 +1,76 @@
+"""Exams in Python and JavaScript: tests in one sandbox, the program in another.
+
+In a language where everything can be changed at run time, tests in the program's own process can
+be made to say anything: by `os._exit(0)`, by an answer whose `__eq__` says yes, by a new
+`JSON.stringify`. So they are not in its process. The examiner runs the tests in a sandbox of its
+own; where they call the program's function, the arguments go as plain data to the sandbox of the
+program, and the answer comes back as plain data (`hrm_jax.evaluation.judge.inside`).
+
+What the program can reach is its own process, its scratch folder, and the two pipes to the
+examiner, on which all it can say is an answer. It sees neither the tests nor the report; if it
+ends, kills its neighbours or talks nonsense, it has failed. What is trusted: the walls, the
+examiner, and the tests, where the right answers to a few calls count as a right program. Arguments
+are copies: a test cannot see a program change what it was given.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from hrm_jax.evaluation.judge.exams import Bounds, Exam, Verdict
+from hrm_jax.evaluation.judge.toolchains import Toolchain
+from hrm_jax.evaluation.sandbox import processes
+from hrm_jax.evaluation.sandbox.base import Job, Mount, Sandbox
+from hrm_jax.evaluation.sandbox.processes import Outcome
+
+_HOME = "/inside"
+_PACKAGE = f"{__package__}.inside"
+_FOLDER = f"{_HOME}/{_PACKAGE.replace('.', '/')}"
+_MOUNT = Mount(str(Path(__file__).resolve().with_name("inside")), _FOLDER)
+_ENVIRONMENT = (("PATH", "/usr/bin:/bin"), ("LANG", "C.UTF-8"), ("PYTHONPATH", _HOME))
+
+
+def examine(sandbox: Sandbox, exam: Exam, toolchain: Toolchain, bounds: Bounds) -> Verdict:
+    """Judges a program in Python or JavaScript."""
+    limits = bounds.run
+    if exam.language == "js":  # it reserves gibibytes of addresses
+        limits = dataclasses.replace(limits, address_space=False)
+    job = Job((), limits, (_MOUNT, *toolchain.mounts), _ENVIRONMENT)
+    requests, ask, answers, answer = ends = [*os.pipe(), *os.pipe()]
+
+    def start(role: str, descriptors: tuple[int, int], stream: int) -> "subprocess.Popen[bytes]":
+        argv = (*_argv(toolchain, role), *map(str, descriptors))
+        side = dataclasses.replace(job, argv=argv)
+        return processes.start(sandbox, side, stdin=stream, stdout=stream, pass_fds=descriptors)
+
+    try:
+        candidate = start("candidate", (requests, answer), subprocess.DEVNULL)
+        examiner = start("examiner", (ask, answers), subprocess.PIPE)
+    finally:
+        for end in ends:
+            os.close(end)
+    text = json.dumps(dataclasses.asdict(exam)) + "\n"
+    outcome = processes.watch(examiner, limits, text.encode(), [candidate])
+    return _verdict(outcome, candidate.returncode)
+
+
+def _argv(toolchain: Toolchain, role: str) -> tuple[str, ...]:
+    if toolchain.language == "js":
+        return (toolchain.programs["node"], "--max-old-space-size=512", f"{_FOLDER}/{role}.js")
+    return (toolchain.programs["python"], "-S", "-s", "-B", "-m", f"{_PACKAGE}.{role}")
+
+
+def _verdict(outcome: Outcome, candidate_status: int) -> Verdict:
+    if outcome.stopped:
+        return Verdict(outcome.stopped, "", outcome.seconds)
+    if candidate_status == processes.OUT_OF_TIME:
+        return Verdict("time", "its processor time is used up", outcome.seconds)
+    try:
+        report = json.loads(outcome.stdout)
+    except ValueError:
+        said = outcome.stderr.decode(errors="replace")[-500:]
+        return Verdict("failed", f"no report ({outcome.status}): {said}", outcome.seconds)
+    passed = report["passed"] is True
+    return Verdict("passed" if passed else "failed", report["detail"], outcome.seconds)

@@ -1,0 +1,53 @@
+"""Judges programs, several at a time."""
+
+import concurrent.futures
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+from hrm_jax.evaluation.judge import building, examination
+from hrm_jax.evaluation.judge.exams import Bounds, Exam, Verdict
+from hrm_jax.evaluation.judge.toolchains import Language, Toolchain, find_toolchain
+from hrm_jax.evaluation.sandbox.base import Sandbox
+
+_EXAMINED: tuple[Language, ...] = ("python", "js")
+
+
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """Runs exams in sandboxes.
+
+    Attributes:
+      sandbox: the walls; see `hrm_jax.evaluation.sandbox.isolation.find_sandbox`.
+      toolchain: of the exams' language.
+      bounds: what programs may use.
+      workers: exams at a time.
+    """
+
+    sandbox: Sandbox
+    toolchain: Toolchain
+    bounds: Bounds = dataclasses.field(default_factory=Bounds)
+    workers: int = 2
+
+    @classmethod
+    def of(cls, language: Language, sandbox: Sandbox, bounds: Bounds, workers: int) -> "Judge":
+        """A judge of a language; raises `ToolchainMissing` as `find_toolchain`."""
+        return cls(sandbox, find_toolchain(language), bounds, workers)
+
+    def judge(self, exam: Exam) -> Verdict:
+        """The verdict on one program.
+
+        Raises:
+          ValueError: it is in another language.
+        """
+        if exam.language != self.toolchain.language:
+            raise ValueError(
+                f"expected an exam in {self.toolchain.language}, got one in {exam.language}; "
+                "make a judge for each language"
+            )
+        how = examination.examine if exam.language in _EXAMINED else building.build_and_run
+        return how(self.sandbox, exam, self.toolchain, self.bounds)
+
+    def judge_all(self, exams: Iterable[Exam]) -> Iterator[Verdict]:
+        """The verdicts in the exams' order, each as soon as it and those before it are there."""
+        with concurrent.futures.ThreadPoolExecutor(self.workers) as pool:
+            yield from pool.map(self.judge, exams)

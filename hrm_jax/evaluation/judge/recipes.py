@@ -1,0 +1,207 @@
+"""How a program and its tests become a command, for languages that are compiled (and for bash).
+
+The command reads a secret before anything of the program's runs, and repeats it after the last
+test. Names that go with the secret are random.
+"""
+
+import dataclasses
+import re
+import secrets
+from collections.abc import Callable, Mapping
+
+from hrm_jax.evaluation.judge.exams import Exam
+from hrm_jax.evaluation.judge.go_files import GO_FILES, with_imports
+from hrm_jax.evaluation.judge.toolchains import Language, Toolchain
+
+BOX = "/box"
+"""The folder of the exam, inside: writable for compilers, read-only for the program."""
+
+SECRET_BYTES = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What to write, what to compile, what to run.
+
+    Attributes:
+      files: source text by its path below `BOX`.
+      steps: commands of trusted compilers, in order.
+      run: the command that runs the tests.
+      address_space: whether the run's address space can be bounded.
+    """
+
+    files: Mapping[str, str]
+    steps: tuple[tuple[str, ...], ...]
+    run: tuple[str, ...]
+    address_space: bool = True
+
+
+def recipe_of(exam: Exam, toolchain: Toolchain) -> Recipe:
+    """The recipe of an exam; KeyError for languages that are examined instead."""
+    return RECIPES[exam.language](exam, toolchain.programs)
+
+
+def _c_like(suffix: str, *compiler: str) -> Callable[[Exam, Mapping[str, str]], Recipe]:
+    """C and C++: two objects, so that the program's macros do not reach the tests.
+
+    The tests' object comes first and has the say where both define a name.
+    """
+
+    def recipe(exam: Exam, programs: Mapping[str, str]) -> Recipe:
+        name = f"report_{secrets.token_hex(8)}"
+        compile_ = (programs[compiler[0]], *compiler[1:], "-O1", "-w")
+        tests = f"tests{suffix}"
+        files = {
+            tests: _C_HEAD.replace("REPORT", name) + exam.reference + "\n" + _ended(exam, name),
+            # Before the system's: the tests' assertions call nothing that a program could define.
+            "tests/assert.h": _C_ASSERT,
+            f"program{suffix}": exam.program,
+        }
+        libraries = ["-lcrypto"] if "openssl/" in exam.program else []
+        link = ("-Wl,-z,muldefs", "-lm", *libraries)
+        steps = (
+            (*compile_, f"-I{BOX}/tests", "-c", tests, "-o", "tests.o"),
+            (*compile_, "-c", f"program{suffix}", "-o", "program.o"),
+            (*compile_, "tests.o", "program.o", *link, "-o", "program"),
+        )
+        return Recipe(files, steps, (f"{BOX}/program",))
+
+    return recipe
+
+
+def _ended(exam: Exam, name: str) -> str:
+    """The tests with a report where `main` ends."""
+    end = re.search(r"(return\s+0\s*;\s*)?\}\s*$", exam.tests)
+    if end is None:
+        raise ValueError(f"tests: expected `main` to be last, got {exam.tests[-80:]!r}")
+    return f"{exam.tests[: end.start()]}\n{name}();\n{end[0]}"
+
+
+def _java(exam: Exam, programs: Mapping[str, str]) -> Recipe:
+    """Tests are compiled against the reference, whose class then makes way for the program's."""
+    files = {
+        "reference/Solution.java": exam.reference,
+        "reference/Main.java": exam.tests,
+        "reference/Report.java": _JAVA_REPORT,
+        "program/Solution.java": exam.program,
+    }
+    options = ("-J-XX:+UseSerialGC", "-J-XX:TieredStopAtLevel=1", "-J-Xmx512m", "-nowarn")
+    javac = (programs["javac"], *options, "-proc:none", "-encoding", "UTF-8")
+    trusted = [f"reference/{name}.java" for name in ("Solution", "Main", "Report")]
+    keep = "mkdir tests && mv reference/Main*.class reference/Report.class tests"
+    steps = (
+        (*javac, "-d", "reference", *trusted),
+        ("/bin/sh", "-c", keep),
+        (*javac, "-d", "program", "program/Solution.java"),
+    )
+    java = (programs["java"], "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m")
+    run = (*java, "-XX:-UsePerfData", "-cp", f"{BOX}/tests:{BOX}/program", "Report")
+    return Recipe(files, steps, run, address_space=False)
+
+
+def _rust(exam: Exam, programs: Mapping[str, str]) -> Recipe:
+    """One crate, as tests of private functions must be; `zz` runs last of the tests."""
+    name = f"zz_report_{secrets.token_hex(8)}"
+    tests = re.sub(r"(?<![\w:])(assert(?:_eq|_ne)?!)", r"::core::\1", exam.tests)
+    source = "\n".join([_without_crates(exam.program), tests, _RUST_REPORT.replace("REPORT", name)])
+    options = ("--edition=2021", "--test", "--cap-lints=allow", "-Copt-level=1", "-Cdebuginfo=0")
+    compile_ = (programs["rustc"], *options, f"-Clinker={programs['cc']}", "program.rs")
+    run = (f"{BOX}/program", "--test-threads=1", "--nocapture")
+    return Recipe({"program.rs": source}, ((*compile_, "-o", "program"),), run)
+
+
+def _without_crates(program: str) -> str:
+    """Without imports of crates that are not there, where nothing uses them."""
+    for line, used in (
+        ("use rand::Rng;", r"\b(rand::|thread_rng|gen_range|Rng)\b"),
+        ("use regex::Regex;", r"\bRegex\b"),
+        ("use md5;", r"\bmd5::"),
+    ):
+        rest = program.replace(line, "")
+        if not re.search(used, rest):
+            program = rest
+    return program
+
+
+def _go(exam: Exam, programs: Mapping[str, str]) -> Recipe:
+    """A package and its tests, with the few assertions of testify that they call."""
+    sources = {"program.go": exam.program, "program_test.go": exam.tests}
+    files = GO_FILES | {name: with_imports(source) for name, source in sources.items()}
+    settings = (
+        "HOME=/tmp",
+        "GOFLAGS=-mod=mod",
+        "GOPROXY=off",
+        "GOTOOLCHAIN=local",
+        "CGO_ENABLED=0",
+    )
+    compile_ = ("/usr/bin/env", *settings, programs["go"], "test", "-vet=off")
+    compile_ += ("-c", "-o", "program", ".")
+    return Recipe(files, (compile_,), (f"{BOX}/program",), address_space=False)
+
+
+def _bash(exam: Exam, programs: Mapping[str, str]) -> Recipe:
+    """Tests run `program.sh`, a script, as processes of its own."""
+    tests = f'read -r -N {SECRET_BYTES} secret\nset -eu\n{exam.tests}\nprintf %s "$secret"\n'
+    files = {"program.sh": exam.program, "tests.sh": tests}
+    return Recipe(files, (), (programs["bash"], f"{BOX}/tests.sh"))
+
+
+RECIPES: dict[Language, Callable[[Exam, Mapping[str, str]], Recipe]] = {
+    "c": _c_like(".c", "gcc", "-std=gnu17"),
+    "cpp": _c_like(".cpp", "g++", "-std=c++17"),
+    "java": _java,
+    "rust": _rust,
+    "go": _go,
+    "bash": _bash,
+}
+
+_C_HEAD = f"""
+#include <unistd.h>
+static char REPORT_secret[{SECRET_BYTES}];
+__attribute__((constructor(101))) static void REPORT_begin(void) {{
+  if (read(0, REPORT_secret, {SECRET_BYTES}) != {SECRET_BYTES}) _exit(3);
+}}
+static void REPORT(void) {{
+  if (write(1, REPORT_secret, {SECRET_BYTES}) != {SECRET_BYTES}) _exit(3);
+}}
+"""
+
+_C_ASSERT = """
+#undef assert
+#define assert(...) ((__VA_ARGS__) ? (void)0 : __builtin_trap())
+"""
+
+_JAVA_REPORT = f"""
+import java.io.*;
+
+public class Report {{
+    public static void main(String[] arguments) throws Exception {{
+        byte[] secret = new byte[{SECRET_BYTES}];
+        new DataInputStream(new FileInputStream(FileDescriptor.in)).readFully(secret);
+        Main.main(new String[0]);
+        new FileOutputStream(FileDescriptor.out).write(secret);
+    }}
+}}
+"""
+
+_RUST_REPORT = f"""
+#[cfg(test)]
+mod REPORT {{
+    static mut SECRET: [u8; {SECRET_BYTES}] = [0; {SECRET_BYTES}];
+    extern "C" {{
+        fn read(descriptor: i32, to: *mut u8, count: usize) -> isize;
+        fn write(descriptor: i32, from: *const u8, count: usize) -> isize;
+    }}
+    extern "C" fn begin() {{
+        unsafe {{ read(0, &raw mut SECRET as *mut u8, {SECRET_BYTES}) }};
+    }}
+    #[used]
+    #[link_section = ".init_array"]
+    static BEGIN: extern "C" fn() = begin;
+
+    #[test]
+    fn report() {{
+        unsafe {{ write(1, &raw const SECRET as *const u8, {SECRET_BYTES}) }};
+    }}
+}}
+"""

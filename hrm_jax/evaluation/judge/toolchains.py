@@ -1,0 +1,102 @@
+"""The languages that can be judged, and the programs that this machine has for them."""
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from hrm_jax.core.errors import UserError
+from hrm_jax.evaluation.sandbox.base import Mount
+
+Language = Literal["python", "js", "java", "cpp", "c", "rust", "go", "bash"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+_PROGRAMS: dict[Language, tuple[str, ...]] = {
+    "python": (),  # the interpreter that runs this
+    "js": ("node",),
+    "java": ("javac", "java"),
+    "cpp": ("g++",),
+    "c": ("gcc",),
+    "rust": ("rustc", "cc"),
+    "go": ("go",),
+    "bash": ("bash",),
+}
+_SYSTEM = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/")
+
+
+class ToolchainMissing(UserError, RuntimeError):
+    """A language's compiler or interpreter is not on this machine; the message names it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Toolchain:
+    """What compiles and runs a language.
+
+    Attributes:
+      language: which.
+      programs: absolute path of each program, links followed, by its name.
+      mounts: folders outside the system's that the programs need, read-only.
+    """
+
+    language: Language
+    programs: dict[str, str]
+    mounts: tuple[Mount, ...] = ()
+
+
+def find_toolchain(language: Language) -> Toolchain:
+    """Finds a language's programs in PATH.
+
+    Raises:
+      ToolchainMissing: one of them is not there.
+    """
+    if language == "python":
+        program = os.path.realpath(sys.executable)
+        return Toolchain(language, {"python": program}, _mounts(sys.base_prefix))
+    missing = [name for name in _PROGRAMS[language] if shutil.which(name) is None]
+    if missing:
+        raise ToolchainMissing(
+            f"{language}: expected {' and '.join(_PROGRAMS[language])} in PATH, "
+            f"missing {' and '.join(missing)}; install it, or leave this language out"
+        )
+    programs = {name: os.path.realpath(shutil.which(name) or "") for name in _PROGRAMS[language]}
+    if language == "rust":  # in PATH there may be rustup's, which wants a home
+        root = _ask([str(shutil.which("rustc")), "--print", "sysroot"])
+        programs["rustc"] = f"{root}/bin/rustc"
+        return Toolchain(language, programs, _mounts(root))
+    if language == "go":
+        return Toolchain(language, programs, _mounts(_ask([programs["go"], "env", "GOROOT"])))
+    if language == "java":
+        home = Path(programs["java"]).parents[1]
+        # Debian keeps the settings of a Java home in /etc, link by link.
+        links = {str(path.resolve().parent) for path in home.glob("conf/**/*") if path.is_symlink()}
+        return Toolchain(language, programs, _mounts(str(home), *links))
+    return Toolchain(language, programs, _mounts(*map(os.path.dirname, programs.values())))
+
+
+def find_missing(languages: Sequence[Language] = LANGUAGES) -> dict[Language, str]:
+    """What is missing, by language; languages that can be judged are not in it."""
+    missing = {}
+    for language in languages:
+        try:
+            find_toolchain(language)
+        except ToolchainMissing as error:
+            missing[language] = str(error)
+    return missing
+
+
+def _ask(argv: list[str]) -> str:
+    try:
+        answer = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ToolchainMissing(f"expected `{' '.join(argv)}` to answer, got {error}") from error
+    return answer.stdout.strip()
+
+
+def _mounts(*folders: str) -> tuple[Mount, ...]:
+    """The folders that are not among what every sandbox shows, outermost first."""
+    outside = {f for f in folders if Path(f).exists() and not f"{f}/".startswith(_SYSTEM)}
+    return tuple(Mount(folder, folder) for folder in sorted(outside))

@@ -1,0 +1,1 @@
+"""Running programs that nobody vouches for, out of reach of the host."""

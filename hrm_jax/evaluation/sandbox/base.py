@@ -1,0 +1,107 @@
+"""Walls around code of unknown origin: what a sandbox promises, and what all of them share.
+
+Inside there are the system's programs and libraries, read-only; a private, bounded `/tmp`; a few
+devices; the mounts of the job; no network, no other processes, no environment but the job's, no
+file descriptor but those passed on purpose. Started by root, the command runs as an unprivileged
+user of its own; started by a user, it runs as nobody of a user namespace. It has no capabilities,
+and no program that it starts gives it any. `hrm_jax.evaluation.sandbox.processes` bounds time,
+memory and output.
+"""
+
+import dataclasses
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from hrm_jax.core.errors import UserError
+from hrm_jax.evaluation.sandbox.limits import Limits
+
+FIRST_USER, USERS = 61_000, 4_000
+"""Unprivileged users for commands started by root: the kernel counts processes by user."""
+
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
+
+
+class SandboxUnavailable(UserError, RuntimeError):
+    """There are no walls here, so nothing is run; the message says what to install."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mount:
+    """A folder or file of the host that is seen inside.
+
+    Attributes:
+      source: absolute path on the host.
+      target: absolute path inside.
+      writable: whether it may be changed.
+    """
+
+    source: str
+    target: str
+    writable: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A command to run inside.
+
+    Attributes:
+      argv: program, by its absolute path, and arguments.
+      limits: what it may use.
+      mounts: what it sees besides the system.
+      environment: all of its environment.
+      folder: where it starts, inside.
+    """
+
+    argv: tuple[str, ...]
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    mounts: tuple[Mount, ...] = ()
+    environment: tuple[tuple[str, str], ...] = (("PATH", "/usr/bin:/bin"), ("LANG", "C.UTF-8"))
+    folder: str = "/tmp"
+
+
+class Sandbox(Protocol):
+    """A way to put walls around a command."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+        ...
+
+    def wrap(self, job: Job) -> list[str]:
+        """The host's command that runs the job inside."""
+        ...
+
+
+def system_links() -> list[tuple[str, str]]:
+    """The system's folders that are links, as (path, where it points)."""
+    return [(path, os.readlink(path)) for path in _SYSTEM if os.path.islink(path)]
+
+
+def system_mounts() -> list[Mount]:
+    """The system's folders and settings that exist here, read-only, each in its place."""
+    folders = [path for path in _SYSTEM if not os.path.islink(path)]
+    return [Mount(path, path) for path in (*folders, *_SETTINGS) if Path(path).exists()]
+
+
+def is_root() -> bool:
+    """Whether users can be changed, so that the command need not run as the one who starts it."""
+    return os.geteuid() == 0
+
+
+def unprivileged(argv: Sequence[str]) -> list[str]:
+    """The command as a user of its own that has nothing; for root only."""
+    user = FIRST_USER + secrets.randbelow(USERS)
+    return [
+        *("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs"),
+        *("--inh-caps=-all", "--bounding-set=-all", "--"),
+        *argv,
+    ]
+
+
+def limited(job: Job) -> list[str]:
+    """The job's command under the limits that the kernel enforces."""
+    return ["prlimit", *job.limits.prlimit(), "--", *job.argv]

@@ -1,0 +1,61 @@
+"""Walls by bubblewrap (0.8 or newer), the sandbox of Flatpak."""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from hrm_jax.evaluation.sandbox.base import (
+    Job,
+    Mount,
+    is_root,
+    limited,
+    system_links,
+    system_mounts,
+    unprivileged,
+)
+
+_NAMESPACES = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
+
+
+class Bubblewrap:
+    """`bwrap`, with everything unshared.
+
+    Root needs no user namespace: the command gets a real user that owns nothing. That also keeps
+    it from sharing root's exemption from the bound on processes.
+    """
+
+    name = "bubblewrap"
+
+    def wrap(self, job: Job) -> list[str]:
+        """See `Sandbox.wrap`."""
+        size = str(job.limits.scratch_bytes)
+        command = ["bwrap", "--die-with-parent", "--new-session", "--clearenv"]
+        if is_root():
+            command += [*_NAMESPACES, "--unshare-cgroup-try"]
+            for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
+                command += ["--cap-add", capability]
+        else:
+            command += ["--unshare-all", "--unshare-user", "--disable-userns"]
+            command += ["--uid", "65534", "--gid", "65534"]
+        for path, destination in system_links():
+            command += ["--symlink", destination, path]
+        command += _bound(system_mounts())
+        command += ["--proc", "/proc", "--dev", "/dev"]
+        for place in ("/tmp", "/dev/shm"):
+            command += ["--perms", "1777", "--size", size, "--tmpfs", place]
+        command += _bound(job.mounts)
+        command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", job.folder]
+        for name, value in job.environment:
+            command += ["--setenv", name, value]
+        inner = limited(job)
+        return [*command, "--", *(unprivileged(inner) if is_root() else inner)]
+
+
+def _bound(mounts: Sequence[Mount]) -> list[str]:
+    """Options for mounts, and for the folders above them, which would be the owner's alone."""
+    above = {str(folder) for mount in mounts for folder in PurePosixPath(mount.target).parents}
+    command = []
+    for folder in sorted(above - {"/", "/tmp"}):
+        command += ["--perms", "0755", "--dir", folder]
+    for mount in mounts:
+        command += ["--bind" if mount.writable else "--ro-bind", mount.source, mount.target]
+    return command

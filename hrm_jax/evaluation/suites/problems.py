@@ -1,0 +1,177 @@
+"""What a suite of problems is, and how its files are read."""
+
+import dataclasses
+import functools
+import gzip
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hrm_jax.core.errors import UserError
+from hrm_jax.core.types import Prompt
+from hrm_jax.evaluation.judge.exams import Exam
+from hrm_jax.evaluation.judge.toolchains import Language
+
+
+class SuiteError(UserError, ValueError):
+    """A suite's file is missing or not what it should be; says what was expected."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One task of a suite.
+
+    Attributes:
+      task_id: unique in its suite.
+      prompt: what a model is to complete.
+      exam: of `before + completion + after`; its own program is empty.
+      before, after: what a completion is put between to be a program.
+      canonical: the completion that the suite gives as the solution.
+      buggy: a wrong one that it gives; None where it gives none.
+    """
+
+    task_id: str
+    prompt: Prompt
+    exam: Exam
+    canonical: str
+    before: str = ""
+    after: str = ""
+    buggy: str | None = None
+
+    def exam_of(self, completion: str) -> Exam:
+        """The exam of a completion."""
+        return dataclasses.replace(self.exam, program=self.before + completion + self.after)
+
+
+def whole_blocks(before: str, completion: str, *, quotes: str = '"') -> str:
+    """A completion in a language of braces without a last block that was cut off.
+
+    Args:
+      before: what the completion goes on from; its braces count.
+      completion: ends anywhere.
+      quotes: what encloses strings; other apostrophes enclose one character, or none.
+
+    Returns:
+      The completion up to the end of the last line on which all braces are closed; all of it if
+      there is none.
+    """
+    text, end, depth = before + completion, None, 0
+    for token in _tokens(quotes).finditer(text):
+        depth += {"{": 1, "}": -1}.get(token[0], 0)
+        if token[0] == "}" and depth == 0 and token.end() > len(before):
+            end = token.end()
+    if end is None:
+        return completion
+    line_end = text.find("\n", end)
+    return completion if line_end < 0 else text[len(before) : line_end + 1]
+
+
+@functools.cache
+def _tokens(quotes: str) -> re.Pattern[str]:
+    """Braces, and what may hold braces that are none: comments, strings and characters."""
+    strings = [rf"{quote}(?:\\.|[^{quote}\\])*{quote}" for quote in quotes]
+    return re.compile(
+        "|".join([r"//[^\n]*", r"/\*.*?\*/", *strings, r"'(?:\\.|[^\\'])'", "[{}]"]), re.S
+    )
+
+
+def begin_with_space(prompt: str, *solutions: str) -> tuple[str, ...]:
+    """A prompt without white space at its end, and its solutions with that at their beginning.
+
+    Most tokenizers join the end of a line with what is indented below it: hardly a text that their
+    models have seen goes on from a prompt that ends with a line's end. (Those of Llama 3 and Qwen
+    join it with what stands before it, if that is punctuation.)
+    """
+    shown = prompt.rstrip()
+    return shown, *(prompt[len(shown) :] + solution for solution in solutions)
+
+
+def as_it_is(before: str, completion: str) -> str:
+    """A completion unchanged."""
+    del before
+    return completion
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """Problems of one language.
+
+    Attributes:
+      name: as on the command line.
+      language: of all problems.
+      problems: in the order of the files.
+      stop: texts before which a completion is cut, for `Completer`.
+      finish: drops what a completion, the second argument, has too much after the text of its
+        prompt, the first, where `stop` cannot tell.
+    """
+
+    name: str
+    language: Language
+    problems: tuple[Problem, ...]
+    stop: tuple[str, ...] = ()
+    finish: Callable[[str, str], str] = as_it_is
+
+    def exam_of(self, problem: Problem, completion: str) -> Exam:
+        """The exam of a completion as a completer gave it."""
+        return problem.exam_of(self.finish(problem.prompt.prefix, completion))
+
+    def take(self, count: int) -> "Suite":
+        """A suite of `count` problems, spread evenly over this one's; 0 for all."""
+        total = len(self.problems)
+        if count < 0 or count > total:
+            raise SuiteError(f"expected 0 to {total} problems of {self.name}, got {count}")
+        if count in (0, total):
+            return self
+        rows = [index * total // count for index in range(count)]
+        return dataclasses.replace(self, problems=tuple(self.problems[row] for row in rows))
+
+
+def read_records(path: Path, fields: Iterable[str]) -> list[dict[str, Any]]:
+    """Reads `.jsonl` or `.json` (a list), gzipped or not, and checks the fields of each record.
+
+    Args:
+      path: the file.
+      fields: names that every record must have.
+
+    Raises:
+      SuiteError: no such file, broken JSON, or a record without one of the fields.
+    """
+    try:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8") as file:
+            text = file.read()
+    except FileNotFoundError as error:
+        raise SuiteError(
+            f"expected {path.name} in {path.parent}, found none; name the folder that has it by "
+            "--suite_data or HRM_JAX_CODE_DATA"
+        ) from error
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{path}: cannot be read ({error})") from error
+    try:
+        one_list = ".jsonl" not in path.suffixes
+        records = json.loads(text) if one_list else [json.loads(line) for line in _lines(text)]
+    except json.JSONDecodeError as error:
+        raise SuiteError(f"{path}: expected JSON, got {error}") from error
+    if not isinstance(records, list) or not records:
+        raise SuiteError(f"{path}: expected a list of records, got {type(records).__name__}")
+    check_fields(records, fields, str(path))
+    return records
+
+
+def check_fields(records: list[Any], fields: Iterable[str], source: str) -> None:
+    """Raises `SuiteError` unless every record is an object that has all of the fields."""
+    for number, record in enumerate(records):
+        if not isinstance(record, Mapping):
+            raise SuiteError(f"{source}: record {number}: expected an object, got {record!r:.80}")
+        missing = [name for name in fields if name not in record]
+        if missing:
+            raise SuiteError(
+                f"{source}: record {number}: expected the fields {', '.join(fields)}, missing "
+                f"{', '.join(missing)}; is it another suite's file?"
+            )
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.split("\n") if line.strip()]

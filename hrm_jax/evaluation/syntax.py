@@ -1,0 +1,118 @@
+"""Whether text is of its language, as a parser sees it.
+
+Python is parsed by Python, other languages by the grammars of tree-sitter (extra `codegen`).
+"""
+
+import ast
+import codeop
+import functools
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hrm_jax.evaluation.judge.toolchains import LANGUAGES, Language
+
+_GRAMMARS: dict[Language, str] = {
+    "js": "javascript",
+    "java": "java",
+    "cpp": "cpp",
+    "c": "c",
+    "rust": "rust",
+    "go": "go",
+    "bash": "bash",
+}
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
+_ALLOW_INCOMPLETE = codeop.PyCF_ALLOW_INCOMPLETE_INPUT  # pyright: ignore[reportAttributeAccessIssue]
+_UNFINISHED = "incomplete input"
+
+
+def parse_rate(texts: Sequence[str], language: Language, *, cut: Sequence[bool] = ()) -> float:
+    """The share of texts that parse, in [0, 1]; 0 of none.
+
+    Args:
+      texts: whole programs or files.
+      language: of all of them.
+      cut: of each text, whether its end is missing, as where a generation ran out of tokens; all
+        are whole if empty. See `parses`.
+
+    Raises:
+      ValueError: `cut` has another length, or `language` is unknown.
+      ImportError: the language's grammar is not installed.
+    """
+    if cut and len(cut) != len(texts):
+        raise ValueError(f"cut: expected {len(texts)} values, one for each text, got {len(cut)}")
+    ends = cut or [False] * len(texts)
+    right = [parses(text, language, cut=end) for text, end in zip(texts, ends, strict=True)]
+    return sum(right) / len(right) if right else 0.0
+
+
+def parses(text: str, language: Language, *, cut: bool = False) -> bool:
+    """Whether a text is free of syntax errors.
+
+    Args:
+      text: a whole program or file.
+      language: its language.
+      cut: the text ends anywhere. Its last line is then left out, which may stop within a word,
+        and what is open before it (blocks, brackets, a docstring) is unfinished, not wrong.
+
+    Raises:
+      ValueError, ImportError: as `parse_rate`.
+    """
+    if language not in LANGUAGES:
+        raise ValueError(f"language: expected one of {', '.join(LANGUAGES)}, got {language!r}")
+    if cut:
+        text = text.rpartition("\n")[0]
+    if language == "python":
+        return _python_parses(text, cut)
+    parser = _parser(_GRAMMARS[language])
+    root = parser.parse(text.encode("utf-8", errors="replace")).root_node
+    if cut and root.has_error:
+        closed = text + "\n" + _closing(root)
+        root = parser.parse(closed.encode("utf-8", errors="replace")).root_node
+    return not root.has_error
+
+
+def _python_parses(text: str, cut: bool) -> bool:
+    flags = ast.PyCF_ONLY_AST | (_ALLOW_INCOMPLETE if cut else 0)
+    try:
+        with warnings.catch_warnings():  # of strange escapes and comparisons
+            warnings.simplefilter("ignore")
+            compile(text, "text.py", "exec", flags)
+    except SyntaxError as error:
+        return cut and error.msg == _UNFINISHED
+    except (ValueError, RecursionError, MemoryError):  # null bytes; nested beyond the parser
+        return False
+    return True
+
+
+@functools.cache
+def _parser(grammar: str) -> Any:
+    try:
+        from tree_sitter_language_pack import get_parser
+    except ImportError as error:
+        raise ImportError(
+            f"parsing {grammar} expects tree-sitter-language-pack; pip install 'hrm-jax[codegen]'"
+        ) from error
+    return get_parser(grammar)  # pyright: ignore[reportArgumentType]
+
+
+def _closing(root: Any) -> str:
+    """The brackets that close what is open at the end, innermost first; those in text are text."""
+    stack = []
+    for kind in _leaves(root):
+        if kind in _CLOSING:
+            stack.append(_CLOSING[kind])
+        elif stack and kind == stack[-1]:
+            stack.pop()
+    return "".join(reversed(stack))
+
+
+def _leaves(root: Any) -> Iterator[str]:
+    """The kinds of a tree's leaves that are in the text, in its order."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if node.child_count:
+            waiting.extend(reversed(node.children))
+        elif not node.is_missing:
+            yield node.type

@@ -1,0 +1,1 @@
+"""Code as a task: models that write programs."""

@@ -1,0 +1,209 @@
+"""How a model is measured on Sudoku: one pass over held-out puzzles, and a search beside it."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from hrm_jax.core.config import configclass, field
+from hrm_jax.core.mesh import check_divisible, replicated, split_batch, with_ambient_mesh
+from hrm_jax.core.types import Variables
+from hrm_jax.data.pipeline import Source, as_batch, evaluation_batches
+from hrm_jax.data.sudoku import solver
+from hrm_jax.data.sudoku.assuming import NumberedAssumptions
+from hrm_jax.data.sudoku.judging import solves
+from hrm_jax.data.sudoku.symmetry import NumberedSymmetries
+from hrm_jax.evaluation.accuracy import PuzzleResults, by_rating, summarize
+from hrm_jax.inference.config import EngineConfig, SearchConfig
+from hrm_jax.inference.engine import Engine
+from hrm_jax.inference.search import engine_of_search, search
+from hrm_jax.inference.stream import Answers, solve_stream
+from hrm_jax.inference.thinking import think
+from hrm_jax.models.puzzle_model import PuzzleModel
+
+Progress = Callable[[int], None]
+
+
+@configclass
+class EvaluationConfig:
+    """How a model is measured.
+
+    Under `halting="steps"` the proposal after the last step is judged, as the originals do. Under
+    "rules" a puzzle leaves the batch with its first proposal that passes the rules, which takes no
+    knowledge of the answer; under "confidence" when the halting head gives it more than 1/2, which
+    HRM's training compares with the value of going on instead.
+    """
+
+    puzzles: int = field(
+        1024, help="held-out puzzles looked at, spread over the split; 0 for all", at_least=0
+    )
+    batch_size: int = field(256, help="puzzles thought about at once", at_least=1)
+    halting: Literal["steps", "rules", "confidence"] = field(
+        "steps", help="a puzzle is done after all steps, at a valid proposal, or by the head"
+    )
+    max_steps: int = field(0, help="steps a puzzle may take; 0 for those of training", at_least=0)
+    search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
+
+    def engine(self, model: PuzzleModel, mesh: Mesh) -> Engine:
+        """The engine that measures so; raises ConfigError where devices cannot share a batch."""
+        check_divisible("batch_size of an evaluation", self.batch_size, mesh)
+        return Engine(model, self._engine_config(model, mesh.shape["data"]), solves, mesh)
+
+    def _engine_config(self, model: PuzzleModel, devices: int) -> EngineConfig:
+        tail = [size for size in (self.batch_size // 4, self.batch_size // 16) if size >= devices]
+        return EngineConfig(
+            batch_size=self.batch_size,
+            tail_batch_sizes=tuple(size - size % devices for size in tail),
+            max_steps=self.max_steps or model.config.halt_max_steps,
+            stop_when_valid=self.halting == "rules",
+            halt_confidence=0.5 if self.halting == "confidence" else 1.0,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    Attributes:
+      results: one row a puzzle.
+      seconds: time it took, compilation left out.
+      answers: the answers themselves.
+      full_steps: every puzzle was thought about for the same number of steps, whatever
+        `results.steps` says about when the halting head would have stopped.
+      search: what further attempts made of it, its seconds those of both; None without search.
+    """
+
+    results: PuzzleResults
+    seconds: float
+    answers: Answers
+    full_steps: bool
+    search: "Report | None" = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Metrics over all puzzles, `by_rating` the same for each band, and `search` for both.
+
+        A band's speed is that of the whole by its share of the steps.
+        """
+        speed = len(self.results) / max(self.seconds, 1e-9)
+        bands = by_rating(self.results, solver.RATING_BANDS)
+        total = summarize(self.results)
+        for row in bands.values():
+            share = 1.0 if self.full_steps else total["mean_steps"] / row["mean_steps"]
+            row["puzzles_per_second"] = speed * share
+        found = {**total, "puzzles_per_second": speed, "by_rating": bands}
+        return found if self.search is None else {**found, "search": self.search.as_dict()}
+
+
+def evaluate(
+    model: PuzzleModel,
+    variables: Variables,
+    source: Source,
+    config: EvaluationConfig,
+    mesh: Mesh,
+    progress: Progress,
+) -> Report:
+    """One pass over the puzzles; see `SudokuTask.evaluate`."""
+    source = spread(source, config.puzzles)
+    full_steps = config.halting == "steps" and config.max_steps in (0, model.config.halt_max_steps)
+    if full_steps:
+        answers, steps, seconds = _think_through(model, variables, source, config, mesh, progress)
+    else:
+        engine = config.engine(model, mesh)
+        engine.compile(variables, source.inputs)
+        start = time.perf_counter()
+        answers = solve_stream(engine, variables, source.inputs, progress=progress)
+        seconds, steps = time.perf_counter() - start, answers.steps
+    return Report(_judge(answers, steps, source), seconds, answers, full_steps)
+
+
+def search_further(
+    model: PuzzleModel,
+    variables: Variables,
+    source: Source,
+    config: EvaluationConfig,
+    mesh: Mesh,
+    report: Report,
+    progress: Progress,
+) -> Report:
+    """The report with a search beside it; see `SudokuTask.search`."""
+    source = spread(source, config.puzzles)
+    engine = config.engine(model, mesh)
+    engine_of_search(engine, config.search).compile(variables, source.inputs)
+    start = time.perf_counter()
+    answers = search(
+        engine,
+        variables,
+        source.inputs,
+        report.answers,
+        config.search,
+        symmetries=NumberedSymmetries(),
+        assumptions=NumberedAssumptions(),
+        progress=progress,
+    )
+    seconds = report.seconds + time.perf_counter() - start
+    found = Report(_judge(answers, answers.steps, source), seconds, answers, full_steps=False)
+    return dataclasses.replace(report, search=found)
+
+
+def _judge(answers: Answers, steps: np.ndarray, source: Source) -> PuzzleResults:
+    """Compares with the labels."""
+    right = answers.tokens == source.labels
+    return PuzzleResults(right.mean(-1), right.all(-1), answers.valid, steps, source.rating)
+
+
+def _think_through(
+    model: PuzzleModel,
+    variables: Variables,
+    source: Source,
+    config: EvaluationConfig,
+    mesh: Mesh,
+    progress: Progress,
+) -> tuple[Answers, np.ndarray, float]:
+    """The last proposals, the steps at which the head would have stopped, and the seconds."""
+    check_divisible("batch_size of an evaluation", config.batch_size, mesh)
+    parts, seconds, compiled = [], 0.0, None
+    for rows in evaluation_batches(source, config.batch_size):
+        batch = split_batch(as_batch(rows), mesh)
+        if compiled is None:
+            compiled = _think_for_all(mesh).lower(model, variables, batch).compile()
+        start = time.perf_counter()
+        thoughts = jax.device_get(compiled(variables, batch))
+        seconds += time.perf_counter() - start
+        genuine = rows["rating"] >= 0  # the last batch is filled up with padding
+        part = thoughts.tokens[-1], thoughts.confidence[-1], thoughts.steps
+        parts.append([x[genuine] for x in part])
+        progress(int(genuine.sum()))
+    tokens, confidence, steps = map(np.concatenate, zip(*parts, strict=True))
+    valid = np.asarray(solves(jnp.asarray(source.inputs, jnp.int32), jnp.asarray(tokens)))
+    spent = np.full(len(tokens), model.config.halt_max_steps, np.int32)
+    answers = Answers(
+        tokens=tokens,
+        steps=spent,
+        confidence=confidence,
+        valid=valid,
+        attempts=np.ones_like(spent),
+        attempt=np.zeros_like(spent),
+    )
+    return answers, steps, seconds
+
+
+@functools.cache
+def _think_for_all(mesh: Mesh) -> Any:
+    """`think`, with its results on every host."""
+    return jax.jit(with_ambient_mesh(think, mesh), static_argnums=0, out_shardings=replicated(mesh))
+
+
+def spread(source: Source, count: int) -> Source:
+    """`count` puzzles at equal distances (all when 0 or more than there are)."""
+    if not 0 < count < len(source):
+        return source
+    rows = np.linspace(0, len(source) - 1, count).astype(int)
+    return dataclasses.replace(
+        source, inputs=source.inputs[rows], labels=source.labels[rows], rating=source.rating[rows]
+    )

@@ -1,0 +1,248 @@
+"""Sudoku as a task: configuration, model, loss, data and metrics in one place."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float
+
+from hrm_jax.core.config import ConfigError, check, configclass, field
+from hrm_jax.core.mesh import MeshConfig, batch_share, check_divisible
+from hrm_jax.core.types import Batch, Carry, Outputs, Variables
+from hrm_jax.data.pipeline import (
+    PipelineConfig,
+    Source,
+    as_batch,
+    training_batches,
+    with_fixed_augmentations,
+)
+from hrm_jax.data.sudoku import rules
+from hrm_jax.data.sudoku.csv_format import CsvFormatError
+from hrm_jax.data.sudoku.easing import ease_after
+from hrm_jax.losses.act import Metrics, act_loss, average_metrics
+from hrm_jax.models.puzzle_config import PuzzleModelConfig
+from hrm_jax.models.puzzle_model import PuzzleModel
+from hrm_jax.tasks.sudoku import evaluation
+from hrm_jax.tasks.sudoku.evaluation import EvaluationConfig, Report
+from hrm_jax.training.batches import PlacedBatches
+from hrm_jax.training.loop import Hooks, LoopConfig
+from hrm_jax.training.optimizers import OptimConfig
+from hrm_jax.training.state import TrainState
+from hrm_jax.training.task import Task
+
+_LOGGED = ("count", "cell_accuracy", "exact_accuracy", "mean_steps")
+
+
+@configclass
+class DataConfig:
+    """Which puzzles to learn from and to be judged by."""
+
+    name: str = field("bank", help="bank, extreme or extreme_1k; csv to read the files below")
+    train_csv: str = field("", help="for csv: training puzzles, .csv, .csv.gz or a line a puzzle")
+    test_csv: str = field("", help="for csv: held-out puzzles; without it some of train are")
+    data_dir: str = field("", help="prepared data; HRM_JAX_DATA or ~/.cache/hrm_jax if empty")
+    augment: bool = field(True, help="show training puzzles under random symmetries")
+    num_augmentations: int = field(
+        0,
+        help="symmetries of each puzzle drawn once, as the originals do; 0: new ones every time",
+        at_least=0,
+    )
+    reveal_share: float = field(
+        0.0,
+        help="share of training puzzles shown with some of their blanks filled in",
+        at_least=0,
+        at_most=1,
+    )
+
+    def __post_init__(self):
+        """Raises ConfigError where the name and the files do not fit."""
+        files = bool(self.train_csv or self.test_csv)
+        check(
+            files == (self.name == "csv"),
+            "name",
+            expected="csv with a file, or another data set without",
+            got=self.name,
+            remedy="set data.train_csv or data.test_csv exactly when data.name is csv",
+        )
+
+    @property
+    def held_out_split(self) -> str:
+        """The split that a trained model is reported on: files may come without a test file."""
+        return "validation" if self.name == "csv" and not self.test_csv else "test"
+
+    def load(self, split: str) -> Source:
+        """The puzzles of `train`, `validation` or `test`, prepared at first use.
+
+        Raises:
+          ConfigError: there is no such data set, or it has no such split.
+          CsvFormatError: a file has unusable rows.
+          FileNotFoundError: a file does not exist.
+        """
+        # TFDS takes half a second to import, which those who only solve do not spend.
+        from hrm_jax.data.sudoku.source import load_source
+        from hrm_jax.data.sudoku.sudoku_dataset_builder import csv_config
+
+        config = self.name
+        if self.name == "csv":
+            config = csv_config(train=self.train_csv or None, test=self.test_csv or None)
+        try:
+            source = load_source(config, split, self.data_dir or None)
+        except CsvFormatError:
+            raise
+        except ValueError as error:
+            raise ConfigError("data", str(error)) from error
+        return self._augmented(source) if split == "train" else source
+
+    def _augmented(self, source: Source) -> Source:
+        """The source with what happens to its puzzles before, or whenever, they are shown."""
+        if self.augment and self.num_augmentations:
+            source = with_fixed_augmentations(source, self.num_augmentations, seed=0)
+        elif not self.augment:
+            source = dataclasses.replace(source, augment=None)
+        if not self.reveal_share:
+            return source
+        ease = functools.partial(ease_after, source.augment, share=self.reveal_share)
+        return dataclasses.replace(source, augment=ease)
+
+
+@configclass
+class SudokuConfig:
+    """A Sudoku run from the first to the last number."""
+
+    description: str = field("", help="what this preset is for")
+    model: PuzzleModelConfig = dataclasses.field(default_factory=PuzzleModelConfig)
+    optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
+    data: DataConfig = DataConfig()
+    loop: LoopConfig = dataclasses.field(default_factory=LoopConfig)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    validation: EvaluationConfig = dataclasses.field(
+        default_factory=lambda: EvaluationConfig(puzzles=256)
+    )
+    test: EvaluationConfig = dataclasses.field(
+        default_factory=lambda: EvaluationConfig(halting="rules")
+    )
+    batch_size: int = field(384, help="puzzles a step, over all devices and processes", at_least=1)
+    seed: int = field(0, help="of initialisation, order, augmentation and exploration")
+
+    def __post_init__(self):
+        """Raises ConfigError for a model that Sudoku does not fit."""
+        check(
+            self.model.seq_len == rules.NUM_CELLS,
+            "model.seq_len",
+            expected=str(rules.NUM_CELLS),
+            got=self.model.seq_len,
+            remedy="leave the default",
+        )
+        check(
+            self.model.vocab_size == rules.VOCABULARY_SIZE,
+            "model.vocab_size",
+            expected=str(rules.VOCABULARY_SIZE),
+            got=self.model.vocab_size,
+            remedy="leave the default",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SudokuTask(Task):
+    """Sudoku as a run trains it, made from its configuration."""
+
+    config: SudokuConfig = dataclasses.field()  # without it, Task's config would be the default
+
+    def loss(self, carry: Carry, outputs: Outputs, /) -> tuple[Float[Array, ""], Metrics]:
+        """Returns `losses.act.act_loss` under the model's distribution of tokens."""
+        return act_loss(carry, outputs, distribution=self.config.model.distribution)
+
+    @functools.cached_property
+    def model(self) -> PuzzleModel:
+        """The model with adaptive computation time."""
+        relational = self.config.model.mixing == "relational"
+        return PuzzleModel(self.config.model, rules.CANDIDATES if relational else None)
+
+    def load(self) -> tuple[Source, Source]:
+        """Training and validation puzzles; raises as `DataConfig.load`."""
+        return self.config.data.load("train"), self.config.data.load("validation")
+
+    def training_batches(self, data: tuple[Source, Source], mesh: Mesh) -> PlacedBatches:
+        """Endless batches of training puzzles, each process holding its part."""
+        source, _ = data
+        check_divisible("batch_size", self.config.batch_size, mesh)
+        index, count = batch_share(mesh)
+        shown = self.config.data
+        pipeline = PipelineConfig(
+            batch_size=self.config.batch_size // count,
+            seed=self.config.seed,
+            augment=bool(shown.augment or shown.reveal_share) and source.augment is not None,
+            process_index=index,
+            process_count=count,
+        )
+        return PlacedBatches(iter(training_batches(source, pipeline)), as_batch, mesh)
+
+    def abstract_batch(self) -> Batch:
+        """Shapes and dtypes of a global batch."""
+        B, T = self.config.batch_size, self.config.model.seq_len
+        tokens: Any = jax.ShapeDtypeStruct((B, T), np.int32)
+        identifiers: Any = jax.ShapeDtypeStruct((B,), np.int32)
+        return Batch(tokens, tokens, identifiers)
+
+    def average(self, sums: Mapping[str, float], steps: int) -> dict[str, float]:
+        """Training metrics for the log, from sums over so many steps."""
+        return average_metrics(dict(sums), steps * self.config.batch_size)
+
+    def hooks(self, data: tuple[Source, Source], batches: Any, mesh: Mesh) -> Hooks:
+        """Returns what the loop calls: averages, and one pass over the validation puzzles."""
+        del batches
+        settings = self.config.validation
+
+        def validate(state: TrainState) -> dict[str, float]:
+            report = self.evaluate(state.averaged_variables, data[1], settings, mesh).as_dict()
+            return {name: report[name] for name in _LOGGED}
+
+        return Hooks(self.average, validate)
+
+    def evaluate(
+        self,
+        variables: Variables,
+        source: Source,
+        config: EvaluationConfig,
+        mesh: Mesh,
+        progress: Callable[[int], None] = lambda count: None,
+    ) -> Report:
+        """Lets the model think about held-out puzzles, once, for as long as `config.halting` says.
+
+        Args:
+          variables: the model's values.
+          source: the puzzles.
+          config: how many of them, how many at once, and when they are done.
+          mesh: the devices that share them.
+          progress: called with the number of puzzles done.
+
+        Raises:
+          ConfigError: the devices cannot share a batch equally.
+        """
+        return evaluation.evaluate(self.model, variables, source, config, mesh, progress)
+
+    def search(
+        self,
+        variables: Variables,
+        source: Source,
+        config: EvaluationConfig,
+        mesh: Mesh,
+        report: Report,
+        progress: Callable[[int], None] = lambda count: None,
+    ) -> Report:
+        """Tries what an evaluation left unsolved again, within `config.search`.
+
+        Args:
+          variables, source, config, mesh: those of the evaluation.
+          report: what it found.
+          progress: called with the number of puzzles done, of those unsolved.
+
+        Returns:
+          The report, with what the search found beside what the single pass did.
+        """
+        settings = self.model, variables, source, config, mesh
+        return evaluation.search_further(*settings, report, progress)

@@ -1,0 +1,76 @@
+"""Where a run's batches come from, and how it goes on after the last one it has seen."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from jax.sharding import Mesh
+
+from hrm_jax.core.mesh import global_batch, split_batch
+
+
+class BatchIterator(Protocol):
+    """Batches of this process, resumable."""
+
+    def __next__(self) -> Any:
+        """Returns the next batch, placed on the devices."""
+        ...
+
+    def get_state(self) -> Any:
+        """Returns a JSON value that says which batch comes next."""
+        ...
+
+    def set_state(self, state: Any) -> None:
+        """Goes to where `get_state` was called."""
+        ...
+
+
+class PlacedBatches:
+    """A pipeline's batches, as the model takes them and placed on the devices."""
+
+    def __init__(self, batches: Any, convert: Callable[[Any], Any], mesh: Mesh):
+        """Wraps a pipeline.
+
+        Args:
+          batches: a resumable iterator of this process's part of each batch, NumPy arrays.
+          convert: from the iterator's item to the pytree that the model takes.
+          mesh: where the batches go.
+        """
+        self._batches = batches
+        self._convert = convert
+        self._mesh = mesh
+
+    def __next__(self) -> Any:
+        """Returns the next global batch."""
+        return global_batch(self._convert(next(self._batches)), self._mesh)
+
+    def get_state(self) -> Any:
+        """Returns where the pipeline is, as JSON."""
+        return self._batches.get_state()
+
+    def set_state(self, state: Any) -> None:
+        """Goes to where `get_state` was called."""
+        self._batches.set_state(state)
+
+
+class NumberedBatches:
+    """Batches that are a function of their number, placed on the devices."""
+
+    def __init__(self, make: Callable[[int], Any], mesh: Mesh):
+        """Args: `make`, from a number to a global batch of NumPy arrays; `mesh`, where it goes."""
+        self._make = make
+        self._mesh = mesh
+        self._next = 0
+
+    def __next__(self) -> Any:
+        """Returns the next global batch."""
+        batch = split_batch(self._make(self._next), self._mesh)
+        self._next += 1
+        return batch
+
+    def get_state(self) -> int:
+        """Returns the number of the next batch."""
+        return self._next
+
+    def set_state(self, state: int) -> None:
+        """Goes to the batch of this number."""
+        self._next = state

@@ -1,0 +1,160 @@
+"""Trains a task in a folder, from a fresh state or from where the folder's run left off.
+
+    config.json, environment.json    what was run
+    metrics.jsonl, events.*          what was measured
+    checkpoints/step_*               where it can go on
+
+Of several processes, which share the folder, only process 0 writes (checkpoints: all of them).
+"""
+
+import functools
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+
+from hrm_jax.core.errors import UserError
+from hrm_jax.core.files import exclusive
+from hrm_jax.core.mesh import batch_sharding, make_mesh, replicated, with_ambient_mesh
+from hrm_jax.training import loop
+from hrm_jax.training.checkpoint import CheckpointStore, check_writable
+from hrm_jax.training.interrupt import GracefulStop
+from hrm_jax.training.progress import Progress
+from hrm_jax.training.run_log import RunLog, write_run_info
+from hrm_jax.training.state import TrainState, init_state, state_from_variables, state_shardings
+from hrm_jax.training.state_arrays import state_bytes
+from hrm_jax.training.step import TrainStep, make_train_step
+from hrm_jax.training.task import Task
+
+CHECKPOINTS = "checkpoints"
+
+
+class RunError(UserError):
+    """A run cannot start, go on or be read; the message says why and what to do."""
+
+
+def train(
+    task: Task,
+    folder: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> TrainState:
+    """Trains in `folder` until the last step or a signal, and leaves everything saved.
+
+    Args:
+      task: what to train.
+      folder: the run's; new, unless `resume`.
+      resume: go on from the newest intact checkpoint in `folder`, if there is one.
+      progress: is told what happens; by default the log is.
+
+    Returns:
+      The state after the last step done.
+
+    Raises:
+      RunError: if the folder holds a run already and `resume` is False.
+      InUse: if another process trains there.
+      CheckpointError: if the folder cannot be written or hold the checkpoints.
+      Diverged: if the loss is not finite.
+      Ended: if an evaluation ended the run.
+    """
+    folder = pathlib.Path(folder)
+    progress = progress or Progress()
+    if (folder / "config.json").exists() and not resume:
+        raise RunError(f"{folder} holds a run already; add --resume, or choose another --run")
+    config = task.config
+    mesh = make_mesh(config.mesh)
+    abstract = abstract_state(task)
+    check_writable(folder, (config.loop.keep_checkpoints + 1) * state_bytes(abstract))
+    with progress.preparing():
+        data = _load_in_turn(task.load)
+    state = begin(task, mesh)
+    batches = task.training_batches(data, mesh)
+    store = CheckpointStore(folder / CHECKPOINTS, config.loop.keep_checkpoints)
+    resumed = loop.resume(store, state, batches) if resume else None
+    state, extras = resumed or (state, None)
+    first_step = int(state.step)
+    with (
+        exclusive(folder, wanted=jax.process_index() == 0),
+        RunLog(folder, resume_step=first_step if extras else -1) as log,
+        GracefulStop() as stop,
+        progress.training(first_step, config.loop.steps) as tell,
+    ):
+        write_run_info(folder, config)
+        state = loop.run_steps(
+            state,
+            compile_step(task, state_shardings(abstract, mesh), mesh),
+            task.model_at,
+            batches,
+            config=config.loop,
+            store=store,
+            log=log,
+            hooks=task.hooks(data, batches, mesh),
+            progress=tell,
+            stop=stop,
+            extras=extras,
+        )
+    if int(state.step) < config.loop.steps:
+        by = stop.signal_name or "another process"
+        progress.stopped(
+            f"stopped by {by} after step {int(state.step)}, saved in {folder}; "
+            f"--resume --run={folder} goes on"
+        )
+    return state
+
+
+def begin(task: Task, mesh: Mesh) -> TrainState:
+    """Returns the state before the first step, its arrays where training has them."""
+    shardings = state_shardings(abstract_state(task), mesh)
+    init = jax.jit(functools.partial(_init, task), out_shardings=shardings)
+    state = init(jax.random.key(task.config.seed))
+    variables = task.start_from(state.variables)
+    if variables is state.variables:
+        return state
+    restart = functools.partial(state_from_variables, task.model_at(0), task.optimizers)
+    batch = _empty_batch(task)
+    return jax.jit(restart, out_shardings=shardings)(variables, state.key, batch)
+
+
+def abstract_state(task: Task) -> TrainState:
+    """Returns shapes and dtypes of the state."""
+    return jax.eval_shape(functools.partial(_init, task), jax.random.key(task.config.seed))
+
+
+def compile_step(task: Task, shardings: TrainState, mesh: Mesh) -> TrainStep:
+    """Returns the train step under `jit`, which compiles it once for each model it is called with.
+
+    The model alone is static: loss and optimisers are closed over, because two functions that are
+    made alike are not equal, and would be compiled twice. The state is donated; the metrics are on
+    every host.
+    """
+    return jax.jit(
+        with_ambient_mesh(make_train_step(task.loss, task.optimizers), mesh),
+        static_argnums=0,
+        donate_argnums=1,
+        in_shardings=(shardings, batch_sharding(mesh)),
+        out_shardings=(shardings, replicated(mesh)),
+    )
+
+
+def _init(task: Task, key: jax.Array) -> TrainState:
+    return init_state(task.model_at(0), task.optimizers, key, _empty_batch(task))
+
+
+def _empty_batch(task: Task) -> Any:
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), task.abstract_batch())
+
+
+def _load_in_turn(load: Callable[[], Any]) -> Any:
+    """Returns the data; process 0 has prepared them when the others look."""
+    if jax.process_index() != 0:
+        multihost_utils.sync_global_devices("data are prepared")
+    data = load()
+    if jax.process_index() == 0 and jax.process_count() > 1:
+        multihost_utils.sync_global_devices("data are prepared")
+    return data

@@ -1,0 +1,74 @@
+"""Finds the folders of runs, and reads configuration and trained values from them."""
+
+import pathlib
+from typing import TypeVar
+
+import jax
+from jax.sharding import Mesh
+
+from hrm_jax.core import config as config_lib
+from hrm_jax.core.mesh import replicated
+from hrm_jax.core.types import Variables
+from hrm_jax.training.checkpoint import CheckpointReader
+from hrm_jax.training.run import CHECKPOINTS, RunError, abstract_state
+from hrm_jax.training.task import Task
+
+Config = TypeVar("Config")
+
+
+def newest_run(root: pathlib.Path) -> pathlib.Path:
+    """Returns the folder below `root` whose checkpoints changed last.
+
+    Raises:
+      RunError: if there is no run.
+    """
+    folders = [path.parent for path in root.glob(f"*/{CHECKPOINTS}")]
+    if not folders:
+        raise RunError(
+            f"expected a run below {root}, found none; train one first, or name a folder"
+        )
+    return max(folders, key=lambda folder: (folder / CHECKPOINTS).stat().st_mtime)
+
+
+def run_of(checkpoint: pathlib.Path) -> pathlib.Path:
+    """Returns the run's folder, given it or the folder of one of its checkpoints."""
+    inside = checkpoint.name.startswith("step_")
+    return checkpoint.absolute().parent.parent if inside else checkpoint
+
+
+def read_config(folder: pathlib.Path, kind: type[Config]) -> Config:
+    """Returns the configuration that a run was started with.
+
+    Raises:
+      RunError: if the folder holds no run.
+      ConfigError: if the run was of another kind.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise RunError(f"expected a run in {folder}, found no config.json; name a run's folder")
+    return config_lib.from_json(kind, path.read_text(encoding="utf-8"))
+
+
+def restore(task: Task, checkpoint: pathlib.Path, mesh: Mesh) -> tuple[Variables, int]:
+    """Returns a trained model: the variables to evaluate with, and the step they are from.
+
+    Args:
+      task: the run's.
+      checkpoint: the run's folder, for its newest intact checkpoint, or one checkpoint's.
+      mesh: the devices that each get all variables.
+
+    Raises:
+      RunError: if there is no checkpoint.
+      CheckpointError: if the named one is damaged.
+    """
+    folder = run_of(checkpoint) / CHECKPOINTS
+    target = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)),
+        abstract_state(task),
+    )
+    reader = CheckpointReader(folder)
+    is_one_checkpoint = folder.parent != checkpoint
+    restored = reader.restore(checkpoint, target) if is_one_checkpoint else reader.latest(target)
+    if restored is None:
+        raise RunError(f"expected a checkpoint in {folder}, found none that is intact")
+    return restored.state.averaged_variables, restored.step

@@ -1,0 +1,151 @@
+"""What a run trains: a model, a loss and batches, and defaults for everything else."""
+
+import abc
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, PyTree
+
+from hrm_jax.core.config import configclass, field
+from hrm_jax.core.mesh import MeshConfig, check_divisible
+from hrm_jax.core.protocols import RecurrentModel
+from hrm_jax.core.types import Variables
+from hrm_jax.training.batches import BatchIterator, NumberedBatches
+from hrm_jax.training.loop import Hooks, LoopConfig
+from hrm_jax.training.optimizers import OptimConfig, make_optimizers
+from hrm_jax.training.state import Optimizers
+
+
+class RunConfig(Protocol):
+    """What every run's configuration says; it is saved with the run."""
+
+    @property
+    def loop(self) -> LoopConfig:
+        """How long, and what happens how often."""
+        ...
+
+    @property
+    def optim(self) -> OptimConfig:
+        """Learning rates and their schedule."""
+        ...
+
+    @property
+    def mesh(self) -> MeshConfig:
+        """How devices share the work."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        ...
+
+
+@configclass
+class TrainConfig:
+    """The configuration of a task that has nothing of its own to configure."""
+
+    loop: LoopConfig = dataclasses.field(default_factory=LoopConfig)
+    optim: OptimConfig = dataclasses.field(
+        default_factory=lambda: OptimConfig(learning_rate=1e-3, weight_decay=0.1, warmup_steps=100)
+    )
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    seed: int = field(0, help="of initialisation and exploration")
+
+
+class Task(abc.ABC):
+    """What a run trains. A subclass gives `model`, `loss` and `batch`; the rest has a default.
+
+        class Reversal(Task):  # writes digits backwards
+            model = PuzzleModel(trm(seq_len=8, vocab_size=6, hidden_size=32, num_heads=2))
+
+            def loss(self, carry, outputs):
+                return act_loss(carry, outputs)
+
+            def batch(self, number):
+                digits = np.random.default_rng(number).integers(1, 6, (32, 8), np.int32)
+                return Batch(digits, digits[:, ::-1], np.zeros(32, np.int32))
+
+    A task whose batches come from a pipeline overrides `training_batches` and `abstract_batch`
+    instead of `batch`.
+
+    Attributes:
+      config: the run's configuration.
+    """
+
+    config: RunConfig = TrainConfig()
+
+    @property
+    @abc.abstractmethod
+    def model(self) -> RecurrentModel:
+        """The trained model; hashable, because the compiled step takes it as a static argument."""
+
+    @abc.abstractmethod
+    def loss(self, carry: Any, outputs: Any, /) -> tuple[Float[Array, ""], PyTree[Any]]:
+        """Returns a step's loss and its metrics, a dataclass of scalars; all summed over B."""
+
+    def batch(self, number: int) -> Any:
+        """Returns the global batch of a step as NumPy arrays, a function of its number alone."""
+        raise NotImplementedError(
+            f"{type(self).__name__}: expected batch(number), or training_batches(data, mesh) and "
+            "abstract_batch(); define one or the others"
+        )
+
+    def model_at(self, step: int) -> RecurrentModel:
+        """Returns the model that is trained after `step` steps; each one is compiled once.
+
+        All of them have the variables of that at step 0.
+        """
+        del step
+        return self.model
+
+    @functools.cached_property
+    def optimizers(self) -> Optimizers:
+        """Both optimisers, their schedules as long as the run."""
+        return make_optimizers(self.config.optim, self.config.loop.steps)
+
+    def start_from(self, fresh: Variables) -> Variables:
+        """Returns the values that training starts from: the fresh ones, or others."""
+        return fresh
+
+    def load(self) -> Any:
+        """Returns training and held-out data, prepared at first use."""
+        return None
+
+    def abstract_batch(self) -> Any:
+        """Returns shapes and dtypes of a global batch."""
+        as_shape = lambda x: jax.ShapeDtypeStruct(np.shape(x), np.asarray(x).dtype)  # noqa: E731
+        return jax.tree.map(as_shape, self.batch(0))
+
+    def training_batches(self, data: Any, mesh: Mesh) -> BatchIterator:
+        """Returns endless batches of `load`'s data, each process holding its part.
+
+        Raises:
+          ConfigError: the devices cannot share a batch equally.
+        """
+        del data
+        check_divisible("batch", self._batch_size, mesh)
+        return NumberedBatches(self.batch, mesh)
+
+    def average(self, sums: Mapping[str, float], steps: int) -> Mapping[str, float]:
+        """Returns what the log says of metrics summed over so many steps: means over sequences."""
+        return {name: value / (steps * self._batch_size) for name, value in sums.items()}
+
+    def hooks(self, data: Any, batches: Any, mesh: Mesh) -> Hooks:
+        """Returns what the loop calls besides the step: averages, and what measures the model.
+
+        Args:
+          data: of `load`.
+          batches: of `training_batches`, which the loop goes over.
+          mesh: the devices.
+        """
+        del data, batches, mesh
+        return Hooks(self.average)
+
+    @property
+    def _batch_size(self) -> int:
+        return jax.tree.leaves(self.abstract_batch())[0].shape[0]

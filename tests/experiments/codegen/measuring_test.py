@@ -1,0 +1,85 @@
+"""Measuring code as its users do: a command in a process of its own."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
+from hrm_jax.evaluation.sandbox.isolation import find_sandbox
+from hrm_jax.evaluation.suites.named import DATA_VARIABLE
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+
+def run(folder, *flags, **environment):
+    """`python -m experiments.codegen --mode=eval`."""
+    surroundings = {name: value for name, value in os.environ.items() if name != DATA_VARIABLE}
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.codegen", "--mode=eval", *flags],
+        env=surroundings | {"PYTHONPATH": str(ROOT)} | environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _walls():
+    try:
+        find_sandbox()
+    except SandboxUnavailable as error:
+        pytest.skip(str(error))
+
+
+def test_solutions_are_measured_and_a_measurement_goes_on(tmp_path):
+    flags = ["--completer=canonical", "--suite_problems=4", "--results=out", "--judge_batch=3"]
+    done = run(tmp_path, *flags)
+    assert done.returncode == 0, done.stderr
+    assert "humaneval: 4 problems in python" in done.stdout
+    assert "3/4: 100.0% pass" in done.stdout
+    assert "pass@1" in done.stdout
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["pass@1"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    lines = (tmp_path / "out" / "completions.jsonl").read_text().splitlines()
+    assert [json.loads(line)["passed"] for line in lines] == [True] * 4
+
+    again = run(tmp_path, *flags)
+    assert again.returncode == 2
+    assert "go on with it by --resume" in again.stderr
+    (tmp_path / "out" / "completions.jsonl").write_text("\n".join(lines[:2]) + "\n" + lines[2][:9])
+    resumed = run(tmp_path, *flags, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["results"] == {"passed": 4}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--suite=mbpp"], "set --suite_data or HRM_JAX_CODE_DATA"),
+        (["--suite=mbpp", "--suite_data=nowhere"], "expected mbpp.jsonl.gz in nowhere, found none"),
+        (["--completer=buggy"], "humaneval has no buggy solutions"),
+        (["--completer=model"], "--completer=model needs --model"),
+        (["--completer=canonical", "--pass_k=2"], "ks: expected numbers up to samples=1"),
+        (["--completer=canonical", "--pass_k=x"], "--pass_k: expected numbers"),
+        (["--completer=canonical", "--resume"], "--resume needs --results"),
+        (["--completer=canonical", "--suite_problems=999"], "expected 0 to 164 problems"),
+    ],
+)
+def test_what_does_not_fit_is_told(tmp_path, flags, message):
+    done = run(tmp_path, *flags)
+    assert done.returncode == 2
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_languages_are_named(tmp_path):
+    done = run(tmp_path, "--completer=canonical", "--suite_problems=1", PATH="/nowhere")
+    assert "go: expected go in PATH, missing go" in done.stdout
+    assert done.returncode == 2  # bubblewrap and unshare are nowhere, too
+    assert "install bubblewrap" in done.stderr

@@ -1,0 +1,118 @@
+"""Training in a folder: what stops it at its start, what it compiles, and how it goes on."""
+
+import contextlib
+import logging
+import shutil
+import signal
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hrm_jax.core.config import to_json
+from hrm_jax.training import run
+from hrm_jax.training.checkpoint import CheckpointStore
+from hrm_jax.training.progress import Progress
+from hrm_jax.training.state_arrays import CheckpointError
+from tests.hrm_jax.training.tiny import TRACED, Table, TinyTask
+
+
+@pytest.fixture
+def no_data(monkeypatch):
+    """A run that does not stop at its start would ask for data."""
+    monkeypatch.setattr(run, "_load_in_turn", lambda _: pytest.fail("the run has begun"))
+
+
+def test_a_full_disk_is_noticed_at_the_start(tmp_path, monkeypatch, no_data):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=1000))
+    with pytest.raises(CheckpointError, match=r"expected [\d,]+ free bytes for .*, found 1,000"):
+        run.train(TinyTask(), tmp_path / "run")
+
+
+def test_a_folder_that_cannot_be_made_is_noticed_at_the_start(tmp_path, no_data):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="expected a writable folder at"):
+        run.train(TinyTask(), tmp_path / "file" / "run")
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path, no_data):
+    (tmp_path / "config.json").write_text(to_json(TinyTask().config))
+    with pytest.raises(run.RunError, match="holds a run already; add --resume"):
+        run.train(TinyTask(), tmp_path)
+
+
+class TwoModels(TinyTask):
+    """A task whose model changes after every step, and back, as a warming gradient border's does.
+
+    It makes equal models anew each time, which must not be compiled again.
+    """
+
+    def model_at(self, step):
+        return Table(scale=1.0 + step % 2)
+
+
+@pytest.mark.parametrize(("task", "models"), [(TinyTask, 1), (TwoModels, 2)])
+def test_each_model_is_compiled_once(tmp_path, caplog, task, models):
+    TRACED.clear()
+    with jax.log_compiles(True), caplog.at_level(logging.WARNING):
+        run.train(task(steps=6), tmp_path)
+    assert list(TRACED.values()) == [1] * models
+    messages = [record.getMessage() for record in caplog.records]
+    assert sum("Finished XLA compilation of jit(train_step)" in text for text in messages) == models
+
+
+class Told(Progress):
+    """Remembers what it is told."""
+
+    def __init__(self, stop_after=None):
+        self.steps, self.messages, self.stop_after = [], [], stop_after
+
+    @contextlib.contextmanager
+    def training(self, first_step, steps):
+        self.first_step = first_step
+
+        def tell(step, averages):
+            self.steps.append((step, dict(averages)))
+            if step == self.stop_after:
+                signal.raise_signal(signal.SIGTERM)
+
+        yield tell
+
+    def stopped(self, message):
+        self.messages.append(message)
+
+
+def test_progress_is_told_of_every_step_and_of_a_stop(tmp_path):
+    told = Told(stop_after=2)
+    state = run.train(TinyTask(), tmp_path, progress=told)
+    assert int(state.step) == 3
+    assert [step for step, averages in told.steps] == [1, 2, 3]
+    assert [step for step, averages in told.steps if averages] == [2]
+    assert told.messages == [
+        f"stopped by SIGTERM after step 3, saved in {tmp_path}; --resume --run={tmp_path} goes on"
+    ]
+    told = Told()
+    assert int(run.train(TinyTask(), tmp_path, resume=True, progress=told).step) == 4
+    assert (told.first_step, told.messages) == (3, [])
+
+
+def test_the_default_progress_goes_to_the_log(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "hrm_jax.training.progress"):
+        run.train(TinyTask(), tmp_path)
+    lines = [record.getMessage() for record in caplog.records if "step" in record.getMessage()]
+    assert [line.split(":")[0] for line in lines] == ["step 2/4", "step 4/4"]
+
+
+def test_resuming_a_task_of_plain_batches_changes_no_bit(tmp_path):
+    expected = run.train(TinyTask(), tmp_path)
+    CheckpointStore(tmp_path / run.CHECKPOINTS, keep=3).discard_after(2)
+    found = run.train(TinyTask(), tmp_path, resume=True)
+
+    def same(a, b):
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            a, b = jax.random.key_data(a), jax.random.key_data(b)
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+    jax.tree.map(same, found, expected)

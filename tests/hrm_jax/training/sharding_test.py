@@ -1,0 +1,132 @@
+"""Training on eight simulated devices is training on one, split."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hrm_jax
+
+# Losses and weights agree to rounding: sums go over devices in another order.
+TOLERANCE = 1e-5
+
+TRAIN_ON_MESHES = """
+import dataclasses, sys
+import jax, numpy as np
+from jax.sharding import PartitionSpec as P
+
+from hrm_jax.core.types import Batch
+from hrm_jax.losses.act import act_loss
+from hrm_jax.models.puzzle_model import PuzzleModel
+from hrm_jax.models.puzzle_config import hrm, trm
+from hrm_jax.core.mesh import MeshConfig, batch_sharding, fetch, make_mesh, split_batch
+from hrm_jax.training.optimizers import OptimConfig, make_optimizers
+from hrm_jax.training.state import init_state, state_shardings
+from hrm_jax.training.step import make_train_step
+
+assert jax.device_count() == 8
+sizes = dict(
+    seq_len=7, vocab_size=5, hidden_size=32, num_heads=4, L_layers=1, H_cycles=1, L_cycles=1,
+    num_puzzle_identifiers=3, puzzle_emb_ndim=32, halt_max_steps=3, halt_exploration_prob=0.5,
+)
+model = {
+    "hrm": lambda: PuzzleModel(hrm(**sizes, H_layers=1)),
+    "trm": lambda: PuzzleModel(trm(**sizes, mixing="mlp", pos_encodings="none", puzzle_emb_len=1)),
+}[sys.argv[1]]()
+config = OptimConfig(learning_rate=1e-3, warmup_steps=0, ema_decay=0.9)
+optimizers = make_optimizers(config, total_steps=4)
+rng = np.random.default_rng(0)
+B, T = 8, 7
+batches = [
+    Batch(
+        rng.integers(1, 5, (B, T), np.int32),
+        rng.integers(1, 5, (B, T), np.int32),
+        rng.integers(0, 3, B, np.int32),
+    )
+    for _ in range(4)
+]
+
+
+def init(key):
+    state = init_state(model, optimizers, key, jax.tree.map(np.zeros_like, batches[0]))
+    # The halting head starts with one answer for all. Other values make sequences differ.
+    mixed = lambda p, x: jax.random.normal(key, x.shape) if "q_head" in str(p) else x
+    params = jax.tree_util.tree_map_with_path(mixed, state.variables.params)
+    rows = jax.random.normal(key, state.variables.puzzle_rows.shape)
+    variables = dataclasses.replace(state.variables, params=params, puzzle_rows=rows)
+    return dataclasses.replace(state, variables=variables)
+
+
+def train(mesh):
+    shardings = state_shardings(initial, mesh)
+    state = jax.device_put(initial, shardings)
+    step = jax.jit(
+        make_train_step(act_loss, optimizers),
+        static_argnums=0,
+        in_shardings=(shardings, batch_sharding(mesh)),
+        out_shardings=(shardings, None),
+    )
+    trace = []
+    for batch in batches:
+        state, metrics = step(model, state, split_batch(batch, mesh))
+        trace.append((metrics, fetch((state.carry.halted, state.carry.steps), mesh)))
+    return state, jax.device_get(trace)
+
+
+def specs(tree):
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): leaf.sharding.spec for path, leaf in leaves}
+
+
+def check_placement(state, mesh):
+    splits = {"qkv": P(None, "model"), "o_proj": P("model", None),
+              "gate_up": P(None, "model"), "down": P("model", None)}
+    for tree in (state.variables.params, state.opt_state):
+        found = specs(tree)
+        for layer, spec in splits.items():
+            places = {path: s for path, s in found.items() if layer in path}
+            assert places or layer in ("qkv", "o_proj"), layer
+            assert set(places.values()) <= {spec}, places
+        assert {s for p, s in found.items() if not any(n in p for n in splits)} <= {
+            P(), P(None), P(None, None)}
+    assert set(specs(state.carry).values()) == {P("data")}
+    assert state.carry.latents.z_H.addressable_shards[0].data.shape[0] == B // mesh.shape["data"]
+    for leaf in jax.tree.leaves(state.variables.params):
+        if "model" in leaf.sharding.spec:
+            assert leaf.addressable_shards[0].data.size == leaf.size // mesh.shape["model"]
+
+
+initial = jax.jit(init)(jax.random.key(0))
+alone = make_mesh(MeshConfig(), jax.devices()[:1])
+expected_state, expected_trace = train(alone)
+assert any(h.any() and not h.all() for _, (h, _) in expected_trace), "halting tells nothing"
+worst = 0.0
+for shape in ((8, 1), (4, 2), (2, 4)):
+    mesh = make_mesh(MeshConfig(*shape))
+    state, trace = train(mesh)
+    check_placement(state, mesh)
+    for (metrics, halting), (expected, expected_halting) in zip(trace, expected_trace, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, halting, expected_halting)
+        close = lambda a, b: np.testing.assert_allclose(a, b, rtol=float(sys.argv[2]), atol=0)
+        jax.tree.map(close, metrics, expected)
+    found = fetch((state.variables, state.opt_state), mesh)
+    expected = fetch((expected_state.variables, expected_state.opt_state), alone)
+    gaps = jax.tree.map(lambda a, b: np.abs(a - b).max(), found, expected)
+    worst = max(worst, *jax.tree.leaves(gaps))
+print(worst)
+"""
+
+
+@pytest.mark.parametrize("model", ["hrm", "trm"])
+def test_a_run_on_eight_devices_equals_a_run_on_one(model):
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(hrm_jax.__file__).parents[1]),
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
+        "JAX_PLATFORMS": "cpu",
+    }
+    command = [sys.executable, "-c", TRAIN_ON_MESHES, model, str(TOLERANCE)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 0 <= float(done.stdout) <= TOLERANCE
