@@ -7,7 +7,16 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from hrm_jax.core.types import Batch, Buffer, Carry, Latents, Outputs, PuzzleRows, Variables
+from hrm_jax.core.types import (
+    IGNORE_LABEL,
+    Batch,
+    Buffer,
+    Carry,
+    Latents,
+    Outputs,
+    PuzzleRows,
+    Variables,
+)
 
 TYPES = [Variables, Batch, Latents, Carry, Outputs]
 
@@ -45,3 +54,8 @@ def test_the_three_kinds_of_variables_are_told_apart():
     assert not issubclass(PuzzleRows, nnx.Param)
     assert not issubclass(Buffer, PuzzleRows)
     assert not issubclass(PuzzleRows, Buffer)
+
+
+def test_the_label_that_is_ignored_is_that_of_the_originals():
+    """Their prepared data and PyTorch's losses say -100; no token is negative."""
+    assert IGNORE_LABEL == -100
