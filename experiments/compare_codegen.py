@@ -67,7 +67,8 @@ def main(argv: list[str]) -> int:
     if unknown:
         known = ", ".join(PRESETS)
         raise app.UsageError(f"--presets: expected some of {known}, got {unknown}", exitcode=2)
-    console, root = Console(markup=False), pathlib.Path(_FOLDER.value)
+    console = Console(markup=False)
+    root = pathlib.Path(_FOLDER.value)
     try:
         measured = {
             f"{name}, as it is": [_measure(name, root / f"baseline-{folder_name(name)}")]

@@ -126,7 +126,8 @@ def compare(settings: Settings, console: Console) -> int:
         for name in settings.variants:
             variant = VARIANTS[name]
             loop = PRESETS[variant.preset].loop
-            steps, evaluate_every = loop.steps, loop.evaluate_every
+            steps = loop.steps
+            evaluate_every = loop.evaluate_every
             if settings.minutes:
                 steps = _steps_within(settings, variant, root / f"{name}-probe")
                 evaluate_every = -(-steps // _EVALUATIONS)
@@ -165,7 +166,8 @@ def _steps_within(settings: Settings, variant: Variant, folder: pathlib.Path) ->
         shutil.rmtree(folder)  # times before and after a stop are not one
     train_in_process("experiments.sudoku", options, PRESETS[variant.preset], folder)
     rows = [row for row in read_metrics(folder) if row["split"] == "train"]
-    first, last = rows[0], rows[-1]
+    first = rows[0]
+    last = rows[-1]
     seconds = (last["time_seconds"] - first["time_seconds"]) / (last["step"] - first["step"])
     return max(1, int(settings.minutes * 60 / seconds))
 

@@ -113,8 +113,10 @@ PROGRAMS_OF_EXPERIMENTS = ("experiments.bench",)
 KERNELS_IMPORT = {"jax", "numpy", "jaxtyping"}
 ONLY_EXPERIMENTS_IMPORT = {"absl.app", "absl.flags", "ml_collections", "rich"}
 
-MODULE_LINES, FUNCTION_LINES = 400, 80
-TEST_MODULE_LINES, TEST_FUNCTION_LINES = 400, 80
+MODULE_LINES = 400
+FUNCTION_LINES = 80
+TEST_MODULE_LINES = 400
+TEST_FUNCTION_LINES = 80
 
 
 def listed_modules() -> list[str]:
@@ -211,7 +213,8 @@ def test_only_experiments_read_flags_and_print_tables():
 
 
 def test_models_of_code_know_no_sudoku():
-    seen, waiting = set(), {"experiments.codegen.__main__", "experiments.codegen.training"}
+    seen = set()
+    waiting = {"experiments.codegen.__main__", "experiments.codegen.training"}
     while waiting:
         module = waiting.pop()
         seen.add(module)

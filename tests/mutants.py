@@ -75,7 +75,8 @@ class Mutant:
         """
         lines = text.encode().splitlines(keepends=True)
         start = sum(map(len, lines[: self.line - 1])) + self.column
-        content, old = text.encode(), self.old.encode()
+        content = text.encode()
+        old = self.old.encode()
         if content[start : start + len(old)] != old:
             raise ValueError(f"{self.module}:{self.line}: expected {self.old!r}; it has changed")
         return (content[:start] + self.new.encode() + content[start + len(old) :]).decode()

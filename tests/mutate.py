@@ -67,7 +67,9 @@ COMPILED = {
 }
 """Environment: a mutant compiles only the programs that it changes."""
 
-SLOWER, SECONDS_MORE, WAITING = 3, 20, 20
+SLOWER = 3
+SECONDS_MORE = 20
+WAITING = 20
 """A mutant that takes so many times the processor time of the original, and so much more, does not
 end; nor does one that takes `WAITING` times as long as that by the clock."""
 

@@ -98,7 +98,8 @@ def _figures(program: Callable[[], aot_targets.Compiled]) -> dict[str, Any]:
 def _cells(row: dict[str, Any]) -> tuple[str, str, str]:
     if "error" in row:
         return "none", row["error"][:60], ""
-    accessed, cycles = row["accessed_bytes"], row["cycles"]
+    accessed = row["accessed_bytes"]
+    cycles = row["cycles"]
     return (
         f"{row['temporary_bytes'] / MEBIBYTE:,.1f}",
         f"{accessed / row['floor_bytes']:.2f}" if accessed else "",

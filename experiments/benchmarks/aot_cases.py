@@ -51,7 +51,8 @@ class AotCase:
         if self.mask != "packed":
             return query, key, key
         tokens = (self.B, self.T)
-        marks, ids = jax.ShapeDtypeStruct(tokens, bool), jax.ShapeDtypeStruct(tokens, jnp.int32)
+        marks = jax.ShapeDtypeStruct(tokens, bool)
+        ids = jax.ShapeDtypeStruct(tokens, jnp.int32)
         return query, key, key, marks, ids
 
     def floor_bytes(self, gradient: bool) -> int:
@@ -61,7 +62,8 @@ class AotCase:
         cotangent, and writes three gradients; the result itself is not asked for.
         """
         item = jnp.dtype(self.dtype).itemsize
-        query, key = self.B * self.T * self.N * self.K, self.B * self.T * self.M * self.K
+        query = self.B * self.T * self.N * self.K
+        key = self.B * self.T * self.M * self.K
         return item * (3 * query + 4 * key if gradient else 2 * query + 2 * key)
 
 
@@ -106,7 +108,8 @@ def xla(case: AotCase, implementation: Literal["xla", "cudnn"] = "xla") -> Funct
     def attend(query, key, value, prefix=None, segment_ids=None):
         rope = rotation(case)
         if rope is not None:
-            query, key = rotate(query, rope), rotate(key, rope)
+            query = rotate(query, rope)
+            key = rotate(key, rope)
         mask = None
         if segment_ids is not None and prefix is not None:
             position = jnp.arange(case.T, dtype=jnp.int32)

@@ -127,7 +127,10 @@ def _torch(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program
     return {"forward": forward, "forward + backward": both}
 
 
-OURS, JAX_NN, EINSUM, TORCH = "hrm_kernels.attention", "jax.nn", "einsum", "PyTorch"
+OURS = "hrm_kernels.attention"
+JAX_NN = "jax.nn"
+EINSUM = "einsum"
+TORCH = "PyTorch"
 CONTESTANTS = {OURS: _ours, JAX_NN: _jax_nn, EINSUM: _einsum}
 
 
@@ -143,7 +146,8 @@ def run(rounds: int, console: Console, picture: pathlib.Path | None = None) -> d
     contestants = CONTESTANTS | ({TORCH: _torch} if alternate.importable("torch") else {})
     rows = [row for case in CASES for row in _measure(case, contestants, rounds)]
     for row in rows:
-        row["of_peak"], row["of_bandwidth"] = row["flops"] / peak, row["bandwidth"] / bandwidth
+        row["of_peak"] = row["flops"] / peak
+        row["of_bandwidth"] = row["bandwidth"] / bandwidth
     console.print(_table(rows, list(contestants), rounds))
     if picture is not None:
         _draw(rows, list(contestants), picture)

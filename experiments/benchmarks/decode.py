@@ -19,7 +19,8 @@ from rich.table import Table
 
 from experiments.benchmarks import alternate
 
-REFERENCE, OURS = "transformers", "hrm_jax"
+REFERENCE = "transformers"
+OURS = "hrm_jax"
 INSTALL = "pip install -e '.[oracle]'"
 _MODULES = {
     REFERENCE: "experiments.benchmarks.torch_decode",

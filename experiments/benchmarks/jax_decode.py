@@ -32,7 +32,8 @@ def write_folder(name: str, folder: str) -> dict[str, Any]:
         save_hrm_text(folder, model.config, variables)
     else:
         loaded = load_language_model(name)
-        model, variables = loaded.model, loaded.variables
+        model = loaded.model
+        variables = loaded.variables
         save_language_model(folder, loaded)
     sizes = [x.size for x in jax.tree.leaves((variables.params, variables.buffers))]
     return {"parameters": sum(sizes), "vocab_size": model.vocab_size}
@@ -70,7 +71,8 @@ class Text:
     def __init__(self, model: LanguageModel, variables: Variables, prompt: list[int], tokens: int):
         self.model = model
         self.variables = variables
-        self.prompt, self.room = prompt, power_of_two(len(prompt) + tokens + 1)
+        self.prompt = prompt
+        self.room = power_of_two(len(prompt) + tokens + 1)
         self.nothing_ends = jnp.array([-1], jnp.int32)
         logits, cache = self._read()
         rows = device.empty_rows(self.model, self.variables, 1, self.room)
@@ -78,7 +80,8 @@ class Text:
         self.rows, first = device.enter(
             rows, 0, logits, cache, greedy, tokens, self.nothing_ends, vocab_size=self._vocab_size
         )
-        self.first, self.written = int(first.tokens[0, 0]), []
+        self.first = int(first.tokens[0, 0])
+        self.written = []
 
     @property
     def _vocab_size(self) -> int:

@@ -91,14 +91,17 @@ def _numpy_matmul(a: np.ndarray, b: np.ndarray) -> Callable[[], object]:
 def _jax_matmul(a: np.ndarray, b: np.ndarray) -> Callable[[], object]:
     import jax
 
-    multiply, left, right = jax.jit(jax.numpy.matmul), jax.device_put(a), jax.device_put(b)
+    multiply = jax.jit(jax.numpy.matmul)
+    left = jax.device_put(a)
+    right = jax.device_put(b)
     return lambda: multiply(left, right).block_until_ready()
 
 
 def _torch_matmul(a: np.ndarray, b: np.ndarray) -> Callable[[], object]:
     import torch
 
-    left, right = torch.from_numpy(a), torch.from_numpy(b)
+    left = torch.from_numpy(a)
+    right = torch.from_numpy(b)
     return lambda: left @ right
 
 

@@ -28,7 +28,10 @@ from hrm_jax.data.sudoku import rules, solver
 from hrm_jax.tasks.sudoku.evaluation import spread
 from hrm_jax.tasks.sudoku.task import DataConfig, EvaluationConfig, Report, SudokuTask
 
-FULL, ENGINE, SEARCH, CLASSICAL = "full steps", "engine", "engine + search", "classical"
+FULL = "full steps"
+ENGINE = "engine"
+SEARCH = "engine + search"
+CLASSICAL = "classical"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +140,8 @@ def _contestants(
 def _turn(report: Report, steps: int | None = None) -> Turn:
     results = report.results
     mean_steps = results.steps.mean() if steps is None else steps
-    exact, valid = results.exact.mean(), results.valid.mean()
+    exact = results.exact.mean()
+    valid = results.valid.mean()
     return Turn(report.seconds, float(exact), float(valid), float(mean_steps))
 
 
@@ -164,7 +168,8 @@ def _table(rows: list[dict[str, Any]], title: str) -> Table:
     for heading in headings:
         table.add_column(heading, justify="right")
     for row in rows:
-        ratio, steps = row["speed_ratio"], row["mean_steps"]
+        ratio = row["speed_ratio"]
+        steps = row["mean_steps"]
         table.add_row(
             row["contestant"],
             f"{row['puzzles_per_second']['median']:,.1f}",

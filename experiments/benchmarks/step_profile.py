@@ -53,7 +53,8 @@ def by_kind(events: list[dict[str, Any]], operations: set[str]) -> list[dict[str
       events: of a trace in Chrome's format; durations in microseconds.
       operations: names of the program's operations.
     """
-    microseconds, counts = collections.Counter(), collections.Counter()
+    microseconds = collections.Counter()
+    counts = collections.Counter()
     for event in events:
         if event.get("ph") == "X" and event["name"] in operations:
             kind = re.sub(r"[.\d]+$", "", event["name"])

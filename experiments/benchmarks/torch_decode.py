@@ -45,10 +45,12 @@ class _Text:
         with torch.inference_mode():
             if not hasattr(self, "cache"):
                 first = self._read()
-                self.cache, self.first = first.past_key_values, first.logits[:, -1:].argmax(-1)
+                self.cache = first.past_key_values
+                self.first = first.logits[:, -1:].argmax(-1)
             if turn_before := self.cache.get_seq_length() - self.prompt.shape[1]:
                 self.cache.crop(-turn_before)
-            token, written = self.first, []
+            token = self.first
+            written = []
             for _ in range(steps):
                 out = self.model(input_ids=token, past_key_values=self.cache, use_cache=True)
                 token = out.logits[:, -1:].argmax(-1)

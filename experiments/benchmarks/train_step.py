@@ -95,7 +95,8 @@ def _contestants(
     options: Options, shape: workload.ModelShape, batch_size: int, console: Console
 ) -> list[alternate.Contestant]:
     """The contestants whose library is there, telling of those that are left out."""
-    chosen, missing = [], []
+    chosen = []
+    missing = []
     for name in options.contestants:
         plain = name.removesuffix(HEAP_SUFFIX)
         if plain not in CONTESTANTS:
@@ -156,7 +157,9 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     for column in (*columns, "faults/step", "peak GiB"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        seconds, ratio, last = row["step_seconds"], row["speed_ratio"], row["samples"][-1]
+        seconds = row["step_seconds"]
+        ratio = row["speed_ratio"]
+        last = row["samples"][-1]
         table.add_row(
             row["name"],
             "{median:.0f} ({low:.0f}-{high:.0f})".format(

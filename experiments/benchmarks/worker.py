@@ -56,7 +56,8 @@ def serve(requests: TextIO, replies: TextIO) -> None:
             else:
                 result = resolve(request["function"])(**request["arguments"])
                 if request["do"] == "build":
-                    contestant, result = result, None
+                    contestant = result
+                    result = None
             reply = {"result": result}
         except Exception:  # whatever a contestant raises is the caller's to see
             reply = {"error": traceback.format_exc()}

@@ -175,7 +175,8 @@ def _print(console: Console, text: str, style: str | None = None) -> None:
 
 def _print_all(pieces: Iterator[Piece], requests: list[Request], console: Console) -> None:
     """All texts in their order, when they are whole."""
-    texts, endings = [""] * len(requests), [""] * len(requests)
+    texts = [""] * len(requests)
+    endings = [""] * len(requests)
     for piece in pieces:
         texts[piece.request] += piece.text
         endings[piece.request] = piece.ending or ""

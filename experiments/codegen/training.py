@@ -46,7 +46,8 @@ def run(console: Console) -> int:
     if FLAGS.resume:
         folder = pathlib.Path(FLAGS.run) if FLAGS.run else newest_run(RUNS)
         config = config_flags.resolve(read_config(folder, CodeConfig))
-    task, mesh = CodeTask(config, folder), make_mesh(config.mesh)
+    task = CodeTask(config, folder)
+    mesh = make_mesh(config.mesh)
     console.print(f"training in {folder}: {config.description}", soft_wrap=True)
     shown = terminal.Shown("tokens", config.batch_tokens, _AVERAGES)
     progress = terminal.TrainingProgress(console, shown)

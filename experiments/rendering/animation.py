@@ -14,10 +14,19 @@ from experiments.rendering.legend import draw_legend, legend_height
 from experiments.rendering.trace import Trace
 
 DPI = 100
-STEP_MILLISECONDS, HALT_MILLISECONDS, LAST_MILLISECONDS = 700, 1600, 3000
+STEP_MILLISECONDS = 700
+HALT_MILLISECONDS = 1600
+LAST_MILLISECONDS = 3000
 _MOST_COLUMNS = 4
-_GRID, _GAP, _EDGE, _HEAD = 2.5, 0.5, 0.3, 0.4
-_ABOVE, _BETWEEN, _CURVE, _SCALE, _BELOW = 0.62, 0.3, 0.75, 0.35, 0.45
+_GRID = 2.5
+_GAP = 0.5
+_EDGE = 0.3
+_HEAD = 0.4
+_ABOVE = 0.62
+_BETWEEN = 0.3
+_CURVE = 0.75
+_SCALE = 0.35
+_BELOW = 0.45
 """Inches: of grids, between them, to the edge, of the headline; in a panel over the grid, between
 grid and curve, of the curve, of its scale, and under it."""
 _PANEL = _ABOVE + _GRID + _BETWEEN + _CURVE + _BELOW

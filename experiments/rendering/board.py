@@ -20,9 +20,20 @@ from experiments.rendering.trace import Trace
 from hrm_jax.data.sudoku import rules
 
 FONT = "DejaVu Sans"  # comes with matplotlib: pictures do not depend on the machine
-INK, SOFT, LINE, STRONG, PAPER = "#1c2230", "#5d6472", "#c9c6bd", "#454b59", "#ffffff"
-GIVEN, PREDICTED, TILE, CONFLICT, NOW = "#ecebe5", "#17508f", "#cfe1f6", "#a63a0b", "#1f6fc4"
-_TILE_SIDE, _DIGIT_SIZE, _RING_RADIUS, _CORNER = 0.93, 0.62, 0.41, 0.24
+INK = "#1c2230"
+SOFT = "#5d6472"
+LINE = "#c9c6bd"
+STRONG = "#454b59"
+PAPER = "#ffffff"
+GIVEN = "#ecebe5"
+PREDICTED = "#17508f"
+TILE = "#cfe1f6"
+CONFLICT = "#a63a0b"
+NOW = "#1f6fc4"
+_TILE_SIDE = 0.93
+_DIGIT_SIZE = 0.62
+_RING_RADIUS = 0.41
+_CORNER = 0.24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +105,8 @@ def draw_frame(
 def draw_cells(axes: Axes, cells: Cells) -> None:
     """Cells with their marks, but without the lines between them."""
     center = cells.corner + 0.5
-    is_given, filled = cells.given != rules.BLANK, cells.digit != rules.BLANK
+    is_given = cells.given != rules.BLANK
+    filled = cells.digit != rules.BLANK
     overwritten = is_given & (cells.digit != cells.given)
     kept = is_given & ~overwritten
     _fill(axes, (_square(c, 1.0) for c in center[kept]), GIVEN)
@@ -119,7 +131,8 @@ def draw_cells(axes: Axes, cells: Cells) -> None:
 def draw_curve(axes: Axes, trace: Trace, steps: Iterable[int]) -> None:
     """Halting confidence over all steps: the halt a square and a line, `steps` as rings."""
     places = np.arange(1, trace.steps + 1)
-    values, halt = trace.halt_confidence, trace.halt
+    values = trace.halt_confidence
+    halt = trace.halt
     style = {"color": PREDICTED, "lw": 1.6, "clip_on": False}
     axes.plot(places[:halt], values[:halt], **style)
     axes.plot(places[halt - 1 :], values[halt - 1 :], ls=":", **style)

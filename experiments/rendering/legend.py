@@ -7,7 +7,10 @@ from experiments.rendering import board
 from experiments.rendering.board import Cells
 from experiments.rendering.layout import axes_at, text_width
 
-_POINTS, _CELL, _ROW, _GAP = 8.0, 0.2, 0.3, 0.3
+_POINTS = 8.0
+_CELL = 0.2
+_ROW = 0.3
+_GAP = 0.3
 """Size of the text; side of a sample, height of a row, space between items: inches."""
 
 # confidence of each sample cell, given, conflict, changed; and what they mean
@@ -25,7 +28,8 @@ _ITEMS: tuple[tuple[tuple[tuple[float, bool, bool, bool], ...], str], ...] = (
 
 def legend_rows(width: float) -> list[list[int]]:
     """Which items stand in each row of a legend so many inches wide."""
-    rows, used = [[]], 0.0
+    rows = [[]]
+    used = 0.0
     for number, (samples, text) in enumerate(_ITEMS):
         needed = _item_width(samples, text)
         if rows[-1] and used + needed > width:
@@ -49,7 +53,8 @@ def draw_legend(figure: Figure, left: float, bottom: float, width: float) -> Non
     axes.set(xlim=(0, width / _CELL), ylim=(height / _CELL, 0))
     axes.axis("off")
     for row, numbers in enumerate(legend_rows(width)):
-        x, y = 0.0, (row + 0.5) * _ROW / _CELL - 0.5
+        x = 0.0
+        y = (row + 0.5) * _ROW / _CELL - 0.5
         for number in numbers:
             samples, text = _ITEMS[number]
             for place, sample in enumerate(samples):

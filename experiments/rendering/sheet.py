@@ -13,8 +13,14 @@ from experiments.rendering.trace import Trace
 
 COLUMNS = 5
 DPI = 110
-_GRID, _GAP, _CURVE, _CURVE_HEIGHT, _EDGE = 2.0, 0.3, 2.5, 1.25, 0.35
-_ABOVE, _BELOW, _BETWEEN = 0.62, 0.25, 0.22
+_GRID = 2.0
+_GAP = 0.3
+_CURVE = 2.5
+_CURVE_HEIGHT = 1.25
+_EDGE = 0.35
+_ABOVE = 0.62
+_BELOW = 0.25
+_BETWEEN = 0.22
 """Inches: of grids, between them, of curves, to the edge; over, under and between rows."""
 
 

@@ -163,7 +163,8 @@ def train(console: Console) -> int:
         curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
     if int(state.step) < config.loop.steps:
         return STOPPED_BY_SIGNAL
-    split, mesh = task.config.data.held_out_split, make_mesh(config.mesh)
+    split = task.config.data.held_out_split
+    mesh = make_mesh(config.mesh)
     report = _measure(task, state.averaged_variables, split, task.config.test, console, mesh)
     variables = fetch(state.averaged_variables, mesh)
     if jax.process_index() == 0:
@@ -225,7 +226,8 @@ def export(console: Console) -> int:
     if FLAGS.out is None:
         raise app.UsageError("--mode=export needs --out: a folder", exitcode=2)
     task, variables, step = exported.load_any(_checkpoint(), make_mesh(MeshConfig()))
-    task, folder = SudokuTask(config_flags.resolve(task.config)), pathlib.Path(FLAGS.out)
+    task = SudokuTask(config_flags.resolve(task.config))
+    folder = pathlib.Path(FLAGS.out)
     save_model(folder, task.config, variables)
     size_bytes = sum(path.stat().st_size for path in folder.iterdir())
     console.print(f"{folder}: {size_bytes:,} bytes, of {_named(step)}", soft_wrap=True)

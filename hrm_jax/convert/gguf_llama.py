@@ -68,7 +68,8 @@ def load_gguf_llama(file: GgufFile, dtype: str = "float32") -> tuple[Llama, Vari
 
 def config_of(file: GgufFile) -> LlamaConfig:
     """Our config of a file's metadata and of the tensors that are there; raises ConfigError."""
-    D, N = file.of_model("embedding_length"), file.of_model("attention.head_count")
+    D = file.of_model("embedding_length")
+    N = file.of_model("attention.head_count")
     head_size = file.of_model("attention.key_length", D // N)
     rotated = file.of_model("rope.dimension_count", head_size)
     check(

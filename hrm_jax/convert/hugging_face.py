@@ -81,7 +81,8 @@ def without_tied_head(weights: Weights) -> dict[str, np.ndarray | Deferred]:
     Raises:
       WeightsError: there is a head, and it is another table.
     """
-    head, table = weights.get("lm_head.weight"), weights.get("model.embed_tokens.weight")
+    head = weights.get("lm_head.weight")
+    table = weights.get("model.embed_tokens.weight")
     if head is not None and (table is None or not np.array_equal(head, table)):
         raise WeightsError(
             "lm_head.weight: expected none, or the embedding's own, as tie_word_embeddings "

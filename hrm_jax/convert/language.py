@@ -83,7 +83,8 @@ def load_language_model(
     if place.is_file():
         return _load_gguf(place, origin, dtype)
     model, variables, foundation = _load_folder(place, dtype)
-    tokenizer, template = _tokenizer(place), _chat_template(place)
+    tokenizer = _tokenizer(place)
+    template = _chat_template(place)
     return LoadedLanguageModel(model, variables, tokenizer, template, foundation or origin)
 
 
@@ -99,7 +100,8 @@ def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageMo
       WeightsError: `folder` holds something else, which is left alone.
       OSError: the disk is full or fails.
     """
-    model, beside = loaded.model, (TOKENIZER_FILE, CONFIG_FILE, _CHAT_TEMPLATE)
+    model = loaded.model
+    beside = (TOKENIZER_FILE, CONFIG_FILE, _CHAT_TEMPLATE)
     with replacing_folder(folder, lambda n: is_model_file(n) or n in beside) as saving:
         if isinstance(model, HrmText):
             write_hrm_text(saving, model.config, loaded.variables)

@@ -83,7 +83,8 @@ def write_llama(
 
 
 def _fusions(config: LlamaConfig) -> tuple[fusion.Fusion, ...]:
-    N, M = config.num_heads, config.num_key_heads
+    N = config.num_heads
+    M = config.num_key_heads
     heads = {f"self_attn.{part}_proj": share for part, share in (("q", N), ("k", M), ("v", M))}
     return (
         fusion.Fusion("self_attn.qkv_proj", heads),

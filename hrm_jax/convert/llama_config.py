@@ -111,7 +111,8 @@ def to_hugging_face(config: LlamaConfig) -> dict[str, Any]:
     Raises:
       ConfigError: no model type has this combination of fields.
     """
-    kind, ours = _model_type(config), to_dict(config)
+    kind = _model_type(config)
+    ours = to_dict(config)
     scaling = ours["rope_scaling"]
     rope = {theirs: scaling[name] for theirs, name in _SCALINGS[scaling["kind"]].items()}
     rope |= {"rope_type": scaling["kind"], "rope_theta": config.rope_theta}
@@ -159,7 +160,8 @@ def _model_type(config: LlamaConfig) -> str:
 def _default_head_size(kind: str, fields: Mapping[str, Any]) -> Any:
     if kind == "qwen3":
         return _THEIR_QWEN3_HEAD
-    D, N = fields["hidden_size"], fields["num_heads"]
+    D = fields["hidden_size"]
+    N = fields["num_heads"]
     good = isinstance(D, int) and isinstance(N, int) and N > 0 and D % N == 0
     check(
         good,
@@ -187,7 +189,8 @@ def _window(kind: str, published: Mapping[str, Any]) -> Any:
 def _rope(published: Mapping[str, Any]) -> dict[str, Any]:
     """Our fields of the rotary positions."""
     rope = rope_of(published, _THEIR_THETA)
-    kind, theta = rope.pop("rope_type"), rope.pop("rope_theta")
+    kind = rope.pop("rope_type")
+    theta = rope.pop("rope_theta")
     check(
         kind in _SCALINGS,
         "rope_parameters.rope_type",

@@ -71,7 +71,8 @@ def infer_config(
       ConfigError: if the fields do not fit together.
     """
     told, length = _told_by_shapes(without_compiled_prefix(state_dict))
-    shared_level, overrides = told["shared_level"], dict(overrides or {})
+    shared_level = told["shared_level"]
+    overrides = dict(overrides or {})
     given = _translate(arch or {}, shared_level) | overrides
     config = replace(_published(shared_level), told | given)
     if length is not None and "seq_len" not in given:
@@ -123,7 +124,8 @@ def _told_by_shapes(weights: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], 
             f"expected weights of HRM or TRM, with {' and '.join(INNER + name for name in names)}; "
             f"found {', '.join(sorted(weights)[:5]) or 'no tensors'}"
         )
-    (V, D), (_, width) = tokens, mlp
+    V, D = tokens
+    _, width = mlp
     fields: dict[str, Any] = {"vocab_size": V, "hidden_size": D, "L_layers": layers("L_level")}
     fields["shared_level"] = not layers("H_level")
     if not fields["shared_level"]:
@@ -131,7 +133,8 @@ def _told_by_shapes(weights: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], 
     # Every expansion of this width is the same model, so the published one is kept if it fits.
     fits = swiglu_width(D, hrm().expansion) == width
     fields["expansion"] = hrm().expansion if fits else 1.5 * width / D
-    rows, positions = matrix("puzzle_emb.weights"), matrix("embed_pos.embedding_weight")
+    rows = matrix("puzzle_emb.weights")
+    positions = matrix("embed_pos.embedding_weight")
     fields["puzzle_emb_ndim"] = rows[1] if rows else 0
     if rows:
         fields["num_puzzle_identifiers"] = rows[0]

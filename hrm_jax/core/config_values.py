@@ -136,7 +136,8 @@ def _check_constraint(constraint: Constraint, value: Any, path: str) -> None:
 
 def convert(annotation: Any, value: Any, path: str, root: type) -> Any:
     """`value` as an instance of `annotation`, or ConfigError naming `path`."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    origin = typing.get_origin(annotation)
+    arguments = typing.get_args(annotation)
     if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
         if isinstance(value, annotation):
             return value

@@ -29,6 +29,7 @@ def correctness(logits: Float[Array, "B T V"], batch: Batch) -> Correctness:
     """Compares the most likely tokens with the labels."""
     valid = batch.labels != IGNORE_LABEL
     right = valid & (logits.argmax(-1) == batch.labels)
-    num_valid, num_right = valid.sum(-1), right.sum(-1)
+    num_valid = valid.sum(-1)
+    num_right = right.sum(-1)
     share = num_right / jnp.maximum(num_valid, 1)
     return Correctness(share, num_right == num_valid, num_valid > 0)

@@ -119,7 +119,8 @@ def batch_share(mesh: Mesh) -> tuple[int, int]:
       ConfigError: if the devices of a process end inside a row of the mesh.
     """
     processes = np.vectorize(lambda device: device.process_index)(mesh.devices)
-    model, devices_each = processes.shape[1], processes.size // len(np.unique(processes))
+    model = processes.shape[1]
+    devices_each = processes.size // len(np.unique(processes))
     check(
         devices_each % model == 0 or model % devices_each == 0,
         "mesh.model",

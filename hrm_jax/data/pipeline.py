@@ -143,7 +143,8 @@ def training_batches(
         raise ValueError("this source has no augmentation: set augment=False in the config")
 
     def make_batch(chosen: np.ndarray, first: int) -> PuzzleBatch:
-        inputs, labels = source.inputs[chosen], source.labels[chosen]
+        inputs = source.inputs[chosen]
+        labels = source.labels[chosen]
         if augment is not None:
             inputs, labels = augment(inputs, labels, config.seed, first)
         return _fill_batch(inputs, labels, source.rating[chosen], config.batch_size)

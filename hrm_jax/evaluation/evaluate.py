@@ -25,7 +25,9 @@ from hrm_jax.evaluation.pass_at_k import Estimate, estimate
 from hrm_jax.evaluation.suites.problems import Problem, Suite
 from hrm_jax.evaluation.syntax import parses
 
-SETTINGS, COMPLETIONS, REPORT = "settings.json", "completions.jsonl", "report.json"
+SETTINGS = "settings.json"
+COMPLETIONS = "completions.jsonl"
+REPORT = "report.json"
 
 
 class ResumeError(UserError, ValueError):

@@ -174,7 +174,8 @@ class Engine:
 
     def _window(self, jobs: Jobs, first: int, B: int, noise: float, seed: int) -> Window:
         """The jobs, padded to the W rows of a batch size, on the devices."""
-        count, W = len(jobs.attempts), self._window_rows(B)
+        count = len(jobs.attempts)
+        W = self._window_rows(B)
 
         def padded(rows: np.ndarray) -> np.ndarray:
             return np.pad(rows, [(0, W - count)] + [(0, 0)] * (rows.ndim - 1))

@@ -207,7 +207,8 @@ class _Attempts:
 
     def _enqueue(self, rows: Int[np.ndarray, " n"]) -> int:
         """Lets those of the puzzles wait that are unsolved and within budget; returns how many."""
-        config, answers = self._config, self.answers
+        config = self._config
+        answers = self.answers
         again = ~is_solved(self._engine, answers)[rows]
         again &= answers.attempts[rows] <= config.attempts  # the first is beside the budget
         if config.steps:

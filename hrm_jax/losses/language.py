@@ -37,7 +37,8 @@ def text_metrics(outputs: TextOutputs, token_bytes: Int[Array, " V"]) -> TextMet
       outputs: logits and labels.
       token_bytes: how many bytes of UTF-8 each token adds to a text; 0 for special ones.
     """
-    logits, labels = outputs.logits, outputs.labels
+    logits = outputs.logits
+    labels = outputs.labels
     counted = labels != IGNORE_LABEL
     lengths = jnp.where(counted, token_bytes[jnp.where(counted, labels, 0)], 0)
     likeliest = jax.lax.stop_gradient(logits).argmax(-1)

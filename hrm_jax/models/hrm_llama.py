@@ -99,7 +99,8 @@ class HrmLlamaConfig:
         )
 
 
-FOUNDATION, REASONING = "foundation", "reasoning"
+FOUNDATION = "foundation"
+REASONING = "reasoning"
 """The two parts of parameters and buffers, by name; checkpoints have these names."""
 
 

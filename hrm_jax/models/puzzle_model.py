@@ -36,7 +36,8 @@ class PuzzleModel:
 
     def __post_init__(self):
         """Validates the grid."""
-        config, grid = self.config, self.grid
+        config = self.config
+        grid = self.grid
         check(
             (grid is not None) == (config.mixing == "relational"),
             "mixing",

@@ -49,8 +49,10 @@ class PuzzleModule(nnx.Module):
           grid: for relational mixing; the states are then of candidates in place of tokens.
           rngs: source of the initialisation keys.
         """
-        D, V = config.hidden_size, config.vocab_size
-        self.config, self.grid = config, grid
+        D = config.hidden_size
+        V = config.vocab_size
+        self.config = config
+        self.grid = grid
         self.embed_tokens = Embedding(NUM_STATES if grid else V, D, rngs=rngs)
         if config.pos_encodings == "learned":
             self.embed_pos = Embedding(grid.num_candidates if grid else config.length, D, rngs=rngs)

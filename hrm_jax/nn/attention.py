@@ -124,7 +124,8 @@ class GroupedAttention(nnx.Module):
           rngs: source of the initialisation keys.
         """
         self.head_size = head_size
-        inner, shared = num_heads * head_size, num_key_heads * head_size
+        inner = num_heads * head_size
+        shared = num_key_heads * head_size
         self.split_points = (inner, inner + shared)
         self.qkv_proj = Linear(
             features, inner + 2 * shared, axes=("embed", "heads"), use_bias=qkv_bias, rngs=rngs
@@ -143,6 +144,7 @@ class GroupedAttention(nnx.Module):
         parts = jnp.split(self.qkv_proj(x), self.split_points, axis=-1)
         query, key, value = (part.reshape(B, T, -1, self.head_size) for part in parts)
         if self.qk_norm:
-            query, key = self.q_norm(query), self.k_norm(key)
+            query = self.q_norm(query)
+            key = self.k_norm(key)
         mixed, memory = attend(query, key, value, memory)
         return self.o_proj(mixed.reshape(B, T, -1)), memory

@@ -44,7 +44,8 @@ class DecoderBlock(nnx.Module):
 
     def __init__(self, config: DecoderBlockConfig, *, rngs: nnx.Rngs):
         """Draws the parameters of both sub-layers."""
-        D, eps = config.features, config.norm_eps
+        D = config.features
+        eps = config.norm_eps
         self.input_layernorm = RMSNorm(D, eps=eps)
         self.self_attn = GroupedAttention(
             D,

@@ -75,7 +75,8 @@ class GatedStack(nnx.Module):
         Returns:
           The new state, and the blocks' new memories.
         """
-        x, kept = hidden + injection, []
+        x = hidden + injection
+        kept = []
         for layer, own in zip(self.layers, memory or [None] * len(self.layers), strict=True):
             x, own = layer(x, attend, own)
             kept.append(own)

@@ -41,7 +41,8 @@ class SwiGLU(nnx.Module):
 
     def __call__(self, x: Float[Array, "*axes D"]) -> Float[Array, "*axes D"]:
         """Applies the layer over the last axis."""
-        gate_up, down = self.gate_up_proj.kernel[...], self.down_proj.kernel[...]
+        gate_up = self.gate_up_proj.kernel[...]
+        down = self.down_proj.kernel[...]
         if not self.gate_up_proj.use_bias:
             return _swiglu(x, gate_up, down)
         gate, up = jnp.split(self.gate_up_proj(x), 2, axis=-1)
@@ -60,7 +61,8 @@ def _swiglu(
 
 def _forward(x, gate_up, down):
     gate_kernel, up_kernel = jnp.split(gate_up, 2, axis=-1)  # and not the wide result, as below
-    gate, up = product(x, gate_kernel), product(x, up_kernel)
+    gate = product(x, gate_kernel)
+    up = product(x, up_kernel)
     return product(jax.nn.silu(gate) * up, down), (x, gate, up, gate_up, down)
 
 

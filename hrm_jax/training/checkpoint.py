@@ -31,7 +31,9 @@ from hrm_jax.training.state_arrays import CheckpointError
 _log = logging.getLogger(__name__)
 
 # A folder under one of these names is no checkpoint (yet, or any more).
-_SAVING, _REPLACED, _REMOVED = ".saving-", ".replaced-", ".removed-"
+_SAVING = ".saving-"
+_REPLACED = ".replaced-"
+_REMOVED = ".removed-"
 
 
 class Restored(NamedTuple):

@@ -72,11 +72,14 @@ class Curriculum:
 
     def __init__(self, gates: Sequence[Gate], batches_of: Callable[[int], BatchIterator]):
         """Args: `gates`, one for each phase; `batches_of`, the batches of a phase, endless."""
-        self._gates, self._batches_of = tuple(gates), batches_of
+        self._gates = tuple(gates)
+        self._batches_of = batches_of
         self._begin(0, step=0)
 
     def _begin(self, phase: int, *, step: int) -> None:
-        self.phase, self._begun, self._batches = phase, step, self._batches_of(phase)
+        self.phase = phase
+        self._begun = step
+        self._batches = self._batches_of(phase)
 
     def __next__(self) -> Any:
         """The next batch of the present phase."""
@@ -102,8 +105,10 @@ class Curriculum:
         Raises:
           ValueError: if the gate's measure is none of `measures`.
         """
-        gate, last = self._gates[self.phase], self.phase == len(self._gates) - 1
-        opens, over = gate.opens(measures), 0 < gate.steps <= step - self._begun
+        gate = self._gates[self.phase]
+        last = self.phase == len(self._gates) - 1
+        opens = gate.opens(measures)
+        over = 0 < gate.steps <= step - self._begun
         if over and gate.measure and not opens and gate.otherwise == "stop":
             return (
                 f"phase {self.phase + 1} of {len(self._gates)} expected {gate.describe()} within "

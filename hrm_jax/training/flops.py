@@ -29,7 +29,8 @@ def _count(jaxpr: core.Jaxpr) -> int:
 
 
 def _count_equation(equation: core.JaxprEqn) -> int:
-    name, inner = equation.primitive.name, [_count(jaxpr) for jaxpr in _jaxprs_in(equation)]
+    name = equation.primitive.name
+    inner = [_count(jaxpr) for jaxpr in _jaxprs_in(equation)]
     if name == "dot_general":
         (contracted, _), _ = equation.params["dimension_numbers"]
         left: Any = equation.invars[0].aval

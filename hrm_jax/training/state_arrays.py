@@ -40,7 +40,8 @@ def flatten(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         CheckpointError: a leaf is not an array, or two leaves have one path.
     """
-    arrays, description = {}, {}
+    arrays = {}
+    description = {}
     for path, leaf in _named_leaves(state).items():
         impl = str(jax.random.key_impl(leaf)) if _is_key(leaf) else None
         description[path] = _describe(leaf) | {"key_impl": impl}

@@ -19,7 +19,9 @@ from hrm_kernels.operands import Rope, rotate
 
 TIMES_XLA = 2.0
 """Root-mean-square error allowed, in errors of XLA's own attention on the same operands."""
-FLOOR_ROUNDINGS, FLOOR_ROUNDINGS_OF_FEW, FEW = 0.5, 12, 16
+FLOOR_ROUNDINGS = 0.5
+FLOOR_ROUNDINGS_OF_FEW = 12
+FEW = 16
 """Root-mean-square error allowed in any case, in epsilons, where XLA's happens to be near zero.
 
 With few keys XLA's gradient of the scores is often exactly zero, while the one from `out` and
@@ -28,7 +30,8 @@ numbers to take the mean of.
 """
 TIMES_XLA_OF_TF32X3 = 8.0
 """The same for float32 in three products of TF32, which keep 22 of its 24 bits."""
-TF32_EPS, TF32_ROUNDINGS = 2.0**-10, 4
+TF32_EPS = 2.0**-10
+TF32_ROUNDINGS = 4
 """Epsilon of TF32, and the root-mean-square error allowed to it, in epsilons of the values'."""
 LARGEST_ROUNDINGS = 16
 """Largest error of an entry allowed, in epsilons of the largest entry."""
@@ -172,7 +175,8 @@ class Example:
 def example(case: Case) -> Example:
     """Standard normal operands and cotangents, rounded to the dtype; the same for equal cases."""
     rng = np.random.default_rng([case.T, case.keys, case.N, case.K, len(case.mask)])
-    queries, keys = (case.B, case.T, case.N, case.K), (case.B, case.keys, case.M, case.K)
+    queries = (case.B, case.T, case.N, case.K)
+    keys = (case.B, case.keys, case.M, case.K)
 
     def normal(shape, dtype=case.dtype):
         return jnp.asarray(rng.standard_normal(shape), dtype)
@@ -283,7 +287,8 @@ def xla_errors(case: Case) -> dict[str, float]:
     The larger of two: on CPU it differs by a factor of up to 1.4 with the order of axes, as sums
     are then made in another order.
     """
-    data, exact = example(case), expected(case)
+    data = example(case)
+    exact = expected(case)
     pairs = reference.allowed(data.mask, case.B, case.T, case.keys)[:, None]
 
     @functools.partial(jax.jit, static_argnames="heads_first")

@@ -108,9 +108,11 @@ def run(
     name: str, options: Options, operands: Operands
 ) -> tuple[Float[Array, "B T N K"], Float[Array, "B N T"] | None]:
     """Runs a path of `PATHS`, which need not know of rotations."""
-    chosen, rope = path(name), operands.rope
+    chosen = path(name)
+    rope = operands.rope
     if rope is not None and not chosen.rotates:
-        query, key = rotate(operands.query, rope), rotate(operands.key, rope)
+        query = rotate(operands.query, rope)
+        key = rotate(operands.key, rope)
         operands = dataclasses.replace(operands, query=query, key=key, rope=None)
     return chosen.attend(options, operands)
 

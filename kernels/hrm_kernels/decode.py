@@ -83,13 +83,16 @@ def decode_attention(
       UnsupportedError: if `backend` cannot serve these operands, saying why.
     """
     _check(query, key, value, cache)
-    (B, T, _, K), S, M = query.shape, cache.key.shape[1], key.shape[2]
+    B, T, _, K = query.shape
+    S = cache.key.shape[1]
+    M = key.shape[2]
     mask = Mask(causal=True, window=window, query_offset=cache.lengths)
     cache = _appended(cache, key, value)
     ranges = key_ranges(dataclasses.replace(mask, lengths=cache.lengths), B, T, S)
     key, value = (x.reshape(B, S, M, K) for x in (cache.key, cache.value))
     operands = Operands(_folded(query, M), key, value, _tiled(ranges, query.shape[2] // M))
-    case, scale = case_of(operands), float(K**-0.5 if scale is None else scale)
+    case = case_of(operands)
+    scale = float(K**-0.5 if scale is None else scale)
     platform = jax.default_backend()
     if backend is None and platform not in PLATFORMS and xla_cached.suits(case):
         _LOG.info("attention %s on %s: xla_cached", case, platform)

@@ -19,7 +19,8 @@ from hrm_kernels.mesh import over_mesh
 from hrm_kernels.operands import Case, Operands, Options, Rope, case_of, result_shape
 from hrm_kernels.vjp import differentiable
 
-MAX_LENGTH, MAX_HEAD = 128, 128
+MAX_LENGTH = 128
+MAX_HEAD = 128
 """Longest sequence and largest head: what registers hold of scores and their gradients."""
 
 
@@ -43,10 +44,14 @@ def refuses(case: Case) -> str | None:
 
 def forward(options: Options, operands: Operands):
     """See `operands.Forward`."""
-    case, query = case_of(operands), operands.query
-    (B, T, N, K), S, G = query.shape, case.S, case.N // case.M
+    case = case_of(operands)
+    query = operands.query
+    B, T, N, K = query.shape
+    S = case.S
+    G = case.N // case.M
     cut = tiles(case)[0].within(T, S)
-    queries, keys = gpu_blocks.tokens(T, K, lambda n: n), gpu_blocks.tokens(S, K, lambda n: n // G)
+    queries = gpu_blocks.tokens(T, K, lambda n: n)
+    keys = gpu_blocks.tokens(S, K, lambda n: n // G)
     outputs = [
         (queries, result_shape(query, query.shape, query.dtype)),
         (gpu_blocks.per_query(T), result_shape(query, (B, N, T), jnp.float32)),
@@ -69,8 +74,14 @@ def forward(options: Options, operands: Operands):
 def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
     """See `operands.Backward`."""
     del out
-    case, query = case_of(operands), operands.query
-    B, T, S, M, K, G = query.shape[0], case.T, case.S, case.M, case.K, case.N // case.M
+    case = case_of(operands)
+    query = operands.query
+    B = query.shape[0]
+    T = case.T
+    S = case.S
+    M = case.M
+    K = case.K
+    G = case.N // case.M
     queries = gpu_blocks.tokens(T, K, lambda m: m, G)
     keys = gpu_blocks.tokens(S, K, lambda m: m)
     heads = gpu_blocks.per_query(T, G)
@@ -126,10 +137,12 @@ def _differentiate(
     With scores s = scale q k^T, probabilities P = exp(s - lse) and dP = dO V^T: dS = P (dP - e)
     with e = sum(P dP) - d_lse; dQ = scale dS K, dK = scale dS^T Q, dV = P^T dO.
     """
-    (T, G, K), S = query.shape, key.shape[0]
+    T, G, K = query.shape
+    S = key.shape[0]
     pairs = _Pairs(T, S, gpu_blocks.power_of_two(T), 0, ranges)
     turn = _Turn(rope, K, product)
-    keys, values = turn.read(key, pairs.keys, pairs.seen), matrix(value, pairs.keys, pairs.seen)
+    keys = turn.read(key, pairs.keys, pairs.seen)
+    values = matrix(value, pairs.keys, pairs.seen)
     for_key = [jnp.zeros(part.shape, jnp.float32) for part in keys]
     for_value = jnp.zeros(values.shape, jnp.float32)
     for g in range(G):

@@ -22,7 +22,8 @@ from hrm_kernels.vjp import differentiable
 
 MAX_HEAD_BYTES = 512
 """Largest head, padded: blocks of longer ones do not fit in shared memory."""
-PROGRAMS, MIN_SPLIT = 264, 128
+PROGRAMS = 264
+MIN_SPLIT = 128
 """Programs that fill a GPU, twice its cores or so, and least keys in a split."""
 
 
@@ -45,7 +46,11 @@ def forward(options: Options, operands: Operands):
     """See `operands.Forward`."""
     case = case_of(operands)
     B = operands.query.shape[0]
-    T, S, N, K, G = case.T, case.S, case.N, case.K, case.N // case.M
+    T = case.T
+    S = case.S
+    N = case.N
+    K = case.K
+    G = case.N // case.M
     cut = tile(case).within(T, S)
     splits = _splits(cdiv(T, cut.queries) * N * B, S)
     chunk = cdiv(cdiv(S, splits), cut.keys) * cut.keys
@@ -89,7 +94,8 @@ def forward(options: Options, operands: Operands):
 
 def _attend(product, scale, cut, splits, chunk, query, key, value, ranges, out, *lse) -> None:
     """One block of queries and one split of the keys."""
-    T, S = query.shape[0], key.shape[0]
+    T = query.shape[0]
+    S = key.shape[0]
     i = pl.program_id(0)
     rows = span(i // splits, cut.queries)
     split = jax.lax.rem(i, splits)

@@ -42,10 +42,13 @@ def _for_queries(
     options: Options, operands: Operands, out, lse, d_out, d_lse
 ) -> tuple[Array, Array]:
     """The gradient of all queries, and what that of their scores subtracts."""
-    case, query = case_of(operands), operands.query
-    (B, T, N, K), G = query.shape, case.N // case.M
+    case = case_of(operands)
+    query = operands.query
+    B, T, N, K = query.shape
+    G = case.N // case.M
     cut = tiles(case)[0].within(T, case.S)
-    queries, heads = gpu_blocks.tokens(T, K, lambda n: n), gpu_blocks.per_query(T)
+    queries = gpu_blocks.tokens(T, K, lambda n: n)
+    heads = gpu_blocks.per_query(T)
     keys = gpu_blocks.tokens(case.S, K, lambda n: n // G)
     inputs = (
         *((queries, query), (keys, operands.key), (keys, operands.value)),
@@ -72,13 +75,17 @@ def _for_queries(
 
 def _for_keys(options: Options, operands: Operands, lse, expected, d_out) -> tuple[Array, Array]:
     """The gradients of all keys and values."""
-    case, key = case_of(operands), operands.key
-    (B, S, M, K), T, G = key.shape, case.T, case.N // case.M
+    case = case_of(operands)
+    key = operands.key
+    B, S, M, K = key.shape
+    T = case.T
+    G = case.N // case.M
     cut = tiles(case)[1].within(T, S)
     bounds = None
     if operands.ranges is not None:
         bounds = _query_blocks(operands.ranges, S, cut)
-    queries, heads = gpu_blocks.tokens(T, K, lambda m: m, G), gpu_blocks.per_query(T, G)
+    queries = gpu_blocks.tokens(T, K, lambda m: m, G)
+    heads = gpu_blocks.per_query(T, G)
     keys = gpu_blocks.tokens(S, K, lambda m: m)
     inputs = (
         *((queries, operands.query), (keys, key), (keys, operands.value)),
@@ -124,7 +131,8 @@ def _queries(
     expected,
 ) -> None:
     """The gradient of a block of queries."""
-    T, S = query.shape[0], key.shape[0]
+    T = query.shape[0]
+    S = key.shape[0]
     rows = span(pl.program_id(0), cut.queries)
     pairs = Rows(gpu_blocks.ranges_of(ranges, rows, T, S), S, cut.keys)
     alive = pairs.alive
@@ -170,14 +178,17 @@ def _keys(
     d_value,
 ) -> None:
     """The gradients of a block of keys and values; scores are [S, T] here."""
-    (T, G, _), S = query.shape, key.shape[0]
+    T, G, _ = query.shape
+    S = key.shape[0]
     j = pl.program_id(0)
     keys = span(j, cut.keys)
     exist = keys < S
     block = matrix(key, keys, exist)
     values = matrix(value, keys, exist)
     if bounds is None:
-        low, whole_low, whole_high = 0, 0, T // cut.queries
+        low = 0
+        whole_low = 0
+        whole_high = T // cut.queries
         high = cdiv(T, cut.queries)
     else:
         low, whole_low, whole_high, high = (bound[j] for bound in bounds)

@@ -72,7 +72,8 @@ def key_ranges(mask: Mask, B: int, T: int, S: int) -> KeyRanges | None:
         return None
     offset = jnp.asarray(mask.query_offset, jnp.int32).reshape(-1, 1)
     position = jnp.broadcast_to(offset + jnp.arange(T, dtype=jnp.int32)[None], (B, T))
-    first, end = jnp.zeros_like(position), jnp.full_like(position, S)
+    first = jnp.zeros_like(position)
+    end = jnp.full_like(position, S)
     if mask.causal or mask.prefix is not None:
         end = position + 1
     if mask.prefix is not None:

@@ -10,7 +10,8 @@ from jax.sharding import AxisType, PartitionSpec
 
 from hrm_kernels.operands import Operands, Options
 
-BATCH_AXIS, HEADS_AXIS = "data", "model"
+BATCH_AXIS = "data"
+HEADS_AXIS = "model"
 """Names of the mesh axes over which kernels are split: the batch, and the heads."""
 
 

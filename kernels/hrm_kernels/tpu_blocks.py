@@ -14,7 +14,8 @@ from hrm_kernels.blocks import cdiv
 from hrm_kernels.operands import Case, Operands, ranges_of
 from hrm_kernels.tpu_heads import LANES, Group, groups, merged
 
-HELD, STREAMED = 1024, 512
+HELD = 1024
+STREAMED = 512
 """Tokens in a block of the side that is held, and of the side that streams by, at most."""
 MAX_VMEM_BYTES = 32 * 2**20
 """What `vmem_bytes` may come to."""
@@ -70,7 +71,8 @@ class Tiling:
     @property
     def key_heads(self) -> int:
         """Key heads in a block: as few as fill whole tiles of lanes, or all."""
-        M, K = self.case.M, self.case.K
+        M = self.case.M
+        K = self.case.K
         return next((m for m in range(1, M) if M % m == 0 and m * K % LANES == 0), M)
 
     @property
@@ -104,8 +106,12 @@ class Tiling:
         "queries" are [B, T, N * K], "keys" [B, S, M * K], "heads" [B, H, n, T] with the n query
         heads of H blocks, "query_row" [B, 1, T] in whole blocks.
         """
-        (T, S, N, M, K), H = dataclasses.astuple(self.case)[:5], self.head_blocks
-        block_q, block_k, n, m = self.block_q, self.block_k, self.query_heads, self.key_heads
+        T, S, N, M, K = dataclasses.astuple(self.case)[:5]
+        H = self.head_blocks
+        block_q = self.block_q
+        block_k = self.block_k
+        n = self.query_heads
+        m = self.key_heads
         rows = self.query_blocks * block_q
         return {
             "queries": Place((B, T, N * K), (1, block_q, n * K), "bqh"),
@@ -150,5 +156,6 @@ def vmem_bytes(tiling: Tiling) -> int:
 
     queries = numbers(tiling.query_heads, tiling.block_q)
     keys = numbers(tiling.key_heads, tiling.block_k)
-    blocks, sums = 2 * item * 4 * (queries + keys), 4 * max(queries, 2 * keys)
+    blocks = 2 * item * 4 * (queries + keys)
+    sums = 4 * max(queries, 2 * keys)
     return blocks + sums + 16 * tiling.block_q * tiling.block_k

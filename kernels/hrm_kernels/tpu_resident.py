@@ -47,14 +47,17 @@ def _attend_row(scale: float, row: Row, out, lse) -> None:
     """Takes all heads through each phase, so that matrix and vector units work side by side."""
     scores = []
     for group in row.groups:
-        query, key = row.query(group), row.key(group)
+        query = row.query(group)
+        key = row.key(group)
         for i in range(len(group.heads)):
-            left, right = group.of_key(key, i), group.of_query(query, i)
+            left = group.of_key(key, i)
+            right = group.of_query(query, i)
             scores.append(product(left, right, swap_right=True))
     softmaxed = [_softmax(scale, x, row.allowed) for x in scores]
     for group in row.groups:
         value = row.value(group)
-        swapped, attended = value.T, []
+        swapped = value.T
+        attended = []
         for i, n in enumerate(group.heads):
             weights, normaliser, _ = softmaxed[n]
             attended.append(product(group.rows(swapped, i), weights.astype(value.dtype)))
@@ -121,9 +124,12 @@ class _Factors:
     """The operands of a group of heads, and the products they go into."""
 
     def __init__(self, row: Row, group: Group, d_out: Any):
-        self._row, self.group = row, group
-        self._query, self._d_out = row.query(group), row.per_query(d_out, group)
-        self._key, self._value = row.key(group), row.value(group)
+        self._row = row
+        self.group = group
+        self._query = row.query(group)
+        self._d_out = row.per_query(d_out, group)
+        self._key = row.key(group)
+        self._value = row.value(group)
 
     def products(self) -> list[tuple[Float[Array, "S T"], Float[Array, "S T"]]]:
         """Of each head `query key^T` and `d_out value^T`."""
@@ -142,7 +148,9 @@ class _Factors:
     ) -> tuple[Float[Array, "T GW"], Float[Array, "S W"], Float[Array, "S W"]]:
         """Cotangents of query, key and value, from all heads' weights and their scores'."""
         swapped = self._key.T
-        d_query, d_key, d_value = [], [], []
+        d_query = []
+        d_key = []
+        d_value = []
         for i, n in enumerate(self.group.heads):
             weights, d_scores = softmaxed[n]
             d_query.append(product(self.group.rows(swapped, i), d_scores))

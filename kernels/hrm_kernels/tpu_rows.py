@@ -42,7 +42,8 @@ def lane_dense(operands: Operands) -> Operands:
     _, _, N, K = operands.query.shape
     M = operands.key.shape[2]
     query, key, value = (merged(x) for x in (operands.query, operands.key, operands.value))
-    ranges, rope = operands.ranges, operands.rope
+    ranges = operands.ranges
+    rope = operands.rope
     if ranges is not None:
         ranges = KeyRanges(ranges.first[:, None], ranges.end[:, None])
     if rope is not None:
@@ -62,11 +63,15 @@ class Row:
     """
 
     def __init__(self, index: Any, groups: list[Group], operands: Operands):
-        self.index, self.groups, self._operands = index, groups, operands
+        self.index = index
+        self.groups = groups
+        self._operands = operands
         self.allowed = self._seen = self._alive = None
         if operands.ranges is not None:
-            T, S = operands.query.shape[1], operands.key.shape[1]
-            first, end = operands.ranges.first[index], operands.ranges.end[index]
+            T = operands.query.shape[1]
+            S = operands.key.shape[1]
+            first = operands.ranges.first[index]
+            end = operands.ranges.end[index]
             key = jax.lax.broadcasted_iota(jnp.int32, (S, T), 0)
             self.allowed = (first <= key) & (key < end)
             self._seen = _any(self.allowed)
@@ -131,12 +136,14 @@ def over_rows(
     Returns:
       The results, as `outputs`.
     """
-    case, B = case_of(operands), operands.query.shape[0]
+    case = case_of(operands)
+    B = operands.query.shape[0]
     inputs, in_tree = jax.tree.flatten((lane_dense(operands), *others))
     shapes, out_tree = jax.tree.flatten(outputs)
     rows = min(rows_of_tile(case.dtype), B)
     blocks = [_Block(x, rows) for x in (*inputs, *shapes)]
-    sources, sinks = blocks[: len(inputs)], blocks[len(inputs) :]
+    sources = blocks[: len(inputs)]
+    sinks = blocks[len(inputs) :]
 
     def kernel(*references):
         upright = _upright(blocks, references)

@@ -66,9 +66,11 @@ def _start(arrays: Arrays, *references) -> None:
 def _visit(scale: float, visit: Visit, arrays: Arrays, *references) -> None:
     """Adds a block of keys to the sums of all heads."""
     attended, largest, total = references[-3:]
-    allowed, seen = visit.allowed(arrays), visit.seen()
+    allowed = visit.allowed(arrays)
+    seen = visit.seen()
     for group in visit.tiling.groups:
-        query, key = arrays.query[0, :, group.queries], arrays.key[0, :, group.keys]
+        query = arrays.query[0, :, group.queries]
+        key = arrays.key[0, :, group.keys]
         value = arrays.value[0, :, group.keys]
         value = jnp.where(seen, value, jnp.zeros_like(value)).T
         for i, n in enumerate(group.heads):
@@ -77,7 +79,8 @@ def _visit(scale: float, visit: Visit, arrays: Arrays, *references) -> None:
             scores = jnp.where(allowed, scores * scale, -jnp.inf)
             new_largest = jnp.maximum(largest[row], scores.max(0, keepdims=True))
             safe = jnp.where(new_largest > -jnp.inf, new_largest, 0)
-            weights, shrink = jnp.exp(scores - safe), jnp.exp(largest[row] - safe)
+            weights = jnp.exp(scores - safe)
+            shrink = jnp.exp(largest[row] - safe)
             total[row] = total[row] * shrink + weights.sum(0, keepdims=True)
             more = product(group.rows(value, i), weights.astype(value.dtype))
             attended[n] = attended[n] * shrink + more
@@ -114,7 +117,8 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
     def by_block(x):
         return None if x is None else x.reshape(-1, tiling.head_blocks, n, case.T)
 
-    lse, d_out = ("heads", by_block(lse)), ("queries", merged(d_out))
+    lse = ("heads", by_block(lse))
+    d_out = ("queries", merged(d_out))
     others = lse, d_out, ("queries", merged(out)), ("heads", by_block(d_lse))
     visit = functools.partial(_add_to_queries, options.scale)
     finish = functools.partial(_write_queries, options.scale, tiling)
@@ -165,7 +169,8 @@ def _add_to_queries(
 ) -> None:
     """Adds what a block of keys gives to the queries' gradient, transposed."""
     del out, d_lse, d_query
-    allowed, seen = visit.allowed(arrays), visit.seen()
+    allowed = visit.allowed(arrays)
+    seen = visit.seen()
     for group in visit.tiling.groups:
         key = arrays.key[0, :, group.keys]
         swapped = jnp.where(seen, key, jnp.zeros_like(key)).T
@@ -201,7 +206,8 @@ def _add_to_keys(
             jnp.where(alive, x, jnp.zeros_like(x))
             for x in (arrays.query[0, :, group.queries], d_out[0, :, group.queries])
         )
-        for_key, for_value = [], []
+        for_key = []
+        for_value = []
         for i, n in enumerate(group.heads):
             rows = lse[0, 0, slice(n, n + 1)], expected[0, 0, slice(n, n + 1)]
             weights, d_scores = _weights(scale, arrays, group, i, d_out, rows, allowed)
@@ -223,8 +229,10 @@ def _weights(
 ) -> tuple[Float[Array, "S T"], Float[Array, "S T"]]:
     """The i-th head's probabilities, and the gradient of its scores."""
     lse, expected = rows
-    query, key = arrays.query[0, :, group.queries], arrays.key[0, :, group.keys]
-    cotangent, value = d_out[0, :, group.queries], arrays.value[0, :, group.keys]
+    query = arrays.query[0, :, group.queries]
+    key = arrays.key[0, :, group.keys]
+    cotangent = d_out[0, :, group.queries]
+    value = arrays.value[0, :, group.keys]
     scores, d_weights = (
         product(group.of_key(left, i), group.of_query(right, i), swap_right=True)
         for left, right in ((key, query), (value, cotangent))

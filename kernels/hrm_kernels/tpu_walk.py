@@ -131,7 +131,8 @@ def walk_blocks(
 def _kernel(walk: Walk, tiling: Tiling, order: "_Order", first, end, *references) -> None:
     """A step of the grid (b, h, i, j): the j-th block that streams past the i-th held."""
     b, i, j = (pl.program_id(axis) for axis in (0, 2, 3))
-    low, high = first[b * order.held + i], end[b * order.held + i]
+    low = first[b * order.held + i]
+    high = end[b * order.held + i]
     other = low // order.block + j
     visit = Visit(tiling, i if order.hold_keys else other, low, high)
     pl.when(j == 0)(lambda: walk.start(*references))

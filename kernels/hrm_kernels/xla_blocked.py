@@ -37,7 +37,9 @@ def forward(options: Options, operands: Operands):
     """See `operands.Forward`."""
     T = operands.query.shape[1]
     blocked = _Blocks(operands, options.scale)
-    query, key, value = blocked.query(), blocked.keys(operands.key), blocked.keys(operands.value)
+    query = blocked.query()
+    key = blocked.keys(operands.key)
+    value = blocked.keys(operands.value)
 
     def query_block(_, block):
         rows, ranges, bounds = block
@@ -47,7 +49,8 @@ def forward(options: Options, operands: Operands):
             scores, allowed = blocked.scores(rows, key[j], ranges, j)
             new_largest = jnp.maximum(largest, scores.max(-1, keepdims=True))
             safe = jnp.where(new_largest > -jnp.inf, new_largest, 0)
-            weights, shrink = jnp.exp(scores - safe), jnp.exp(largest - safe)
+            weights = jnp.exp(scores - safe)
+            shrink = jnp.exp(largest - safe)
             seen = _seen(allowed, value[j])
             attended = attended * shrink + _product(weights.astype(seen.dtype), seen)
             return attended, new_largest, total * shrink + weights.sum(-1, keepdims=True)
@@ -66,9 +69,12 @@ def forward(options: Options, operands: Operands):
 
 def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
     """See `operands.Backward`."""
-    dtype, S = operands.query.dtype, operands.key.shape[1]
+    dtype = operands.query.dtype
+    S = operands.key.shape[1]
     blocked = _Blocks(operands, options.scale)
-    query, key, value = blocked.query(), blocked.keys(operands.key), blocked.keys(operands.value)
+    query = blocked.query()
+    key = blocked.keys(operands.key)
+    value = blocked.keys(operands.value)
     expected = expected_gradient(out, d_out, d_lse, lse)
     columns = (blocked.rows(jnp.einsum("BNT->BTN", x)[..., None]) for x in (lse, expected))
 
@@ -82,7 +88,8 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
             d_query, d_key, d_value = state
             scores, allowed = blocked.scores(rows, key[j], ranges, j)
             weights = jnp.exp(scores - lse)
-            seen_key, seen_value = _seen(allowed, key[j]), _seen(allowed, value[j])
+            seen_key = _seen(allowed, key[j])
+            seen_value = _seen(allowed, value[j])
             d_weights = _product(d_rows, jnp.swapaxes(seen_value, -1, -2))
             d_scores = (weights * (d_weights - expected)).astype(dtype)
             d_query = d_query + _product(d_scores, seen_key)
@@ -113,10 +120,12 @@ class _Blocks:
     """
 
     def __init__(self, operands: Operands, scale: float):
-        self.operands, self.scale = operands, scale
+        self.operands = operands
+        self.scale = scale
         self.B, self.T, self.N, self.K = operands.query.shape
         _, self.S, self.M, _ = operands.key.shape
-        self.block_q, self.block_k = min(BLOCK, self.T), min(BLOCK, self.S)
+        self.block_q = min(BLOCK, self.T)
+        self.block_k = min(BLOCK, self.S)
         self._ranges = ranges_of(operands)
 
     def query(self) -> Float[Array, "Q B M GT K"]:
@@ -125,7 +134,8 @@ class _Blocks:
 
     def rows(self, x: Float[Array, "B T N K"]) -> Float[Array, "Q B M GT K"]:
         """Anything per query and head."""
-        G, last = self.N // self.M, x.shape[-1]
+        G = self.N // self.M
+        last = x.shape[-1]
         x = _fill(x, self.block_q).reshape(self.B, -1, self.block_q, self.M, G, last)
         return jnp.einsum("BQTMGK->QBMGTK", x).reshape(-1, self.B, self.M, G * self.block_q, last)
 

@@ -33,9 +33,12 @@ def attend(scale: float, operands: Operands) -> Float[Array, "B T N K"]:
       scale: factor on the scores.
       operands: queries with N = M (fold those that share a key head), keys and values of a cache.
     """
-    query, ranges = operands.query, ranges_of(operands)
-    (B, T, M, K), S = query.shape, operands.key.shape[1]
-    block, D = min(BLOCK, S), M * K
+    query = operands.query
+    ranges = ranges_of(operands)
+    B, T, M, K = query.shape
+    S = operands.key.shape[1]
+    block = min(BLOCK, S)
+    D = M * K
     key, value = (x.reshape(B, S, D) for x in (operands.key, operands.value))
     own = jnp.eye(M, dtype=query.dtype)
     spread = jnp.einsum("BTMK,MH->BTHMK", query, own).reshape(B, T * M, D)
@@ -52,7 +55,8 @@ def attend(scale: float, operands: Operands) -> Float[Array, "B T N K"]:
         scores = jnp.where(allowed, scores * scale, -jnp.inf)
         new_largest = jnp.maximum(largest, scores.max(-1, keepdims=True))
         safe = jnp.where(new_largest > -jnp.inf, new_largest, 0)
-        weights, shrink = jnp.exp(scores - safe), jnp.exp(largest - safe)
+        weights = jnp.exp(scores - safe)
+        shrink = jnp.exp(largest - safe)
         seen = jnp.where(allowed.any(1)[..., None], values, 0)  # lest 0 * NaN let them through
         added = jnp.einsum(
             "BRS,BSD->BRD", weights.astype(seen.dtype), seen, preferred_element_type=jnp.float32

@@ -68,10 +68,12 @@ attend = functools.partial(differentiable, over_mesh(forward), over_mesh(backwar
 def _attend(scale: float, operands: Operands) -> tuple[Array, Array]:
     """Result and log-sum-exp."""
     operands = _hide(operands)
-    query, value = operands.query, operands.value
+    query = operands.query
+    value = operands.value
     B, T, N, _ = query.shape
     if scale <= 0:  # the largest score must have the largest weight
-        query, scale = query * float(np.sign(scale)), abs(scale) or 1.0
+        query = query * float(np.sign(scale))
+        scale = abs(scale) or 1.0
     scores = _products(_rows(query, value.shape[2]), _heads_first(operands.key))
     if operands.ranges is not None:
         scores = jnp.where(_allowed(operands), scores, -jnp.inf)
@@ -96,12 +98,18 @@ def _differentiate(
     dQ = scale dS K and dK = scale dS^T Q.
     """
     operands = _hide(operands)
-    query, key, value = operands.query, operands.key, operands.value
-    dtype, (B, T, _, _), M = query.dtype, query.shape, key.shape[2]
+    query = operands.query
+    key = operands.key
+    value = operands.value
+    dtype = query.dtype
+    B, T, _, _ = query.shape
+    M = key.shape[2]
     if operands.ranges is not None:
         d_out = jnp.where(_alive(operands.ranges)[:, :, None, None], d_out, 0)
-    rows, cotangents = _rows(query, M), _rows(d_out, M)
-    keys, values = _heads_first(key), _heads_first(value)
+    rows = _rows(query, M)
+    cotangents = _rows(d_out, M)
+    keys = _heads_first(key)
+    values = _heads_first(value)
     lse = lse.reshape(B, M, 1, -1)
     alive = lse > -jnp.inf
     exponents = (_products(keys, rows) * scale - jnp.where(alive, lse, 0)) * LOG2_E
@@ -146,7 +154,8 @@ def _by_rows(function: Callable[..., Any], held: int, operands: Operands, *other
 
 def _allowed(operands: Operands) -> Bool[Array, "B 1 GT S"]:
     """The ranges as a dense mask over the rows of `_rows`."""
-    ranges, groups = operands.ranges, operands.query.shape[2] // operands.key.shape[2]
+    ranges = operands.ranges
+    groups = operands.query.shape[2] // operands.key.shape[2]
     assert ranges is not None
     position = jnp.arange(operands.key.shape[1], dtype=jnp.int32)[None, None]
     allowed = (ranges.first[..., None] <= position) & (position < ranges.end[..., None])

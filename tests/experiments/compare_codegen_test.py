@@ -44,7 +44,8 @@ class Started:
     """
 
     def __init__(self):
-        self.commands, self.failing_seed = [], None
+        self.commands = []
+        self.failing_seed = None
 
     def __call__(self, command, *, check):
         assert check

@@ -25,7 +25,8 @@ class Started:
     """In place of `subprocess.run`: each command leaves, or says, what it would have."""
 
     def __init__(self):
-        self.commands, self.failing = [], None
+        self.commands = []
+        self.failing = None
 
     def __call__(self, command, *, check, **_):
         assert check
@@ -37,7 +38,8 @@ class Started:
             share = 0.25 * (1 + int(named["--checkpoint"][-1]))
             report = {"exact_accuracy": share, "search": {"exact_accuracy": share + 0.25}}
             return types.SimpleNamespace(stdout=f"a table\n{json.dumps(report)}\n")
-        folder, pace = pathlib.Path(named["--run"]), SECONDS_A_STEP[named["--preset"]]
+        folder = pathlib.Path(named["--run"])
+        pace = SECONDS_A_STEP[named["--preset"]]
         rows = [{"step": 0, "time_seconds": 0, "split": "validation", "exact_accuracy": 0.5}]
         rows += [{"step": n, "time_seconds": 5 + n * pace, "split": "train"} for n in (10, 40)]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -52,7 +52,9 @@ def source(tmp_path, weights):
 def test_there_and_back_is_exact(tmp_path, published, weights, suffix):
     if suffix == "pt":
         pytest.importorskip("torch")
-    source, folder, back = tmp_path / f"a.{suffix}", tmp_path / "model", tmp_path / f"b.{suffix}"
+    source = tmp_path / f"a.{suffix}"
+    folder = tmp_path / "model"
+    back = tmp_path / f"b.{suffix}"
     save_state_dict(source, weights)
     arch = tmp_path / "all_config.yaml"
     arch.write_text(json.dumps({"arch": published, "epochs": 10}))  # JSON is YAML

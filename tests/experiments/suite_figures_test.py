@@ -73,7 +73,8 @@ def test_seeds_are_pooled_by_problem():
 
 
 def test_the_table_has_a_column_for_each_model():
-    one, none = Measured(1, {"a": 1, "b": 1}, 1.0), Measured(1, {"a": 0, "b": 0}, 0.5)
+    one = Measured(1, {"a": 1, "b": 1}, 1.0)
+    none = Measured(1, {"a": 0, "b": 0}, 0.5)
     console = Console(file=io.StringIO(), width=160)
     console.print(figures({"before": [{"--suite=x": none}], "after": [{"--suite=x": one}] * 3}))
     text = console.file.getvalue()

@@ -59,7 +59,8 @@ PROGRAMS = {
 MODELS = ("exported", "converted", "language")
 """The recorded models."""
 
-STEPS, SAVED_STEP = 7, 4
+STEPS = 7
+SAVED_STEP = 4
 
 _LOOP = (
     f"--config.loop.steps={STEPS}",

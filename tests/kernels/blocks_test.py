@@ -15,7 +15,8 @@ def work(mask, T: int, S: int, block_q: int, block_k: int) -> np.ndarray:
     """Which pairs of blocks have an allowed pair, [B, Q, J]."""
     pairs = reference.allowed(mask, B, T, S)
     pairs = np.pad(pairs, [(0, 0), (0, -T % block_q), (0, -S % block_k)])
-    Q, J = pairs.shape[1] // block_q, pairs.shape[2] // block_k
+    Q = pairs.shape[1] // block_q
+    J = pairs.shape[2] // block_k
     return pairs.reshape(B, Q, block_q, J, block_k).any((2, 4))
 
 
@@ -48,7 +49,8 @@ def test_whole_blocks_need_no_mask(kind, T, S, block_q, block_k):
     # Keys that do not exist take no part; queries that do not exist make a block not whole.
     pairs = np.pad(pairs, [(0, 0), (0, -T % block_q), (0, 0)])
     pairs = np.pad(pairs, [(0, 0), (0, 0), (0, -S % block_k)], constant_values=True)
-    Q, J = pairs.shape[1] // block_q, pairs.shape[2] // block_k
+    Q = pairs.shape[1] // block_q
+    J = pairs.shape[2] // block_k
     whole = pairs.reshape(B, Q, block_q, J, block_k).all((2, 4)).swapaxes(1, 2)
     ranges = key_ranges(mask, B, T, S)
     first, end = map(np.asarray, blocks.whole_query_block_bounds(ranges, S, block_q, block_k))

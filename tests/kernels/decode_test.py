@@ -12,7 +12,11 @@ import hrm_kernels
 from hrm_kernels import cases, gpu_tiled, reference, xla_cached
 from hrm_kernels.choice import PATHS
 
-B, S, N, M, K = 3, 70, 4, 2, 16
+B = 3
+S = 70
+N = 4
+M = 2
+K = 16
 LENGTHS = (0, 37, 61)
 """Tokens of each row before the first step."""
 
@@ -65,7 +69,8 @@ def expected(query, cache: hrm_kernels.KVCache, before, window=None):
 @pytest.mark.parametrize("T", [1, 4])
 @pytest.mark.parametrize("name", [None, *PATHS])
 def test_equals_attention_over_the_tokens_so_far(name, T, window):
-    cache, tokens = filled(), new_tokens(T)
+    cache = filled()
+    tokens = new_tokens(T)
     decode = jax.jit(functools.partial(hrm_kernels.decode_attention, window=window, **door(name)))
     out, after = decode(*tokens, cache)
     np.testing.assert_array_equal(after.lengths, np.asarray(LENGTHS) + T)
@@ -100,7 +105,8 @@ def test_token_by_token_equals_the_whole_sequence():
 
 
 def test_only_the_new_tokens_are_written():
-    cache, tokens = filled(), new_tokens(2)
+    cache = filled()
+    tokens = new_tokens(2)
     _, after = hrm_kernels.decode_attention(*tokens, cache)
     for held, before, new in zip(
         (after.key, after.value), (cache.key, cache.value), tokens[1:], strict=True
@@ -113,7 +119,8 @@ def test_only_the_new_tokens_are_written():
 
 
 def test_a_full_row_keeps_what_it_has():
-    cache, tokens = filled(), new_tokens(4)
+    cache = filled()
+    tokens = new_tokens(4)
     cache = hrm_kernels.KVCache(cache.key, cache.value, jnp.asarray([0, 37, S - 1], jnp.int32))
     _, after = hrm_kernels.decode_attention(*tokens, cache)
     np.testing.assert_array_equal(after.lengths, [4, 41, S])
@@ -154,7 +161,8 @@ def test_another_dtype_than_the_cache_is_refused():
 
 
 def test_a_backend_that_cannot_serve_says_why():
-    tokens, cache = new_tokens(1, dtype="float16"), filled("float16")
+    tokens = new_tokens(1, dtype="float16")
+    cache = filled("float16")
     with pytest.raises(hrm_kernels.UnsupportedError, match="float16"):
         hrm_kernels.decode_attention(*tokens, cache, backend="tpu")
 

@@ -21,7 +21,8 @@ def dense(mask: hrm_kernels.Mask, T: int, S: int) -> np.ndarray:
     ranges = jax.jit(key_ranges, static_argnums=(1, 2, 3))(mask, B, T, S)
     if ranges is None:
         return np.ones((B, T, S), bool)
-    first, end = np.asarray(ranges.first), np.asarray(ranges.end)
+    first = np.asarray(ranges.first)
+    end = np.asarray(ranges.end)
     assert (first >= 0).all()
     assert (end <= S).all()
     position = np.arange(S)

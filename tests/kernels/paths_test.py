@@ -63,9 +63,12 @@ def test_runs_are_bitwise_equal(name):
 def test_what_the_mask_hides_does_not_leak(name, poison):
     """Keys and values that no query sees, and queries that see none, may hold anything."""
     data = cases.example(MIXED)
-    B, T, S = MIXED.B, MIXED.T, MIXED.keys
+    B = MIXED.B
+    T = MIXED.T
+    S = MIXED.keys
     pairs = reference.allowed(data.mask, B, T, S)
-    hidden, dead = ~pairs.any(1)[:, :, None, None], ~pairs.any(2)[:, :, None, None]
+    hidden = ~pairs.any(1)[:, :, None, None]
+    dead = ~pairs.any(2)[:, :, None, None]
     assert hidden.any()
     assert dead.any()
     poisoned = dataclasses.replace(

@@ -155,7 +155,8 @@ class InnerStep(nn.Module):
 
     def __init__(self, config: TorchHrmConfig):
         super().__init__()
-        self.config, features = config, config.hidden_size
+        self.config = config
+        features = config.hidden_size
         self.embed_tokens = Embedding(config.vocab_size, features)
         self.puzzle_emb = PuzzleTable(config.num_puzzle_identifiers, config.puzzle_emb_ndim)
         if config.pos_encodings == "learned":
@@ -230,7 +231,8 @@ class TorchHrm(nn.Module):
 
     def forward(self, carry: TorchCarry, batch: TorchBatch) -> tuple[TorchCarry, TorchOutputs]:
         """Refills halted sequences from `batch`, thinks one inner step and decides who halts."""
-        inner, fresh = self.inner, carry.halted
+        inner = self.inner
+        fresh = carry.halted
         data = batch.where(fresh, carry.data)
         z_h = torch.where(fresh[:, None, None], inner.H_init.to(self.config.dtype), carry.z_h)
         z_l = torch.where(fresh[:, None, None], inner.L_init.to(self.config.dtype), carry.z_l)
@@ -241,7 +243,8 @@ class TorchHrm(nn.Module):
         with torch.no_grad():
             steps = torch.where(fresh, 0, carry.steps) + 1
             last = steps >= self.config.halt_max_steps
-            halted, target = last, None
+            halted = last
+            target = None
             if self.training and self.config.halt_max_steps > 1:
                 halted = self._halted(q_halt, q_continue, steps, last)
                 if self.config.architecture == "hrm":

@@ -143,7 +143,8 @@ class TorchTrainer:
     """
 
     def __init__(self, model: TorchHrm, config: TorchTrainConfig, *, compiled: bool = False):
-        self.model, self.config = model.train(), config
+        self.model = model.train()
+        self.config = config
         self.parameters: list[Tensor] = list(model.parameters())
         self.first = [torch.zeros_like(p) for p in self.parameters]
         self.second = [torch.zeros_like(p) for p in self.parameters]
@@ -172,7 +173,8 @@ class TorchTrainer:
         """Takes one training step; parameters change in place."""
         carry, metrics, gradients, rows = self.gradients(carry, batch)
         self.steps_taken += 1
-        config, t = self.config, self.steps_taken
+        config = self.config
+        t = self.steps_taken
         rate = config.rate(t)
         numbers = (
             1 - rate * config.lr * config.weight_decay,

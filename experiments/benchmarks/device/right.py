@@ -67,7 +67,8 @@ def run(setting: Setting) -> Result:
     jobs += [("xla_blocked", case) for case in cases.CASES[::8]]
     if setting.small:
         jobs = [("default", SMALL[0]), ("decoding", Decoding(1, "float32", S=70))]
-    rows, left_out = [], []
+    rows = []
+    left_out = []
     for (_, case), found in _over_processes(jobs, setting):
         if found is None:
             left_out.append(str(case))

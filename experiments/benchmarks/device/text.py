@@ -18,7 +18,9 @@ from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import init_state
 from hrm_jax.training.step import make_train_step
 
-PROMPT_TOKENS, TOKENS, ROWS_TO_TRAIN = 512, 128, 2
+PROMPT_TOKENS = 512
+TOKENS = 128
+ROWS_TO_TRAIN = 2
 
 
 def run(setting: Setting) -> Result:

@@ -17,7 +17,9 @@ from experiments.benchmarks import alternate, jax_step, train_step, workload
 from experiments.benchmarks.device.card import Program, take_turns
 from experiments.benchmarks.device.part import Part, Result, Setting, table_of
 
-ROUNDS, STEPS_PER_ROUND, WARMUP_STEPS = 5, 5, 3
+ROUNDS = 5
+STEPS_PER_ROUND = 5
+WARMUP_STEPS = 3
 BATCH = 384
 REFERENCE = train_step.REFERENCE
 RELATIONAL_BATCHES = (16, 256, 2048, 8192)

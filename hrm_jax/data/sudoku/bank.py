@@ -105,7 +105,8 @@ def _aim(
         rows = by_rating[edges[band - 1] if band else 0 : edges[band]]
         before = raw.take(rows)
         if band == 0:
-            after, source = generator.ease(rng, before, _MOST_EXTRA_GIVENS), "random_eased"
+            after = generator.ease(rng, before, _MOST_EXTRA_GIVENS)
+            source = "random_eased"
         else:
             highest = _HIGHEST_RATING if highest is None else highest
             after = generator.harden(rng, before, lowest, highest, tries)

@@ -60,7 +60,8 @@ def _order_rows(grid, first_row, first_column, labels, rows):
 def _second_row(first_row, grid, first_column, labels):
     """The row of the band, other than the first, that comes next: the one with smaller head."""
     band = first_row - first_row % 3
-    a, b = band + (first_row + 1) % 3, band + (first_row + 2) % 3
+    a = band + (first_row + 1) % 3
+    b = band + (first_row + 2) % 3
     return a if labels[grid[a, first_column]] < labels[grid[b, first_column]] else b
 
 
@@ -113,7 +114,8 @@ def _cycle_code(grid, first, second):
         image[grid[first[k]]] = grid[second[k]]
     code = 0
     for start in range(1, 10):
-        length, digit = 0, start
+        length = 0
+        digit = start
         while image[digit] != 0:
             following = image[digit]
             image[digit] = 0

@@ -68,11 +68,13 @@ class SearchResult:
 @numba.njit(cache=True)
 def _cell_with_fewest_candidates(candidates):
     """The first unsolved cell with fewest candidates, or -1 when all are solved."""
-    best_cell, best_bits = -1, 10
+    best_cell = -1
+    best_bits = 10
     for cell in range(candidates.size):
         bits = BIT_COUNTS[candidates[cell]]
         if 1 < bits < best_bits:
-            best_cell, best_bits = cell, bits
+            best_cell = cell
+            best_bits = bits
             if bits == 2:
                 break
     return best_cell
@@ -106,7 +108,9 @@ def search(limit, states, solution):
     """
     stale = np.empty(states.shape[0], dtype=np.int32)
     stale[0] = ALL_UNITS
-    waiting, found, guesses = 1, 0, 0
+    waiting = 1
+    found = 0
+    guesses = 0
     while waiting and found < limit:
         state = states[waiting - 1]
         if not propagate(state, stale[waiting - 1]):

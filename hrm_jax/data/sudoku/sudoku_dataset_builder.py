@@ -202,6 +202,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, puzzles: Puzzles) -> Iterator[tuple[int, dict[str, Any]]]:
-        inputs, labels = rules.encode(puzzles.questions), rules.encode(puzzles.answers)
+        inputs = rules.encode(puzzles.questions)
+        labels = rules.encode(puzzles.answers)
         for row, rating in enumerate(puzzles.ratings):
             yield row, {"inputs": inputs[row], "labels": labels[row], "rating": rating}

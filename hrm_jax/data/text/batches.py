@@ -90,16 +90,21 @@ class _Writer:
     """Writes the rows of a packed source."""
 
     def __init__(self, source: TextSource, config: TextConfig):
-        self.source, self.config = source, config
+        self.source = source
+        self.config = config
         self.packed = _pack(source, config)
         self._starts = source.starts
 
     def segment(self, window: int, epoch: int) -> Segment:
         """A window as it is learned in an epoch."""
-        source, config, windows = self.source, self.config, self.packed.windows
+        source = self.source
+        config = self.config
+        windows = self.packed.windows
         text = windows.text[window]
-        start, stop = windows.start[window], windows.stop[window]
-        begin, end = self._starts[text] + start, self._starts[text] + stop
+        start = windows.start[window]
+        stop = windows.stop[window]
+        begin = self._starts[text] + start
+        end = self._starts[text] + stop
         tokens = source.tokens[begin:end].astype(np.int32)
         is_end = end == source.ends[text]
         rng = np.random.default_rng([config.seed, _VISIT, epoch, window])
@@ -113,7 +118,8 @@ class _Writer:
 
     def _with_hole(self, tokens, rng, *, is_begin: bool, is_end: bool) -> Segment:
         """A window with a hole, between its beginning and an end."""
-        marks, eos = self.source.infilling, self.source.tokens[-1]
+        marks = self.source.infilling
+        eos = self.source.tokens[-1]
         assert marks is not None
         first = int(is_begin and self.source.begins)
         body = tokens[first : len(tokens) - is_end]
@@ -125,7 +131,8 @@ class _Writer:
 
     def write(self, chosen: np.ndarray, first: int) -> rows.Arrays:
         """A batch of the rows `chosen`, whose first has this position among all epochs' rows."""
-        config, packed = self.config, self.packed
+        config = self.config
+        packed = self.packed
         segments = [
             [
                 self.segment(window, (first + place) // len(packed.rows))

@@ -38,7 +38,8 @@ def _of_file(file: str) -> Iterator[Text]:
     lines = file.split("\n")  # as the parser counts
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and len(node.body) > 1:
-            docstring_end, begin = node.body[0].end_lineno, node.body[1].lineno
+            docstring_end = node.body[0].end_lineno
+            begin = node.body[1].lineno
             assert docstring_end is not None
             if begin > docstring_end:  # and not behind a semicolon
                 head = lines[node.lineno - 1 : docstring_end]

@@ -131,7 +131,8 @@ def fill_rows(
     for row, segments in enumerate(rows):
         first = 0
         for number, segment in enumerate(segments, start=1):
-            size, prefix = len(segment.tokens), segment.prefix_length
+            size = len(segment.tokens)
+            prefix = segment.prefix_length
             end = first + size
             if end > row_length:
                 raise ValueError(f"row {row} has {end} tokens or more, but room for {row_length}")

@@ -87,7 +87,9 @@ def tokenize(texts: Iterable[Text], tokenizer: Tokenizer) -> TextSource:
     """
     dtype = np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32
     number = {None: NO_LANGUAGE} | {name: index for index, name in enumerate(LANGUAGES)}
-    parts, prefix_lengths, languages = [np.zeros(0, dtype)], [], []
+    parts = [np.zeros(0, dtype)]
+    prefix_lengths = []
+    languages = []
     for text in texts:
         if text.language not in number:
             raise ValueError(f"{text.language!r} is none of the languages {', '.join(LANGUAGES)}")

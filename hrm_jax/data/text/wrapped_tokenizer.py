@@ -178,7 +178,8 @@ def _without_first_space(tokenizer: "tokenizers.Tokenizer") -> "tokenizers.Token
     import tokenizers
 
     whole = json.loads(tokenizer.to_str())
-    normalizer, words = whole["normalizer"], whole["pre_tokenizer"]
+    normalizer = whole["normalizer"]
+    words = whole["pre_tokenizer"]
     steps = _steps(normalizer, "normalizers")
     whole["normalizer"] = {
         "type": "Sequence",
@@ -201,7 +202,8 @@ def _steps(part: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:
 
 def _pieces(tokenizer: "tokenizers.Tokenizer") -> list[bytes]:
     """The bytes of every token; none for special ones and for numbers that stand for nothing."""
-    piece_of, added_piece_of = _byte_level, str.encode
+    piece_of = _byte_level
+    added_piece_of = str.encode
     if _falls_back(tokenizer):
         piece_of = added_piece_of = _sentencepiece
     added = tokenizer.get_added_tokens_decoder()

@@ -18,7 +18,8 @@ from typing import Protocol
 from hrm_jax.core.errors import UserError
 from hrm_jax.evaluation.sandbox.limits import Limits
 
-FIRST_USER, USERS = 61_000, 4_000
+FIRST_USER = 61_000
+USERS = 4_000
 """Unprivileged users for commands started by root: the kernel counts processes by user."""
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")

@@ -57,7 +57,8 @@ def _script(job: Job) -> str:
 
 
 def _bind(mount: Mount) -> list[str]:
-    source, target = shlex.quote(mount.source), shlex.quote(f".{mount.target}")
+    source = shlex.quote(mount.source)
+    target = shlex.quote(f".{mount.target}")
     parent = shlex.quote(f".{mount.target.rpartition('/')[0]}")
     place = (
         f"if [ -d {source} ]; then mkdir -p {target}; else mkdir -p {parent}; touch {target}; fi"

@@ -60,7 +60,9 @@ def load_infilling(folder: Path, hole: Literal["single_line", "random_span"]) ->
 
 
 def _problem(record: Mapping[str, Any], suffix: str | None = None) -> Problem:
-    prompt, solution, after = record["prompt"], record["canonical_solution"], suffix or ""
+    prompt = record["prompt"]
+    solution = record["canonical_solution"]
+    after = suffix or ""
     if suffix is None:
         prompt, solution = begin_with_space(prompt, solution)
     name = record["entry_point"]

@@ -93,7 +93,9 @@ def _solved(record: Mapping[str, Any]) -> tuple[str, str]:
 
 def _cpp(record: Mapping[str, Any]) -> tuple[str, str]:
     """The declaration as a prototype, so that tests and program compile apart."""
-    declaration, depth, opening = record["declaration"], 0, -1
+    declaration = record["declaration"]
+    depth = 0
+    opening = -1
     for place, character in enumerate(declaration):
         if character == "{":
             opening = place if depth == 0 else opening

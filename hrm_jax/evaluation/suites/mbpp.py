@@ -113,7 +113,8 @@ def _remote_names(code: str, tests: str) -> tuple[str, ...]:
     """What the tests take from the program: names that the solution defines and the tests use."""
     with warnings.catch_warnings():  # some escapes in the suite's text are none
         warnings.simplefilter("ignore")
-        solution, asserted = ast.parse(code), ast.parse(tests)
+        solution = ast.parse(code)
+        asserted = ast.parse(tests)
     used = {node.id for node in ast.walk(asserted) if isinstance(node, ast.Name)}
     defined = set()
     for node in solution.body:

@@ -57,7 +57,9 @@ def whole_blocks(before: str, completion: str, *, quotes: str = '"') -> str:
       The completion up to the end of the last line on which all braces are closed; all of it if
       there is none.
     """
-    text, end, depth = before + completion, None, 0
+    text = before + completion
+    end = None
+    depth = 0
     for token in _tokens(quotes).finditer(text):
         depth += {"{": 1, "}": -1}.get(token[0], 0)
         if token[0] == "}" and depth == 0 and token.end() > len(before):

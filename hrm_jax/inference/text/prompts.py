@@ -28,7 +28,8 @@ def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
                 "expected a prompt without a suffix, as this tokenizer has no tokens that mark a "
                 "hole; leave the suffix out, or take a model trained to fill in the middle"
             )
-        prefix, suffix = tokenizer.encode(prompt.prefix), tokenizer.encode(prompt.suffix)
+        prefix = tokenizer.encode(prompt.prefix)
+        suffix = tokenizer.encode(prompt.suffix)
         tokens = [*tokenizer.begin(""), marks.prefix, *prefix, marks.suffix, *suffix, marks.middle]
     if not tokens:
         raise PromptError(

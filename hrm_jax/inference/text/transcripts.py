@@ -31,7 +31,8 @@ class Transcript:
         if "" in stop:
             raise ValueError("expected stop sequences of a character or more, got ''; leave it out")
         self.stopped = False
-        self._tokenizer, self._stop = tokenizer, tuple(stop)
+        self._tokenizer = tokenizer
+        self._stop = tuple(stop)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held = ""
 
@@ -51,7 +52,8 @@ class Transcript:
         text = self._held + self._decoder.decode(data, final)
         found = [(text.find(stop) + len(stop), -len(stop)) for stop in self._stop if stop in text]
         if found:
-            self.stopped, self._held = True, ""
+            self.stopped = True
+            self._held = ""
             end, length = min(found)
             return text[: end + length]
         held = max((_overlap(text, stop) for stop in self._stop), default=0)

@@ -115,9 +115,13 @@ class Writer:
             (`prefix_lm` in their config).
           sampling: of `complete`.
         """
-        self.model, self.variables, self.tokenizer = model, variables, tokenizer
-        self.max_length, self.batch_size = max_length, batch_size
-        self.prompts_are_prefixes, self.sampling = prompts_are_prefixes, sampling
+        self.model = model
+        self.variables = variables
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.batch_size = batch_size
+        self.prompts_are_prefixes = prompts_are_prefixes
+        self.sampling = sampling
 
     def stream(self, request: Request) -> Iterator[Piece]:
         """One text as it is written; raises PromptError as `write`."""
@@ -188,7 +192,8 @@ class _Session:
 
     def __init__(self, writer: Writer, B: int, room: int):
         """All rows are free."""
-        self._writer, self._room = writer, room
+        self._writer = writer
+        self._room = room
         self._eos_tokens = jnp.array(writer.tokenizer.eos_tokens, jnp.int32)
         self._vocab_size = min(writer.tokenizer.vocab_size, writer.model.vocab_size)
         self._rows = device.empty_rows(writer.model, writer.variables, B, room)

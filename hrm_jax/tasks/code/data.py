@@ -93,7 +93,8 @@ def make_tokenizer(config: CodeConfig, texts: Sequence[Text], folder: pathlib.Pa
     """
     from hrm_jax.data.text.tokenizers import ByteTokenizer, load_tokenizer, train_bpe
 
-    place, named = folder / TOKENIZER, config.data.tokenizer
+    place = folder / TOKENIZER
+    named = config.data.tokenizer
     if place.exists():
         return
     if named == "bytes":

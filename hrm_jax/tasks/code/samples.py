@@ -59,7 +59,8 @@ def write_samples(
         Request(Prompt(prompt), seed + number, STOP, max_tokens, sampling)
         for number, prompt in enumerate(prompts)
     ]
-    written, cut = [""] * len(prompts), [False] * len(prompts)
+    written = [""] * len(prompts)
+    cut = [False] * len(prompts)
     for piece in writer.write(requests):
         written[piece.request] += piece.text
         cut[piece.request] = piece.ending == "length"

@@ -87,7 +87,8 @@ class CodeTask(Task):
     @functools.cached_property
     def token_bytes(self) -> np.ndarray:
         """Bytes that each token adds to a text, int32 [V]; 0 for those without a meaning."""
-        tokens, V = range(self.tokenizer.vocab_size), self.config.vocab_size
+        tokens = range(self.tokenizer.vocab_size)
+        V = self.config.vocab_size
         sizes = [len(self.tokenizer.token_bytes(token)) for token in tokens]
         return np.pad(np.array(sizes, np.int32), (0, V - len(sizes)))
 
@@ -102,7 +103,8 @@ class CodeTask(Task):
 
     def model_at(self, step: int) -> TextStep:
         """The model as the step after so many trains it: while the border warms up, they differ."""
-        config, model = self.config, language_model(self.config.model)
+        config = self.config
+        model = language_model(self.config.model)
         if isinstance(config.model, LlamaConfig):
             return TextStep(model)
         schedule = config.model.schedule
@@ -121,7 +123,8 @@ class CodeTask(Task):
 
     def flops_per_token(self) -> float:
         """FLOP of matrix products that training takes for a token, once the border is warm."""
-        key, batch = jax.random.key(0), self.abstract_batch()
+        key = jax.random.key(0)
+        batch = self.abstract_batch()
         variables = jax.eval_shape(self.model.init, key)
         loss = functools.partial(
             language_loss, token_bytes=jnp.zeros(self.config.vocab_size, jnp.int32)
@@ -142,7 +145,8 @@ class CodeTask(Task):
     def _splits(self) -> TextSplits:
         splits = read_splits(self.config.data)
         make_tokenizer(self.config, splits.train, self.folder)
-        known, needed = self.config.vocab_size, self.tokenizer.vocab_size
+        known = self.config.vocab_size
+        needed = self.tokenizer.vocab_size
         check(
             known >= needed,
             "model.vocab_size",
@@ -226,7 +230,8 @@ class CodeTask(Task):
         """
         if not self.config.foundation:
             return fresh
-        loaded, model = load_language_model(self.config.foundation), self.model.model
+        loaded = load_language_model(self.config.foundation)
+        model = self.model.model
         if isinstance(model, HrmLlama) and isinstance(loaded.model, Llama):
             values = model.join(model.parts(fresh)[0], loaded.variables)
         else:
@@ -247,7 +252,8 @@ class CodeTask(Task):
         Args:
           variables: on this host.
         """
-        config, tokenizer = self.config.model, self.tokenizer
+        config = self.config.model
+        tokenizer = self.tokenizer
         ends = {"bos_token": tokenizer.bos_token, "eos_tokens": tokenizer.eos_tokens}
         if isinstance(config, HrmLlamaConfig):
             foundation = dataclasses.replace(config.foundation, **ends)

@@ -118,7 +118,8 @@ def evaluate(
         engine.compile(variables, source.inputs)
         start = time.perf_counter()
         answers = solve_stream(engine, variables, source.inputs, progress=progress)
-        seconds, steps = time.perf_counter() - start, answers.steps
+        seconds = time.perf_counter() - start
+        steps = answers.steps
     return Report(_judge(answers, steps, source), seconds, answers, full_steps)
 
 
@@ -167,7 +168,9 @@ def _think_through(
 ) -> tuple[Answers, np.ndarray, float]:
     """The last proposals, the steps at which the head would have stopped, and the seconds."""
     check_divisible("batch_size of an evaluation", config.batch_size, mesh)
-    parts, seconds, compiled = [], 0.0, None
+    parts = []
+    seconds = 0.0
+    compiled = None
     for rows in evaluation_batches(source, config.batch_size):
         batch = split_batch(as_batch(rows), mesh)
         if compiled is None:

@@ -183,7 +183,8 @@ class SudokuTask(Task):
 
     def abstract_batch(self) -> Batch:
         """Shapes and dtypes of a global batch."""
-        B, T = self.config.batch_size, self.config.model.seq_len
+        B = self.config.batch_size
+        T = self.config.model.seq_len
         tokens: Any = jax.ShapeDtypeStruct((B, T), np.int32)
         identifiers: Any = jax.ShapeDtypeStruct((B,), np.int32)
         return Batch(tokens, tokens, identifiers)

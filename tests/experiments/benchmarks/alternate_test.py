@@ -113,7 +113,8 @@ def test_ratios_are_taken_within_rounds():
     def turns(*seconds):
         return [alternate.Sample(s, steps=2, page_faults=0, peak_rss_bytes=0) for s in seconds]
 
-    own, reference = turns(2.0, 4.0, 8.0), turns(4.0, 4.0, 24.0)
+    own = turns(2.0, 4.0, 8.0)
+    reference = turns(4.0, 4.0, 24.0)
     assert alternate.step_seconds(own) == alternate.Spread(2.0, 1.0, 4.0)
     assert alternate.speed_ratio(own, reference) == alternate.Spread(2.0, 1.0, 3.0)
 

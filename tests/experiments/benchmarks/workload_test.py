@@ -9,7 +9,8 @@ TINY = workload.SHAPES["hrm_tiny"]
 
 
 def test_batches_are_reproducible_and_in_range():
-    batches, again = workload.batches(TINY, 5), workload.batches(TINY, 5)
+    batches = workload.batches(TINY, 5)
+    again = workload.batches(TINY, 5)
     assert len(batches) == 4
     for batch, other in zip(batches, again, strict=True):
         for key in batch:

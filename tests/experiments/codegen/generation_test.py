@@ -30,7 +30,8 @@ def tiny_writer(monkeypatch):
     model, variables = tiny.hrm_text()
 
     def load() -> Writer:
-        tokenizer, sampling = tiny.ByteTokenizer(), writer.sampling()
+        tokenizer = tiny.ByteTokenizer()
+        sampling = writer.sampling()
         return Writer(model, variables, tokenizer, batch_size=2, sampling=sampling)
 
     monkeypatch.setattr(writer, "load_writer", load)
@@ -78,24 +79,28 @@ def test_several_texts_come_whole(tiny_writer):
 
 
 def test_prompts_come_from_flags_files_and_standard_input(tmp_path, monkeypatch):
-    plain, many = tmp_path / "plain.py", tmp_path / "many.jsonl"
+    plain = tmp_path / "plain.py"
+    many = tmp_path / "many.jsonl"
     plain.write_text("x = <FILL>\n")
     many.write_text('{"prompt": "a", "suffix": "b"}\n\n{"prompt": "c"}\n')
     monkeypatch.setattr(sys, "stdin", io.StringIO(plain.read_text()))
-    FLAGS.prompt, FLAGS.prompt_file = ["p"], [str(plain), str(many), "-"]
+    FLAGS.prompt = ["p"]
+    FLAGS.prompt_file = [str(plain), str(many), "-"]
     hole = Prompt("x = ", "\n")
     found = generation.read_prompts()
     assert found == [Prompt("p"), hole, Prompt("a", "b"), Prompt("c"), hole]
 
 
 def test_a_suffix_makes_a_hole():
-    FLAGS.prompt, FLAGS.suffix = ["a"], "b"
+    FLAGS.prompt = ["a"]
+    FLAGS.suffix = "b"
     assert generation.read_prompts() == [Prompt("a", "b")]
 
 
 @pytest.mark.parametrize("prompts", [["a", "b"], ["a<FILL>c"]])
 def test_a_suffix_is_for_one_prompt_without_a_hole(prompts):
-    FLAGS.prompt, FLAGS.suffix = prompts, "b"
+    FLAGS.prompt = prompts
+    FLAGS.suffix = "b"
     with pytest.raises(PromptError, match="a single prompt that has no hole"):
         generation.read_prompts()
 

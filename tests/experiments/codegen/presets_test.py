@@ -16,7 +16,8 @@ def test_a_preset_comes_back_from_json(name):
 
 
 def test_the_plain_transformer_trains_with_as_many_flop_as_nano():
-    nano, plain = PRESETS["nano"], PRESETS["transformer_nano"]
+    nano = PRESETS["nano"]
+    plain = PRESETS["transformer_nano"]
     flops = [CodeTask(config, pathlib.Path()).flops_per_token() for config in (nano, plain)]
     assert flops[1] == pytest.approx(flops[0], rel=0.01)
     for name in ("batch_tokens", "loop", "data", "phases", "optim", "validation", "test"):

@@ -221,7 +221,8 @@ READS = {"train": ("preset", "config"), "eval": ("size", "config.model"), "solve
 
 
 def refuse(mode, *arguments):
-    argv, values = ["run", *arguments], flags.FlagValues()
+    argv = ["run", *arguments]
+    values = flags.FlagValues()
     flags.DEFINE_integer("size", 3, "", flag_values=values)
     defined = config_flags.define(PRESETS, "paper", flag_values=values, argv=argv)
     assert values(argv) == ["run"]

@@ -60,7 +60,8 @@ def test_one_record_says_nothing_of_the_pace():
 
 
 def test_runs_beside_each_other_are_drawn_by_their_time(tmp_path):
-    slow, fast = timed([0, 60, 120], [0.2, 0.4]), timed([0, 30, 60], [0.2, 0.4])
+    slow = timed([0, 60, 120], [0.2, 0.4])
+    fast = timed([0, 30, 60], [0.2, 0.4])
     for name, runs in (("a", [slow, slow]), ("b", [slow, fast]), ("c", [timed([0], [0.1])])):
         save_comparison({"one": runs, "two": [fast]}, tmp_path / f"{name}.png", "exact_accuracy")
     pictures = [(tmp_path / f"{name}.png").read_bytes() for name in "abc"]

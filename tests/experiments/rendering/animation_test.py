@@ -37,7 +37,8 @@ def one_step(trace):
 
 def test_five_puzzles_take_two_rows(trace):
     short = dataclasses.replace(trace, **one_step(trace))
-    (four,), (five,) = frames_of([short] * 4), frames_of([short] * 5)
+    (four,) = frames_of([short] * 4)
+    (five,) = frames_of([short] * 5)
     assert five.width == four.width
     assert five.height > 1.7 * four.height
 
@@ -54,14 +55,17 @@ def test_a_frame_shows_its_step(traces, monkeypatch):
     drawn = []
     monkeypatch.setattr(board, "draw_grid", lambda axes, trace, step: drawn.append(step))
     animation.to_gif(traces)
-    first, second = drawn[::2], drawn[1::2]
+    first = drawn[::2]
+    second = drawn[1::2]
     assert first == [1, 2, 3, 4, 5, 6]
     assert second == [1, 2, 2, 2, 2, 2]  # its last step stays
 
 
 def test_the_halting_frame_is_framed(trace):
     images = [np.array(frame.convert("RGB")) for frame in frames_of([trace])]
-    top, left = 101, 30  # the grid's corner; its side is 250
+    # the grid's corner; its side is 250
+    top = 101
+    left = 30
     column = [image[top : top + 250, left - 8 : left - 4].min((1, 2)) for image in images]
     assert [bool((dark < 100).all()) for dark in column] == [False] * 3 + [True] + [False] * 2
 

@@ -10,7 +10,9 @@ from matplotlib.colors import to_rgb
 from experiments.rendering import board
 from experiments.rendering.layout import axes_at, new_figure
 
-PIXELS, MARGIN, DPI = 20, 2, 80
+PIXELS = 20
+MARGIN = 2
+DPI = 80
 """Of a cell's side; what is left around the grid, in cells; pixels an inch."""
 CELL = 40  # r5c5, a blank of the puzzle
 AROUND = [30, 31, 32, 39, CELL, 41, 48, 49, 50]
@@ -31,7 +33,8 @@ def paint(draw, *arguments) -> np.ndarray:
 def cells_that_differ(one: np.ndarray, other: np.ndarray) -> set[int]:
     """The cells where two pictures differ; -1 for around the grid."""
     rows, columns = np.nonzero((one != other).any(-1))
-    rows, columns = rows // PIXELS - MARGIN, columns // PIXELS - MARGIN
+    rows = rows // PIXELS - MARGIN
+    columns = columns // PIXELS - MARGIN
     inside = (rows >= 0) & (rows < 9) & (columns >= 0) & (columns < 9)
     return set(np.where(inside, rows * 9 + columns, -1).tolist())
 

@@ -18,7 +18,9 @@ class Reader(html.parser.HTMLParser):
 
     def __init__(self):
         super().__init__(convert_charrefs=True)
-        self.open, self.attributes, self.scripts = [], [], {}
+        self.open = []
+        self.attributes = []
+        self.scripts = {}
 
     def handle_starttag(self, tag, attrs):
         self.attributes += attrs

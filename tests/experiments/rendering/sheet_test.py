@@ -50,7 +50,8 @@ def open_png(traces) -> Image.Image:
 
 
 def test_a_puzzle_is_a_row(traces):
-    one, two = open_png(traces[:1]), open_png(traces)
+    one = open_png(traces[:1])
+    two = open_png(traces)
     assert one.width == two.width == round(sheet.DPI * (0.7 + 5 * 2.3 + 0.4 + 2.5))
     assert two.height - one.height == round(sheet.DPI * 3.09)
 

@@ -9,11 +9,14 @@ from hrm_jax.inference.thinking import Thoughts
 
 
 def test_a_trace_is_one_row_of_the_thoughts(trace):
-    S, row = trace.steps, 1
+    S = trace.steps
+    row = 1
     tokens = np.full((S, 3, 81), rules.PAD_TOKEN, np.int32)
     tokens[:, row] = rules.encode(trace.digits)
-    cells, halts = np.zeros((S, 3, 81), np.float32), np.zeros((S, 3), np.float32)
-    cells[:, row], halts[:, row] = trace.cell_confidence, trace.halt_confidence
+    cells = np.zeros((S, 3, 81), np.float32)
+    halts = np.zeros((S, 3), np.float32)
+    cells[:, row] = trace.cell_confidence
+    halts[:, row] = trace.halt_confidence
     wants = np.zeros((S, 3), bool)
     wants[3:, row] = True
     thoughts = Thoughts(tokens, halts, wants, cells)
@@ -39,7 +42,8 @@ def test_marks(trace):
 
 def test_a_given_that_is_not_kept_is_marked(trace):
     digits = trace.digits.copy()
-    digits[5, 0], digits[5, 1] = 9, 0
+    digits[5, 0] = 9
+    digits[5, 1] = 0
     changed = dataclasses.replace(trace, digits=digits)
     assert np.flatnonzero(changed.overwritten[5]).tolist() == [0, 1]
     assert not changed.right[5]

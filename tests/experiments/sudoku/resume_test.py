@@ -61,7 +61,8 @@ def final_arrays(folder):
 
 
 def assert_same_end(folder, whole):
-    (found, found_extras), (expected, expected_extras) = final_arrays(folder), final_arrays(whole)
+    found, found_extras = final_arrays(folder)
+    expected, expected_extras = final_arrays(whole)
     assert any("/ema/" in path for path in expected)
     assert found.keys() == expected.keys()
     for path, array in expected.items():

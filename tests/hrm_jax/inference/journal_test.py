@@ -34,7 +34,8 @@ ENGINE = Engine(Clockwork(), CONFIG, verify, observe=observe)
 @pytest.mark.parametrize("sizes", [(8, (4, 1)), (1, ()), (32, ())])
 def test_every_step_of_every_puzzle_is_kept(sizes):
     config = dataclasses.replace(CONFIG, batch_size=sizes[0], tail_batch_sizes=sizes[1])
-    engine, journal = dataclasses.replace(ENGINE, config=config), Journal()
+    engine = dataclasses.replace(ENGINE, config=config)
+    journal = Journal()
     answers = solve_stream(engine, VARIABLES, puzzles(DUE), watch=journal)
     for puzzle, steps in enumerate(answers.steps):
         thoughts = journal.thoughts(puzzle, 0)
@@ -51,7 +52,8 @@ def test_attempts_are_kept_apart():
     def soon(inputs, tokens):
         return verify(inputs, tokens) & (inputs[:, 0] < 9)
 
-    engine, journal = dataclasses.replace(ENGINE, verify=soon), Journal()
+    engine = dataclasses.replace(ENGINE, verify=soon)
+    journal = Journal()
     some = puzzles([2, 30, 30, 1])
     first = solve_stream(engine, VARIABLES, some, watch=journal)
     config = SearchConfig(attempts=3, symmetries=False, noise=2.0, max_steps=4)
@@ -75,7 +77,8 @@ def test_the_attempt_of_an_answer_is_the_one_that_found_it():
     def sees_noise(inputs, tokens):
         return tokens[:, 2] > 0
 
-    engine, journal = dataclasses.replace(ENGINE, verify=sees_noise), Journal()
+    engine = dataclasses.replace(ENGINE, verify=sees_noise)
+    journal = Journal()
     some = puzzles([30, 30])
     first = solve_stream(engine, VARIABLES, some, watch=journal)
     config = SearchConfig(attempts=3, symmetries=False, noise=2.0)

@@ -56,7 +56,8 @@ def test_what_is_solved_stays_and_the_first_answers_are_not_touched():
     first, found = searched(DUE, attempts=4)
     again = solve_stream(ENGINE, VARIABLES, puzzles(DUE))
     for field in dataclasses.fields(first):
-        one, same = getattr(first, field.name), getattr(again, field.name)
+        one = getattr(first, field.name)
+        same = getattr(again, field.name)
         np.testing.assert_array_equal(one, same)
         np.testing.assert_array_equal(getattr(found, field.name)[first.valid], one[first.valid])
 
@@ -159,7 +160,8 @@ def sees_noise(inputs, tokens):
 
 
 def test_noise_has_a_seed_and_spares_the_first_attempt():
-    engine, some = dataclasses.replace(ENGINE, verify=sees_noise), puzzles([30] * 6)
+    engine = dataclasses.replace(ENGINE, verify=sees_noise)
+    some = puzzles([30] * 6)
     first = solve_stream(engine, VARIABLES, some)
     assert not first.valid.any()
     draws = []

@@ -12,7 +12,9 @@ from hrm_jax.inference.thinking import Thoughts, think
 from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.models.puzzle_model import PuzzleModel
 
-B, T, S = 3, 4, 3
+B = 3
+T = 4
+S = 3
 CONFIG = hrm(
     seq_len=T,
     puzzle_emb_ndim=0,
@@ -50,7 +52,8 @@ def stablemax64(logits) -> np.ndarray:
 
 
 def test_thoughts_are_those_of_the_steps(batch, variables):
-    model, step = PuzzleModel(CONFIG), jax.jit(PuzzleModel(CONFIG).step)
+    model = PuzzleModel(CONFIG)
+    step = jax.jit(PuzzleModel(CONFIG).step)
     thoughts = think(model, variables, batch)
     carry = model.initial_carry(variables, batch)
     for index in range(S):

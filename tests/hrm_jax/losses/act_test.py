@@ -12,7 +12,9 @@ from hrm_jax.losses import act
 from hrm_jax.losses.act import average_metrics
 from hrm_jax.losses.token import stablemax_cross_entropy
 
-B, T, V = 4, 3, 5
+B = 4
+T = 3
+V = 5
 LABELS = np.array([[1, 2, 3], [1, 2, IGNORE_LABEL], [4, 4, 4], [IGNORE_LABEL] * 3], np.int32)
 PROPOSALS = np.array([[1, 2, 3], [1, 0, 2], [0, 4, 0], [1, 1, 1]])  # right: 3/3, 1/2, 1/3, 0/0
 Q_HALT = np.array([2.0, -1.0, 0.5, 3.0], np.float32)

@@ -11,7 +11,9 @@ from hrm_jax.core.types import IGNORE_LABEL, TextOutputs
 from hrm_jax.losses.language import average_text_metrics, language_loss
 from hrm_jax.losses.token import softmax_cross_entropy
 
-B, T, V = 3, 7, 11
+B = 3
+T = 7
+V = 11
 TOKEN_BYTES = jnp.arange(V) % 4  # special tokens among them, of no bytes
 
 
@@ -25,7 +27,8 @@ def texts(dtype=np.float32):
 
 def float64(logits, labels):
     """The mean cross-entropy, and its gradient."""
-    wide, counted = np.asarray(logits, np.float64), np.asarray(labels) != IGNORE_LABEL
+    wide = np.asarray(logits, np.float64)
+    counted = np.asarray(labels) != IGNORE_LABEL
     probabilities = np.exp(wide) / np.exp(wide).sum(-1, keepdims=True)
     chosen = np.eye(V)[np.where(counted, labels, 0)]
     nats = -np.log((probabilities * chosen).sum(-1))[counted]

@@ -16,7 +16,8 @@ from hrm_jax.losses.token import (
 TINY = np.finfo(np.float32).tiny  # what is smaller may be flushed to zero
 EPSILON = float(np.finfo(np.float32).eps)
 # Measured: 2.2 and 3.8 epsilons; a score, a sum, a quotient and a logarithm are rounded.
-VALUE_TOLERANCE, GRADIENT_TOLERANCE = 4 * EPSILON, 8 * EPSILON
+VALUE_TOLERANCE = 4 * EPSILON
+GRADIENT_TOLERANCE = 8 * EPSILON
 
 
 def float64_scores(logits: np.ndarray) -> np.ndarray:
@@ -25,13 +26,15 @@ def float64_scores(logits: np.ndarray) -> np.ndarray:
 
 
 def float64_loss(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    scores, chosen = float64_scores(logits), np.eye(logits.shape[-1], dtype=bool)[labels]
+    scores = float64_scores(logits)
+    chosen = np.eye(logits.shape[-1], dtype=bool)[labels]
     return np.log1p(np.where(chosen, 0, scores).sum(-1) / (scores * chosen).sum(-1))
 
 
 def float64_gradient(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """`s'/s * (p - [label])`, where s'/s is `1 / (1 + |x|)`; 1 - p is summed, not subtracted."""
-    scores, chosen = float64_scores(logits), np.eye(logits.shape[-1], dtype=bool)[labels]
+    scores = float64_scores(logits)
+    chosen = np.eye(logits.shape[-1], dtype=bool)[labels]
     total = scores.sum(-1, keepdims=True)
     others = np.where(chosen, 0, scores).sum(-1, keepdims=True)
     slope = 1 / (1 + np.abs(logits.astype(np.float64)))
@@ -42,7 +45,8 @@ def puzzles(scale: float, vocabulary: int) -> tuple[np.ndarray, np.ndarray]:
     """Random logits, some of them exactly 0 and 1, and labels, half of them the likeliest token."""
     rng = np.random.default_rng(0)
     logits = (scale * rng.standard_normal((2, 500, vocabulary))).astype(np.float32)
-    logits[0, :20], logits[1, :20] = 0, 1
+    logits[0, :20] = 0
+    logits[1, :20] = 1
     logits[:, 20:40, ::2] = 0
     labels = rng.integers(vocabulary, size=(2, 500))
     labels[0] = logits[0].argmax(-1)

@@ -134,11 +134,13 @@ def test_every_array_is_checked(recording):
 
 
 def test_each_evaluation_step_from_the_recorded_state(recording):
-    model, batch = recording.model, recording.batch(0)
+    model = recording.model
+    batch = recording.batch(0)
     step = jax.jit(model.step)
 
     def evaluate(variables: Variables) -> Arrays:
-        carry, found = model.initial_carry(variables, batch), {}
+        carry = model.initial_carry(variables, batch)
+        found = {}
         for index in range(model.config.halt_max_steps):
             carry, outputs = step(variables, carry, batch)
             found |= {f"{index}/{k}": v for k, v in as_arrays(carry, outputs).items()}
@@ -161,7 +163,8 @@ def test_free_evaluation(recording):
     step = jax.jit(recording.model.step)
 
     def evaluate(variables: Variables) -> Arrays:
-        carry, found = recording.model.initial_carry(variables, batch), {}
+        carry = recording.model.initial_carry(variables, batch)
+        found = {}
         for index in range(recording.model.config.halt_max_steps):
             carry, outputs = step(variables, carry, batch)
             found |= {f"{index}/{k}": v for k, v in as_arrays(carry, outputs).items()}
@@ -230,7 +233,8 @@ def train(recording: Recording) -> Callable[[Variables], Arrays]:
 
 def test_training_trajectory(recording):
     run = train(recording)
-    found, movement = run(recording.variables), rounding_movement(run, recording.variables)
+    found = run(recording.variables)
+    movement = rounding_movement(run, recording.variables)
     compared = 0
     for index in range(recording.train["steps"]):
         expected = recording.group(f"train/{index}/")

@@ -15,7 +15,8 @@ from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
 from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_jax.models.recurrence import Schedule
 
-V, T = 13, 9
+V = 13
+T = 9
 FOUNDATION = LlamaConfig(
     vocab_size=V,
     hidden_size=16,
@@ -64,7 +65,8 @@ def assert_close(found, expected) -> None:
 
 
 def test_a_fresh_model_says_what_its_foundation_says_to_the_bit(fresh, foundation):
-    tokens, plain = texts(2), Llama(FOUNDATION)
+    tokens = texts(2)
+    plain = Llama(FOUNDATION)
     for masks in ({}, {"token_types": TYPES.repeat(2, 0)}, {"lengths": jnp.asarray([4, 9])}):
         found = jax.jit(MODEL.logits)(fresh, tokens, **masks)
         expected = jax.jit(plain.logits)(foundation, tokens, **masks)
@@ -82,7 +84,8 @@ def test_a_fresh_model_says_what_its_foundation_says_to_the_bit(fresh, foundatio
 @pytest.mark.parametrize("H_cycles", [2, 3])
 def test_prompts_of_different_lengths_decode_as_if_alone(variables, H_cycles):
     model = MODEL.with_cycles(H_cycles)
-    tokens, lengths = texts(2), jnp.asarray([3, 5])
+    tokens = texts(2)
+    lengths = jnp.asarray([3, 5])
     types = (jnp.arange(T)[None] < jnp.asarray([[2], [4]])).astype(jnp.int32)
     whole = jax.jit(model.logits)(variables, tokens, token_types=types)
     padded = jnp.where(jnp.arange(5)[None] < lengths[:, None], tokens[:, :5], V - 1)
@@ -90,7 +93,8 @@ def test_prompts_of_different_lengths_decode_as_if_alone(variables, H_cycles):
         variables, padded, room=T, token_types=types[:, :5], lengths=lengths
     )
     assert len(cache.calls) == 1 + H_cycles * (CONFIG.L_cycles + 1)
-    rows, decode = jnp.arange(2), jax.jit(model.decode, donate_argnames="cache")
+    rows = jnp.arange(2)
+    decode = jax.jit(model.decode, donate_argnames="cache")
     assert_close(found, whole[rows, lengths - 1])
     for step in range(4):
         position = lengths + step

@@ -74,7 +74,8 @@ def test_logits(recording, mode, backend):
 
 @pytest.mark.parametrize("backend", ["xla", "interpret"])
 def test_loss_and_gradients(recording, backend):
-    model, variables = recording.through(backend), recording.variables
+    model = recording.through(backend)
+    variables = recording.variables
     tokens, types, labels = map(recording.tokens, ("input_ids", "token_type_ids", "labels"))
 
     @jax.jit
@@ -98,11 +99,9 @@ def test_loss_and_gradients(recording, backend):
 
 @pytest.mark.parametrize("mode", ["prefix", "causal"])
 def test_greedy_tokens_through_the_cache(recording, mode):
-    model, variables, prompt = (
-        recording.model,
-        recording.variables,
-        recording.tokens("greedy_prompt"),
-    )
+    model = recording.model
+    variables = recording.variables
+    prompt = recording.tokens("greedy_prompt")
     expected = recording.arrays[f"greedy_{mode}_tokens"]
     types = recording.token_types(mode, prompt.shape, prompt.shape[1])
     decode = jax.jit(model.decode, donate_argnames="cache")
@@ -118,9 +117,11 @@ def test_greedy_tokens_through_the_cache(recording, mode):
 
 @pytest.mark.parametrize("mode", ["prefix", "causal"])
 def test_decoding_from_the_cache_equals_reading_the_whole(recording, mode):
-    model, variables = recording.model, recording.variables
+    model = recording.model
+    variables = recording.variables
     tokens = recording.tokens(f"greedy_{mode}_tokens")
-    prompt, T = recording.arrays["greedy_prompt"].shape[1], tokens.shape[1]
+    prompt = recording.arrays["greedy_prompt"].shape[1]
+    T = tokens.shape[1]
     types = recording.token_types(mode, tokens.shape, prompt)
     whole = jax.jit(model.logits)(variables, tokens, token_types=types)
     types = None if types is None else types[:, :prompt]

@@ -17,8 +17,12 @@ from hrm_jax.models.hrm_text import HrmText, HrmTextConfig
 
 pytestmark = pytest.mark.oracle
 
-LOGIT_TOLERANCE, LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-5, 1e-3  # as for the recordings
-B, T = 3, 11
+# as for the recordings
+LOGIT_TOLERANCE = 1e-4
+LOSS_TOLERANCE = 1e-5
+GRADIENT_TOLERANCE = 1e-3
+B = 3
+T = 11
 SEEDS = (0, 1, 2, 7)  # of configs: with them every field takes several values
 
 
@@ -35,8 +39,10 @@ def transformers():
 
 def random_fields(rng: np.random.Generator) -> dict:
     """A config of transformers' that touches every field that is implemented here."""
-    heads, head_dim = int(rng.integers(1, 4)), 2 * int(rng.integers(2, 7))
-    H_cycles, L_cycles = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+    heads = int(rng.integers(1, 4))
+    head_dim = 2 * int(rng.integers(2, 7))
+    H_cycles = int(rng.integers(1, 4))
+    L_cycles = int(rng.integers(1, 4))
     scale = [None, float(rng.uniform(5, 60))][rng.integers(2)]
     return {
         "vocab_size": int(rng.integers(40, 90)),

@@ -13,7 +13,8 @@ from hrm_jax.models.call_cache import CacheOverflowError
 from hrm_jax.models.hrm_text import HrmText, HrmTextConfig
 from hrm_jax.models.recurrence import Schedule
 
-V, T = 13, 9
+V = 13
+T = 9
 CONFIG = HrmTextConfig(
     vocab_size=V,
     hidden_size=16,
@@ -119,7 +120,8 @@ def test_without_prefix_lm_types_say_nothing(variables, logits):
 
 def test_prompts_of_different_lengths_decode_as_if_alone(variables, logits, decode):
     """Two padded prompts with prefixes, then a token at a time, against reading the whole."""
-    tokens, lengths = distinct_tokens(2), jnp.asarray([3, 5])
+    tokens = distinct_tokens(2)
+    lengths = jnp.asarray([3, 5])
     types = (jnp.arange(T)[None] < jnp.asarray([[2], [4]])).astype(jnp.int32)
     whole = logits(variables, tokens, token_types=types)
     padded = jnp.where(jnp.arange(5)[None] < lengths[:, None], tokens[:, :5], V - 1)
@@ -209,7 +211,8 @@ def test_the_border_changes_gradients_and_no_value(variables, logits):
     assert_close(
         value(variables, distinct_tokens(), schedule=border), logits(variables, distinct_tokens())
     )
-    short, published = gradients(MODEL, variables, border), gradients(MODEL, variables)
+    short = gradients(MODEL, variables, border)
+    published = gradients(MODEL, variables)
     embedding = ("embed_tokens", "table")
     assert not short[embedding][...].any()  # the last two calls see states without gradient
     assert published[embedding][...].any()

@@ -14,7 +14,8 @@ from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.nn.rope import RopeScaling
 
-V, T = 13, 9
+V = 13
+T = 9
 CONFIG = LlamaConfig(
     vocab_size=V,
     hidden_size=16,
@@ -82,7 +83,8 @@ def test_a_logit_depends_on_the_tokens_it_may_see_and_on_no_other(case):
     """Through gradients: each token's row of the embedding table stands for that token alone."""
     fields, masks, sees = SEES[case]
     model = Llama(dataclasses.replace(CONFIG, tie_embeddings=False, **fields))
-    variables, tokens = random_variables(model), distinct_tokens()
+    variables = random_variables(model)
+    tokens = distinct_tokens()
     flat = dict(nnx.to_flat_state(variables.params))
     row = flat["embed_tokens", "table"]
 
@@ -104,14 +106,16 @@ def test_prompts_of_different_lengths_decode_as_if_alone(variant):
     """Two padded prompts, then a token at a time, against reading the whole."""
     model = Llama(dataclasses.replace(CONFIG, **VARIANTS[variant]))
     variables = random_variables(model)
-    tokens, lengths = distinct_tokens(2), jnp.asarray([3, 5])
+    tokens = distinct_tokens(2)
+    lengths = jnp.asarray([3, 5])
     types = (jnp.arange(T)[None] < jnp.asarray([[2], [4]])).astype(jnp.int32)
     whole = jax.jit(model.logits)(variables, tokens, token_types=types)
     padded = jnp.where(jnp.arange(5)[None] < lengths[:, None], tokens[:, :5], V - 1)
     found, cache = model.prefill(
         variables, padded, room=T, token_types=types[:, :5], lengths=lengths
     )
-    rows, decode = jnp.arange(2), jax.jit(model.decode, donate_argnames="cache")
+    rows = jnp.arange(2)
+    decode = jax.jit(model.decode, donate_argnames="cache")
     assert_close(found, whole[rows, lengths - 1])
     for step in range(4):
         position = lengths + step

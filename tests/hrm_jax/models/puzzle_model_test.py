@@ -14,7 +14,10 @@ from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
 from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.training.step import compute_gradients
 
-B, T, NUM_ROWS, WIDTH = 4, 5, 3, 6
+B = 4
+T = 5
+NUM_ROWS = 3
+WIDTH = 6
 SIZES = {
     "seq_len": T,
     "num_puzzle_identifiers": NUM_ROWS,
@@ -88,7 +91,9 @@ def test_all_sequences_start_with_a_new_puzzle():
 
 def test_halted_sequences_take_new_puzzles_and_others_go_on():
     """Each row of a mixed step equals the same row of a step in which all start, or all go on."""
-    variables, old, new = variables_of(HRM), batch_of(0), batch_of(1)
+    variables = variables_of(HRM)
+    old = batch_of(0)
+    new = batch_of(1)
     carry, _ = step(HRM, variables, start(HRM, old), old)
     halted = jnp.array([True, False, True, False])
     mixed = step(HRM, variables, dataclasses.replace(carry, halted=halted), new)
@@ -117,7 +122,8 @@ def test_fresh_sequences_do_not_see_the_old_state():
 
 
 def test_evaluation_runs_every_step_whatever_the_q_head_says():
-    variables, batch = saying(HRM, 9, -9), batch_of(0)
+    variables = saying(HRM, 9, -9)
+    batch = batch_of(0)
     carry = start(HRM, batch)
     for number in range(1, HRM.halt_max_steps + 1):
         carry, outputs = step(HRM, variables, carry, batch)
@@ -177,7 +183,8 @@ def test_with_one_step_there_is_nothing_to_decide():
 @pytest.mark.parametrize("steps_done", [0, 2, 3])
 def test_target_is_what_a_second_step_says(steps_done):
     """The better of the two values there; at the last step only halting is left."""
-    variables, batch = variables_of(HRM), batch_of(0)
+    variables = variables_of(HRM)
+    batch = batch_of(0)
     carry, _ = step(HRM, variables, start(HRM, batch), batch)
     carry = dataclasses.replace(carry, steps=jnp.full(B, steps_done))
     after, outputs = step(HRM, variables, carry, batch, KEY)
@@ -197,7 +204,8 @@ def test_without_q_continue_there_is_no_target():
 
 
 def test_neither_carry_nor_target_carry_gradient():
-    variables, batch = variables_of(HRM), batch_of(0)
+    variables = variables_of(HRM)
+    batch = batch_of(0)
     carry = start(HRM, batch)
 
     def loss(params):
@@ -234,7 +242,8 @@ def dense_table_loss(variables: Variables, carry: Carry, batch: Batch, table):
 
 
 def test_the_table_itself_gets_no_gradient():
-    variables, batch = variables_of(HRM), batch_of(0)
+    variables = variables_of(HRM)
+    batch = batch_of(0)
     carry = start(HRM, batch)
 
     def loss(table):
@@ -247,7 +256,8 @@ def test_the_table_itself_gets_no_gradient():
 
 
 def test_puzzles_with_other_rows_are_answered_differently():
-    variables, batch = variables_of(HRM), batch_of(0)
+    variables = variables_of(HRM)
+    batch = batch_of(0)
     other = dataclasses.replace(batch, puzzle_identifiers=(batch.puzzle_identifiers + 1) % NUM_ROWS)
     found, changed = (step(HRM, variables, start(HRM, b), b)[1].logits for b in (batch, other))
     assert np.abs(found - changed).max() > 1e-2
@@ -256,7 +266,8 @@ def test_puzzles_with_other_rows_are_answered_differently():
 def test_bfloat16_stays_close_to_float32():
     """Activations are bfloat16, parameters float32."""
     narrow = dataclasses.replace(HRM, compute_dtype="bfloat16")
-    variables, batch = variables_of(HRM), batch_of(0)
+    variables = variables_of(HRM)
+    batch = batch_of(0)
     carry, outputs = step(narrow, variables, start(narrow, batch), batch, KEY)
     expected, expected_outputs = step(HRM, variables, start(HRM, batch), batch, KEY)
     assert {z.dtype for z in jax.tree.leaves(carry.latents)} == {jnp.dtype("bfloat16")}
@@ -294,7 +305,8 @@ def test_neither_program_nor_memory_of_training_grows_with_the_cycles():
 
 def test_those_who_are_right_can_halt_whatever_the_head_says():
     config = dataclasses.replace(HRM, halt_when_right=True)
-    variables, batch = saying(config, -5.0, 5.0), batch_of(0)
+    variables = saying(config, -5.0, 5.0)
+    batch = batch_of(0)
     carry = start(config, batch)
     _, outputs = step(config, variables, carry, batch, KEY)
     right = outputs.logits.argmax(-1).astype(jnp.int32)
@@ -307,7 +319,8 @@ def test_those_who_are_right_can_halt_whatever_the_head_says():
 
 def test_noise_disturbs_those_who_start_and_no_others():
     noisy = dataclasses.replace(HRM, initial_noise=0.5)
-    variables, batch = variables_of(HRM), batch_of(0)
+    variables = variables_of(HRM)
+    batch = batch_of(0)
     carry, _ = step(HRM, variables, start(HRM, batch), batch, KEY)
     carry = dataclasses.replace(carry, halted=jnp.array([True, False, False, True]))
     plain, disturbed = (
@@ -320,7 +333,8 @@ def test_noise_disturbs_those_who_start_and_no_others():
 
 def test_evaluation_and_other_keys_know_their_noise():
     noisy = dataclasses.replace(HRM, initial_noise=0.5)
-    variables, batch = variables_of(HRM), batch_of(0)
+    variables = variables_of(HRM)
+    batch = batch_of(0)
     found = {
         name: np.asarray(step(noisy, variables, start(noisy, batch), batch, key)[1].logits)
         for name, key in {"none": None, "one": KEY, "same": KEY, "other": jax.random.key(8)}.items()

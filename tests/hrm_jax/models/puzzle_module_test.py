@@ -13,7 +13,9 @@ from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
 from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.models.puzzle_module import PuzzleModule
 
-B, T, D = 2, 3, 16
+B = 2
+T = 3
+D = 16
 HRM = hrm(
     seq_len=T,
     puzzle_emb_ndim=20,

@@ -16,12 +16,15 @@ from hrm_jax.models.recurrence import (
     recur_with_memory,
 )
 
-B, L, D = 2, 3, 4
+B = 2
+L = 3
+D = 4
 
 
 @st.composite
 def schedules(draw) -> Schedule:
-    H_cycles, L_cycles = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    H_cycles = draw(st.integers(1, 4))
+    L_cycles = draw(st.integers(1, 4))
     count = draw(st.integers(1, H_cycles))
     calls = draw(st.lists(st.integers(0, L_cycles), min_size=count, max_size=count))
     return Schedule(H_cycles, L_cycles, tuple(calls))
@@ -33,7 +36,8 @@ def apply(params, hidden, injection):
 
 def unrolled(schedule: Schedule, H: Level, L_level: Level, latents: Latents, injection) -> Latents:
     """The oracle: every call written out, with stop_gradient around those outside the border."""
-    z_H, z_L = latents.z_H, latents.z_L
+    z_H = latents.z_H
+    z_L = latents.z_L
     free_cycles = schedule.H_cycles - len(schedule.gradient_L_calls)
     for i in range(schedule.H_cycles):
         inside = i >= free_cycles
@@ -119,7 +123,8 @@ def test_gradient_of_one_call_does_not_see_the_calls_before():
     def last_calls(L_level):
         return H(before.z_H, L_level(z_L, before.z_H + injection)).sum()
 
-    found, expected = jax.grad(whole)(L_level), jax.grad(last_calls)(L_level)
+    found = jax.grad(whole)(L_level)
+    expected = jax.grad(last_calls)(L_level)
     assert_close(found, expected)
 
 
@@ -230,12 +235,15 @@ def remembering(name: str) -> Level:
 
 def test_each_call_has_a_memory_of_its_own_in_the_order_of_the_calls():
     schedule = Schedule(2, 3, (1,))
-    H, L_level = remembering("high"), remembering("l")
+    H = remembering("high")
+    L_level = remembering("l")
     memory = [jnp.full((B, L, D), 0.1 * call) for call in range(8)]
     _, _, latents, _ = arguments(0)
     found, kept = recur_with_memory(schedule, H, L_level, latents, memory)
     assert "".join(name[0] for name, _ in kept) == "lllhlllh"
-    z_H, z_L, rest = latents.z_H, latents.z_L, iter(memory)
+    z_H = latents.z_H
+    z_L = latents.z_L
+    rest = iter(memory)
     for _ in range(2):
         for _ in range(3):
             z_L, _ = L_level(z_L, z_H, next(rest))

@@ -35,7 +35,8 @@ def outputs_of(model, inputs, steps=2):
     """Outputs of each step of thought about some puzzles."""
     batch = Batch(jnp.asarray(inputs, jnp.int32), inputs, jnp.zeros(len(inputs), jnp.int32))
     variables = model.init(jax.random.key(1))
-    carry, outputs = model.initial_carry(variables, batch), []
+    carry = model.initial_carry(variables, batch)
+    outputs = []
     for _ in range(steps):
         carry, output = STEP(model, variables, carry, batch)
         outputs.append(output)
@@ -46,10 +47,8 @@ def outputs_of(model, inputs, steps=2):
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_a_symmetry_of_the_puzzle_is_one_of_the_output(config, seed):
-    model, moves = (
-        PuzzleModel(config, rules.CANDIDATES),
-        symmetry.symmetries_at(seed, 0, len(PUZZLES)),
-    )
+    model = PuzzleModel(config, rules.CANDIDATES)
+    moves = symmetry.symmetries_at(seed, 0, len(PUZZLES))
     plain = outputs_of(model, rules.encode(PUZZLES.questions))
     moved = outputs_of(model, rules.encode(moves(PUZZLES.questions)))
     for before, after in zip(plain, moved, strict=True):

@@ -7,7 +7,9 @@ import numpy as np
 from hrm_jax.core.types import Batch, Carry, Latents
 from hrm_jax.models.restart import draw_noise, restart
 
-B, L, D = 4, 50, 8
+B = 4
+L = 50
+D = 8
 
 
 def carry_of(value: int, halted) -> Carry:

@@ -35,7 +35,8 @@ def batch():
 
 
 def gradient(schedule):
-    step, variables = TextStep(MODEL, schedule), MODEL.init(jax.random.key(0))
+    step = TextStep(MODEL, schedule)
+    variables = MODEL.init(jax.random.key(0))
 
     def total(params):
         trained = dataclasses.replace(variables, params=params)
@@ -45,7 +46,8 @@ def gradient(schedule):
 
 
 def test_a_step_says_what_the_model_says_and_hands_on_the_labels():
-    variables, texts = MODEL.init(jax.random.key(0)), batch()
+    variables = MODEL.init(jax.random.key(0))
+    texts = batch()
     carry, outputs = TextStep(MODEL).step(variables, None, texts)
     masks = {"token_types": texts.token_types, "segment_ids": texts.segment_ids}
     assert carry is None
@@ -55,7 +57,8 @@ def test_a_step_says_what_the_model_says_and_hands_on_the_labels():
 
 
 def test_a_schedule_moves_the_gradient_border_and_not_the_values():
-    few, all_ = TextStep(MODEL, Schedule.from_gradient_calls(2, 2, 2)), TextStep(MODEL, FULL)
+    few = TextStep(MODEL, Schedule.from_gradient_calls(2, 2, 2))
+    all_ = TextStep(MODEL, FULL)
     variables = MODEL.init(jax.random.key(0))
     values = [step.step(variables, None, batch())[1].logits for step in (few, all_)]
     np.testing.assert_allclose(*values, atol=1e-5)
@@ -66,7 +69,8 @@ def test_a_schedule_moves_the_gradient_border_and_not_the_values():
 
 
 def test_recomputing_calls_changes_no_gradient():
-    kept, remade = gradient(FULL), gradient(dataclasses.replace(FULL, recompute=True))
+    kept = gradient(FULL)
+    remade = gradient(dataclasses.replace(FULL, recompute=True))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), kept, remade)
 
 

@@ -11,7 +11,10 @@ from flax import nnx
 from hrm_jax.nn.attention import SelfAttention
 from hrm_jax.nn.block import Block, BlockConfig, BlockStack
 
-B, L, D, N = 2, 7, 8, 2
+B = 2
+L = 7
+D = 8
+N = 2
 K = D // N
 ATTENTION = BlockConfig(
     features=D,
@@ -56,7 +59,8 @@ def attention(layer: SelfAttention, x: np.ndarray) -> np.ndarray:
     qkv = (x @ wide(layer.qkv_proj.kernel)).reshape(B, L, 3, N, K)
     query, key, value = (qkv[:, :, i] for i in range(3))
     if layer.rope_theta is not None:
-        query, key = rotate(query), rotate(key)
+        query = rotate(query)
+        key = rotate(key)
     out = np.zeros((B, L, N, K))
     for b, t, n in np.ndindex(B, L, N):
         scores = key[b, :, n] @ query[b, t, n] / np.sqrt(K)
@@ -76,7 +80,8 @@ def block(layer: Block, x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("theta", [1e4, None], ids=["rope", "no_positions"])
 def test_attention_equals_its_equation(theta):
-    layer, x = SelfAttention(D, N, rope_theta=theta, rngs=nnx.Rngs(0)), states(1)
+    layer = SelfAttention(D, N, rope_theta=theta, rngs=nnx.Rngs(0))
+    x = states(1)
     found = nnx.jit(layer)(jnp.asarray(x, jnp.float32))
     np.testing.assert_allclose(found, attention(layer, x), rtol=0, atol=TOLERANCE)
 
@@ -92,7 +97,8 @@ def test_without_positions_attention_does_not_see_the_order():
 
 @pytest.mark.parametrize("config", [ATTENTION, MLP], ids=["attention", "mlp"])
 def test_block_equals_its_equations(config):
-    layer, x = Block(config, rngs=nnx.Rngs(0)), states(1)
+    layer = Block(config, rngs=nnx.Rngs(0))
+    x = states(1)
     found = nnx.jit(layer)(jnp.asarray(x, jnp.float32))
     np.testing.assert_allclose(found, block(layer, x), rtol=0, atol=TOLERANCE)
 
@@ -105,7 +111,8 @@ def test_token_mlp_replaces_attention():
 
 def test_module_adds_the_injection_once_and_stacks_its_blocks():
     module = BlockStack(ATTENTION, 2, rngs=nnx.Rngs(0))
-    hidden, injection = states(1), states(2)
+    hidden = states(1)
+    injection = states(2)
     found = nnx.jit(module)(*(jnp.asarray(x, jnp.float32) for x in (hidden, injection)))
     expected = hidden + injection
     for layer in module.layers:

@@ -8,7 +8,13 @@ from flax import nnx
 
 from hrm_jax.nn.decoder_block import DecoderBlock, DecoderBlockConfig
 
-B, T, D, N, M, K, F = 2, 5, 8, 4, 2, 6, 12
+B = 2
+T = 5
+D = 8
+N = 4
+M = 2
+K = 6
+F = 12
 TOLERANCE = 1e-5
 
 
@@ -54,7 +60,8 @@ def test_block_equals_its_equations(fields):
         part.reshape(B, T, -1, K) for part in np.split(qkv, [N * K, (N + M) * K], axis=-1)
     )
     if "qk_norm" in fields:
-        query, key = normed(attn.q_norm, query), normed(attn.k_norm, key)
+        query = normed(attn.q_norm, query)
+        key = normed(attn.k_norm, key)
     key, value = (np.repeat(part, N // M, axis=2) for part in (key, value))
     mixed = np.roll(value, 1, axis=1) * query + 2 * key
     expected = x + linear(attn.o_proj, mixed.reshape(B, T, -1))

@@ -8,7 +8,12 @@ from flax import nnx
 
 from hrm_jax.nn.gated_stack import GatedBlockConfig, GatedStack
 
-B, T, D, N, K, F = 2, 5, 8, 2, 6, 12
+B = 2
+T = 5
+D = 8
+N = 2
+K = 6
+F = 12
 CONFIG = GatedBlockConfig(features=D, num_heads=N, head_size=K, width=F, norm_eps=1e-6)
 TOLERANCE = 1e-5
 

@@ -30,7 +30,8 @@ SMALL = CandidateGrid(
 
 @pytest.mark.parametrize("grid", [SMALL, rules.CANDIDATES], ids=["small", "sudoku"])
 def test_equals_its_equation(grid):
-    D, L = 5, grid.num_candidates
+    D = 5
+    L = grid.num_candidates
     layer = RelationalMixing(grid, D, rngs=nnx.Rngs(0))
     x = np.random.default_rng(1).standard_normal((2, L, D))
     places = np.stack(np.unravel_index(np.arange(L), grid.sizes), axis=-1)

@@ -33,7 +33,8 @@ def test_gate_comes_before_up():
     x = np.random.default_rng(0).standard_normal((2, 3, 4))
     gate_up = x @ np.asarray(layer.gate_up_proj.kernel[...], np.float64)
     assert gate_up.shape == (2, 3, 512)
-    gate, up = gate_up[..., :256], gate_up[..., 256:]
+    gate = gate_up[..., :256]
+    up = gate_up[..., 256:]
     hidden = gate / (1 + np.exp(-gate)) * up
     expected = hidden @ np.asarray(layer.down_proj.kernel[...], np.float64)
     # Sums of 256 float32 products.

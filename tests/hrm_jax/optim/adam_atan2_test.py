@@ -8,7 +8,10 @@ import pytest
 
 from hrm_jax.optim.adam_atan2 import adam_atan2
 
-STEPS, B1, B2, DECAY = 20, 0.9, 0.95, 0.1
+STEPS = 20
+B1 = 0.9
+B2 = 0.95
+DECAY = 0.1
 
 
 def rate(count) -> float:
@@ -30,7 +33,8 @@ def gradients() -> list[dict[str, np.ndarray]]:
 def run(transformation, params, grads):
     """The parameters after every update, and the last state."""
     update = jax.jit(transformation.update)
-    state, trajectory = transformation.init(params), []
+    state = transformation.init(params)
+    trajectory = []
     for grad in grads:
         grad = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), grad)
         updates, state = update(grad, state, params)
@@ -41,7 +45,9 @@ def run(transformation, params, grads):
 
 def published_loop(p: np.ndarray, grads: list[np.ndarray], learning_rate) -> list[np.ndarray]:
     """As the published optimiser does it, in float64."""
-    m, v, trajectory = np.zeros_like(p), np.zeros_like(p), []
+    m = np.zeros_like(p)
+    v = np.zeros_like(p)
+    trajectory = []
     for t, g in enumerate(grads, start=1):
         lr = learning_rate(t - 1)
         p = p * (1 - lr * DECAY)

@@ -8,13 +8,15 @@ import pytest
 
 from hrm_jax.optim.ema import averaged_params, params_ema
 
-DECAY, RATE = 0.9, 0.5
+DECAY = 0.9
+RATE = 0.5
 
 
 def test_averages_the_parameters_after_each_update():
     optimizer = optax.chain(optax.sgd(RATE), params_ema(DECAY))
     params = {"w": jnp.array([1.0, -2.0])}
-    state, average = optimizer.init(params), np.array([1.0, -2.0])
+    state = optimizer.init(params)
+    average = np.array([1.0, -2.0])
     for step in range(5):
         updates, state = optimizer.update({"w": jnp.full(2, step + 1.0)}, state, params)
         np.testing.assert_allclose(updates["w"], -RATE * (step + 1))  # passed through unchanged

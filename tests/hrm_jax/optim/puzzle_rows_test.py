@@ -7,7 +7,8 @@ import pytest
 
 from hrm_jax.optim.puzzle_rows import SparseRows, apply_row_updates, sign_sgd_rows
 
-RATE, DECAY = 0.1, 0.5
+RATE = 0.1
+DECAY = 0.5
 TABLE = np.arange(1, 16, dtype=np.float32).reshape(5, 3)
 
 

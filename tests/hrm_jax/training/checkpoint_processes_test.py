@@ -48,7 +48,8 @@ def test_sigkill_at_random_moments_leaves_whole_checkpoints(tmp_path):
     target = {f"leaf{i}": np.zeros(1000, np.int64) for i in range(10)}
     seed = random.randrange(2**32)
     delays = random.Random(seed)
-    last, leftovers = 0, 0
+    last = 0
+    leftovers = 0
     for _ in range(4):
         process = start(SAVE_FOREVER, tmp_path, last)
         assert process.stdout is not None

@@ -12,7 +12,8 @@ class Letters:
     """Batches of a phase: its letter with a number."""
 
     def __init__(self, phase):
-        self.letter, self.next = "abc"[phase], 0
+        self.letter = "abc"[phase]
+        self.next = 0
 
     def __next__(self):
         self.next += 1

@@ -6,7 +6,8 @@ import pytest
 
 from hrm_jax.training.flops import matmul_flops
 
-LEFT, RIGHT = jnp.zeros((3, 4)), jnp.zeros((4, 5))
+LEFT = jnp.zeros((3, 4))
+RIGHT = jnp.zeros((4, 5))
 PRODUCT = 2 * 3 * 4 * 5
 
 

@@ -30,7 +30,8 @@ class Batches:
     """Batch n is a function of n."""
 
     def __init__(self, make):
-        self.make, self.next = make, 0
+        self.make = make
+        self.next = 0
 
     def __next__(self):
         self.next += 1
@@ -47,11 +48,14 @@ class Run:
     """A run in a folder, with all that the loop asks for."""
 
     def __init__(self, folder, step, init, make_batch):
-        self.folder, self.step, self.init = folder, step, init
+        self.folder = folder
+        self.step = step
+        self.init = init
         self.batches = Batches(make_batch)
         self.store = CheckpointStore(folder / "checkpoints", CONFIG.keep_checkpoints)
         self.stop = GracefulStop()
-        self.evaluated, self.progress = [], []
+        self.evaluated = []
+        self.progress = []
 
     def go(self, *, stop_after=None, resume=False, judge=lambda *_: None, **changes):
         def evaluate(state):
@@ -236,7 +240,8 @@ def test_lengths_and_intervals_are_at_least_one(name):
 
 # The same for the bits of a real model.
 
-B, T = 4, 5
+B = 4
+T = 5
 MODEL = PuzzleModel(
     hrm(
         seq_len=T,
@@ -278,7 +283,8 @@ def uninterrupted(start_run, tmp_path_factory):
 def assert_same_bits(found, expected):
     def same(a, b):
         if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
-            a, b = jax.random.key_data(a), jax.random.key_data(b)
+            a = jax.random.key_data(a)
+            b = jax.random.key_data(b)
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
     jax.tree.map(same, found, expected)

@@ -22,7 +22,8 @@ MODELS = {
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
 @pytest.mark.parametrize("name", MODELS)
 def test_the_step_lowers(name, platform):
-    model, optimizers = PuzzleModel(MODELS[name]), make_optimizers(OptimConfig(ema_decay=0.9), 10)
+    model = PuzzleModel(MODELS[name])
+    optimizers = make_optimizers(OptimConfig(ema_decay=0.9), 10)
     tokens = np.ones((2, 9), np.int32)
     batch = Batch(tokens, tokens, np.zeros(2, np.int32))
     state = jax.eval_shape(lambda key: init_state(model, optimizers, key, batch), jax.random.key(0))

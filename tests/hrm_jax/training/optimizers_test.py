@@ -76,7 +76,8 @@ def test_the_rate_warms_up_and_falls_to_its_share():
     )
     dense = make_optimizers(config, 4).dense
     params = {"w": jnp.zeros(1)}
-    state, found = dense.init(params), []
+    state = dense.init(params)
+    found = []
     for _ in range(5):
         updates, state = dense.update({"w": jnp.ones(1)}, state, params)
         found.append(-float(updates["w"][0]) / (0.1 * np.pi / 4))

@@ -99,7 +99,8 @@ def test_a_split_may_have_any_name(tmp_path):
 @hypothesis.given(resume_step=st.integers(-1, 8), stop=st.integers(0, 8), torn=st.integers(0, 30))
 @hypothesis.settings(max_examples=25, deadline=None)
 def test_a_resumed_log_equals_an_uninterrupted_one(tmp_path_factory, resume_step, stop, torn):
-    whole, resumed = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("resumed")
+    whole = tmp_path_factory.mktemp("whole")
+    resumed = tmp_path_factory.mktemp("resumed")
     with RunLog(whole) as log:
         train(log, 1, 8)
     resume_step = min(resume_step, stop)

@@ -67,7 +67,9 @@ class Told(Progress):
     """Remembers what it is told."""
 
     def __init__(self, stop_after=None):
-        self.steps, self.messages, self.stop_after = [], [], stop_after
+        self.steps = []
+        self.messages = []
+        self.stop_after = stop_after
 
     @contextlib.contextmanager
     def training(self, first_step, steps):
@@ -112,7 +114,8 @@ def test_resuming_a_task_of_plain_batches_changes_no_bit(tmp_path):
 
     def same(a, b):
         if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
-            a, b = jax.random.key_data(a), jax.random.key_data(b)
+            a = jax.random.key_data(a)
+            b = jax.random.key_data(b)
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
     jax.tree.map(same, found, expected)

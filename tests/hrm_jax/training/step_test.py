@@ -16,7 +16,8 @@ from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import init_state
 from hrm_jax.training.step import compute_gradients, make_train_step
 
-B, T = 4, 5
+B = 4
+T = 5
 MODEL = PuzzleModel(
     hrm(
         seq_len=T,
@@ -77,7 +78,8 @@ def test_every_parameter_moves_and_no_buffer_does(states):
 
 
 def test_only_the_puzzle_rows_of_the_batch_move(states):
-    before, after = states[0].variables.puzzle_rows, states[1].variables.puzzle_rows
+    before = states[0].variables.puzzle_rows
+    after = states[1].variables.puzzle_rows
     np.testing.assert_array_equal((before != after).any(-1), [True, False, True, False])
 
 
@@ -105,7 +107,9 @@ def test_randomness_comes_from_the_key_and_the_step(states, step):
 
 
 def test_gradients_are_those_of_the_mean_over_the_batch(states):
-    state, batch, key = states[0], make_batch(1), jax.random.key(1)
+    state = states[0]
+    batch = make_batch(1)
+    key = jax.random.key(1)
 
     def mean_loss(params):
         variables = dataclasses.replace(state.variables, params=params)

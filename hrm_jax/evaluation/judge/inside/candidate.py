@@ -60,7 +60,8 @@ def main() -> None:
     """Answers requests; the command line names the descriptors of requests and answers."""
     sys.set_int_max_str_digits(0)
     requests, answers = (int(argument) for argument in sys.argv[1:])
-    requests, answers = os.fdopen(requests, "rb"), os.fdopen(answers, "wb")
+    requests = os.fdopen(requests, "rb")
+    answers = os.fdopen(answers, "wb")
     candidate = _Candidate()
     for line in requests:
         try:

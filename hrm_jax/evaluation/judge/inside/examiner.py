@@ -56,7 +56,8 @@ class Channel:
             answer = json.loads(line)
             if "value" in answer:
                 return wire.decode(answer["value"], lambda number: Remote(self, number))
-            name, message = str(answer["error"]), str(answer["message"])
+            name = str(answer["error"])
+            message = str(answer["message"])
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise CandidateGoneError("the program spoke to the examiner") from error
         raise _error(name, message)

@@ -66,7 +66,8 @@ def decode(data: Any, object_of: Callable[[int], Any]) -> Any:
         return [decode(item, object_of) for item in data]
     if not isinstance(data, dict):
         return data
-    kind, items = data["kind"], data["items"]
+    kind = data["kind"]
+    items = data["items"]
     if kind == "dict":
         return {decode(key, object_of): decode(value, object_of) for key, value in items}
     if kind == "complex":

@@ -75,7 +75,8 @@ def recording(recording_path) -> Recording:
 
 
 def test_evaluation_steps_match_the_recording(recording):
-    model, batch = recording.model.eval(), recording.batch(0)
+    model = recording.model.eval()
+    batch = recording.batch(0)
     carry = model.initial_carry(batch)
     for step in range(model.config.halt_max_steps):
         with torch.no_grad():

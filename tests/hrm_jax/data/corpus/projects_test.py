@@ -99,7 +99,8 @@ def _tar(mode):
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
         link = tarfile.TarInfo("p-1.0/link.py")
-        link.type, link.linkname = tarfile.SYMTYPE, "b.py"
+        link.type = tarfile.SYMTYPE
+        link.linkname = "b.py"
         archive.addfile(link)
     return file.getvalue()
 

@@ -7,7 +7,8 @@ import numpy as np
 from hrm_jax.data.sudoku import easing, generator, rules, symmetry
 
 PUZZLES = generator.generate(np.random.default_rng(0), 400)
-INPUTS, LABELS = rules.encode(PUZZLES.questions), rules.encode(PUZZLES.answers)
+INPUTS = rules.encode(PUZZLES.questions)
+LABELS = rules.encode(PUZZLES.answers)
 
 
 def test_only_blanks_change_and_only_into_answers():

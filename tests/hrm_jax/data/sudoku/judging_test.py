@@ -8,7 +8,8 @@ from hrm_jax.data.sudoku import generator, rules
 from hrm_jax.data.sudoku.judging import solves
 
 PUZZLES = generator.generate(np.random.default_rng(0), 8)
-GIVENS, ANSWERS = rules.encode(PUZZLES.questions), rules.encode(PUZZLES.answers)
+GIVENS = rules.encode(PUZZLES.questions)
+ANSWERS = rules.encode(PUZZLES.answers)
 
 
 def judged(givens, proposals):
@@ -26,7 +27,8 @@ def test_any_wrong_cell_is_seen():
     rng = np.random.default_rng(1)
     givens = np.full((300, 81), rules.BLANK_TOKEN)
     proposals = np.resize(ANSWERS, (300, 81)).astype(np.int32)
-    cells, tokens = rng.integers(0, 81, 300), rng.integers(-3, 20, 300)
+    cells = rng.integers(0, 81, 300)
+    tokens = rng.integers(-3, 20, 300)
     rows = np.arange(300)
     same = proposals[rows, cells] == tokens
     proposals[rows, cells] = tokens

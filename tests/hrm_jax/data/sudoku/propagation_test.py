@@ -37,7 +37,8 @@ def test_stale_units_of_one_cell_suffice_after_one_change():
         propagation.propagate(state, propagation.ALL_UNITS)
         unsolved = np.flatnonzero(propagation.BIT_COUNTS[state] > 1)
         for cell in unsolved[:3]:
-            some, every = state.copy(), state.copy()
+            some = state.copy()
+            every = state.copy()
             some[cell] = every[cell] = state[cell] & (state[cell] - 1)
             possible = propagation.propagate(some, propagation.UNITS_OF_CELL[cell])
             assert possible == propagation.propagate(every, propagation.ALL_UNITS)

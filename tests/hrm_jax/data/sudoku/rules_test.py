@@ -90,7 +90,8 @@ def test_require_consistent_names_the_cells():
 
 
 def test_is_solution():
-    puzzle, solution = rules.parse(PUZZLE), rules.parse(SOLUTION)
+    puzzle = rules.parse(PUZZLE)
+    solution = rules.parse(SOLUTION)
     swapped = solution.copy()
     swapped[[0, 1]] = swapped[[1, 0]]
     other_digits = rules.parse(SOLUTION.translate(str.maketrans("12", "21")))

@@ -64,7 +64,8 @@ def test_batches_of_a_loaded_source_are_puzzles_with_their_solutions(config, dat
     batches = pipeline.training_batches(loaded, pipeline.PipelineConfig(batch_size=16))
     for _ in range(4):
         batch = next(batches)
-        questions, answers = rules.decode(batch["inputs"]), rules.decode(batch["labels"])
+        questions = rules.decode(batch["inputs"])
+        answers = rules.decode(batch["labels"])
         assert rules.is_solution(answers, questions).all()
 
 

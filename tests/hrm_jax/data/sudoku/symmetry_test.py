@@ -13,7 +13,8 @@ PUZZLES = generator.generate(np.random.default_rng(0), 16)
 @given(st.integers(0, 2**32), st.integers(0, 2**40))
 def test_puzzles_stay_puzzles_and_solutions_their_solutions(seed, index):
     symmetries = symmetry.symmetries_at(seed, index, len(PUZZLES))
-    questions, answers = symmetries(PUZZLES.questions), symmetries(PUZZLES.answers)
+    questions = symmetries(PUZZLES.questions)
+    answers = symmetries(PUZZLES.answers)
     assert rules.is_solution(answers, questions).all()
     np.testing.assert_array_equal((questions > 0).sum(1), (PUZZLES.questions > 0).sum(1))
     np.testing.assert_array_equal(symmetries.inverse()(questions), PUZZLES.questions)
@@ -76,7 +77,8 @@ def test_negative_arguments_are_refused(arguments):
 
 
 def test_numbered_symmetries_are_those_of_the_sequence():
-    numbered, numbers = symmetry.NumberedSymmetries(), np.array([3, 0, 3, 40])
+    numbered = symmetry.NumberedSymmetries()
+    numbers = np.array([3, 0, 3, 40])
     tokens = rules.encode(PUZZLES.questions[:4])
     moved = numbered(tokens, numbers, seed=5)
     assert moved.dtype == np.uint8

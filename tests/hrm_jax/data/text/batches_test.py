@@ -85,7 +85,8 @@ def test_an_epoch_has_every_token_once_and_every_prediction(tokenizer):
 @pytest.mark.parametrize("prefetch", [0, 2])
 @pytest.mark.parametrize("taken", [0, 1, 7])
 def test_an_iterator_goes_on_where_its_state_was_taken(taken, prefetch):
-    source, config = _source(), _config(infilling_rate=0.5, prefetch_batches=prefetch)
+    source = _source()
+    config = _config(infilling_rate=0.5, prefetch_batches=prefetch)
     iterator = batches.text_batches(source, config)
     for _ in range(taken):
         next(iterator)
@@ -97,7 +98,8 @@ def test_an_iterator_goes_on_where_its_state_was_taken(taken, prefetch):
 
 
 def test_processes_share_each_batch():
-    source, changes = _source(), {"infilling_rate": 0.3, "num_epochs": 2, "drop_remainder": False}
+    source = _source()
+    changes = {"infilling_rate": 0.3, "num_epochs": 2, "drop_remainder": False}
     single = _take(source, batch_size=4, **changes)
     shares = [
         _take(source, batch_size=2, process_index=index, process_count=2, **changes)

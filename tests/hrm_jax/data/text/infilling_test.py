@@ -21,7 +21,8 @@ def test_putting_the_middle_back_gives_the_text(length, seed):
     tokens = np.arange(length)
     hole = infilling.draw_hole(np.random.default_rng(seed), length)
     marked = infilling.with_hole(tokens, hole, MARKS).tolist()
-    suffix, middle = marked.index(MARKS.suffix), marked.index(MARKS.middle)
+    suffix = marked.index(MARKS.suffix)
+    middle = marked.index(MARKS.middle)
     assert len(marked) == length + infilling.NUM_MARKS
     assert marked[0] == MARKS.prefix
     whole = marked[1:suffix] + marked[middle + 1 :] + marked[suffix + 1 : middle]

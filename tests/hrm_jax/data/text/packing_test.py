@@ -75,7 +75,8 @@ def test_every_token_is_predicted_from_what_stands_before_it_in_its_text(
     texts = [rng.integers(0, 10**6, size=length) for length in lengths]
     prefix = [int(rng.integers(0, length + 1)) if prefixes else 0 for length in lengths]
     windows = packing.cut(np.array(lengths, int), row_length)
-    segments, places = [], []
+    segments = []
+    places = []
     for text, start, stop in zip(windows.text, windows.start, windows.stop, strict=True):
         whole = texts[text]
         after = whole[stop] if stop < len(whole) else IGNORE_LABEL

@@ -7,7 +7,10 @@ leftmost first, until there are none.
 
 import itertools
 
-NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
+NORMAL = 1
+UNKNOWN = 2
+CONTROL = 3
+BYTE = 6
 _WORDS = (
     "▁t",
     "he",

@@ -18,7 +18,8 @@ LIBRARIES = {"cpp": "boost/|openssl/|MD5_", "rust": "rand|regex|md5"}
 def judged(suite, completions):
     """Verdicts by task id."""
     try:
-        sandbox, toolchain = find_sandbox(), find_toolchain(suite.language)
+        sandbox = find_sandbox()
+        toolchain = find_toolchain(suite.language)
     except (SandboxUnavailable, ToolchainMissing) as error:
         pytest.skip(str(error))
     judge = Judge(sandbox, toolchain, Bounds(), workers=2)

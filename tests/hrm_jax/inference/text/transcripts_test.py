@@ -34,7 +34,8 @@ def test_the_text_does_not_depend_on_where_its_tokens_are_cut(text, stop, cuts):
 def test_without_stop_sequences_every_whole_character_comes_at_once(text):
     transcript = Transcript(ByteTokenizer())
     for character in text:
-        first, last = ByteTokenizer().encode(character)[:-1], ByteTokenizer().encode(character)[-1:]
+        first = ByteTokenizer().encode(character)[:-1]
+        last = ByteTokenizer().encode(character)[-1:]
         assert transcript.add(first) == ""
         assert transcript.add(last) == character
 

@@ -55,7 +55,8 @@ def mbpp(tmp_path):
 
 
 def test_exercises_have_a_prefix_and_files_have_none():
-    files, tasks = read_splits(CodeDataConfig()), read_splits(EXERCISES)
+    files = read_splits(CodeDataConfig())
+    tasks = read_splits(EXERCISES)
     assert not any(text.prefix for text in files.train)
     for name, split in tasks._asdict().items():
         assert split == (Text("\n    return 1 + 1 + 1 + 1\n", _head(name), "python"),)
@@ -63,7 +64,8 @@ def test_exercises_have_a_prefix_and_files_have_none():
 
 def test_mbpp_gives_its_training_tasks_and_holds_out_those_of_its_validation(mbpp):
     config = dataclasses.replace(EXERCISES, tasks="mbpp", suite_data=str(mbpp))
-    with_tasks, without = read_splits(config), read_splits(EXERCISES)
+    with_tasks = read_splits(config)
+    without = read_splits(EXERCISES)
     train, validation = (
         with_tasks._asdict()[name][len(without._asdict()[name]) :]
         for name in with_tasks._fields[:2]

@@ -23,7 +23,8 @@ class Writes:
     """A writer of fixed answers: (text, ending)."""
 
     def __init__(self, *answers):
-        self.answers, self.asked = answers, []
+        self.answers = answers
+        self.asked = []
 
     def write(self, requests):
         self.asked += requests
@@ -34,7 +35,9 @@ class Writes:
 
 class Piece:
     def __init__(self, request, text, ending):
-        self.request, self.text, self.ending = request, text, ending
+        self.request = request
+        self.text = text
+        self.ending = ending
 
 
 def sample(text, ending):

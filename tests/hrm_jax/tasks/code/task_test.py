@@ -102,7 +102,8 @@ def test_resuming_changes_no_bit(whole, tmp_path, step):
 
     def same(a, b):
         if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
-            a, b = jax.random.key_data(a), jax.random.key_data(b)
+            a = jax.random.key_data(a)
+            b = jax.random.key_data(b)
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
     jax.tree.map(same, found, expected)
@@ -155,7 +156,8 @@ def test_a_checkpoint_is_read_again(whole):
 
 def test_bits_per_byte_is_that_of_the_labels_one_by_one(whole):
     task, state = whole
-    variables, texts = state.averaged_variables, SPLITS.validation
+    variables = state.averaged_variables
+    texts = SPLITS.validation
     source = tokenize(texts, task.tokenizer)
     batches = evaluation_batches(source, batch_size=2, row_tokens=48)
     found = bits_per_byte(task.model, variables, batches, task.token_bytes, ONE_DEVICE)

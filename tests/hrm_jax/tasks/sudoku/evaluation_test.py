@@ -18,7 +18,8 @@ from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm
 from hrm_jax.tasks.sudoku import evaluation
 from hrm_jax.tasks.sudoku.evaluation import EvaluationConfig
 
-N, S = 10, 6
+N = 10
+S = 6
 PUZZLES = generator.generate(np.random.default_rng(0), N)
 SOURCE = Source(
     inputs=rules.encode(PUZZLES.questions),
@@ -37,11 +38,13 @@ class LooksUp:
 
     def initial_carry(self, variables, batch):
         B = len(batch.inputs)
-        state, steps = jnp.zeros((B, 1, 1)), jnp.zeros(B, jnp.int32)
+        state = jnp.zeros((B, 1, 1))
+        steps = jnp.zeros(B, jnp.int32)
         return Carry(Latents(state, state), steps, jnp.ones(B, bool), batch)
 
     def think(self, variables, carry):
-        steps, inputs = carry.steps + 1, carry.data.inputs
+        steps = carry.steps + 1
+        inputs = carry.data.inputs
         table = variables.params
         same = (inputs[:, None] == table["questions"][None]).all(-1)
         row = same.argmax(1)
@@ -57,7 +60,8 @@ class LooksUp:
 
 def variables():
     """All puzzles, and the last also under the second symmetry that a search tries."""
-    last, number = slice(N - 1, N), np.array([2])
+    last = slice(N - 1, N)
+    number = np.array([2])
     moved = [symmetry.NumberedSymmetries()(x[last], number, 0) for x in SOURCE_TOKENS]
     questions, answers = (np.concatenate(pair) for pair in zip(SOURCE_TOKENS, moved, strict=True))
     table = {"questions": questions, "answers": answers, "due": np.append(DUE, 4)}
@@ -65,7 +69,8 @@ def variables():
 
 
 SOURCE_TOKENS = SOURCE.inputs, SOURCE.labels
-MODEL, MESH = LooksUp(), make_mesh(MeshConfig(), jax.devices()[:1])
+MODEL = LooksUp()
+MESH = make_mesh(MeshConfig(), jax.devices()[:1])
 
 
 def evaluated(**settings):

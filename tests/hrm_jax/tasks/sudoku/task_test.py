@@ -139,13 +139,15 @@ def test_batches_have_the_announced_shapes(mesh):
 
 def test_labels_solve_the_inputs(mesh):
     for batch in first_batches(TASK, mesh, 3)[0]:
-        puzzles, answers = rules.decode(batch.inputs), rules.decode(batch.labels)
+        puzzles = rules.decode(batch.inputs)
+        answers = rules.decode(batch.labels)
         assert rules.is_solution(answers, puzzles).all()
 
 
 def test_batches_go_on_where_the_state_was_taken(mesh):
     _, state = first_batches(TASK, mesh, 2)
-    (resumed, _), (whole, _) = first_batches(TASK, mesh, 3, state), first_batches(TASK, mesh, 5)
+    resumed, _ = first_batches(TASK, mesh, 3, state)
+    whole, _ = first_batches(TASK, mesh, 5)
     assert_equal(resumed, whole[2:])
 
 
