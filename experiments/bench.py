@@ -19,6 +19,7 @@ from absl import app, flags, logging
 from rich.console import Console
 
 from experiments.common import process
+from experiments.common.terminal import make_console
 
 if __name__ == "__main__":
     process.keep_heap()  # as the experiments do; the contestants' workers decide for themselves
@@ -200,7 +201,7 @@ def main(_) -> None:
     """Runs the suite that the flags name."""
     logging.set_verbosity(logging.WARNING)  # orbax tells of every checkpoint it reads
     # Written to a file, a table has no terminal to fit into.
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = make_console()
     try:
         results = SUITES[_SUITE.value](console)
     except (UserError, ValueError, OSError, alternate.ContestantError) as error:

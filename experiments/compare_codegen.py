@@ -22,11 +22,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import app, flags
-from rich.console import Console
-from rich.table import Table
 
 from experiments.codegen.presets import PRESETS
 from experiments.common.comparisons import OtherCommand, spread, train_in_process
+from experiments.common.terminal import Table, make_console
 from experiments.suite_figures import (
     AllMeasured,
     Measured,
@@ -67,7 +66,7 @@ def main(argv: list[str]) -> int:
     if unknown:
         known = ", ".join(PRESETS)
         raise app.UsageError(f"--presets: expected some of {known}, got {unknown}", exitcode=2)
-    console = Console(markup=False)
+    console = make_console(markup=False)
     root = pathlib.Path(_FOLDER.value)
     try:
         measured = {

@@ -25,10 +25,10 @@ from typing import Any
 
 from absl import app, flags
 from rich.console import Console
-from rich.table import Table
 
 from experiments.common.comparisons import OtherCommand, check_command, spread, train_in_process
 from experiments.common.curves import save_comparison
+from experiments.common.terminal import Table, make_console
 from experiments.sudoku.presets import PRESETS
 from experiments.sudoku.variants import VARIANTS, Variant
 from experiments.suite_figures import folder_name
@@ -114,7 +114,7 @@ def main(argv: list[str]) -> int:
         settings = Settings(**given)
     except ConfigError as error:
         raise app.UsageError(str(error), exitcode=2) from None
-    return compare(settings, Console(markup=False))
+    return compare(settings, make_console(markup=False))
 
 
 def compare(settings: Settings, console: Console) -> int:

@@ -19,9 +19,9 @@ import yaml
 from absl import app, flags
 from ml_collections import config_flags as ml_flags
 from rich.console import Console
-from rich.table import Table
 
 from experiments.common import config_flags
+from experiments.common.terminal import Table, make_console
 from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.model_folder import load_model, save_model
 from hrm_jax.convert.published_config import infer_config
@@ -57,7 +57,7 @@ config_flags.define({"published": hrm()}, default="published")
 def main(_: list[str]) -> None:
     """Converts what --input names."""
     # Written to a file, a table has no terminal to fit into.
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = make_console()
     convert = _export if pathlib.Path(_INPUT.value).is_dir() else _import
     try:
         convert(pathlib.Path(_INPUT.value), pathlib.Path(_OUTPUT.value), console)

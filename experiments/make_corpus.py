@@ -21,9 +21,8 @@ import time
 
 from absl import app, flags
 from rich.console import Console
-from rich.table import Table
 
-from experiments.common.terminal import counting_progress
+from experiments.common.terminal import Table, counting_progress, make_console
 from hrm_jax.core.errors import UserError
 from hrm_jax.data.corpus import packages, prepared
 from hrm_jax.data.corpus.benchmarks import Benchmarks, read_benchmark, read_human_eval
@@ -55,7 +54,7 @@ _PIN = flags.DEFINE_bool("pin", False, "only fill in the hashes that a manifest 
 def main(_: list[str]) -> int:
     """Makes what --corpus names; returns the exit code."""
     # Written to a file, a table has no terminal to fit into.
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = make_console()
     try:
         if _PIN.value:
             return _pin(console, pathlib.Path(_CORPUS.value).expanduser())

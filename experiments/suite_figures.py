@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from rich.table import Table
 
+from experiments.common.terminal import Table
 from hrm_jax.evaluation.evaluate import COMPLETIONS, REPORT, read_completions
 from hrm_jax.evaluation.pass_at_k import Estimate, estimate
 

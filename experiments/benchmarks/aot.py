@@ -12,12 +12,12 @@ from typing import Any
 
 import jax
 from rich.console import Console
-from rich.table import Table
 
 import hrm_kernels
 from experiments.benchmarks import aot_cases, aot_targets, shipped_attention
 from experiments.benchmarks.aot_cases import AotCase, DecodeCase, Function
 from experiments.benchmarks.aot_targets import Target
+from experiments.common.terminal import Table
 
 PASSES = ("forward", "gradient")
 MEBIBYTE = 1 << 20

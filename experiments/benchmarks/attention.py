@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 import hrm_kernels
 from experiments.benchmarks import alternate, machine
+from experiments.common.terminal import Table
 
 PASSES = ("forward", "forward + backward")
 PRODUCTS = {"forward": 2, "forward + backward": 6}

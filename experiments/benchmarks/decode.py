@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from experiments.benchmarks import alternate
+from experiments.common.terminal import Table
 
 REFERENCE = "transformers"
 OURS = "hrm_jax"

@@ -10,9 +10,9 @@ from typing import Any
 
 import jax
 from rich.console import Console
-from rich.table import Table
 
 from experiments.benchmarks import jax_step, workload
+from experiments.common.terminal import Table
 
 CYCLES = (1, 2, 4, 8)
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from jax.sharding import Mesh
 from rich.console import Console
-from rich.table import Table
 
 from experiments.benchmarks.alternate import Spread
+from experiments.common.terminal import Table
 from experiments.sudoku import exported
 from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.core.types import Variables

@@ -15,9 +15,9 @@ from typing import Any
 
 import jax
 from rich.console import Console
-from rich.table import Table
 
 from experiments.benchmarks import jax_step, workload
+from experiments.common.terminal import Table
 
 WARMUP_STEPS = 3
 SHOWN = 20

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from experiments.benchmarks import alternate, machine, workload
+from experiments.common.terminal import Table, waiting
 
 REFERENCE = "torch_compile"
 HEAP_SUFFIX = "+heap"
@@ -61,7 +61,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         alternate.ContestantError: a contestant failed.
     """
     pythons = list(dict.fromkeys([sys.executable, options.torch_python]))
-    with console.status("measuring the matrix multiplication peak"):
+    with waiting(console, "measuring the matrix multiplication peak"):
         host = machine.describe(pythons)
     console.print(
         f"{host.cpu}, {host.cores} cores, {host.ram_bytes / 2**30:.1f} GiB; float32 matmul peak "

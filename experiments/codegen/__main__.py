@@ -27,6 +27,7 @@ import jax
 from rich.console import Console
 
 from experiments.common import distributed
+from experiments.common.terminal import make_console
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import Completer
 
@@ -52,7 +53,7 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
     try:
         distributed.join()
-        console = Console(markup=False, quiet=jax.process_index() != 0)
+        console = make_console(markup=False, quiet=jax.process_index() != 0)
         return {"train": train, "generate": generate, "eval": measure}[FLAGS.mode](console)
     except (UserError, ImportError, OSError) as error:
         print(f"{type(error).__name__}: {error}{_remedy(error)}", file=sys.stderr)

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 
 from absl import app, flags
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
+from experiments.common.terminal import Table, live_line
 from hrm_jax.core.protocols import Completer
 from hrm_jax.evaluation.evaluate import EvaluationSettings, Judged, Report, evaluate
 from hrm_jax.evaluation.judge.exams import Bounds
@@ -169,33 +168,22 @@ class _Tally:
     judged: int = 0
     found: int | None = None
 
-    def add(self, lines: Sequence[Judged]) -> str:
+    def add(self, lines: Sequence[Judged]) -> list[str]:
         self.passed += sum(line.passed for line in lines)
         self.judged += len(lines)
         self.found = len(lines) if self.found is None else self.found
         rate = (self.judged - self.found) / (time.monotonic() - self.begun)
-        return f"{self.passed / max(self.judged, 1):.1%} pass, {rate:.1f} completions/s"
+        return [f"{self.passed / max(self.judged, 1):.1%} pass", f"{rate:.1f} completions/s"]
 
 
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[Sequence[Judged]], None]]:
     """A live bar, or without a terminal a line now and then; yields what takes new verdicts."""
-    columns = [
-        TextColumn("measuring"),
-        BarColumn(bar_width=20),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}, {task.fields[status]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    ]
     tally = _Tally(time.monotonic())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("measuring", total=total, status="no verdict yet")
+    with live_line(console, "measure", total) as line:
 
         def update(lines: Sequence[Judged]) -> None:
-            status = tally.add(lines)
-            bar.update(task, completed=tally.judged, status=status)
-            if lines and not console.is_terminal:
-                console.print(f"{tally.judged}/{total}: {status}", soft_wrap=True)
+            parts = tally.add(lines)
+            line.update(tally.judged, parts, record=f"{tally.judged}/{total}: " if lines else "")
 
         yield update

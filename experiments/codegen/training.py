@@ -7,10 +7,10 @@ import time
 import jax
 from absl import flags
 from rich.console import Console
-from rich.table import Table
 
 from experiments.codegen.presets import PRESETS
 from experiments.common import config_flags, curves, terminal
+from experiments.common.terminal import Table
 from hrm_jax.convert.language import RUN_MODEL, save_language_model
 from hrm_jax.core.files import write_atomically
 from hrm_jax.core.mesh import fetch, make_mesh
@@ -26,7 +26,7 @@ RUNS = pathlib.Path("runs")
 STOPPED_BY_SIGNAL = 3
 SAMPLES = "samples.txt"
 _SHOWN_SAMPLES = 4
-_AVERAGES = {"loss": "loss {:.3f}", "bits_per_byte": "{:.3f} bits/byte"}
+_AVERAGES = {"bits_per_byte": "{:.3f} bits/byte", "loss": "loss {:.3f}"}
 _PANELS = (
     curves.Panel("loss, nats a token", ("loss",)),
     curves.Panel("bits per byte", ("bits_per_byte", "bits_per_byte_*")),
@@ -56,7 +56,7 @@ def run(console: Console) -> int:
         curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
     if int(state.step) < config.loop.steps:
         return STOPPED_BY_SIGNAL
-    with console.status("measuring, before and after"):
+    with terminal.waiting(console, "measuring, before and after"):
         before, after = (
             task.evaluate(variables, task.load().test, config.test, mesh)
             for variables in (begin(task, mesh).variables, state.averaged_variables)

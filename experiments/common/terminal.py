@@ -1,14 +1,69 @@
-"""What every experiment shows on the terminal: how far it is."""
+"""What every experiment shows on the terminal: progress and tables that fit its width.
 
+A line of progress has its parts in order of importance, and leaves out the last ones where they do
+not fit; a table likewise its last columns. Where there is no terminal, a record is a line.
+"""
+
+import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich import table
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.progress import Progress, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from hrm_jax.training.progress import Progress as RunProgress
 from hrm_jax.training.progress import StepCallback
+
+FILE_COLUMNS = 160
+"""Width of tables where there is no terminal: a log file has no edge, but people read it."""
+
+_BARS = {100: 20, 140: 40}
+"""Width of a terminal, in columns, from which on there is a bar of so many."""
+
+
+def make_console(**options) -> Console:
+    """Returns the console of an experiment; see `rich.console.Console` for the options."""
+    # Bound now, because what hides a library's chatter replaces sys.stdout for a while.
+    settings: dict[str, Any] = {"file": sys.stdout} | options
+    console = Console(**settings)
+    if not console.is_terminal and "width" not in options:
+        console.width = FILE_COLUMNS
+    return console
+
+
+class Table(table.Table):
+    """A table that fits: headings are stacked first, then the last columns are left out."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Renders as many columns as there is room for, at least two."""
+        shown = self
+        if _width(self, console) > options.max_width:
+            shown = copy.copy(self)
+            shown.columns = [_stacked(column) for column in self.columns]
+        needed = _width(shown, console)
+        while _width(shown, console) > options.max_width and len(shown.columns) > 2:
+            shown.columns = shown.columns[:-1]
+        left_out = len(self.columns) - len(shown.columns)
+        if left_out:
+            shown.caption = f"{left_out} more columns from a width of {needed} on"
+        yield from table.Table.__rich_console__(shown, console, options)
+
+
+def _width(shown: table.Table, console: Console) -> int:
+    unlimited = console.options.update(width=10_000)
+    return Measurement.get(console, unlimited, shown).maximum
+
+
+def _stacked(column: table.Column) -> table.Column:
+    """Returns the column with a heading of one word a line."""
+    heading = str(column.header).replace(" ", "\n")
+    return dataclasses.replace(column, header=heading)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,17 +73,18 @@ class Shown:
     Attributes:
       unit: what a step is over, such as "puzzles".
       per_step: how many of them.
-      averages: how each of a record's averages is written, by name.
+      averages: how each of a record's averages is written, by name. What matters most comes first:
+        two of them stand before the speed.
     """
 
     unit: str
     per_step: int
     averages: Mapping[str, str]
 
-    def text(self, averages: Mapping[str, float]) -> str:
-        """The averages that are there."""
+    def parts(self, averages: Mapping[str, float]) -> list[str]:
+        """Returns the averages that are there, as text."""
         forms = self.averages.items()
-        return ", ".join(form.format(averages[name]) for name, form in forms if name in averages)
+        return [form.format(averages[name]) for name, form in forms if name in averages]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +101,7 @@ class TrainingProgress(RunProgress):
 
     def preparing(self) -> AbstractContextManager[object]:
         """Returns a context that says that data are being prepared."""
-        return self.console.status("preparing data")
+        return waiting(self.console, "preparing data")
 
     def training(self, first_step: int, steps: int) -> AbstractContextManager[StepCallback]:
         """Returns `training_progress`."""
@@ -56,13 +112,19 @@ class TrainingProgress(RunProgress):
         self.console.print(message, soft_wrap=True)
 
 
+def waiting(console: Console, text: str) -> AbstractContextManager[object]:
+    """Returns a context that shows a text, and for how long, where there is a terminal."""
+    columns = (SpinnerColumn(), TextColumn(text), TimeElapsedColumn())
+    progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    progress.add_task(text, total=None)
+    return progress
+
+
 @contextmanager
 def training_progress(
     console: Console, first_step: int, steps: int, shown: Shown
 ) -> Iterator[StepCallback]:
-    """A live bar: steps and units a second, averages, time left.
-
-    Where there is no terminal each record is a line instead.
+    """Shows steps, share and time left, averages, steps and units a second, as far as they fit.
 
     Args:
       console: where to show it.
@@ -73,27 +135,16 @@ def training_progress(
     Yields:
       A callback for the step and its record (empty between records).
     """
-    columns = [
-        TextColumn("training"),
-        BarColumn(bar_width=20),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TextColumn("{task.fields[status]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    ]
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("training", total=steps, completed=first_step, status="compiling")
-        status: dict[str, float] = {}
+    with live_line(console, "train", steps, completed=first_step) as line:
+        newest: dict[str, float] = {}
 
         def update(step: int, averages: Mapping[str, float]) -> None:
-            status.update(averages)
-            rate = progress.tasks[bar].finished_speed or progress.tasks[bar].speed or 0.0
-            text = f"{rate:.2f} steps/s, {rate * shown.per_step:,.0f} {shown.unit}/s"
-            text += f", {shown.text(status)}" if status else ""
-            progress.update(bar, completed=step, status=text)
-            if averages and not console.is_terminal:
-                console.print(f"step {step}/{steps}: {shown.text(averages)}", soft_wrap=True)
+            newest.update(averages)
+            rate = line.speed or 0.0
+            speeds = [f"{rate:.2f} steps/s", f"{rate * shown.per_step:,.0f} {shown.unit}/s"]
+            values = shown.parts(newest)
+            parts = [*values[:2], speeds[0], *values[2:], speeds[1]]
+            line.update(step, parts, record=f"step {step}/{steps}: " if averages else "")
 
         yield update
 
@@ -102,17 +153,138 @@ def training_progress(
 def counting_progress(
     console: Console, name: str, total: int, unit: str = "puzzles"
 ) -> Iterator[Callable[[int], None]]:
-    """A live bar over a number of things; yields a callback for how many more are done."""
-    columns = [
-        TextColumn(name),
-        BarColumn(bar_width=20),
-        TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {unit}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    ]
-    with Progress(
-        *columns, console=console, disable=not console.is_terminal, transient=True
-    ) as progress:
-        bar = progress.add_task(name, total=total)
-        yield lambda count: progress.update(bar, advance=count)
+    """Shows how many of a number of things are done.
+
+    Yields:
+      A callback for how many more are done.
+    """
+    with live_line(console, name, total, unit=unit, transient=True) as line:
+        yield lambda count: line.update(line.completed + count)
+
+
+@contextmanager
+def live_line(
+    console: Console,
+    name: str,
+    total: int,
+    *,
+    unit: str = "",
+    completed: int = 0,
+    transient: bool = False,
+) -> Iterator["Line"]:
+    """Shows one line of progress while the context lasts.
+
+    Args:
+      console: where to show it.
+      name: what is done, such as "train".
+      total: how many things there are to do.
+      unit: what they are called; nothing if it is clear.
+      completed: how many are done before.
+      transient: whether the line goes away at the end.
+
+    Yields:
+      The line, to be updated.
+    """
+    with _FittedProgress(
+        console=console, disable=not console.is_terminal, transient=transient
+    ) as bar:
+        # Nothing is done before the first call is compiled, which may take a minute.
+        parts = ("compiling",)
+        task = bar.add_task(name, total=total, completed=completed, unit=unit, parts=parts)
+        yield Line(console, bar, task)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line of progress; made by `live_line`."""
+
+    _console: Console
+    _progress: Progress
+    _id: TaskID
+
+    @property
+    def completed(self) -> int:
+        """Things done."""
+        return int(self._task.completed)
+
+    @property
+    def speed(self) -> float | None:
+        """Things done a second, of late; None before it is known."""
+        return self._task.finished_speed or self._task.speed
+
+    def update(self, completed: int, parts: Sequence[str] = (), *, record: str = "") -> None:
+        """Shows that so many are done.
+
+        Args:
+          completed: things done in all.
+          parts: what else to show, most important first.
+          record: how this begins as a line of its own, where there is no terminal; empty for none.
+        """
+        self._progress.update(self._id, completed=completed, parts=tuple(parts))
+        if record and not self._console.is_terminal:
+            text = ", ".join(_parts(self._task)[1:])
+            self._console.print(record + text, soft_wrap=True, highlight=False)
+
+    @property
+    def _task(self) -> Task:
+        return next(task for task in self._progress.tasks if task.id == self._id)
+
+
+class _FittedProgress(Progress):
+    """Each task is one line, whose parts are those that fit."""
+
+    def get_renderables(self) -> Iterator["_FittedLine"]:
+        for task in self.tasks:
+            yield _FittedLine(_parts(task), task.percentage / 100)
+
+
+@dataclasses.dataclass(frozen=True)
+class _FittedLine:
+    parts: Sequence[str]
+    share: float
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        full, empty = ("#", "-") if options.ascii_only else ("━", "─")
+        # The last column stays free: some terminals break a line that fills them.
+        yield fit_line(self.parts, options.max_width - 1, self.share, full, empty)
+
+
+def fit_line(
+    parts: Sequence[str], width: int, share: float, full: str = "━", empty: str = "─"
+) -> Text:
+    """Returns the first part and as many more as fit, with a bar where there is much room.
+
+    Args:
+      parts: most important first; the bar stands after the first.
+      width: in columns.
+      share: of the bar that is full, 0 to 1.
+      full: a column of the bar that is full.
+      empty: one that is not.
+    """
+    bar = max((size for least, size in _BARS.items() if width + 1 >= least), default=0)
+    filled = round(bar * share)
+    text = Text(parts[0], no_wrap=True, overflow="crop", end="")
+    if bar:
+        text.append("  ").append(full * filled, "green").append(empty * (bar - filled), "dim")
+    for part in parts[1:]:
+        if text.cell_len + 2 + len(part) > width:
+            break
+        text.append(f"  {part}")
+    return text
+
+
+def _parts(task: Task) -> list[str]:
+    total = int(task.total or 0)
+    count = f"{task.description} {int(task.completed)}/{total} {task.fields['unit']}".rstrip()
+    left = None if task.finished else task.time_remaining
+    times = [] if left is None else [f"left {_clock(left)}"]
+    elapsed = _clock(task.elapsed or 0)
+    spent = f"took {elapsed}" if task.finished else f"{elapsed} so far"
+    return [count, f"{task.percentage:.0f}%", *times, *task.fields["parts"], spent]
+
+
+def _clock(seconds: float) -> str:
+    """Returns hours, minutes and seconds, without hours where there are none."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -35,6 +35,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from experiments.common import curves, distributed, terminal
+from experiments.common.terminal import make_console
 from experiments.rendering.files import check_picture
 from experiments.sudoku import display, exported, solving
 from experiments.sudoku.presets import PRESETS
@@ -58,9 +59,9 @@ _PANELS = (
     curves.Panel("solved", ("exact_accuracy",), shares=True),
 )
 _AVERAGES = {
+    "exact_accuracy": "exact {:.1%}",
     "loss": "loss {:.3f}",
     "cell_accuracy": "cells {:.1%}",
-    "exact_accuracy": "exact {:.1%}",
 }
 
 flags.DEFINE_enum("mode", "train", ["train", "eval", "solve", "export"], "what to do")
@@ -139,7 +140,7 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
     try:
         distributed.join()
-        console = Console(markup=False, quiet=jax.process_index() != 0)
+        console = make_console(markup=False, quiet=jax.process_index() != 0)
         modes = {"train": train, "eval": evaluate, "solve": solve, "export": export}
         return modes[FLAGS.mode](console)
     except (UserError, OSError) as error:
@@ -192,7 +193,7 @@ def _show(
 
 
 def evaluate(console: Console) -> int:
-    """Measures a checkpoint; the last line is JSON."""
+    """Measures a checkpoint; without a terminal the last line is the report as JSON."""
     mesh = make_mesh(MeshConfig())
     task, variables, step = exported.load_any(_checkpoint(), mesh)
     whole = replace(task.config, {"data.num_augmentations": 0, "test.puzzles": 0})
@@ -201,7 +202,7 @@ def evaluate(console: Console) -> int:
     console.print(f"measuring {_named(step)}")
     split = FLAGS.split or task.config.data.held_out_split
     report = _measure(task, variables, split, settings, console, mesh)
-    if jax.process_index() == 0:
+    if jax.process_index() == 0 and not console.is_terminal:
         print(json.dumps(report))
     return 0
 

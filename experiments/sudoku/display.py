@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from rich.table import Table
 from rich.text import Text
 
+from experiments.common.terminal import Table
 from hrm_jax.data.sudoku import rules
 
 
@@ -15,16 +15,16 @@ def accuracy_table(report: Mapping[str, Any], title: str) -> Table:
     """A report's measures by rating band, and over all puzzles."""
     table = Table(title=title)
     table.add_column("rating (guesses)")
-    for name in ("puzzles", "cells right", "solved", "valid", "mean steps", "puzzles/s"):
+    for name in ("solved", "puzzles", "cells right", "valid", "mean steps", "puzzles/s"):
         table.add_column(name, justify="right")
     for name, row in [*report["by_rating"].items(), ("all", report)]:
         if name == "all":
             table.add_section()
         table.add_row(
             name,
+            f"{row['exact_accuracy']:.2%}",
             str(row["count"]),
             f"{row['cell_accuracy']:.2%}",
-            f"{row['exact_accuracy']:.2%}",
             f"{row['valid_share']:.2%}",
             f"{row['mean_steps']:.1f}",
             f"{row['puzzles_per_second']:.1f}",

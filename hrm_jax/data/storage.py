@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import pathlib
-import sys
 from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
@@ -20,16 +19,13 @@ def default_data_dir() -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def quiet_tfds(*, bars: bool = True) -> Iterator[None]:
-    """Keeps TFDS from printing: no messages, and progress bars only on a terminal, if at all."""
+def quiet_tfds() -> Iterator[None]:
+    """Keeps TFDS from printing messages and bars; the caller shows that it works."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
-    shown = contextlib.nullcontext()
-    if not (bars and sys.stderr.isatty()):
-        tfds.disable_progress_bar()
-        shown = contextlib.redirect_stdout(io.StringIO())
+    tfds.disable_progress_bar()
     try:
-        with shown:
+        with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
         logging.set_verbosity(verbosity)

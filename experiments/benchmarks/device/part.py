@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rich.table import Table
-
 from experiments.benchmarks.device.card import Card
+from experiments.common.terminal import Table
 
 
 @dataclasses.dataclass(frozen=True)

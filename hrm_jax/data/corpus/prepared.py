@@ -37,7 +37,7 @@ def prepare(config: CorpusConfig, data_dir: pathlib.Path | str | None = None) ->
     """
     data_dir = default_data_dir() if data_dir is None else pathlib.Path(data_dir).expanduser()
     settings = tfds.download.DownloadConfig(download_mode=tfds.GenerateMode.REUSE_CACHE_IF_EXISTS)
-    with quiet_tfds(bars=False):
+    with quiet_tfds():
         builder = Builder(config=config, data_dir=str(data_dir), file_format="array_record")
         builder.download_and_prepare(download_config=settings)
     return pathlib.Path(builder.data_dir)

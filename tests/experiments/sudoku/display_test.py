@@ -34,9 +34,9 @@ def test_the_table_has_a_row_a_band_and_one_for_all():
     lines = [line.strip("│ ").split("│") for line in console.file.getvalue().splitlines()]
     rows = [[cell.strip() for cell in cells] for cells in lines if len(cells) == 7]
     assert rows == [
-        ["0", "2", "50.00%", "25.00%", "37.50%", "3.5", "12.2"],
-        ["21+", "2", "50.00%", "25.00%", "37.50%", "3.5", "12.2"],
-        ["all", "7", "50.00%", "25.00%", "37.50%", "3.5", "1.0"],
+        ["0", "25.00%", "2", "50.00%", "37.50%", "3.5", "12.2"],
+        ["21+", "25.00%", "2", "50.00%", "37.50%", "3.5", "12.2"],
+        ["all", "25.00%", "7", "50.00%", "37.50%", "3.5", "1.0"],
     ]
 
 
