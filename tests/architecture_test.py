@@ -1,7 +1,7 @@
 """The shape of the code base: who may import whom, and how long things may get.
 
-Everything rests on one table, `FLOORS`, ordered from the ground up. A module imports only modules
-that stand before it in the table: those of lower floors, and on its own floor those further left
+Everything rests on one table, `LAYERS`, ordered from the lowest layer up. A module imports only modules
+that stand before it in the table: those of lower layers, and in its own layer those further left
 or above. A table in one order has no cycles, so neither have the imports.
 """
 
@@ -20,7 +20,7 @@ PACKAGES = {
 }
 """Import names and their folders. `kernels` alone is the import name of Hugging Face's package."""
 
-FLOORS: tuple[dict[str, str], ...] = (
+LAYERS: tuple[dict[str, str], ...] = (
     {
         "hrm_kernels": (
             "mask reference operands blocks vjp mesh exponential xla_short xla_blocked xla_cached"
@@ -109,7 +109,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
 )
 PROGRAMS_OF_EXPERIMENTS = ("experiments.bench",)
-"""On the top floor, after everything: programs over the packages inside `experiments`."""
+"""The top layer, after everything: programs over the packages inside `experiments`."""
 
 KERNELS_IMPORT = {"jax", "numpy", "jaxtyping"}
 ONLY_EXPERIMENTS_IMPORT = {"absl.app", "absl.flags", "ml_collections", "rich"}
@@ -124,8 +124,8 @@ def listed_modules() -> list[str]:
     """The table as one sequence; a package's `__init__` has the name of the package."""
     names = [
         f"{package}.{module}".removesuffix(".__init__")
-        for floor in FLOORS
-        for package, modules in floor.items()
+        for layer in LAYERS
+        for package, modules in layer.items()
         for module in modules.split()
     ]
     return [*names, *PROGRAMS_OF_EXPERIMENTS]
@@ -171,7 +171,7 @@ def test_every_module_has_its_place_in_the_table():
     bare = {name for name, path in modules().items() if path.name == "__init__.py"}
     missing = modules().keys() - set(listed_modules()) - {m for m in bare if not imports(m)}
     assert not missing, (
-        f"not in FLOORS of {__file__}: {sorted(missing)}. Add each to its package's line, after "
+        f"not in LAYERS of {__file__}: {sorted(missing)}. Add each to its package's line, after "
         "all that it imports; if that is impossible, it imports upwards"
     )
 
@@ -187,7 +187,7 @@ def test_a_module_imports_only_what_stands_before_it(module):
     listed = listed_modules()
     before = listed[: listed.index(module)]
     upwards = imports_of_ours(module) - set(before)
-    assert not upwards, f"{module} imports {sorted(upwards)}, which FLOORS lists after it"
+    assert not upwards, f"{module} imports {sorted(upwards)}, which LAYERS lists after it"
 
 
 def test_kernels_import_jax_and_nothing_of_ours():

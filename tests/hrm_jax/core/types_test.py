@@ -1,4 +1,4 @@
-"""The values between the floors are pytrees, and frozen."""
+"""The values between the layers are pytrees, and frozen."""
 
 import dataclasses
 
