@@ -1,8 +1,8 @@
 """The shape of the code base: who may import whom, and how long things may get.
 
-Everything rests on one table, `LAYERS`, ordered from the lowest layer up. A module imports only modules
-that stand before it in the table: those of lower layers, and in its own layer those further left
-or above. A table in one order has no cycles, so neither have the imports.
+Everything rests on one table, `LAYERS`, ordered from the lowest layer up. A module imports only
+modules that stand before it in the table: those of lower layers, and in its own layer those further
+left or above. A table in one order has no cycles, so neither have the imports.
 """
 
 import ast
