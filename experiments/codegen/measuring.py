@@ -179,7 +179,7 @@ class _Tally:
 
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[Sequence[Judged]], None]]:
-    """A live bar, or without a terminal a line now and then; yields what takes new verdicts."""
+    """Yields a live bar, or without a terminal a line now and then; yields what takes new verdicts."""
     columns = [
         TextColumn("measuring"),
         BarColumn(bar_width=20),

@@ -26,7 +26,7 @@ class Shown:
     averages: Mapping[str, str]
 
     def text(self, averages: Mapping[str, float]) -> str:
-        """The averages that are there."""
+        """Returns the averages that are there."""
         forms = self.averages.items()
         return ", ".join(form.format(averages[name]) for name, form in forms if name in averages)
 
@@ -60,7 +60,7 @@ class TrainingProgress(RunProgress):
 def training_progress(
     console: Console, first_step: int, steps: int, shown: Shown
 ) -> Iterator[StepCallback]:
-    """A live bar: steps and units a second, averages, time left.
+    """Yields a live bar: steps and units a second, averages, time left.
 
     Where there is no terminal each record is a line instead.
 
@@ -102,7 +102,7 @@ def training_progress(
 def counting_progress(
     console: Console, name: str, total: int, unit: str = "puzzles"
 ) -> Iterator[Callable[[int], None]]:
-    """A live bar over a number of things; yields a callback for how many more are done."""
+    """Yields a live bar over a number of things; yields a callback for how many more are done."""
     columns = [
         TextColumn(name),
         BarColumn(bar_width=20),

@@ -93,5 +93,5 @@ class CandidateGrid:
         return tuple(dict.fromkeys(relation.weights for relation in self.relations))
 
     def positions(self, relation: Relation) -> tuple[int, ...]:
-        """Where the axes of a relation stand."""
+        """Returns where the axes of a relation stand."""
         return tuple(self.axes.index(name) for name in relation.over)

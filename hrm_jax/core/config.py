@@ -96,7 +96,7 @@ def field(
     nonempty: bool = False,
     remedy: str = "",
 ) -> Any:
-    """A field of a `configclass`, with what its value must be.
+    """Returns a field of a `configclass`, with what its value must be.
 
     Constraints are about the items where the field holds a tuple, and not about None. Floats are
     finite and `Literal`s hold one of their values without being told.
@@ -149,7 +149,7 @@ def fields(config: Any, path: str = "") -> Iterator[FieldInfo]:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """The config as nested dicts of JSON values; tuples become lists.
+    """Returns the config as nested dicts of JSON values; tuples become lists.
 
     Raises:
         ConfigError: a field holds what JSON cannot, such as an array or an infinite number.
@@ -181,7 +181,7 @@ def replace(config: Config, overrides: Mapping[str, Any]) -> Config:
 
 
 def to_json(config: Any) -> str:
-    """The config as indented JSON text; raises as `to_dict`."""
+    """Returns the config as indented JSON text; raises as `to_dict`."""
     return json.dumps(to_dict(config), indent=2) + "\n"
 
 

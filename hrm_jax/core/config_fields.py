@@ -40,7 +40,7 @@ class Constraint:
         return any(bound is not None for bound in bounds)
 
     def allows(self, item: object) -> bool:
-        """Whether it has nothing against an item, which is no tuple."""
+        """Returns whether it has nothing against an item, which is no tuple."""
         if isinstance(item, str):
             return not self.one_of or item in self.one_of
         if not isinstance(item, int | float):
@@ -139,7 +139,7 @@ def _refuse_idle(own: OwnField, cls: type) -> None:
 
 
 def _parts(annotation: Any) -> list[Any]:
-    """The types that an annotation is put together from, those in unions and tuples each."""
+    """Returns the types that an annotation is put together from, those in unions and tuples each."""
     if typing.get_origin(annotation) in (Union, types.UnionType, tuple):
         return [part for inner in typing.get_args(annotation) for part in _parts(inner)]
     return [annotation]
@@ -150,7 +150,7 @@ def _is_literal(annotation: Any) -> bool:
 
 
 def type_name(annotation: Any) -> str:
-    """The type as messages call it, such as `int or None`."""
+    """Returns the type as messages call it, such as `int or None`."""
     if _is_literal(annotation):
         return "one of " + ", ".join(repr(choice) for choice in typing.get_args(annotation))
     if annotation in (float, types.NoneType):

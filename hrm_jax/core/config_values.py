@@ -36,7 +36,7 @@ class ConfigError(UserError, ValueError):
 
 
 def unknown_field(path: str, known: list[str]) -> ConfigError:
-    """The error for a field that does not exist, naming the nearest of the `known` paths."""
+    """Returns the error for a field that does not exist, naming the nearest of the `known` paths."""
     leaf = path.rpartition(".")[2]
 
     def likeness(candidate: str) -> float:
@@ -84,7 +84,7 @@ def _type_in_files(cls: type) -> str:
 
 
 def _configs(annotation: Any) -> list[type]:
-    """The classes of configs that a field annotated so takes."""
+    """Returns the classes of configs that a field annotated so takes."""
     union = typing.get_origin(annotation) in (Union, types.UnionType)
     choices = typing.get_args(annotation) if union else (annotation,)
     return [c for c in choices if isinstance(c, type) and dataclasses.is_dataclass(c)]

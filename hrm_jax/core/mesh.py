@@ -38,7 +38,7 @@ class MeshConfig:
 
 
 def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
-    """The mesh `[data, model]` over `devices` (all of them, of all processes, when None).
+    """Returns the mesh `[data, model]` over `devices` (all of them, of all processes, when None).
 
     Raises:
       ConfigError: if the axes do not multiply to the number of devices.
@@ -71,23 +71,23 @@ def with_ambient_mesh(function: Callable[P, R], mesh: Mesh) -> Callable[P, R]:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The leading axis, B, split over `data`."""
+    """Returns the leading axis, B, split over `data`."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The whole array on every device."""
+    """Returns the whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def fetch(tree: PyTree, mesh: Mesh) -> PyTree:
-    """Whole NumPy arrays on this host, of arrays sharded in any way over those of all processes."""
+    """Returns whole NumPy arrays on this host, of arrays sharded in any way over those of all processes."""
     return jax.device_get(_gathering(mesh)(tree))
 
 
 @functools.cache
 def _gathering(mesh: Mesh) -> Any:
-    """The identity, with its result on every host."""
+    """Returns the identity, with its result on every host."""
     return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))
 
 
@@ -103,7 +103,7 @@ def check_divisible(name: str, batch_size: int, mesh: Mesh) -> None:
 
 
 def split_batch(whole: Batch, mesh: Mesh) -> Batch:
-    """A sharded batch from NumPy arrays that every process holds in full."""
+    """Returns a sharded batch from NumPy arrays that every process holds in full."""
     sharding = batch_sharding(mesh)
     return jax.tree.map(
         lambda x: jax.make_array_from_callback(x.shape, sharding, lambda rows: x[rows]), whole
@@ -111,7 +111,7 @@ def split_batch(whole: Batch, mesh: Mesh) -> Batch:
 
 
 def batch_share(mesh: Mesh) -> tuple[int, int]:
-    """Which of how many equal parts of a global batch this process gives.
+    """Returns which of how many equal parts of a global batch this process gives.
 
     Processes that share a layer's weights give the same part.
 

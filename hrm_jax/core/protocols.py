@@ -18,11 +18,11 @@ class RecurrentModel(Protocol):
     """
 
     def init(self, key: PRNGKeyArray) -> Variables:
-        """Fresh variables."""
+        """Returns fresh variables."""
         ...
 
     def initial_carry(self, variables: Variables, batch: Any) -> Any:
-        """The carry before the first step on batches shaped like `batch`: leaves [B, ...]."""
+        """Returns the carry before the first step on batches shaped like `batch`: leaves [B, ...]."""
         ...
 
     def step(
@@ -34,7 +34,7 @@ class RecurrentModel(Protocol):
         key: PRNGKeyArray | None = None,
         row_offsets: Float[Array, "B E"] | None = None,
     ) -> tuple[Any, Any]:
-        """The new carry, and outputs; see `hrm_jax.models.puzzle_model.PuzzleModel.step`.
+        """Returns the new carry, and outputs; see `hrm_jax.models.puzzle_model.PuzzleModel.step`.
 
         A model with puzzle rows gets `row_offsets`, and its carry is a `Carry`.
         """
@@ -45,7 +45,7 @@ class ThinkingModel(Protocol):
     """A model as inference takes it: puzzles start and end when the caller says, not the model."""
 
     def initial_carry(self, variables: Variables, batch: Batch) -> Carry:
-        """A carry in the model's initial state, in which every sequence has halted."""
+        """Returns a carry in the model's initial state, in which every sequence has halted."""
         ...
 
     def think(self, variables: Variables, carry: Carry) -> tuple[Carry, Outputs]:
@@ -57,7 +57,7 @@ class StepLoss(Protocol):
     """A loss of one step, summed over the batch."""
 
     def __call__(self, carry: Any, outputs: Any, /) -> tuple[Float[Array, ""], PyTree[Any]]:
-        """The summed loss, and metrics summed over the batch."""
+        """Returns the summed loss, and metrics summed over the batch."""
         ...
 
 
@@ -88,7 +88,7 @@ class LanguageModel(Protocol):
         ...
 
     def init(self, key: PRNGKeyArray) -> Variables:
-        """Fresh variables, float32."""
+        """Returns fresh variables, float32."""
         ...
 
     def logits(
@@ -159,22 +159,22 @@ class Tokenizer(Protocol):
         ...
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a part of a text, none of them special, whatever it says."""
+        """Returns the tokens of a part of a text, none of them special, whatever it says."""
         ...
 
     def begin(self, text: str) -> list[int]:
-        """The tokens of what a text begins with: `bos_token`, if there is one, then `text`.
+        """Returns the tokens of what a text begins with: `bos_token`, if there is one, then `text`.
 
         Where models were trained with a space before every text, it is among them.
         """
         ...
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, special ones left out, broken characters as U+FFFD."""
+        """Returns the text of tokens, special ones left out, broken characters as U+FFFD."""
         ...
 
     def token_bytes(self, token: int) -> bytes:
-        """What a token adds to a text, in UTF-8; nothing for a special one.
+        """Returns what a token adds to a text, in UTF-8; nothing for a special one.
 
         The pieces of `encode(text)`, joined, are the text's bytes.
         """
@@ -196,7 +196,7 @@ class Completer(Protocol):
         stop: Sequence[str],
         max_tokens: int,
     ) -> list[str]:
-        """A completion for each prompt, without it, and cut before the first of `stop` in it.
+        """Returns a completion for each prompt, without it, and cut before the first of `stop` in it.
 
         Args:
           prompts: any number.

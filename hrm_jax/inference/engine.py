@@ -62,7 +62,7 @@ class Queue(Protocol):
         ...
 
     def jobs(self, first: int, last: int) -> Jobs:
-        """The jobs number `first` to `last - 1`."""
+        """Returns the jobs number `first` to `last - 1`."""
         ...
 
     def finish(self, left: Departures) -> None:
@@ -153,7 +153,7 @@ class Engine:
             running = following
 
     def _sizes(self) -> list[tuple[int, int]]:
-        """Each batch size and the next smaller one, 0 after the last."""
+        """Returns each batch size and the next smaller one, 0 after the last."""
         sizes = self.config.batch_sizes
         return list(zip(sizes, (*sizes[1:], 0), strict=True))
 
@@ -173,7 +173,7 @@ class Engine:
         return _advance(self.mesh)(*static, variables, slots, window, np.int32(floor))
 
     def _window(self, jobs: Jobs, first: int, B: int, noise: float, seed: int) -> Window:
-        """The jobs, padded to the W rows of a batch size, on the devices."""
+        """Returns the jobs, padded to the W rows of a batch size, on the devices."""
         count = len(jobs.attempts)
         W = self._window_rows(B)
 
@@ -215,7 +215,7 @@ def _place(tree: Any, sharding: NamedSharding) -> Any:
 
 
 def _slot_shardings(mesh: Mesh) -> Any:
-    """All that has a row for each slot is split over the devices."""
+    """Returns all that has a row for each slot is split over the devices."""
     rows: Any = batch_sharding(mesh)
     taken: Any = replicated(mesh)
     return Slots(carry=rows, jobs=rows, tokens=rows, unchanged=rows, taken=taken)

@@ -56,14 +56,14 @@ class Assumptions(Protocol):
 
 
 def is_solved(engine: Engine, answers: Answers) -> Bool[np.ndarray, " N"]:
-    """Which puzzles need no further attempt: by the rules, or without any by the halting head."""
+    """Returns which puzzles need no further attempt: by the rules, or without any by the halting head."""
     if engine.verify is not None:
         return answers.valid
     return answers.confidence > engine.config.halt_confidence
 
 
 def engine_of_search(engine: Engine, config: SearchConfig) -> Engine:
-    """The engine of the further attempts, which may be shorter or longer than the first."""
+    """Returns the engine of the further attempts, which may be shorter or longer than the first."""
     max_steps = config.max_steps or engine.config.max_steps
     min_steps = min(engine.config.min_steps, max_steps)
     changed = dataclasses.replace(engine.config, min_steps=min_steps, max_steps=max_steps)

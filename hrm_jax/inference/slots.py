@@ -125,7 +125,7 @@ class DispatchReport:
 
 
 def free_slots(model: ThinkingModel, variables: Variables, batch: Batch) -> Slots:
-    """Free slots, as many as `batch` has rows; its values are not used."""
+    """Returns free slots, as many as `batch` has rows; its values are not used."""
     B, T = batch.inputs.shape
     return Slots(
         carry=dataclasses.replace(model.initial_carry(variables, batch), halted=jnp.ones(B, bool)),
@@ -202,7 +202,7 @@ def _empty_record(K: int, B: int, T: int) -> Record:
 
 
 def compact(slots: Slots, B: int) -> Slots:
-    """The same thoughts in B slots, of which all active ones must fit into B."""
+    """Returns the same thoughts in B slots, of which all active ones must fit into B."""
     chosen = jnp.argsort(slots.carry.halted, stable=True)[:B]
     return jax.tree.map(lambda x: x[chosen] if x.ndim else x, slots)
 

@@ -43,7 +43,7 @@ class Answers:
         return len(self.steps)
 
     def copy(self) -> "Answers":
-        """The same in arrays of its own."""
+        """Returns the same in arrays of its own."""
         return Answers(*(getattr(self, f.name).copy() for f in dataclasses.fields(self)))
 
 
@@ -75,7 +75,7 @@ def solve_stream(
 def identifiers_or_zeros(
     puzzles: Int[np.ndarray, "N T"], identifiers: Int[np.ndarray, " N"] | None
 ) -> Int32[np.ndarray, " N"]:
-    """The identifiers, or row 0 for every puzzle.
+    """Returns the identifiers, or row 0 for every puzzle.
 
     Raises:
       ValueError: if there is not one for each puzzle.

@@ -31,7 +31,7 @@ class TextMetrics:
 
 
 def text_metrics(outputs: TextOutputs, token_bytes: Int[Array, " V"]) -> TextMetrics:
-    """What `outputs` are worth.
+    """Returns what `outputs` are worth.
 
     Args:
       outputs: logits and labels.

@@ -37,7 +37,7 @@ def softmax_cross_entropy(
 
 
 def _softmax_forward(logits: Array, labels: Array) -> tuple[Array, tuple[Array, Array, Array]]:
-    """The losses; and the logits, the labels and the log of the partition sums."""
+    """Returns the losses; and the logits, the labels and the log of the partition sums."""
     valid = labels != IGNORE_LABEL
     log_sums = jax.nn.logsumexp(logits.astype(jnp.float32), axis=-1)
     places = jnp.where(valid, labels, 0)[..., None]

@@ -67,7 +67,7 @@ class CallCache:
 
     @classmethod
     def empty(cls, calls: Sequence[CallShape], B: int, S: int, dtype: Any) -> Self:
-        """A cache without tokens.
+        """Returns a cache without tokens.
 
         Args:
           calls: what is kept of each.

@@ -140,7 +140,7 @@ class PuzzleModelConfig:
         return Schedule(self.H_cycles, self.L_cycles, (last,))
 
     def block(self, grid: CandidateGrid | None = None) -> BlockConfig:
-        """Shape of every block; `grid` is what relational mixing goes by."""
+        """Returns shape of every block; `grid` is what relational mixing goes by."""
         return BlockConfig(
             features=self.hidden_size,
             num_heads=self.num_heads,

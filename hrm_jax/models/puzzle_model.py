@@ -55,14 +55,14 @@ class PuzzleModel:
             )
 
     def init(self, key: PRNGKeyArray) -> Variables:
-        """Fresh variables, float32; the same key gives the same values."""
+        """Returns fresh variables, float32; the same key gives the same values."""
         module = PuzzleModule(self.config, self.grid, rngs=nnx.Rngs(params=key))
         _, params, buffers, _ = nnx.split(module, nnx.Param, Buffer, ...)
         table = module.puzzle_rows[...] if self.config.puzzle_emb_ndim else None
         return Variables(params, buffers, table)
 
     def initial_carry(self, variables: Variables, batch: Batch) -> Carry:
-        """A carry in which every sequence has halted, so that the first step takes new puzzles."""
+        """Returns a carry in which every sequence has halted, so that the first step takes new puzzles."""
         B = batch.inputs.shape[0]
         return Carry(
             latents=self._bind(variables).initial_latents(B),
@@ -180,7 +180,7 @@ class PuzzleModel:
         return rows if offsets is None else rows + offsets
 
     def _bind(self, variables: Variables) -> PuzzleModule:
-        """The module holding these values."""
+        """Returns the module holding these values."""
         return nnx.merge(_graphdef(self.config, self.grid), variables.params, variables.buffers)
 
     def _halting(
@@ -197,7 +197,7 @@ class PuzzleModel:
 
 @functools.cache
 def _graphdef(config: PuzzleModelConfig, grid: CandidateGrid | None) -> nnx.GraphDef:
-    """The module's structure without its values, puzzle rows left out."""
+    """Returns the module's structure without its values, puzzle rows left out."""
     abstract = nnx.eval_shape(lambda: PuzzleModule(config, grid, rngs=nnx.Rngs(0)))
     if config.puzzle_emb_ndim:
         del abstract.puzzle_rows

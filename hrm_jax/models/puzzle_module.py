@@ -31,7 +31,7 @@ class HaltHead(nnx.Module):
         self.bias = nnx.Param(jnp.full((2,), -5.0, jnp.float32), axes=(None,))
 
     def __call__(self, x: Float[Array, "B D"]) -> Float[Array, "B 2"]:
-        """The two logits, float32."""
+        """Returns the two logits, float32."""
         logits = x @ self.kernel[...].astype(x.dtype) + self.bias[...].astype(x.dtype)[None]
         return logits.astype(jnp.float32)
 
@@ -81,7 +81,7 @@ class PuzzleModule(nnx.Module):
     def embed(
         self, inputs: Int[Array, "B T"], rows: Float[Array, "B E"] | None
     ) -> Float[Array, "B L D"]:
-        """The injection e: prefix and tokens, plus learned positions if any, scaled by sqrt(D)."""
+        """Returns the injection e: prefix and tokens, plus learned positions if any, scaled by sqrt(D)."""
         config = self.config
         dtype = jnp.dtype(config.compute_dtype)
         tokens = inputs

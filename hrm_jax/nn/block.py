@@ -72,7 +72,7 @@ class Block(nnx.Module):
         self.mlp = SwiGLU(config.features, width, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
-        """One round of mixing over tokens, then over features."""
+        """Returns one round of mixing over tokens, then over features."""
         eps = self.config.norm_eps
         if self.config.mixing == "attention":
             x = rms_norm(x + self.self_attn(x), eps=eps)
@@ -94,7 +94,7 @@ class BlockStack(nnx.Module):
     def __call__(
         self, hidden: Float[Array, "B L D"], injection: Float[Array, "B L D"]
     ) -> Float[Array, "B L D"]:
-        """One call of the level."""
+        """Returns one call of the level."""
         hidden = hidden + injection
         for layer in self.layers:
             hidden = layer(hidden)

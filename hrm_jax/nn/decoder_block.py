@@ -63,7 +63,7 @@ class DecoderBlock(nnx.Module):
     def __call__(
         self, x: Float[Array, "B T D"], attend: Attend, memory: Any = None
     ) -> tuple[Float[Array, "B T D"], Any]:
-        """One round of mixing over tokens, then over features; and the attention's new memory."""
+        """Returns one round of mixing over tokens, then over features; and the attention's new memory."""
         mixed, memory = self.self_attn(self.input_layernorm(x), attend, memory)
         x = x + mixed
         return x + self.mlp(self.post_attention_layernorm(x)), memory

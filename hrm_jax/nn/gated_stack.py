@@ -43,7 +43,7 @@ class GatedBlock(nnx.Module):
     def __call__(
         self, x: Float[Array, "B T D"], attend: Attend, memory: Any = None
     ) -> tuple[Float[Array, "B T D"], Any]:
-        """One round of mixing over tokens, then over features; and the attention's new memory."""
+        """Returns one round of mixing over tokens, then over features; and the attention's new memory."""
         mixed, memory = self.attn(rms_norm(x, eps=self.eps), attend, memory)
         x = x + mixed
         return x + self.mlp(rms_norm(x, eps=self.eps)), memory

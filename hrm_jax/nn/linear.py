@@ -13,7 +13,7 @@ _STD_OF_UNIT_NORMAL_CUT_AT_2 = 0.87962566103423978
 
 
 def truncated_normal(key: PRNGKeyArray, shape: Sequence[int], std: float) -> Float[Array, "*shape"]:
-    """A normal cut at two standard deviations, scaled so that the result has `std`; float32."""
+    """Returns a normal cut at two standard deviations, scaled so that the result has `std`; float32."""
     unit = jax.random.truncated_normal(key, -2.0, 2.0, tuple(shape), jnp.float32)
     return unit * (std / _STD_OF_UNIT_NORMAL_CUT_AT_2)
 

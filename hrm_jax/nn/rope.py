@@ -46,7 +46,7 @@ class RopeScaling:
         )
 
     def divisors(self, frequencies: Float[np.ndarray, " K_2"]) -> Float[np.ndarray, " K_2"]:
-        """What each of the unscaled frequencies, in radians a token, is divided by."""
+        """Returns what each of the unscaled frequencies, in radians a token, is divided by."""
         if self.kind != "llama3":
             return np.full_like(frequencies, self.factor if self.kind == "linear" else 1.0)
         turns = self.original_length * frequencies / (2 * math.pi)

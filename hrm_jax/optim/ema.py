@@ -46,5 +46,5 @@ def params_ema(decay: float) -> optax.GradientTransformation:
 
 
 def averaged_params(opt_state: optax.OptState, params: Params) -> Params:
-    """The average kept in an optimiser state, or `params` where none is kept."""
+    """Returns the average kept in an optimiser state, or `params` where none is kept."""
     return optax.tree_utils.tree_get(opt_state, "ema", default=params)

@@ -74,6 +74,6 @@ def _sums_of_equals(same: Bool[Array, "B B"], values: Float[Array, "B E"]) -> Fl
 
 
 def apply_row_updates(table: Float[Array, "I E"], updates: SparseRows) -> Float[Array, "I E"]:
-    """The table with each updated row moved once, however often its identifier repeats."""
+    """Returns the table with each updated row moved once, however often its identifier repeats."""
     moved = table[updates.identifiers] + updates.values
     return table.at[updates.identifiers].set(moved)

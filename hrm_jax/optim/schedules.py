@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, Int
 
 
 def rate_at(learning_rate: optax.ScalarOrSchedule, count: Int[Array, ""]) -> Float[Array, ""]:
-    """A learning rate that may be a schedule, after `count` updates."""
+    """Returns a learning rate that may be a schedule, after `count` updates."""
     return jnp.asarray(learning_rate(count) if callable(learning_rate) else learning_rate)
 
 

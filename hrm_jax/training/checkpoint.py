@@ -57,7 +57,7 @@ class CheckpointReader:
         self.folder = Path(folder).absolute()
 
     def steps(self) -> list[int]:
-        """The steps of all checkpoints, damaged ones included, in ascending order."""
+        """Returns the steps of all checkpoints, damaged ones included, in ascending order."""
         if not self.folder.is_dir():
             return []
         matches = (re.fullmatch(r"step_(\d{8,})", path.name) for path in self.folder.iterdir())
@@ -102,7 +102,7 @@ class CheckpointReader:
         return _load(folder, target)
 
     def load_extras(self, path_or_step: str | os.PathLike[str] | int) -> dict[str, Any]:
-        """What was saved beside the state; raises `CheckpointError` if absent or damaged."""
+        """Returns what was saved beside the state; raises `CheckpointError` if absent or damaged."""
         return _read_json(self._verified(path_or_step) / "extras.json")
 
     def _path(self, step: int) -> Path:

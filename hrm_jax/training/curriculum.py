@@ -39,7 +39,7 @@ class Gate:
         )
 
     def opens(self, measures: Mapping[str, float]) -> bool:
-        """Whether the measure is good enough; never without one.
+        """Returns whether the measure is good enough; never without one.
 
         Raises:
           ValueError: if there is no such measure.
@@ -57,7 +57,7 @@ class Gate:
         return low <= value <= high
 
     def describe(self) -> str:
-        """What has to hold, for people."""
+        """Returns what has to hold, for people."""
         low = [] if self.at_least is None else [f"at least {self.at_least:g}"]
         high = [] if self.at_most is None else [f"at most {self.at_most:g}"]
         return f"{self.measure} {' and '.join(low + high)}"
@@ -82,7 +82,7 @@ class Curriculum:
         self._batches = self._batches_of(phase)
 
     def __next__(self) -> Any:
-        """The next batch of the present phase."""
+        """Returns the next batch of the present phase."""
         return next(self._batches)
 
     def get_state(self) -> dict[str, Any]:

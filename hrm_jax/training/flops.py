@@ -9,7 +9,7 @@ from jax.extend import core
 
 
 def matmul_flops(function: Callable[..., Any], *args: Any) -> int:
-    """FLOP of the matrix products in one call of `function`, a multiply-add counting 2.
+    """Returns FLOP of the matrix products in one call of `function`, a multiply-add counting 2.
 
     Loops count as often as they run, of branches the one with most work. All else (norms, softmax,
     the optimiser) is left out, as is usual. Nothing is computed: the program is traced alone.
@@ -44,7 +44,7 @@ def _count_equation(equation: core.JaxprEqn) -> int:
 
 
 def _jaxprs_in(equation: core.JaxprEqn) -> list[core.Jaxpr]:
-    """The programs that an operation runs."""
+    """Returns the programs that an operation runs."""
     leaves = jax.tree.leaves(
         list(equation.params.values()),
         is_leaf=lambda x: isinstance(x, (core.Jaxpr, core.ClosedJaxpr)),

@@ -161,7 +161,7 @@ def run_steps(
 
 
 def _agree_to_stop(stop: GracefulStop, step: int, config: LoopConfig) -> bool:
-    """Whether any process is asked to stop; all of them get the same answer."""
+    """Returns whether any process is asked to stop; all of them get the same answer."""
     if jax.process_count() == 1:
         return stop.requested
     if step % config.log_every:  # the question makes the devices wait, so it is a rare one
@@ -210,7 +210,7 @@ def _save(
 
 @jax.jit
 def _all_finite(tree: PyTree) -> Bool[Array, ""]:
-    """Whether no leaf holds a NaN or an infinity."""
+    """Returns whether no leaf holds a NaN or an infinity."""
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 

@@ -34,7 +34,7 @@ class OptimConfig:
 
 
 def make_optimizers(config: OptimConfig, total_steps: int) -> Optimizers:
-    """Both optimisers; the schedule ends at `total_steps`, or with a later end of the warm-up."""
+    """Returns both optimisers; the schedule ends at `total_steps`, or with a later end of the warm-up."""
 
     def rate(peak: float) -> optax.Schedule:
         return warmup_cosine(

@@ -62,7 +62,7 @@ class TrainState:
 def init_state(
     model: RecurrentModel, optimizers: Optimizers, key: PRNGKeyArray, batch: PyTree
 ) -> TrainState:
-    """The state before the first step.
+    """Returns the state before the first step.
 
     Args:
       model: the model to initialise.
@@ -81,7 +81,7 @@ def state_from_variables(
     key: PRNGKeyArray,
     batch: PyTree,
 ) -> TrainState:
-    """The state before the first step on given variables, e.g. converted ones."""
+    """Returns the state before the first step on given variables, e.g. converted ones."""
     # Weakly typed values would turn strong in the first step, and have it compiled twice.
     variables = jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), variables)
     table = variables.puzzle_rows

@@ -22,7 +22,7 @@ class CheckpointError(UserError):
 
 
 def state_bytes(state: Any) -> int:
-    """Bytes of all the arrays of a state, which may be abstract: about a checkpoint's size."""
+    """Returns bytes of all the arrays of a state, which may be abstract: about a checkpoint's size."""
     data = [_data_of(leaf) for leaf in _named_leaves(state).values()]
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in data)
 
@@ -52,7 +52,7 @@ def flatten(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def abstract_arrays(description: dict[str, Any], target: Any, source: Path) -> dict[str, Any]:
-    """What orbax is to restore: for each array of `flatten` one like the target's leaf.
+    """Returns what orbax is to restore: for each array of `flatten` one like the target's leaf.
 
     Args:
         description: of `flatten`.

@@ -8,14 +8,14 @@ from hrm_kernels.mask import KeyRanges
 
 
 def cdiv(size: int, block: int) -> int:
-    """How many blocks cover `size`."""
+    """Returns how many blocks cover `size`."""
     return -(-size // block)
 
 
 def query_block_ranges(
     ranges: KeyRanges, block_q: int
 ) -> tuple[Int[Array, "B Q"], Int[Array, "B Q"]]:
-    """First and one past the last key that any query of a block attends to; (0, 0) for none.
+    """Returns first and one past the last key that any query of a block attends to; (0, 0) for none.
 
     Args:
       ranges: the mask.
@@ -31,7 +31,7 @@ def query_block_ranges(
 def key_block_bounds(
     ranges: KeyRanges, block_q: int, block_k: int
 ) -> tuple[Int[Array, "B Q"], Int[Array, "B Q"]]:
-    """The blocks of keys that each block of queries needs, `first <= block < end`."""
+    """Returns the blocks of keys that each block of queries needs, `first <= block < end`."""
     first, end = query_block_ranges(ranges, block_q)
     return first // block_k, -(-end // block_k)
 
@@ -39,7 +39,7 @@ def key_block_bounds(
 def query_block_bounds(
     ranges: KeyRanges, S: int, block_q: int, block_k: int
 ) -> tuple[Int[Array, "B J"], Int[Array, "B J"]]:
-    """The blocks of queries that each of the J blocks of keys needs, `first <= block < end`.
+    """Returns the blocks of queries that each of the J blocks of keys needs, `first <= block < end`.
 
     Every block that has work lies within; with a mask that is not monotone in the position (several
     rows of a batch apart, none of `Mask`'s is) a block within may have none.
@@ -53,7 +53,7 @@ def query_block_bounds(
 
 
 def needed_blocks(ranges: KeyRanges, S: int, block_q: int, block_k: int) -> Bool[Array, "B Q J"]:
-    """Whether any query of a block attends to any key of a block."""
+    """Returns whether any query of a block attends to any key of a block."""
     first, end = key_block_bounds(ranges, block_q, block_k)
     block = jnp.arange(cdiv(S, block_k), dtype=jnp.int32)[None, None]
     return (first[..., None] <= block) & (block < end[..., None])
@@ -84,7 +84,7 @@ def whole_query_block_bounds(
 
 
 def _by_block(values: Int[Array, "B T"], block: int, filler: int) -> Int[Array, "B Q block"]:
-    """Rows cut into blocks, the last one filled up."""
+    """Returns rows cut into blocks, the last one filled up."""
     B, T = values.shape
     short = cdiv(T, block) * block - T
     padded = jax.lax.pad(values, jnp.int32(filler), [(0, 0, 0), (0, short, 0)])

@@ -90,7 +90,7 @@ def _packed_prefix(rng, B: int, S: int) -> Mask:
 
 
 def make_mask(kind: str, rng: np.random.Generator, B: int, T: int, S: int) -> Mask:
-    """A random mask of a kind, for T queries that are the last of S tokens."""
+    """Returns a random mask of a kind, for T queries that are the last of S tokens."""
     offset = S - T
     window = int(rng.integers(1, max(2, S // 2)))
     match kind:
@@ -173,7 +173,7 @@ class Example:
 
 @functools.cache
 def example(case: Case) -> Example:
-    """Standard normal operands and cotangents, rounded to the dtype; the same for equal cases."""
+    """Returns standard normal operands and cotangents, rounded to the dtype; the same for equal cases."""
     rng = np.random.default_rng([case.T, case.keys, case.N, case.K, len(case.mask)])
     queries = (case.B, case.T, case.N, case.K)
     keys = (case.B, case.keys, case.M, case.K)
@@ -282,7 +282,7 @@ def _by_formula(product, query, key, value, pairs, formulas: tuple[str, str]):
 
 @functools.cache
 def xla_errors(case: Case) -> dict[str, float]:
-    """Root-mean-square error of `textbook`, compiled by XLA for CPU, in all that is compared.
+    """Returns root-mean-square error of `textbook`, compiled by XLA for CPU, in all that is compared.
 
     The larger of two: on CPU it differs by a factor of up to 1.4 with the order of axes, as sums
     are then made in another order.
@@ -313,7 +313,7 @@ def xla_errors(case: Case) -> dict[str, float]:
 
 
 def error(found, exact: np.ndarray) -> np.ndarray:
-    """Deviation from float64; infinite where only one of the two is finite."""
+    """Returns deviation from float64; infinite where only one of the two is finite."""
     found = np.asarray(found, np.float64)
     same = found == exact  # equal infinities, too
     with np.errstate(invalid="ignore"):

@@ -55,7 +55,7 @@ _ROTATING = ("tpu_resident", "gpu_resident")
 
 @functools.cache
 def path(name: str) -> Path:
-    """The implementation of that name in `PATHS`.
+    """Returns the implementation of that name in `PATHS`.
 
     Imported at its first use: those of TPU and GPU bring Pallas along, a quarter of a second that
     no one spends who only runs on a CPU.

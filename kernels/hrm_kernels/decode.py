@@ -36,7 +36,7 @@ class KVCache:
 
     @classmethod
     def empty(cls, B: int, S: int, M: int, K: int, dtype: Any) -> Self:
-        """A cache without tokens.
+        """Returns a cache without tokens.
 
         Args:
           B: batch.
@@ -103,7 +103,7 @@ def decode_attention(
 
 
 def _appended(cache: KVCache, key: Array, value: Array) -> KVCache:
-    """The cache with new tokens at the end of each row, as far as there is room."""
+    """Returns the cache with new tokens at the end of each row, as far as there is room."""
     B, T = key.shape[:2]
     row = jnp.arange(B, dtype=jnp.int32)[:, None]
     position = cache.lengths[:, None] + jnp.arange(T, dtype=jnp.int32)[None]
@@ -118,19 +118,19 @@ def _appended(cache: KVCache, key: Array, value: Array) -> KVCache:
 
 
 def _folded(query: Float[Array, "B T N K"], M: int) -> Float[Array, "B GT M K"]:
-    """Query heads that share a key head as more queries of it: so they fill a block."""
+    """Returns query heads that share a key head as more queries of it: so they fill a block."""
     B, T, N, K = query.shape
     return jnp.einsum("BTMGK->BGTMK", query.reshape(B, T, M, N // M, K)).reshape(B, -1, M, K)
 
 
 def _unfolded(out: Float[Array, "B GT M K"], T: int) -> Float[Array, "B T N K"]:
-    """The inverse of `_folded`."""
+    """Returns the inverse of `_folded`."""
     B, _, M, K = out.shape
     return jnp.einsum("BGTMK->BTMGK", out.reshape(B, -1, T, M, K)).reshape(B, T, -1, K)
 
 
 def _tiled(ranges: KeyRanges | None, G: int) -> KeyRanges:
-    """The ranges of folded queries."""
+    """Returns the ranges of folded queries."""
     assert ranges is not None
     return KeyRanges(jnp.tile(ranges.first, (1, G)), jnp.tile(ranges.end, (1, G)))
 

@@ -67,12 +67,12 @@ def call(kernel: Callable[..., None], tile: Tile, **arguments: Any) -> Callable[
 
 
 def power_of_two(size: int) -> int:
-    """The least size of a block that covers `size`."""
+    """Returns the least size of a block that covers `size`."""
     return max(MIN_BLOCK, pl.next_power_of_2(size))
 
 
 def span(block: Any, size: int) -> Int[Array, " L"]:
-    """The positions in a block."""
+    """Returns the positions in a block."""
     return block * size + jnp.arange(size, dtype=jnp.int32)
 
 
@@ -83,7 +83,7 @@ def matrix(
     columns: range | None = None,
     head: int | None = None,
 ) -> Float[Array, "L W"]:
-    """Rows of [L, K], or of one head of [L, G, K]; zeros for those not wanted, and beyond K.
+    """Returns rows of [L, K], or of one head of [L, G, K]; zeros for those not wanted, and beyond K.
 
     Args:
       ref: the array.
@@ -117,7 +117,7 @@ def store_matrix(
 
 
 def vector(ref: Any, rows: Int[Array, " L"], head: int | None = None) -> Array:
-    """Entries of [L], or of one head of [G, L]; zeros beyond the end."""
+    """Returns entries of [L], or of one head of [G, L]; zeros beyond the end."""
     at = rows if head is None else (head, rows)
     return plgpu.load(ref.at[at], mask=rows < ref.shape[-1], other=0)
 
@@ -130,7 +130,7 @@ def store_vector(ref: Any, rows: Int[Array, " L"], x: Array) -> None:
 def ranges_of(
     ranges: KeyRanges | None, rows: Int[Array, " T"], T: int, S: int
 ) -> tuple[Int[Array, " T"], Int[Array, " T"]]:
-    """First and end of the keys of each query; (0, 0) for those that do not exist."""
+    """Returns first and end of the keys of each query; (0, 0) for those that do not exist."""
     if ranges is None:
         return jnp.zeros_like(rows), jnp.where(rows < T, S, 0)
     return vector(ranges.first, rows), vector(ranges.end, rows)
@@ -207,7 +207,7 @@ def product_of(dtype: Any, interpret: Any) -> Product:
 
 
 def tokens(L: int, K: int, head: Any, heads: int | None = None) -> pl.BlockSpec:
-    """All tokens of [B, L, heads, K] that a program reads or writes, of head `head(n)`.
+    """Returns all tokens of [B, L, heads, K] that a program reads or writes, of head `head(n)`.
 
     With `heads`, of so many consecutive heads.
     """
@@ -215,12 +215,12 @@ def tokens(L: int, K: int, head: Any, heads: int | None = None) -> pl.BlockSpec:
 
 
 def per_query(T: int, heads: int | None = None) -> pl.BlockSpec:
-    """All queries of [B, heads, T], of a head, or of so many consecutive ones."""
+    """Returns all queries of [B, heads, T], of a head, or of so many consecutive ones."""
     return pl.BlockSpec((None, heads, T), lambda i, n, b: (b, n, 0))
 
 
 def per_row(x: Any) -> Any:
-    """All of a row of each [B, length] in a pytree."""
+    """Returns all of a row of each [B, length] in a pytree."""
     return jax.tree.map(lambda leaf: pl.BlockSpec((None, leaf.shape[1]), _row), x)
 
 
@@ -229,7 +229,7 @@ def _row(i, n, b):
 
 
 def _at(rows: Array, column: Array, head: int | None) -> tuple[Any, ...]:
-    """Where rows and columns cross."""
+    """Returns where rows and columns cross."""
     at = rows[:, None], column[None, :]
     return at if head is None else (at[0], head, at[1])
 

@@ -36,7 +36,7 @@ def tiles(case: Case) -> tuple[Tile, Tile]:
 
 
 def refuses(case: Case) -> str | None:
-    """Why a case cannot be served, or None."""
+    """Returns why a case cannot be served, or None."""
     if max(case.T, case.S) > MAX_LENGTH or case.K > MAX_HEAD:
         return f"holds all keys of a head: up to {MAX_LENGTH} of size {MAX_HEAD}; use gpu_tiled"
     return None
@@ -196,7 +196,7 @@ class _Turn:
         self._parts = [range(K)] if rope is None else [range(K // 2), range(K // 2, K)]
 
     def read(self, ref, rows, wanted, head=None) -> list[Float[Array, "L P"]]:
-        """The parts, rotated."""
+        """Returns the parts, rotated."""
         parts = [matrix(ref, rows, wanted, columns, head) for columns in self._parts]
         if self._rope is None:
             return parts

@@ -28,7 +28,7 @@ MIN_SPLIT = 128
 
 
 def refuses(case: Case) -> str | None:
-    """Why a case cannot be served, or None."""
+    """Returns why a case cannot be served, or None."""
     size = gpu_blocks.power_of_two(case.K) * jnp.dtype(case.dtype).itemsize
     if size > MAX_HEAD_BYTES:
         return f"a head takes {size} bytes, above {MAX_HEAD_BYTES}; use xla_blocked"
@@ -131,7 +131,7 @@ def _attend(product, scale, cut, splits, chunk, query, key, value, ranges, out, 
 
 
 def _splits(programs: int, S: int) -> int:
-    """Parts of the keys, where queries alone give too few programs."""
+    """Returns parts of the keys, where queries alone give too few programs."""
     return max(1, min(PROGRAMS // programs, S // MIN_SPLIT))
 
 

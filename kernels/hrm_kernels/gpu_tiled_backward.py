@@ -41,7 +41,7 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
 def _for_queries(
     options: Options, operands: Operands, out, lse, d_out, d_lse
 ) -> tuple[Array, Array]:
-    """The gradient of all queries, and what that of their scores subtracts."""
+    """Returns the gradient of all queries, and what that of their scores subtracts."""
     case = case_of(operands)
     query = operands.query
     B, T, N, K = query.shape
@@ -74,7 +74,7 @@ def _for_queries(
 
 
 def _for_keys(options: Options, operands: Operands, lse, expected, d_out) -> tuple[Array, Array]:
-    """The gradients of all keys and values."""
+    """Returns the gradients of all keys and values."""
     case = case_of(operands)
     key = operands.key
     B, S, M, K = key.shape

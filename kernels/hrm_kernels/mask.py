@@ -62,7 +62,7 @@ class KeyRanges:
 
 
 def key_ranges(mask: Mask, B: int, T: int, S: int) -> KeyRanges | None:
-    """The mask as ranges; None for a full one.
+    """Returns the mask as ranges; None for a full one.
 
     Raises:
       ValueError: if a field does not fit the sizes.
@@ -127,7 +127,7 @@ def _prefix_marks(prefix: Array, S: int) -> Bool[Array, "B S"]:
 
 
 def _run_bounds(*keys: Array | None) -> tuple[Int[Array, "B S"], Int[Array, "B S"]]:
-    """First and one past the last position of the run of equal keys around each position."""
+    """Returns first and one past the last position of the run of equal keys around each position."""
     given = [key for key in keys if key is not None]
     B, S = given[0].shape
     change = sum((key[:, 1:] != key[:, :-1] for key in given), jnp.zeros((B, S - 1), bool))
@@ -139,5 +139,5 @@ def _run_bounds(*keys: Array | None) -> tuple[Int[Array, "B S"], Int[Array, "B S
 
 
 def _at(values: Array, position: Int[Array, "B T"]) -> Array:
-    """Each row's values at its positions; the last value beyond the end."""
+    """Returns each row's values at its positions; the last value beyond the end."""
     return jnp.take_along_axis(values, jnp.minimum(position, values.shape[1] - 1), axis=1)

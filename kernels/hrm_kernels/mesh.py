@@ -16,7 +16,7 @@ HEADS_AXIS = "model"
 
 
 def over_mesh(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """A `Forward` or `Backward` that splits its work over the ambient mesh (`jax.set_mesh`).
+    """Returns a `Forward` or `Backward` that splits its work over the ambient mesh (`jax.set_mesh`).
 
     The batch goes over the mesh axis "data", heads over "model", where there are such axes that the
     caller has not taken over with a `shard_map` of their own; else it is `kernel` itself.

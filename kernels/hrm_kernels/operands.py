@@ -69,14 +69,14 @@ class Case:
 
 
 def case_of(operands: Operands) -> Case:
-    """The case of a call."""
+    """Returns the case of a call."""
     _, T, N, K = operands.query.shape
     _, S, M, _ = operands.key.shape
     return Case(T, S, N, M, K, operands.query.dtype.name, operands.ranges is not None)
 
 
 def ranges_of(operands: Operands) -> KeyRanges:
-    """The key ranges of a call, written out where it has no mask."""
+    """Returns the key ranges of a call, written out where it has no mask."""
     if operands.ranges is not None:
         return operands.ranges
     zeros = jnp.zeros(operands.query.shape[:2], jnp.int32)
@@ -167,7 +167,7 @@ def varying_zeros(like: Array, shape: tuple[int, ...]) -> Array:
 
 
 def result_shape(like: Array, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
-    """An output of a kernel that varies over the same manual mesh axes as the operand `like`."""
+    """Returns an output of a kernel that varies over the same manual mesh axes as the operand `like`."""
     return jax.ShapeDtypeStruct(shape, dtype, manual_axis_type=jax.typeof(like).manual_axis_type)
 
 
@@ -177,7 +177,7 @@ def expected_gradient(
     d_lse: Float[Array, "B N T"] | None,
     lse: Float[Array, "B N T"],
 ) -> Float[Array, "B N T"]:
-    """What the gradient of the scores subtracts: `sum_k out d_out - d_lse`, float32.
+    """Returns what the gradient of the scores subtracts: `sum_k out d_out - d_lse`, float32.
 
     With probabilities P and dP = d_out V^T, dS = P (dP - this).
     """

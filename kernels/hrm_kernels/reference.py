@@ -22,7 +22,7 @@ class Result:
 
 
 def allowed(mask: Mask, B: int, T: int, S: int) -> Bool[np.ndarray, "B T S"]:
-    """The mask as a dense array, each condition as `Mask` words it."""
+    """Returns the mask as a dense array, each condition as `Mask` words it."""
     offset = np.broadcast_to(np.asarray(mask.query_offset), (B,))
     position = (offset[:, None] + np.arange(T))[:, :, None]  # [B, T, 1]
     key = np.arange(S)[None, None]
@@ -46,7 +46,7 @@ def allowed(mask: Mask, B: int, T: int, S: int) -> Bool[np.ndarray, "B T S"]:
 
 
 def attention(query, key, value, *, mask: Mask | None = None, scale: float | None = None) -> Result:
-    """Softmax attention in float64 whatever comes in.
+    """Returns softmax attention in float64 whatever comes in.
 
     Args:
       query: [B, T, N, K], any float dtype.

@@ -101,7 +101,7 @@ class Tiling:
         return cdiv(self.case.S, self.block_k)
 
     def place(self, kind: str, B: int) -> Place:
-        """Where an array of a kind lies.
+        """Returns where an array of a kind lies.
 
         "queries" are [B, T, N * K], "keys" [B, S, M * K], "heads" [B, H, n, T] with the n query
         heads of H blocks, "query_row" [B, 1, T] in whole blocks.
@@ -121,7 +121,7 @@ class Tiling:
         }[kind]
 
     def arrays(self, operands: Operands) -> Arrays:
-        """The operands as the kernels take them."""
+        """Returns the operands as the kernels take them."""
         ranges = ranges_of(operands)
         short = self.query_blocks * self.block_q - self.case.T
         rows = (
@@ -132,7 +132,7 @@ class Tiling:
 
 
 def tiling_of(case: Case, *, hold_keys: bool) -> Tiling:
-    """Blocks of at most HELD and STREAMED tokens; fewer, where many heads lie in a block.
+    """Returns blocks of at most HELD and STREAMED tokens; fewer, where many heads lie in a block.
 
     Whole tiles, where a sequence is shorter.
     """

@@ -50,16 +50,16 @@ class Group:
     keys: slice
 
     def of_query(self, x: Float[Array, "T GW"], i: int) -> Float[Array, "T W"]:
-        """What to multiply `of_key` with, for the i-th head: its lanes, and maybe others."""
+        """Returns what to multiply `of_key` with, for the i-th head: its lanes, and maybe others."""
         K = self.head_size
         return x[:, i * K : (i + 1) * K] if self._one_key_head else x
 
     def of_key(self, x: Float[Array, "S W"], i: int) -> Float[Array, "S W"]:
-        """Keys or values as the i-th head reads them: zero in other heads' lanes."""
+        """Returns keys or values as the i-th head reads them: zero in other heads' lanes."""
         return x if self._one_key_head else jnp.where(self._lanes(x, i), x, jnp.zeros_like(x))
 
     def merge(self, parts: list[Float[Array, "S W"]]) -> Float[Array, "S W"]:
-        """What all heads give for their keys, from products with `of_query`."""
+        """Returns what all heads give for their keys, from products with `of_query`."""
         if self._one_key_head:
             return sum(parts[1:], parts[0])
         merged = parts[0]
@@ -68,12 +68,12 @@ class Group:
         return merged
 
     def rows(self, swapped: Float[Array, "W S"], i: int) -> Float[Array, "K S"]:
-        """What the i-th head reads of keys or values with their axes swapped."""
+        """Returns what the i-th head reads of keys or values with their axes swapped."""
         K = self.head_size
         return swapped if self._one_key_head else swapped[i * K : (i + 1) * K]
 
     def _lanes(self, like: Array, i: int) -> Bool[Array, "S W"]:
-        """Where the i-th head is, when each has a key head of its own."""
+        """Returns where the i-th head is, when each has a key head of its own."""
         lane = jax.lax.broadcasted_iota(jnp.int32, like.shape, 1)
         return (i * self.head_size <= lane) & (lane < (i + 1) * self.head_size)
 
@@ -83,7 +83,7 @@ class Group:
 
 
 def groups(N: int, M: int, K: int) -> list[Group]:
-    """All query heads in groups."""
+    """Returns all query heads in groups."""
     G = N // M
     at_once = 1 if G > 1 or LANES % K else LANES // K
     found = []
@@ -96,7 +96,7 @@ def groups(N: int, M: int, K: int) -> list[Group]:
 
 
 def merged(x: Float[Array, "B L N K"]) -> Float[Array, "B L N*K"]:
-    """Heads side by side: no work, where they come from a projection."""
+    """Returns heads side by side: no work, where they come from a projection."""
     return x.reshape(*x.shape[:2], -1)
 
 
@@ -112,7 +112,7 @@ def product(
 
 
 def rows_of_tile(dtype: Any) -> int:
-    """Rows of a tile in memory: narrow types lie two or four to a sublane."""
+    """Returns rows of a tile in memory: narrow types lie two or four to a sublane."""
     return 32 // jnp.dtype(dtype).itemsize
 
 
@@ -126,7 +126,7 @@ def tile_bytes(rows: int, lanes: int, dtype: Any) -> int:
 def cost(
     case: Case, B: int, products: int, bytes_accessed: int, share: float = 1.0
 ) -> pl.CostEstimate:
-    """What a kernel costs, for XLA's schedule.
+    """Returns what a kernel costs, for XLA's schedule.
 
     Args:
       case: the call.
@@ -142,5 +142,5 @@ def cost(
 
 
 def nbytes(x: Any) -> int:
-    """Size of an array or of what has its shape and dtype; 0 for None."""
+    """Returns size of an array or of what has its shape and dtype; 0 for None."""
     return 0 if x is None else x.size * x.dtype.itemsize

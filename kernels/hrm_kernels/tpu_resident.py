@@ -19,7 +19,7 @@ from hrm_kernels.vjp import differentiable
 
 
 def refuses(case: Case) -> str | None:
-    """Why a case cannot be served, or None."""
+    """Returns why a case cannot be served, or None."""
     if case.dtype == "float16":
         return "TPUs have no float16 products; cast to bfloat16, or use xla_short or xla_blocked"
     if vmem_bytes(case) > MAX_VMEM_BYTES:
@@ -146,7 +146,7 @@ class _Factors:
     def gradients(
         self, scale: float, softmaxed: list[tuple[Float[Array, "S T"], Float[Array, "S T"]]]
     ) -> tuple[Float[Array, "T GW"], Float[Array, "S W"], Float[Array, "S W"]]:
-        """Cotangents of query, key and value, from all heads' weights and their scores'."""
+        """Returns cotangents of query, key and value, from all heads' weights and their scores'."""
         swapped = self._key.T
         d_query = []
         d_key = []
@@ -167,7 +167,7 @@ def _weights(
     lse: Float[Array, "1 T"],
     allowed: Bool[Array, "S T"] | None,
 ) -> Float[Array, "S T"]:
-    """The probabilities, from the log-sum-exp."""
+    """Returns the probabilities, from the log-sum-exp."""
     weights = jnp.exp(scores * scale - lse)
     return weights if allowed is None else jnp.where(allowed, weights, 0)
 

@@ -34,7 +34,7 @@ MAX_VMEM_BYTES = 40 * 2**20
 
 
 def lane_dense(operands: Operands) -> Operands:
-    """The operands as the kernels take them.
+    """Returns the operands as the kernels take them.
 
     Queries, keys and values are [B, L, heads * K], ranges [B, 1, T]; the tables of the rotation
     are [L, lanes of the widest group], the sine with the sign that the rotation needs.
@@ -79,15 +79,15 @@ class Row:
             self._alive = _any((here == there) & (first < end))
 
     def query(self, group: Group) -> Float[Array, "T GW"]:
-        """The group's query heads, rotated."""
+        """Returns the group's query heads, rotated."""
         return self._turn(self.per_query(self._operands.query, group), group)
 
     def key(self, group: Group) -> Float[Array, "S W"]:
-        """The group's key heads, rotated."""
+        """Returns the group's key heads, rotated."""
         return self._turn(self._per_key(self._operands.key, group), group)
 
     def value(self, group: Group) -> Float[Array, "S W"]:
-        """The group's value heads."""
+        """Returns the group's value heads."""
         return self._per_key(self._operands.value, group)
 
     def per_query(self, ref: Any, group: Group) -> Float[Array, "T GW"]:
@@ -107,7 +107,7 @@ class Row:
         return (wide * cos + _other_half(wide, group.head_size) * sin).astype(x.dtype)
 
     def turn_back(self, x: Float[Array, "L W"], group: Group) -> Float[Array, "L W"]:
-        """The transpose of the rotation of queries and keys, for float32."""
+        """Returns the transpose of the rotation of queries and keys, for float32."""
         rope = self._operands.rope
         if rope is None:
             return x
@@ -215,7 +215,7 @@ class _Block:
         return pltpu.VMEM((self.rows, *self.x.shape[1:]), self.x.dtype)
 
     def turn(self, x: Array) -> Array:
-        """The array as it lies, or back: no work, as XLA has it so."""
+        """Returns the array as it lies, or back: no work, as XLA has it so."""
         return jnp.swapaxes(x, 0, 1) if self.is_turned else x
 
     @property
@@ -264,7 +264,7 @@ def _any(pairs: Bool[Array, "rows columns"]) -> Bool[Array, "rows 1"]:
 
 
 def _other_half(x: Float[Array, "L W"], K: int) -> Float[Array, "L W"]:
-    """Each element of a head replaced by that K / 2 lanes on, or back in the second half."""
+    """Returns each element of a head replaced by that K / 2 lanes on, or back in the second half."""
     W = x.shape[1]
     back = jnp.roll(x, K // 2, axis=1)
     if W == K:

@@ -19,7 +19,7 @@ from hrm_kernels.vjp import differentiable
 
 
 def refuses(case: Case) -> str | None:
-    """Why a case cannot be served, or None."""
+    """Returns why a case cannot be served, or None."""
     if case.dtype == "float16":
         return "TPUs have no float16 products; cast to bfloat16, or use xla_blocked"
     needed = max(vmem_bytes(tiling_of(case, hold_keys=hold_keys)) for hold_keys in (False, True))
@@ -227,7 +227,7 @@ def _write_keys(arrays, lse, d_out, expected, d_key, d_value, d_keys, d_values) 
 def _weights(
     scale, arrays, group, i, d_out, rows, allowed
 ) -> tuple[Float[Array, "S T"], Float[Array, "S T"]]:
-    """The i-th head's probabilities, and the gradient of its scores."""
+    """Returns the i-th head's probabilities, and the gradient of its scores."""
     lse, expected = rows
     query = arrays.query[0, :, group.queries]
     key = arrays.key[0, :, group.keys]
@@ -242,7 +242,7 @@ def _weights(
 
 
 def _column(row: Float[Array, "1 T"]) -> Float[Array, "T 1"]:
-    """A row of flags as a column: turned as a whole tile, which is what the hardware can turn."""
+    """Returns a row of flags as a column: turned as a whole tile, which is what the hardware can turn."""
     tile = jnp.broadcast_to(jnp.where(row, 1.0, 0.0), (LANES, row.shape[1]))
     return tile.T[:, :1] > 0
 

@@ -38,12 +38,12 @@ class Visit(NamedTuple):
     end: Any
 
     def allowed(self, arrays: Arrays) -> Bool[Array, "S T"]:
-        """Whether a query attends to a key."""
+        """Returns whether a query attends to a key."""
         key = self._keys((self.tiling.block_k, self.tiling.block_q))
         return (arrays.first[0] <= key) & (key < arrays.end[0])
 
     def seen(self) -> Bool[Array, "S 1"]:
-        """Whether any of the queries held attends to a key: `Mask` leaves no gap between them."""
+        """Returns whether any of the queries held attends to a key: `Mask` leaves no gap between them."""
         key = self._keys((self.tiling.block_k, 1))
         return (self.first <= key) & (key < self.end)
 
@@ -156,7 +156,7 @@ class _Order(NamedTuple):
     block: int
 
     def index(self, axes: str, b, h, i, j, first, end) -> tuple[Any, ...]:
-        """The block of an array with these axes (`Place`) at a step of the grid.
+        """Returns the block of an array with these axes (`Place`) at a step of the grid.
 
         Beyond the bounds it stays where it is, and nothing is read.
         """
@@ -168,14 +168,14 @@ class _Order(NamedTuple):
         return tuple(number[axis] for axis in axes)
 
     def traffic(self, case: Case, arrays: list[tuple[str, Any]]) -> int:
-        """Bytes read and written: what streams by, once for every block held that needs it."""
+        """Returns bytes read and written: what streams by, once for every block held that needs it."""
         streamed = "queries" if self.hold_keys else "keys"
         times = max(1.0, self.held * _share_of_work(case))
         return int(sum(nbytes(x) * (times if kind == streamed else 1) for kind, x in arrays))
 
 
 def _order(tiling: Tiling, operands: Operands, hold_keys: bool) -> tuple[Any, _Order]:
-    """The bounds of what streams by, [B, blocks held] twice, and the order of visits."""
+    """Returns the bounds of what streams by, [B, blocks held] twice, and the order of visits."""
     ranges = ranges_of(operands)
     if hold_keys:
         bounds = query_block_bounds(ranges, tiling.case.S, tiling.block_q, tiling.block_k)
@@ -185,7 +185,7 @@ def _order(tiling: Tiling, operands: Operands, hold_keys: bool) -> tuple[Any, _O
 
 
 def _share_of_work(case: Case) -> float:
-    """The share of all pairs that is computed, about: what a mask allows is not known beforehand.
+    """Returns the share of all pairs that is computed, about: what a mask allows is not known beforehand.
 
     Causality leaves half; packed sequences and windows leave less, padding more.
     """

@@ -129,7 +129,7 @@ class _Blocks:
         self._ranges = ranges_of(operands)
 
     def query(self) -> Float[Array, "Q B M GT K"]:
-        """Queries."""
+        """Returns queries."""
         return self.rows(self.operands.query)
 
     def rows(self, x: Float[Array, "B T N K"]) -> Float[Array, "Q B M GT K"]:
@@ -140,17 +140,17 @@ class _Blocks:
         return jnp.einsum("BQTMGK->QBMGTK", x).reshape(-1, self.B, self.M, G * self.block_q, last)
 
     def from_rows(self, x: Float[Array, "Q B M GT K"]) -> Float[Array, "B T N K"]:
-        """The inverse of `rows`, with the last block's filling."""
+        """Returns the inverse of `rows`, with the last block's filling."""
         x = x.reshape(-1, self.B, self.M, self.N // self.M, self.block_q, x.shape[-1])
         return jnp.einsum("QBMGTK->BQTMGK", x).reshape(self.B, -1, self.N, x.shape[-1])
 
     def keys(self, x: Float[Array, "B S M K"]) -> Float[Array, "J B M S K"]:
-        """Keys or values."""
+        """Returns keys or values."""
         x = _fill(x, self.block_k).reshape(self.B, -1, self.block_k, self.M, self.K)
         return jnp.einsum("BJSMK->JBMSK", x)
 
     def ranges(self) -> tuple[Int[Array, "Q B T"], Int[Array, "Q B T"]]:
-        """First and end of each query's keys; (0, 0) for the filling."""
+        """Returns first and end of each query's keys; (0, 0) for the filling."""
         first, end = (
             jnp.swapaxes(_fill(x, self.block_q).reshape(self.B, -1, self.block_q), 0, 1)
             for x in (self._ranges.first, self._ranges.end)
@@ -158,7 +158,7 @@ class _Blocks:
         return first, end
 
     def bounds(self) -> tuple[Int[Array, " Q"], Int[Array, " Q"]]:
-        """The blocks of keys that any row of the batch needs."""
+        """Returns the blocks of keys that any row of the batch needs."""
         first, end = key_block_bounds(self._ranges, self.block_q, self.block_k)
         empty = first >= end
         first = jnp.where(empty, cdiv(self.S, self.block_k), first)
@@ -175,7 +175,7 @@ class _Blocks:
 
 
 def _seen(allowed: Bool[Array, "B 1 GT S"], x: Float[Array, "B M S K"]) -> Array:
-    """Keys or values without those that no query sees, lest 0 * NaN let them through."""
+    """Returns keys or values without those that no query sees, lest 0 * NaN let them through."""
     return jnp.where(allowed.any(2)[..., None], x, 0)
 
 

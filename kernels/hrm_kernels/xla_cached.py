@@ -22,12 +22,12 @@ MOST_ROWS = 64
 
 
 def suits(case: Case) -> bool:
-    """Whether a case is one of few queries."""
+    """Returns whether a case is one of few queries."""
     return case.T * case.N <= MOST_ROWS
 
 
 def attend(scale: float, operands: Operands) -> Float[Array, "B T N K"]:
-    """The attended values, zero where a query has no key; see `operands.Forward`.
+    """Returns the attended values, zero where a query has no key; see `operands.Forward`.
 
     Args:
       scale: factor on the scores.

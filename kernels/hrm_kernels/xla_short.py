@@ -41,7 +41,7 @@ LOG2_E = math.log2(math.e)
 
 
 def refuses(case: Case) -> str | None:
-    """Why a case cannot be served, or None."""
+    """Returns why a case cannot be served, or None."""
     if case.T * case.S > MAX_SCORES:
         return (
             f"holds all scores, and T * S = {case.T * case.S} is above {MAX_SCORES}; "
@@ -92,7 +92,7 @@ def _attend(scale: float, operands: Operands) -> tuple[Array, Array]:
 def _differentiate(
     scale: float, operands: Operands, lse, d_out, d_lse
 ) -> tuple[Array, Array, Array]:
-    """Cotangents of query, key and value.
+    """Returns cotangents of query, key and value.
 
     With probabilities P and scores S: dP = dO V^T, dS = P (dP - sum(P dP)), dV = P^T dO,
     dQ = scale dS K and dK = scale dS^T Q.
@@ -153,7 +153,7 @@ def _by_rows(function: Callable[..., Any], held: int, operands: Operands, *other
 
 
 def _allowed(operands: Operands) -> Bool[Array, "B 1 GT S"]:
-    """The ranges as a dense mask over the rows of `_rows`."""
+    """Returns the ranges as a dense mask over the rows of `_rows`."""
     ranges = operands.ranges
     groups = operands.query.shape[2] // operands.key.shape[2]
     assert ranges is not None
@@ -179,7 +179,7 @@ def _hide(operands: Operands) -> Operands:
 
 
 def _rows(x: Float[Array, "B T N K"], M: int) -> Float[Array, "B M GT K"]:
-    """Heads first, those that share a key head below each other."""
+    """Returns heads first, those that share a key head below each other."""
     B, T, N, K = x.shape
     return jnp.einsum("BTNK->BNTK", x).reshape(B, M, N // M * T, K)
 
@@ -194,7 +194,7 @@ def _heads_last(x: Float[Array, "B M GT K"], T: int) -> Float[Array, "B T N K"]:
 
 
 def _turned(x: Float[Array, "B M S T"]) -> Float[Array, "B M T S"]:
-    """The last two axes swapped; on CPU in memory, as XLA is slow at a turned left factor."""
+    """Returns the last two axes swapped; on CPU in memory, as XLA is slow at a turned left factor."""
     turned = jnp.swapaxes(x, -1, -2)
     return jax.lax.optimization_barrier(turned) if jax.default_backend() == "cpu" else turned
 
@@ -207,5 +207,5 @@ def _product(
 
 
 def _products(left: Float[Array, "B M rows K"], right: Float[Array, "B M others K"]) -> Array:
-    """All rows' products with all rows, float32."""
+    """Returns all rows' products with all rows, float32."""
     return jnp.einsum("BMIK,BMJK->BMIJ", left, right, preferred_element_type=jnp.float32)

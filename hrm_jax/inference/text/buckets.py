@@ -4,7 +4,7 @@ LEAST = 32
 
 
 def bucket(length: int, least: int = LEAST) -> int:
-    """The least of `least * 2**n` and `least * 1.5 * 2**n` that holds `length`.
+    """Returns the least of `least * 2**n` and `least * 1.5 * 2**n` that holds `length`.
 
     Two buckets an octave: padding is at most a third of a bucket, and all lengths up to 8,192 share
     17 programs.
@@ -22,5 +22,5 @@ def bucket(length: int, least: int = LEAST) -> int:
 
 
 def power_of_two(count: int) -> int:
-    """The least power of two that is `count` or more: sizes of a batch."""
+    """Returns the least power of two that is `count` or more: sizes of a batch."""
     return 1 << max(count - 1, 0).bit_length()

@@ -10,7 +10,7 @@ class PromptError(UserError, ValueError):
 
 
 def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
-    """The tokens of a prompt, those that begin a text and mark a hole included.
+    """Returns the tokens of a prompt, those that begin a text and mark a hole included.
 
     A text to be continued is itself; one with a hole is `prefix mark, prefix, suffix mark, suffix,
     middle mark`, after which a model that knows these marks writes the filling (arXiv 2207.14255).

@@ -164,7 +164,7 @@ def write(
 def _add_token(
     rows: Rows, logits: Float[Array, "B V"], eos_tokens: Int[Array, " E"]
 ) -> tuple[Rows, Int32[Array, " B"]]:
-    """One token more in every row; what was written, `NO_TOKEN` in free rows."""
+    """Returns one token more in every row; what was written, `NO_TOKEN` in free rows."""
     alive = rows.left > 0
     tokens = jnp.where(alive, sample(logits, rows.draws), rows.tokens)
     ended = (tokens[:, None] == eos_tokens[None]).any(-1)

@@ -63,7 +63,7 @@ class Draws:
 
     @classmethod
     def of(cls, config: SamplingConfig, seed: int, rows: int = 1) -> Self:
-        """Rows that draw alike, before their first token; seeds count modulo 2**32."""
+        """Returns rows that draw alike, before their first token; seeds count modulo 2**32."""
 
         def filled(value: float, dtype: type) -> Array:
             return jnp.full(rows, value, dtype)
@@ -78,7 +78,7 @@ class Draws:
 
 
 def sample(logits: Float[Array, "B V"], draws: Draws) -> Int[Array, " B"]:
-    """A token for each row, int32.
+    """Returns a token for each row, int32.
 
     A row of temperature 0 takes its highest score, the first of equals. Any other draws from the
     softmax of `logits / temperature`, limited to its top_k highest scores and then to the fewest of
@@ -105,7 +105,7 @@ def _gumbel(seed: Array, count: Array, V: int) -> Float32[Array, " V"]:
 
 
 def _limit(scores: Float32[Array, "B V"], draws: Draws) -> Float32[Array, "B V"]:
-    """The scores, -inf beyond top_k and top_p."""
+    """Returns the scores, -inf beyond top_k and top_p."""
     V = scores.shape[1]
     order = _ordered(scores)
     count = jnp.where(draws.top_k > 0, jnp.minimum(draws.top_k, V), V)
@@ -126,7 +126,7 @@ def _ordered(x: Float32[Array, "*axes"]) -> UInt32[Array, "*axes"]:
 def _least_kept(
     order: UInt32[Array, "B V"], weights: Float32[Array, "B V"], enough: Float32[Array, " B"]
 ) -> UInt32[Array, " B"]:
-    """The highest threshold at which the weights of what reaches it sum to `enough`, or 0."""
+    """Returns the highest threshold at which the weights of what reaches it sum to `enough`, or 0."""
 
     def with_bit(index: Array, threshold: UInt32[Array, " B"]) -> UInt32[Array, " B"]:
         higher = threshold | (jnp.uint32(1 << 31) >> index.astype(jnp.uint32))

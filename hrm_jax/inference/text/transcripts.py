@@ -63,6 +63,6 @@ class Transcript:
 
 
 def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` that `stop` begins with, short of all of `stop`."""
+    """Returns the length of the longest end of `text` that `stop` begins with, short of all of `stop`."""
     longest = min(len(text), len(stop) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

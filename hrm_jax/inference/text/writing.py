@@ -78,7 +78,7 @@ class _Job:
     eos_tokens: tuple[int, ...]
 
     def add(self, tokens: list[int], *, over: bool) -> Piece:
-        """What tokens add to the text, which the device may have ended."""
+        """Returns what tokens add to the text, which the device may have ended."""
         text = self.transcript.add(tokens)
         ending: Ending | None = None
         if over:
@@ -124,7 +124,7 @@ class Writer:
         self.sampling = sampling
 
     def stream(self, request: Request) -> Iterator[Piece]:
-        """One text as it is written; raises PromptError as `write`."""
+        """Returns one text as it is written; raises PromptError as `write`."""
         return self.write([request])
 
     def complete(
@@ -135,7 +135,7 @@ class Writer:
         stop: Sequence[str] = (),
         max_tokens: int = 256,
     ) -> list[str]:
-        """All texts, in the order of their prompts: a `core.protocols.Completer`.
+        """Returns all texts, in the order of their prompts: a `core.protocols.Completer`.
 
         Raises:
           PromptError: as `write`.
@@ -148,7 +148,7 @@ class Writer:
         return texts
 
     def write(self, requests: Sequence[Request]) -> Iterator[Piece]:
-        """Pieces of all texts, as they come; each text's last one says why it is over.
+        """Returns pieces of all texts, as they come; each text's last one says why it is over.
 
         Prompts are checked before the first is read, long ones come first, and equal ones are read
         once.
@@ -226,7 +226,7 @@ class _Session:
         return self._add(job, row, tokens[0], left[0])
 
     def go_on(self) -> Iterator[Piece]:
-        """Some tokens more in every row; a piece of each job."""
+        """Yields some tokens more in every row; a piece of each job."""
         begin = time.perf_counter()
         jobs = list(self._jobs)
         wanted = np.array([job is not None for job in jobs])
@@ -254,7 +254,7 @@ class _Session:
         return piece
 
     def _read_prompt(self, tokens: list[int]) -> tuple:
-        """The logits after a prompt, and its cache: without work for one just read."""
+        """Returns the logits after a prompt, and its cache: without work for one just read."""
         if tokens != self._read[0]:
             writer = self._writer
             prompt = device.padded_prompt(
