@@ -132,7 +132,7 @@ SMOLLM2_135M = LlamaConfig()
 
 
 class LlamaModule(nnx.Module):
-    """The parameters of a decoder, which calls all of its blocks once."""
+    """Parameters of a decoder, whose blocks are all called once."""
 
     def __init__(self, config: LlamaConfig, *, rngs: nnx.Rngs):
         """Draws the parameters."""
@@ -158,6 +158,7 @@ class LlamaModule(nnx.Module):
             raise ValueError(f"expected no schedule for a model that does not recur: {schedule}")
         x = self.embed_tokens(tokens, jnp.dtype(self.config.compute_dtype))
         slots = None if memory is None else memory[0]
+        # Without a cache every layer gets None for its slot, and what it returns is dropped.
         kept = []
         for layer, slot in zip(self.layers, slots or [None] * len(self.layers), strict=True):
             x, slot = layer(x, attend, slot)
@@ -175,5 +176,5 @@ class Llama(TextModel[LlamaConfig]):
     """A decoder of Llama's family as pure functions of its variables."""
 
     def module(self, rngs: nnx.Rngs) -> LlamaModule:
-        """Returns fresh parameters."""
+        """Returns a module with freshly drawn parameters."""
         return LlamaModule(self.config, rngs=rngs)
