@@ -105,6 +105,7 @@ def own_fields(cls: type) -> tuple[OwnField, ...]:
     Raises:
         TypeError: a constraint is for numbers, texts or tuples, and the field holds none.
     """
+    # Annotations may be strings, and those of base classes count: this resolves both.
     hints = typing.get_type_hints(cls)
     found = []
     for item in dataclasses.fields(cls):

@@ -24,6 +24,7 @@ def exclusive(folder: Path, *, wanted: bool = True) -> Iterator[None]:
 
     The lock holds among processes of one machine that ask for it. On systems without such locks
     (Windows) it does nothing.
+
     Args:
       folder: an existing folder.
       wanted: False to do nothing.

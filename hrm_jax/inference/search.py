@@ -103,8 +103,8 @@ def search(
       progress: called as puzzles are done, out of those that `first` leaves unsolved.
       watch: as in `solve_stream`. Under a symmetry, proposals are those for the puzzle as shown.
 
-      Returns:
-        The answers, `first` improved by the further attempts.
+    Returns:
+      The answers, `first` improved by the further attempts.
 
     Raises:
       ValueError: if there are not as many answers as puzzles, or symmetries or assumptions are

@@ -66,8 +66,8 @@ def solve_stream(
       progress: called as puzzles are done.
       watch: called with every step, if the engine observes.
 
-      Returns:
-        The answers, in the order of the puzzles.
+    Returns:
+      The answers, in the order of the puzzles.
     """
     identifiers = identifiers_or_zeros(puzzles, puzzle_identifiers)
     queue = _Once(puzzles, identifiers, progress, watch)

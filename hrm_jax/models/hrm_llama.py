@@ -114,6 +114,7 @@ class RefiningLevels(nnx.Module):
         self.H_module = GatedStack(config.block, config.layers_per_level, rngs=rngs)
         self.L_module = GatedStack(config.block, config.layers_per_level, rngs=rngs)
         self.z_L_init = Buffer(truncated_normal(rngs.params(), (D,), 1.0))
+        # Zero, so that a fresh model computes its foundation's logits exactly.
         self.refinement = nnx.Param(jnp.zeros((D, D), jnp.float32), axes=("heads", "embed"))
 
     def __call__(
@@ -124,6 +125,7 @@ class RefiningLevels(nnx.Module):
         memory: Sequence[Any] | None = None,
     ) -> tuple[Float[Array, "B T D"], Calls]:
         """Returns the refined states, and each call's slots, as `TextModule.think` does."""
+        # Normalised as the levels' own results are; a foundation's states may have any size.
         z_H = rms_norm(hidden, eps=self.config.block.norm_eps)
         z_L = jnp.broadcast_to(self.z_L_init[...].astype(hidden.dtype)[None, None], hidden.shape)
         latents, calls = recur_over_text(
@@ -200,6 +202,7 @@ class HrmLlama(TextModel[HrmLlamaConfig]):
         """Returns the model's variables, made of those of its two parts without copying."""
         params = {REASONING: reasoning.params}
         buffers = {REASONING: reasoning.buffers}
+        # Buffers are saved but not differentiated, so freezing needs no mask in the optimiser.
         home = buffers if self.config.freeze_foundation else params
         home[FOUNDATION] = foundation.params
         return Variables(_as_one(params), _as_one(buffers), None)

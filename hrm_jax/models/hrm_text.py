@@ -194,6 +194,7 @@ class HrmTextModule(nnx.Module):
             # keeps its embedding and gets no gradient through it.
             is_pad = (tokens == config.pad_token)[..., None]
             embedded = jnp.where(is_pad, jax.lax.stop_gradient(embedded), embedded)
+        # By default the scale is 1 / embedding_std, which gives fresh embeddings unit variance.
         z_H = config.input_scale * embedded
         z_L = jnp.broadcast_to(self.z_L_init[...].astype(dtype)[None, None], z_H.shape)
         return Latents(z_H, z_L)

@@ -174,6 +174,7 @@ def trm(**fields) -> PuzzleModelConfig:
         "L_cycles": 6,
         "gradient": "last_cycle",
         "q_continue": False,
+        # More tokens than a row of 512 needs: `puzzle_prefix` pads it with zeros.
         "puzzle_emb_len": 16,
     }
     return PuzzleModelConfig(**{**published, **fields})

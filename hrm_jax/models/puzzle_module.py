@@ -90,6 +90,7 @@ class PuzzleModule(nnx.Module):
             tokens = candidate_states(self.grid, inputs, config.vocab_size)
         embedded = self.embed_tokens(tokens, dtype)
         if rows is not None:
+            # First, since the halting head reads token 0 and `_read` cuts off the prefix.
             prefix = puzzle_prefix(rows.astype(dtype), config.prefix_length, config.hidden_size)
             embedded = jnp.concatenate([prefix, embedded], axis=1)
         if config.pos_encodings == "learned":

@@ -51,6 +51,7 @@ class TextAttention:
           lengths: tokens of each row.
         """
         mask = self._mask(token_types, segment_ids, lengths)
+        # Nothing is cached, so the rotation can be left to the kernel.
         rope = self._rope(T)
 
         def attend(query: Array, key: Array, value: Array, _: Any) -> tuple[Array, Any]:
@@ -71,9 +72,9 @@ class TextAttention:
     ) -> Attend:
         """Returns attention within prompts, which returns their rotated keys and values as slots.
 
-        B: number of prompts.
-        T: tokens of each prompt, padding included.
-          T: tokens of each, padding included.
+        Args:
+          B: number of prompts.
+          T: tokens of each prompt, padding included.
           room: S, tokens that each slot has room for.
           token_types: as `TextModel.logits` takes them; so are `lengths`.
           lengths: tokens of each prompt.

@@ -57,6 +57,7 @@ class SelfAttention(nnx.Module):
         B, L, D = x.shape
         heads = (B, L, self.num_heads, D // self.num_heads)
         query, key, value = (part.reshape(heads) for part in jnp.split(self.qkv_proj(x), 3, -1))
+        # Tables are computed by NumPy at trace time, and are constants of the program.
         rope = None if self.rope_theta is None else rope_table(L, heads[-1], self.rope_theta)
         mixed = hrm_kernels.attention(query, key, value, rope=rope, backend=self.backend)
         return self.o_proj(mixed.reshape(B, L, D))

@@ -80,6 +80,7 @@ class Block(nnx.Module):
             x = rms_norm(x + self.relations(x), eps=eps)
         else:
             mixed = jnp.swapaxes(self.mlp_t(jnp.swapaxes(x, 1, 2)), 1, 2)
+            # Over the tokens, axis 1: TRM normalises while the tensor is transposed.
             x = rms_norm(x + mixed, eps=eps, axis=1)
         return rms_norm(x + self.mlp(x), eps=eps)
 

@@ -145,10 +145,9 @@ def run_steps(
         # device never waits.
         fetch()
         pending = (step, metrics)
-        # An evaluation keeps the device busy for long: the record of this step is written first, so
-        # that the log stays in the order of the steps.
         last = step == config.steps
         if hooks.evaluate and (last or step % config.evaluate_every == 0):
+            # This step's record comes before the evaluation's, so that the log stays in order.
             fetch()
             measures = hooks.evaluate(state)
             log.write(step, measures, split="validation")

@@ -98,8 +98,7 @@ class Task(abc.ABC):
     def model_at(self, step: int) -> RecurrentModel:
         """Returns the model that is trained after `step` steps.
 
-        Each distinct model is compiled once. All of them must take the variables of the one at step
-        0.
+        Each distinct model is compiled once. All of them must take the same variables.
         """
         del step
         return self.model

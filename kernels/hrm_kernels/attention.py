@@ -13,6 +13,7 @@ from hrm_kernels.operands import Operands, Options, Rope, case_of
 DTYPES = ("float32", "bfloat16", "float16")
 
 
+# The overloads tell type checkers that the result is a pair only with `return_lse=True`.
 @overload
 def attention(
     query: Array,
@@ -91,6 +92,7 @@ def attention(
     ranges = key_ranges(mask or Mask(), B, T, key.shape[1])
     operands = Operands(query, key, value, ranges, rope)
     name, interpreted = choose(case_of(operands), jax.default_backend(), backend)
+    # A Python number, as options are static: hashable arguments of a `custom_vjp`.
     scale = float(K**-0.5 if scale is None else scale)
     out, lse = run(name, Options(scale, return_lse, interpret or interpreted), operands)
     return (out, lse) if return_lse else out

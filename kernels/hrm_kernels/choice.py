@@ -85,6 +85,7 @@ def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
     if backend is None:
         family = PLATFORMS.get(platform, "xla")
         candidates = (*FAMILIES[family], LINEAR)
+        # Three TF32 products for each of float32 take over twice XLA's time (`BUILD.md`).
         if family == "gpu" and case.dtype == "float32" and wants_exact_float32():
             candidates = (LINEAR,)
             reasons["gpu"] = "exact products of float32 are faster by XLA"
@@ -112,6 +113,7 @@ def run(
     chosen = path(name)
     rope = operands.rope
     if rope is not None and not chosen.rotates:
+        # Outside of the path's `custom_vjp`, so that JAX differentiates the rotation by itself.
         query = rotate(operands.query, rope)
         key = rotate(operands.key, rope)
         operands = dataclasses.replace(operands, query=query, key=key, rope=None)

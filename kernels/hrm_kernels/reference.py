@@ -36,6 +36,7 @@ def allowed(mask: Mask, B: int, T: int, S: int) -> Bool[np.ndarray, "B T S"]:
     if mask.prefix is not None:
         prefix = np.asarray(mask.prefix)
         marks = prefix if prefix.ndim == 2 else np.arange(S)[None] < prefix[:, None]
+        # Prefixes of other segments are excluded by the next condition.
         pairs |= np.take_along_axis(marks, own, 1)[:, :, None] & marks[:, None]
     if mask.segment_ids is not None:
         pairs &= np.take_along_axis(segments, own, 1)[:, :, None] == segments[:, None]

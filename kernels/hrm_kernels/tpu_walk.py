@@ -94,8 +94,8 @@ def walk_blocks(
       hold_keys: whether it holds keys while queries stream past.
       products: number of its matrix products of the size of the scores, for XLA's schedule.
 
-      Returns:
-        The results, in the order of `outputs`.
+    Returns:
+      The results, in the order of `outputs`.
     """
     B = operands.query.shape[0]
     bounds, order = _order(tiling, operands, hold_keys)
@@ -140,6 +140,8 @@ def _kernel(walk: Walk, tiling: Tiling, order: "_Order", first, end, *references
     b, i, j = (pl.program_id(axis) for axis in (0, 2, 3))
     low = first[b * order.held + i]
     high = end[b * order.held + i]
+    # The grid has a step for every streamed block; counted from the first one needed, the steps
+    # after the last one needed do nothing.
     other = low // order.block + j
     visit = Visit(tiling, i if order.hold_keys else other, low, high)
     # `start` and `finish` run even where no block is visited, so that the results are written.

@@ -125,8 +125,8 @@ def _differentiate(
         allowed = jnp.swapaxes(_allowed(operands), -1, -2)
         exponents = jnp.where(allowed, exponents, -jnp.inf)
     probabilities = exp2(exponents)
-    # All scores are at hand, so the row term is summed here and `out` need not be read.
     d_probabilities = _products(values, cotangents)
+    # All scores are at hand, so the row term is summed here and `out` need not be read.
     expected = (probabilities * d_probabilities).sum(-2, keepdims=True)
     expected = jnp.where(
         alive, expected if d_lse is None else expected - d_lse.reshape(lse.shape), 0

@@ -147,8 +147,8 @@ def write(
       eos_tokens: the tokens that end a text.
       vocab_size: as in `enter`.
     """
-    # The host may have ended a text that the device would go on with, at a stop sequence.
     B = wanted.shape[0]
+    # The host may have ended a text that the device would go on with, at a stop sequence.
     rows = dataclasses.replace(rows, left=jnp.where(wanted, rows.left, 0))
     written = jnp.full((B, MOST_TOKENS), NO_TOKEN, jnp.int32)
 

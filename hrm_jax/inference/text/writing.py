@@ -181,6 +181,7 @@ class Writer:
 
     def _write(self, waiting: list[_Job], room: int) -> Iterator[Piece]:
         session = _Session(self, power_of_two(min(len(waiting), self.batch_size)), room)
+        # `pop` takes the last job, and the longest prompt is to go first.
         waiting = waiting[::-1]
         while waiting or session.busy:
             while waiting and session.free is not None:
@@ -231,6 +232,7 @@ class _Session:
     def go_on(self) -> Iterator[Piece]:
         """Adds some tokens to every row; yields a piece of each job."""
         begin = time.perf_counter()
+        # A copy, as `_add` frees rows while the pieces are yielded.
         jobs = list(self._jobs)
         wanted = np.array([job is not None for job in jobs])
         writer = self._writer
