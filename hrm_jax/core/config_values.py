@@ -220,6 +220,7 @@ def _build(cls: type, mapping: Mapping[str, Any], path: str, root: type) -> Any:
         for name, field in own.items()
         if name in mapping
     }
+    # Checked here and not left to the constructor, whose TypeError would not name the path.
     for item in dataclasses.fields(cls):
         default = (item.default, item.default_factory)
         required = default == (dataclasses.MISSING, dataclasses.MISSING)
@@ -254,6 +255,7 @@ def replace_fields(config: Any, overrides: dict[str, Any], path: str, root: type
             inner.setdefault(name, {})[rest] = value
         else:
             values[name] = convert_field(own[name], value, dot + name, root)
+    # After whole values: `model` may be replaced, and `model.hidden_size` then changed in it.
     for name, changes in inner.items():
         values[name] = replace_fields(values[name], changes, dot + name, root)
     return _construct(type(config), values, dot)

@@ -82,6 +82,7 @@ def sync_folder(folder: Path) -> None:
 def write_manifest(folder: Path) -> None:
     """Writes size and SHA-256 of every file below `folder` to its `manifest.json`, durably."""
     entries = {}
+    # Names are durable only after their folder is synced, bytes only after their file is.
     for path in sorted(folder.rglob("*")):
         if path.is_dir():
             sync_folder(path)

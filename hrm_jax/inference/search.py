@@ -38,7 +38,7 @@ class Symmetries(Protocol):
 
 
 class Assumptions(Protocol):
-    """Numbered assumptions of a task: the same puzzle, proposal, seed and number give the same."""
+    """Numbered assumptions of a task: equal arguments give an equal result."""
 
     def __call__(
         self,

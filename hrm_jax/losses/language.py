@@ -40,6 +40,7 @@ def text_metrics(outputs: TextOutputs, token_bytes: Int[Array, " V"]) -> TextMet
     logits = outputs.logits
     labels = outputs.labels
     counted = labels != IGNORE_LABEL
+    # Ignored labels are negative, which indexing would take from the end: 0 stands for them.
     lengths = jnp.where(counted, token_bytes[jnp.where(counted, labels, 0)], 0)
     likeliest = jax.lax.stop_gradient(logits).argmax(-1)
     return TextMetrics(

@@ -19,6 +19,7 @@ def stablemax_cross_entropy(
     """
     valid = labels != IGNORE_LABEL
     scores = stablemax_scores(logits.astype(jnp.float32))
+    # A masked sum and not a gather, whose derivative would be a scatter into the logits.
     is_label = jax.nn.one_hot(jnp.where(valid, labels, 0), logits.shape[-1], dtype=bool)
     # The others are summed without the label: a total minus the label's score would cancel.
     label, others = (jnp.where(part, scores, 0).sum(-1) for part in (is_label, ~is_label))

@@ -73,7 +73,7 @@ class HrmLlamaConfig:
 
     @property
     def attention(self) -> TextAttention:
-        """How tokens attend, in the levels as in the foundation."""
+        """Settings of attention, the same in the levels and in the foundation."""
         return self.foundation.attention
 
     @property

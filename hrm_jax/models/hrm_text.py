@@ -111,7 +111,7 @@ class HrmTextConfig:
 
     @property
     def attention(self) -> TextAttention:
-        """How tokens attend, in every block and call."""
+        """Settings of attention, the same in every block and call."""
         return TextAttention(
             head_size=self.head_size,
             rope_theta=self.rope_theta,
@@ -121,13 +121,13 @@ class HrmTextConfig:
 
     @property
     def calls(self) -> tuple[CallShape, ...]:
-        """What is kept of each call of both levels, which are alike in shape."""
+        """Size of what is cached for each call; both levels have the same."""
         call = CallShape(self.layers_per_stack, self.num_heads * self.head_size)
         return (call,) * self.schedule.num_calls
 
     @property
     def block(self) -> GatedBlockConfig:
-        """Shape of every block."""
+        """Configuration of every block."""
         return GatedBlockConfig(
             features=self.hidden_size,
             num_heads=self.num_heads,

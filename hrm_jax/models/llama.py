@@ -96,7 +96,7 @@ class LlamaConfig:
 
     @property
     def attention(self) -> TextAttention:
-        """How tokens attend, in every block."""
+        """Settings of attention, the same in every block."""
         return TextAttention(
             head_size=self.head_size,
             rope_theta=self.rope_theta,
@@ -108,12 +108,12 @@ class LlamaConfig:
 
     @property
     def calls(self) -> tuple[CallShape, ...]:
-        """What is kept of the one call of all blocks."""
+        """Size of what is cached; the blocks are called once."""
         return (CallShape(self.num_layers, self.num_key_heads * self.head_size),)
 
     @property
     def block(self) -> DecoderBlockConfig:
-        """Shape of every block."""
+        """Configuration of every block."""
         return DecoderBlockConfig(
             features=self.hidden_size,
             num_heads=self.num_heads,

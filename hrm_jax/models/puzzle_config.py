@@ -10,7 +10,7 @@ from hrm_jax.nn.block import BlockConfig
 
 @configclass
 class PuzzleModelConfig:
-    """A puzzle reasoner. The defaults are HRM's published Sudoku model; `trm` turns it into TRM.
+    """Sizes and schedule of a puzzle model. The defaults are HRM's for Sudoku; see `trm` for TRM.
 
     Raises:
       ConfigError: on construction, if the fields do not fit together.

@@ -83,7 +83,7 @@ class PuzzleModel:
         key: PRNGKeyArray | None = None,
         row_offsets: Float[Array, "B E"] | None = None,
     ) -> tuple[Carry, Outputs]:
-        """Refills the sequences that halted, then thinks one step with every sequence.
+        """Refills the sequences that halted, then takes one step of thought with every sequence.
 
         Args:
           variables: the model's values.

@@ -14,7 +14,7 @@ def restart(carry: Carry, where: Bool[Array, " B"], initial: Latents, batch: Bat
       carry: what the last step returned.
       where: the sequences that start; they have not halted, and have taken no step.
       initial: the states that they start from; rows of other sequences are not used.
-      batch: their puzzles, likewise.
+      batch: their puzzles; rows of other sequences are not used.
     """
 
     def where_started(new: Array, old: Array) -> Array:

@@ -37,7 +37,7 @@ class TextModelConfig(Protocol):
 
     @property
     def attention(self) -> TextAttention:
-        """How tokens attend, in every layer and call."""
+        """Settings of attention, the same in every layer and call."""
         ...
 
     @property
@@ -213,5 +213,5 @@ def variables_of(module: nnx.Module) -> Variables:
 
 @functools.cache
 def _graphdef(model: TextModel) -> nnx.GraphDef[Any]:
-    """Returns the module's structure without its values."""
+    """Returns the module's structure without its values; cached, as models are hashable."""
     return nnx.graphdef(nnx.eval_shape(lambda: model.module(nnx.Rngs(0))))

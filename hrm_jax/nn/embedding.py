@@ -55,6 +55,7 @@ def _look_up_backward(dtype, residuals, d_rows):
     del dtype
     tokens, V = residuals
     if V > _FEW_TOKENS or jax.default_backend() == "cpu":
+        # float32 before the sum, not after it: that is what the custom derivative is for.
         zeros = jnp.zeros((V, d_rows.shape[-1]), jnp.float32)
         return zeros.at[tokens].add(d_rows.astype(jnp.float32)), None
     codes = jax.nn.one_hot(tokens, V, dtype=d_rows.dtype)

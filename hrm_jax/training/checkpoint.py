@@ -184,7 +184,7 @@ class CheckpointStore(CheckpointReader):
         return final
 
     def discard_after(self, step: int) -> None:
-        """Removes the checkpoints of later steps, so that a run can go on from an earlier one."""
+        """Removes the checkpoints of later steps, so that a run can resume from this one."""
         if jax.process_index() == 0:
             self._discard(later for later in self.steps() if later > step)
         _wait_for_all(f"discarded {step}")

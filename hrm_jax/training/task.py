@@ -36,7 +36,7 @@ class RunConfig(Protocol):
 
     @property
     def mesh(self) -> MeshConfig:
-        """How devices share the work."""
+        """Number of devices that share batches and layers."""
         ...
 
     @property

@@ -202,7 +202,7 @@ class _Turn:
         self._parts = [range(K)] if rope is None else [range(K // 2), range(K // 2, K)]
 
     def read(self, ref, rows, wanted, head=None) -> list[Float[Array, "L P"]]:
-        """Returns the parts, rotated."""
+        """Returns the parts of a head, rotated; rows that are not wanted are zero."""
         parts = [matrix(ref, rows, wanted, columns, head) for columns in self._parts]
         if self._rope is None:
             return parts

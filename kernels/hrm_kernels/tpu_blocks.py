@@ -71,7 +71,7 @@ class Tiling:
 
     @property
     def key_heads(self) -> int:
-        """Key heads in a block: as few as fill whole tiles of lanes, or all."""
+        """Number of key heads in a block: as few as fill whole tiles of lanes, or all."""
         M = self.case.M
         K = self.case.K
         # A block's last axis must be whole tiles of lanes, or the array's whole last axis.
@@ -79,7 +79,7 @@ class Tiling:
 
     @property
     def query_heads(self) -> int:
-        """Query heads in a block."""
+        """Number of query heads in a block."""
         return self.key_heads * self.case.N // self.case.M
 
     @property
@@ -89,7 +89,7 @@ class Tiling:
 
     @property
     def groups(self) -> list[Group]:
-        """The heads of a block."""
+        """The query heads of a block, in groups."""
         return groups(self.query_heads, self.key_heads, self.case.K)
 
     @property

@@ -62,7 +62,8 @@ def attend(scale: float, operands: Operands) -> Float[Array, "B T N K"]:
         safe = jnp.where(new_largest > -jnp.inf, new_largest, 0)
         weights = jnp.exp(scores - safe)
         shrink = jnp.exp(largest - safe)
-        seen = jnp.where(allowed.any(1)[..., None], values, 0)  # lest 0 * NaN let them through
+        # Values that no query sees may be NaN, and a weight of 0 would not remove them.
+        seen = jnp.where(allowed.any(1)[..., None], values, 0)
         added = jnp.einsum(
             "BRS,BSD->BRD", weights.astype(seen.dtype), seen, preferred_element_type=jnp.float32
         )
