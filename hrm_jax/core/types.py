@@ -100,7 +100,7 @@ class Outputs:
       logits: scores of each cell's tokens, in the compute dtype.
       q_halt_logits: float32; above zero where the answer is believed to be right.
       q_continue_logits: float32; the predicted value of a further step.
-      target_q_continue: float32 in (0, 1), without gradient; the target of `q_continue_logits`.
+      target_q_continue: float32 in [0, 1], without gradient; the target of `q_continue_logits`.
         None outside training and for models without Q-continue.
     """
 

@@ -21,7 +21,7 @@ class Thoughts:
 
     Attributes:
       tokens: the most likely token of each cell after each step, int32.
-      confidence: the halting head's belief that the proposal is right in every cell, in (0, 1).
+      confidence: the halting head's belief that the proposal is right in every cell, in [0, 1].
       wants_to_halt: whether the halting head would stop here.
       cell_confidence: probability of each of `tokens` under the model's output distribution;
         float32, in [1 / V, 1].
