@@ -50,7 +50,7 @@ def _train_step(console: Console) -> dict[str, Any]:
 
 
 def _step_profile(console: Console) -> list[dict[str, Any]]:
-    """Where the time of a training step goes."""
+    """Returns where the time of a training step goes."""
     from experiments.benchmarks import step_profile
 
     return [step_profile.run(_PRESET.value, size, console) for size in _batch_sizes()]

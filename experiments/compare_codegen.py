@@ -98,7 +98,7 @@ def main(argv: list[str]) -> int:
 
 
 def _train(preset: str, seed: str, folder: pathlib.Path) -> dict[str, Any]:
-    """The report of a run, which is trained if it has none."""
+    """Returns the report of a run, which is trained if it has none."""
     options = [f"--preset={preset}", f"--config.seed={seed}"]
     options += [f"--config.{override}" for override in _OVERRIDES.value]
     train_in_process("experiments.codegen", options, PRESETS[preset], folder)
@@ -115,12 +115,12 @@ def _save(root: pathlib.Path, reports: Mapping[str, Any], measured: AllMeasured)
 
 
 def _measure(model: str, folder: pathlib.Path) -> dict[str, Measured]:
-    """What each --eval found of a model, by its flags."""
+    """Returns what each --eval found of a model, by its flags."""
     return {text: measure(model, text, folder) for text in _EVALS.value}
 
 
 def comparison_table(reports: Reports) -> Table:
-    """A column for each preset: the mean over its seeds, and their range."""
+    """Returns a column for each preset: the mean over its seeds, and their range."""
     table = Table(title=f"{len(next(iter(reports.values())))} seeds, held-out projects")
     table.add_column("measure")
     for preset in reports:

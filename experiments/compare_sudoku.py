@@ -158,7 +158,7 @@ def compare(settings: Settings, console: Console) -> int:
 
 
 def _steps_within(settings: Settings, variant: Variant, folder: pathlib.Path) -> int:
-    """How many steps of a variant fit into the time, by a short run that lies in `folder`."""
+    """Returns how many steps of a variant fit into the time, by a short run that lies in `folder`."""
     short = [f"loop.steps={settings.probe_steps}", "loop.log_every=10", "validation.puzzles=64"]
     options = _options(variant, *short)
     check_command(folder, options, PRESETS[variant.preset])
@@ -179,7 +179,7 @@ def _options(variant: Variant, *more: str) -> list[str]:
 
 
 def _measure(settings: Settings, folder: pathlib.Path, data: str) -> dict[str, Any]:
-    """The report of an evaluation, which stays beside the run."""
+    """Returns the report of an evaluation, which stays beside the run."""
     measured = f"--data={data} --puzzles={settings.puzzles} --attempts={settings.search_attempts}"
     path = folder / f"measured-{folder_name(measured)}.json"
     if not path.exists():
@@ -194,7 +194,7 @@ def _measure(settings: Settings, folder: pathlib.Path, data: str) -> dict[str, A
 
 
 def figures(found: Mapping[str, Sequence[Found]]) -> Table:
-    """A row for each variant, a column for each file, and one more where there was a search."""
+    """Returns a row for each variant, a column for each file, and one more where there was a search."""
     first = next(iter(found.values()))
     table = Table(title=f"solved, seeds: {len(first)}, mean (range)")
     table.add_column("variant")

@@ -83,7 +83,7 @@ def _export(folder: pathlib.Path, path: pathlib.Path, console: Console) -> None:
 
 
 def _read_arch(path: str | None) -> Mapping[str, Any]:
-    """The fields of an original's config file; those that refer to others are left out."""
+    """Returns the fields of an original's config file; those that refer to others are left out."""
     if path is None:
         return {}
     text = pathlib.Path(path).read_text(encoding="utf-8")

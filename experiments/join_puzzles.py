@@ -39,12 +39,12 @@ def main(_: list[str]) -> int:
 
 
 def _name(text: str) -> str:
-    """What a collection is called in the file."""
+    """Returns what a collection is called in the file."""
     return pathlib.Path(text).name.split(".")[0]
 
 
 def _read(text: str, splits: list[str]) -> Puzzles:
-    """A file, or splits of the bank."""
+    """Returns a file, or splits of the bank."""
     if text != "bank":
         return csv_format.read(text)
     return mixture.concatenate([csv_format.read(str(bank.shipped_file(s))) for s in splits])

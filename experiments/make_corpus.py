@@ -106,7 +106,7 @@ def _make(console: Console) -> int:
 
 
 def _find_manifest(corpus: str) -> Manifest | None:
-    """The manifest that --corpus names, if it names one."""
+    """Returns the manifest that --corpus names, if it names one."""
     shipped = packages.MANIFESTS / f"{corpus}.json"
     path = pathlib.Path(corpus).expanduser()
     if path.suffix == ".json" and path.is_file():

@@ -60,17 +60,17 @@ def measure(model: str, arguments: str, folder: pathlib.Path) -> Measured:
 
 
 def folder_name(text: str) -> str:
-    """A text as a name in a folder: other texts have other names."""
+    """Returns a text as a name in a folder: other texts have other names."""
     return f"{re.sub(r'[^A-Za-z0-9]+', '_', text).strip('_')}-{zlib.crc32(text.encode()):08x}"
 
 
 def as_json(seed: Mapping[str, Measured]) -> dict[str, Any]:
-    """What was measured, by arguments, as JSON values."""
+    """Returns what was measured, by arguments, as JSON values."""
     return {arguments: dataclasses.asdict(found) for arguments, found in seed.items()}
 
 
 def read(results: pathlib.Path) -> Measured:
-    """What a folder of results holds."""
+    """Returns what a folder of results holds."""
     report = json.loads((results / REPORT).read_text(encoding="utf-8"))
     lines = read_completions(results / COMPLETIONS)
     right = Counter({line.task_id: 0 for line in lines})
@@ -86,7 +86,7 @@ def pooled(seeds: Sequence[Measured]) -> Estimate:
 
 
 def figures(measured: AllMeasured) -> Table:
-    """A column for each model, two rows for each suite."""
+    """Returns a column for each model, two rows for each suite."""
     table = Table(title="completions, all seeds together")
     table.add_column("measure")
     for model in measured:

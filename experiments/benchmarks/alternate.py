@@ -103,7 +103,7 @@ class Worker:
         self._process.communicate()
 
     def call(self, function: str, **arguments: Any) -> Any:
-        """The JSON result of `function` ("module:name"); raises ContestantError where it fails."""
+        """Returns the JSON result of `function` ("module:name"); raises ContestantError where it fails."""
         return self._ask(do="call", function=function, arguments=arguments)
 
     def build(self, contestant: Contestant) -> None:
@@ -200,18 +200,18 @@ def take_turns(
 
 
 def step_seconds(samples: Sequence[Sample]) -> Spread:
-    """Seconds per step of one contestant over its rounds."""
+    """Returns seconds per step of one contestant over its rounds."""
     return Spread.of([sample.seconds_per_step for sample in samples])
 
 
 def speed_ratio(samples: Sequence[Sample], reference: Sequence[Sample]) -> Spread:
-    """How many times as fast as the reference a contestant is, round by round."""
+    """Returns how many times as fast as the reference a contestant is, round by round."""
     pairs = zip(samples, reference, strict=True)
     return Spread.of([other.seconds_per_step / own.seconds_per_step for own, other in pairs])
 
 
 def importable(module: str, python: str = sys.executable) -> bool:
-    """Whether that interpreter finds a top-level module, without importing it."""
+    """Returns whether that interpreter finds a top-level module, without importing it."""
     question = f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"
     return subprocess.run([python, "-c", question], check=False).returncode == 0
 

@@ -71,7 +71,7 @@ def compile_decoder(target: Target, case: DecodeCase, decode: Function, T: int =
 
 
 def _rows(target: Target) -> Iterator[dict[str, Any]]:
-    """The figures of every program for a target."""
+    """Yields the figures of every program for a target."""
     for case in aot_cases.CASES.values():
         for part in PASSES:
             floor = case.floor_bytes(part == "gradient")
@@ -88,7 +88,7 @@ def _rows(target: Target) -> Iterator[dict[str, Any]]:
 
 
 def _figures(program: Callable[[], aot_targets.Compiled]) -> dict[str, Any]:
-    """The figures of one program, or why there is none, as JSON values."""
+    """Returns the figures of one program, or why there is none, as JSON values."""
     try:
         return dataclasses.asdict(program())
     except (ValueError, NotImplementedError, RuntimeError, jax.errors.JaxRuntimeError) as error:

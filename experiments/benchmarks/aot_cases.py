@@ -84,7 +84,7 @@ CASES = {
 
 
 def rotation(case: AotCase) -> hrm_kernels.Rope | None:
-    """Tables of any angles: only their shapes matter here."""
+    """Returns tables of any angles: only their shapes matter here."""
     ones = jnp.ones((case.T, case.K), jnp.float32)
     return hrm_kernels.Rope(ones, ones) if case.rope else None
 

@@ -114,7 +114,7 @@ class Compiled:
 
 
 def is_installed(target: Target) -> bool:
-    """Whether this environment can compile for the target."""
+    """Returns whether this environment can compile for the target."""
     try:
         importlib.metadata.version(target.library)
     except importlib.metadata.PackageNotFoundError:
@@ -123,7 +123,7 @@ def is_installed(target: Target) -> bool:
 
 
 def mesh(target: Target, shape: tuple[int, int] = (1, 1)) -> Mesh:
-    """The target's devices as a mesh `[data, model]`.
+    """Returns the target's devices as a mesh `[data, model]`.
 
     Raises:
       ValueError: if the target has fewer devices, or its compiler is not installed.
@@ -148,7 +148,7 @@ def settle_process() -> None:
 
 @functools.cache
 def _devices(target: Target) -> Sequence[Any]:
-    """The described devices."""
+    """Returns the described devices."""
     settle_process()
     return topologies.get_topology_desc(**dict(target.description)).devices
 
@@ -174,7 +174,7 @@ def compile_for(
 
 
 def describe(compiled: jax.stages.Compiled) -> Compiled:
-    """What a compiled program tells of itself."""
+    """Returns what a compiled program tells of itself."""
     memory: Any = compiled.memory_analysis()
     costs: Any = compiled.cost_analysis() or {}
     text = compiled.as_text() or ""

@@ -67,7 +67,7 @@ CASES = (
 
 
 def _jax_programs(attend: Callable[..., Any], operands: list[np.ndarray]) -> dict[str, Program]:
-    """Both passes, compiled."""
+    """Returns both passes, compiled."""
     arrays = [jax.device_put(x) for x in operands]
 
     def gradients(query, key, value, cotangent):
@@ -93,7 +93,7 @@ def _jax_nn(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Progra
 
 
 def _einsum(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program]:
-    """The textbook formulation on [B, T, N, K]."""
+    """Returns the textbook formulation on [B, T, N, K]."""
 
     def attend(query, key, value):
         scores = jnp.einsum("BTNK,BSNK->BNTS", query, key) * case.K**-0.5
@@ -155,7 +155,7 @@ def run(rounds: int, console: Console, picture: pathlib.Path | None = None) -> d
 
 
 def _measure(case: AttentionCase, contestants: dict[str, Any], rounds: int) -> list[dict[str, Any]]:
-    """One row a pass: ours, and the seconds of everybody."""
+    """Returns one row a pass: ours, and the seconds of everybody."""
     rng = np.random.default_rng(0)
     shape = (case.B, case.T, case.N, case.K)
     operands = [rng.standard_normal(shape, dtype=np.float32) for _ in range(4)]
@@ -180,7 +180,7 @@ def _measure(case: AttentionCase, contestants: dict[str, Any], rounds: int) -> l
 
 
 def _turn(program: Program) -> float:
-    """Seconds of a call, the mean of several in a row.
+    """Returns seconds of a call, the mean of several in a row.
 
     Threads of PyTorch (OpenMP) go on spinning for some time after a call, in case another follows,
     and would keep a core from the next contestant; so all sleep, and the first call wakes its own.

@@ -120,7 +120,7 @@ def _python(options: Options, name: str) -> str:
 
 
 def _agreed(texts: list[list[int]]) -> int:
-    """Tokens from the first on that all contestants wrote alike."""
+    """Returns tokens from the first on that all contestants wrote alike."""
     alike = [len(set(tokens)) == 1 for tokens in zip(*texts, strict=True)]
     return alike.index(False) if False in alike else len(alike)
 
@@ -128,7 +128,7 @@ def _agreed(texts: list[list[int]]) -> int:
 def _row(
     name: str, reference: str, phases: dict[str, alternate.Samples], prompt_tokens: int
 ) -> dict[str, Any]:
-    """A contestant's figures."""
+    """Returns a contestant's figures."""
     row: dict[str, Any] = {"name": name, "reference": reference}
     for phase, samples in phases.items():
         scale = prompt_tokens if phase == "prefill" else 1
@@ -144,7 +144,7 @@ def _row(
 
 
 def _table(options: Options, result: dict[str, Any]) -> Table:
-    """The rows for people: medians, with the least and greatest of the rounds in brackets."""
+    """Returns the rows for people: medians, with the least and greatest of the rounds in brackets."""
     millions = result["parameters"] / 1e6
     table = Table(
         title=f"{result['model']}, {millions:.0f} M parameters, float32, batch 1, "

@@ -54,7 +54,7 @@ def build(folder: str, prompt: list[int], tokens: int, phase: str) -> Callable[[
 
 
 def greedy(folder: str, prompt: list[int], tokens: int) -> list[int]:
-    """The likeliest tokens after a prompt."""
+    """Returns the likeliest tokens after a prompt."""
     text = Text(*_load(folder), prompt, tokens)
     text.decode(tokens)
     return text.written

@@ -45,7 +45,7 @@ def describe(pythons: Sequence[str] = (sys.executable,)) -> Machine:
 
 
 def matmul_peak(library: str, sizes: Sequence[int] = (512, 1024, 2048), repeats: int = 7) -> float:
-    """The float32 matrix multiplication peak of a library in FLOP/s.
+    """Returns the float32 matrix multiplication peak of a library in FLOP/s.
 
     Args:
         library: "numpy", "jax" or "torch".
@@ -64,7 +64,7 @@ def matmul_peak(library: str, sizes: Sequence[int] = (512, 1024, 2048), repeats:
 
 
 def copy_bandwidth(size_bytes: int = 1 << 28, repeats: int = 7) -> float:
-    """Bytes read and written each second by a compiled copy of a large array, float32."""
+    """Returns bytes read and written each second by a compiled copy of a large array, float32."""
     import jax
 
     source = jax.numpy.ones(size_bytes // 4)

@@ -98,7 +98,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 def _contestants(
     options: Options, task: SudokuTask, variables: Variables, source: Source, mesh: Mesh
 ) -> dict[str, Callable[[], Turn]]:
-    """What takes turns. Compilation is no part of a turn's seconds."""
+    """Returns what takes turns. Compilation is no part of a turn's seconds."""
     steps = options.max_steps or task.config.model.halt_max_steps
     # The full number of steps is the same for all, so that accuracies can be compared.
     longer = dataclasses.replace(task.config.model, halt_max_steps=steps)
@@ -146,7 +146,7 @@ def _turn(report: Report, steps: int | None = None) -> Turn:
 
 
 def _row(name: str, turns: list[Turn], full: list[Turn], count: int) -> dict[str, Any]:
-    """A contestant's figures; accuracies are the same in every turn."""
+    """Returns a contestant's figures; accuracies are the same in every turn."""
     speeds = Spread.of([count / turn.seconds for turn in turns])
     ratios = [other.seconds / own.seconds for own, other in zip(turns, full, strict=True)]
     last = turns[-1]

@@ -17,7 +17,7 @@ def build(folder: str, prompt: list[int], tokens: int, phase: str) -> Callable[[
 
 
 def greedy(folder: str, prompt: list[int], tokens: int) -> list[int]:
-    """The likeliest tokens after a prompt."""
+    """Returns the likeliest tokens after a prompt."""
     text = _Text(folder, prompt)
     text.decode(tokens)
     return text.written

@@ -26,7 +26,7 @@ class ModelShape:
     compute_dtype: str = "float32"
 
     def arguments(self) -> dict[str, Any]:
-        """The fields by name, as JSON values."""
+        """Returns the fields by name, as JSON values."""
         return dataclasses.asdict(self)
 
 
@@ -82,7 +82,7 @@ def batches(shape: ModelShape, batch_size: int, count: int = 4) -> list[dict[str
 
 
 def train_step_flops(shape: ModelShape, batch_size: int) -> int:
-    """The FLOP of the matrix products in one training step, a multiply-add counting 2.
+    """Returns the FLOP of the matrix products in one training step, a multiply-add counting 2.
 
     A layer forward is, per sequence of L = prefix + puzzle tokens,
       2 L (4 D^2 + 3 D F)   for the four D x D projections of attention and the SwiGLU,

@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
 
 
 def _remedy(error: Exception) -> str:
-    """What to do where a package is missing that only an extra installs."""
+    """Returns what to do where a package is missing that only an extra installs."""
     missing = isinstance(error, ModuleNotFoundError)
     return "; pip install 'hrm-jax[codegen,foundation]'" if missing else ""
 

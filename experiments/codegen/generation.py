@@ -95,7 +95,7 @@ def run(console: Console) -> int:
 
 
 def read_prompts() -> list[Prompt]:
-    """The prompts of all flags, in their order, those of `--prompt` first.
+    """Returns the prompts of all flags, in their order, those of `--prompt` first.
 
     Raises:
       PromptError: a file does not hold prompts, or a text has several holes.
@@ -138,7 +138,7 @@ def _from_json(line: str, place: str) -> Prompt:
 
 
 def _with_hole(text: str) -> Prompt:
-    """A text, cut where its hole is."""
+    """Returns a text, cut where its hole is."""
     prefix, *suffixes = text.split(HOLE)
     if len(suffixes) > 1:
         raise PromptError(f"expected one {HOLE} in a prompt, got {len(suffixes)}; fill one by one")

@@ -178,7 +178,7 @@ class _Tally:
 
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[Sequence[Judged]], None]]:
-    """A live bar, or without a terminal a line now and then; yields what takes new verdicts."""
+    """Shows progress; yields what takes new verdicts."""
     tally = _Tally(time.monotonic())
     with live_line(console, "measure", total) as line:
 

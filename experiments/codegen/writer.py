@@ -29,7 +29,7 @@ flags.DEFINE_bool(
 
 
 def load_writer() -> Writer:
-    """The model of `--model`, which writes as the flags say; raises as `load_language_model`."""
+    """Returns the model of `--model`, which writes as the flags say; raises as `load_language_model`."""
     loaded = load_language_model(FLAGS.model, dtype=FLAGS.dtype)
     return Writer(
         loaded.model,
@@ -43,7 +43,7 @@ def load_writer() -> Writer:
 
 
 def sampling() -> SamplingConfig:
-    """How tokens are drawn; raises ConfigError for values that cannot be."""
+    """Returns how tokens are drawn; raises ConfigError for values that cannot be."""
     return SamplingConfig(FLAGS.temperature, FLAGS.top_k, FLAGS.top_p)
 
 

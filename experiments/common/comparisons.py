@@ -65,7 +65,7 @@ def check_command(folder: pathlib.Path, options: list[str], preset: Any) -> None
 
 
 def spread(values: Sequence[float], *, share: bool) -> str:
-    """The mean and the range of some values, as shares in percent or with three decimals."""
+    """Returns the mean and the range of some values, as shares in percent or with three decimals."""
     mean = sum(values) / len(values)
     form = "{:.1%}" if share else "{:.3f}"
     low, high = (form.format(limit(values)) for limit in (min, max))

@@ -37,7 +37,7 @@ class ConfigFlags(Generic[Config]):
         self._flag_values = flag_values
 
     def resolve(self, base: Config | None = None) -> Config:
-        """A config with the overrides given; leaves with a message if they do not fit.
+        """Returns a config with the overrides given; leaves with a message if they do not fit.
 
         Args:
             base: what the overrides change, such as a resumed run's config; the chosen preset if
@@ -126,7 +126,7 @@ def define(
 
 
 def resolve(base: Any = None) -> Any:
-    """What the last `define`d flags resolve to; see `ConfigFlags.resolve`.
+    """Returns what the last `define`d flags resolve to; see `ConfigFlags.resolve`.
 
     Raises:
         RuntimeError: nothing was defined.
@@ -173,7 +173,7 @@ def _leave(error: config_lib.ConfigError) -> NoReturn:
 
 
 def _template(leaves: Iterable[config_lib.FieldInfo]) -> config_dict.ConfigDict:
-    """All fields of all presets as placeholders that say how to read the text of a flag."""
+    """Returns all fields of all presets as placeholders that say how to read the text of a flag."""
     template: dict[str, Any] = {}
     for leaf in leaves:
         *parents, name = leaf.path.split(".")
@@ -185,7 +185,7 @@ def _template(leaves: Iterable[config_lib.FieldInfo]) -> config_dict.ConfigDict:
 
 
 def _reading(annotation: Any) -> type:
-    """How a flag's text is read; `object`: as a Python literal, whose type `replace` checks."""
+    """Returns how a flag's text is read; `object`: as a Python literal, whose type `replace` checks."""
     if typing.get_origin(annotation) is tuple:
         return tuple
     if typing.get_origin(annotation) is Literal:

@@ -24,7 +24,7 @@ class Panel:
     shares: bool = False
 
     def measures(self, record: Mapping[str, Any]) -> list[str]:
-        """Those of a record."""
+        """Returns those of a record."""
         return [own for own in record if any(fnmatch.fnmatchcase(own, n) for n in self.names)]
 
 
@@ -93,7 +93,7 @@ def save_comparison(
 
 
 def minutes_a_step(records: Sequence[Mapping[str, Any]]) -> float:
-    """The median over a run's records, which leaves pauses out; NaN where there is only one."""
+    """Returns the median over a run's records, which leaves pauses out; NaN where there is only one."""
     own = [record for record in records if record["split"] == "train"]
     paces = [
         (after["time_seconds"] - before["time_seconds"]) / (after["step"] - before["step"]) / 60

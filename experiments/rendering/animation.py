@@ -33,7 +33,7 @@ _PANEL = _ABOVE + _GRID + _BETWEEN + _CURVE + _BELOW
 
 
 def to_gif(traces: Sequence[Trace]) -> bytes:
-    """The animation, GIF; it pauses where a puzzle's model halts, and at the end."""
+    """Returns the animation, GIF; it pauses where a puzzle's model halts, and at the end."""
     last = max(trace.steps for trace in traces)
     frames = [_draw_frame(traces, step, last) for step in range(1, last + 1)]
     images = _in_few_colors(frames)
@@ -74,14 +74,14 @@ def _in_few_colors(frames: Sequence[np.ndarray]) -> list[Image.Image]:
 
 
 def durations(traces: Sequence[Trace], last: int) -> list[int]:
-    """Milliseconds that each of the steps 1..last is shown."""
+    """Returns milliseconds that each of the steps 1..last is shown."""
     halts = {trace.halt for trace in traces}
     times = [HALT_MILLISECONDS if s in halts else STEP_MILLISECONDS for s in range(1, last + 1)]
     return [*times[:-1], LAST_MILLISECONDS]
 
 
 def _draw_frame(traces: Sequence[Trace], step: int, last: int) -> np.ndarray:
-    """All puzzles after a step, uint8 [height, width, 3]; one with fewer steps keeps its last."""
+    """Returns all puzzles after a step, uint8 [height, width, 3]; one with fewer steps keeps its last."""
     columns = min(len(traces), _MOST_COLUMNS)
     rows = -(-len(traces) // columns)
     width = 2 * _EDGE + columns * (_GRID + _GAP) - _GAP
@@ -114,7 +114,7 @@ def _draw_panel(figure: Figure, trace: Trace, step: int, left: float, top: float
 
 
 def moment(trace: Trace, step: int) -> str:
-    """Where in its thinking the model is, and whether the proposal is the solution."""
+    """Returns where in its thinking the model is, and whether the proposal is the solution."""
     if step < trace.halt:
         where = "thinking"
     elif step == trace.halt:

@@ -58,7 +58,7 @@ class Cells:
 
 
 def cells_of(trace: Trace, step: int) -> Cells:
-    """The 81 cells after a step, which counts from 1."""
+    """Returns the 81 cells after a step, which counts from 1."""
     rows, columns = np.divmod(np.arange(rules.NUM_CELLS), rules.SIDE)
     return Cells(
         corner=np.stack([columns, rows], axis=1).astype(float),
@@ -188,7 +188,7 @@ def _triangle(corner: np.ndarray) -> Path:
 
 
 def _bar(center: np.ndarray) -> Path:
-    """What crosses out a small digit."""
+    """Returns what crosses out a small digit."""
     return Path.unit_rectangle().transformed(
         Affine2D().translate(-0.5, -0.5).scale(0.26, 0.04).translate(*center)
     )
@@ -201,7 +201,7 @@ def _digit(digit: int, weight: str, center: np.ndarray, scale: float = 1.0) -> P
 
 @functools.cache
 def _glyph(digit: int, weight: str) -> Path:
-    """A digit of size 1, its middle at the origin."""
+    """Returns a digit of size 1, its middle at the origin."""
     font = FontProperties(family=FONT, weight=weight)
     path = TextPath((0, 0), str(digit), size=1, prop=font)
     box = path.get_extents()

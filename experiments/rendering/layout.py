@@ -12,14 +12,14 @@ from experiments.rendering import board
 
 
 def new_figure(width: float, height: float, dpi: int) -> Figure:
-    """An empty figure with a canvas of its own: no display, no global state."""
+    """Returns an empty figure with a canvas of its own: no display, no global state."""
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor=board.PAPER)
     FigureCanvasAgg(figure)
     return figure
 
 
 def axes_at(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """New axes that fill a rectangle."""
+    """Returns new axes that fill a rectangle."""
     across, up = figure.get_size_inches()
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
 
@@ -43,6 +43,6 @@ def write(
 
 @functools.cache
 def text_width(text: str, points: float, *, bold: bool = False) -> float:
-    """Width of a line."""
+    """Returns width of a line."""
     font = FontProperties(family=board.FONT, weight="bold" if bold else "normal")
     return TextPath((0, 0), text, size=points, prop=font).get_extents().width / 72 if text else 0.0

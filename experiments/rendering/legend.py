@@ -27,7 +27,7 @@ _ITEMS: tuple[tuple[tuple[tuple[float, bool, bool, bool], ...], str], ...] = (
 
 
 def legend_rows(width: float) -> list[list[int]]:
-    """Which items stand in each row of a legend so many inches wide."""
+    """Returns which items stand in each row of a legend so many inches wide."""
     rows = [[]]
     used = 0.0
     for number, (samples, text) in enumerate(_ITEMS):
@@ -41,7 +41,7 @@ def legend_rows(width: float) -> list[list[int]]:
 
 
 def legend_height(width: float) -> float:
-    """Inches that the legend takes from a picture so wide."""
+    """Returns inches that the legend takes from a picture so wide."""
     return _ROW * len(legend_rows(width))
 
 
@@ -76,7 +76,7 @@ def _item_width(samples: tuple, text: str) -> float:
 def _sample(
     x: float, y: float, confidence: float, given: bool, conflict: bool, changed: bool
 ) -> Cells:
-    """One cell that holds a 5."""
+    """Returns one cell that holds a 5."""
     return Cells(
         corner=np.array([[x, y]]),
         digit=np.array([5], np.uint8),

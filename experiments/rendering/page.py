@@ -17,7 +17,7 @@ _DECIMALS = 3
 
 
 def to_html(traces: Sequence[Trace]) -> str:
-    """The page: `page.html` with the traces as JSON, inert in a script element of type JSON."""
+    """Returns the page: `page.html` with the traces as JSON, inert in a script element of type JSON."""
     payload = json.dumps({"puzzles": [_as_json(trace) for trace in traces]}, allow_nan=False)
     # Inside a script element only `<` could end it; JSON may write any character as an escape.
     inert = payload.replace("<", "\\u003c")
@@ -25,7 +25,7 @@ def to_html(traces: Sequence[Trace]) -> str:
 
 
 def _as_json(trace: Trace) -> dict[str, Any]:
-    """What the page shows of a trace: cells count from 0, steps from 1."""
+    """Returns what the page shows of a trace: cells count from 0, steps from 1."""
     return {
         "title": trace.title,
         "givens": rules.format_grid(trace.givens),
@@ -47,5 +47,5 @@ def _as_json(trace: Trace) -> dict[str, Any]:
 
 
 def _cells(marked: Bool[np.ndarray, "81"]) -> list[int]:
-    """The marked cells."""
+    """Returns the marked cells."""
     return np.flatnonzero(marked).tolist()

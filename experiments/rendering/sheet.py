@@ -25,7 +25,7 @@ _BETWEEN = 0.22
 
 
 def chosen_steps(trace: Trace, most: int = COLUMNS) -> list[int]:
-    """The first step, the halt, the solution, the last step, and what best fills the gaps.
+    """Returns the first step, the halt, the solution, the last step, and what best fills the gaps.
 
     Args:
       trace: the thoughts.
@@ -43,7 +43,7 @@ def chosen_steps(trace: Trace, most: int = COLUMNS) -> list[int]:
 
 
 def to_png(traces: Sequence[Trace]) -> bytes:
-    """The picture, PNG."""
+    """Returns the picture, PNG."""
     steps = [chosen_steps(trace) for trace in traces]
     columns = max(map(len, steps))
     width = 2 * _EDGE + columns * (_GRID + _GAP) + 0.4 + _CURVE
@@ -82,7 +82,7 @@ def _draw_row(figure: Figure, trace: Trace, steps: Sequence[int], top: float) ->
 
 
 def verdict(trace: Trace) -> str:
-    """What came out."""
+    """Returns what came out."""
     if trace.solved is None:
         return "✗ not solved"
     late = ", after the halt" if trace.solved > trace.halt else ""

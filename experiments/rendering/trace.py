@@ -109,7 +109,7 @@ class Trace:
 def make_trace(
     givens: UInt8[np.ndarray, "81"], thoughts: Thoughts, *, row: int = 0, title: str = ""
 ) -> Trace:
-    """The trace of one puzzle of a batch.
+    """Returns the trace of one puzzle of a batch.
 
     Args:
       givens: the puzzle.

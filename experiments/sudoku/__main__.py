@@ -236,18 +236,18 @@ def export(console: Console) -> int:
 
 
 def _checkpoint() -> pathlib.Path:
-    """The checkpoint asked for, or the model that comes with the package."""
+    """Returns the checkpoint asked for, or the model that comes with the package."""
     named = FLAGS.checkpoint or FLAGS.run
     return pathlib.Path(named) if named else exported.shipped()
 
 
 def _named(step: int | None) -> str:
-    """What a model is called on the terminal; exported ones do not know their step."""
+    """Returns what a model is called on the terminal; exported ones do not know their step."""
     return "an exported model" if step is None else f"the checkpoint of step {step}"
 
 
 def _with_data(config: SudokuConfig, split: str) -> SudokuConfig:
-    """The config with the data that --data names; a file stands for `split`."""
+    """Returns the config with the data that --data names; a file stands for `split`."""
     if FLAGS.data is None:
         return config
     names = ("bank", "extreme", "extreme_1k")

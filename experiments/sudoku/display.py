@@ -12,7 +12,7 @@ from hrm_jax.data.sudoku import rules
 
 
 def accuracy_table(report: Mapping[str, Any], title: str) -> Table:
-    """A report's measures by rating band, and over all puzzles."""
+    """Returns a report's measures by rating band, and over all puzzles."""
     table = Table(title=title)
     table.add_column("rating (guesses)")
     for name in ("solved", "puzzles", "cells right", "valid", "mean steps", "puzzles/s"):
@@ -33,7 +33,7 @@ def accuracy_table(report: Mapping[str, Any], title: str) -> Table:
 
 
 def render_grid(puzzle: UInt8[np.ndarray, "81"], proposal: UInt8[np.ndarray, "81"]) -> Text:
-    """A grid in colour: givens bold, filled cells blue, cells that conflict red.
+    """Returns a grid in colour: givens bold, filled cells blue, cells that conflict red.
 
     Args:
       puzzle: the givens, 0 for a blank.

@@ -16,7 +16,7 @@ _TRM_OPTIM = OptimConfig(ema_decay=0.999)
 
 
 def _paper_loop(epochs: int) -> LoopConfig:
-    """An epoch of the originals shows each of the 1,000 puzzles under one of its symmetries."""
+    """Returns an epoch of the originals shows each of the 1,000 puzzles under one of its symmetries."""
     steps = epochs * 1000 // _PAPER_BATCH
     return LoopConfig(steps=steps, evaluate_every=steps // 10, checkpoint_every=steps // 10)
 

@@ -263,5 +263,5 @@ def _show(solution: Solution, console: Console) -> bool:
 
 
 def _describe(puzzle: Grid) -> str:
-    """How much a puzzle gives, and how hard it is."""
+    """Returns how much a puzzle gives, and how hard it is."""
     return f"{np.count_nonzero(puzzle)} givens, rating {solver.rating(puzzle)}"

@@ -50,7 +50,7 @@ def load_state_dict(path: str | os.PathLike[str]) -> StateDict:
 
 
 def open_safetensors(path: Path) -> dict[str, np.ndarray | Deferred]:
-    """The tensors of a `.safetensors` file as `load_state_dict` has them, read one by one.
+    """Returns the tensors of a `.safetensors` file as `load_state_dict` has them, read one by one.
 
     The file is mapped into memory until the last of them is let go; it must not change until then.
 

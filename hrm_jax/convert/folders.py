@@ -14,7 +14,7 @@ from hrm_jax.core.files import sync_folder
 def replacing_folder(
     folder: str | os.PathLike[str], is_ours: Callable[[str], bool]
 ) -> Iterator[Path]:
-    """An empty folder to write a model into, which takes the place of `folder` at the end.
+    """Yields an empty folder to write a model into, which takes the place of `folder` at the end.
 
     If the block fails, `folder` stays as it was. Only a kill between the last two renames can leave
     neither; `<folder>.replaced` then holds the model that was there before.
@@ -45,7 +45,7 @@ def replacing_folder(
 
 
 def _foreign(folder: Path, is_ours: Callable[[str], bool]) -> str | None:
-    """What at `folder` no save has written, and so must not be removed."""
+    """Returns what at `folder` no save has written, and so must not be removed."""
     if not folder.exists():
         return None
     if not folder.is_dir():

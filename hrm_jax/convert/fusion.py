@@ -23,7 +23,7 @@ class Fusion:
 
 
 def fuse(state_dict: Weights, fusions: Sequence[Fusion]) -> dict[str, np.ndarray | Deferred]:
-    """Parts as wholes, joined when they are read; what is whole already, or lacks a part, stays."""
+    """Returns parts as wholes, joined when they are read; what is whole already, or lacks a part, stays."""
     fused = dict(state_dict)
     for fusion in fusions:
         first = next(iter(fusion.parts))
@@ -37,7 +37,7 @@ def fuse(state_dict: Weights, fusions: Sequence[Fusion]) -> dict[str, np.ndarray
 
 
 def split(state_dict: Mapping[str, np.ndarray], fusions: Sequence[Fusion]) -> StateDict:
-    """The inverse of `fuse`."""
+    """Returns the inverse of `fuse`."""
     found: StateDict = {}
     for name, array in state_dict.items():
         matches = ((fusion, _match(fusion.whole, name)) for fusion in fusions)
@@ -53,7 +53,7 @@ def split(state_dict: Mapping[str, np.ndarray], fusions: Sequence[Fusion]) -> St
 
 
 def _match(module: str, name: str) -> re.Match[str] | None:
-    """The layer and the leaf of `name`, if it is of `module`."""
+    """Returns the layer and the leaf of `name`, if it is of `module`."""
     return re.fullmatch(rf"(.+\.){re.escape(module)}\.(weight|bias)", name)
 
 

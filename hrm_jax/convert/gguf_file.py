@@ -53,7 +53,7 @@ class GgufFile:
             self.tensors[tensor.name] = self._deferred(tensor)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The value under a whole name, or `default`.
+        """Returns the value under a whole name, or `default`.
 
         Raises:
           ConfigError: it is absent, and there is no default.
@@ -66,11 +66,11 @@ class GgufFile:
         return default
 
     def of_model(self, name: str, default: Any = None) -> Any:
-        """The value under a name below the architecture's, or `default`; raises as `get`."""
+        """Returns the value under a name below the architecture's, or `default`; raises as `get`."""
         return self.get(f"{self.architecture}.{name}", default)
 
     def has(self, name: str) -> bool:
-        """Whether there is a value under a whole name."""
+        """Returns whether there is a value under a whole name."""
         return self._reader.get_field(name) is not None
 
     def _deferred(self, tensor: Any) -> Deferred:
@@ -92,7 +92,7 @@ class GgufFile:
 def renamed(
     tensors: Mapping[str, Deferred], names: Mapping[str, str], layer_names: Mapping[str, str]
 ) -> dict[str, Deferred]:
-    """Tensors under transformers' names.
+    """Returns tensors under transformers' names.
 
     Args:
       tensors: by llama.cpp's names.

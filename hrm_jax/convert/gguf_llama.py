@@ -41,7 +41,7 @@ _LLAMA3_LENGTH = 8192
 
 
 def load_gguf_llama(file: GgufFile, dtype: str = "float32") -> tuple[Llama, Variables]:
-    """The model of a file, tensor by tensor, to be held in `dtype`.
+    """Returns the model of a file, tensor by tensor, to be held in `dtype`.
 
     Raises:
       ConfigError: the file is of another architecture, or asks for what is not implemented.
@@ -67,7 +67,7 @@ def load_gguf_llama(file: GgufFile, dtype: str = "float32") -> tuple[Llama, Vari
 
 
 def config_of(file: GgufFile) -> LlamaConfig:
-    """Our config of a file's metadata and of the tensors that are there; raises ConfigError."""
+    """Returns our config of a file's metadata and of the tensors that are there; raises ConfigError."""
     D = file.of_model("embedding_length")
     N = file.of_model("attention.head_count")
     head_size = file.of_model("attention.key_length", D // N)
@@ -106,7 +106,7 @@ def config_of(file: GgufFile) -> LlamaConfig:
 
 
 def _scaling(file: GgufFile, head_size: int, theta: float) -> RopeScaling:
-    """The scaling of the metadata; or of a tensor of divisors, which is how Llama 3.1 has it."""
+    """Returns the scaling of the metadata; or of a tensor of divisors, which is how Llama 3.1 has it."""
     kind = file.of_model("rope.scaling.type", "none")
     check(
         kind in ("none", "linear"),
@@ -133,7 +133,7 @@ def _scaling(file: GgufFile, head_size: int, theta: float) -> RopeScaling:
 
 
 def _with_halves_apart(rows: Deferred, heads: int) -> Deferred:
-    """Rows of queries or keys with the pairs that turn together half a head apart."""
+    """Returns rows of queries or keys with the pairs that turn together half a head apart."""
 
     def read() -> np.ndarray:
         array = rows.read()

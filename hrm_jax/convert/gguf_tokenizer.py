@@ -36,7 +36,7 @@ _BEGINNING = ("llama-bpe",)  # with a bos_token where the file does not say, as 
 
 
 def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
-    """The tokenizer that is in a file.
+    """Returns the tokenizer that is in a file.
 
     Raises:
       ConfigError: it is of another kind, or cuts words by a rule that is not known, or says no

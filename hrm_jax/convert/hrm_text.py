@@ -28,12 +28,12 @@ _FUSIONS = (  # published, and what transformers has in its place
 
 
 def fuse(state_dict: Weights) -> dict[str, np.ndarray | Deferred]:
-    """Weights under transformers' names as published ones; what is published already stays."""
+    """Returns weights under transformers' names as published ones; what is published already stays."""
     return fusion.fuse(state_dict, _FUSIONS)
 
 
 def split(state_dict: Mapping[str, np.ndarray]) -> StateDict:
-    """The inverse of `fuse`: published weights under the names that transformers has in memory."""
+    """Returns the inverse of `fuse`: published weights under the names that transformers has in memory."""
     return fusion.split(state_dict, _FUSIONS)
 
 

@@ -59,7 +59,7 @@ _READ_APART = {
 
 
 def from_hugging_face(published: Mapping[str, Any]) -> HrmTextConfig:
-    """Our config of a `config.json`.
+    """Returns our config of a `config.json`.
 
     `dtype` is that of the activations, where it is bfloat16; all else computes in float32.
 
@@ -113,7 +113,7 @@ def to_hugging_face(config: HrmTextConfig) -> dict[str, Any]:
 
 
 def _layers(published: Mapping[str, Any]) -> int:
-    """Blocks of a stack. Without a field of their own, `num_hidden_layers` counts them."""
+    """Returns blocks of a stack. Without a field of their own, `num_hidden_layers` counts them."""
     layers = published.get("num_layers_per_stack")
     return published.get("num_hidden_layers", _THEIR_NUM_LAYERS) if layers is None else layers
 

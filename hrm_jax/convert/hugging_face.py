@@ -33,7 +33,7 @@ FIXED = {
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The `config.json` of a folder.
+    """Returns the `config.json` of a folder.
 
     Raises:
       ConfigError: it is not a JSON object.
@@ -50,7 +50,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def is_model_file(name: str) -> bool:
-    """Whether a file of this name is what `write_model` writes."""
+    """Returns whether a file of this name is what `write_model` writes."""
     return name == CONFIG or is_weights_file(name)
 
 
@@ -76,7 +76,7 @@ def write_model(
 
 
 def without_tied_head(weights: Weights) -> dict[str, np.ndarray | Deferred]:
-    """The weights of a model that reads its embedding's own table.
+    """Returns the weights of a model that reads its embedding's own table.
 
     Raises:
       WeightsError: there is a head, and it is another table.
@@ -110,7 +110,7 @@ def check_fields(
 
 
 def rope_of(published: Mapping[str, Any], default_theta: float) -> dict[str, Any]:
-    """The rotary positions, old style or new: `rope_type`, `rope_theta` and what else there is."""
+    """Returns the rotary positions, old style or new: `rope_type`, `rope_theta` and what else there is."""
     rope = published.get("rope_parameters") or published.get("rope_scaling") or {}
     check(
         isinstance(rope, Mapping),
@@ -131,7 +131,7 @@ def eos_tokens(token: Any) -> list[Any]:
 
 
 def eos_token_id(tokens: list[int]) -> Any:
-    """The inverse of `eos_tokens`."""
+    """Returns the inverse of `eos_tokens`."""
     return tokens if len(tokens) > 1 else next(iter(tokens), None)
 
 

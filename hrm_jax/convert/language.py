@@ -121,7 +121,7 @@ def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageMo
 
 
 def reason_on(foundation: LoadedLanguageModel, key: PRNGKeyArray, **fields) -> LoadedLanguageModel:
-    """A foundation with fresh reasoning modules, which says what the foundation says.
+    """Returns a foundation with fresh reasoning modules, which says what the foundation says.
 
     Args:
       foundation: a model of Llama's family. One that is to be frozen is not saved with the levels:
@@ -142,7 +142,7 @@ def reason_on(foundation: LoadedLanguageModel, key: PRNGKeyArray, **fields) -> L
 
 
 def locate(path: str | os.PathLike[str]) -> Path:
-    """The file or folder of a path or name.
+    """Returns the file or folder of a path or name.
 
     Raises:
       WeightsError: there is none, or it is neither a model's folder nor a `.gguf` file.
@@ -162,7 +162,7 @@ def locate(path: str | os.PathLike[str]) -> Path:
 
 
 def _in_package(package: str, command: str) -> Path:
-    """The GGUF file of a package, which is not imported: what it imports itself may be missing."""
+    """Returns the GGUF file of a package, which is not imported: what it imports itself may be missing."""
     spec = importlib.util.find_spec(package)
     places = [] if spec is None else spec.submodule_search_locations or []
     files = sorted(file for place in places for file in Path(place).glob("*.gguf"))
@@ -204,7 +204,7 @@ def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, st
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
-    """The folder's tokenizer, with all the ends that generation stops at."""
+    """Returns the folder's tokenizer, with all the ends that generation stops at."""
     tokenizer: Any = load_tokenizer(folder)
     if (folder / _GENERATION).exists():
         tokenizer = copy.copy(tokenizer)
@@ -214,7 +214,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
 
 def _chat_template(folder: Path) -> str | None:
-    """The chat template: a file of its own, or in older folders a field of the tokenizer's."""
+    """Returns the chat template: a file of its own, or in older folders a field of the tokenizer's."""
     if (folder / _CHAT_TEMPLATE).exists():
         return (folder / _CHAT_TEMPLATE).read_text(encoding="utf-8")
     template = _read_json(folder / CONFIG_FILE).get("chat_template")
@@ -222,5 +222,5 @@ def _chat_template(folder: Path) -> str | None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """The file's values; none if there is no file."""
+    """Returns the file's values; none if there is no file."""
     return {} if not path.exists() else json.loads(path.read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from hrm_jax.models.llama import Llama, LlamaConfig
 
 
 def llama_variables(model: Llama, weights: Weights, dtype: str = "float32") -> Variables:
-    """Weights under transformers' names as variables of `model`, held in `dtype`.
+    """Returns weights under transformers' names as variables of `model`, held in `dtype`.
 
     Raises:
       WeightsError: they do not fit the config.
@@ -31,7 +31,7 @@ def llama_variables(model: Llama, weights: Weights, dtype: str = "float32") -> V
 
 
 def llama_weights(config: LlamaConfig, variables: Variables) -> StateDict:
-    """The inverse of `llama_variables`."""
+    """Returns the inverse of `llama_variables`."""
     return fusion.split(to_state_dict(variables, text_name), _fusions(config))
 
 

@@ -70,7 +70,7 @@ _SCALINGS = {  # theirs, which ours are called after, and their fields: theirs t
 
 
 def from_hugging_face(published: Mapping[str, Any]) -> LlamaConfig:
-    """Our config of a `config.json`.
+    """Returns our config of a `config.json`.
 
     Raises:
       ConfigError: a field is unknown, missing or of a wrong type, or asks for what there is not.
@@ -139,7 +139,7 @@ def to_hugging_face(config: LlamaConfig) -> dict[str, Any]:
 
 
 def _model_type(config: LlamaConfig) -> str:
-    """The model type that has what the config asks for, and nothing that it does not."""
+    """Returns the model type that has what the config asks for, and nothing that it does not."""
     biases = config.qkv_bias, config.out_bias, config.mlp_bias
     if config.qk_norm and config.window is None and biases in ((False,) * 3, (True, True, False)):
         return "qwen3"
@@ -187,7 +187,7 @@ def _window(kind: str, published: Mapping[str, Any]) -> Any:
 
 
 def _rope(published: Mapping[str, Any]) -> dict[str, Any]:
-    """Our fields of the rotary positions."""
+    """Returns our fields of the rotary positions."""
     rope = rope_of(published, _THEIR_THETA)
     kind = rope.pop("rope_type")
     theta = rope.pop("rope_theta")

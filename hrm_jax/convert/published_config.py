@@ -95,7 +95,7 @@ def _published(shared_level: bool) -> PuzzleModelConfig:
 
 
 def _translate(config: Mapping[str, Any], shared_level: bool) -> dict[str, Any]:
-    """Those of our fields that a config of the original gives; TRM reads no `H_layers`."""
+    """Returns those of our fields that a config of the original gives; TRM reads no `H_layers`."""
     own = "puzzle_emb_len" if shared_level else "H_layers"
     names = {name: name for name in (*_REQUIRED, *_OPTIONAL, own)} | _RENAMED
     fields = {ours: config[theirs] for theirs, ours in names.items() if theirs in config}

@@ -29,12 +29,12 @@ class Initialised(Protocol):
     """A model, as far as weights care: its variables."""
 
     def init(self, key: PRNGKeyArray) -> Variables:
-        """Fresh variables."""
+        """Returns fresh variables."""
         ...
 
 
 def puzzle_name(path: tuple[Any, ...]) -> tuple[str, bool]:
-    """The naming of HRM and TRM."""
+    """Returns the naming of HRM and TRM."""
     *module, leaf = path
     if leaf == "table":
         return INNER + ".".join(map(str, [*module, "embedding_weight"])), False
@@ -44,7 +44,7 @@ def puzzle_name(path: tuple[Any, ...]) -> tuple[str, bool]:
 
 
 def text_name(path: tuple[Any, ...]) -> tuple[str, bool]:
-    """The naming of HRM-Text, and of Llama and its family."""
+    """Returns the naming of HRM-Text, and of Llama and its family."""
     *module, leaf = map(str, path)
     prefix = [] if module == ["lm_head"] else ["model"]
     name = "weight" if leaf in ("kernel", "table", "scale") else leaf
@@ -52,7 +52,7 @@ def text_name(path: tuple[Any, ...]) -> tuple[str, bool]:
 
 
 def to_state_dict(variables: Variables, naming: Naming = puzzle_name) -> StateDict:
-    """Our variables under the published names; NumPy arrays in their dtype."""
+    """Returns our variables under the published names; NumPy arrays in their dtype."""
     state_dict = {}
     for values in (variables.params, variables.buffers):
         for path, leaf in nnx.to_flat_state(values):
@@ -104,7 +104,7 @@ def from_state_dict(
 
 
 def without_compiled_prefix(state_dict: Mapping[str, Stored]) -> dict[str, Stored]:
-    """The arrays under names without `_orig_mod.`; raises WeightsError if two become one."""
+    """Returns the arrays under names without `_orig_mod.`; raises WeightsError if two become one."""
     weights = {name.removeprefix(COMPILED_PREFIX): array for name, array in state_dict.items()}
     if len(weights) != len(state_dict):
         raise WeightsError(
@@ -114,7 +114,7 @@ def without_compiled_prefix(state_dict: Mapping[str, Stored]) -> dict[str, Store
 
 
 def _as_jax(array: np.ndarray | Deferred, dtype: str) -> jax.Array:
-    """A copy on the default device, owned by JAX."""
+    """Returns a copy on the default device, owned by JAX."""
     return jax.numpy.array(np.ascontiguousarray(array, jax.numpy.dtype(dtype)))
 
 
@@ -126,7 +126,7 @@ def _map_leaves(function: Callable, state: nnx.State) -> nnx.State:
 
 
 def _expected_shapes(variables: Variables, naming: Naming) -> dict[str, tuple[int, ...]]:
-    """Shapes by published name, from abstract variables."""
+    """Returns shapes by published name, from abstract variables."""
     shapes = {}
     for values in (variables.params, variables.buffers):
         for path, leaf in nnx.to_flat_state(values):

@@ -18,7 +18,7 @@ _FILES = re.compile(r"model(-\d+-of-\d+)?\.safetensors|" + re.escape(INDEX))
 
 
 def is_weights_file(name: str) -> bool:
-    """Whether a file of this name is what `save_shards` writes."""
+    """Returns whether a file of this name is what `save_shards` writes."""
     return _FILES.fullmatch(name) is not None
 
 
@@ -57,7 +57,7 @@ def save_shards(
 
 
 def load_shards(folder: Path) -> dict[str, np.ndarray | Deferred]:
-    """The weights of a folder, through its index where it has one, read one by one.
+    """Returns the weights of a folder, through its index where it has one, read one by one.
 
     Raises:
       WeightsError: a file is damaged, or the index and the files do not agree.
@@ -81,7 +81,7 @@ def load_shards(folder: Path) -> dict[str, np.ndarray | Deferred]:
 
 
 def _read_index(path: Path) -> dict[str, str]:
-    """Which file holds each tensor; files are names beside the index, never paths elsewhere."""
+    """Returns which file holds each tensor; files are names beside the index, never paths elsewhere."""
     try:
         weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         good = all(is_weights_file(file) and file != INDEX for file in weight_map.values())

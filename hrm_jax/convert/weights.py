@@ -28,7 +28,7 @@ class Deferred:
     read: Callable[[], np.ndarray]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """What `numpy.asarray` calls; always a new array."""
+        """Returns what `numpy.asarray` calls; always a new array."""
         return np.asarray(self.read(), dtype)
 
 

@@ -1,1 +1,1 @@
-"""Types, configs and numerics that every other floor stands on."""
+"""Types, configs and numerics that every other package imports."""

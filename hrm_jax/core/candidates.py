@@ -1,11 +1,11 @@
-"""Puzzles as choices: a cell takes one of several symbols, relations tell what bears on what.
+"""Puzzles as choices: each cell takes one of several symbols, and relations constrain the choices.
 
 A *candidate* is a cell together with a symbol. Candidates fill a grid with named axes, and a
-relation is named by the axes it runs over: candidates that agree in all other axes exclude each
-other, or share one choice. So every relation partitions the candidates into groups of one size, and
-what mixes over the groups cannot tell two symbols, or two lines of a grid, from each other. Sudoku
-has six relations (`data.sudoku.rules.CANDIDATES`); a Latin square of order n has three over n * n *
-n candidates; the assignment of tasks to people has two over tasks * people.
+relation is given by the axes it runs over: candidates that agree in all other axes exclude each
+other, or share one choice. A relation thus partitions the candidates into groups of equal size, and
+mixing over groups cannot distinguish two symbols, or two lines of a grid. Sudoku has six relations
+(`data.sudoku.rules.CANDIDATES`); a Latin square of order n has three over n * n * n candidates; the
+assignment of tasks to people has two over tasks * people.
 """
 
 import dataclasses
@@ -16,13 +16,13 @@ from hrm_jax.core.config import check, configclass, field
 
 @dataclasses.dataclass(frozen=True)
 class Relation:
-    """Groups of candidates that bear on each other.
+    """Groups of candidates that constrain each other.
 
     Attributes:
-      name: for people.
+      name: for messages.
       over: the axes along which the members of a group differ.
-      weights: relations of one name here share their weights, which makes them interchangeable
-        (rows and columns of Sudoku: a transposed puzzle gets a transposed answer).
+      weights: relations with the same name here share their weights, which makes them
+        interchangeable (rows and columns of Sudoku: a transposed puzzle gets a transposed answer).
     """
 
     name: str
@@ -34,13 +34,13 @@ class Relation:
 class CandidateGrid:
     """The candidates of a puzzle and their relations.
 
-    Candidates, and likewise the cells, count row by row; the symbols are the *last* axis, and the
-    last tokens of the vocabulary. Hashable, to be a static part of a compiled program.
+    Candidates and cells are numbered in row-major order; the symbols are the *last* axis, and the
+    last tokens of the vocabulary. Hashable, as a static part of a compiled program.
 
     Attributes:
       axes: names of the axes, symbols last.
       sizes: their lengths.
-      relations: what mixes candidates.
+      relations: the groups over which candidates mix.
 
     Raises:
       ConfigError: on construction, if names and sizes do not fit, or a relation is over no axis or
@@ -54,7 +54,7 @@ class CandidateGrid:
     )
 
     def __post_init__(self):
-        """Raises ConfigError where axes, sizes and relations do not fit together."""
+        """Raises ConfigError unless axes, sizes and relations fit together."""
         check(
             len(self.axes) == len(self.sizes) == len(set(self.axes)) >= 2,
             "axes",
@@ -74,17 +74,17 @@ class CandidateGrid:
 
     @property
     def num_symbols(self) -> int:
-        """Symbols a cell can take."""
+        """Number of symbols that a cell can take."""
         return self.sizes[-1]
 
     @property
     def num_cells(self) -> int:
-        """T: cells to fill."""
+        """T: number of cells."""
         return math.prod(self.sizes[:-1])
 
     @property
     def num_candidates(self) -> int:
-        """L: cells times symbols."""
+        """L: number of cells times number of symbols."""
         return math.prod(self.sizes)
 
     @property
@@ -93,5 +93,5 @@ class CandidateGrid:
         return tuple(dict.fromkeys(relation.weights for relation in self.relations))
 
     def positions(self, relation: Relation) -> tuple[int, ...]:
-        """Where the axes of a relation stand."""
+        """Returns the positions of a relation's axes in `axes`."""
         return tuple(self.axes.index(name) for name in relation.over)

@@ -1,8 +1,8 @@
-"""Configs are frozen dataclasses; here is what they share: constraints, dicts, JSON and overrides.
+"""What configs, which are frozen dataclasses, share: constraints, dicts, JSON and overrides.
 
 A config may hold `bool`, `int`, `float`, `str`, `None`, `Literal[...]`, `tuple[...]`, unions of
-these, and other configs. What a value must be beyond its type stands on its field; `__post_init__`
-has only what is about several fields at once:
+these, and other configs. What a value must be beyond its type is declared on its field;
+`__post_init__` checks only what concerns several fields together:
 
     @configclass
     class ModelConfig:
@@ -18,12 +18,12 @@ has only what is about several fields at once:
 
 `ModelConfig(hidden_size=0)` says `hidden_size: expected 1 or more, got 0; set 1 or more`.
 
-A config knows only its own field names. `from_dict` and `replace` add the way from the root, so
+A config knows only its own field names. `from_dict` and `replace` add the path from the root, so
 that the message reads `model.num_heads: expected a divisor of hidden_size=256, got 7; set ...`.
 
-Where a field takes configs of several classes, plain forms say under `type` which one is meant:
-`{"model": {"type": "ModelConfig", "hidden_size": 64}}`. A class that was renamed keeps its name in
-files, and so stays readable, by `type_in_files: ClassVar[str] = "ModelConfig"`.
+Where a field takes configs of several classes, plain forms name the class under `type`:
+`{"model": {"type": "ModelConfig", "hidden_size": 64}}`. A renamed class keeps its name in files,
+and so reads older ones, by `type_in_files: ClassVar[str] = "ModelConfig"`.
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ class FieldInfo(NamedTuple):
     Attributes:
         path: dotted path from the root.
         annotation: its type.
-        value: what it holds.
+        value: its value.
         help: its line of help.
         allowed: what its value must be beyond its type, such as `0 to 1`; empty for anything.
     """
@@ -66,12 +66,12 @@ class FieldInfo(NamedTuple):
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def configclass(cls: type[Config]) -> type[Config]:
-    """Makes a class a frozen dataclass that checks its fields whenever one is constructed.
+    """Makes a class a frozen dataclass whose constructor checks its fields.
 
-    Values are converted as `from_dict` does (an int for a float becomes one, a list for a tuple
-    likewise), so that equal configs hold the same and every config can be hashed. They are checked
-    against annotations and constraints, and then by the class's own `__post_init__`, which
-    therefore sees values that are each fine by themselves. Constructors raise `ConfigError`.
+    Values are converted as by `from_dict` (an int for a float becomes a float, a list for a tuple a
+    tuple), so that equal configs hold equal values and every config is hashable. They are checked
+    against annotations and constraints, and then by the class's own `__post_init__`, which may
+    therefore rely on each value by itself. Constructors raise `ConfigError`.
     """
     check_together = getattr(cls, "__post_init__", lambda config: None)
 
@@ -79,6 +79,7 @@ def configclass(cls: type[Config]) -> type[Config]:
         settle(self)
         check_together(self)
 
+    # Set before `dataclass` runs, which generates an `__init__` that calls `__post_init__`.
     cls.__post_init__ = post_init  # pyright: ignore[reportAttributeAccessIssue]
     return dataclasses.dataclass(frozen=True)(cls)
 
@@ -96,23 +97,23 @@ def field(
     nonempty: bool = False,
     remedy: str = "",
 ) -> Any:
-    """A field of a `configclass`, with what its value must be.
+    """Returns a field of a `configclass`, with the constraints on its value.
 
-    Constraints are about the items where the field holds a tuple, and not about None. Floats are
-    finite and `Literal`s hold one of their values without being told.
+    For a field that holds a tuple, constraints are on its items; None always passes. Floats are
+    finite and `Literal`s hold one of their values without any constraint.
 
     Args:
-        default: the value where none is given; without it, one has to be.
+        default: the default value; without it, the field is required.
         help: a line that `--help` of an experiment shows, with the constraint.
-        at_least: the lowest number allowed.
-        more_than: the number below those allowed.
-        at_most: the highest number allowed.
-        less_than: the number above those allowed.
-        multiple_of: what divides the number.
-        one_of: the texts allowed, where they are no fixed choice that a `Literal` could name.
-        nonempty: a tuple has one item or more.
-        remedy: ends the message about a wrong value: what to set, or what a good value means. What
-            is allowed, if not given.
+        at_least: the smallest allowed number.
+        more_than: an exclusive lower bound.
+        at_most: the largest allowed number.
+        less_than: an exclusive upper bound.
+        multiple_of: divisor of the number.
+        one_of: the allowed texts, if they are not a fixed choice that a `Literal` could name.
+        nonempty: whether a tuple must have an item.
+        remedy: the end of the message about a wrong value: what to set, or what a good value means;
+          by default, what is allowed.
     """
     constraint = Constraint(
         at_least=at_least,
@@ -132,7 +133,7 @@ def field(
 def check(condition: bool, path: str, *, expected: str, got: object, remedy: str) -> None:
     """Raises `ConfigError` with `path: expected ..., got ...; remedy` unless `condition` holds.
 
-    For what is about several fields together, or about no field at all.
+    For conditions on several fields together, or on no field at all.
     """
     if not condition:
         raise ConfigError(path, f"expected {expected}, got {got!r}; {remedy}")
@@ -149,10 +150,10 @@ def fields(config: Any, path: str = "") -> Iterator[FieldInfo]:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """The config as nested dicts of JSON values; tuples become lists.
+    """Returns the config as nested dicts of JSON values; tuples become lists.
 
     Raises:
-        ConfigError: a field holds what JSON cannot, such as an array or an infinite number.
+        ConfigError: a value is not representable in JSON, such as an array or an infinity.
     """
     return to_plain(config, type(config), "")
 
@@ -163,7 +164,7 @@ def from_dict(cls: type[Config], mapping: Mapping[str, Any]) -> Config:
     Fields left out take their defaults. An int is accepted for a float, a list for a tuple.
 
     Raises:
-        ConfigError: a field is unknown, missing, of a wrong type, or not as its config wants it.
+      ConfigError: a field is unknown, missing, of a wrong type, or breaks a constraint.
     """
     return convert(cls, mapping, "", cls)
 
@@ -171,8 +172,8 @@ def from_dict(cls: type[Config], mapping: Mapping[str, Any]) -> Config:
 def replace(config: Config, overrides: Mapping[str, Any]) -> Config:
     """Returns `config` with the fields at dotted paths changed: `{"model.hidden_size": 256}`.
 
-    All changes are made before fields are checked together, so those that depend on each other can
-    change together. A value may be a whole config; longer paths then change fields inside it.
+    All changes are made before fields are checked together, so fields that depend on each other can
+    be changed together. A value may be a whole config; longer paths then change fields inside it.
 
     Raises:
         ConfigError: as `from_dict`.
@@ -181,12 +182,12 @@ def replace(config: Config, overrides: Mapping[str, Any]) -> Config:
 
 
 def to_json(config: Any) -> str:
-    """The config as indented JSON text; raises as `to_dict`."""
+    """Returns the config as indented JSON text; raises as `to_dict`."""
     return json.dumps(to_dict(config), indent=2) + "\n"
 
 
 def from_json(cls: type[Config], text: str) -> Config:
-    """Reads what `to_json` wrote; raises `ConfigError` as `from_dict`, and for broken JSON."""
+    """Returns the config that `to_json` wrote; raises as `from_dict`, and for invalid JSON."""
     try:
         mapping = json.loads(text)
     except json.JSONDecodeError as error:

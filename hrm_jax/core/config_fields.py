@@ -1,6 +1,6 @@
-"""What the fields of configs declare: their types, constraints, help and remedies.
+"""What the fields of configs declare: types, constraints, help and remedies.
 
-`hrm_jax.core.config` is the entry point to this; `config_values` holds values against it.
+`hrm_jax.core.config` is the entry point; `config_values` checks values against these.
 """
 
 import dataclasses
@@ -14,15 +14,15 @@ from typing import Any, Literal, NamedTuple, Union
 class Constraint:
     """Bounds of a number, choices of a text, and whether a tuple may be empty.
 
-    Where a field holds a tuple, numbers and texts are its items. None is always allowed: whether a
-    field may be None is a matter of its type. `str()` says what an item must be, such as `0 to 1`.
+    For a field that holds a tuple, numbers and texts are its items. None always passes, as the
+    field's type decides on it. `str()` describes what an item must be, such as `0 to 1`.
 
     Attributes:
-      at_least, more_than: the lower bound, included or not.
-      at_most, less_than: the upper bound, included or not.
-      multiple_of: what divides the number.
-      one_of: the texts allowed; empty for any. A fixed choice is better written as a `Literal`.
-      nonempty: the tuple has one item or more.
+      at_least, more_than: the lower bound, inclusive or exclusive.
+      at_most, less_than: the upper bound, inclusive or exclusive.
+      multiple_of: divisor of the number.
+      one_of: the allowed texts; empty for any. A fixed choice is better written as a `Literal`.
+      nonempty: whether the tuple must have an item.
     """
 
     at_least: float | None = None
@@ -35,12 +35,12 @@ class Constraint:
 
     @property
     def of_numbers(self) -> bool:
-        """Whether it asks something of numbers."""
+        """Whether it constrains numbers."""
         bounds = (self.at_least, self.more_than, self.at_most, self.less_than, self.multiple_of)
         return any(bound is not None for bound in bounds)
 
     def allows(self, item: object) -> bool:
-        """Whether it has nothing against an item, which is no tuple."""
+        """Returns whether the constraint admits an item, which is not a tuple."""
         if isinstance(item, str):
             return not self.one_of or item in self.one_of
         if not isinstance(item, int | float):
@@ -76,7 +76,7 @@ UNCONSTRAINED = Constraint()
 
 
 class OwnField(NamedTuple):
-    """What a field declares about its value."""
+    """The declaration of one field."""
 
     name: str
     annotation: Any
@@ -86,7 +86,7 @@ class OwnField(NamedTuple):
 
     @property
     def allowed(self) -> str:
-        """Says what the value must be beyond its type, such as `0 to 1 or None`; may be empty."""
+        """What the value must be beyond its type, such as `0 to 1 or None`; may be empty."""
         parts = [type_name(part) for part in _parts(self.annotation) if _is_literal(part)]
         parts += [str(self.constraint)] if str(self.constraint) else []
         text = " or ".join(parts)
@@ -100,11 +100,12 @@ class OwnField(NamedTuple):
 
 @functools.cache
 def own_fields(cls: type) -> tuple[OwnField, ...]:
-    """Reads what the fields of a class declare, once for each class.
+    """Returns the declarations of a class's fields, computed once for each class.
 
     Raises:
-        TypeError: a constraint is about numbers, texts or tuples, and the field holds none.
+        TypeError: a constraint is for numbers, texts or tuples, and the field holds none.
     """
+    # Annotations may be strings, and those of base classes count: this resolves both.
     hints = typing.get_type_hints(cls)
     found = []
     for item in dataclasses.fields(cls):
@@ -122,7 +123,7 @@ def own_fields(cls: type) -> tuple[OwnField, ...]:
 
 
 def _refuse_idle(own: OwnField, cls: type) -> None:
-    """Raises TypeError where a constraint could never refuse a value of its field."""
+    """Raises TypeError for a constraint that could never reject a value of its field."""
     parts = _parts(own.annotation)
     needed = ""
     if own.constraint.of_numbers and not (int in parts or float in parts):
@@ -139,7 +140,7 @@ def _refuse_idle(own: OwnField, cls: type) -> None:
 
 
 def _parts(annotation: Any) -> list[Any]:
-    """The types that an annotation is put together from, those in unions and tuples each."""
+    """Returns the types in an annotation, with unions and tuples taken apart."""
     if typing.get_origin(annotation) in (Union, types.UnionType, tuple):
         return [part for inner in typing.get_args(annotation) for part in _parts(inner)]
     return [annotation]
@@ -150,7 +151,7 @@ def _is_literal(annotation: Any) -> bool:
 
 
 def type_name(annotation: Any) -> str:
-    """The type as messages call it, such as `int or None`."""
+    """Returns a type's name for messages, such as `int or None`."""
     if _is_literal(annotation):
         return "one of " + ", ".join(repr(choice) for choice in typing.get_args(annotation))
     if annotation in (float, types.NoneType):

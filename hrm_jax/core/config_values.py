@@ -1,6 +1,6 @@
-"""Values of configs, one by one: to JSON and back, checked against what their fields declare.
+"""Converts and checks the values of configs, one by one, against what their fields declare.
 
-`hrm_jax.core.config` is the entry point to this.
+`hrm_jax.core.config` is the entry point.
 """
 
 import dataclasses
@@ -15,11 +15,11 @@ from hrm_jax.core.config_fields import Constraint, OwnField, own_fields, type_na
 from hrm_jax.core.errors import UserError
 
 TYPE = "type"
-"""Key of the class's name in the plain form of a config, where its field takes several classes."""
+"""Key for the class's name in a config's plain form, if its field takes several classes."""
 
 
 class ConfigError(UserError, ValueError):
-    """A config's field is unknown, missing, of a wrong type, or has a value that cannot be.
+    """A config's field is unknown, missing, of a wrong type, or has an impossible value.
 
     Attributes:
         path: dotted path of the field, such as `model.num_heads`.
@@ -36,7 +36,7 @@ class ConfigError(UserError, ValueError):
 
 
 def unknown_field(path: str, known: list[str]) -> ConfigError:
-    """The error for a field that does not exist, naming the nearest of the `known` paths."""
+    """Returns the error for an unknown field, which names the nearest of the `known` paths."""
     leaf = path.rpartition(".")[2]
 
     def likeness(candidate: str) -> float:
@@ -54,7 +54,11 @@ def unknown_field(path: str, known: list[str]) -> ConfigError:
 
 
 def to_plain(value: Any, annotation: Any, path: str) -> Any:
-    """`value`, of a field annotated so, as JSON has it; raises ConfigError where it cannot."""
+    """Returns the JSON form of `value`, from a field with this annotation.
+
+    Raises:
+        ConfigError: JSON cannot represent it.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         dot = path and path + "."
         plain = {
@@ -79,19 +83,19 @@ def to_plain(value: Any, annotation: Any, path: str) -> Any:
 
 
 def _type_in_files(cls: type) -> str:
-    """Returns the name of a config's class in files, which stays when the class is renamed."""
+    """Returns the name of a config's class in files, which outlives renaming the class."""
     return getattr(cls, "type_in_files", cls.__name__)
 
 
 def _configs(annotation: Any) -> list[type]:
-    """The classes of configs that a field annotated so takes."""
+    """Returns the classes of configs that a field with this annotation takes."""
     union = typing.get_origin(annotation) in (Union, types.UnionType)
     choices = typing.get_args(annotation) if union else (annotation,)
     return [c for c in choices if isinstance(c, type) and dataclasses.is_dataclass(c)]
 
 
 def _item_annotation(annotation: Any, index: int) -> Any:
-    """Of the item at `index` of a tuple; a union of tuples has none."""
+    """Returns the annotation of a tuple's item; None where a union of tuples leaves it open."""
     arguments = typing.get_args(annotation) if typing.get_origin(annotation) is tuple else ()
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return arguments[0]
@@ -108,11 +112,12 @@ def settle(config: Any) -> None:
         given = getattr(config, own.name)
         value = convert_field(own, given, own.name, type(config))
         if value is not given:
-            object.__setattr__(config, own.name, value)  # frozen for all others
+            # The config is frozen, but still under construction.
+            object.__setattr__(config, own.name, value)
 
 
 def convert_field(own: OwnField, value: Any, path: str, root: type) -> Any:
-    """`value` as the field at `path` holds it, or ConfigError with the field's remedy."""
+    """Returns `value` converted for the field at `path`; a ConfigError gets the field's remedy."""
     try:
         value = convert(own.annotation, value, path, root)
         _check_constraint(own.constraint, value, path)
@@ -135,7 +140,7 @@ def _check_constraint(constraint: Constraint, value: Any, path: str) -> None:
 
 
 def convert(annotation: Any, value: Any, path: str, root: type) -> Any:
-    """`value` as an instance of `annotation`, or ConfigError naming `path`."""
+    """Returns `value` as an instance of `annotation`; raises ConfigError, naming `path`."""
     origin = typing.get_origin(annotation)
     arguments = typing.get_args(annotation)
     if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
@@ -170,7 +175,8 @@ def convert(annotation: Any, value: Any, path: str, root: type) -> Any:
 def _convert_union(annotation: Any, value: Any, path: str, root: type) -> Any:
     arguments = typing.get_args(annotation)
     configs = _configs(annotation)
-    if isinstance(value, Mapping) and configs:  # its own message says more than "no match"
+    # A mapping can only mean a config, whose own message says more than "no match".
+    if isinstance(value, Mapping) and configs:
         if len(configs) == 1:
             return convert(configs[0], value, path, root)
         cls = _named_config(configs, value.get(TYPE), f"{path}.{TYPE}")
@@ -185,7 +191,7 @@ def _convert_union(annotation: Any, value: Any, path: str, root: type) -> Any:
 
 
 def _named_config(configs: list[type], name: Any, path: str) -> type:
-    """Returns the one of several classes that a plain config says it is of."""
+    """Returns the class, of several, that a plain config names."""
     for cls in configs:
         if _type_in_files(cls) == name:
             return cls
@@ -214,6 +220,7 @@ def _build(cls: type, mapping: Mapping[str, Any], path: str, root: type) -> Any:
         for name, field in own.items()
         if name in mapping
     }
+    # Checked here and not left to the constructor, whose TypeError would not name the path.
     for item in dataclasses.fields(cls):
         default = (item.default, item.default_factory)
         required = default == (dataclasses.MISSING, dataclasses.MISSING)
@@ -224,7 +231,11 @@ def _build(cls: type, mapping: Mapping[str, Any], path: str, root: type) -> Any:
 
 
 def replace_fields(config: Any, overrides: dict[str, Any], path: str, root: type) -> Any:
-    """`config`, which is at `path`, with fields at dotted paths changed."""
+    """Returns `config`, found at `path`, with the fields at dotted paths changed.
+
+    Raises:
+        ConfigError: a path is unknown, or a value breaks its field's type or constraint.
+    """
     dot = path and path + "."
     if not dataclasses.is_dataclass(config):
         name = next(iter(overrides))
@@ -244,6 +255,7 @@ def replace_fields(config: Any, overrides: dict[str, Any], path: str, root: type
             inner.setdefault(name, {})[rest] = value
         else:
             values[name] = convert_field(own[name], value, dot + name, root)
+    # After whole values: `model` may be replaced, and `model.hidden_size` then changed in it.
     for name, changes in inner.items():
         values[name] = replace_fields(values[name], changes, dot + name, root)
     return _construct(type(config), values, dot)
@@ -252,12 +264,13 @@ def replace_fields(config: Any, overrides: dict[str, Any], path: str, root: type
 def _construct(cls: type, values: dict[str, Any], dot: str) -> Any:
     try:
         return cls(**values)
-    except ConfigError as error:  # of the config itself, which knows no way from the root
+    # It comes from the config itself, which does not know its path from the root.
+    except ConfigError as error:
         raise ConfigError(dot + error.path, error.problem) from error
 
 
 def _paths(cls: type, path: str = "") -> list[str]:
-    """Dotted paths of all fields that a `cls` can have."""
+    """Returns the dotted paths of all fields that a `cls` can have."""
     found = []
     for name, annotation, *_ in own_fields(cls):
         inner = [a for a in (annotation, *typing.get_args(annotation)) if isinstance(a, type)]

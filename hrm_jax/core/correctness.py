@@ -1,4 +1,4 @@
-"""How right a model's proposals are: what the loss counts, and what the model may halt by."""
+"""How correct a model's proposals are, for losses, metrics and halting."""
 
 import dataclasses
 
@@ -12,12 +12,12 @@ from hrm_jax.core.types import IGNORE_LABEL, Batch
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Correctness:
-    """How right the proposals are, per sequence.
+    """Correctness of the proposals, per sequence.
 
     Attributes:
       cells: share of labelled cells that are right, float32 in [0, 1]; 0 without labels.
-      exact: every labelled cell is right.
-      labelled: there is at least one label.
+      exact: whether every labelled cell is right.
+      labelled: whether there is at least one label.
     """
 
     cells: Float[Array, " B"]
@@ -26,7 +26,7 @@ class Correctness:
 
 
 def correctness(logits: Float[Array, "B T V"], batch: Batch) -> Correctness:
-    """Compares the most likely tokens with the labels."""
+    """Compares the most likely tokens with the labels, and returns how correct they are."""
     valid = batch.labels != IGNORE_LABEL
     right = valid & (logits.argmax(-1) == batch.labels)
     num_valid = valid.sum(-1)

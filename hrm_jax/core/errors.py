@@ -1,9 +1,9 @@
-"""The base of all errors that a user can put right."""
+"""The base class of all errors that a user can correct."""
 
 
 class UserError(Exception):
-    """Something is not as it has to be; the message says what was expected, what came, what to do.
+    """Something is not as required; the message says what was expected, what was found, what to do.
 
-    A program prints it without a traceback. Each such error also is what callers of its kind
+    A program prints it without a traceback. Each subclass is also of the builtin class that callers
     expect, as a `ConfigError` is a `ValueError`.
     """

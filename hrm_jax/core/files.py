@@ -1,4 +1,4 @@
-"""Files that a kill at any moment leaves whole, old or new, and whose damage is noticed later."""
+"""Files that stay whole, old or new, if the process is killed, and whose damage is detected."""
 
 import contextlib
 import hashlib
@@ -20,22 +20,24 @@ class InUse(UserError, OSError):
 
 @contextlib.contextmanager
 def exclusive(folder: Path, *, wanted: bool = True) -> Iterator[None]:
-    """Keeps a folder for this process until the block ends, or the process, however it ends.
+    """Locks a folder for this process until the block or the process ends, however it ends.
 
-    It counts among processes of one machine, and among those that ask. Where the system has no
-    such locks (Windows), everyone gets in.
+    The lock holds among processes of one machine that ask for it. On systems without such locks
+    (Windows) it does nothing.
 
     Args:
-      folder: is there already.
-      wanted: False to do without.
+      folder: an existing folder.
+      wanted: False to do nothing.
 
     Raises:
-      InUse: another process has it.
+      InUse: if another process holds the lock.
     """
     fcntl = _locks() if wanted else None
     if fcntl is None:
         yield
         return
+    # The kernel releases the lock when the file is closed, even after a kill; the file itself
+    # stays, because removing it could let two processes lock two files of the same name.
     with open(folder / _LOCK, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,22 +55,23 @@ def _locks() -> Any:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes `content` to `path`: a reader sees the old file or the new one, never a part.
+    """Writes `content` to `path`; a reader sees the old file or the new one, never a part.
 
-    It goes to `<path>.tmp` first, so only one process may write `path` at a time. Text is written
-    as UTF-8.
+    It is written to `<path>.tmp` first, so only one process may write `path` at a time. Text is
+    written as UTF-8.
     """
     temporary = path.with_name(path.name + ".tmp")
     with open(temporary, "wb") as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
         file.flush()
+        # Without this the rename could become durable before the bytes, and leave an empty file.
         os.fsync(file.fileno())
     os.replace(temporary, path)
     sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in `folder` durable, as fsync does for a file's bytes."""
+    """Makes the names in `folder` durable, as fsync makes a file's bytes."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -77,8 +80,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_manifest(folder: Path) -> None:
-    """Writes size and SHA-256 of every file below `folder` to its `manifest.json`, all durably."""
+    """Writes size and SHA-256 of every file below `folder` to its `manifest.json`, durably."""
     entries = {}
+    # Names are durable only after their folder is synced, bytes only after their file is.
     for path in sorted(folder.rglob("*")):
         if path.is_dir():
             sync_folder(path)
@@ -92,14 +96,14 @@ def write_manifest(folder: Path) -> None:
 
 
 def find_damage(folder: Path, *, hashes: bool = True) -> str | None:
-    """Compares a folder with its manifest.
+    """Returns how a folder differs from its manifest, or None for an intact folder.
 
     Args:
-        folder: what `write_manifest` was called on. Files added since are not looked at.
-        hashes: read every byte; without it, only presence and sizes are compared.
+        folder: the folder that `write_manifest` was called on. Files added since are ignored.
+        hashes: whether to read every byte; if not, only presence and sizes are compared.
 
     Returns:
-        None for an intact folder, otherwise which file is damaged and how.
+        Which file is damaged and how.
     """
     try:
         entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]

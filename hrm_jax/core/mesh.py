@@ -1,6 +1,6 @@
 """A mesh of devices with a `data` and a `model` axis, and arrays placed on it.
 
-Batches are split over `data`, layers over `model`; `training.state.state_shardings` says how.
+Batches are split over `data`, layers over `model`; see `training.state.state_shardings`.
 """
 
 import functools
@@ -21,13 +21,13 @@ Batch = TypeVar("Batch")
 
 @configclass
 class MeshConfig:
-    """How many devices share each kind of work."""
+    """Number of devices that share each kind of work."""
 
     data: int = field(-1, help="devices that share a batch; -1 for all that model leaves")
     model: int = field(1, help="devices that share each layer's weights", at_least=1)
 
     def __post_init__(self):
-        """Raises ConfigError for a number of devices that no mesh has."""
+        """Raises ConfigError for a number of devices that is neither positive nor -1."""
         check(
             self.data == -1 or self.data >= 1,
             "data",
@@ -38,12 +38,14 @@ class MeshConfig:
 
 
 def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
-    """The mesh `[data, model]` over `devices` (all of them, of all processes, when None).
+    """Returns the mesh `[data, model]` over `devices`, by default all devices of all processes.
 
     Raises:
-      ConfigError: if the axes do not multiply to the number of devices.
+      ConfigError: unless the sizes multiply to the number of devices.
     """
     devices = jax.devices() if devices is None else list(devices)
+    # Devices of a process become neighbours, so that a process owns whole rows of the mesh where it
+    # can, and its part of a batch is contiguous.
     devices.sort(key=lambda device: device.process_index)
     data = len(devices) // config.model if config.data == -1 else config.data
     check(
@@ -57,9 +59,10 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
 
 
 def with_ambient_mesh(function: Callable[P, R], mesh: Mesh) -> Callable[P, R]:
-    """`function`, traced with `mesh` ambient: kernels inside split their work over its devices.
+    """Returns `function`, traced with `mesh` as the ambient mesh.
 
-    XLA splits its own operations by the shardings of the arguments; a kernel it cannot look into.
+    XLA splits its own operations by the shardings of their operands. It cannot look into a Pallas
+    kernel, which is split over the ambient mesh by `hrm_kernels` instead.
     """
 
     @functools.wraps(function)
@@ -71,28 +74,31 @@ def with_ambient_mesh(function: Callable[P, R], mesh: Mesh) -> Callable[P, R]:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The leading axis, B, split over `data`."""
+    """Returns the sharding that splits the leading axis, B, over `data`."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The whole array on every device."""
+    """Returns the sharding that keeps the whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def fetch(tree: PyTree, mesh: Mesh) -> PyTree:
-    """Whole NumPy arrays on this host, of arrays sharded in any way over those of all processes."""
+    """Returns sharded arrays as whole NumPy arrays, on every host.
+
+    Every process must call it, as the arrays' shards are gathered from all of them.
+    """
     return jax.device_get(_gathering(mesh)(tree))
 
 
 @functools.cache
 def _gathering(mesh: Mesh) -> Any:
-    """The identity, with its result on every host."""
+    """Returns the jitted identity whose result is on every host; cached, to compile once."""
     return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))
 
 
 def check_divisible(name: str, batch_size: int, mesh: Mesh) -> None:
-    """Raises ConfigError where the devices cannot share a batch equally."""
+    """Raises ConfigError unless the devices can share a batch equally."""
     check(
         batch_size % mesh.shape["data"] == 0,
         name,
@@ -103,7 +109,7 @@ def check_divisible(name: str, batch_size: int, mesh: Mesh) -> None:
 
 
 def split_batch(whole: Batch, mesh: Mesh) -> Batch:
-    """A sharded batch from NumPy arrays that every process holds in full."""
+    """Returns a sharded batch from NumPy arrays that every process holds in full."""
     sharding = batch_sharding(mesh)
     return jax.tree.map(
         lambda x: jax.make_array_from_callback(x.shape, sharding, lambda rows: x[rows]), whole
@@ -111,12 +117,12 @@ def split_batch(whole: Batch, mesh: Mesh) -> Batch:
 
 
 def batch_share(mesh: Mesh) -> tuple[int, int]:
-    """Which of how many equal parts of a global batch this process gives.
+    """Returns the index and the number of the equal parts of a batch that processes hold.
 
-    Processes that share a layer's weights give the same part.
+    Processes that share a layer's weights hold the same part.
 
     Raises:
-      ConfigError: if the devices of a process end inside a row of the mesh.
+      ConfigError: if a process has neither whole rows of the mesh nor an equal part of a row.
     """
     processes = np.vectorize(lambda device: device.process_index)(mesh.devices)
     model = processes.shape[1]
@@ -133,10 +139,10 @@ def batch_share(mesh: Mesh) -> tuple[int, int]:
 
 
 def global_batch(local: Batch, mesh: Mesh) -> Batch:
-    """This process's rows of a batch as part of the global, sharded one.
+    """Returns the global, sharded batch that this process's rows are a part of.
 
     Args:
-      local: NumPy arrays; the part of the global batch that `batch_share` says.
+      local: NumPy arrays, the part of the global batch that `batch_share` tells.
       mesh: the mesh of all processes.
     """
     sharding = batch_sharding(mesh)

@@ -1,4 +1,4 @@
-"""Numerics that the library functions do not give, or give slowly.
+"""Functions that libraries lack, or compute slowly.
 
 Stablemax is the originals' replacement for softmax: `p = s(x) / sum s(x)`.
 """
@@ -24,17 +24,19 @@ _ARCTAN_COEFFICIENTS = (
 
 
 def stablemax_scores(x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
-    """`s(x) = x + 1` for x >= 0 and `1 / (1 - x)` below: positive, increasing, in the dtype of x.
+    """Returns `x + 1` for x >= 0 and `1 / (1 - x)` below: positive, increasing, in the dtype of x.
 
-    The originals add 1e-30 to `1 - x`, which no float can see there.
+    The originals add 1e-30 to `1 - x`, which is lost to rounding there.
     """
+    # `where` differentiates both branches: without `minimum`, 1 / (1 - x) would be infinite at x =
+    # 1 and turn the gradient into NaN.
     return jnp.where(x >= 0, x + 1, 1 / (1 - jnp.minimum(x, 0)))
 
 
 def arctan2_right(y: Float[Array, "*axes"], x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
-    """`arctan2(y, x)` for x >= 0, within 4 float32 epsilons; 0 at the origin.
+    """Returns `arctan2(y, x)` for x >= 0, within 4 float32 epsilons; 0 at the origin.
 
-    A handful of vector instructions: on CPU at least 5 times as fast as `jnp.arctan2`:
+    It takes a handful of vector instructions, on CPU at most a fifth of `jnp.arctan2`'s time:
 
         python -m timeit -n 5 \\
           -s 'import jax, jax.numpy as jnp; from hrm_jax.core.numerics import arctan2_right' \\
@@ -42,10 +44,12 @@ def arctan2_right(y: Float[Array, "*axes"], x: Float[Array, "*axes"]) -> Float[A
 
     Args:
       y: any finite numbers, float32.
-      x: finite numbers of at least 0, float32; their sign is not looked at.
+      x: finite numbers of at least 0, float32; the sign of a zero is ignored.
     """
     size = jnp.abs(y)
     larger = jnp.maximum(size, x)
+    # The polynomial holds for ratios up to 1, so the smaller is divided by the larger, and angles
+    # above pi / 4 are taken from pi / 2.
     ratio = jnp.minimum(size, x) / jnp.where(larger > 0, larger, 1)
     square = ratio * ratio
     series = jnp.full_like(square, _ARCTAN_COEFFICIENTS[-1])

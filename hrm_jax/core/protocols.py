@@ -1,4 +1,4 @@
-"""What floors ask of what is wired into them, so that none need know another's names."""
+"""Protocols by which layers of the code use each other without importing one another."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from hrm_jax.core.types import Batch, Carry, Outputs, Prompt, Variables
 
 
 class RecurrentModel(Protocol):
-    """A model as the training step takes it: one step of thought at a time, or one text.
+    """A model as the training step takes it: one step of thought, or one text, at a time.
 
-    A batch is a pytree of arrays with a first axis B. What a carry and outputs are is between the
-    model and its loss: `Batch`, `Carry` and `Outputs` for puzzles; `TextBatch`, nothing and
+    A batch is a pytree of arrays with a first axis B. The types of carry and outputs are a matter
+    of the model and its loss: `Batch`, `Carry` and `Outputs` for puzzles; `TextBatch`, None and
     `TextOutputs` for text.
     """
 
     def init(self, key: PRNGKeyArray) -> Variables:
-        """Fresh variables."""
+        """Returns fresh variables."""
         ...
 
     def initial_carry(self, variables: Variables, batch: Any) -> Any:
-        """The carry before the first step on batches shaped like `batch`: leaves [B, ...]."""
+        """Returns the carry before the first step on batches like `batch`, leaves [B, ...]."""
         ...
 
     def step(
@@ -34,22 +34,22 @@ class RecurrentModel(Protocol):
         key: PRNGKeyArray | None = None,
         row_offsets: Float[Array, "B E"] | None = None,
     ) -> tuple[Any, Any]:
-        """The new carry, and outputs; see `hrm_jax.models.puzzle_model.PuzzleModel.step`.
+        """Returns the new carry and the outputs; see `models.puzzle_model.PuzzleModel.step`.
 
-        A model with puzzle rows gets `row_offsets`, and its carry is a `Carry`.
+        Only a model with puzzle rows is given `row_offsets`; its carry is a `Carry`.
         """
         ...
 
 
 class ThinkingModel(Protocol):
-    """A model as inference takes it: puzzles start and end when the caller says, not the model."""
+    """A model as inference takes it, where the caller decides when puzzles start and end."""
 
     def initial_carry(self, variables: Variables, batch: Batch) -> Carry:
-        """A carry in the model's initial state, in which every sequence has halted."""
+        """Returns a carry with the model's initial states, in which every sequence has halted."""
         ...
 
     def think(self, variables: Variables, carry: Carry) -> tuple[Carry, Outputs]:
-        """Takes one step of every sequence, halted or not; see `PuzzleModel.think`."""
+        """Takes one step with every sequence, halted or not; see `PuzzleModel.think`."""
         ...
 
 
@@ -57,21 +57,21 @@ class StepLoss(Protocol):
     """A loss of one step, summed over the batch."""
 
     def __call__(self, carry: Any, outputs: Any, /) -> tuple[Float[Array, ""], PyTree[Any]]:
-        """The summed loss, and metrics summed over the batch."""
+        """Returns the summed loss, and metrics summed over the batch."""
         ...
 
 
 class TextCache(Protocol):
-    """What a language model keeps of the text so far: a pytree, donated to the step after it."""
+    """A language model's cache of the text so far: a pytree, donated to the next step."""
 
     @property
     def lengths(self) -> Int[Array, " B"]:
-        """Tokens of each row so far."""
+        """Number of tokens of each row so far."""
         ...
 
     @property
     def room(self) -> int:
-        """Tokens that each row has room for, those it holds included."""
+        """Number of tokens that each row has room for, those it holds included."""
         ...
 
     def require_room(self, tokens: int) -> None:
@@ -80,7 +80,7 @@ class TextCache(Protocol):
 
 
 class LanguageModel(Protocol):
-    """A model of text as pure functions of its variables; hashable, a static argument of `jit`."""
+    """A text model as pure functions of its variables; hashable, a static argument of `jit`."""
 
     @property
     def vocab_size(self) -> int:
@@ -88,7 +88,7 @@ class LanguageModel(Protocol):
         ...
 
     def init(self, key: PRNGKeyArray) -> Variables:
-        """Fresh variables, float32."""
+        """Returns fresh variables, float32."""
         ...
 
     def logits(
@@ -100,7 +100,7 @@ class LanguageModel(Protocol):
         segment_ids: Int[Array, "B T"] | None = None,
         lengths: Int[Array, " B"] | None = None,
     ) -> Float[Array, "B T V"]:
-        """Scores of the token after each one; see `hrm_jax.models.text_model.TextModel.logits`."""
+        """Returns the logits of the token after each one; see `TextModel.logits`."""
         ...
 
     def prefill(
@@ -112,22 +112,22 @@ class LanguageModel(Protocol):
         token_types: Int[Array, "B T"] | None = None,
         lengths: Int[Array, " B"] | None = None,
     ) -> tuple[Float[Array, "B V"], TextCache]:
-        """Reads prompts, padded on the right: the logits after each, and a cache of `room`."""
+        """Returns the logits after prompts, padded on the right, and a cache with `room` tokens."""
         ...
 
     def decode(
         self, variables: Variables, tokens: Int[Array, "B T"], cache: Any
     ) -> tuple[Float[Array, "B T V"], TextCache]:
-        """Reads T more tokens of every row: the logits after each, and the cache with them."""
+        """Appends T tokens to every row; returns the logits after each, and the new cache."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class InfillingTokens:
-    """The tokens that mark a text with a hole: `prefix ... suffix ... middle`, then the filling.
+    """The tokens that mark the parts of a text with a hole: `prefix ... suffix ... middle ...`.
 
     Attributes:
-      prefix, suffix, middle: what stands before each part.
+      prefix, suffix, middle: the token before each part; the middle is what fills the hole.
     """
 
     prefix: int
@@ -136,7 +136,7 @@ class InfillingTokens:
 
 
 class Tokenizer(Protocol):
-    """Text to tokens and back."""
+    """Converts text to tokens and back."""
 
     @property
     def vocab_size(self) -> int:
@@ -145,48 +145,48 @@ class Tokenizer(Protocol):
 
     @property
     def bos_token(self) -> int | None:
-        """What a text begins with, where the model was trained so."""
+        """The token that begins a text, if the model was trained with one."""
         ...
 
     @property
     def eos_tokens(self) -> tuple[int, ...]:
-        """What a text ends with, the usual one first; at least one."""
+        """The tokens that end a text, the usual one first; at least one."""
         ...
 
     @property
     def infilling(self) -> InfillingTokens | None:
-        """The marks of fill-in-the-middle, where there are any."""
+        """The tokens of fill-in-the-middle, if there are any."""
         ...
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a part of a text, none of them special, whatever it says."""
+        """Returns the tokens of a part of a text; none is special, whatever the text says."""
         ...
 
     def begin(self, text: str) -> list[int]:
-        """The tokens of what a text begins with: `bos_token`, if there is one, then `text`.
+        """Returns the tokens of a text's beginning: `bos_token`, if there is one, then `text`.
 
-        Where models were trained with a space before every text, it is among them.
+        For a model that was trained with a space before every text, that space is included.
         """
         ...
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, special ones left out, broken characters as U+FFFD."""
+        """Returns the text of tokens, without special ones, with broken characters as U+FFFD."""
         ...
 
     def token_bytes(self, token: int) -> bytes:
-        """What a token adds to a text, in UTF-8; nothing for a special one.
+        """Returns the UTF-8 bytes that a token adds to a text; none for a special token.
 
         The pieces of `encode(text)`, joined, are the text's bytes.
         """
         ...
 
     def save(self, folder: Any) -> None:
-        """Writes what `hrm_jax.data.text.tokenizers.load_tokenizer(folder)` reads."""
+        """Writes the files that `hrm_jax.data.text.tokenizers.load_tokenizer(folder)` reads."""
         ...
 
 
 class Completer(Protocol):
-    """Something that writes: a model with its tokenizer, or a test's table of answers."""
+    """Completes prompts: a model with its tokenizer, or a test's table of answers."""
 
     def __call__(
         self,
@@ -196,12 +196,12 @@ class Completer(Protocol):
         stop: Sequence[str],
         max_tokens: int,
     ) -> list[str]:
-        """A completion for each prompt, without it, and cut before the first of `stop` in it.
+        """Returns a completion of each prompt, without the prompt, cut before the first stop text.
 
         Args:
-          prompts: any number.
-          seeds: one for each; a completion depends on its prompt and its seed, not on neighbours.
+          prompts: the prompts.
+          seeds: one for each prompt; a completion depends on its prompt and its seed alone.
           stop: texts that end a completion.
-          max_tokens: longest completion.
+          max_tokens: largest number of tokens of a completion.
         """
         ...

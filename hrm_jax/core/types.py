@@ -1,4 +1,4 @@
-"""The values that flow between the floors: variables, batches, carries and outputs.
+"""The values that pass between layers of the code: variables, batches, carries and outputs.
 
 Axes: B batch, T puzzle tokens, P puzzle-embedding prefix, L = P + T, D hidden, V vocabulary,
 I puzzle identifiers, E width of a puzzle row.
@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 IGNORE_LABEL = -100
-"""A label that neither the loss nor any metric counts."""
+"""The label that losses and metrics ignore."""
 
 Params: TypeAlias = PyTree
 """A pytree of trained parameters: an `nnx.State`, or any tree of arrays."""
@@ -29,13 +29,13 @@ class PuzzleRows(nnx.Variable):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Variables:
-    """All values of one model, by who may change them.
+    """All values of one model, separated by what may change them.
 
     Attributes:
       params: trained by gradient; float32 leaves.
       buffers: fixed at initialisation; float32 leaves.
-      puzzle_rows: the puzzle-embedding table, float32; None for a model without puzzle embedding.
-        Written by the sparse optimiser only.
+      puzzle_rows: the puzzle-embedding table, float32, updated by the sparse optimiser only; None
+        for a model without puzzle embedding.
     """
 
     params: Params
@@ -46,7 +46,7 @@ class Variables:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Puzzles as they come from the data pipeline.
+    """Puzzles from the data pipeline.
 
     Attributes:
       inputs: tokens of the puzzle, int32 in [0, V).
@@ -62,7 +62,7 @@ class Batch:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Latents:
-    """The state of thought.
+    """The latent states of both levels.
 
     Attributes:
       z_H: the slow, high-level state, in the compute dtype.
@@ -76,13 +76,13 @@ class Latents:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Carry:
-    """What one step hands to the next. Written by the step alone.
+    """What one step passes on to the next.
 
     Attributes:
-      latents: the state of thought after the step, without gradient.
-      steps: steps taken on the present puzzle, int32 in [0, halt_max_steps].
-      halted: the sequence is done: the next step gives it a new puzzle.
-      data: the puzzle each sequence is working on.
+      latents: the latent states after the step, without gradient.
+      steps: number of steps taken on the current puzzle, int32 in [0, halt_max_steps].
+      halted: whether the sequence is done, so that the next step gives it a new puzzle.
+      data: the puzzle that each sequence is working on.
     """
 
     latents: Latents
@@ -94,14 +94,14 @@ class Carry:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """What one step computes.
+    """The outputs of one step.
 
     Attributes:
       logits: scores of each cell's tokens, in the compute dtype.
-      q_halt_logits: float32; above zero: the answer is believed right.
-      q_continue_logits: float32; the believed value of thinking on.
-      target_q_continue: float32 in (0, 1); what `q_continue_logits` should have said, without
-        gradient. None outside training and for models without Q-continue.
+      q_halt_logits: float32; above zero where the answer is believed to be right.
+      q_continue_logits: float32; the predicted value of a further step.
+      target_q_continue: float32 in [0, 1], without gradient; the target of `q_continue_logits`.
+        None outside training and for models without Q-continue.
     """
 
     logits: Float[Array, "B T V"]
@@ -113,14 +113,14 @@ class Outputs:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TextBatch:
-    """Texts packed into rows, as they come from the data pipeline.
+    """Texts packed into rows by the data pipeline.
 
     Attributes:
-      tokens: int32 in [0, V); anything in padding.
-      labels: the token after each one, int32 in [0, V), or `IGNORE_LABEL` where the loss does not
-        count it: in padding, at the end of a text, and in a prefix that is not to be learned.
+      tokens: int32 in [0, V); arbitrary in padding.
+      labels: the token after each one, int32 in [0, V), or `IGNORE_LABEL` where the loss ignores
+        it: in padding, at the end of a text, and in a prefix that is not to be learned.
       token_types: int32, 1 in a prefix, whose tokens see each other; 0 elsewhere.
-      segment_ids: int32, which text of its row a token belongs to, 1 and up; 0 in padding.
+      segment_ids: int32, number of the row's text that a token belongs to, from 1; 0 in padding.
     """
 
     tokens: Int[Array, "B T"]
@@ -132,7 +132,7 @@ class TextBatch:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TextOutputs:
-    """What a language model says of a batch, and what is to be learned from it.
+    """A language model's logits for a batch, with the labels.
 
     Attributes:
       logits: scores of the token after each one, in the compute dtype.
@@ -145,11 +145,11 @@ class TextOutputs:
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
-    """What a text is to be written after, and before.
+    """The text before, and perhaps after, the text to be written.
 
     Attributes:
-      prefix: the text so far.
-      suffix: what is to follow, for fill-in-the-middle; None where the text is to be continued.
+      prefix: the text before.
+      suffix: the text after, for fill-in-the-middle; None if the prefix is to be continued.
     """
 
     prefix: str

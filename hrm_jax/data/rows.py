@@ -65,7 +65,7 @@ class RowsConfig:
 
 
 def num_batches(num_rows: int, config: RowsConfig) -> int | None:
-    """How many batches a source of `num_rows` gives; None if they never end."""
+    """Returns how many batches a source of `num_rows` gives; None if they never end."""
     if config.num_epochs is None:
         return None
     whole, rest = divmod(config.num_epochs * num_rows, config.global_batch_size)

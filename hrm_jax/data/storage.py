@@ -14,7 +14,7 @@ DATA_DIR_VARIABLE = "HRM_JAX_DATA"
 
 
 def default_data_dir() -> pathlib.Path:
-    """The folder named by `HRM_JAX_DATA`, or `~/.cache/hrm_jax`."""
+    """Returns the folder named by `HRM_JAX_DATA`, or `~/.cache/hrm_jax`."""
     return pathlib.Path(os.environ.get(DATA_DIR_VARIABLE) or "~/.cache/hrm_jax").expanduser()
 
 

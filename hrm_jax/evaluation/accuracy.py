@@ -30,7 +30,7 @@ class PuzzleResults:
         return len(self.rating)
 
     def take(self, rows: Bool[np.ndarray, " B"]) -> "PuzzleResults":
-        """The chosen rows."""
+        """Returns the chosen rows."""
         return PuzzleResults(*(getattr(self, f.name)[rows] for f in dataclasses.fields(self)))
 
 

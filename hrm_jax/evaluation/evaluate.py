@@ -164,7 +164,7 @@ def evaluate(
 
 
 def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged]) -> Report:
-    """The figures of all completions of a suite."""
+    """Returns the figures of all completions of a suite."""
     lines = list(lines)
     right = Counter(line.task_id for line in lines if line.passed)
     counts = np.array([right[problem.task_id] for problem in suite.problems])
@@ -179,7 +179,7 @@ def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged
 
 
 def seed_of(settings: EvaluationSettings, task_id: str, sample: int) -> int:
-    """The seed of a completion, in [0, 2^31): the same however many others there are."""
+    """Returns the seed of a completion, in [0, 2^31): the same however many others there are."""
     return zlib.crc32(f"{settings.seed}/{task_id}/{sample}".encode()) & 0x7FFFFFFF
 
 
@@ -218,7 +218,7 @@ def _judge(
 
 
 def _open(folder: Path, settings: EvaluationSettings, resume: bool) -> list[Judged]:
-    """The lines of a folder whose settings agree; a new folder gets the settings."""
+    """Returns the lines of a folder whose settings agree; a new folder gets the settings."""
     path = folder / SETTINGS
     if not path.exists():
         write_atomically(path, config_lib.to_json(settings))
@@ -242,7 +242,7 @@ def _open(folder: Path, settings: EvaluationSettings, resume: bool) -> list[Judg
 
 
 def read_completions(path: Path) -> list[Judged]:
-    """The lines of a file, none where there is no file. Cuts off a last line torn by a kill.
+    """Returns the lines of a file, none where there is no file. Cuts off a last line torn by a kill.
 
     Raises:
       ResumeError: another line is broken.

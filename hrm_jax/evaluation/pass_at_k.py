@@ -28,7 +28,7 @@ class Estimate:
 
 
 def pass_at_k(samples: int, right: Int[np.ndarray, " B"], k: int) -> Float[np.ndarray, " B"]:
-    """The unbiased estimate for each problem: 1 - C(n - c, k) / C(n, k).
+    """Returns the unbiased estimate for each problem: 1 - C(n - c, k) / C(n, k).
 
     Args:
       samples: n, drawn for each problem.
@@ -51,7 +51,7 @@ def pass_at_k(samples: int, right: Int[np.ndarray, " B"], k: int) -> Float[np.nd
 
 
 def estimate(samples: int, right: Int[np.ndarray, " B"], k: int, seed: int = 0) -> Estimate:
-    """The mean of `pass_at_k` over problems, with its bootstrap interval.
+    """Returns the mean of `pass_at_k` over problems, with its bootstrap interval.
 
     Args:
       samples, right, k: see `pass_at_k`; at least one problem.

@@ -27,7 +27,7 @@ _UNFINISHED = "incomplete input"
 
 
 def parse_rate(texts: Sequence[str], language: Language, *, cut: Sequence[bool] = ()) -> float:
-    """The share of texts that parse, in [0, 1]; 0 of none.
+    """Returns the share of texts that parse, in [0, 1]; 0 of none.
 
     Args:
       texts: whole programs or files.
@@ -47,7 +47,7 @@ def parse_rate(texts: Sequence[str], language: Language, *, cut: Sequence[bool] 
 
 
 def parses(text: str, language: Language, *, cut: bool = False) -> bool:
-    """Whether a text is free of syntax errors.
+    """Returns whether a text is free of syntax errors.
 
     Args:
       text: a whole program or file.
@@ -97,7 +97,7 @@ def _parser(grammar: str) -> Any:
 
 
 def _closing(root: Any) -> str:
-    """The brackets that close what is open at the end, innermost first; those in text are text."""
+    """Returns the brackets that close what is open at the end, innermost first; those in text are text."""
     stack = []
     for kind in _leaves(root):
         if kind in _CLOSING:
@@ -108,7 +108,7 @@ def _closing(root: Any) -> str:
 
 
 def _leaves(root: Any) -> Iterator[str]:
-    """The kinds of a tree's leaves that are in the text, in its order."""
+    """Yields the kinds of a tree's leaves that are in the text, in its order."""
     waiting = [root]
     while waiting:
         node = waiting.pop()

@@ -1,4 +1,4 @@
-"""Where a further attempt at a puzzle starts: the model's initial state, and noise of its own."""
+"""The initial state of a further attempt at a puzzle: the model's own, plus the attempt's noise."""
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,11 @@ def disturb(
     noise: float | Float[Array, ""],
     seed: int | Int[Array, ""],
 ) -> Latents:
-    """Returns initial states with the noise of their attempts.
+    """Returns the initial states plus the noise of their attempts.
 
     Args:
-      initial: the model's own.
-      attempts: which attempt each sequence is; 0 starts from the model's own state.
+      initial: the model's own states.
+      attempts: number of each sequence's attempt; attempt 0 gets no noise.
       noise: standard deviation.
       seed: equal seeds and attempts give equal noise, whatever else is in the batch.
     """
@@ -26,10 +26,11 @@ def disturb(
 
     def draw(attempt: Int[Array, ""], deviation: Float[Array, ""]) -> Latents:
         key = jax.random.fold_in(jax.random.key(seed), attempt)
-        # An attempt starts from the same state whatever the model computes in, up to rounding.
+        # Drawn in float32 whatever the compute dtype, so that an attempt starts from the same state
+        # up to rounding.
         return draw_noise(key, initial, deviation, jnp.float32)
 
-    # Drawing costs as much as a layer of the model, and most steps need none.
+    # Drawing costs as much as a layer of the model, and most steps need none: hence a `cond`.
     drawn = jax.lax.cond(
         disturbed.any(),
         lambda: jax.vmap(draw)(attempts, jnp.where(disturbed, noise, 0.0)),

@@ -1,4 +1,4 @@
-"""When a puzzle leaves the engine, and what is spent on those that stay unsolved."""
+"""When a puzzle leaves the engine, and the budget for those that stay unsolved."""
 
 import itertools
 
@@ -9,8 +9,9 @@ from hrm_jax.core.config import check, configclass, field
 class EngineConfig:
     """How puzzles stream through a fixed batch, and when one leaves it.
 
-    After `min_steps` a puzzle leaves as soon as one of the rules says so; after `max_steps` in any
-    case. With all rules off, every puzzle takes `max_steps`: the evaluation of the originals.
+    A puzzle leaves at its first step, from `min_steps` on, at which one of the enabled rules
+    applies, and after `max_steps` in any case. With no rule enabled every puzzle takes `max_steps`,
+    as in the evaluation of the originals.
 
     Raises:
       ConfigError: on construction, if the fields do not fit together.
@@ -60,17 +61,16 @@ class EngineConfig:
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
-        """All sizes that are compiled, decreasing."""
+        """All batch sizes that are compiled, decreasing."""
         return (self.batch_size, *self.tail_batch_sizes)
 
 
 @configclass
 class SearchConfig:
-    """What is spent on a puzzle that the first attempt left unsolved.
+    """The budget for a puzzle that the first attempt left unsolved.
 
-    Attempt number a makes assumption number a, sees the puzzle under symmetry number a and starts
-    from state number a, so that an answer depends neither on the order of the puzzles nor on which
-    others there are.
+    Attempt a uses assumption a, symmetry a and initial state a, whatever the order of the puzzles
+    and the other puzzles are, so an answer depends on its own puzzle alone.
 
     Raises:
       ConfigError: on construction, for numbers out of range or attempts that would all be alike.

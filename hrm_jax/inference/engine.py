@@ -1,12 +1,12 @@
-"""Solving streams of puzzles: a fixed batch whose places are refilled as puzzles leave it.
+"""Solves streams of puzzles in a fixed batch whose slots are refilled as puzzles leave it.
 
-    dispatch n     the device thinks for some steps; free slots take the next jobs of a window
-    dispatch n+1   is queued before the host looks at what left in dispatch n
-    the tail       when the queue runs dry, the last jobs move to smaller batches
+    dispatch n     the device takes some steps; free slots take the next jobs of a window
+    dispatch n+1   is queued before the host reads what left in dispatch n
+    the tail       when the queue is empty, the last jobs move to smaller batches
 
-The host never waits while there is work to hand out, and nothing is compiled but one program for
-each batch size. A job's answer is a function of its puzzle and attempt alone: its neighbours, its
-place and the sizes of the batches change it by no more than the rounding of matrix products.
+The host never waits while there are jobs to hand out, and one program is compiled for each batch
+size. A job's answer is a function of its puzzle and attempt alone: its neighbours, its slot and the
+sizes of the batches change it by no more than the rounding of matrix products.
 """
 
 import dataclasses
@@ -37,12 +37,12 @@ from hrm_jax.inference.slots import (
 from hrm_jax.inference.thinking import Thoughts
 
 _DISPATCHES_AHEAD = 2
-"""Dispatches that may end after the newest report the host has seen."""
+"""Dispatches whose jobs the host does not know yet when it makes a window: two are in flight."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Jobs:
-    """Consecutive jobs of a queue; n of them, the fields as in `slots.Window`."""
+    """n consecutive jobs of a queue; the fields are those of `slots.Window`."""
 
     inputs: Int[np.ndarray, "n T"]
     puzzle_identifiers: Int[np.ndarray, " n"]
@@ -50,29 +50,29 @@ class Jobs:
 
 
 class Queue(Protocol):
-    """Numbered jobs, which may become more while some are finished, but never change."""
+    """Numbered jobs. More may be added while some are finished, but none ever changes."""
 
     noise: float
-    """Deviation of the noise on the initial states of all attempts but 0."""
+    """Standard deviation of the noise on the initial states of attempts other than 0."""
     seed: int
-    """Of that noise."""
+    """Seed of that noise."""
 
     def __len__(self) -> int:
-        """Jobs that there are by now."""
+        """Returns the number of jobs so far."""
         ...
 
     def jobs(self, first: int, last: int) -> Jobs:
-        """The jobs number `first` to `last - 1`."""
+        """Returns the jobs number `first` to `last - 1`."""
         ...
 
     def finish(self, left: Departures) -> None:
-        """Takes the answers of jobs, as NumPy arrays [n] and [n, T], in the order they left."""
+        """Receives the answers of jobs, NumPy leaves [n] and [n, T], in the order they left."""
         ...
 
     def watch(self, jobs: Int[np.ndarray, " n"], thoughts: Thoughts) -> None:
-        """Takes what jobs thought, NumPy leaves [n] and [n, T], each job's steps in their order.
+        """Receives the proposals of jobs, NumPy leaves [n] and [n, T], a job's steps in order.
 
-        Called by an engine that observes, with the last step of a job before it is finished.
+        Only an engine that observes calls it, with a job's last step before the job is finished.
         """
         ...
 
@@ -85,12 +85,12 @@ class Engine:
       model: a model that takes one step at a time; hashable, as `PuzzleModel` is.
       config: when a puzzle leaves, and the sizes of the batches.
       verify: the rules, for `stop_when_valid` and `Answers.valid`; None for a task without.
-      mesh: the devices that share every batch; all there are by default.
-      observe: what to tell the queue of every step of thought; None for nothing.
+      mesh: the devices that share every batch; by default all there are.
+      observe: what to tell the queue of every step; None for nothing.
 
     Raises:
-      ValueError: on construction, if nothing verifies what `stop_when_valid` waits for, or the
-        devices cannot share a batch equally.
+      ValueError: on construction, if `stop_when_valid` is set without `verify`, or the devices
+        cannot share a batch equally.
     """
 
     model: ThinkingModel
@@ -100,7 +100,7 @@ class Engine:
     observe: Observe | None = None
 
     def __post_init__(self):
-        """Checks that the parts fit together."""
+        """Raises ValueError unless the parts fit together."""
         if self.config.stop_when_valid and self.verify is None:
             raise ValueError(
                 "stop_when_valid needs the rules of the task, but verify is None: pass verify, or"
@@ -115,7 +115,7 @@ class Engine:
             )
 
     def compile(self, variables: Variables, puzzles: Int[np.ndarray, "N T"]) -> None:
-        """Compiles all programs that `run` may need for puzzles of this length and dtype."""
+        """Compiles every program that `run` may need for puzzles of this length and dtype."""
         nobody = puzzles[:0]
         nothing = Jobs(nobody, np.zeros(0, np.int32), np.zeros(0, np.int32))
         for B, smaller in self._sizes():
@@ -127,9 +127,10 @@ class Engine:
             jax.block_until_ready(slots)
 
     def run(self, variables: Variables, queue: Queue) -> None:
-        """Works until every job of the queue is finished."""
+        """Solves until every job of the queue is finished."""
         if not len(queue):
             return
+        # Start with the smallest batch that holds all jobs.
         sizes = self._sizes()
         while len(queue) <= sizes[0][1]:
             sizes = sizes[1:]
@@ -143,22 +144,24 @@ class Engine:
             window = self._window(jobs, taken, B, queue.noise, queue.seed)
             slots, following = self._advance(variables, slots, window, smaller)
             if running is not None:
-                # The dispatch before is read only now that the next one is queued.
+                # Dispatch n is read only now that n + 1 is queued, so that the device never waits.
                 report: DispatchReport = jax.device_get(running)
                 finished += _tell(queue, report)
                 taken = int(report.taken)
+                # What `slots` hold is one dispatch newer than the report. The jobs left can only
+                # have become fewer since, so they fit in the smaller batch as well.
                 while 0 < int(report.active) + len(queue) - taken <= sizes[0][1]:
                     slots = _compact(self.mesh)(slots, sizes[0][1])
                     sizes = sizes[1:]
             running = following
 
     def _sizes(self) -> list[tuple[int, int]]:
-        """Each batch size and the next smaller one, 0 after the last."""
+        """Returns each batch size and the next smaller one, 0 after the last."""
         sizes = self.config.batch_sizes
         return list(zip(sizes, (*sizes[1:], 0), strict=True))
 
     def _window_rows(self, B: int) -> int:
-        """W: as many jobs as can be taken before the host hears of it."""
+        """Returns W: as many jobs as can be taken before the host hears of it."""
         return _DISPATCHES_AHEAD * self.config.steps_per_dispatch * B
 
     def _free_slots(self, variables: Variables, jobs: Jobs, B: int) -> Slots:
@@ -173,7 +176,7 @@ class Engine:
         return _advance(self.mesh)(*static, variables, slots, window, np.int32(floor))
 
     def _window(self, jobs: Jobs, first: int, B: int, noise: float, seed: int) -> Window:
-        """The jobs, padded to the W rows of a batch size, on the devices."""
+        """Returns jobs as a window on the devices, padded to the W rows of a batch size."""
         count = len(jobs.attempts)
         W = self._window_rows(B)
 
@@ -193,7 +196,8 @@ class Engine:
 
 
 def _tell(queue: Queue, report: DispatchReport) -> int:
-    """Hands a report to the queue; returns how many jobs left."""
+    """Passes a report on to the queue; returns how many jobs left."""
+    # A boolean mask over [K, B] picks rows in the order of the steps.
     if report.record is not None:
         thinking = np.asarray(report.record.jobs) != NO_JOB
         jobs, thoughts = jax.tree.map(
@@ -207,7 +211,7 @@ def _tell(queue: Queue, report: DispatchReport) -> int:
 
 
 def _place(tree: Any, sharding: NamedSharding) -> Any:
-    """NumPy arrays that every process holds in full, as arrays on the devices."""
+    """Returns NumPy arrays that every process holds in full as arrays on the devices."""
     return jax.tree.map(
         lambda x: jax.make_array_from_callback(x.shape, sharding, lambda rows: np.asarray(x)[rows]),
         tree,
@@ -215,7 +219,7 @@ def _place(tree: Any, sharding: NamedSharding) -> Any:
 
 
 def _slot_shardings(mesh: Mesh) -> Any:
-    """All that has a row for each slot is split over the devices."""
+    """Returns the shardings of `Slots`: all but the count are split over the devices by slot."""
     rows: Any = batch_sharding(mesh)
     taken: Any = replicated(mesh)
     return Slots(carry=rows, jobs=rows, tokens=rows, unchanged=rows, taken=taken)
@@ -228,7 +232,7 @@ def _free_slots(mesh: Mesh) -> Any:
 
 @functools.cache
 def _advance(mesh: Mesh) -> Any:
-    """`advance`, its slots written in place, its report on every host."""
+    """Returns the jitted `advance`: the slots are donated, the report goes to every host."""
     return jax.jit(
         with_ambient_mesh(advance, mesh),
         static_argnums=(0, 1, 2, 3),

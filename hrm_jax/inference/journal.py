@@ -1,4 +1,4 @@
-"""What a model thought on its way to an answer, step by step, kept as the engine tells it."""
+"""Keeps what a model proposed at every step on its way to an answer."""
 
 import collections
 
@@ -10,10 +10,10 @@ from hrm_jax.inference.thinking import Thoughts
 
 
 class Journal:
-    """Every step of every attempt at some puzzles; a `stream.Watch` of an engine that observes."""
+    """Every step of every attempt at some puzzles; a `stream.Watch` for an engine that observes."""
 
     def __init__(self):
-        """Starts empty."""
+        """Makes an empty journal."""
         self._steps: dict[tuple[int, int], list[Thoughts]] = collections.defaultdict(list)
 
     def __call__(
@@ -22,15 +22,15 @@ class Journal:
         attempts: Int32[np.ndarray, " n"],
         thoughts: Thoughts,
     ) -> None:
-        """Keeps one step of thought for each of n rows; see `stream.Watch`."""
+        """Adds one step for each of n rows; see `stream.Watch`."""
         for row, attempt in enumerate(zip(puzzles.tolist(), attempts.tolist(), strict=True)):
             self._steps[attempt].append(jax.tree.map(lambda x, row=row: x[row : row + 1], thoughts))
 
     def thoughts(self, puzzle: int, attempt: int) -> Thoughts:
-        """Returns the steps of one attempt at one puzzle, as of a batch of one: B = 1.
+        """Returns the steps of one attempt at one puzzle, as `Thoughts` of a batch of one.
 
         Raises:
-          KeyError: there was no such attempt.
+          KeyError: if there was no such attempt.
         """
         if (puzzle, attempt) not in self._steps:
             raise KeyError(

@@ -1,10 +1,10 @@
 """Search at test time: puzzles left unsolved are tried again, differently, within a budget.
 
-A model that failed often succeeds when it sees the same puzzle under another symmetry, or starts to
-think from another state: its failures are accidents of the path more than lack of knowledge. An
-equivariant model gives the same answer under every symmetry; for it there is the noise. What helps
-most where much is open is an assumption: part of a wrong answer is right, and taken for granted
-makes the puzzle easier.
+A model that failed often succeeds when it sees the same puzzle under another symmetry, or starts
+from another state, since its failures depend on the path more than on what it has learned. An
+equivariant model gives the same answer under every symmetry, so it needs the noise. Where many
+cells are open an assumption helps most: some cells of a wrong answer are right, and given as clues
+they make the puzzle easier.
 """
 
 import dataclasses
@@ -27,18 +27,18 @@ class Symmetries(Protocol):
     def __call__(
         self, tokens: Int[np.ndarray, "n T"], numbers: Int[np.ndarray, " n"], seed: int
     ) -> Int[np.ndarray, "n T"]:
-        """Row i under symmetry `numbers[i]`, in the dtype it came in."""
+        """Returns row i under symmetry `numbers[i]`, in the dtype of `tokens`."""
         ...
 
     def inverse(
         self, tokens: Int[np.ndarray, "n T"], numbers: Int[np.ndarray, " n"], seed: int
     ) -> Int[np.ndarray, "n T"]:
-        """Undoes it: for answers, in which any token may occur."""
+        """Returns answers with the symmetries undone; any token may occur in them."""
         ...
 
 
 class Assumptions(Protocol):
-    """Numbered assumptions of a task: the same puzzle, proposal, seed and number give the same."""
+    """Numbered assumptions of a task: equal arguments give an equal result."""
 
     def __call__(
         self,
@@ -47,23 +47,26 @@ class Assumptions(Protocol):
         numbers: Int[np.ndarray, " n"],
         seed: int,
     ) -> Int[np.ndarray, "n T"]:
-        """Row i with part of `proposals[i]` as if it were given.
+        """Returns row i with part of `proposals[i]` added as if it were given.
 
-        Whatever solves the result has to solve the puzzle as well; an answer that does not keep to
-        its assumption counts as unsolved.
+        Whatever solves the result must solve the puzzle as well. An answer that contradicts its
+        assumption counts as unsolved.
         """
         ...
 
 
 def is_solved(engine: Engine, answers: Answers) -> Bool[np.ndarray, " N"]:
-    """Which puzzles need no further attempt: by the rules, or without any by the halting head."""
+    """Returns which puzzles need no further attempt.
+
+    The task's rules decide; without rules, the halting head's confidence.
+    """
     if engine.verify is not None:
         return answers.valid
     return answers.confidence > engine.config.halt_confidence
 
 
 def engine_of_search(engine: Engine, config: SearchConfig) -> Engine:
-    """The engine of the further attempts, which may be shorter or longer than the first."""
+    """Returns the engine for further attempts, whose steps `config` may limit differently."""
     max_steps = config.max_steps or engine.config.max_steps
     min_steps = min(engine.config.min_steps, max_steps)
     changed = dataclasses.replace(engine.config, min_steps=min_steps, max_steps=max_steps)
@@ -85,20 +88,23 @@ def search(
 ) -> Answers:
     """Tries unsolved puzzles again until they are solved or their budget is spent.
 
-    The best attempt is the answer: one that passes the rules before one that does not, then the
-    one that the halting head believes in most, then the earliest.
+    The best attempt is the answer: valid ones first, then the one with the highest confidence, then
+    the earliest.
 
     Args:
-      engine: the model and its rules, as of the first attempts.
+      engine: the engine of the first attempts: model, rules and devices.
       variables: the model's values.
       puzzles: tokens.
       first: the answers of `solve_stream` to them; solved ones stay as they are.
-      config: the budget, and what tells one attempt from another.
-      symmetries: the task's; needed where `config.symmetries` is set.
-      assumptions: the task's; needed where `config.assume` is set.
+      config: the budget, and how attempts differ.
+      symmetries: the task's; required if `config.symmetries` is set.
+      assumptions: the task's; required if `config.assume` is set.
       puzzle_identifiers: as in `solve_stream`.
-      progress: called as puzzles are done, of those that `first` leaves unsolved.
-      watch: as in `solve_stream`. Under a symmetry the thoughts are about the puzzle as shown.
+      progress: called as puzzles are done, out of those that `first` leaves unsolved.
+      watch: as in `solve_stream`. Under a symmetry, proposals are those for the puzzle as shown.
+
+    Returns:
+      The answers, `first` improved by the further attempts.
 
     Raises:
       ValueError: if there are not as many answers as puzzles, or symmetries or assumptions are
@@ -136,7 +142,7 @@ def search(
 
 
 class _Attempts:
-    """A queue in which a puzzle waits for its next attempt when one has failed."""
+    """A queue to which a puzzle is added again whenever an attempt at it has failed."""
 
     def __init__(
         self,
@@ -171,6 +177,7 @@ class _Attempts:
     def jobs(self, first: int, last: int) -> Jobs:
         rows, attempts = self._rows_and_attempts(np.arange(first, last))
         inputs = self._puzzles[rows]
+        # Assumption before symmetry: it is about the puzzle's own cells, as the proposals are.
         if self._assumptions is not None and len(rows):
             inputs = self._assumptions(inputs, self._proposals[rows], attempts, self.seed)
         if self._symmetries is not None and len(rows):
@@ -189,6 +196,7 @@ class _Attempts:
             tokens = self._symmetries.inverse(tokens, attempts, self.seed)
         valid = np.asarray(left.valid)
         confidence = np.asarray(left.confidence)
+        # Valid answers win over invalid ones; among equals the higher confidence wins.
         alike = valid == answers.valid[rows]
         better = np.where(alike, confidence > answers.confidence[rows], valid)
         answers.tokens[rows[better]] = tokens[better]
@@ -206,12 +214,14 @@ class _Attempts:
         return pairs[:, 0], pairs[:, 1]
 
     def _enqueue(self, rows: Int[np.ndarray, " n"]) -> int:
-        """Lets those of the puzzles wait that are unsolved and within budget; returns how many."""
+        """Adds those of the puzzles that are unsolved and within budget; returns how many."""
         config = self._config
         answers = self.answers
         again = ~is_solved(self._engine, answers)[rows]
-        again &= answers.attempts[rows] <= config.attempts  # the first is beside the budget
+        # `attempts` counts the first one as well, which is outside of the budget: hence `<=`.
+        again &= answers.attempts[rows] <= config.attempts
         if config.steps:
+            # An attempt may use all of its steps, so it is made only if those are left.
             again &= answers.steps[rows] + self._engine.config.max_steps <= config.steps
         chosen = rows[again]
         self._jobs += zip(chosen.tolist(), answers.attempts[chosen].tolist(), strict=True)

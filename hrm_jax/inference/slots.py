@@ -1,7 +1,7 @@
-"""The engine on the device: slots in which puzzles think, leave, and are replaced at once.
+"""The device's part of the engine: slots in which puzzles are solved and replaced when they leave.
 
-Everything is a pure function of arrays with fixed shapes. The host hands in a window of waiting
-jobs; slots that are free take the next ones in order, before every step, inside the compiled loop.
+Everything is a pure function of arrays with fixed shapes. The host passes in a window of waiting
+jobs; before every step, inside the compiled loop, free slots take the next ones in order.
 """
 
 import dataclasses
@@ -22,25 +22,25 @@ from hrm_jax.models.restart import restart
 NO_JOB = -1
 
 Verify: TypeAlias = Callable[[Int[Array, "B T"], Int[Array, "B T"]], Bool[Array, " B"]]
-"""(puzzles, proposals) -> which proposals are answers; traced by `jit`, equal for equal rows."""
+"""`(puzzles, proposals) -> whether each is an answer`; traceable, each row judged by itself."""
 
 Observe: TypeAlias = Callable[[Any, Outputs], Thoughts]
-"""(model, outputs of a step) -> what to record of it, such as `thinking.thoughts_of`."""
+"""`(model, outputs of a step) -> what to record of it`, such as `thinking.thoughts_of`."""
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """The jobs that may be taken during one dispatch, W of them, of the queue's endless numbering.
+    """The W jobs of the queue that one dispatch may take; jobs are numbered from 0.
 
     Attributes:
       first: number of the job in row 0.
-      end: one more than the number of the last job there is; rows from it on are padding.
+      end: one more than the last job's number; rows from there on are padding.
       inputs: tokens of the puzzles, any integer dtype.
       puzzle_identifiers: rows of the puzzle-embedding table.
-      attempts: which attempt at its puzzle each job is; 0 starts from the model's own state.
-      noise: deviation of the noise on the initial states of all attempts but 0.
-      seed: of the noise.
+      attempts: number of each job's attempt at its puzzle; 0 starts from the model's own state.
+      noise: standard deviation of the noise on the initial states of attempts other than 0.
+      seed: seed of the noise.
     """
 
     first: Int[Array, ""]
@@ -55,14 +55,14 @@ class Window:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Slots:
-    """What is being thought about. Written by the functions of this module alone.
+    """The puzzles being solved. Only the functions of this module write it.
 
     Attributes:
-      carry: the model's; `halted` marks the free slots.
+      carry: the model's carry; `halted` marks free slots.
       jobs: number of each slot's job, int32; stale in free slots.
-      tokens: each slot's last proposal, int32; stale before the first step.
-      unchanged: steps for which it has stayed the same.
-      taken: jobs taken from the queue so far.
+      tokens: each slot's last proposal, int32; stale before its first step.
+      unchanged: number of steps for which the proposal has stayed the same.
+      taken: number of jobs taken from the queue so far.
     """
 
     carry: Carry
@@ -75,14 +75,14 @@ class Slots:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Departures:
-    """Who left in each of the K steps of a dispatch.
+    """The jobs that left in each of the K steps of a dispatch.
 
     Attributes:
       jobs: number of the job that left the slot, int32; `NO_JOB` where none did.
       tokens: its answer, int32.
-      steps: steps it took, int32.
+      steps: number of steps it took, int32.
       confidence: the halting head's belief that the answer is right in every cell, in [0, 1].
-      valid: the answer passes the rules; False where there is no `verify`.
+      valid: whether the answer passes the rules; False where there is no `verify`.
     """
 
     jobs: Int[Array, "K B"]
@@ -95,11 +95,11 @@ class Departures:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What was thought in each of the K steps of a dispatch.
+    """What was proposed in each of the K steps of a dispatch.
 
     Attributes:
       jobs: number of the job in the slot, int32; `NO_JOB` in free slots and in steps not taken.
-      thoughts: of these jobs; leaves [K, B] and [K, B, T].
+      thoughts: the proposals of these jobs; leaves [K, B] and [K, B, T].
     """
 
     jobs: Int[Array, "K B"]
@@ -112,10 +112,10 @@ class DispatchReport:
     """What the host learns of a dispatch.
 
     Attributes:
-      departures: who left.
-      record: every step of those who stayed or left; None for an engine that does not observe.
-      taken: jobs taken from the queue so far, int32.
-      active: slots still thinking, int32.
+      departures: the jobs that left.
+      record: every step of all jobs; None for an engine that does not observe.
+      taken: number of jobs taken from the queue so far, int32.
+      active: number of slots still in use, int32.
     """
 
     departures: Departures
@@ -125,7 +125,7 @@ class DispatchReport:
 
 
 def free_slots(model: ThinkingModel, variables: Variables, batch: Batch) -> Slots:
-    """Free slots, as many as `batch` has rows; its values are not used."""
+    """Returns free slots, one for each row of `batch`, whose values are not used."""
     B, T = batch.inputs.shape
     return Slots(
         carry=dataclasses.replace(model.initial_carry(variables, batch), halted=jnp.ones(B, bool)),
@@ -146,20 +146,21 @@ def advance(
     window: Window,
     floor: Int[Array, ""],
 ) -> tuple[Slots, DispatchReport]:
-    """Thinks for `steps_per_dispatch` steps, or until at most `floor` jobs are left.
+    """Takes `steps_per_dispatch` steps, or stops when at most `floor` jobs are left.
 
     Args:
       model: the model.
       config: when a puzzle leaves.
       verify: the task's rules; None for a task without.
-      observe: what to record of every step; None to record nothing.
+      observe: what to record of every step; None for nothing.
       variables: the model's values.
-      slots: who is thinking.
-      window: who waits; the next job to take must not lie before it.
-      floor: jobs, thinking or waiting, at which to stop early: a smaller batch can hold them.
+      slots: the puzzles being solved.
+      window: the waiting jobs, the next one to take among them.
+      floor: number of jobs, in slots or waiting, at which to stop early, as they fit in a smaller
+        batch.
 
     Returns:
-      The slots after the last step, and who left.
+      The slots after the last step, and the report for the host.
     """
     K = config.steps_per_dispatch
     B, T = slots.tokens.shape
@@ -175,6 +176,8 @@ def advance(
         written = jax.tree.map(lambda rows, row: rows.at[step].set(row), written, news)
         return step + 1, slots, written
 
+    # Written row by row inside the loop: a scan would have to take all K steps even when no job
+    # is left.
     record = None if observe is None else _empty_record(K, B, T)
     state = (jnp.zeros((), jnp.int32), slots, [_no_departures(K, B, T), record])
     _, slots, (departures, record) = jax.lax.while_loop(goes_on, one_step, state)
@@ -202,7 +205,9 @@ def _empty_record(K: int, B: int, T: int) -> Record:
 
 
 def compact(slots: Slots, B: int) -> Slots:
-    """The same thoughts in B slots, of which all active ones must fit into B."""
+    """Returns the same jobs in B slots, which must be enough for all active ones."""
+    # False sorts before True, so active slots come first, in their order. Leaves without an axis
+    # are counts.
     chosen = jnp.argsort(slots.carry.halted, stable=True)[:B]
     return jax.tree.map(lambda x: x[chosen] if x.ndim else x, slots)
 
@@ -214,9 +219,10 @@ def _active(slots: Slots) -> Int[Array, ""]:
 def _fill(model: ThinkingModel, variables: Variables, slots: Slots, window: Window) -> Slots:
     """Gives the free slots the next jobs, in order, as far as there are any."""
     carry = slots.carry
+    # The i-th free slot takes the i-th job after those taken: a running count numbers the slots.
     jobs = slots.taken + jnp.cumsum(carry.halted, dtype=jnp.int32) - 1
     fills = carry.halted & (jobs < window.end)
-    # Rows of slots that are not filled are read as well, and not used.
+    # Rows are read for slots that are not filled, too, and then dropped by `restart`.
     rows = jnp.clip(jobs - window.first, 0, len(window.attempts) - 1)
     inputs = window.inputs[rows].astype(carry.data.inputs.dtype)
     batch = Batch(inputs, jnp.zeros_like(inputs), window.puzzle_identifiers[rows])
@@ -239,7 +245,7 @@ def _think(
     variables: Variables,
     slots: Slots,
 ) -> tuple[Slots, Departures, Record | None]:
-    """Takes one step in every slot; what the free ones compute is not used."""
+    """Takes one step in every slot; what free slots compute is not used."""
     free = slots.carry.halted
     carry, outputs = model.think(variables, slots.carry)
     tokens = outputs.logits.argmax(-1).astype(jnp.int32)

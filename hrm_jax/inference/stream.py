@@ -1,4 +1,4 @@
-"""One attempt at every puzzle of a stream, and what was found."""
+"""Attempts every puzzle of a stream once, and holds the answers."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,24 +12,24 @@ from hrm_jax.inference.slots import Departures
 from hrm_jax.inference.thinking import Thoughts
 
 Progress = Callable[[int], None]
-"""Told how many more puzzles are done."""
+"""Called with how many more puzzles are done."""
 
 Watch = Callable[[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"], Thoughts], None]
-"""Told which puzzles were thought about, in which attempt at each, and what was thought: leaves [n]
-and [n, T]. The steps of an attempt come in their order, from an engine that observes them."""
+"""`(puzzles, attempts, thoughts)`: called with the numbers of the puzzles and of the attempts at
+them, and what was proposed, leaves [n] and [n, T]; an attempt's steps come in order."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """What was found for N puzzles, in their order.
+    """Answers to N puzzles, in the puzzles' order.
 
     Attributes:
       tokens: the best proposal.
-      steps: steps of thought spent, over all attempts.
+      steps: number of steps taken, over all attempts.
       confidence: the halting head's belief that the proposal is right in every cell, in [0, 1].
-      valid: the proposal passes the task's rules; False throughout for a task without.
-      attempts: attempts made.
-      attempt: which of them `tokens` are from; 0 for the first.
+      valid: whether the proposal passes the task's rules; False throughout for a task without.
+      attempts: number of attempts made.
+      attempt: the attempt that `tokens` are from; 0 is the first.
     """
 
     tokens: Int32[np.ndarray, "N T"]
@@ -43,7 +43,7 @@ class Answers:
         return len(self.steps)
 
     def copy(self) -> "Answers":
-        """The same in arrays of its own."""
+        """Returns a copy whose arrays are its own."""
         return Answers(*(getattr(self, f.name).copy() for f in dataclasses.fields(self)))
 
 
@@ -56,15 +56,18 @@ def solve_stream(
     progress: Progress = lambda count: None,
     watch: Watch | None = None,
 ) -> Answers:
-    """Thinks once about every puzzle, for as long as the engine's rules say.
+    """Attempts every puzzle once, for as many steps as the engine's config says.
 
     Args:
-      engine: the model and its rules; it compiles at first use.
+      engine: the engine; it compiles at first use.
       variables: the model's values.
       puzzles: tokens.
       puzzle_identifiers: rows of the puzzle-embedding table; row 0 for all if None.
       progress: called as puzzles are done.
-      watch: called with every step of thought, where the engine observes them.
+      watch: called with every step, if the engine observes.
+
+    Returns:
+      The answers, in the order of the puzzles.
     """
     identifiers = identifiers_or_zeros(puzzles, puzzle_identifiers)
     queue = _Once(puzzles, identifiers, progress, watch)
@@ -75,10 +78,10 @@ def solve_stream(
 def identifiers_or_zeros(
     puzzles: Int[np.ndarray, "N T"], identifiers: Int[np.ndarray, " N"] | None
 ) -> Int32[np.ndarray, " N"]:
-    """The identifiers, or row 0 for every puzzle.
+    """Returns the identifiers as int32, or zeros if there are none.
 
     Raises:
-      ValueError: if there is not one for each puzzle.
+      ValueError: unless `puzzles` is [N, T] and there is one identifier for each.
     """
     if puzzles.ndim != 2:
         raise ValueError(f"puzzles have shape [N, T], but these have {puzzles.shape}: add an axis")
@@ -93,7 +96,7 @@ def identifiers_or_zeros(
 
 
 class _Once:
-    """A queue with one job for each puzzle, numbered alike."""
+    """A queue with one job for each puzzle; a job's number is its puzzle's row."""
 
     noise = 0.0
     seed = 0

@@ -1,4 +1,4 @@
-"""Watching a model think: its proposal after every step."""
+"""Records a model's proposal after every step of thought."""
 
 import dataclasses
 import functools
@@ -17,14 +17,14 @@ from hrm_jax.models.restart import restart
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Thoughts:
-    """What a model proposed, step by step; S = halt_max_steps.
+    """What a model proposed at each step; S = halt_max_steps.
 
     Attributes:
       tokens: the most likely token of each cell after each step, int32.
-      confidence: the halting head's belief that the proposal is right in every cell, in (0, 1).
-      wants_to_halt: the halting head would stop here.
-      cell_confidence: probability of each of `tokens` under the distribution that the model is
-        trained with; float32, in [1 / V, 1].
+      confidence: the halting head's belief that the proposal is right in every cell, in [0, 1].
+      wants_to_halt: whether the halting head would stop here.
+      cell_confidence: probability of each of `tokens` under the model's output distribution;
+        float32, in [1 / V, 1].
     """
 
     tokens: Int[Array, "S B T"]
@@ -34,8 +34,9 @@ class Thoughts:
 
     @property
     def steps(self) -> Int[Array, " B"]:
-        """Steps until the model first wants to halt; S where it never does."""
+        """Steps until the model first wants to halt; S if it never does."""
         S = self.tokens.shape[0]
+        # `argmax` of booleans is the first True; it is 0 as well where there is none.
         first = jnp.argmax(self.wants_to_halt, axis=0) + 1
         return jnp.where(self.wants_to_halt.any(0), first, S)
 
@@ -49,15 +50,17 @@ def think(
     noise: float = 0.0,
     seed: int = 0,
 ) -> Thoughts:
-    """Runs every puzzle for the full `halt_max_steps`, as the originals do in evaluation.
+    """Runs every puzzle for the full `halt_max_steps`, and returns each step's proposals.
+
+    The originals evaluate so.
 
     Args:
       model: the model; static.
       variables: its values.
       batch: the puzzles; labels are not used.
-      attempts: which attempt each is; None for the first, from the model's own initial state.
-      noise: of further attempts, see `attempts.disturb`.
-      seed: of the noise.
+      attempts: number of each row's attempt; None for first attempts, which have no noise.
+      noise: standard deviation of further attempts' noise, see `attempts.disturb`.
+      seed: seed of the noise.
     """
 
     def one_step(carry: Carry, _: None) -> tuple[Carry, Thoughts]:
@@ -73,7 +76,7 @@ def think(
 
 
 def thoughts_of(model: PuzzleModel, outputs: Outputs) -> Thoughts:
-    """Returns what a model proposed at one step: leaves [B] and [B, T]."""
+    """Returns what a model proposed at one step, with leaves [B] and [B, T]."""
     return Thoughts(
         tokens=outputs.logits.argmax(-1).astype(jnp.int32),
         confidence=jax.nn.sigmoid(outputs.q_halt_logits),
@@ -83,7 +86,7 @@ def thoughts_of(model: PuzzleModel, outputs: Outputs) -> Thoughts:
 
 
 def _highest_probability(logits: Float[Array, "B T V"], distribution: str) -> Float[Array, "B T"]:
-    """Probability of the most likely token under stablemax or softmax, float32."""
+    """Returns the probability of the most likely token, float32."""
     logits = logits.astype(jnp.float32)
     if distribution == "softmax":
         return jax.nn.softmax(logits).max(-1)

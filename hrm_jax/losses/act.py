@@ -1,4 +1,4 @@
-"""The loss of one step of adaptive computation, and what is counted along with it."""
+"""The loss of one step of adaptive computation, and its metrics."""
 
 import dataclasses
 
@@ -15,14 +15,14 @@ from hrm_jax.losses.token import CROSS_ENTROPIES
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Metrics:
-    """Sums over the batch, float32 scalars. The first five count sequences that just halted.
+    """Sums over the batch, float32 scalars. The first five are over sequences that just halted.
 
     Attributes:
-      count: sequences that halted at this step, with at least one label.
-      cell_accuracy: sum over them of the share of right cells.
-      exact_accuracy: how many of them are right in every cell.
-      q_halt_accuracy: how many of them knew whether they were.
-      steps: steps they took.
+      count: number of sequences that halted at this step, with at least one label.
+      cell_accuracy: sum of their shares of right cells.
+      exact_accuracy: number of them that are right in every cell.
+      q_halt_accuracy: number of them for which `q_halt_logits` has the right sign.
+      steps: sum of the steps they took.
       lm_loss: token loss of all sequences, each averaged over its labels.
       q_halt_loss: cross-entropy of `q_halt_logits` with "the answer is right", all sequences.
       q_continue_loss: cross-entropy of `q_continue_logits` with its target; zero without one.
@@ -41,15 +41,15 @@ class Metrics:
 def act_loss(
     carry: Carry, outputs: Outputs, *, distribution: str = "stablemax"
 ) -> tuple[Float[Array, ""], Metrics]:
-    """The training loss of HRM and TRM, summed over the batch.
+    """Returns the training loss of HRM and TRM, summed over the batch, and the metrics.
 
-    `sum_b mean_t ce + 0.5 * (bce(q_halt, exact) + bce(q_continue, target))`; the second term is
-    left out where the model has no Q-continue target.
+    `sum_b mean_t ce + 0.5 * (bce(q_halt, exact) + bce(q_continue, target))`; the last term is
+    left out if the model has no Q-continue target.
 
     Args:
       carry: what the step returned; its `data` holds the labels.
       outputs: what the step computed.
-      distribution: a key of `token.CROSS_ENTROPIES`; the published models are of stablemax.
+      distribution: a key of `token.CROSS_ENTROPIES`; the published models use stablemax.
 
     Returns:
       The loss, to be divided by the global batch size, and the metrics, without gradient.
@@ -66,6 +66,7 @@ def act_loss(
             outputs.q_continue_logits, outputs.target_q_continue
         ).sum()
 
+    # Only sequences that halt now have a final answer; the others would count at every step.
     counted = carry.halted & correct.labelled
     knew = (outputs.q_halt_logits >= 0) == correct.exact
     metrics = Metrics(
@@ -82,15 +83,15 @@ def act_loss(
 
 
 def average_metrics(sums: dict[str, float], sequences: int) -> dict[str, float]:
-    """Averages for people from `Metrics` summed over steps.
+    """Averages `Metrics` summed over steps, for display.
 
     Args:
-      sums: the fields of `Metrics`, summed.
-      sequences: sequences times steps that went into the sums.
+      sums: the summed fields of `Metrics`.
+      sequences: number of sequences times steps in the sums.
 
     Returns:
-      `loss` and its three parts per sequence and step; `halted` sequences; and where any halted
-      their `cell_accuracy`, `exact_accuracy`, `q_halt_accuracy` and mean `steps`.
+      `loss` and its three parts per sequence and step; `halted`, a number of sequences; and if any
+      halted, their mean `cell_accuracy`, `exact_accuracy`, `q_halt_accuracy` and `steps`.
     """
     losses = {
         name: sums[name] / sequences for name in ("lm_loss", "q_halt_loss", "q_continue_loss")

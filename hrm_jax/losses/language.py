@@ -1,4 +1,4 @@
-"""The loss of a language model on packed texts, and what is counted along with it."""
+"""The loss of a language model on packed texts, and its metrics."""
 
 import dataclasses
 import math
@@ -15,13 +15,13 @@ from hrm_jax.losses.token import softmax_cross_entropy
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TextMetrics:
-    """Sums over the labels that count, float32 scalars.
+    """Sums over the labels that are not `IGNORE_LABEL`, float32 scalars.
 
     Attributes:
       nats: cross-entropy.
-      tokens: how many labels there are.
-      bytes: of text that they stand for.
-      right: labels that were the likeliest token.
+      tokens: number of labels.
+      bytes: bytes of the text that they stand for.
+      right: number of labels that were the likeliest token.
     """
 
     nats: Float[Array, ""]
@@ -31,15 +31,16 @@ class TextMetrics:
 
 
 def text_metrics(outputs: TextOutputs, token_bytes: Int[Array, " V"]) -> TextMetrics:
-    """What `outputs` are worth.
+    """Returns the metrics of a step's outputs.
 
     Args:
       outputs: logits and labels.
-      token_bytes: how many bytes of UTF-8 each token adds to a text; 0 for special ones.
+      token_bytes: number of UTF-8 bytes that each token adds to a text; 0 for special ones.
     """
     logits = outputs.logits
     labels = outputs.labels
     counted = labels != IGNORE_LABEL
+    # Ignored labels are negative, which indexing would take from the end: 0 stands for them.
     lengths = jnp.where(counted, token_bytes[jnp.where(counted, labels, 0)], 0)
     likeliest = jax.lax.stop_gradient(logits).argmax(-1)
     return TextMetrics(
@@ -53,13 +54,13 @@ def text_metrics(outputs: TextOutputs, token_bytes: Int[Array, " V"]) -> TextMet
 def language_loss(
     carry: None, outputs: TextOutputs, *, token_bytes: Int[Array, " V"]
 ) -> tuple[Float[Array, ""], TextMetrics]:
-    """The mean cross-entropy of a batch's labels, in nats, times B.
+    """Returns the mean cross-entropy of a batch's labels, in nats, times B; and the metrics.
 
-    A step divides what it is given by B. Texts fill rows unevenly and prefixes take labels away;
-    dividing by the labels that are there keeps every token's weight in a batch the same.
+    The training step divides the loss by B. Texts fill rows unevenly and prefixes have no labels;
+    with the mean over labels, every token of a batch has the same weight.
 
     Args:
-      carry: nothing; texts leave none.
+      carry: None, as texts leave no carry.
       outputs: what the step computed.
       token_bytes: as in `text_metrics`.
 
@@ -73,11 +74,11 @@ def language_loss(
 
 
 def average_text_metrics(sums: Mapping[str, float]) -> dict[str, float]:
-    """Averages for people from sums of `TextMetrics` by name.
+    """Averages sums of `TextMetrics` for display.
 
     Returns:
-      `loss` in nats a token, `bits_per_byte`, `accuracy` and the number of `bytes`. Nothing but
-      zero bytes where there are no labels.
+      `loss` in nats per token, `bits_per_byte`, `accuracy`, and the number of `bytes`; without
+      labels only `bytes`, which is 0.
     """
     if not sums["bytes"]:
         return {"bytes": 0.0}

@@ -1,4 +1,4 @@
-"""Cross-entropy of tokens: stablemax as published for puzzles, or softmax, as for text."""
+"""Cross-entropy of tokens: under stablemax, as published for puzzles, or softmax, as for text."""
 
 import jax
 import jax.numpy as jnp
@@ -11,15 +11,17 @@ from hrm_jax.core.types import IGNORE_LABEL
 def stablemax_cross_entropy(
     logits: Float[Array, "B T V"], labels: Int[Array, "B T"]
 ) -> Float[Array, "B T"]:
-    """`-log p(label)` under stablemax, float32; zero where the label is `IGNORE_LABEL`.
+    """Returns `-log p(label)` under stablemax, float32; zero where the label is `IGNORE_LABEL`.
 
-    With r the score of all other tokens over the label's, `-log p = log(1 + r)`. Nothing cancels in
-    it, however sure the model is: values and gradients keep a relative error of a few roundings
-    for logits up to 1e12, so the originals' float64 is not needed.
+    With r the scores of all other tokens over the label's, `-log p = log(1 + r)`. Nothing cancels
+    in it however confident the model is: values and gradients keep a relative error of a few
+    roundings for logits up to 1e12, so the originals' float64 is not needed.
     """
     valid = labels != IGNORE_LABEL
     scores = stablemax_scores(logits.astype(jnp.float32))
+    # A masked sum and not a gather, whose derivative would be a scatter into the logits.
     is_label = jax.nn.one_hot(jnp.where(valid, labels, 0), logits.shape[-1], dtype=bool)
+    # The others are summed without the label: a total minus the label's score would cancel.
     label, others = (jnp.where(part, scores, 0).sum(-1) for part in (is_label, ~is_label))
     return jnp.where(valid, jnp.log1p(others / label), 0)
 
@@ -28,16 +30,16 @@ def stablemax_cross_entropy(
 def softmax_cross_entropy(
     logits: Float[Array, "B T V"], labels: Int[Array, "B T"]
 ) -> Float[Array, "B T"]:
-    """`-log p(label)` under softmax, float32; zero where the label is `IGNORE_LABEL`.
+    """Returns `-log p(label)` under softmax, float32; zero where the label is `IGNORE_LABEL`.
 
-    Of size V nothing is kept for the backward pass but the logits themselves, in their own dtype.
-    No float32 copy of float32 logits is made, and at most one of lower ones (XLA on CPU makes it).
+    The only residual of size V is the logits themselves, in their own dtype. No float32 copy of
+    float32 logits is made, and at most one of narrower ones (XLA on CPU makes it).
     """
     return _softmax_forward(logits, labels)[0]
 
 
 def _softmax_forward(logits: Array, labels: Array) -> tuple[Array, tuple[Array, Array, Array]]:
-    """The losses; and the logits, the labels and the log of the partition sums."""
+    """Returns the losses; and as residuals logits, labels and log partition sums."""
     valid = labels != IGNORE_LABEL
     log_sums = jax.nn.logsumexp(logits.astype(jnp.float32), axis=-1)
     places = jnp.where(valid, labels, 0)[..., None]
@@ -46,10 +48,11 @@ def _softmax_forward(logits: Array, labels: Array) -> tuple[Array, tuple[Array, 
 
 
 def _softmax_backward(kept: tuple[Array, Array, Array], cotangent: Array) -> tuple[Array, None]:
-    """`(p - [label])` times the cotangent, in the dtype of the logits."""
+    """Returns the logits' cotangent, `(p - [label]) * cotangent`, in their dtype."""
     logits, labels, log_sums = kept
     scale = jnp.where(labels != IGNORE_LABEL, cotangent, 0)[..., None]
     is_label = jnp.arange(logits.shape[-1])[None, None] == labels[..., None]
+    # Recomputed from the log-sum: keeping them would hold a float32 array of size V.
     probabilities = jnp.exp(logits.astype(jnp.float32) - log_sums[..., None])
     return ((probabilities - is_label) * scale).astype(logits.dtype), None
 
@@ -58,22 +61,22 @@ softmax_cross_entropy.defvjp(_softmax_forward, _softmax_backward)
 
 
 CROSS_ENTROPIES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}
-"""By the distribution that a model's logits stand for."""
+"""Cross-entropies by the name of the distribution that a model's logits stand for."""
 
 
 def next_token_cross_entropy(
     logits: Float[Array, "B T V"], labels: Int[Array, "B T"]
 ) -> Float[Array, "B T"]:
-    """`-log p` of the label after each token, under softmax, float32.
+    """Returns `-log p` of the label after each token, under softmax, float32.
 
     Args:
       logits: of the token after each one.
-      labels: the tokens themselves, `IGNORE_LABEL` where they are not to be learned, such as the
-        tokens of a prefix and the first token of each packed segment.
+      labels: the tokens themselves, or `IGNORE_LABEL` where they are not to be learned, such as in
+        a prefix, and at the first token of each packed segment.
 
     Returns:
-      The cross-entropy of `labels[:, t + 1]` at t; zero where it is `IGNORE_LABEL`, and at the
-      last token. The loss of a text is the sum over the number of labels that count.
+      The cross-entropy of `labels[:, t + 1]` at t; zero where that is `IGNORE_LABEL`, and at the
+      last token. A text's loss is their sum over the number of labels that are not ignored.
     """
     after = jnp.pad(labels[:, 1:], ((0, 0), (0, 1)), constant_values=IGNORE_LABEL)
     return softmax_cross_entropy(logits, after)

@@ -1,1 +1,1 @@
-"""HRM and TRM: two schedules over one recurrence, with adaptive computation time."""
+"""HRM, TRM, HRM-Text and Llama; HRM and TRM are two schedules over one recurrence."""

@@ -1,7 +1,7 @@
-"""The keys and values that a model keeps of the text so far: a set for every call of its layers.
+"""The cache of keys and values of a text: one set for every call of a model's layers.
 
-The levels of HRM-Text are called many times over the same tokens and see another state at each
-call, so what a layer keeps of one call is of no use to the next. A plain transformer is one call.
+The levels of HRM-Text are called many times over the same tokens with another state each time, so
+the keys of one call cannot serve the next. A plain transformer makes one call.
 """
 
 import dataclasses
@@ -14,15 +14,15 @@ from jaxtyping import Array, Float, Int
 
 
 class CacheOverflowError(ValueError):
-    """A cache has no room for the tokens to come."""
+    """A cache has too little room for the tokens to come."""
 
 
 class CallShape(NamedTuple):
-    """What is kept of one call.
+    """Size of what is kept of one call.
 
     Attributes:
-      layers: called.
-      features: M * K, of the keys of each.
+      layers: number of layers that are called.
+      features: M * K, the width of each layer's keys and of its values.
     """
 
     layers: int
@@ -35,7 +35,7 @@ class Slot:
     """What one layer keeps of one call.
 
     Attributes:
-      key: [B, S, M * K], rotated; what is beyond a row's length may hold anything.
+      key: [B, S, M * K], rotated; arbitrary beyond a row's length.
       value: [B, S, M * K], likewise.
     """
 
@@ -44,7 +44,7 @@ class Slot:
 
 
 Calls: TypeAlias = tuple[tuple[Slot, ...], ...]
-"""Slots by the call, in the order in which calls are made, then by the layer."""
+"""Slots indexed by call, in calling order, and then by layer."""
 
 
 @jax.tree_util.register_dataclass
@@ -52,11 +52,11 @@ Calls: TypeAlias = tuple[tuple[Slot, ...], ...]
 class CallCache:
     """The slots of all calls, with room for S tokens in each row of a batch.
 
-    Written by `prefill` and `decode` of a model alone. Every slot is an array of its own, so that
-    a compiled step which is given the cache (`donate_argnames="cache"`) writes in place.
+    Only `prefill` and `decode` of a model write it. Every slot is an array of its own, so that a
+    compiled step that is given the cache (`donate_argnames="cache"`) updates it in place.
 
     Attributes:
-      calls: by the call, in the order in which they are made, then by the layer. In HRM-Text the
+      calls: slots by call, in calling order, then by layer. In HRM-Text the
         slots of call l of the low level in cycle h are `calls[h * (L_cycles + 1) + l]`, those of
         the high level `calls[h * (L_cycles + 1) + L_cycles]`.
       lengths: [B] int32, tokens of each row so far, at most S.
@@ -67,16 +67,17 @@ class CallCache:
 
     @classmethod
     def empty(cls, calls: Sequence[CallShape], B: int, S: int, dtype: Any) -> Self:
-        """A cache without tokens.
+        """Returns a cache without tokens.
 
         Args:
-          calls: what is kept of each.
+          calls: the size of each call.
           B: batch.
           S: room for tokens.
           dtype: of the keys and values.
         """
 
         def slot(features: int) -> Slot:
+            # Two arrays and not one twice: a buffer that is donated twice is an error.
             return Slot(jnp.zeros((B, S, features), dtype), jnp.zeros((B, S, features), dtype))
 
         slots = tuple(tuple(slot(call.features) for _ in range(call.layers)) for call in calls)
@@ -90,8 +91,9 @@ class CallCache:
     def require_room(self, tokens: int) -> None:
         """Raises CacheOverflowError unless every row has room for `tokens` more.
 
-        Reads the lengths, so it waits for them: once before a run of steps, not at each. Inside
-        `jit`, where nothing can be raised, a row without room gets NaN for its logits.
+        Fetches the lengths from the device and waits for them, so call it once before a run of
+        steps and not at each. Inside `jit`, where nothing can be raised, the logits of a row
+        without room are NaN instead.
         """
         longest = int(jax.device_get(self.lengths).max())
         if longest + tokens > self.room:

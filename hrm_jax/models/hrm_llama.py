@@ -1,8 +1,8 @@
-"""HRM's two levels on a foundation: they refine its last states before its head reads them.
+"""HRM's two levels on a foundation model: they refine its last states before its head reads them.
 
-z_H starts as the foundation's states, normalised, z_L from a fixed vector; the levels think in
-nested cycles, and what z_H has become is added to the states through a projection that starts at
-zero. So a fresh model says what its foundation says, to the bit, whatever the levels do.
+z_H starts as the foundation's normalised states, z_L from a fixed vector; the levels run nested
+cycles, and the final z_H is added to the states through a projection that starts at zero. A fresh
+model therefore has its foundation's logits, to the bit.
 """
 
 import dataclasses
@@ -33,15 +33,15 @@ from hrm_jax.nn.product import product
 class HrmLlamaConfig:
     """HRM's two levels between a foundation's last block and its head.
 
-    Head size, positions, masks, epsilons and dtypes are the foundation's. The cycles are no part of
-    any shape: variables of one config are variables of another with more cycles.
+    Head size, positions, masks, epsilons and dtypes are the foundation's. No shape depends on the
+    number of cycles, so variables of one config fit another with more cycles.
 
     Raises:
       ConfigError: on construction, for a value out of range.
     """
 
     type_in_files: ClassVar[str] = "ReasonedConfig"
-    """The class's name in the `config.json` of runs, older ones among them."""
+    """The class's name in the `config.json` of runs, which those of earlier versions have too."""
 
     foundation: LlamaConfig = SMOLLM2_135M
     freeze_foundation: bool = field(True, help="the foundation is not trained")
@@ -73,12 +73,12 @@ class HrmLlamaConfig:
 
     @property
     def attention(self) -> TextAttention:
-        """How tokens attend, in the levels as in the foundation."""
+        """Settings of attention, the same in the levels and in the foundation."""
         return self.foundation.attention
 
     @property
     def calls(self) -> tuple[CallShape, ...]:
-        """What is kept of the foundation's call, then of each call of the levels."""
+        """Size of the foundation's cached call, then of each call of the levels."""
         call = CallShape(self.layers_per_level, self.block.num_heads * self.block.head_size)
         return self.foundation.calls + (call,) * self.schedule.num_calls
 
@@ -89,7 +89,7 @@ class HrmLlamaConfig:
 
     @property
     def block(self) -> GatedBlockConfig:
-        """Shape of every block of the levels."""
+        """Configuration of every block of the levels."""
         return GatedBlockConfig(
             features=self.foundation.hidden_size,
             num_heads=self.num_heads or self.foundation.num_heads,
@@ -101,19 +101,20 @@ class HrmLlamaConfig:
 
 FOUNDATION = "foundation"
 REASONING = "reasoning"
-"""The two parts of parameters and buffers, by name; checkpoints have these names."""
+"""Names of the two parts of parameters and buffers, in checkpoints too."""
 
 
 class RefiningLevels(nnx.Module):
-    """The two levels, and how they take states and give them back."""
+    """The two levels, and the projection that adds their result to a foundation's states."""
 
     def __init__(self, config: HrmLlamaConfig, *, rngs: nnx.Rngs):
-        """Draws the levels and the low level's initial state; the projection back is zero."""
+        """Draws the levels and the low level's initial state; the projection starts at zero."""
         D = config.foundation.hidden_size
         self.config = config
         self.H_module = GatedStack(config.block, config.layers_per_level, rngs=rngs)
         self.L_module = GatedStack(config.block, config.layers_per_level, rngs=rngs)
         self.z_L_init = Buffer(truncated_normal(rngs.params(), (D,), 1.0))
+        # Zero, so that a fresh model computes its foundation's logits exactly.
         self.refinement = nnx.Param(jnp.zeros((D, D), jnp.float32), axes=("heads", "embed"))
 
     def __call__(
@@ -123,7 +124,8 @@ class RefiningLevels(nnx.Module):
         attend: Attend,
         memory: Sequence[Any] | None = None,
     ) -> tuple[Float[Array, "B T D"], Calls]:
-        """Returns the refined states, and each call's slots, as `TextModule.think` has them."""
+        """Returns the refined states, and each call's slots, as `TextModule.think` does."""
+        # Normalised as the levels' own results are; a foundation's states may have any size.
         z_H = rms_norm(hidden, eps=self.config.block.norm_eps)
         z_L = jnp.broadcast_to(self.z_L_init[...].astype(hidden.dtype)[None, None], hidden.shape)
         latents, calls = recur_over_text(
@@ -133,7 +135,7 @@ class RefiningLevels(nnx.Module):
 
 
 class HrmLlamaModule(nnx.Module):
-    """The foundation's parameters and the levels', under the names `FOUNDATION` and `REASONING`."""
+    """Parameters of the foundation and of the levels, named `FOUNDATION` and `REASONING`."""
 
     def __init__(self, config: HrmLlamaConfig, *, rngs: nnx.Rngs):
         """Draws both parts."""
@@ -148,7 +150,10 @@ class HrmLlamaModule(nnx.Module):
         memory: Sequence[Any] | None = None,
         schedule: Schedule | None = None,
     ) -> tuple[Float[Array, "B T D"], Calls]:
-        """Returns the refined states; the foundation's call is the first."""
+        """Returns the refined states, and the slots: the foundation's call is the first.
+
+        See `TextModule.think`.
+        """
         foundation_memory = None if memory is None else memory[:1]
         levels_memory = None if memory is None else memory[1:]
         hidden, read = self.foundation.think(tokens, attend, foundation_memory)
@@ -163,45 +168,47 @@ class HrmLlamaModule(nnx.Module):
 
 
 class HrmLlama(TextModel[HrmLlamaConfig]):
-    """A foundation with reasoning modules as pure functions of their variables.
+    """A foundation with refining levels, as pure functions of their variables.
 
-    Parameters and buffers have two parts, `FOUNDATION` and `REASONING`. A frozen foundation's
-    parameters are buffers, which no optimiser sees and no gradient is taken of.
+    Parameters and buffers have two parts, `FOUNDATION` and `REASONING`. The parameters of a frozen
+    foundation are buffers, of which no gradient is taken and which no optimiser updates.
     """
 
     def module(self, rngs: nnx.Rngs) -> HrmLlamaModule:
-        """Returns fresh parameters of both parts."""
+        """Returns a module with freshly drawn parameters of both parts."""
         return HrmLlamaModule(self.config, rngs=rngs)
 
     @property
     def foundation(self) -> Llama:
-        """The model that this one stands on."""
+        """The model below the levels."""
         return Llama(self.config.foundation)
 
     def with_cycles(self, H_cycles: int) -> "HrmLlama":
-        """Returns the same model thinking for `H_cycles` cycles, with the same variables."""
+        """Returns this model with `H_cycles` cycles, for which the same variables serve."""
         return HrmLlama(dataclasses.replace(self.config, H_cycles=H_cycles))
 
     def init(self, key: PRNGKeyArray) -> Variables:
         """Returns fresh variables, the foundation's included, float32."""
-        # Not of `module`: the levels are drawn as `init_reasoning` draws them on a foundation.
+        # Not through `module`: the levels must be drawn as `init_reasoning` draws them for a
+        # pretrained foundation, so that equal keys give equal levels.
         foundation = self.foundation.init(jax.random.fold_in(key, 1))
         return self.join(self.init_reasoning(key), foundation)
 
     def init_reasoning(self, key: PRNGKeyArray) -> Variables:
-        """Returns fresh variables of the reasoning modules alone, float32."""
+        """Returns fresh variables of the levels alone, float32."""
         return variables_of(RefiningLevels(self.config, rngs=nnx.Rngs(params=key)))
 
     def join(self, reasoning: Variables, foundation: Variables) -> Variables:
-        """Returns the model's variables of those of its parts, which are not copied."""
+        """Returns the model's variables, made of those of its two parts without copying."""
         params = {REASONING: reasoning.params}
         buffers = {REASONING: reasoning.buffers}
+        # Buffers are saved but not differentiated, so freezing needs no mask in the optimiser.
         home = buffers if self.config.freeze_foundation else params
         home[FOUNDATION] = foundation.params
         return Variables(_as_one(params), _as_one(buffers), None)
 
     def parts(self, variables: Variables) -> tuple[Variables, Variables]:
-        """Returns what `join` took: the reasoning modules' variables, and the foundation's."""
+        """Returns the variables of the levels and of the foundation: the inverse of `join`."""
         params = variables.params
         buffers = variables.buffers
         home = buffers if self.config.freeze_foundation else params
@@ -212,6 +219,6 @@ class HrmLlama(TextModel[HrmLlamaConfig]):
 
 
 def _as_one(parts: Mapping[str, nnx.State]) -> nnx.State:
-    """Returns the state that has the parts under their names."""
+    """Returns one state that holds the parts under their names."""
     flat = ((name, nnx.to_flat_state(state)) for name, state in parts.items())
     return nnx.from_flat_state([((name, *path), leaf) for name, s in flat for path, leaf in s])

@@ -111,7 +111,7 @@ class HrmTextConfig:
 
     @property
     def attention(self) -> TextAttention:
-        """How tokens attend, in every block and call."""
+        """Settings of attention, the same in every block and call."""
         return TextAttention(
             head_size=self.head_size,
             rope_theta=self.rope_theta,
@@ -121,13 +121,13 @@ class HrmTextConfig:
 
     @property
     def calls(self) -> tuple[CallShape, ...]:
-        """What is kept of each call of both levels, which are alike in shape."""
+        """Size of what is cached for each call; both levels have the same."""
         call = CallShape(self.layers_per_stack, self.num_heads * self.head_size)
         return (call,) * self.schedule.num_calls
 
     @property
     def block(self) -> GatedBlockConfig:
-        """Shape of every block."""
+        """Configuration of every block."""
         return GatedBlockConfig(
             features=self.hidden_size,
             num_heads=self.num_heads,
@@ -146,11 +146,11 @@ _SIZES = {  # layers of each level, D, N
     "XL": (16, 1536, 12),
 }
 SIZES = tuple(_SIZES)
-"""`B`, `L` and `XL` as published; `nano` and `micro` for CPU, with heads of 64 and 512 tokens."""
+"""`B`, `L` and `XL` are published; `nano` and `micro`, for CPU, have heads of 64 and 512 tokens."""
 
 
 def hrm_text(size: str, **fields) -> HrmTextConfig:
-    """HRM-Text of a size in `SIZES`, with `fields` changed.
+    """Returns HRM-Text of a size in `SIZES`, with `fields` changed.
 
     Raises:
       ConfigError: if there is no such size, or the fields do not fit together.
@@ -170,7 +170,7 @@ def hrm_text(size: str, **fields) -> HrmTextConfig:
 
 
 class HrmTextModule(nnx.Module):
-    """The parameters of HRM-Text, and what happens to a text before and after the cycles."""
+    """Parameters of HRM-Text, its embedding into the cycles, and its head."""
 
     def __init__(self, config: HrmTextConfig, *, rngs: nnx.Rngs):
         """Draws parameters and the low level's initial state."""
@@ -190,9 +190,11 @@ class HrmTextModule(nnx.Module):
         dtype = jnp.dtype(config.compute_dtype)
         embedded = self.embed_tokens(tokens, dtype)
         if config.pad_token is not None:
-            # PyTorch's `padding_idx`, with which the originals were trained.
+            # PyTorch's `padding_idx`, with which the originals were trained: the padding token
+            # keeps its embedding and gets no gradient through it.
             is_pad = (tokens == config.pad_token)[..., None]
             embedded = jnp.where(is_pad, jax.lax.stop_gradient(embedded), embedded)
+        # By default the scale is 1 / embedding_std, which gives fresh embeddings unit variance.
         z_H = config.input_scale * embedded
         z_L = jnp.broadcast_to(self.z_L_init[...].astype(dtype)[None, None], z_H.shape)
         return Latents(z_H, z_L)
@@ -226,5 +228,5 @@ class HrmText(TextModel[HrmTextConfig]):
     """HRM-Text as pure functions of its variables."""
 
     def module(self, rngs: nnx.Rngs) -> HrmTextModule:
-        """Returns fresh parameters, and a fresh initial state of the low level."""
+        """Returns a module with freshly drawn parameters and low-level initial state."""
         return HrmTextModule(self.config, rngs=rngs)

@@ -96,7 +96,7 @@ class LlamaConfig:
 
     @property
     def attention(self) -> TextAttention:
-        """How tokens attend, in every block."""
+        """Settings of attention, the same in every block."""
         return TextAttention(
             head_size=self.head_size,
             rope_theta=self.rope_theta,
@@ -108,12 +108,12 @@ class LlamaConfig:
 
     @property
     def calls(self) -> tuple[CallShape, ...]:
-        """What is kept of the one call of all blocks."""
+        """Size of what is cached; the blocks are called once."""
         return (CallShape(self.num_layers, self.num_key_heads * self.head_size),)
 
     @property
     def block(self) -> DecoderBlockConfig:
-        """Shape of every block."""
+        """Configuration of every block."""
         return DecoderBlockConfig(
             features=self.hidden_size,
             num_heads=self.num_heads,
@@ -132,7 +132,7 @@ SMOLLM2_135M = LlamaConfig()
 
 
 class LlamaModule(nnx.Module):
-    """The parameters of a decoder, which calls all of its blocks once."""
+    """Parameters of a decoder, whose blocks are all called once."""
 
     def __init__(self, config: LlamaConfig, *, rngs: nnx.Rngs):
         """Draws the parameters."""
@@ -158,6 +158,7 @@ class LlamaModule(nnx.Module):
             raise ValueError(f"expected no schedule for a model that does not recur: {schedule}")
         x = self.embed_tokens(tokens, jnp.dtype(self.config.compute_dtype))
         slots = None if memory is None else memory[0]
+        # Without a cache every layer gets None for its slot, and what it returns is dropped.
         kept = []
         for layer, slot in zip(self.layers, slots or [None] * len(self.layers), strict=True):
             x, slot = layer(x, attend, slot)
@@ -175,5 +176,5 @@ class Llama(TextModel[LlamaConfig]):
     """A decoder of Llama's family as pure functions of its variables."""
 
     def module(self, rngs: nnx.Rngs) -> LlamaModule:
-        """Returns fresh parameters."""
+        """Returns a module with freshly drawn parameters."""
         return LlamaModule(self.config, rngs=rngs)

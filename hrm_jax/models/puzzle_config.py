@@ -1,4 +1,4 @@
-"""The configuration that tells one puzzle reasoner from another."""
+"""The configuration of puzzle models, with HRM's and TRM's published values."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from hrm_jax.nn.block import BlockConfig
 
 @configclass
 class PuzzleModelConfig:
-    """A puzzle reasoner. The defaults are HRM's published Sudoku model; `trm` turns it into TRM.
+    """Sizes and schedule of a puzzle model. The defaults are HRM's for Sudoku; see `trm` for TRM.
 
     Raises:
       ConfigError: on construction, if the fields do not fit together.
@@ -125,7 +125,8 @@ class PuzzleModelConfig:
 
     @property
     def prefix_length(self) -> int:
-        """P: tokens of the puzzle prefix."""
+        """P: number of tokens of the puzzle prefix."""
+        # Ceiling division: as many tokens of hidden_size as hold a row of the table.
         return self.puzzle_emb_len or -(-self.puzzle_emb_ndim // self.hidden_size)
 
     @property
@@ -135,12 +136,12 @@ class PuzzleModelConfig:
 
     @property
     def schedule(self) -> Schedule:
-        """Calls of both levels, and which carry gradient."""
+        """Calls of both levels, and which of them carry gradient."""
         last = 1 if self.gradient == "last_calls" else self.L_cycles
         return Schedule(self.H_cycles, self.L_cycles, (last,))
 
     def block(self, grid: CandidateGrid | None = None) -> BlockConfig:
-        """Shape of every block; `grid` is what relational mixing goes by."""
+        """Returns every block's configuration; `grid` holds the relations for relational mixing."""
         return BlockConfig(
             features=self.hidden_size,
             num_heads=self.num_heads,
@@ -156,12 +157,12 @@ class PuzzleModelConfig:
 
 
 def hrm(**fields) -> PuzzleModelConfig:
-    """HRM v1 as published for Sudoku (arXiv 2506.21734), with `fields` changed."""
+    """Returns HRM v1 as published for Sudoku (arXiv 2506.21734), with `fields` changed."""
     return PuzzleModelConfig(**fields)
 
 
 def trm(**fields) -> PuzzleModelConfig:
-    """TRM as published for Sudoku (arXiv 2510.04871), with `fields` changed.
+    """Returns TRM as published for Sudoku (arXiv 2510.04871), with `fields` changed.
 
     One two-layer network in both roles, three cycles of six fast calls, gradient through the last
     cycle, halting on the sign of `q_halt_logits`. `mixing="mlp", pos_encodings="none"` is TRM-MLP.
@@ -173,6 +174,7 @@ def trm(**fields) -> PuzzleModelConfig:
         "L_cycles": 6,
         "gradient": "last_cycle",
         "q_continue": False,
+        # More tokens than a row of 512 needs: `puzzle_prefix` pads it with zeros.
         "puzzle_emb_len": 16,
     }
     return PuzzleModelConfig(**{**published, **fields})

@@ -1,4 +1,4 @@
-"""Adaptive computation time: sequences think until they halt, then take a new puzzle."""
+"""Adaptive computation time: each sequence thinks until it halts, then takes a new puzzle."""
 
 import dataclasses
 import functools
@@ -25,17 +25,17 @@ class PuzzleModel:
 
     Attributes:
       config: sizes and schedule.
-      grid: the candidates of the puzzle and their relations; for relational mixing, and only there.
+      grid: the puzzle's candidates and their relations; given exactly if mixing is relational.
 
     Raises:
-      ConfigError: on construction, if there is a grid too many or too few, or of another size.
+      ConfigError: on construction, if the grid is missing, unwanted or of another size.
     """
 
     config: PuzzleModelConfig
     grid: CandidateGrid | None = None
 
     def __post_init__(self):
-        """Validates the grid."""
+        """Raises ConfigError unless the grid fits the config."""
         config = self.config
         grid = self.grid
         check(
@@ -55,14 +55,17 @@ class PuzzleModel:
             )
 
     def init(self, key: PRNGKeyArray) -> Variables:
-        """Fresh variables, float32; the same key gives the same values."""
+        """Returns fresh variables, float32; the same key gives the same values."""
         module = PuzzleModule(self.config, self.grid, rngs=nnx.Rngs(params=key))
         _, params, buffers, _ = nnx.split(module, nnx.Param, Buffer, ...)
         table = module.puzzle_rows[...] if self.config.puzzle_emb_ndim else None
         return Variables(params, buffers, table)
 
     def initial_carry(self, variables: Variables, batch: Batch) -> Carry:
-        """A carry in which every sequence has halted, so that the first step takes new puzzles."""
+        """Returns a carry in which every sequence has halted.
+
+        The first step therefore replaces all of its zeroed puzzles by those of its batch.
+        """
         B = batch.inputs.shape[0]
         return Carry(
             latents=self._bind(variables).initial_latents(B),
@@ -80,7 +83,7 @@ class PuzzleModel:
         key: PRNGKeyArray | None = None,
         row_offsets: Float[Array, "B E"] | None = None,
     ) -> tuple[Carry, Outputs]:
-        """Refills the sequences that halted, then thinks one step with every sequence.
+        """Refills the sequences that halted, then takes one step of thought with every sequence.
 
         Args:
           variables: the model's values.
@@ -112,9 +115,9 @@ class PuzzleModel:
           variables: the model's values.
           carry: what the last step returned, or `initial_carry`.
           batch: the next puzzles; rows of sequences that have not halted are not used.
-          key: of `initial_noise`. It is drawn once for all sequences that start at this step: they
-            think about different puzzles, and others start at other steps; to draw for each of
-            them would take as long as a layer of the model. None for the undisturbed state.
+          key: of `initial_noise`; None for none. One [L, D] draw serves all sequences that start at
+            this step. They think about different puzzles, and those that start at other steps get
+            other draws; a draw for each sequence would take as long as a layer of the model.
         """
         initial = self._bind(variables).initial_latents(batch.inputs.shape[0])
         if key is not None:
@@ -135,10 +138,10 @@ class PuzzleModel:
         Args:
           variables: the model's values.
           carry: what `refill` or the last step returned.
-          key: randomness of exploration. None means evaluation: every sequence halts after the full
-            `halt_max_steps`, whatever `halt_when_right` says, and no Q-continue target is computed.
-          row_offsets: added to the puzzle rows in use. The gradient with respect to these zeros is
-            the gradient of each sequence's row, without one for the whole table.
+          key: randomness of exploration. None means evaluation: every sequence halts after
+            `halt_max_steps` steps and not before, and no Q-continue target is computed.
+          row_offsets: zeros, added to the puzzle rows in use. Their gradient is that of each
+            sequence's row, obtained without a gradient for the whole table.
 
         Returns:
           The new carry, without gradient, and the outputs.
@@ -147,6 +150,7 @@ class PuzzleModel:
         rows = self._rows(variables, carry, row_offsets)
         reason = functools.partial(self._bind(variables), inputs=carry.data.inputs, rows=rows)
         latents, logits, q = reason(carry.latents)
+        # Truncated backpropagation through time: no gradient crosses from one step to the next.
         latents = jax.lax.stop_gradient(latents)
         outputs = Outputs(logits, q[:, 0], q[:, 1], None)
         steps = carry.steps + 1
@@ -159,20 +163,22 @@ class PuzzleModel:
                 done = self.wants_to_halt(outputs)
             halted = self._halting(done, steps, key)
             if config.q_continue:
+                # Q-learning's bootstrap target, the values that the next step would predict: a
+                # second forward pass. At the last step nothing is left but to halt.
                 _, _, next_q = jax.lax.stop_gradient(reason(latents))
                 target = jax.nn.sigmoid(jnp.where(last, next_q[:, 0], next_q.max(-1)))
                 outputs = dataclasses.replace(outputs, target_q_continue=target)
         return Carry(latents, steps, halted, carry.data), outputs
 
     def wants_to_halt(self, outputs: Outputs) -> Bool[Array, " B"]:
-        """Returns whether the halting head would stop here."""
+        """Returns whether the Q-head prefers to halt; without `q_continue`, if q_halt > 0."""
         threshold = outputs.q_continue_logits if self.config.q_continue else 0.0
         return outputs.q_halt_logits > threshold
 
     def _rows(
         self, variables: Variables, carry: Carry, offsets: Float[Array, "B E"] | None
     ) -> Float[Array, "B E"] | None:
-        """Returns the puzzle rows in use, without gradient but that of the offsets."""
+        """Returns the puzzle rows in use; gradient flows to the offsets alone."""
         if variables.puzzle_rows is None:
             return None
         table = jax.lax.stop_gradient(variables.puzzle_rows)
@@ -180,24 +186,28 @@ class PuzzleModel:
         return rows if offsets is None else rows + offsets
 
     def _bind(self, variables: Variables) -> PuzzleModule:
-        """The module holding these values."""
+        """Returns the module with these values."""
         return nnx.merge(_graphdef(self.config, self.grid), variables.params, variables.buffers)
 
     def _halting(
         self, done: Bool[Array, " B"], steps: Int[Array, " B"], key: PRNGKeyArray
     ) -> Bool[Array, " B"]:
-        """Who halts in training: those that are done, at the last step, or later if exploring."""
+        """Returns which sequences halt in training: at the last step, or done and not exploring."""
         config = self.config
         halted = (steps >= config.halt_max_steps) | done
         explore_key, minimum_key = jax.random.split(key)
         explores = jax.random.bernoulli(explore_key, config.halt_exploration_prob, steps.shape)
         minimum = jax.random.randint(minimum_key, steps.shape, 2, config.halt_max_steps + 1)
+        # `minimum` never exceeds halt_max_steps, so the last step halts exploring sequences too.
         return halted & (steps >= jnp.where(explores, minimum, 0))
 
 
 @functools.cache
 def _graphdef(config: PuzzleModelConfig, grid: CandidateGrid | None) -> nnx.GraphDef:
-    """The module's structure without its values, puzzle rows left out."""
+    """Returns the module's structure without values; puzzle rows are removed.
+
+    The table is indexed outside of the module, in `PuzzleModel._rows`.
+    """
     abstract = nnx.eval_shape(lambda: PuzzleModule(config, grid, rngs=nnx.Rngs(0)))
     if config.puzzle_emb_ndim:
         del abstract.puzzle_rows

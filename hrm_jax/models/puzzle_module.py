@@ -1,4 +1,4 @@
-"""HRM's and TRM's parameters: embeddings, both levels, and the heads that read the slow state."""
+"""Parameters of HRM and TRM: embeddings, both levels, and the heads that read the slow state."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +18,7 @@ _HALF_VARIANCE = 0.707106781  # the sum of two unit-variance embeddings keeps un
 
 
 class HaltHead(nnx.Module):
-    """Reads (q_halt, q_continue) from one vector; starts out at -5, sure that nothing is right.
+    """Maps one vector to (q_halt, q_continue), both -5 at first: sure of a wrong answer.
 
     Attributes:
       kernel: [D, 2], zeros at the start.
@@ -26,18 +26,18 @@ class HaltHead(nnx.Module):
     """
 
     def __init__(self, features: int):
-        """Starts at weight 0 and bias -5, as the published code of HRM and TRM does."""
+        """Initialises the kernel with 0 and the bias with -5, as the published HRM and TRM do."""
         self.kernel = nnx.Param(jnp.zeros((features, 2)), axes=("embed", None))
         self.bias = nnx.Param(jnp.full((2,), -5.0, jnp.float32), axes=(None,))
 
     def __call__(self, x: Float[Array, "B D"]) -> Float[Array, "B 2"]:
-        """The two logits, float32."""
+        """Returns the two logits, float32."""
         logits = x @ self.kernel[...].astype(x.dtype) + self.bias[...].astype(x.dtype)[None]
         return logits.astype(jnp.float32)
 
 
 class PuzzleModule(nnx.Module):
-    """One inner step of HRM or TRM: from latents and a puzzle to new latents and a proposal."""
+    """One step of HRM or TRM: from latents and a puzzle to new latents, logits and Q-values."""
 
     def __init__(
         self, config: PuzzleModelConfig, grid: CandidateGrid | None = None, *, rngs: nnx.Rngs
@@ -60,6 +60,7 @@ class PuzzleModule(nnx.Module):
             self.H_level = BlockStack(config.block(grid), config.H_layers, rngs=rngs)
         self.L_level = BlockStack(config.block(grid), config.L_layers, rngs=rngs)
         self.lm_head = Linear(D, 1 if grid else V, axes=("embed", None), rngs=rngs)
+        # For candidates the head reads their mean and their maximum, side by side (`_read`).
         self.q_head = HaltHead(2 * D if grid else D)
         self.H_init = Buffer(truncated_normal(rngs.params(), (D,), 1.0))
         self.L_init = Buffer(truncated_normal(rngs.params(), (D,), 1.0))
@@ -68,7 +69,7 @@ class PuzzleModule(nnx.Module):
             self.puzzle_rows = PuzzleRows(jnp.zeros(rows))
 
     def initial_latents(self, batch_size: int) -> Latents:
-        """H_init and L_init, broadcast over the batch and the tokens, in the compute dtype."""
+        """Returns H_init and L_init as states [B, L, D], in the compute dtype."""
         length = self.grid.num_candidates if self.grid else self.config.length
         shape = (batch_size, length, self.config.hidden_size)
         dtype = jnp.dtype(self.config.compute_dtype)
@@ -81,7 +82,7 @@ class PuzzleModule(nnx.Module):
     def embed(
         self, inputs: Int[Array, "B T"], rows: Float[Array, "B E"] | None
     ) -> Float[Array, "B L D"]:
-        """The injection e: prefix and tokens, plus learned positions if any, scaled by sqrt(D)."""
+        """Returns the injection: prefix and tokens, plus any learned positions, times sqrt(D)."""
         config = self.config
         dtype = jnp.dtype(config.compute_dtype)
         tokens = inputs
@@ -89,6 +90,7 @@ class PuzzleModule(nnx.Module):
             tokens = candidate_states(self.grid, inputs, config.vocab_size)
         embedded = self.embed_tokens(tokens, dtype)
         if rows is not None:
+            # First, since the halting head reads token 0 and `_read` cuts off the prefix.
             prefix = puzzle_prefix(rows.astype(dtype), config.prefix_length, config.hidden_size)
             embedded = jnp.concatenate([prefix, embedded], axis=1)
         if config.pos_encodings == "learned":
@@ -102,7 +104,7 @@ class PuzzleModule(nnx.Module):
         inputs: Int[Array, "B T"],
         rows: Float[Array, "B E"] | None,
     ) -> tuple[Latents, Float[Array, "B T V"], Float[Array, "B 2"]]:
-        """All cycles of one step.
+        """Runs all cycles of one step.
 
         Args:
           latents: the states to start from.
@@ -112,6 +114,7 @@ class PuzzleModule(nnx.Module):
         Returns:
           The new states, still carrying gradient; the logits; (q_halt, q_continue).
         """
+        # A shared level is one object in both roles, so TRM's gradients add up over the two.
         low = _as_level(self.L_level)
         high = low if self.config.shared_level else _as_level(self.H_level)
         latents = recur(self.config.schedule, high, low, latents, self.embed(inputs, rows))
@@ -120,8 +123,10 @@ class PuzzleModule(nnx.Module):
     def _read(
         self, z_H: Float[Array, "B L D"]
     ) -> tuple[Float[Array, "B T V"], Float[Array, "B 2"]]:
-        """Logits and (q_halt, q_continue): read from the first token, or of candidates, among whom
-        none is first, from the mean and the maxima: one open cell is enough to go on for.
+        """Returns the logits, and (q_halt, q_continue) from a pooled state.
+
+        Of tokens, the head reads the first. Candidates have no first one, so it reads their mean
+        and maximum: with the maximum, one undecided cell is enough to go on thinking.
         """
         if self.grid is None:
             return self.lm_head(z_H[:, self.config.prefix_length :]), self.q_head(z_H[:, 0])

@@ -28,8 +28,8 @@ class Schedule:
       gradient_L_calls: one entry for each of the *last* cycles through which gradient flows; the
         entry counts the last low-level calls of that cycle that carry it. HRM is `(1,)`, TRM
         `(L_cycles,)`. High-level calls of these cycles always carry gradient.
-      recompute: the backward pass computes what happened inside a call again, so that of each only
-        its input is kept.
+      recompute: whether the backward pass recomputes each call from its input (`jax.checkpoint`)
+        instead of storing the call's activations.
     """
 
     H_cycles: int = field(at_least=1)
@@ -39,19 +39,19 @@ class Schedule:
 
     @property
     def num_calls(self) -> int:
-        """Calls of both levels."""
+        """Number of calls of both levels together."""
         return self.H_cycles * (self.L_cycles + 1)
 
     @classmethod
     def from_L_bp_cycles(cls, H_cycles: int, L_cycles: int, L_bp_cycles: Sequence[int]) -> Self:
-        """Returns the schedule that HRM-Text's configs write: gradient in every high-level call.
+        """Returns the schedule of HRM-Text's configs, with gradient in every high-level call.
 
         Args:
-          H_cycles: as above.
-          L_cycles: as above.
-          L_bp_cycles: low-level calls of each cycle that carry gradient, the last ones of it. A
-            list shorter than H_cycles is padded with ones on the left; what is beyond H_cycles is
-            not read, nor what is beyond L_cycles in an entry.
+          H_cycles: as in `Schedule`.
+          L_cycles: as in `Schedule`.
+          L_bp_cycles: for each cycle, how many of its last low-level calls carry gradient. A list
+            shorter than H_cycles is padded with ones on the left; entries beyond H_cycles are
+            ignored, and an entry above L_cycles counts as L_cycles.
         """
         padded = [1] * (H_cycles - len(L_bp_cycles)) + list(L_bp_cycles)
         return cls(H_cycles, L_cycles, tuple(min(n, L_cycles) for n in padded[:H_cycles]))
@@ -60,11 +60,12 @@ class Schedule:
     def from_gradient_calls(cls, H_cycles: int, L_cycles: int, calls: int) -> Self:
         """Returns the schedule with gradient through `calls` calls of both levels together.
 
-        This is how HRM-Text's training counts. One is the last low-level call; the high level has
-        the next, as many as there are, and the low level the rest. HRM has 2.
+        HRM-Text's training counts so: calls are added in this order: the last low-level call, then
+        one high-level call of each cycle, from the last one backwards, then further low-level
+        calls, likewise backwards. HRM has 2.
 
         Raises:
-          ValueError: if there are not as many calls, or fewer than one of each level.
+          ValueError: unless `2 <= calls <= H_cycles * (L_cycles + 1)`.
         """
         if not 2 <= calls <= H_cycles * (L_cycles + 1):
             raise ValueError(
@@ -73,12 +74,14 @@ class Schedule:
             )
         H_calls = min(H_cycles, calls - 1)
         L_calls = calls - H_calls
+        # Low-level calls are handed out from the last cycle backwards: a cycle gets what remains
+        # after every later cycle carries gradient through all of its L_cycles calls.
         later = [L_cycles * cycle for cycle in reversed(range(H_calls))]
         inside = tuple(min(L_cycles, max(0, L_calls - after)) for after in later)
         return cls(H_cycles, L_cycles, inside)
 
     def __post_init__(self):
-        """Raises ConfigError where gradient is asked of calls that there are not."""
+        """Raises ConfigError where gradient is asked of more calls than there are."""
         check(
             len(self.gradient_L_calls) <= self.H_cycles,
             "gradient_L_calls",
@@ -96,13 +99,14 @@ class Schedule:
 
 
 _UNROLL = 8
-"""Calls with gradient written out in a row: a loop would copy what each keeps for its backward pass
-into a stack and out again, which takes small models on CPU as long as half their products."""
+"""Unrolled iterations of a loop whose calls carry gradient. A rolled loop would copy every call's
+residuals into a stacked array and out again, which on CPU costs small models half as much time as
+their matrix products."""
 
 
 @configclass
 class BorderWarmup:
-    """Backpropagation through more calls as training goes on, as HRM-Text is trained.
+    """Backpropagation through more calls as training proceeds, as HRM-Text is trained.
 
     Calls are counted as `Schedule.from_gradient_calls` counts them.
     """
@@ -116,7 +120,7 @@ class BorderWarmup:
     )
 
     def __post_init__(self):
-        """Raises ConfigError where calls grow fewer."""
+        """Raises ConfigError where the number of calls would fall."""
         check(
             self.min_calls <= self.max_calls,
             "max_calls",
@@ -126,12 +130,13 @@ class BorderWarmup:
         )
 
     def calls(self, step: int, total_steps: int) -> int:
-        """Returns the calls with gradient at `step`, counted from 0.
+        """Returns the number of calls with gradient at `step`, counted from 0.
 
-        They rise in equal stretches of the warm-up.
+        It rises from `min_calls` to `max_calls` in equal stretches of the warm-up.
         """
         warmup_steps = self.share * total_steps
         done = min(1.0, step / warmup_steps) if warmup_steps else 1.0
+        # `int` rounds down, so max_calls itself is reached only at the end of the warm-up.
         return self.min_calls + int(done * (self.max_calls - self.min_calls))
 
 
@@ -142,8 +147,8 @@ class Level:
 
     Attributes:
       params: parameters of the module.
-      apply: `(params, hidden [B, L, D], injection [B, L, D]) -> hidden [B, L, D]`; with a memory
-        as a further argument, `-> (hidden, memory)`; static.
+      apply: static; `(params, hidden [B, L, D], injection [B, L, D]) -> hidden [B, L, D]`, or with
+        a memory as fourth argument `-> (hidden [B, L, D], memory)`.
     """
 
     params: Params
@@ -152,7 +157,7 @@ class Level:
     def __call__(
         self, hidden: Float[Array, "B L D"], injection: Float[Array, "B L D"], *memory: Any
     ) -> Any:
-        """Calls the level once."""
+        """Returns the new hidden state [B, L, D]; given a memory, `(hidden, new memory)`."""
         return self.apply(self.params, hidden, injection, *memory)
 
 
@@ -170,12 +175,14 @@ def recur(
       high: the slow level.
       low: the fast level; TRM passes the same one twice.
       latents: the states to start from.
-      injection: the embedded puzzle; None for none, as in HRM-Text, whose z_H starts as the text.
+      injection: the embedded puzzle; None in HRM-Text, where the embedded text is the first z_H.
 
     Returns:
-      The states after the last cycle. Gradient reaches the levels, the injection and the states
-      to start from only through the calls that carry it.
+      The states after the last cycle. Gradient reaches the levels, the injection and the initial
+      states only through the calls that carry it.
     """
+    # Two sets of arguments: the calls without gradient take the stopped one, so that JAX neither
+    # differentiates their loops nor stores residuals for them.
     frozen_high, frozen_low, frozen_injection = jax.lax.stop_gradient((high, low, injection))
     if schedule.recompute:
         high = Level(high.params, jax.checkpoint(high.apply))
@@ -184,6 +191,8 @@ def recur(
     def cycle(latents: Latents, gradient_L_calls: int) -> Latents:
         z_L = latents.z_L
         if free_calls := schedule.L_cycles - gradient_L_calls:
+            # The input is stopped as well as the result: the scan inside then has no tangents, and
+            # autodiff does not linearise it only to discard the residuals.
             frozen = jax.lax.stop_gradient(latents)
             z_L = jax.lax.stop_gradient(_repeat(frozen_low, frozen, frozen_injection, free_calls))
         z_L = _repeat(low, Latents(latents.z_H, z_L), injection, gradient_L_calls, unroll=_UNROLL)
@@ -195,6 +204,8 @@ def recur(
 
     if free_cycles := schedule.H_cycles - len(schedule.gradient_L_calls):
         latents = _scan(free_cycle, jax.lax.stop_gradient(latents), free_cycles)
+    # Neighbouring cycles with equally many gradient calls share one loop, so that compile time
+    # grows with the number of distinct counts and not with the number of cycles.
     for calls, group in itertools.groupby(schedule.gradient_L_calls):
         latents = _scan(lambda state, n=calls: cycle(state, n), latents, len(list(group)))
     return latents
@@ -203,18 +214,18 @@ def recur(
 def recur_with_memory(
     schedule: Schedule, high: Level, low: Level, latents: Latents, memory: Sequence[Any]
 ) -> tuple[Latents, tuple[Any, ...]]:
-    """Runs the same cycles for levels with a memory, such as a cache of keys and values.
+    """Runs the cycles of `recur` for levels with a memory, such as a cache of keys and values.
 
-    Each call has a memory of its own and hands back the new one. The calls are written out: in a
-    loop, every memory would be copied out of a stack of them and into another. Nothing is injected,
-    and it is not read which calls carry gradient: this is for inference.
+    Each call takes a memory of its own and returns the new one. The calls are unrolled: a loop
+    would slice every memory out of a stacked array and copy it into another. Nothing is injected,
+    and `gradient_L_calls` is ignored, as this is for inference.
 
     Args:
       schedule: the numbers of calls.
       high: the slow level.
       low: the fast level.
       latents: the states to start from.
-      memory: one for each of the `H_cycles * (L_cycles + 1)` calls, in the order of the calls.
+      memory: one for each of the `H_cycles * (L_cycles + 1)` calls, in calling order.
 
     Returns:
       The states after the last cycle, and the new memories.
@@ -230,6 +241,7 @@ def recur_with_memory(
     kept = []
     calls_of_a_cycle = schedule.L_cycles + 1
     for call, own in enumerate(memory):
+        # Every (L_cycles + 1)-th call is the high level's, the others are the low level's.
         if (call + 1) % calls_of_a_cycle:
             z_L, own = low(z_L, z_H, own)
         else:
@@ -246,13 +258,14 @@ def _repeat(
     *,
     unroll: int = 1,
 ) -> Float[Array, "B L D"]:
-    """z_L after `calls` calls of `level`, the high-level state standing still."""
+    """Returns z_L after `calls` calls of `level`, with z_H held fixed."""
+    # The sum is taken outside of the loop, which would otherwise repeat it at every call.
     context = latents.z_H if injection is None else latents.z_H + injection
     return _scan(lambda z_L: level(z_L, context), latents.z_L, calls, unroll=unroll)
 
 
 def _scan(function: Callable, state, length: int, *, unroll: int = 1):
-    """`function` applied `length` times, in one loop; without a loop where it is applied once."""
+    """Returns `function` applied `length` times to `state`; a loop only where length > 1."""
     if length == 0:
         return state
     if length == 1:

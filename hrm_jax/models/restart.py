@@ -1,4 +1,4 @@
-"""How sequences start on a puzzle: the carry they start with, and noise on their initial states."""
+"""How sequences start on a puzzle: their initial carry, and noise on their initial states."""
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +8,13 @@ from hrm_jax.core.types import Batch, Carry, Latents
 
 
 def restart(carry: Carry, where: Bool[Array, " B"], initial: Latents, batch: Batch) -> Carry:
-    """Returns the carry with some sequences at the start of a new puzzle, the others as they were.
+    """Returns the carry with the chosen sequences at the start of a puzzle, the others unchanged.
 
     Args:
       carry: what the last step returned.
       where: the sequences that start; they have not halted, and have taken no step.
       initial: the states that they start from; rows of other sequences are not used.
-      batch: their puzzles, likewise.
+      batch: their puzzles; rows of other sequences are not used.
     """
 
     def where_started(new: Array, old: Array) -> Array:

@@ -1,6 +1,6 @@
-"""How the tokens of a text attend: over whole texts, over prompts that are kept, and after them.
+"""How the tokens of a text attend: in whole texts, in prompts that are cached, and after a cache.
 
-Each way is an `Attend`, which a model of text hands to all of its layers.
+Each method returns an `Attend`, a function that a text model passes to all of its layers.
 """
 
 import dataclasses
@@ -17,15 +17,15 @@ from hrm_jax.nn.rope import UNSCALED, RopeScaling, rope_table, rotate_at
 
 @dataclasses.dataclass(frozen=True)
 class TextAttention:
-    """How the tokens of a text attend, in every layer and call.
+    """Settings of attention that all layers and calls of a text model share.
 
     Attributes:
       head_size: K.
       rope_theta: base of the rotary positions.
-      rope_scaling: how their frequencies are lowered.
-      window: tokens that each one sees, itself included; None for all.
-      prefix_lm: tokens of a prefix see each other; if not, all is causal.
-      backend: which kernel to take, as `hrm_kernels.attention` has it, or "auto".
+      rope_scaling: how the rotary frequencies are lowered.
+      window: number of tokens that each token sees, itself included; None for all.
+      prefix_lm: whether tokens of a prefix see each other; otherwise all is causal.
+      backend: a backend of `hrm_kernels.attention`, or "auto" for its choice.
     """
 
     head_size: int
@@ -42,15 +42,16 @@ class TextAttention:
         segment_ids: Int[Array, "B T"] | None,
         lengths: Int[Array, " B"] | None,
     ) -> Attend:
-        """Returns how whole texts attend, of which nothing is kept.
+        """Returns attention within whole texts, which keeps nothing.
 
         Args:
           T: tokens of each row.
           token_types: as `TextModel.logits` takes them; so are `segment_ids` and `lengths`.
-          segment_ids: of texts packed into a row.
+          segment_ids: [B, T], which of the texts packed into a row a token belongs to.
           lengths: tokens of each row.
         """
         mask = self._mask(token_types, segment_ids, lengths)
+        # Nothing is cached, so the rotation can be left to the kernel.
         rope = self._rope(T)
 
         def attend(query: Array, key: Array, value: Array, _: Any) -> tuple[Array, Any]:
@@ -69,17 +70,17 @@ class TextAttention:
         token_types: Int[Array, "B T"] | None,
         lengths: Int[Array, " B"] | None,
     ) -> Attend:
-        """Returns how prompts attend, whose rotated keys and values are handed back in slots.
+        """Returns attention within prompts, which returns their rotated keys and values as slots.
 
         Args:
-          B: prompts.
-          T: tokens of each, padding included.
+          B: number of prompts.
+          T: tokens of each prompt, padding included.
           room: S, tokens that each slot has room for.
           token_types: as `TextModel.logits` takes them; so are `lengths`.
           lengths: tokens of each prompt.
         """
         mask = self._mask(token_types, None, lengths)
-        # Rotated here and not in the kernel: what is kept must be rotated already.
+        # Rotated here and not in the kernel, because the cache holds rotated keys.
         rope = self._rope(T)
         positions = jnp.broadcast_to(jnp.arange(T, dtype=jnp.int32)[None], (B, T))
 
@@ -95,7 +96,7 @@ class TextAttention:
         return attend
 
     def continuing(self, lengths: Int[Array, " B"], T: int, room: int) -> Attend:
-        """Returns how T more tokens of each row attend; a layer's memory is its slot.
+        """Returns causal attention of T more tokens of each row; a layer's memory is its slot.
 
         Args:
           lengths: tokens that each row holds before them.
@@ -106,6 +107,7 @@ class TextAttention:
         positions = positions_after(lengths, T)
 
         def attend(query: Array, key: Array, value: Array, slot: Slot) -> tuple[Array, Slot]:
+            # Every row stands at a position of its own, so the tables are indexed by position.
             query = rotate_at(query, rope, positions)
             key = rotate_at(key, rope, positions)
             before = hrm_kernels.KVCache(slot.key, slot.value, lengths)

@@ -1,8 +1,8 @@
-"""The models of text as pure functions of their variables; what they share is all here.
+"""What all text models share, as pure functions of their variables: logits, prefill and decode.
 
-A model of text is a configuration, and a module that embeds, thinks and reads. How the tokens
-attend is handed to the module (`text_attention.py`), so that one module serves training, reading
-prompts and decoding.
+A text model is a configuration and a module that embeds, thinks and reads. The module gets its
+attention as an argument (`text_attention.py`), so that one module serves training, prefill and
+decoding.
 """
 
 import abc
@@ -23,11 +23,11 @@ from hrm_jax.nn.attention import Attend
 
 
 class TextModelConfig(Protocol):
-    """What the configuration of every model of text says."""
+    """The part of a configuration that every text model has."""
 
     @property
     def vocab_size(self) -> int:
-        """V: tokens known."""
+        """V: number of tokens of the vocabulary."""
         ...
 
     @property
@@ -37,12 +37,12 @@ class TextModelConfig(Protocol):
 
     @property
     def attention(self) -> TextAttention:
-        """How tokens attend, in every layer and call."""
+        """Settings of attention, the same in every layer and call."""
         ...
 
     @property
     def calls(self) -> tuple[CallShape, ...]:
-        """What is kept of each call, in the order in which they are made."""
+        """Size of what is cached for each call, in calling order."""
         ...
 
 
@@ -50,7 +50,7 @@ Config = TypeVar("Config", bound=TextModelConfig)
 
 
 class TextModule(Protocol):
-    """A module of text with its values in it."""
+    """A text model's module, with its values in it."""
 
     def think(
         self,
@@ -59,14 +59,14 @@ class TextModule(Protocol):
         memory: Sequence[Any] | None = None,
         schedule: Schedule | None = None,
     ) -> tuple[Float[Array, "B T D"], Calls]:
-        """Returns the states that `read` reads, and each call's slots.
+        """Returns the states that `read` maps to logits, and the new slots of each call.
 
         Args:
           tokens: the texts.
-          attend: how their tokens attend.
-          memory: for each call, a slot for each layer, or None for an empty one. Without a memory,
-            there are no slots in the result.
-          schedule: calls and truncation of gradients in place of the config's.
+          attend: attention, used in every layer.
+          memory: for each call, a slot for each layer, or None where a call starts without one.
+            Without a memory no slots are returned.
+          schedule: calls and truncation of gradients, in place of the config's.
 
         Raises:
           ValueError: there is a schedule, and the module does not recur.
@@ -92,7 +92,7 @@ class TextModel(abc.ABC, Generic[Config]):
 
     @abc.abstractmethod
     def module(self, rngs: nnx.Rngs) -> Any:
-        """Returns a fresh `TextModule`, its values drawn from `rngs`."""
+        """Returns a `TextModule` with values freshly drawn from `rngs`."""
 
     @property
     def vocab_size(self) -> int:
@@ -104,7 +104,7 @@ class TextModel(abc.ABC, Generic[Config]):
         return variables_of(self.module(nnx.Rngs(params=key)))
 
     def bind(self, variables: Variables) -> TextModule:
-        """Returns the module holding these values."""
+        """Returns the module with these values."""
         return nnx.merge(_graphdef(self), variables.params, variables.buffers)
 
     def logits(
@@ -117,17 +117,17 @@ class TextModel(abc.ABC, Generic[Config]):
         lengths: Int[Array, " B"] | None = None,
         schedule: Schedule | None = None,
     ) -> Float[Array, "B T V"]:
-        """Returns the scores of the token after each one, in the compute dtype.
+        """Returns the logits of the token after each one, in the compute dtype.
 
         Args:
           variables: the model's values, in float32 or bfloat16; they are cast at use.
           tokens: the texts, int32.
           token_types: 1 for the tokens of a prefix, which see each other in both directions if
-            `config.prefix_lm` is on; they are neighbours, one run in each text. All else is causal.
-          segment_ids: of texts packed into a row; they do not see each other. The tokens of a
-            segment are neighbours. Positions go on from one to the next, which changes nothing:
-            rotary attention depends on their differences alone.
-          lengths: tokens of each row; none sees those beyond, whose logits mean nothing.
+            `config.prefix_lm` is on; a text's prefix is one run of tokens. All else is causal.
+          segment_ids: number of the packed text that a token belongs to; texts of a row do not see
+            each other. A text's tokens are adjacent. Positions run on from one text to the next,
+            which changes nothing, as rotary attention depends only on differences of positions.
+          lengths: tokens of each row; later ones are seen by none, and their logits mean nothing.
           schedule: calls and truncation of gradients in place of the config's (static): more
             cycles, or gradient through fewer of them.
 
@@ -141,7 +141,7 @@ class TextModel(abc.ABC, Generic[Config]):
         return module.read(hidden)
 
     def empty_cache(self, B: int, room: int) -> CallCache:
-        """Returns a cache without tokens, for a batch of B with room for `room` in each row."""
+        """Returns an empty cache for a batch of B, with `room` tokens in each row."""
         return CallCache.empty(self.config.calls, B, room, self.config.compute_dtype)
 
     def prefill(
@@ -153,13 +153,13 @@ class TextModel(abc.ABC, Generic[Config]):
         token_types: Int[Array, "B T"] | None = None,
         lengths: Int[Array, " B"] | None = None,
     ) -> tuple[Float[Array, "B V"], CallCache]:
-        """Reads prompts, as `logits` does, and keeps what decoding needs of them.
+        """Computes the logits after prompts, and caches their keys and values.
 
         Args:
           variables: the model's values.
           tokens: the prompts, padded on the right; one compiled program for each T and room.
-          room: S, tokens that the cache holds, prompt and all to be decoded (static).
-          token_types: as `logits` has them.
+          room: S, the tokens that the cache holds, prompt and decoded ones together (static).
+          token_types: as in `logits`.
           lengths: tokens of each prompt, 1 or more; None for T.
 
         Returns:
@@ -173,21 +173,23 @@ class TextModel(abc.ABC, Generic[Config]):
             raise CacheOverflowError(f"expected room for the {T} tokens of a prompt, got {room}")
         module = self.bind(variables)
         attend = self.config.attention.keeping(B, T, room, token_types, lengths)
+        # One None for each call: with a memory, even an empty one, the calls return their slots.
         hidden, kept = module.think(tokens, attend, (None,) * len(self.config.calls))
         # A copy: the cache is donated, the caller's lengths are not.
         lengths = jnp.full(B, T, jnp.int32) if lengths is None else jnp.array(lengths, jnp.int32)
+        # Only the last token's state goes through the head, whose product is V wide.
         last = jnp.take_along_axis(hidden, (lengths - 1)[:, None, None], axis=1)
         return module.read(last[:, 0]), CallCache(kept, lengths)
 
     def decode(
         self, variables: Variables, tokens: Int[Array, "B T"], cache: CallCache
     ) -> tuple[Float[Array, "B T V"], CallCache]:
-        """Reads T more tokens of every row, causally: one, or a few.
+        """Appends T tokens to every row and computes their logits, causally.
 
         Args:
           variables: the model's values.
-          tokens: what comes after the cached text.
-          cache: from `prefill` or the last `decode`; donate it.
+          tokens: the tokens after the cached text, one or a few for each row.
+          cache: from `prefill` or the last `decode`; donate it, so that it is updated in place.
 
         Returns:
           The logits of the token after each one, NaN where the row had no room for it, and the
@@ -197,18 +199,19 @@ class TextModel(abc.ABC, Generic[Config]):
         module = self.bind(variables)
         attend = self.config.attention.continuing(cache.lengths, T, cache.room)
         hidden, kept = module.think(tokens, attend, cache.calls)
+        # The kernel drops what does not fit. NaN keeps such a row from being sampled unnoticed.
         has_room = (positions_after(cache.lengths, T) < cache.room)[:, :, None]
         logits = jnp.where(has_room, module.read(hidden), jnp.nan)
         return logits, CallCache(kept, jnp.minimum(cache.lengths + T, cache.room))
 
 
 def variables_of(module: nnx.Module) -> Variables:
-    """Returns the values of a module of text, which has no puzzle rows."""
+    """Returns the variables of a text module, which has no puzzle rows."""
     _, params, buffers = nnx.split(module, nnx.Param, Buffer)
     return Variables(params, buffers, None)
 
 
 @functools.cache
 def _graphdef(model: TextModel) -> nnx.GraphDef[Any]:
-    """Returns the module's structure without its values."""
+    """Returns the module's structure without its values; cached, as models are hashable."""
     return nnx.graphdef(nnx.eval_shape(lambda: model.module(nnx.Rngs(0))))

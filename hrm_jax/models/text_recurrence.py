@@ -1,4 +1,4 @@
-"""The recurrence over texts: levels are stacks of blocks that attend as they are told."""
+"""The recurrence over texts: both levels are stacks of blocks that are handed their attention."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,18 +21,19 @@ def recur_over_text(
     attend: Attend,
     memory: Sequence[Any] | None = None,
 ) -> tuple[Latents, Calls]:
-    """Runs all cycles, keeping of each call what `attend` hands back, if there is a memory.
+    """Runs all cycles and, given a memory, collects what `attend` returns for each call.
 
     Args:
       schedule: the numbers of calls and, without a memory, which carry gradient.
       high: the slow level.
       low: the fast level.
       latents: the states to start from.
-      attend: how tokens attend, in every block.
-      memory: one for each of the `H_cycles * (L_cycles + 1)` calls, in the order of the calls.
+      attend: attention, used in every block.
+      memory: one for each of the `H_cycles * (L_cycles + 1)` calls, in calling order; None for
+        training, where nothing is kept.
 
     Returns:
-      The states after the last cycle, and the new memories; none without a memory.
+      The states after the last cycle, and the new memories; an empty tuple without a memory.
 
     Raises:
       ValueError: if there is not one memory for each call.
@@ -47,7 +48,7 @@ def recur_over_text(
 def _as_level(module: GatedStack, attend: Attend) -> Level:
     """Returns the stack as a pure function of its parameters.
 
-    Called with a memory, it hands back the new one.
+    Called with a memory, it returns the new one as well.
     """
     graphdef, params = nnx.split(module)
 

@@ -1,4 +1,4 @@
-"""A language model as the training step takes it: a text is one step, and leaves no carry."""
+"""Adapts a language model to the training step: a text is one step, and leaves no carry."""
 
 import dataclasses
 from typing import Any
@@ -12,7 +12,7 @@ from hrm_jax.models.text_model import TextModel
 
 @dataclasses.dataclass(frozen=True)
 class TextStep:
-    """A `core.protocols.RecurrentModel` over a language model.
+    """A `core.protocols.RecurrentModel` made of a language model.
 
     Hashable and equal by its fields: steps of one `TextStep` share a compiled program.
 
@@ -29,7 +29,7 @@ class TextStep:
         return self.model.init(key)
 
     def initial_carry(self, variables: Variables, batch: TextBatch) -> None:
-        """Returns None: a text is one step."""
+        """Returns None, as a text is a single step."""
 
     def step(
         self,
@@ -40,7 +40,7 @@ class TextStep:
         key: PRNGKeyArray | None = None,
         row_offsets: Array | None = None,
     ) -> tuple[None, TextOutputs]:
-        """Returns the logits of every token; nothing is drawn, and there are no puzzle rows."""
+        """Returns no carry, and the logits of every token; key and row_offsets are not used."""
         del carry, key, row_offsets
         logits = self.model.logits(
             variables,

@@ -1,4 +1,4 @@
-"""Self-attention: over all tokens of a puzzle; and gated or grouped, as the caller lets attend."""
+"""Self-attention: over all tokens of a puzzle; and gated or grouped, with attention passed in."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -17,8 +17,8 @@ Attend: TypeAlias = Callable[[Array, Array, Array, Any], tuple[Array, Any]]
 """`(query, key, value, memory) -> (mixed, memory)`: query and mixed [B, T, N, K], the others
 [B, T, M, K].
 
-It says where tokens stand, what they see and what is kept of them: the mask, the rotation and the
-cache are its own, and no layer knows of them. `memory` is a layer's, None where nothing is kept.
+It owns mask, rotation and cache, of which the layers know nothing. `memory` is that of one layer;
+None where nothing is kept.
 """
 
 
@@ -43,7 +43,7 @@ class SelfAttention(nnx.Module):
           features: D.
           num_heads: N, a divisor of D.
           rope_theta: base of the rotary positions; None for no rotation.
-          backend: which kernel to take, as `hrm_kernels.attention` has it.
+          backend: a backend of `hrm_kernels.attention`; None for its choice.
           rngs: source of the initialisation keys.
         """
         self.num_heads = num_heads
@@ -53,10 +53,11 @@ class SelfAttention(nnx.Module):
         self.o_proj = Linear(features, features, axes=("heads", "embed"), rngs=rngs)
 
     def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
-        """Mixes the tokens of each sequence."""
+        """Returns the mixed tokens of each sequence."""
         B, L, D = x.shape
         heads = (B, L, self.num_heads, D // self.num_heads)
         query, key, value = (part.reshape(heads) for part in jnp.split(self.qkv_proj(x), 3, -1))
+        # Tables are computed by NumPy at trace time, and are constants of the program.
         rope = None if self.rope_theta is None else rope_table(L, heads[-1], self.rope_theta)
         mixed = hrm_kernels.attention(query, key, value, rope=rope, backend=self.backend)
         return self.o_proj(mixed.reshape(B, L, D))
@@ -85,7 +86,7 @@ class GatedAttention(nnx.Module):
     def __call__(
         self, x: Float[Array, "B T D"], attend: Attend, memory: Any = None
     ) -> tuple[Float[Array, "B T D"], Any]:
-        """Mixes the tokens as `attend` does; returns them, and the new memory."""
+        """Mixes the tokens by `attend`; returns them and the new memory."""
         B, T, _ = x.shape
         gate, *parts = jnp.split(self.gqkv_proj(x), 4, -1)
         query, key, value = (part.reshape(B, T, self.num_heads, -1) for part in parts)
@@ -94,7 +95,7 @@ class GatedAttention(nnx.Module):
 
 
 class GroupedAttention(nnx.Module):
-    """Attention whose query heads share key heads, N / M to each.
+    """Attention in which N / M query heads share each key head.
 
     The columns of `qkv_proj` give all query heads, then all key heads, then all value heads.
     """
@@ -139,11 +140,13 @@ class GroupedAttention(nnx.Module):
     def __call__(
         self, x: Float[Array, "B T D"], attend: Attend, memory: Any = None
     ) -> tuple[Float[Array, "B T D"], Any]:
-        """Mixes the tokens as `attend` does; returns them, and the new memory."""
+        """Mixes the tokens by `attend`; returns them and the new memory."""
         B, T, _ = x.shape
         parts = jnp.split(self.qkv_proj(x), self.split_points, axis=-1)
         query, key, value = (part.reshape(B, T, -1, self.head_size) for part in parts)
         if self.qk_norm:
+            # Normalised before `attend` rotates them: a norm's scale differs by element, so the
+            # order counts.
             query = self.q_norm(query)
             key = self.k_norm(key)
         mixed, memory = attend(query, key, value, memory)

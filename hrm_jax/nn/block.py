@@ -1,4 +1,4 @@
-"""The post-norm transformer block, and the stack of them that is a level of HRM and TRM."""
+"""The post-norm transformer block, and their stack, which is a level of HRM and TRM."""
 
 import dataclasses
 from typing import Literal
@@ -16,7 +16,7 @@ from hrm_jax.nn.swiglu import SwiGLU, swiglu_width
 
 @dataclasses.dataclass(frozen=True)
 class BlockConfig:
-    """Shape of one block.
+    """Sizes and options of one block.
 
     Attributes:
       features: D.
@@ -27,9 +27,9 @@ class BlockConfig:
         "relational", by the relations of `grid`.
       rope_theta: base of the rotary positions, None for none; read by attention only.
       norm_eps: epsilon of the RMS norms.
-      attention_backend: which kernel to take, as `hrm_kernels.attention` has it; None for the best.
-      mlp_multiple: what the SwiGLU's width is rounded up to a multiple of.
-      grid: the candidates that the tokens are, with their relations; for relational mixing only.
+      attention_backend: a backend of `hrm_kernels.attention`; None for its choice.
+      mlp_multiple: the SwiGLU's width is rounded up to a multiple of it.
+      grid: the candidates that the tokens stand for, and their relations; for relational mixing.
     """
 
     features: int
@@ -72,7 +72,7 @@ class Block(nnx.Module):
         self.mlp = SwiGLU(config.features, width, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
-        """One round of mixing over tokens, then over features."""
+        """Returns `x` after mixing over tokens, then over features."""
         eps = self.config.norm_eps
         if self.config.mixing == "attention":
             x = rms_norm(x + self.self_attn(x), eps=eps)
@@ -80,6 +80,7 @@ class Block(nnx.Module):
             x = rms_norm(x + self.relations(x), eps=eps)
         else:
             mixed = jnp.swapaxes(self.mlp_t(jnp.swapaxes(x, 1, 2)), 1, 2)
+            # Over the tokens, axis 1: TRM normalises while the tensor is transposed.
             x = rms_norm(x + mixed, eps=eps, axis=1)
         return rms_norm(x + self.mlp(x), eps=eps)
 
@@ -94,7 +95,7 @@ class BlockStack(nnx.Module):
     def __call__(
         self, hidden: Float[Array, "B L D"], injection: Float[Array, "B L D"]
     ) -> Float[Array, "B L D"]:
-        """One call of the level."""
+        """Returns the level's new state after one call."""
         hidden = hidden + injection
         for layer in self.layers:
             hidden = layer(hidden)

@@ -1,4 +1,4 @@
-"""The pre-norm block with grouped attention, of Llama and its family."""
+"""The pre-norm block with grouped attention, of Llama and similar models."""
 
 import dataclasses
 from typing import Any
@@ -13,7 +13,7 @@ from hrm_jax.nn.swiglu import SwiGLU
 
 @dataclasses.dataclass(frozen=True)
 class DecoderBlockConfig:
-    """Shape of one block.
+    """Sizes and options of one block.
 
     Attributes:
       features: D.
@@ -63,7 +63,7 @@ class DecoderBlock(nnx.Module):
     def __call__(
         self, x: Float[Array, "B T D"], attend: Attend, memory: Any = None
     ) -> tuple[Float[Array, "B T D"], Any]:
-        """One round of mixing over tokens, then over features; and the attention's new memory."""
+        """Mixes over tokens, then over features; returns the states and attention's new memory."""
         mixed, memory = self.self_attn(self.input_layernorm(x), attend, memory)
         x = x + mixed
         return x + self.mlp(self.post_attention_layernorm(x)), memory

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from hrm_jax.nn.linear import truncated_normal
 
 _FEW_TOKENS = 1024
-"""Vocabularies up to here are summed by one-hot codes on accelerators."""
+"""Largest vocabulary whose gradient accelerators sum by a product with one-hot codes."""
 
 
 class Embedding(nnx.Module):
@@ -23,13 +23,13 @@ class Embedding(nnx.Module):
     def __init__(
         self, num_embeddings: int, features: int, *, std: float | None = None, rngs: nnx.Rngs
     ):
-        """Draws the table with standard deviation `std`, `1 / sqrt(D)` when None."""
+        """Draws the table with standard deviation `std`, or `1 / sqrt(D)` if None."""
         shape = (num_embeddings, features)
         table = truncated_normal(rngs.params(), shape, features**-0.5 if std is None else std)
         self.table = nnx.Param(table, axes=(None, "embed"))
 
     def __call__(self, tokens: Int[Array, "B T"], dtype: jnp.dtype) -> Float[Array, "B T D"]:
-        """Looks the tokens up, in `dtype`."""
+        """Returns the tokens' vectors, in `dtype`."""
         return look_up(self.table[...], tokens, dtype)
 
 
@@ -37,12 +37,12 @@ class Embedding(nnx.Module):
 def look_up(
     table: Float[Array, "V D"], tokens: Int[Array, "B T"], dtype: jnp.dtype
 ) -> Float[Array, "B T D"]:
-    """Returns rows of a table, in `dtype`, whose gradient is summed in float32.
+    """Returns rows of a table in `dtype`; the table's gradient is summed in float32.
 
-    Automatic differentiation would add thousands of rows up in `dtype`, and a bfloat16 sum stands
-    still once it is 256 times what is added. An accelerator adds rows of a few hundred tokens by
-    a product with their one-hot codes: scattered, they would wait for each other (15 of 56 ms of
-    the published HRM's training step on an H200), and in an order that changes.
+    Automatic differentiation would sum thousands of rows in `dtype`, and a bfloat16 sum stops
+    changing once it is 256 times what is added. Up to `_FEW_TOKENS` tokens an accelerator sums the
+    rows by a product with one-hot codes: a scatter would serialise additions to the same row (15 of
+    56 ms of the published HRM's training step on an H200), in an order that varies.
     """
     return table.astype(dtype)[tokens]
 
@@ -55,10 +55,12 @@ def _look_up_backward(dtype, residuals, d_rows):
     del dtype
     tokens, V = residuals
     if V > _FEW_TOKENS or jax.default_backend() == "cpu":
+        # float32 before the sum, not after it: that is what the custom derivative is for.
         zeros = jnp.zeros((V, d_rows.shape[-1]), jnp.float32)
         return zeros.at[tokens].add(d_rows.astype(jnp.float32)), None
     codes = jax.nn.one_hot(tokens, V, dtype=d_rows.dtype)
-    exact = jax.lax.Precision.HIGHEST  # as sums are; codes and bfloat16 are exact in any case
+    # The sums need all bits of float32 rows; codes and bfloat16 rows are exact in any case.
+    exact = jax.lax.Precision.HIGHEST
     sums = jnp.einsum(
         "BTV,BTD->VD", codes, d_rows, precision=exact, preferred_element_type=jnp.float32
     )
@@ -71,7 +73,7 @@ look_up.defvjp(_look_up_forward, _look_up_backward)
 def puzzle_prefix(
     rows: Float[Array, "B E"], prefix_length: int, features: int
 ) -> Float[Array, "B P D"]:
-    """Cuts puzzle rows, padded with zeros to P * D, into P prefix tokens."""
+    """Returns the puzzle rows, padded with zeros to P * D, as P prefix tokens."""
     padding = prefix_length * features - rows.shape[-1]
     padded = jnp.pad(rows, ((0, 0), (0, padding)))
     return padded.reshape(rows.shape[0], prefix_length, features)

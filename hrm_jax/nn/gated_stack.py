@@ -1,4 +1,4 @@
-"""The pre-norm block with gated attention, and the stack of them that is a level of HRM-Text."""
+"""The pre-norm block with gated attention, and their stack, which is a level of HRM-Text."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from hrm_jax.nn.swiglu import SwiGLU
 
 @dataclasses.dataclass(frozen=True)
 class GatedBlockConfig:
-    """Shape of one block.
+    """Sizes of one block.
 
     Attributes:
       features: D.
@@ -43,7 +43,7 @@ class GatedBlock(nnx.Module):
     def __call__(
         self, x: Float[Array, "B T D"], attend: Attend, memory: Any = None
     ) -> tuple[Float[Array, "B T D"], Any]:
-        """One round of mixing over tokens, then over features; and the attention's new memory."""
+        """Mixes over tokens, then over features; returns the states and attention's new memory."""
         mixed, memory = self.attn(rms_norm(x, eps=self.eps), attend, memory)
         x = x + mixed
         return x + self.mlp(rms_norm(x, eps=self.eps)), memory
@@ -64,12 +64,12 @@ class GatedStack(nnx.Module):
         attend: Attend,
         memory: Sequence[Any] | None = None,
     ) -> tuple[Float[Array, "B T D"], tuple[Any, ...]]:
-        """One call of the level.
+        """Calls the level once.
 
         Args:
           hidden: the level's own state.
-          injection: the other's.
-          attend: how tokens attend, in every block.
+          injection: the other level's state.
+          attend: attention, used in every block.
           memory: one for each block; None where nothing is kept.
 
         Returns:

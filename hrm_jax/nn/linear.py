@@ -1,4 +1,4 @@
-"""Linear layers and the truncated-normal initialisation that everything here starts from."""
+"""Linear layers, and the truncated normal that initialises all weights here."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,10 @@ _STD_OF_UNIT_NORMAL_CUT_AT_2 = 0.87962566103423978
 
 
 def truncated_normal(key: PRNGKeyArray, shape: Sequence[int], std: float) -> Float[Array, "*shape"]:
-    """A normal cut at two standard deviations, scaled so that the result has `std`; float32."""
+    """Returns draws of a normal cut at two standard deviations, float32.
+
+    They are scaled so that their own standard deviation is `std`.
+    """
     unit = jax.random.truncated_normal(key, -2.0, 2.0, tuple(shape), jnp.float32)
     return unit * (std / _STD_OF_UNIT_NORMAL_CUT_AT_2)
 
@@ -51,6 +54,6 @@ class Linear(nnx.Module):
             self.bias = nnx.Param(jnp.zeros(out_features, jnp.float32), axes=axes[1:])
 
     def __call__(self, x: Float[Array, "*axes inputs"]) -> Float[Array, "*axes outputs"]:
-        """Applies the layer over the last axis, in the dtype of `x`."""
+        """Returns the layer applied over the last axis, in the dtype of `x`."""
         y = product(x, self.kernel[...])
         return y + self.bias[...].astype(x.dtype)[(None,) * (y.ndim - 1)] if self.use_bias else y

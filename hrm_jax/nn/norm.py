@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 
 def rms_norm(x: Float[Array, "*axes"], *, eps: float, axis: int = -1) -> Float[Array, "*axes"]:
-    """`x * rsqrt(mean(x^2) + eps)` over `axis`, computed in float32, returned in x's dtype."""
+    """Returns `x * rsqrt(mean(x^2) + eps)` over `axis`, computed in float32, in the dtype of x."""
     wide = x.astype(jnp.float32)
     mean_square = jnp.mean(jnp.square(wide), axis=axis, keepdims=True)
     return (wide * jax.lax.rsqrt(mean_square + eps)).astype(x.dtype)
@@ -21,11 +21,11 @@ class RMSNorm(nnx.Module):
     """
 
     def __init__(self, features: int, *, eps: float):
-        """Args: `features` is D; `eps` as `rms_norm` has it."""
+        """Initialises the scale with ones; `features` is D, `eps` as in `rms_norm`."""
         self.eps = eps
         self.scale = nnx.Param(jnp.ones(features, jnp.float32), axes=("embed",))
 
     def __call__(self, x: Float[Array, "*axes D"]) -> Float[Array, "*axes D"]:
-        """Normalises and scales."""
+        """Returns `x` normalised and scaled, in its dtype."""
         scale = self.scale[...].astype(x.dtype)
         return rms_norm(x, eps=self.eps) * scale[(None,) * (x.ndim - 1)]

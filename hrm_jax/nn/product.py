@@ -8,10 +8,10 @@ from jaxtyping import Array, Float
 def product(
     x: Float[Array, "*axes inputs"], kernel: Float[Array, "inputs outputs"]
 ) -> Float[Array, "*axes outputs"]:
-    """Returns `x @ kernel` in the dtype of `x`, to which the kernel is rounded.
+    """Returns `x @ kernel` in the dtype of `x`, to which the kernel is rounded first.
 
-    On CPU the derivative is written for XLA there, and only reverse mode has it; the kernel's is
-    float32 all along there, and elsewhere rounded to the dtype of `x` once.
+    On CPU the derivative is written by hand for XLA, in reverse mode only. The kernel's gradient is
+    float32 throughout there; elsewhere it is rounded to the dtype of `x` once.
     """
     if jax.default_backend() == "cpu":
         return _product(x, kernel)
@@ -28,10 +28,11 @@ def over_tokens(
 ) -> Float[Array, "narrow wide"]:
     """Returns `sum over tokens: narrow^T wide`, float32.
 
-    On CPU such a sum runs at half speed unless the narrower factor is turned first.
+    On CPU such a sum runs at half speed unless the narrower factor is transposed in memory first.
     """
     narrow, wide = (z.reshape(-1, z.shape[-1]) for z in (narrow, wide))
     if jax.default_backend() == "cpu":
+        # The barriers keep XLA from folding the transpose back into the product.
         turned = jax.lax.optimization_barrier(jax.lax.optimization_barrier(narrow).T)
         return jax.lax.optimization_barrier(
             jnp.matmul(turned, wide, preferred_element_type=jnp.float32)
@@ -40,7 +41,7 @@ def over_tokens(
 
 
 def _multiply(x, kernel):
-    """With sums of float32, whose products of bfloat16 XLA takes from the machine (AMX)."""
+    """Returns the product with float32 sums, for which XLA on CPU has fast bfloat16 units (AMX)."""
     kernel = kernel.astype(x.dtype)
     return jnp.matmul(x, kernel, preferred_element_type=jnp.float32).astype(x.dtype)
 

@@ -1,11 +1,11 @@
-"""Mixing by relations: candidates hear the mean of every group they belong to.
+"""Mixing by relations: each candidate receives the means of the groups it belongs to.
 
-Attention over the 729 candidates of a Sudoku would have to learn who shares a row with whom, and
-would pay for half a million pairs. Here the relations are given, and the cost is linear: each group
-is averaged, the averages pass through one matrix, and every member adds up what its groups say. A
+Attention over the 729 candidates of a Sudoku would have to learn which of them share a row, at the
+cost of half a million pairs. Here the relations are given, and the cost is linear: each group is
+averaged, the averages pass through one matrix, and every candidate adds up those of its groups. A
 relation of Sudoku has 81 groups, or 243 where lines and boxes cross, so projecting averages is
-cheaper than projecting the 729 candidates for each of its relations. There is no projection of
-single candidates: the feed-forward layers before and after have what it takes.
+cheaper than projecting the 729 candidates for each relation. Single candidates are not projected:
+the feed-forward layers before and after can do so.
 """
 
 import functools
@@ -19,7 +19,7 @@ from hrm_jax.core.candidates import CandidateGrid, Relation
 from hrm_jax.nn.linear import Linear
 
 OPEN, GIVEN, EXCLUDED = range(3)
-"""What a puzzle says of a candidate: nothing; its cell holds it; its cell holds another symbol."""
+"""What a puzzle says of a candidate: nothing; its cell has its symbol; its cell has another one."""
 NUM_STATES = 3
 
 _NEVER = -1e9
@@ -28,12 +28,12 @@ _NEVER = -1e9
 class RelationalMixing(nnx.Module):
     """`sum over relations r: W_r mean over the group of r`, for every candidate.
 
-    Equivariant by construction: whatever maps groups to groups, within relations of equal weights,
-    maps outputs as it maps inputs.
+    Equivariant by construction: a permutation that maps groups to groups, within relations that
+    share weights, maps outputs as it maps inputs.
     """
 
     def __init__(self, grid: CandidateGrid, features: int, *, rngs: nnx.Rngs):
-        """Draws one matrix for each name among the relations' weights."""
+        """Draws one matrix for each name of weights among the relations."""
         self.grid = grid
         self.projections = nnx.Dict(
             {
@@ -43,11 +43,13 @@ class RelationalMixing(nnx.Module):
         )
 
     def __call__(self, x: Float[Array, "B candidates D"]) -> Float[Array, "B candidates D"]:
-        """Mixes the candidates of each puzzle."""
+        """Returns the mixed candidates of each puzzle."""
         cells = x.reshape(len(x), *self.grid.sizes, x.shape[-1])
 
         def said_by(relation: Relation) -> Array:
             over = tuple(1 + position for position in self.grid.positions(relation))
+            # Means keep their axes with size 1, so that adding up relations broadcasts each mean to
+            # its group without gathering.
             return self.projections[relation.weights](cells.mean(over, keepdims=True))
 
         heard = functools.reduce(operator.add, map(said_by, self.grid.relations))
@@ -57,7 +59,7 @@ class RelationalMixing(nnx.Module):
 def candidate_states(
     grid: CandidateGrid, inputs: Int[Array, "B T"], vocab_size: int
 ) -> Int[Array, "B candidates"]:
-    """`OPEN`, `GIVEN` or `EXCLUDED` for every candidate.
+    """Returns `OPEN`, `GIVEN` or `EXCLUDED` for every candidate.
 
     Args:
       grid: the candidates.
@@ -74,7 +76,7 @@ def candidate_states(
 def token_logits(
     grid: CandidateGrid, scores: Float[Array, "B candidates"], vocab_size: int
 ) -> Float[Array, "B T V"]:
-    """Scores of candidates as logits of tokens; a token that is no symbol is never chosen."""
+    """Returns candidates' scores as logits of tokens; tokens that are no symbols get -1e9."""
     scores = scores.reshape(len(scores), grid.num_cells, grid.num_symbols)
     others = vocab_size - grid.num_symbols
     return jnp.pad(scores, ((0, 0), (0, 0), (others, 0)), constant_values=_NEVER)

@@ -1,4 +1,4 @@
-"""Rotary position embedding in the rotate-half form: its tables, and rotation at any position."""
+"""Rotary position embedding, rotate-half form: its tables, and rotation at given positions."""
 
 import math
 from typing import Literal
@@ -13,11 +13,11 @@ from hrm_jax.core.config import check, configclass, field
 
 @configclass
 class RopeScaling:
-    """How frequencies are lowered, for texts longer than a model was first trained on.
+    """How rotary frequencies are lowered for texts longer than those of the first training.
 
     "default" leaves them. "linear" divides all by `factor`. "llama3" (Llama 3.1) divides by
-    `factor` those that turn fewer than `low_turns` times in the `original_length`, keeps those that
-    turn more than `high_turns` times, and goes from one to the other between.
+    `factor` those that turn fewer than `low_turns` times in `original_length` tokens, keeps those
+    that turn more than `high_turns` times, and interpolates in between.
 
     Raises:
       ConfigError: on construction, if the fields do not fit together.
@@ -36,7 +36,7 @@ class RopeScaling:
     original_length: int = field(8192, help="llama3: tokens in which turns are counted", at_least=1)
 
     def __post_init__(self):
-        """Raises ConfigError where the turns are in the wrong order."""
+        """Raises ConfigError unless low_turns is below high_turns."""
         check(
             self.low_turns < self.high_turns,
             "high_turns",
@@ -46,7 +46,7 @@ class RopeScaling:
         )
 
     def divisors(self, frequencies: Float[np.ndarray, " K_2"]) -> Float[np.ndarray, " K_2"]:
-        """What each of the unscaled frequencies, in radians a token, is divided by."""
+        """Returns the divisor of each frequency, which are in radians per token."""
         if self.kind != "llama3":
             return np.full_like(frequencies, self.factor if self.kind == "linear" else 1.0)
         turns = self.original_length * frequencies / (2 * math.pi)
@@ -58,7 +58,7 @@ UNSCALED = RopeScaling()
 
 
 def rope_frequencies(head_size: int, theta: float) -> Float[np.ndarray, " K_2"]:
-    """`theta ** (-arange(0, K, 2) / K)`, float32: radians a token."""
+    """Returns `theta ** (-arange(0, K, 2) / K)`, in radians per token, float32."""
     exponents = np.arange(0, head_size, 2, dtype=np.float32) / head_size
     return (1.0 / theta**exponents).astype(np.float32)
 
@@ -75,7 +75,7 @@ def rope_table(
       scaling: how the frequencies are lowered.
 
     Returns:
-      The cosines and sines of position times frequency, repeated over both halves.
+      The cosines and sines of position times frequency; the second half of K repeats the first.
     """
     frequencies = rope_frequencies(head_size, theta)
     frequencies = frequencies / scaling.divisors(frequencies)
@@ -87,18 +87,18 @@ def rope_table(
 def rotate_at(
     x: Float[Array, "B T N K"], table: hrm_kernels.Rope, positions: Int[Array, "B T"]
 ) -> Float[Array, "B T N K"]:
-    """Rotates each token by its own position, as a decoder does.
+    """Rotates each token by its own position, as decoding does.
 
-    Queries and keys that are all of one sequence need no positions: `hrm_kernels.attention` takes
-    the table, and rotates them on the way.
+    Where queries and keys are the same tokens, pass the table to `hrm_kernels.attention` instead,
+    which rotates them by their index.
 
     Args:
       x: queries or keys.
-      table: cosines and sines of all positions there may be.
-      positions: of the tokens; what is beyond the table takes its last row.
+      table: cosines and sines of all positions that may occur.
+      positions: the tokens' positions; those beyond the table take its last row.
 
     Returns:
-      The rotated, computed in float32, in the dtype of x.
+      The rotated `x`, computed in float32, in its dtype.
     """
     last = table.cos.shape[0] - 1
     rows = jnp.minimum(positions, last)

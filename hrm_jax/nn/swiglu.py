@@ -11,12 +11,12 @@ from hrm_jax.nn.linear import Linear
 from hrm_jax.nn.product import over_tokens, product
 
 _FEW_TOKENS = 1024
-"""Below, and where no gradient is asked for, the result is cut and not the kernel, which would be
-copied for it: decoding a token would move its bytes three times."""
+"""Number of tokens below which, without a gradient, the result is split and not the kernel. A split
+kernel is copied, which in decoding a token would move its bytes three times."""
 
 
 def swiglu_width(features: int, expansion: float, multiple: int = 256) -> int:
-    """F: `round(expansion * features * 2 / 3)`, rounded up to a multiple of `multiple`."""
+    """Returns F: `round(expansion * features * 2 / 3)`, rounded up to a multiple of `multiple`."""
     return -(-round(expansion * features * 2 / 3) // multiple) * multiple
 
 
@@ -28,7 +28,7 @@ class SwiGLU(nnx.Module):
 
         Args:
           features: D, in and out.
-          width: F, between, as `swiglu_width` or a config has it.
+          width: F, the size in between, from `swiglu_width` or a config.
           use_bias: whether both projections have biases.
           rngs: source of the initialisation keys.
         """
@@ -40,7 +40,7 @@ class SwiGLU(nnx.Module):
         )
 
     def __call__(self, x: Float[Array, "*axes D"]) -> Float[Array, "*axes D"]:
-        """Applies the layer over the last axis."""
+        """Returns the layer applied over the last axis."""
         gate_up = self.gate_up_proj.kernel[...]
         down = self.down_proj.kernel[...]
         if not self.gate_up_proj.use_bias:
@@ -60,17 +60,18 @@ def _swiglu(
 
 
 def _forward(x, gate_up, down):
-    gate_kernel, up_kernel = jnp.split(gate_up, 2, axis=-1)  # and not the wide result, as below
+    # The kernel is split and not the result: see `_backward`.
+    gate_kernel, up_kernel = jnp.split(gate_up, 2, axis=-1)
     gate = product(x, gate_kernel)
     up = product(x, up_kernel)
     return product(jax.nn.silu(gate) * up, down), (x, gate, up, gate_up, down)
 
 
 def _backward(residuals, d_out):
-    """What automatic differentiation gives, written so that XLA on CPU is fast at it.
+    """Returns the cotangents, computed so that XLA on CPU is fast at it.
 
-    The derivative of cutting a wide tensor in two puts it together again by padding, which takes
-    longer than the products; so the kernel is cut.
+    The derivative of splitting the wide result would join the two halves by padding, which takes
+    longer than the products; so the kernel is split.
     """
     x, gate, up, gate_up, down = residuals
     gate_kernel, up_kernel = jnp.split(gate_up, 2, axis=-1)
@@ -78,6 +79,7 @@ def _backward(residuals, d_out):
     silu = gate * sigmoid
     d_hidden = product(d_out, down.T)
     d_up = d_hidden * silu
+    # The derivative of silu, with the sigmoid used again: s + g s (1 - s), where silu = g s.
     d_gate = d_hidden * up * (sigmoid + silu * (1 - sigmoid))
     d_x = product(d_gate, gate_kernel.T) + product(d_up, up_kernel.T)
     d_gate_up = jnp.concatenate([over_tokens(x, d_gate), over_tokens(x, d_up)], axis=-1)

@@ -1,7 +1,7 @@
-"""Adam-atan2: Adam whose division is an atan2, free of epsilon and of gradient scale.
+"""Adam-atan2: Adam with its division replaced by atan2, independent of epsilon and gradient scale.
 
-Source: Everett et al., arXiv 2407.05872; as in HRM's optimiser the bias correction of the first
-moment stands outside the atan2.
+Source: Everett et al., arXiv 2407.05872. As in HRM's optimiser, the bias correction of the first
+moment is outside the atan2.
 """
 
 from typing import NamedTuple
@@ -36,13 +36,15 @@ def adam_atan2(
     b2: float = 0.95,
     weight_decay: float = 0.0,
 ) -> optax.GradientTransformation:
-    """`p <- p (1 - lr wd) - lr / (1 - b1^t) * atan2(mu, sqrt(nu) / sqrt(1 - b2^t))`.
+    """Returns the transformation of Adam-atan2 with decoupled weight decay.
+
+    `p <- p (1 - lr wd) - lr / (1 - b1^t) * atan2(mu, sqrt(nu) / sqrt(1 - b2^t))`
 
     Args:
       learning_rate: a number, or a schedule called with the number of updates done before.
       b1: decay of the first moment.
       b2: decay of the second moment.
-      weight_decay: decoupled weight decay, in units of the learning rate.
+      weight_decay: decoupled weight decay, multiplied by the learning rate.
 
     Returns:
       The transformation; its `update` needs the parameters.

@@ -1,4 +1,4 @@
-"""An exponential moving average of the parameters, as the last link of an optax chain."""
+"""An exponential moving average of the parameters, as the last transformation of an optax chain."""
 
 from typing import NamedTuple
 
@@ -15,10 +15,11 @@ class EMAState(NamedTuple):
 
 
 def params_ema(decay: float) -> optax.GradientTransformation:
-    """Keeps `ema <- decay * ema + (1 - decay) * p` of the parameters after each update.
+    """Returns a transformation that averages: `ema <- decay * ema + (1 - decay) * p`.
 
-    Put it last in `optax.chain`: it passes the updates through and adds them to the parameters to
-    know what these become. The average starts at the initial parameters (TRM: decay 0.999).
+    p are the parameters after each update. Put it last in `optax.chain`: it returns the updates
+    unchanged, and adds them to the parameters to know the new ones. The average starts at the
+    initial parameters (TRM: decay 0.999).
 
     Args:
       decay: in [0, 1).
@@ -46,5 +47,5 @@ def params_ema(decay: float) -> optax.GradientTransformation:
 
 
 def averaged_params(opt_state: optax.OptState, params: Params) -> Params:
-    """The average kept in an optimiser state, or `params` where none is kept."""
+    """Returns the average kept in an optimiser state, or `params` if none is kept."""
     return optax.tree_utils.tree_get(opt_state, "ema", default=params)

@@ -1,4 +1,4 @@
-"""Sign-SGD on the rows of the puzzle-embedding table that a batch touched."""
+"""Sign-SGD on those rows of the puzzle-embedding table that a batch used."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -14,11 +14,11 @@ from hrm_jax.optim.schedules import rate_at
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SparseRows:
-    """A gradient or an update of some rows of a table; rows may repeat.
+    """A gradient, or an update, of some rows of a table; a row may occur several times.
 
     Attributes:
-      identifiers: which rows, int32.
-      values: one row each, float32.
+      identifiers: numbers of the rows, int32.
+      values: one vector for each, float32.
     """
 
     identifiers: Int[Array, " B"]
@@ -34,17 +34,19 @@ class SignSGDRowsState(NamedTuple):
 def sign_sgd_rows(
     learning_rate: optax.ScalarOrSchedule, weight_decay: float = 0.0
 ) -> optax.GradientTransformation:
-    """`row <- row (1 - lr wd) - lr sign(sum g)` for the rows in the batch, the others untouched.
+    """Returns sign-SGD for rows: `row <- row (1 - lr wd) - lr sign(sum g)`.
+
+    Rows that are not in the batch stay unchanged.
 
     The gradients of equal identifiers are summed over the whole batch before the sign is taken.
 
     Args:
       learning_rate: a number, or a schedule called with the number of updates done before.
-      weight_decay: decoupled weight decay, in units of the learning rate.
+      weight_decay: decoupled weight decay, multiplied by the learning rate.
 
     Returns:
-      A transformation of `SparseRows` gradients, with the table [I, E] as its parameters, into
-      `SparseRows` for `apply_row_updates`; repeated identifiers come with equal values.
+      A transformation of `SparseRows` gradients, with the table [I, E] as its parameters. It
+      returns `SparseRows` for `apply_row_updates`, equal values for equal identifiers.
     """
 
     def init(params) -> SignSGDRowsState:
@@ -65,15 +67,18 @@ def sign_sgd_rows(
 
 
 def _sums_of_equals(same: Bool[Array, "B B"], values: Float[Array, "B E"]) -> Float[Array, "B E"]:
-    """Returns for each row the sum of the rows that are the same as it."""
+    """Returns for each row the sum of all rows with its identifier."""
     if jax.default_backend() == "cpu":
-        first = jnp.argmax(same, axis=1)  # repeats share the place of their first occurrence
+        # Rows with the same identifier add up at the place of the first of them.
+        first = jnp.argmax(same, axis=1)
         return jnp.zeros_like(values).at[first].add(values)[first]
-    # A scatter would add in an order that changes from run to run, and with it a sum's sign.
+    # A scatter on an accelerator adds in an order that varies from run to run, and rounding can
+    # then change a sum's sign. A product with the one-hot matrix has a fixed order.
     return jnp.dot(same.astype(values.dtype), values, precision=jax.lax.Precision.HIGHEST)
 
 
 def apply_row_updates(table: Float[Array, "I E"], updates: SparseRows) -> Float[Array, "I E"]:
-    """The table with each updated row moved once, however often its identifier repeats."""
+    """Returns the table with each updated row moved once, even if its identifier repeats."""
+    # `set` and not `add`: repeated identifiers write equal values, and so move their row once.
     moved = table[updates.identifiers] + updates.values
     return table.at[updates.identifiers].set(moved)

@@ -6,23 +6,23 @@ from jaxtyping import Array, Float, Int
 
 
 def rate_at(learning_rate: optax.ScalarOrSchedule, count: Int[Array, ""]) -> Float[Array, ""]:
-    """A learning rate that may be a schedule, after `count` updates."""
+    """Returns the learning rate after `count` updates; schedules are called with it."""
     return jnp.asarray(learning_rate(count) if callable(learning_rate) else learning_rate)
 
 
 def warmup_cosine(
     peak: float, *, warmup_steps: int, total_steps: int, min_ratio: float
 ) -> optax.Schedule:
-    """Linear warm-up to `peak`, then half a cosine down to `min_ratio * peak`.
+    """Returns a linear warm-up to `peak`, then half a cosine down to `min_ratio * peak`.
 
-    As in the originals the first update already counts as step 1, so with a warm-up its rate is
+    As in the originals the first update counts as step 1, so with a warm-up its rate is
     `peak / warmup_steps` and not zero.
 
     Args:
-      peak: highest learning rate.
-      warmup_steps: updates until the peak is reached; 0 for none.
-      total_steps: updates after which the cosine has reached its end.
-      min_ratio: end of the cosine over its start; 1 keeps the rate constant.
+      peak: the highest learning rate.
+      warmup_steps: number of updates until the peak is reached; 0 for none.
+      total_steps: number of updates after which the cosine has reached its end.
+      min_ratio: the cosine's end over its start; 1 keeps the rate constant.
 
     Returns:
       A function from the number of updates done before to the rate, float32.

@@ -1,4 +1,4 @@
-"""Where a run's batches come from, and how it goes on after the last one it has seen."""
+"""Resumable sources of a run's batches."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -9,31 +9,31 @@ from hrm_jax.core.mesh import global_batch, split_batch
 
 
 class BatchIterator(Protocol):
-    """Batches of this process, resumable."""
+    """Resumable iterator of a run's batches."""
 
     def __next__(self) -> Any:
         """Returns the next batch, placed on the devices."""
         ...
 
     def get_state(self) -> Any:
-        """Returns a JSON value that says which batch comes next."""
+        """Returns a JSON value that identifies the next batch."""
         ...
 
     def set_state(self, state: Any) -> None:
-        """Goes to where `get_state` was called."""
+        """Continues from where `get_state` returned `state`."""
         ...
 
 
 class PlacedBatches:
-    """A pipeline's batches, as the model takes them and placed on the devices."""
+    """A pipeline's batches, converted to what the model takes, and placed on the devices."""
 
     def __init__(self, batches: Any, convert: Callable[[Any], Any], mesh: Mesh):
         """Wraps a pipeline.
 
         Args:
           batches: a resumable iterator of this process's part of each batch, NumPy arrays.
-          convert: from the iterator's item to the pytree that the model takes.
-          mesh: where the batches go.
+          convert: maps the iterator's item to the pytree that the model takes.
+          mesh: the devices.
         """
         self._batches = batches
         self._convert = convert
@@ -44,19 +44,19 @@ class PlacedBatches:
         return global_batch(self._convert(next(self._batches)), self._mesh)
 
     def get_state(self) -> Any:
-        """Returns where the pipeline is, as JSON."""
+        """Returns the pipeline's position, as JSON."""
         return self._batches.get_state()
 
     def set_state(self, state: Any) -> None:
-        """Goes to where `get_state` was called."""
+        """Continues from where `get_state` returned `state`."""
         self._batches.set_state(state)
 
 
 class NumberedBatches:
-    """Batches that are a function of their number, placed on the devices."""
+    """Batches that are a function of their number alone, placed on the devices."""
 
     def __init__(self, make: Callable[[int], Any], mesh: Mesh):
-        """Args: `make`, from a number to a global batch of NumPy arrays; `mesh`, where it goes."""
+        """Takes `make`, from a number to a global batch of NumPy arrays, and the devices."""
         self._make = make
         self._mesh = mesh
         self._next = 0
@@ -72,5 +72,5 @@ class NumberedBatches:
         return self._next
 
     def set_state(self, state: int) -> None:
-        """Goes to the batch of this number."""
+        """Continues with the batch of this number."""
         self._next = state

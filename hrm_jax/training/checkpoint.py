@@ -7,8 +7,8 @@ A checkpoint is a folder `step_00001234`, complete from the moment it has that n
     extras.json     what the caller gave besides: iterator state, config, best metric
     manifest.json   size and SHA-256 of all the files above
 
-With several processes every one calls the same methods in the same order, on a folder that all
-of them share: orbax writes the shards of each, process 0 alone writes the rest and renames.
+With several processes, all of them call the same methods in the same order, on a folder that they
+share: orbax writes each one's shards, process 0 writes the rest and renames.
 """
 
 import json
@@ -30,7 +30,7 @@ from hrm_jax.training.state_arrays import CheckpointError
 
 _log = logging.getLogger(__name__)
 
-# A folder under one of these names is no checkpoint (yet, or any more).
+# A folder with one of these prefixes is not a checkpoint: not yet, or no longer.
 _SAVING = ".saving-"
 _REPLACED = ".replaced-"
 _REMOVED = ".removed-"
@@ -51,20 +51,20 @@ class Restored(NamedTuple):
 
 
 class CheckpointReader:
-    """Reads checkpoints, also while a `CheckpointStore` in another process writes them."""
+    """Reads checkpoints, even while a `CheckpointStore` in another process writes them."""
 
     def __init__(self, folder: str | os.PathLike[str]):
         self.folder = Path(folder).absolute()
 
     def steps(self) -> list[int]:
-        """The steps of all checkpoints, damaged ones included, in ascending order."""
+        """Returns the steps of all checkpoints, damaged ones included, in ascending order."""
         if not self.folder.is_dir():
             return []
         matches = (re.fullmatch(r"step_(\d{8,})", path.name) for path in self.folder.iterdir())
         return sorted(int(match[1]) for match in matches if match)
 
     def latest(self, target: Any) -> Restored | None:
-        """Restores the newest intact checkpoint; None where there is none.
+        """Restores and returns the newest intact checkpoint; None where there is none.
 
         Damaged ones are skipped, each with a logged warning that says what is wrong with it.
 
@@ -75,6 +75,7 @@ class CheckpointReader:
             CheckpointError: the checkpoint does not fit `target`.
         """
         newest = -1
+        # Process 0 alone hashes the files, and tells the others: all must restore the same step.
         if jax.process_index() == 0:
             for step in reversed(self.steps()):
                 damage = files.find_damage(self._path(step))
@@ -86,7 +87,7 @@ class CheckpointReader:
         return None if newest < 0 else _load(self._path(newest), target)
 
     def restore(self, path_or_step: str | os.PathLike[str] | int, target: Any) -> Restored:
-        """Restores one checkpoint.
+        """Restores and returns one checkpoint.
 
         Args:
             path_or_step: a checkpoint's folder, or a step in this reader's folder.
@@ -102,7 +103,7 @@ class CheckpointReader:
         return _load(folder, target)
 
     def load_extras(self, path_or_step: str | os.PathLike[str] | int) -> dict[str, Any]:
-        """What was saved beside the state; raises `CheckpointError` if absent or damaged."""
+        """Returns the extras; raises CheckpointError if the checkpoint is absent or damaged."""
         return _read_json(self._verified(path_or_step) / "extras.json")
 
     def _path(self, step: int) -> Path:
@@ -126,11 +127,11 @@ class CheckpointReader:
 class CheckpointStore(CheckpointReader):
     """Writes checkpoints, as the only writer of its folder, and keeps the newest ones.
 
-    Opening a store removes what a killed save has left behind.
+    Opening a store removes what an interrupted save has left behind.
     """
 
     def __init__(self, folder: str | os.PathLike[str], keep: int):
-        """Args: folder, made if absent; keep, the number of newest checkpoints kept, at least 1."""
+        """Opens `folder`, made if absent, to keep the `keep` (at least 1) newest checkpoints."""
         super().__init__(folder)
         if keep < 1:
             raise CheckpointError(f"keep: expected at least 1 checkpoint, got {keep}; set keep=1")
@@ -141,13 +142,13 @@ class CheckpointStore(CheckpointReader):
         _wait_for_all("opened")
 
     def save(self, step: int, state: Any, extras: dict[str, Any]) -> Path:
-        """Saves a checkpoint, then removes old ones; returns its folder.
+        """Saves a checkpoint, then removes old ones; returns the new one's folder.
 
         An interrupted save leaves no checkpoint, and no older one is removed before the new one
         is durable. A checkpoint of the same step is replaced.
 
         Args:
-            step: not negative.
+            step: 0 or more.
             state: pytree of JAX arrays (of any sharding; typed keys too) and NumPy arrays.
             extras: what `json.dumps` accepts.
 
@@ -160,12 +161,14 @@ class CheckpointStore(CheckpointReader):
         arrays, description = state_arrays.flatten(state)
         extras_text = _to_json(extras)
         final = self._path(step)
+        # Written under another name and renamed when complete, as renaming a folder is atomic.
         temporary = self.folder / f"{_SAVING}{final.name}"
         if jax.process_index() == 0:
             _remove(temporary)
             temporary.mkdir()
         _wait_for_all(f"began {step}")
-        import orbax.checkpoint as ocp  # half a second, which those who only solve do not spend
+        # Imported here: it takes half a second, which a process that only solves need not spend.
+        import orbax.checkpoint as ocp
 
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
             checkpointer.save(temporary / "state", args=ocp.args.StandardSave(arrays))
@@ -173,6 +176,7 @@ class CheckpointStore(CheckpointReader):
             description_text = json.dumps({"step": step, "leaves": description}, indent=1)
             (temporary / "state.json").write_text(description_text, encoding="utf-8")
             (temporary / "extras.json").write_text(extras_text, encoding="utf-8")
+            # The manifest comes last, as it lists size and hash of every other file.
             files.write_manifest(temporary)
             self._publish(temporary, final)
             self._prune(step)
@@ -180,12 +184,14 @@ class CheckpointStore(CheckpointReader):
         return final
 
     def discard_after(self, step: int) -> None:
-        """Removes the checkpoints of later steps, so that a run can go on from an earlier one."""
+        """Removes the checkpoints of later steps, so that a run can resume from this one."""
         if jax.process_index() == 0:
             self._discard(later for later in self.steps() if later > step)
         _wait_for_all(f"discarded {step}")
 
     def _publish(self, temporary: Path, final: Path) -> None:
+        # A rename cannot replace a folder that is not empty, so an old checkpoint of this step is
+        # moved away first. `_clean` moves it back if the process dies before the second rename.
         replaced = self.folder / f"{_REPLACED}{final.name}"
         if final.exists():
             _remove(replaced)
@@ -204,7 +210,7 @@ class CheckpointStore(CheckpointReader):
 
     def _discard(self, steps: Any) -> None:
         for step in steps:
-            # Renamed first: a reader must not find a checkpoint half removed.
+            # Renamed first: a reader must never find a checkpoint of which half is removed.
             removed = self.folder / f"{_REMOVED}{self._path(step).name}"
             _remove(removed)
             os.rename(self._path(step), removed)
@@ -213,7 +219,8 @@ class CheckpointStore(CheckpointReader):
     def _clean(self) -> None:
         for path in self.folder.glob(f"{_REPLACED}*"):
             original = self.folder / path.name.removeprefix(_REPLACED)
-            if not original.exists():  # killed between the two renames of _publish
+            # The process died between the two renames of `_publish`.
+            if not original.exists():
                 os.rename(path, original)
         for prefix in (_SAVING, _REPLACED, _REMOVED):
             for path in self.folder.glob(f"{prefix}*"):
@@ -221,7 +228,7 @@ class CheckpointStore(CheckpointReader):
 
 
 def check_writable(folder: str | os.PathLike[str], required_bytes: int) -> None:
-    """Makes `folder` and checks, before a run begins, that it can hold `required_bytes` more.
+    """Makes `folder` and checks, before a run begins, that `required_bytes` more fit on its disk.
 
     Raises:
         CheckpointError: the folder cannot be made or written, or its disk is too full.

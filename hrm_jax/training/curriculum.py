@@ -1,7 +1,7 @@
-"""Training in phases: each has batches of its own, and a gate that opens to the next.
+"""Training in phases: each has batches of its own, and a condition for moving on to the next.
 
-The loop sees one iterator of batches. What phase a run is in, and since when, is part of the
-iterator's state, so a resumed run goes through the same phases at the same steps.
+The loop sees one iterator of batches. The phase of a run and the step at which it began are part of
+the iterator's state, so a resumed run goes through the same phases at the same steps.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +13,10 @@ from hrm_jax.training.batches import BatchIterator
 
 @configclass
 class Gate:
-    """What ends a phase: a measure on held-out data that is good enough, or a number of steps.
+    """The condition that ends a phase: a sufficient measure on held-out data, or a number of steps.
 
-    It is looked at after every evaluation. Without a measure the steps alone end the phase; without
-    steps it lasts until the measure is good enough, or the run ends.
+    It is checked after every evaluation. Without a measure the number of steps alone ends the
+    phase; without steps it lasts until the measure suffices or the run ends.
     """
 
     measure: str = field("", help="what has to be good enough, such as bits_per_byte; empty: none")
@@ -28,7 +28,7 @@ class Gate:
     )
 
     def __post_init__(self):
-        """Raises ConfigError where no measure fits its bounds."""
+        """Raises ConfigError if there is a measure without bounds, or bounds without a measure."""
         bounds = (self.at_least, self.at_most)
         check(
             bool(self.measure) == any(bound is not None for bound in bounds),
@@ -39,7 +39,7 @@ class Gate:
         )
 
     def opens(self, measures: Mapping[str, float]) -> bool:
-        """Whether the measure is good enough; never without one.
+        """Returns whether the measure is within its bounds; False without a measure.
 
         Raises:
           ValueError: if there is no such measure.
@@ -57,7 +57,7 @@ class Gate:
         return low <= value <= high
 
     def describe(self) -> str:
-        """What has to hold, for people."""
+        """Returns the condition as text for messages."""
         low = [] if self.at_least is None else [f"at least {self.at_least:g}"]
         high = [] if self.at_most is None else [f"at most {self.at_most:g}"]
         return f"{self.measure} {' and '.join(low + high)}"
@@ -67,11 +67,11 @@ class Curriculum:
     """The batches of a run's phases, one phase after the other.
 
     Attributes:
-      phase: the number of the present one, from 0.
+      phase: number of the current phase, from 0.
     """
 
     def __init__(self, gates: Sequence[Gate], batches_of: Callable[[int], BatchIterator]):
-        """Args: `gates`, one for each phase; `batches_of`, the batches of a phase, endless."""
+        """Takes a gate for each phase, and `batches_of`, from a phase to its endless batches."""
         self._gates = tuple(gates)
         self._batches_of = batches_of
         self._begin(0, step=0)
@@ -82,32 +82,35 @@ class Curriculum:
         self._batches = self._batches_of(phase)
 
     def __next__(self) -> Any:
-        """The next batch of the present phase."""
+        """Returns the next batch of the current phase."""
         return next(self._batches)
 
     def get_state(self) -> dict[str, Any]:
-        """Phase, the step it began after, and which of its batches comes next."""
+        """Returns the phase, the step after which it began, and which of its batches comes next."""
         return {"phase": self.phase, "begun": self._begun, "batches": self._batches.get_state()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Goes to where `get_state` was called."""
+        """Continues from where `get_state` returned `state`."""
         self._begin(state["phase"], step=state["begun"])
         self._batches.set_state(state["batches"])
 
     def judge(self, step: int, measures: Mapping[str, float]) -> str | None:
-        """Looks at the gate after an evaluation, and goes on to the next phase where it opens.
+        """Checks the gate after an evaluation, and begins the next phase if it is satisfied.
 
-        The last phase lasts as long as the run; its gate is looked at where its steps are over.
+        The last phase lasts as long as the run; its gate matters only when its steps are used up.
 
         Returns:
-          Why the run must end, where the phase's steps are over and its gate is shut; else None.
+          Why the run must end, if the phase's steps are used up with its gate unsatisfied and
+          `otherwise="stop"`; else None.
 
         Raises:
-          ValueError: if the gate's measure is none of `measures`.
+          ValueError: if the gate's measure is not among `measures`.
         """
         gate = self._gates[self.phase]
         last = self.phase == len(self._gates) - 1
         opens = gate.opens(measures)
+        # Evaluations come at intervals, so a phase may take more than its steps before this is
+        # seen.
         over = 0 < gate.steps <= step - self._begun
         if over and gate.measure and not opens and gate.otherwise == "stop":
             return (

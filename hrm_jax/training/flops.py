@@ -1,4 +1,4 @@
-"""How much a program computes, counted from the program itself."""
+"""Counts how much a program computes, from its jaxpr."""
 
 import math
 from collections.abc import Callable
@@ -9,17 +9,17 @@ from jax.extend import core
 
 
 def matmul_flops(function: Callable[..., Any], *args: Any) -> int:
-    """FLOP of the matrix products in one call of `function`, a multiply-add counting 2.
+    """Returns the FLOP of the matrix products in one call of `function`; a multiply-add is 2.
 
-    Loops count as often as they run, of branches the one with most work. All else (norms, softmax,
-    the optimiser) is left out, as is usual. Nothing is computed: the program is traced alone.
+    Loops count as often as they run; of the branches of a conditional, the costliest counts. All
+    else (norms, softmax, the optimiser) is left out, as is usual. The function is traced, not run.
 
     Args:
       function: what `jax.make_jaxpr` takes.
       args: its arguments; `jax.ShapeDtypeStruct`s are enough.
 
     Raises:
-      ValueError: products inside a loop of unknown length, or inside a Pallas kernel.
+      ValueError: a product is inside a loop of unknown length, or inside a Pallas kernel.
     """
     return _count(jax.make_jaxpr(function)(*args).jaxpr)
 
@@ -44,7 +44,7 @@ def _count_equation(equation: core.JaxprEqn) -> int:
 
 
 def _jaxprs_in(equation: core.JaxprEqn) -> list[core.Jaxpr]:
-    """The programs that an operation runs."""
+    """Returns the jaxprs among the parameters of an equation: of loops, branches and calls."""
     leaves = jax.tree.leaves(
         list(equation.params.values()),
         is_leaf=lambda x: isinstance(x, (core.Jaxpr, core.ClosedJaxpr)),

@@ -1,4 +1,4 @@
-"""Stopping a run between two steps instead of in the middle of one."""
+"""Stops a run between two steps instead of in the middle of one."""
 
 import signal
 import threading
@@ -12,14 +12,14 @@ class GracefulStop:
         with GracefulStop() as stop:
             while step < steps and not stop.requested:
                 ...
-        # save, and leave
+        # save and leave
 
-    A second SIGINT raises KeyboardInterrupt. The handlers of before are back on leaving. Outside
-    the main thread, where Python allows no handlers, nothing is changed and nothing requested.
+    A second SIGINT raises KeyboardInterrupt. Leaving the context restores the previous handlers.
+    Outside the main thread, where Python allows no handlers, nothing is changed or requested.
 
     Attributes:
-        requested: whether a signal has come.
-        signal_name: the first one's name, such as "SIGTERM", or None.
+        requested: whether a signal has arrived.
+        signal_name: the first signal's name, such as "SIGTERM", or None.
     """
 
     def __init__(self):
@@ -36,7 +36,7 @@ class GracefulStop:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
-            # None stands for a handler that was not set from Python, and cannot be set from it.
+            # None stands for a handler that was not installed from Python, and cannot be from here.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous.clear()
 

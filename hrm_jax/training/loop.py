@@ -1,7 +1,7 @@
 """The training loop: dispatches steps, logs, evaluates, saves, stops and resumes.
 
-What a run computes depends on the state and the batches alone. The loop keeps the device busy: the
-metrics of step n are fetched after step n + 1 is dispatched.
+The result of a run depends only on its state and its batches. The device is kept busy: the metrics
+of step n are fetched after step n + 1 is dispatched.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ Sums = dict[str, float]
 
 @configclass
 class LoopConfig:
-    """How long a run is, and what happens how often, in optimiser steps."""
+    """Length of a run and the intervals of what happens in it, in optimiser steps."""
 
     steps: int = field(1000, help="optimiser steps of the run", at_least=1)
     log_every: int = field(20, help="steps whose metrics make one record", at_least=1)
@@ -63,10 +63,10 @@ class Hooks:
     """What the loop calls besides the step.
 
     Attributes:
-      summarize: sums of metrics over so many steps -> named averages for the log.
-      evaluate: state -> named measures on held-out data; None for no evaluations.
-      judge: called after every evaluation with the step and what it found; says why the run must
-        end here, if it must. What it changes belongs to the batches, which are saved after it.
+      summarize: maps metrics summed over steps, and the number of steps, to named averages.
+      evaluate: maps a state to named measures on held-out data; None for no evaluations.
+      judge: called after every evaluation with the step and its measures; returns why the run
+        must end, or None. It may change the batches, whose state is saved after it.
     """
 
     summarize: Callable[[Sums, int], Mapping[str, float]]
@@ -76,7 +76,7 @@ class Hooks:
 
 @dataclasses.dataclass
 class _Window:
-    """Metrics summed since the last record; saved with a checkpoint, so that logs resume too."""
+    """Metrics summed since the last record; saved in checkpoints, so that logs resume, too."""
 
     sums: Sums
     steps: int
@@ -105,22 +105,22 @@ def run_steps(
     Args:
       state: where to start from; donated to the first step.
       train_step: the compiled step.
-      model_at: the model that it takes after so many steps.
-      batches: at the position that belongs to `state`; `resume` sees to it.
+      model_at: returns the model that is trained after a number of steps.
+      batches: at the position that belongs to `state`, as `resume` leaves them.
       config: lengths and intervals.
       store, log: where checkpoints and records go.
       hooks: averaging and evaluation.
       progress: called after every fetched step with its number and the newest averages.
-      stop: asked after every step; a requested stop saves and returns. Several processes agree on
-        it, at the steps that end a record.
+      stop: checked after every step; when requested, the loop saves and returns. With several
+        processes it is checked at the steps that end a record, and all of them stop together.
       extras: of the checkpoint that `state` comes from; None for a fresh run.
 
     Returns:
       The state after the last step, saved.
 
     Raises:
-      Diverged: if a loss, or a parameter about to be saved, is not finite; the checkpoints stay
-        finite.
+      Diverged: if a loss, or a parameter about to be saved, is not finite. No checkpoint is then
+        written, so those there are finite.
       Ended: if an evaluation ended the run.
     """
     window = _Window(**(extras or {}).get("window", {"sums": {}, "steps": 0}))
@@ -147,12 +147,15 @@ def run_steps(
         pending = (step, metrics)
         last = step == config.steps
         if hooks.evaluate and (last or step % config.evaluate_every == 0):
+            # This step's record comes before the evaluation's, so that the log stays in order.
             fetch()
             measures = hooks.evaluate(state)
             log.write(step, measures, split="validation")
             reason = hooks.judge(step, measures)
         stopping = _agree_to_stop(stop, step, config)
         if last or reason or stopping or step % config.checkpoint_every == 0:
+            # The window saved with this step must hold its metrics, and a loss that is not finite
+            # must raise before a checkpoint is written.
             fetch()
             _save(store, log, step, state, batches, window)
         if reason:
@@ -161,10 +164,11 @@ def run_steps(
 
 
 def _agree_to_stop(stop: GracefulStop, step: int, config: LoopConfig) -> bool:
-    """Whether any process is asked to stop; all of them get the same answer."""
+    """Returns whether any process was asked to stop; the same answer for all of them."""
     if jax.process_count() == 1:
         return stop.requested
-    if step % config.log_every:  # the question makes the devices wait, so it is a rare one
+    # The collective waits for the devices, so it is done only once in a record.
+    if step % config.log_every:
         return False
     return bool(multihost_utils.process_allgather(np.asarray(stop.requested)).any())
 
@@ -172,10 +176,10 @@ def _agree_to_stop(stop: GracefulStop, step: int, config: LoopConfig) -> bool:
 def _record(
     step: int, metrics: Any, window: _Window, config: LoopConfig, log: RunLog, hooks: Hooks
 ) -> Mapping[str, float]:
-    """Adds a step's metrics to the window; writes a record where the window is full.
+    """Adds a step's metrics to the window, and writes a record when the window is full.
 
     Returns:
-      The record's averages, empty where the window is not full.
+      The record's averages; empty when none was written.
     """
     values = {name: float(value) for name, value in dataclasses.asdict(metrics).items()}
     bad = {name: value for name, value in values.items() if not math.isfinite(value)}
@@ -199,10 +203,12 @@ def _save(
     batches: BatchIterator,
     window: _Window,
 ) -> None:
-    """Saves the state with all that a resumed run needs to go on as if nothing had happened."""
-    # A loss is of the parameters before the step: it may be finite and they no longer.
+    """Saves the state with all that a resumed run needs to continue identically."""
+    # The loss of this step is that of the parameters before its update, so it may be finite when
+    # the parameters no longer are.
     if not _all_finite(state.variables):
         raise Diverged(f"step {step}: expected finite parameters after it, got others. {_REMEDY}")
+    # The log is made durable first: no checkpoint may be ahead of its records.
     log.sync()
     extras = {"batches": batches.get_state(), "window": dataclasses.asdict(window)}
     store.save(step, state, extras)
@@ -210,21 +216,23 @@ def _save(
 
 @jax.jit
 def _all_finite(tree: PyTree) -> Bool[Array, ""]:
-    """Whether no leaf holds a NaN or an infinity."""
+    """Returns whether all elements of all leaves are finite."""
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
 def resume(
     store: CheckpointStore, target: TrainState, batches: BatchIterator
 ) -> tuple[TrainState, dict[str, Any]] | None:
-    """The newest intact checkpoint, with `batches` set to where it left off.
+    """Restores the newest intact checkpoint, and sets `batches` to where it left off.
 
     Returns:
-      The state, and the extras for `train`; None where there is no checkpoint.
+      The state, and the extras for `run_steps`; None where there is no checkpoint.
     """
     restored = store.latest(target)
     if restored is None:
         return None
+    # The checkpoints left are damaged ones. The run will save at the same steps again, and until
+    # then they must not be taken for later progress.
     store.discard_after(restored.step)
     batches.set_state(restored.extras["batches"])
     return restored.state, restored.extras

@@ -1,4 +1,4 @@
-"""The optimisers of a run, from its configuration."""
+"""The optimisers of a run, made from its configuration."""
 
 import optax
 
@@ -34,7 +34,10 @@ class OptimConfig:
 
 
 def make_optimizers(config: OptimConfig, total_steps: int) -> Optimizers:
-    """Both optimisers; the schedule ends at `total_steps`, or with a later end of the warm-up."""
+    """Returns both optimisers.
+
+    The schedule ends at `total_steps`, or at the end of the warm-up if that is later.
+    """
 
     def rate(peak: float) -> optax.Schedule:
         return warmup_cosine(
@@ -46,6 +49,7 @@ def make_optimizers(config: OptimConfig, total_steps: int) -> Optimizers:
 
     dense = adam_atan2(rate(config.learning_rate), config.b1, config.b2, config.weight_decay)
     if config.ema_decay:
+        # Last in the chain, so that it averages the parameters as they are after the update.
         dense = optax.chain(dense, params_ema(config.ema_decay))
     rows = sign_sgd_rows(rate(config.puzzle_emb_learning_rate), config.puzzle_emb_weight_decay)
     return Optimizers(dense, rows)

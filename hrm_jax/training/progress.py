@@ -1,4 +1,4 @@
-"""What a run tells while it works."""
+"""What a run reports while it works."""
 
 import contextlib
 import logging
@@ -8,21 +8,21 @@ from contextlib import AbstractContextManager
 _log = logging.getLogger(__name__)
 
 StepCallback = Callable[[int, Mapping[str, float]], None]
-"""Called after every step with its number and the newest averages, empty between records."""
+"""Called after every step with its number and the newest averages; empty between records."""
 
 
 class Progress:
-    """Tells it to the log, at level INFO; a subclass can show it in another way."""
+    """Writes reports to the log at level INFO; a subclass can show them in another way."""
 
     def preparing(self) -> AbstractContextManager[object]:
         """Returns a context that lasts while data are prepared."""
         return contextlib.nullcontext()
 
     def training(self, first_step: int, steps: int) -> AbstractContextManager[StepCallback]:
-        """Returns a context that lasts while the loop runs, and gives its callback.
+        """Returns a context that lasts while the loop runs and yields the loop's callback.
 
         Args:
-          first_step: steps done before.
+          first_step: number of steps that were done before.
           steps: steps of the whole run.
         """
         del first_step
@@ -35,5 +35,5 @@ class Progress:
         return contextlib.nullcontext(tell)
 
     def stopped(self, message: str) -> None:
-        """Tells that a run was stopped before its last step, and how it goes on."""
+        """Reports that a run was stopped before its last step, and how to resume it."""
         _log.info(message)

@@ -1,10 +1,10 @@
-"""Trains a task in a folder, from a fresh state or from where the folder's run left off.
+"""Trains a task in a folder, from a fresh state or from the folder's newest checkpoint.
 
     config.json, environment.json    what was run
     metrics.jsonl, events.*          what was measured
-    checkpoints/step_*               where it can go on
+    checkpoints/step_*               from where it can resume
 
-Of several processes, which share the folder, only process 0 writes (checkpoints: all of them).
+With several processes, which share the folder, process 0 writes; checkpoints are written by all.
 """
 
 import functools
@@ -35,7 +35,7 @@ CHECKPOINTS = "checkpoints"
 
 
 class RunError(UserError):
-    """A run cannot start, go on or be read; the message says why and what to do."""
+    """A run cannot start, resume or be read; the message says why and what to do."""
 
 
 def train(
@@ -45,22 +45,22 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> TrainState:
-    """Trains in `folder` until the last step or a signal, and leaves everything saved.
+    """Trains in `folder` until the last step or a signal, and saves the final state.
 
     Args:
       task: what to train.
-      folder: the run's; new, unless `resume`.
-      resume: go on from the newest intact checkpoint in `folder`, if there is one.
-      progress: is told what happens; by default the log is.
+      folder: the run's folder; without `resume` it must not hold a run yet.
+      resume: whether to continue from the newest intact checkpoint in `folder`, if there is one.
+      progress: receives what happens; by default it goes to the log.
 
     Returns:
-      The state after the last step done.
+      The state after the last step that was taken.
 
     Raises:
       RunError: if the folder holds a run already and `resume` is False.
-      InUse: if another process trains there.
-      CheckpointError: if the folder cannot be written or hold the checkpoints.
-      Diverged: if the loss is not finite.
+      InUse: if another process trains in the folder.
+      CheckpointError: if the folder cannot be written, or is too small for the checkpoints.
+      Diverged: if a loss or a parameter is not finite.
       Ended: if an evaluation ended the run.
     """
     folder = pathlib.Path(folder)
@@ -70,12 +70,14 @@ def train(
     config = task.config
     mesh = make_mesh(config.mesh)
     abstract = abstract_state(task)
+    # One more than are kept: a new checkpoint is complete before an old one is removed.
     check_writable(folder, (config.loop.keep_checkpoints + 1) * state_bytes(abstract))
     with progress.preparing():
         data = _load_in_turn(task.load)
     state = begin(task, mesh)
     batches = task.training_batches(data, mesh)
     store = CheckpointStore(folder / CHECKPOINTS, config.loop.keep_checkpoints)
+    # A resumed state is restored over a fresh one, whose shardings it takes on.
     resumed = loop.resume(store, state, batches) if resume else None
     state, extras = resumed or (state, None)
     first_step = int(state.step)
@@ -99,6 +101,7 @@ def train(
             stop=stop,
             extras=extras,
         )
+    # The loop returned before the last step without an error, so it was asked to stop.
     if int(state.step) < config.loop.steps:
         by = stop.signal_name or "another process"
         progress.stopped(
@@ -109,8 +112,9 @@ def train(
 
 
 def begin(task: Task, mesh: Mesh) -> TrainState:
-    """Returns the state before the first step, its arrays where training has them."""
+    """Returns the state before the first step, sharded as in training."""
     shardings = state_shardings(abstract_state(task), mesh)
+    # Initialised under `jit`, so that each device computes its own shards and none holds it all.
     init = jax.jit(functools.partial(_init, task), out_shardings=shardings)
     state = init(jax.random.key(task.config.seed))
     variables = task.start_from(state.variables)
@@ -122,16 +126,16 @@ def begin(task: Task, mesh: Mesh) -> TrainState:
 
 
 def abstract_state(task: Task) -> TrainState:
-    """Returns shapes and dtypes of the state."""
+    """Returns the shapes and dtypes of the state."""
     return jax.eval_shape(functools.partial(_init, task), jax.random.key(task.config.seed))
 
 
 def compile_step(task: Task, shardings: TrainState, mesh: Mesh) -> TrainStep:
-    """Returns the train step under `jit`, which compiles it once for each model it is called with.
+    """Returns the jitted train step, which is compiled once for each model it is called with.
 
-    The model alone is static: loss and optimisers are closed over, because two functions that are
-    made alike are not equal, and would be compiled twice. The state is donated; the metrics are on
-    every host.
+    Only the model is static. Loss and optimisers are closed over: as static arguments, functions
+    made again would not be equal, and would compile anew. The state is donated; every host gets the
+    metrics.
     """
     return jax.jit(
         with_ambient_mesh(make_train_step(task.loss, task.optimizers), mesh),
@@ -151,7 +155,7 @@ def _empty_batch(task: Task) -> Any:
 
 
 def _load_in_turn(load: Callable[[], Any]) -> Any:
-    """Returns the data; process 0 has prepared them when the others look."""
+    """Returns the loaded data; process 0 prepares them before the others look for them."""
     if jax.process_index() != 0:
         multihost_utils.sync_global_devices("data are prepared")
     data = load()

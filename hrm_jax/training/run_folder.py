@@ -1,4 +1,4 @@
-"""Finds the folders of runs, and reads configuration and trained values from them."""
+"""Finds run folders, and reads configurations and trained variables from them."""
 
 import pathlib
 from typing import TypeVar
@@ -17,7 +17,7 @@ Config = TypeVar("Config")
 
 
 def newest_run(root: pathlib.Path) -> pathlib.Path:
-    """Returns the folder below `root` whose checkpoints changed last.
+    """Returns the folder below `root` whose checkpoints were changed last.
 
     Raises:
       RunError: if there is no run.
@@ -31,7 +31,7 @@ def newest_run(root: pathlib.Path) -> pathlib.Path:
 
 
 def run_of(checkpoint: pathlib.Path) -> pathlib.Path:
-    """Returns the run's folder, given it or the folder of one of its checkpoints."""
+    """Returns the run's folder, given that folder or the folder of one of its checkpoints."""
     inside = checkpoint.name.startswith("step_")
     return checkpoint.absolute().parent.parent if inside else checkpoint
 
@@ -42,6 +42,7 @@ def read_config(folder: pathlib.Path, kind: type[Config]) -> Config:
     Raises:
       RunError: if the folder holds no run.
       ConfigError: if the run was of another kind.
+    ConfigError: if the configuration is not of this kind.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -50,15 +51,15 @@ def read_config(folder: pathlib.Path, kind: type[Config]) -> Config:
 
 
 def restore(task: Task, checkpoint: pathlib.Path, mesh: Mesh) -> tuple[Variables, int]:
-    """Returns a trained model: the variables to evaluate with, and the step they are from.
+    """Returns the trained variables to evaluate with, and the step at which they were saved.
 
     Args:
-      task: the run's.
-      checkpoint: the run's folder, for its newest intact checkpoint, or one checkpoint's.
-      mesh: the devices that each get all variables.
+      task: the run's task.
+      checkpoint: the run's folder, for its newest intact checkpoint, or one checkpoint's folder.
+      mesh: the devices, each of which gets all variables.
 
     Raises:
-      RunError: if there is no checkpoint.
+      RunError: if there is no intact checkpoint.
       CheckpointError: if the named one is damaged.
     """
     folder = run_of(checkpoint) / CHECKPOINTS

@@ -1,11 +1,11 @@
-"""What a run writes about itself: metrics, its resolved config and its environment.
+"""What a run records about itself: metrics, its resolved config and its environment.
 
     metrics.jsonl               one JSON object a record: step, time_seconds, split, metrics
     events.out.tfevents.*       the same for TensorBoard, as `<split>/<metric>`
     config.json                 the resolved config
     environment.json            commit, package versions, devices, command line
 
-All but process 0 write nothing.
+Only process 0 writes.
 """
 
 import importlib.metadata
@@ -35,15 +35,15 @@ _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class RunLogError(UserError):
-    """A metric is no number, or a log is damaged or belongs to another run."""
+    """A metric is not a number, or a log is damaged or belongs to another run."""
 
 
 class RunLog:
     """Writes metrics to `metrics.jsonl` and TensorBoard; a context manager.
 
-    A record reaches the operating system before `write` returns, so killing the process loses
-    none. Before saving a checkpoint call `sync`: then even a machine that fails leaves no
-    checkpoint ahead of its log.
+    A record has reached the operating system when `write` returns, so killing the process loses
+    none. Call `sync` before saving a checkpoint: then no checkpoint is ahead of its log even after
+    a failure of the machine.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, resume_step: int | None = None):
@@ -51,9 +51,10 @@ class RunLog:
 
         Args:
             folder: made if absent.
-            resume_step: the step that the run goes on after. Records of later steps, and a half-
-                written last line, are dropped, so that the log becomes that of an uninterrupted
-                run; -1 drops all. None starts a new run.
+            resume_step: the last step that the resumed run keeps. Records of later steps and a
+              half-
+                written last line are dropped, so that the log becomes that of an uninterrupted run;
+                -1 drops all. None starts a new run.
 
         Raises:
             RunLogError: a new run finds another's records, or a line is damaged.
@@ -72,8 +73,10 @@ class RunLog:
             )
         kept = [r for r in records if resume_step is not None and r["step"] <= resume_step]
         files.write_atomically(path, "".join(map(_to_line, kept)))
+        # Rewritten above and not merely appended to: a half-written line would join the next one.
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  (__exit__ closes it)
-        import tensorboardX  # brings PyTorch along where it is installed, which takes seconds
+        # Imported here: where PyTorch is installed it is imported along, which takes seconds.
+        import tensorboardX
 
         # TensorBoard hides what earlier event files say about steps from purge_step on.
         purge_step = None if resume_step is None else resume_step + 1
@@ -90,15 +93,16 @@ class RunLog:
             self._file = self._events = None
 
     def write(self, step: int, metrics: Mapping[str, Any], split: str = "train") -> None:
-        """Adds one record.
+        """Writes one record.
 
         Args:
             step: the training step that the metrics are of.
             metrics: names and numbers: Python's, or NumPy or JAX arrays of shape ().
-            split: which data they are of.
+            split: the data they were measured on.
 
         Raises:
-            RunLogError: a metric is not a single number, or has the name of a record's own field.
+            RunLogError: a metric is not a single number, or has the name of one of the record's
+              fields.
         """
         record = {"step": int(step), "time_seconds": time.time(), "split": split}
         for name, value in metrics.items():
@@ -114,14 +118,14 @@ class RunLog:
                 )
 
     def sync(self) -> None:
-        """Makes all records durable."""
+        """Makes all records so far durable."""
         if self._file and self._events:
             os.fsync(self._file.fileno())
             self._events.flush()
 
 
 def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Reads the records of a run, also of one that is running; a half-written last one is left out.
+    """Returns the records of a run, which may be running: a half-written last one is left out.
 
     Raises:
         FileNotFoundError: there is no log.
@@ -178,7 +182,8 @@ def _to_number(name: str, value: Any) -> bool | int | float:
 
 
 def _to_line(record: dict[str, Any]) -> str:
-    # JSON has no infinite numbers, and readers in other languages refuse Python's.
+    # JSON has no infinities or NaN, and parsers in other languages reject Python's spelling, so
+    # they are written as strings, which `_from_line` turns back.
     plain = {
         k: json.dumps(v) if isinstance(v, float) and not math.isfinite(v) else v
         for k, v in record.items()
@@ -200,7 +205,7 @@ def _from_line(line: str) -> dict[str, Any] | None:
 
 
 def _git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and whether files differ from it; None outside a checkout."""
+    """Returns the commit and whether files differ from it; None outside a checkout."""
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}

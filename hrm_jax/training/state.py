@@ -1,4 +1,4 @@
-"""Everything a training run changes, as one pytree, and where each of its arrays lives."""
+"""All that training changes, as one pytree, and the sharding of each of its arrays."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ from hrm_jax.core.types import Variables
 from hrm_jax.optim.ema import averaged_params
 
 _MODEL_PARALLEL_AXES = ("heads", "mlp")
-"""What layers call the axes of their kernels that devices can share."""
+"""Names that layers give to the axes of their kernels over which devices can split them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Optimizers:
     """The two optimisers of a model.
 
     Attributes:
-      dense: for the trained parameters; may end in `params_ema`.
-      rows: for the puzzle-embedding table, on `SparseRows`; unused by a model without one.
+      dense: for the trained parameters; may end with `params_ema`.
+      rows: for the puzzle table, on `SparseRows`; unused by a model without one.
     """
 
     dense: optax.GradientTransformation
@@ -40,9 +40,9 @@ class TrainState:
       step: updates done, int32.
       key: root of all randomness in training; never changes, step n uses `fold_in(key, n)`.
       variables: the model's values.
-      opt_state: of the dense optimiser, the average of the parameters included.
+      opt_state: state of the dense optimiser, including any average of the parameters.
       row_opt_state: of the row optimiser; None without puzzle rows.
-      carry: the sequences in thought, leaves [B, ...]; none for text.
+      carry: the unfinished sequences, leaves [B, ...]; None for text.
     """
 
     step: Int[Array, ""]
@@ -54,7 +54,7 @@ class TrainState:
 
     @property
     def averaged_variables(self) -> Variables:
-        """The variables to evaluate with: averaged where the optimiser keeps an average."""
+        """The variables to evaluate with: averaged ones if the optimiser keeps an average."""
         params = averaged_params(self.opt_state, self.variables.params)
         return dataclasses.replace(self.variables, params=params)
 
@@ -62,7 +62,7 @@ class TrainState:
 def init_state(
     model: RecurrentModel, optimizers: Optimizers, key: PRNGKeyArray, batch: PyTree
 ) -> TrainState:
-    """The state before the first step.
+    """Returns the state before the first step.
 
     Args:
       model: the model to initialise.
@@ -81,8 +81,16 @@ def state_from_variables(
     key: PRNGKeyArray,
     batch: PyTree,
 ) -> TrainState:
-    """The state before the first step on given variables, e.g. converted ones."""
-    # Weakly typed values would turn strong in the first step, and have it compiled twice.
+    """Returns the state before the first step for given variables, such as converted ones.
+
+    Args:
+      model: the model.
+      optimizers: its optimisers.
+      variables: the values to start from.
+      key: root of training randomness.
+      batch: any batch of the shape to train on; its values are not used.
+    """
+    # Weakly typed values become strongly typed in the first step, which would be compiled again.
     variables = jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), variables)
     table = variables.puzzle_rows
     return TrainState(
@@ -109,13 +117,15 @@ def state_shardings(state: TrainState, mesh: Mesh) -> TrainState:
             return jax.tree.map(lambda leaf: _param_sharding(node, leaf.shape, mesh), node)
         return replicated(mesh)
 
+    # An optimiser's moments are trees of the same `Variable`s, so they get the axis names of the
+    # parameters without being treated apart.
     shardings = jax.tree.map(of_node, state, is_leaf=lambda node: isinstance(node, nnx.Variable))
     carry = jax.tree.map(lambda _: batch_sharding(mesh), state.carry)
     return dataclasses.replace(shardings, carry=carry)
 
 
 def _param_sharding(variable: nnx.Variable, shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
-    """Splits the first axis named for model parallelism, where it divides evenly."""
+    """Splits the first axis that is named for model parallelism, if the devices divide it."""
     names = variable.get_metadata().get("axes", ())
     spec: list[str | None] = [None] * len(shape)
     for axis, name in enumerate(names):

@@ -1,7 +1,8 @@
-"""Between a training state and the flat dict of plain arrays that a checkpoint holds.
+"""Converts a training state to and from the flat dict of plain arrays that a checkpoint holds.
 
 Leaves are named by their path in the pytree, such as `params/block/kernel/value`. Typed PRNG keys
-become their uint32 data; arrays without elements, which orbax refuses, are described only.
+Leaves are named by their path in the pytree, such as `params/block/kernel/value`. Typed PRNG keys
+become their uint32 data. Arrays without elements, which orbax refuses, are described only.
 """
 
 import math
@@ -22,7 +23,7 @@ class CheckpointError(UserError):
 
 
 def state_bytes(state: Any) -> int:
-    """Bytes of all the arrays of a state, which may be abstract: about a checkpoint's size."""
+    """Returns the bytes of all arrays of a state, about a checkpoint's size; it may be abstract."""
     data = [_data_of(leaf) for leaf in _named_leaves(state).values()]
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in data)
 
@@ -39,6 +40,7 @@ def flatten(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Raises:
         CheckpointError: a leaf is not an array, or two leaves have one path.
+    CheckpointError: a leaf is not an array, or two leaves have the same path.
     """
     arrays = {}
     description = {}
@@ -52,10 +54,10 @@ def flatten(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def abstract_arrays(description: dict[str, Any], target: Any, source: Path) -> dict[str, Any]:
-    """What orbax is to restore: for each array of `flatten` one like the target's leaf.
+    """Returns what orbax is to restore: for each array of `flatten`, one like the target's leaf.
 
     Args:
-        description: of `flatten`.
+        description: as `flatten` returns it.
         target: pytree of arrays or `jax.ShapeDtypeStruct`s.
         source: the checkpoint, for messages.
 
@@ -80,14 +82,15 @@ def abstract_arrays(description: dict[str, Any], target: Any, source: Path) -> d
 
 
 def unflatten(arrays: dict[str, Any], description: dict[str, Any], target: Any) -> Any:
-    """Puts restored arrays back into a pytree of the target's structure.
+    """Puts restored arrays back into a pytree of the target's structure, and returns it.
 
     Raises:
-        CheckpointError: JAX has changed a dtype, as it does with 64 bits unless told otherwise.
+        CheckpointError: JAX changed a dtype, as it does to 64 bits unless jax_enable_x64 is set.
     """
     leaves = []
     for path, like in _named_leaves(target).items():
         data = _data_of(like)
+        # Empty arrays were not saved, and are made again.
         value = arrays[path] if path in arrays else _empty(data)
         if value.dtype != data.dtype:
             raise CheckpointError(
@@ -129,12 +132,13 @@ def _text(description: dict[str, Any]) -> str:
 
 
 def _data_of(leaf: Any) -> Any:
-    """Abstract plain data of a leaf; NumPy leaves stay, to be restored as NumPy."""
+    """Returns the abstract plain data of a leaf; NumPy leaves stay, to be restored as NumPy."""
     if isinstance(leaf, (np.ndarray, np.generic)):
         return np.asarray(leaf)
     sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     plain = jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
     if _is_key(leaf):
+        # `key_data` has another shape and dtype than the keys: uint32 words along a further axis.
         plain = jax.eval_shape(jax.random.key_data, plain)
     return jax.ShapeDtypeStruct(plain.shape, plain.dtype, sharding=sharding)
 

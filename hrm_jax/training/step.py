@@ -15,7 +15,7 @@ from hrm_jax.optim.puzzle_rows import SparseRows, apply_row_updates
 from hrm_jax.training.state import Optimizers, TrainState
 
 TrainStep = Callable[[RecurrentModel, TrainState, Any], tuple[TrainState, PyTree[Any]]]
-"""`(model, state, batch) -> (state, metrics)`; a batch as in `core.protocols.RecurrentModel`."""
+"""`(model, state, batch) -> (state, metrics)`; `batch` as in `core.protocols.RecurrentModel`."""
 
 
 @jax.tree_util.register_dataclass
@@ -24,8 +24,8 @@ class Gradients:
     """Gradients of one step's loss, divided by the batch size.
 
     Attributes:
-      params: shaped as the trained parameters.
-      rows: of the puzzle row each sequence used; None without puzzle rows.
+      params: in the structure of the trained parameters.
+      rows: gradients of the puzzle rows that the sequences used; None without puzzle rows.
     """
 
     params: Params
@@ -40,13 +40,15 @@ def compute_gradients(
     batch: Any,
     key: jax.Array,
 ) -> tuple[Gradients, Any, PyTree[Any]]:
-    """Takes one step of the model and differentiates its loss.
+    """Takes one step of the model and returns the gradients of its loss.
 
     Returns:
-      The gradients, the new carry, and the loss's metrics (sums over the batch).
+      The gradients, the new carry, and the loss's metrics, which are sums over the batch.
     """
     B = jax.tree.leaves(batch)[0].shape[0]
     table = variables.puzzle_rows
+    # Zeros added to the rows in use: their gradient is [B, E], whereas that of the table would
+    # have a row for every puzzle there is.
     offsets = None if table is None else jnp.zeros((B, table.shape[1]), table.dtype)
 
     def objective(params: Params, row_offsets: Float[Array, "B E"] | None):
@@ -58,15 +60,16 @@ def compute_gradients(
     (params_grad, rows_grad), (carry, metrics) = jax.grad(objective, (0, 1), has_aux=True)(
         variables.params, offsets
     )
+    # The new carry's identifiers: sequences that had halted took new puzzles in this step.
     rows = None if table is None else SparseRows(carry.data.puzzle_identifiers, rows_grad)
     return Gradients(params_grad, rows), carry, metrics
 
 
 def make_train_step(loss: StepLoss, optimizers: Optimizers) -> TrainStep:
-    """Returns the step `(model, state, batch) -> (state, metrics)`, to be compiled by the caller.
+    """Returns the step `(model, state, batch) -> (state, metrics)`, for the caller to compile.
 
     The model is hashable, for `jit(..., static_argnums=0)`. The batch is the global one: under
-    `jit` with sharded arrays the sums over it, and the sums of equal puzzle identifiers' gradients,
+    `jit` with sharded arrays, sums over it, and sums of the gradients of equal puzzle identifiers,
     go over all devices.
     """
 
@@ -74,7 +77,8 @@ def make_train_step(loss: StepLoss, optimizers: Optimizers) -> TrainStep:
         model: RecurrentModel, state: TrainState, batch: Any
     ) -> tuple[TrainState, PyTree[Any]]:
         variables = state.variables
-        # The key itself never changes, so a resumed run draws what an uninterrupted one does.
+        # The key itself never changes: step n draws the same numbers in a resumed run as in an
+        # uninterrupted one.
         key = jax.random.fold_in(state.key, state.step)
         grads, carry, metrics = compute_gradients(model, loss, variables, state.carry, batch, key)
         updates, opt_state = optimizers.dense.update(

@@ -1,4 +1,4 @@
-"""What a run trains: a model, a loss and batches, and defaults for everything else."""
+"""The definition of a training run: a model, a loss and batches, and defaults for the rest."""
 
 import abc
 import dataclasses
@@ -22,11 +22,11 @@ from hrm_jax.training.state import Optimizers
 
 
 class RunConfig(Protocol):
-    """What every run's configuration says; it is saved with the run."""
+    """The fields that every run's configuration has; it is saved with the run."""
 
     @property
     def loop(self) -> LoopConfig:
-        """How long, and what happens how often."""
+        """Length of the run, and intervals of records, evaluations and checkpoints."""
         ...
 
     @property
@@ -36,18 +36,18 @@ class RunConfig(Protocol):
 
     @property
     def mesh(self) -> MeshConfig:
-        """How devices share the work."""
+        """Number of devices that share batches and layers."""
         ...
 
     @property
     def seed(self) -> int:
-        """Of everything random."""
+        """Seed of everything random."""
         ...
 
 
 @configclass
 class TrainConfig:
-    """The configuration of a task that has nothing of its own to configure."""
+    """The configuration of a task that has no fields of its own."""
 
     loop: LoopConfig = dataclasses.field(default_factory=LoopConfig)
     optim: OptimConfig = dataclasses.field(
@@ -58,7 +58,7 @@ class TrainConfig:
 
 
 class Task(abc.ABC):
-    """What a run trains. A subclass gives `model`, `loss` and `batch`; the rest has a default.
+    """Defines a run. A subclass gives `model`, `loss` and `batch`; all else has a default.
 
         class Reversal(Task):  # writes digits backwards
             model = PuzzleModel(trm(seq_len=8, vocab_size=6, hidden_size=32, num_heads=2))
@@ -82,11 +82,11 @@ class Task(abc.ABC):
     @property
     @abc.abstractmethod
     def model(self) -> RecurrentModel:
-        """The trained model; hashable, because the compiled step takes it as a static argument."""
+        """The trained model; hashable, as it is a static argument of the compiled step."""
 
     @abc.abstractmethod
     def loss(self, carry: Any, outputs: Any, /) -> tuple[Float[Array, ""], PyTree[Any]]:
-        """Returns a step's loss and its metrics, a dataclass of scalars; all summed over B."""
+        """Returns a step's loss and its metrics, a dataclass of scalars, all summed over B."""
 
     def batch(self, number: int) -> Any:
         """Returns the global batch of a step as NumPy arrays, a function of its number alone."""
@@ -96,33 +96,33 @@ class Task(abc.ABC):
         )
 
     def model_at(self, step: int) -> RecurrentModel:
-        """Returns the model that is trained after `step` steps; each one is compiled once.
+        """Returns the model that is trained after `step` steps.
 
-        All of them have the variables of that at step 0.
+        Each distinct model is compiled once. All of them must take the same variables.
         """
         del step
         return self.model
 
     @functools.cached_property
     def optimizers(self) -> Optimizers:
-        """Both optimisers, their schedules as long as the run."""
+        """Both optimisers, with schedules as long as the run."""
         return make_optimizers(self.config.optim, self.config.loop.steps)
 
     def start_from(self, fresh: Variables) -> Variables:
-        """Returns the values that training starts from: the fresh ones, or others."""
+        """Returns the values from which training starts: `fresh`, unless overridden."""
         return fresh
 
     def load(self) -> Any:
-        """Returns training and held-out data, prepared at first use."""
+        """Returns training and held-out data, which are prepared at first use; None by default."""
         return None
 
     def abstract_batch(self) -> Any:
-        """Returns shapes and dtypes of a global batch."""
+        """Returns the shapes and dtypes of a global batch."""
         as_shape = lambda x: jax.ShapeDtypeStruct(np.shape(x), np.asarray(x).dtype)  # noqa: E731
         return jax.tree.map(as_shape, self.batch(0))
 
     def training_batches(self, data: Any, mesh: Mesh) -> BatchIterator:
-        """Returns endless batches of `load`'s data, each process holding its part.
+        """Returns endless batches of the data of `load`, of which each process holds its part.
 
         Raises:
           ConfigError: the devices cannot share a batch equally.
@@ -132,15 +132,15 @@ class Task(abc.ABC):
         return NumberedBatches(self.batch, mesh)
 
     def average(self, sums: Mapping[str, float], steps: int) -> Mapping[str, float]:
-        """Returns what the log says of metrics summed over so many steps: means over sequences."""
+        """Returns the log's averages of metrics summed over `steps` steps: means over sequences."""
         return {name: value / (steps * self._batch_size) for name, value in sums.items()}
 
     def hooks(self, data: Any, batches: Any, mesh: Mesh) -> Hooks:
-        """Returns what the loop calls besides the step: averages, and what measures the model.
+        """Returns the functions that the loop calls besides the step; by default only averages.
 
         Args:
-          data: of `load`.
-          batches: of `training_batches`, which the loop goes over.
+          data: as `load` returned it.
+          batches: as `training_batches` returned them; the loop draws from them.
           mesh: the devices.
         """
         del data, batches, mesh

@@ -1,4 +1,4 @@
-"""Attention, compiled for the machine at hand: one door, and the types it takes."""
+"""Attention, compiled for the platform at hand: the entry points, and the types they take."""
 
 from hrm_kernels.attention import attention
 from hrm_kernels.choice import UnsupportedError

@@ -1,4 +1,4 @@
-"""The public door to attention: checks the operands and runs the best path for them."""
+"""The entry point of attention: checks the operands and runs the best path for them."""
 
 from typing import Any, Literal, overload
 
@@ -13,6 +13,7 @@ from hrm_kernels.operands import Operands, Options, Rope, case_of
 DTYPES = ("float32", "bfloat16", "float16")
 
 
+# The overloads tell type checkers that the result is a pair only with `return_lse=True`.
 @overload
 def attention(
     query: Array,
@@ -55,12 +56,12 @@ def attention(
     backend: str | None = None,
     interpret: Any = False,
 ) -> Any:
-    """Softmax attention: `softmax(scale * query key^T) value`, over the keys that `mask` allows.
+    """Returns `softmax(scale * query key^T) value` over the keys that `mask` allows.
 
-    Differentiable to first order with residuals linear in T and S, and the same under `jit`,
+    Differentiable to first order, with residuals linear in T and S, and equally under `jit`,
     `vmap`, `remat`, `shard_map` and inside `lax.scan`. Scores, softmax and sums are float32
-    whatever the operands' dtype. A query without any key gives zeros, and zero gradients. What no
-    query of a row attends to may hold anything, NaN included.
+    whatever the operands' dtype. A query without any key gives zeros, and zero gradients. Keys,
+    values and queries that the mask leaves unused may hold anything, NaN included.
 
     Args:
       query: queries; float32, bfloat16 or float16.
@@ -69,13 +70,14 @@ def attention(
       value: values, of the query's dtype and the key's shape.
       mask: which keys a query attends to; None for all.
       scale: factor on the scores; `1 / sqrt(K)` when None.
-      rope: rotates query and key by their index first, which a resident kernel does on the way.
-        Needs T = S; a decoder, whose queries stand elsewhere, rotates them itself.
+      rope: tables by which query and key are rotated first, a position being a token's index;
+        resident kernels do it inside. Needs T = S; decoding, where it is not, rotates beforehand.
       return_lse: whether to return the log-sum-exp of each query's scores as well.
       backend: which path to take: None for the best on `jax.default_backend()`; "xla", "tpu" or
         "gpu" for the best of a family; "interpret" for the TPU's kernels in Pallas' interpreter,
         on any machine; or the name of one path (`hrm_kernels.choice.PATHS`).
-      interpret: run the path's Pallas kernels in the interpreter; True, or `InterpretParams`.
+      interpret: whether the path's Pallas kernels run in the interpreter; True, or
+        `InterpretParams` for the TPU's simulator.
 
     Returns:
       The attended values, in the query's shape and dtype. With `return_lse` also the log-sum-exp,
@@ -90,13 +92,14 @@ def attention(
     ranges = key_ranges(mask or Mask(), B, T, key.shape[1])
     operands = Operands(query, key, value, ranges, rope)
     name, interpreted = choose(case_of(operands), jax.default_backend(), backend)
+    # A Python number, as options are static: hashable arguments of a `custom_vjp`.
     scale = float(K**-0.5 if scale is None else scale)
     out, lse = run(name, Options(scale, return_lse, interpret or interpreted), operands)
     return (out, lse) if return_lse else out
 
 
 def _check(query: jax.Array, key: jax.Array, value: jax.Array, rope: Rope | None) -> None:
-    """Refuses operands that attention is not defined for, saying which and why."""
+    """Raises ValueError for operands that attention is not defined for, naming them."""
     shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
     if not query.ndim == key.ndim == value.ndim == 4:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Blocks of queries and keys, and which pairs of them a mask leaves any work in."""
+"""Blocks of queries and keys, and the pairs of blocks in which a mask allows anything."""
 
 import jax
 import jax.numpy as jnp
@@ -8,14 +8,16 @@ from hrm_kernels.mask import KeyRanges
 
 
 def cdiv(size: int, block: int) -> int:
-    """How many blocks cover `size`."""
+    """Returns the number of blocks of size `block` that cover `size`."""
     return -(-size // block)
 
 
 def query_block_ranges(
     ranges: KeyRanges, block_q: int
 ) -> tuple[Int[Array, "B Q"], Int[Array, "B Q"]]:
-    """First and one past the last key that any query of a block attends to; (0, 0) for none.
+    """Returns the range of keys, first and end, that the queries of a block attend to in all.
+
+    (0, 0) for a block whose queries have no key.
 
     Args:
       ranges: the mask.
@@ -31,7 +33,7 @@ def query_block_ranges(
 def key_block_bounds(
     ranges: KeyRanges, block_q: int, block_k: int
 ) -> tuple[Int[Array, "B Q"], Int[Array, "B Q"]]:
-    """The blocks of keys that each block of queries needs, `first <= block < end`."""
+    """Returns the range of key blocks that each block of queries needs, `first <= block < end`."""
     first, end = query_block_ranges(ranges, block_q)
     return first // block_k, -(-end // block_k)
 
@@ -39,21 +41,22 @@ def key_block_bounds(
 def query_block_bounds(
     ranges: KeyRanges, S: int, block_q: int, block_k: int
 ) -> tuple[Int[Array, "B J"], Int[Array, "B J"]]:
-    """The blocks of queries that each of the J blocks of keys needs, `first <= block < end`.
+    """Returns the range of query blocks that each block of keys needs, `first <= block < end`.
 
-    Every block that has work lies within; with a mask that is not monotone in the position (several
-    rows of a batch apart, none of `Mask`'s is) a block within may have none.
+    Every block with work lies within the range. A block within it may still have none, but only
+    with ranges that are not monotone in the position, which no `Mask` yields.
     """
     needed = needed_blocks(ranges, S, block_q, block_k)
     Q = needed.shape[1]
     some = needed.any(1)
+    # `argmax` of booleans is the first True, and of the reversed axis the last one.
     first = jnp.argmax(needed, axis=1).astype(jnp.int32)
     end = Q - jnp.argmax(needed[:, ::-1], axis=1).astype(jnp.int32)
     return jnp.where(some, first, 0), jnp.where(some, end, 0)
 
 
 def needed_blocks(ranges: KeyRanges, S: int, block_q: int, block_k: int) -> Bool[Array, "B Q J"]:
-    """Whether any query of a block attends to any key of a block."""
+    """Returns whether any query of a block attends to any key of a block, [B, Q, J]."""
     first, end = key_block_bounds(ranges, block_q, block_k)
     block = jnp.arange(cdiv(S, block_k), dtype=jnp.int32)[None, None]
     return (first[..., None] <= block) & (block < end[..., None])
@@ -62,13 +65,14 @@ def needed_blocks(ranges: KeyRanges, S: int, block_q: int, block_k: int) -> Bool
 def whole_query_block_bounds(
     ranges: KeyRanges, S: int, block_q: int, block_k: int
 ) -> tuple[Int[Array, "B J"], Int[Array, "B J"]]:
-    """Returns blocks of queries that see all of a block of keys, `first <= block < end`.
+    """Returns query blocks whose every query sees a whole block of keys, `first <= block < end`.
 
-    They need no mask. Of several runs of such blocks, the first one is returned; (0, 0) for none.
+    Such pairs need no mask. If there are several runs of such blocks, the first one is returned;
+    (0, 0) for none.
     """
     T = ranges.first.shape[1]
     largest = jnp.iinfo(jnp.int32).max
-    # The last block, if shorter, is filled with queries that see nothing.
+    # The last block, if shorter, is padded with queries that see nothing, and so never counts.
     first = _by_block(ranges.first, block_q, largest).max(-1)
     end = _by_block(jnp.where(ranges.first < ranges.end, ranges.end, 0), block_q, 0).min(-1)
     begin = jnp.arange(cdiv(S, block_k), dtype=jnp.int32) * block_k
@@ -77,6 +81,7 @@ def whole_query_block_bounds(
     Q = cdiv(T, block_q)
     block = jnp.arange(Q, dtype=jnp.int32)[None, :, None]
     run_first = jnp.min(jnp.where(whole, block, Q), axis=1)
+    # The run ends at the first block that is not whole, so one pair of bounds describes it.
     after = (block >= run_first[:, None]) & ~whole
     run_end = jnp.min(jnp.where(after, block, Q), axis=1)
     some = run_first < Q
@@ -84,7 +89,7 @@ def whole_query_block_bounds(
 
 
 def _by_block(values: Int[Array, "B T"], block: int, filler: int) -> Int[Array, "B Q block"]:
-    """Rows cut into blocks, the last one filled up."""
+    """Returns the rows cut into blocks, the last one padded with `filler`."""
     B, T = values.shape
     short = cdiv(T, block) * block - T
     padded = jax.lax.pad(values, jnp.int32(filler), [(0, 0, 0), (0, short, 0)])

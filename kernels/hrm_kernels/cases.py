@@ -1,4 +1,4 @@
-"""The case table that all implementations of attention share, and the comparison with float64.
+"""The cases that all implementations of attention share, and the comparison with float64.
 
 Tests run it in interpreters; `python -m experiments.bench --suite=device` runs it on a device.
 """
@@ -24,21 +24,21 @@ FLOOR_ROUNDINGS_OF_FEW = 12
 FEW = 16
 """Root-mean-square error allowed in any case, in epsilons, where XLA's happens to be near zero.
 
-With few keys XLA's gradient of the scores is often exactly zero, while the one from `out` and
-`d_out` (FlashAttention's) is a difference of nearly equal numbers; with few queries there are few
-numbers to take the mean of.
+With few keys, XLA's gradient of the scores is often exactly zero, while the one from `out` and
+`d_out` (FlashAttention's) is a difference of nearly equal numbers; with few queries, the mean is
+taken over few numbers.
 """
 TIMES_XLA_OF_TF32X3 = 8.0
-"""The same for float32 in three products of TF32, which keep 22 of its 24 bits."""
+"""TIMES_XLA for float32 in three TF32 products, which keep 22 of its 24 bits."""
 TF32_EPS = 2.0**-10
 TF32_ROUNDINGS = 4
-"""Epsilon of TF32, and the root-mean-square error allowed to it, in epsilons of the values'."""
+"""Epsilon of TF32, and the root-mean-square error allowed, in such epsilons of the values'."""
 LARGEST_ROUNDINGS = 16
 """Largest error of an entry allowed, in epsilons of the largest entry."""
 
 
 Products = Literal["float32", "tf32", "tf32x3"]
-"""How a device multiplies operands of float32."""
+"""How a device multiplies float32 operands."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Case:
 
 
 def _lengths(rng, B: int, S: int) -> jax.Array:
-    """Valid lengths; a whole row and, where there are several, an empty one among them."""
+    """Returns valid lengths: one of a whole row and, of three rows or more, an empty one."""
     lengths = rng.integers(0, S + 1, B)
     lengths[0] = S
     lengths[1:2] = 0 if B > 2 else lengths[1:2]
@@ -74,13 +74,13 @@ def _lengths(rng, B: int, S: int) -> jax.Array:
 
 
 def _segments(rng, B: int, S: int) -> jax.Array:
-    """Runs of ids, most of them several tokens long."""
+    """Returns segment ids in runs, most of them several tokens long."""
     begins = rng.random((B, S)) < min(1.0, 4 / S)
     return jnp.asarray(np.cumsum(begins, axis=1), jnp.int32)
 
 
 def _packed_prefix(rng, B: int, S: int) -> Mask:
-    """Packed segments, each with a prefix of a third of its tokens or so."""
+    """Returns packed segments, with prefixes; those of a row are equally long, below S / 8."""
     ids = np.asarray(_segments(rng, B, S))
     first = np.zeros_like(ids)
     for b in range(B):
@@ -90,7 +90,7 @@ def _packed_prefix(rng, B: int, S: int) -> Mask:
 
 
 def make_mask(kind: str, rng: np.random.Generator, B: int, T: int, S: int) -> Mask:
-    """A random mask of a kind, for T queries that are the last of S tokens."""
+    """Returns a random mask of a kind, for T queries that are the last of S tokens."""
     offset = S - T
     window = int(rng.integers(1, max(2, S // 2)))
     match kind:
@@ -148,12 +148,12 @@ CASES = (
     *(Case(97, N=4, M=2, K=64, mask=mask, rope=True) for mask in ("causal", "lengths")),
     Case(513, K=64, dtype="bfloat16", mask="causal", rope=True),
 )
-"""The table: lengths by dtype, masks by length, head sizes, grouped heads, T unlike S, rotation."""
+"""Lengths by dtype, masks by length, head sizes, grouped heads, T unlike S, rotation."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """The arrays of a case; `cotangents` are those of the values and of the log-sum-exp.
+    """The arrays of a case; `cotangents` are those of the values and the log-sum-exp.
 
     `rope` is None where the case has no rotation.
     """
@@ -173,7 +173,7 @@ class Example:
 
 @functools.cache
 def example(case: Case) -> Example:
-    """Standard normal operands and cotangents, rounded to the dtype; the same for equal cases."""
+    """Returns normal operands and cotangents, rounded to the dtype; equal for equal cases."""
     rng = np.random.default_rng([case.T, case.keys, case.N, case.K, len(case.mask)])
     queries = (case.B, case.T, case.N, case.K)
     keys = (case.B, case.keys, case.M, case.K)
@@ -191,7 +191,7 @@ def example(case: Case) -> Example:
 
 
 def _tables(case: Case) -> Rope:
-    """Cosines and sines of rotary positions of base 10,000, float32."""
+    """Returns rotary tables of base 10,000, float32."""
     frequencies = 1e4 ** -(np.arange(0, case.K, 2) / case.K)
     angles = np.tile(np.outer(np.arange(case.T), frequencies), 2)
     return Rope(np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32))
@@ -203,7 +203,8 @@ NAMES = ("out", "lse", "d_query", "d_key", "d_value")
 def program(example: Example, **door: Any) -> Callable[[], dict[str, np.ndarray]]:
     """Compiles the entry point for an example, and returns a function that runs it.
 
-    What comes back is everything that attention gives: values, log-sum-exp and gradients.
+    The function returns the values, the log-sum-exp and the gradients, by the names in `NAMES`.
+    `door` is passed on to `attention`.
     """
 
     def run(operands, cotangents):
@@ -223,13 +224,13 @@ def program(example: Example, **door: Any) -> Callable[[], dict[str, np.ndarray]
 
 
 def compute(example: Example, **door: Any) -> dict[str, np.ndarray]:
-    """Compiles and runs `program` once."""
+    """Compiles and runs `program` once, and returns its results by name."""
     return program(example, **door)()
 
 
 @functools.cache
 def expected(case: Case) -> dict[str, np.ndarray]:
-    """Returns the same by the float64 oracle."""
+    """Returns the results that `compute` should have, by the float64 oracle."""
     data = example(case)
     query, key, value = (np.asarray(x, np.float64) for x in data.operands)
     if data.rope is not None:
@@ -256,9 +257,10 @@ def _rotate64(x: np.ndarray, rope: Rope) -> np.ndarray:
 
 
 def textbook(query, key, value, pairs, heads_first: bool):
-    """Attention as XLA gets it from the formula, with float32 scores and sums, and its gradient.
+    """Returns attention by the formula, for XLA to compile and differentiate.
 
-    The products are written on [B, T, N, K], or on [B, N, T, K].
+    Scores and sums are float32. The products are written on [B, T, N, K], or on [B, N, T, K] if
+    `heads_first`.
     """
     key, value = (jnp.repeat(x, query.shape[2] // x.shape[2], axis=2) for x in (key, value))
     product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
@@ -284,6 +286,8 @@ def grouped_textbook(query, key, value, pairs):
 def _by_formula(product, query, key, value, pairs, formulas: tuple[str, str]):
     scores = product(formulas[0], query, key) * query.shape[-1] ** -0.5
     alive = pairs.any(-1, keepdims=True)
+    # A softmax over nothing but -inf has NaN gradients, so a query without keys keeps its scores,
+    # and its weights and log-sum-exp are replaced afterwards.
     scores = jnp.where(pairs | ~alive, scores, -jnp.inf)
     weights = jnp.where(alive, jax.nn.softmax(scores, axis=-1), 0)
     out = product(formulas[1], weights.astype(value.dtype), value)
@@ -293,7 +297,7 @@ def _by_formula(product, query, key, value, pairs, formulas: tuple[str, str]):
 
 @functools.cache
 def xla_errors(case: Case) -> dict[str, float]:
-    """Root-mean-square error of `textbook`, compiled by XLA for CPU, in all that is compared.
+    """Returns the root-mean-square errors of `textbook`, compiled by XLA for CPU, by name.
 
     The largest over the orders of axes, and over `grouped_textbook` where heads are grouped: on CPU
     they differ by a factor of up to 1.4, as sums are then made in another order.
@@ -314,6 +318,7 @@ def xla_errors(case: Case) -> dict[str, float]:
             return formulation(query, key, value, pairs=pairs)
 
         results, pullback = jax.vjp(attend, *operands)
+        # The cotangent of a -inf log-sum-exp has no meaning; `Backward` ignores it as well.
         dead = ~pairs.any(-1)
         return *results, *pullback((cotangents[0], jnp.where(dead, 0, cotangents[1])))
 
@@ -328,7 +333,7 @@ def xla_errors(case: Case) -> dict[str, float]:
 
 
 def error(found, exact: np.ndarray) -> np.ndarray:
-    """Deviation from float64; infinite where only one of the two is finite."""
+    """Returns the deviation from float64; infinite where only one of the two is finite."""
     found = np.asarray(found, np.float64)
     same = found == exact  # equal infinities, too
     with np.errstate(invalid="ignore"):
@@ -337,7 +342,7 @@ def error(found, exact: np.ndarray) -> np.ndarray:
 
 
 def rms(values: np.ndarray) -> float:
-    """Root of the mean square."""
+    """Returns the root of the mean square."""
     return float(np.sqrt(np.mean(np.square(values))))
 
 
@@ -359,20 +364,20 @@ class Deviation:
 
     @property
     def is_small(self) -> bool:
-        """Whether both are within what is allowed; not for NaN."""
+        """Whether both errors are within what is allowed; False for NaN."""
         return self.rms <= self.allowed_rms and self.largest <= self.allowed_largest
 
 
 def deviations(
     case: Case, found: dict[str, np.ndarray], products: Products = "float32"
 ) -> dict[str, Deviation]:
-    """Compares what `compute` gave with float64, and with the error of `textbook`.
+    """Returns how far each result is from float64, and how far it may be.
 
     Args:
       case: the case.
-      found: results by name.
-      products: how operands of float32 were multiplied. "tf32" is given TF32_ROUNDINGS of its own
-        epsilons, "tf32x3" more errors of `textbook`.
+      found: results of `compute`, by name.
+      products: how float32 operands were multiplied. "tf32" is allowed TF32_ROUNDINGS of its own
+        epsilons, "tf32x3" a larger multiple of `textbook`'s error.
     """
     result = {}
     times_xla = TIMES_XLA_OF_TF32X3 if products == "tf32x3" else TIMES_XLA
@@ -399,7 +404,7 @@ def deviations(
 
 
 def check(case: Case, **door: Any) -> None:
-    """Asserts that what the entry point gives for a case is as near to float64 as `textbook` is."""
+    """Asserts that the entry point's results for a case are about as exact as `textbook`'s."""
     found = compute(example(case), **door)
     for name, deviation in deviations(case, found).items():
         assert found[name].dtype == ("float32" if name == "lse" else case.dtype), name

@@ -14,7 +14,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class UnsupportedError(ValueError):
-    """A forced path cannot serve the case."""
+    """A named path or family cannot serve the case."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Path:
     """One implementation.
 
     Attributes:
-      attend: computes it, differentiably.
-      refuses: why it cannot serve a case, with the remedy; None if it can.
-      rotates: whether it applies the rotation itself.
+      attend: computes attention, differentiably.
+      refuses: returns why it cannot serve a case, with the remedy, or None.
+      rotates: whether it applies rotary positions itself.
     """
 
     attend: Attend
@@ -40,41 +40,41 @@ PATHS = (
     "gpu_resident",
     "gpu_tiled",
 )
-"""Names of the implementations, and of their modules."""
+"""Names of the implementations, which are those of their modules."""
 FAMILIES = {
     "xla": ("xla_short", "xla_blocked"),
     "tpu": ("tpu_resident", "tpu_tiled"),
     "gpu": ("gpu_resident", "gpu_tiled"),
 }
 PLATFORMS = {"tpu": "tpu", "gpu": "gpu", "cuda": "gpu"}
-"""Families by platform; every other platform has XLA's."""
+"""Family of kernels by platform; all others take XLA's."""
 LINEAR = "xla_blocked"
-"""Serves any case on any platform, with memory linear in T and S."""
+"""The path that serves any case on any platform, with memory linear in T and S."""
 _ROTATING = ("tpu_resident", "gpu_resident")
 
 
 @functools.cache
 def path(name: str) -> Path:
-    """The implementation of that name in `PATHS`.
+    """Returns the implementation that `PATHS` has under a name.
 
-    Imported at its first use: those of TPU and GPU bring Pallas along, a quarter of a second that
-    no one spends who only runs on a CPU.
+    It is imported at its first use: those for TPU and GPU import Pallas, which takes a quarter of a
+    second that a process on a CPU need not spend.
     """
     module = importlib.import_module(f"hrm_kernels.{name}")
     return Path(module.attend, module.refuses, rotates=name in _ROTATING)
 
 
 def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
-    """Which path serves a case.
+    """Returns the name of the path that serves a case, and whether to interpret it.
 
     Args:
       case: the sizes.
       platform: of the device, as JAX names it.
       backend: None for the platform's best; a family ("xla", "tpu", "gpu") for the best of it;
-        "interpret" for the TPU's kernels in Pallas' interpreter; or the name of a path.
+        "interpret" for the TPU's kernels in Pallas's interpreter; or the name of a path.
 
     Returns:
-      The name of the path, and whether to interpret it.
+      The name, one of `PATHS`, and the flag.
 
     Raises:
       UnsupportedError: if `backend` cannot serve the case, with each path's reason.
@@ -85,6 +85,7 @@ def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
     if backend is None:
         family = PLATFORMS.get(platform, "xla")
         candidates = (*FAMILIES[family], LINEAR)
+        # Three TF32 products for each of float32 take over twice XLA's time (`BUILD.md`).
         if family == "gpu" and case.dtype == "float32" and wants_exact_float32():
             candidates = (LINEAR,)
             reasons["gpu"] = "exact products of float32 are faster by XLA"
@@ -95,6 +96,7 @@ def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
     else:
         known = [*FAMILIES, "interpret", *PATHS]
         raise ValueError(f"attention backend: expected None or one of {known}, got {backend!r}")
+    # In order of preference: the first path that does not refuse the case serves it.
     for name in candidates:
         reason = path(name).refuses(case)
         if reason is None:
@@ -107,10 +109,11 @@ def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
 def run(
     name: str, options: Options, operands: Operands
 ) -> tuple[Float[Array, "B T N K"], Float[Array, "B N T"] | None]:
-    """Runs a path of `PATHS`, which need not know of rotations."""
+    """Runs a path of `PATHS`; rotates query and key first if the path itself cannot."""
     chosen = path(name)
     rope = operands.rope
     if rope is not None and not chosen.rotates:
+        # Outside of the path's `custom_vjp`, so that JAX differentiates the rotation by itself.
         query = rotate(operands.query, rope)
         key = rotate(operands.key, rope)
         operands = dataclasses.replace(operands, query=query, key=key, rope=None)

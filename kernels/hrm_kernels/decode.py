@@ -1,4 +1,4 @@
-"""Attention of a few new tokens against all that came before: the cache, and the door."""
+"""Attention of a few new tokens to all before them: the cache, and the entry point of decoding."""
 
 import dataclasses
 import logging
@@ -21,11 +21,11 @@ _LOG = logging.getLogger(__name__)
 class KVCache:
     """Keys and values of the tokens so far, with room for S in each row of a batch.
 
-    Heads lie side by side, which no platform pads: [B, S, M, K] with few or narrow heads would take
+    Heads lie side by side, which no platform pads: as [B, S, M, K], few or narrow heads would take
     several times the memory on TPU.
 
     Attributes:
-      key: [B, S, M * K]; what is beyond a row's length may hold anything.
+      key: [B, S, M * K]; arbitrary beyond a row's length.
       value: [B, S, M * K], likewise.
       lengths: [B] int32, tokens of each row so far, at most S.
     """
@@ -36,7 +36,7 @@ class KVCache:
 
     @classmethod
     def empty(cls, B: int, S: int, M: int, K: int, dtype: Any) -> Self:
-        """A cache without tokens.
+        """Returns a cache without tokens.
 
         Args:
           B: batch.
@@ -62,8 +62,8 @@ def decode_attention(
 ) -> tuple[Float[Array, "B T N K"], KVCache]:
     """Appends T tokens to every row of a cache and attends from them to all so far, causally.
 
-    The cache is updated in place where the caller's `jit` donates it (`donate_argnames="cache"`).
-    Tokens for which a row has no room left are not stored; a server checks `lengths` before.
+    The cache is updated in place if the caller's `jit` donates it (`donate_argnames="cache"`).
+    Tokens for which a row has no room are dropped without an error, so check `lengths` before.
 
     Args:
       query: queries of the new tokens, rotated; one token, or a few.
@@ -86,6 +86,7 @@ def decode_attention(
     B, T, _, K = query.shape
     S = cache.key.shape[1]
     M = key.shape[2]
+    # The offset is the length before the tokens are appended, the limit below the one after.
     mask = Mask(causal=True, window=window, query_offset=cache.lengths)
     cache = _appended(cache, key, value)
     ranges = key_ranges(dataclasses.replace(mask, lengths=cache.lengths), B, T, S)
@@ -103,12 +104,14 @@ def decode_attention(
 
 
 def _appended(cache: KVCache, key: Array, value: Array) -> KVCache:
-    """The cache with new tokens at the end of each row, as far as there is room."""
+    """Returns the cache with the new tokens at the end of each row, as far as there is room."""
     B, T = key.shape[:2]
     row = jnp.arange(B, dtype=jnp.int32)[:, None]
     position = cache.lengths[:, None] + jnp.arange(T, dtype=jnp.int32)[None]
 
     def stored(room: Array, new: Array) -> Array:
+        # Both hints hold: every (row, position) occurs once, in ascending order. What is past the
+        # end of a row is dropped.
         return room.at[row, position].set(
             new.reshape(B, T, -1), mode="drop", unique_indices=True, indices_are_sorted=True
         )
@@ -118,25 +121,25 @@ def _appended(cache: KVCache, key: Array, value: Array) -> KVCache:
 
 
 def _folded(query: Float[Array, "B T N K"], M: int) -> Float[Array, "B GT M K"]:
-    """Query heads that share a key head as more queries of it: so they fill a block."""
+    """Returns query heads that share a key head as further queries of it, which fill a block."""
     B, T, N, K = query.shape
     return jnp.einsum("BTMGK->BGTMK", query.reshape(B, T, M, N // M, K)).reshape(B, -1, M, K)
 
 
 def _unfolded(out: Float[Array, "B GT M K"], T: int) -> Float[Array, "B T N K"]:
-    """The inverse of `_folded`."""
+    """Returns the inverse of `_folded`."""
     B, _, M, K = out.shape
     return jnp.einsum("BGTMK->BTMGK", out.reshape(B, -1, T, M, K)).reshape(B, T, -1, K)
 
 
 def _tiled(ranges: KeyRanges | None, G: int) -> KeyRanges:
-    """The ranges of folded queries."""
+    """Returns the ranges of the queries as `_folded` orders them."""
     assert ranges is not None
     return KeyRanges(jnp.tile(ranges.first, (1, G)), jnp.tile(ranges.end, (1, G)))
 
 
 def _check(query: Array, key: Array, value: Array, cache: KVCache) -> None:
-    """Refuses what does not fit together, saying which and why."""
+    """Raises ValueError for operands that do not fit together, naming them."""
     shapes = f"query {query.shape}, key {key.shape}, value {value.shape}, cache {cache.key.shape}"
     if not query.ndim == key.ndim == value.ndim == 4 or cache.key.ndim != 3:
         raise ValueError(

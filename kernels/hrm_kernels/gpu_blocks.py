@@ -1,8 +1,9 @@
 """What the GPU kernels share: arrays of one head, read and written in blocks.
 
-The kernels are Pallas' Triton dialect (`BUILD.md` says why not Mosaic GPU). A program of the grid
-(i, n, b) works on head n of row b; sizes of blocks are powers of two, and what lies outside of an
-array, or is ruled out by the mask, is masked in loads and stores, and so never read.
+The kernels are written in Pallas' Triton dialect (`BUILD.md` says why not Mosaic GPU). Program
+(i, n, b) of the grid works on head n of row b. Sizes of blocks are powers of two, as Triton
+demands; loads and stores are masked, so that nothing outside of an array, nor ruled out by the
+mask, is read.
 """
 
 import copy
@@ -27,24 +28,24 @@ Product = Callable[[Array, Array], Array]
 """`[I, J], [J, K] -> [I, K]` float32."""
 
 MIN_BLOCK = 16
-"""Least size that a matrix unit takes."""
+"""Smallest side of a block that the matrix unit takes."""
 TF32_PRODUCTS = jax.lax.DotAlgorithmPreset.TF32_TF32_F32
 HIGHEST_PRODUCTS: Any = jax.lax.DotAlgorithmPreset.TF32_TF32_F32_X3
-"""Three TF32 products of the operands' high and low halves, which leave out only that of both low
-halves, 2^-22 of the result. `F32_F32_F32` is exact, and takes no matrix unit."""
+"""Three TF32 products of the operands' high and low halves. They leave out only the product of both
+low halves, 2^-22 of the result. `F32_F32_F32` is exact but does not use the matrix units."""
 LOG2_E = math.log2(math.e)
-"""The device's exponential is a power of two; scores are scaled for it with their own factor."""
+"""The device's exponential is base 2; the factor is merged into the scale of the scores."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """How a kernel is cut.
+    """The blocks of a kernel, and how a program runs.
 
     Attributes:
-      queries: in a block, at most; a power of two, as all sizes of blocks.
-      keys: in a block, at most.
-      warps: of a program.
-      stages: blocks that are on their way to shared memory at a time.
+      queries: largest number of queries in a block; a power of two, as all sizes of blocks are.
+      keys: largest number of keys in a block.
+      warps: warps of a program.
+      stages: depth of the software pipeline: blocks loaded ahead into shared memory.
     """
 
     queries: int
@@ -53,26 +54,26 @@ class Tile:
     stages: int
 
     def within(self, T: int, S: int) -> "Tile":
-        """Returns the tile for T queries and S keys, which may be fewer than a block's."""
+        """Returns the tile for T queries and S keys, with smaller blocks if they are fewer."""
         queries = min(self.queries, power_of_two(T))
         keys = min(self.keys, power_of_two(S))
         return dataclasses.replace(self, queries=queries, keys=keys)
 
 
 def call(kernel: Callable[..., None], tile: Tile, **arguments: Any) -> Callable[..., Any]:
-    """Returns `pallas_call(kernel, **arguments)`, by Triton with a tile's warps and stages."""
+    """Returns `pallas_call(kernel, **arguments)`, compiled by Triton with the tile's settings."""
     jax_versions.ignore_triton_deprecation()
     params = plgpu.CompilerParams(num_warps=tile.warps, num_stages=tile.stages)
     return pl.pallas_call(kernel, compiler_params=params, **arguments)
 
 
 def power_of_two(size: int) -> int:
-    """The least size of a block that covers `size`."""
+    """Returns the smallest size of a block that covers `size`."""
     return max(MIN_BLOCK, pl.next_power_of_2(size))
 
 
 def span(block: Any, size: int) -> Int[Array, " L"]:
-    """The positions in a block."""
+    """Returns the positions that a block covers."""
     return block * size + jnp.arange(size, dtype=jnp.int32)
 
 
@@ -83,14 +84,14 @@ def matrix(
     columns: range | None = None,
     head: int | None = None,
 ) -> Float[Array, "L W"]:
-    """Rows of [L, K], or of one head of [L, G, K]; zeros for those not wanted, and beyond K.
+    """Returns rows of [L, K], or of one head of [L, G, K], zero where unwanted or beyond K.
 
     Args:
-      ref: the array.
-      rows: which rows.
-      wanted: whether a row is in the array and of interest; None where all are.
-      columns: which columns; None for all.
-      head: which head.
+      ref: reference to the array.
+      rows: positions of the rows.
+      wanted: whether a row exists and is needed; None if all are.
+      columns: the columns; None for all.
+      head: the head, for [L, G, K].
     """
     column, exists = _columns(ref, columns)
     at = _at(rows, column, head)
@@ -109,7 +110,7 @@ def store_matrix(
     columns: range | None = None,
     head: int | None = None,
 ) -> None:
-    """Writes rows of [L, K], or of one head of [L, G, K]: those that exist."""
+    """Writes those rows of [L, K], or of one head of [L, G, K], that exist."""
     column, mask = _columns(ref, columns)
     exist = rows < ref.shape[0]
     at = _at(rows, column, head)
@@ -117,20 +118,20 @@ def store_matrix(
 
 
 def vector(ref: Any, rows: Int[Array, " L"], head: int | None = None) -> Array:
-    """Entries of [L], or of one head of [G, L]; zeros beyond the end."""
+    """Returns entries of [L], or of one head of [G, L]; zero beyond the end."""
     at = rows if head is None else (head, rows)
     return plgpu.load(ref.at[at], mask=rows < ref.shape[-1], other=0)
 
 
 def store_vector(ref: Any, rows: Int[Array, " L"], x: Array) -> None:
-    """Writes entries of [L], those that exist."""
+    """Writes those entries of [L] that exist."""
     plgpu.store(ref.at[rows], x, mask=rows < ref.shape[0])
 
 
 def ranges_of(
     ranges: KeyRanges | None, rows: Int[Array, " T"], T: int, S: int
 ) -> tuple[Int[Array, " T"], Int[Array, " T"]]:
-    """First and end of the keys of each query; (0, 0) for those that do not exist."""
+    """Returns the first and the end of each query's keys; (0, 0) for queries beyond T."""
     if ranges is None:
         return jnp.zeros_like(rows), jnp.where(rows < T, S, 0)
     return vector(ranges.first, rows), vector(ranges.end, rows)
@@ -139,31 +140,33 @@ def ranges_of(
 class Rows:
     """A block of queries, and the blocks of keys that it visits.
 
-    Of the blocks, those in the middle are seen whole by every query that sees any: there nothing
-    has to be masked, which is most of the work of a long sequence.
+    The blocks of keys in the middle are seen whole by every query of the block that has keys. They
+    need no masks, and make up most of the work on a long sequence.
 
     Attributes:
-      alive: [T], whether a query exists and has any key.
+      alive: [T], whether a query exists and has keys.
     """
 
     def __init__(self, ranges: tuple[Array, Array], S: int, block_k: int):
         self._first, self._end = ranges
         self._block_k = block_k
         self.alive: Bool[Array, " T"] = self._first < self._end
+        # All queries together see keys in [_low, _high); each of them sees [_whole_low,
+        # _whole_high).
         self._low = jnp.min(jnp.where(self.alive, self._first, S))
         self._high = jnp.max(jnp.where(self.alive, self._end, 0))
         self._whole_low = jnp.max(jnp.where(self.alive, self._first, 0))
         self._whole_high = jnp.min(jnp.where(self.alive, self._end, S))
 
     def clipped(self, low: Any, high: Any) -> "Rows":
-        """Returns the same queries with keys of `low <= key < high` alone."""
+        """Returns the same queries, with only the keys `low <= key < high`."""
         clipped = copy.copy(self)
         clipped._low = jnp.maximum(self._low, low)
         clipped._high = jnp.minimum(self._high, high)
         return clipped
 
     def seen(self, keys: Int[Array, " S"]) -> Bool[Array, " S"]:
-        """Returns which keys any of the queries may see; the others are not to be read."""
+        """Returns which keys any of the queries may see; no others may be read."""
         return (self._low <= keys) & (keys < self._high)
 
     def allowed(self, keys: Int[Array, " S"]) -> Bool[Array, "T S"]:
@@ -175,6 +178,9 @@ class Rows:
         """Folds `visit(masked, block, state)` over the blocks of keys, in order."""
         block_k = self._block_k
         first = self._low // block_k
+        # Three loops, with masks before and after the whole blocks. `div` truncates as Triton's
+        # integer division does; all of its operands here are non-negative, so it rounds up as
+        # intended. The clips order the four bounds even where there are no keys or no whole blocks.
         end = jax.lax.div(self._high + block_k - 1, block_k)
         whole_first = jax.lax.div(self._whole_low + block_k - 1, block_k)
         whole_first = jnp.clip(whole_first, first, jnp.maximum(first, end))
@@ -187,12 +193,12 @@ class Rows:
 
 
 def product_of(dtype: Any, interpret: Any) -> Product:
-    """Returns the matrix product of a kernel whose operands have a dtype.
+    """Returns the matrix product of a kernel with operands of a dtype.
 
     16-bit operands are multiplied exactly and summed in float32. Products of float32 follow
     `jax_default_matmul_precision`, as XLA's own do: TF32 by default, which keeps 10 bits of each
-    operand, and `HIGHEST_PRODUCTS` for "highest" or "float32". Interpreted on a CPU, which has no
-    TF32, they are float32's own.
+    operand, and `HIGHEST_PRODUCTS` for "highest" or "float32". The interpreter on a CPU, which
+    has no TF32, computes them in float32.
     """
     precision = None
     if jnp.dtype(dtype) == jnp.float32:
@@ -207,20 +213,20 @@ def product_of(dtype: Any, interpret: Any) -> Product:
 
 
 def tokens(L: int, K: int, head: Any, heads: int | None = None) -> pl.BlockSpec:
-    """All tokens of [B, L, heads, K] that a program reads or writes, of head `head(n)`.
+    """Returns the block of all tokens of [B, L, heads, K] in row b, of head `head(n)`.
 
-    With `heads`, of so many consecutive heads.
+    With `heads`, the block has that many consecutive heads, from `heads * head(n)` on.
     """
     return pl.BlockSpec((None, L, heads, K), lambda i, n, b: (b, 0, head(n), 0))
 
 
 def per_query(T: int, heads: int | None = None) -> pl.BlockSpec:
-    """All queries of [B, heads, T], of a head, or of so many consecutive ones."""
+    """Returns the block of all queries of [B, heads, T], of head n or of a run of heads."""
     return pl.BlockSpec((None, heads, T), lambda i, n, b: (b, n, 0))
 
 
 def per_row(x: Any) -> Any:
-    """All of a row of each [B, length] in a pytree."""
+    """Returns the block of a row of each [B, length] in a pytree."""
     return jax.tree.map(lambda leaf: pl.BlockSpec((None, leaf.shape[1]), _row), x)
 
 
@@ -229,13 +235,13 @@ def _row(i, n, b):
 
 
 def _at(rows: Array, column: Array, head: int | None) -> tuple[Any, ...]:
-    """Where rows and columns cross."""
+    """Returns the index at which rows and columns cross."""
     at = rows[:, None], column[None, :]
     return at if head is None else (at[0], head, at[1])
 
 
 def _columns(ref: Any, columns: range | None) -> tuple[Int[Array, " W"], Bool[Array, " W"]]:
-    """Columns of a block, and which of them exist."""
+    """Returns the columns of a block, padded to a power of two, and which of them exist."""
     columns = columns or range(ref.shape[-1])
     column = columns.start + jnp.arange(power_of_two(len(columns)), dtype=jnp.int32)
     return column, column < columns.stop

@@ -1,7 +1,7 @@
 """Attention on GPU for short sequences: all keys of a head in one block, in one pass.
 
-There is no online softmax, and positions are rotated on the way: a head that is turned is read as
-two halves, whose products add up to its own, so that no number has to change its column.
+There is no online softmax. Positions are rotated inside: a rotated head is read as two halves, and
+`query key^T` is the sum of the halves' products, so that no element has to move to another column.
 """
 
 import functools
@@ -21,13 +21,14 @@ from hrm_kernels.vjp import differentiable
 
 MAX_LENGTH = 128
 MAX_HEAD = 128
-"""Longest sequence and largest head: what registers hold of scores and their gradients."""
+"""Longest sequence and largest head whose scores and their gradients fit in registers."""
 
 
 def tiles(case: Case) -> tuple[Tile, Tile]:
-    """Returns the tiles of both passes; all keys are in a block, and backward all queries.
+    """Returns the tiles of the forward and the backward pass; a block has all keys.
 
-    Measured on an H200; in 16 bits a program that holds all queries reads the keys once.
+    Backward a block has all queries, too. Measured on an H200; in 16 bits a program holds all
+    queries and so reads the keys once.
     """
     queries = 64 if case.dtype == "float32" else MAX_LENGTH
     warps = 4 if case.dtype == "float32" else 8
@@ -36,14 +37,14 @@ def tiles(case: Case) -> tuple[Tile, Tile]:
 
 
 def refuses(case: Case) -> str | None:
-    """Why a case cannot be served, or None."""
+    """Returns why a case cannot be served, or None."""
     if max(case.T, case.S) > MAX_LENGTH or case.K > MAX_HEAD:
         return f"holds all keys of a head: up to {MAX_LENGTH} of size {MAX_HEAD}; use gpu_tiled"
     return None
 
 
 def forward(options: Options, operands: Operands):
-    """See `operands.Forward`."""
+    """Computes attention; see `operands.Forward`."""
     case = case_of(operands)
     query = operands.query
     B, T, N, K = query.shape
@@ -72,7 +73,7 @@ def forward(options: Options, operands: Operands):
 
 
 def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
-    """See `operands.Backward`."""
+    """Computes its cotangents; see `operands.Backward`."""
     del out
     case = case_of(operands)
     query = operands.query
@@ -103,20 +104,21 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
 
 
 def _shared_specs(operands: Operands) -> tuple[Any, Any]:
-    """Of the ranges and the tables, which all heads share."""
+    """Returns the blocks of the ranges and of the rotary tables, which all heads share."""
     return gpu_blocks.per_row(operands.ranges), jax.tree.map(
         lambda x: pl.BlockSpec(x.shape, lambda *_: (0, 0)), operands.rope
     )
 
 
 def _attend(product, scale, block_q, query, key, value, ranges, rope, out, *lse) -> None:
-    """One block of queries of a head."""
+    """Computes a block of queries of a head."""
     pairs = _Pairs(query.shape[0], key.shape[0], block_q, pl.program_id(0), ranges)
     turn = _Turn(rope, query.shape[-1], product)
     queries = turn.read(query, pairs.rows, pairs.alive)
     keys = turn.read(key, pairs.keys, pairs.seen)
     scores = (scale * LOG2_E) * turn.products(queries, keys)
     scores = jnp.where(pairs.allowed, scores, -jnp.inf)
+    # A query without keys has -inf for its maximum, and -inf - -inf would be NaN.
     largest = scores.max(1)
     largest = jnp.where(largest > -jnp.inf, largest, 0)
     weights = jnp.exp2(scores - largest[:, None])
@@ -125,6 +127,7 @@ def _attend(product, scale, block_q, query, key, value, ranges, rope, out, *lse)
     attended = product(weights.astype(values.dtype), values)
     attended = attended * jnp.where(total > 0, 1 / total, 0)[:, None]
     gpu_blocks.store_matrix(out, pairs.rows, attended)
+    # `lse` holds the reference to the second result, or nothing where it is not asked for.
     for ref in lse:
         gpu_blocks.store_vector(ref, pairs.rows, (largest + jnp.log2(total)) / LOG2_E)
 
@@ -132,7 +135,7 @@ def _attend(product, scale, block_q, query, key, value, ranges, rope, out, *lse)
 def _differentiate(
     product, scale, query, key, value, ranges, rope, lse, d_out, d_lse, d_query, d_key, d_value
 ) -> None:
-    """All gradients of the query heads that share a key head.
+    """Computes all gradients of the query heads that share a key head.
 
     With scores s = scale q k^T, probabilities P = exp(s - lse) and dP = dO V^T: dS = P (dP - e)
     with e = sum(P dP) - d_lse; dQ = scale dS K, dK = scale dS^T Q, dV = P^T dO.
@@ -145,6 +148,7 @@ def _differentiate(
     values = matrix(value, pairs.keys, pairs.seen)
     for_key = [jnp.zeros(part.shape, jnp.float32) for part in keys]
     for_value = jnp.zeros(values.shape, jnp.float32)
+    # One program per key head, so that the sums over its query heads need no atomics.
     for g in range(G):
         queries = turn.read(query, pairs.rows, pairs.alive, g)
         cotangents = matrix(d_out, pairs.rows, pairs.alive, head=g)
@@ -152,6 +156,7 @@ def _differentiate(
         exponents = scores - LOG2_E * vector(lse, pairs.rows, g)[:, None]
         weights = jnp.where(pairs.allowed, jnp.exp2(exponents), 0)
         d_weights = product(cotangents, values.T)
+        # All keys are at hand, so the row term is summed here and `out` is not read.
         expected = (weights * d_weights).sum(1)
         if d_lse is not None:
             expected = expected - jnp.where(pairs.alive, vector(d_lse, pairs.rows, g), 0)
@@ -165,14 +170,15 @@ def _differentiate(
 
 
 class _Pairs:
-    """A block of queries and all keys.
+    """A block of queries, and all keys.
 
     Attributes:
       rows: positions of the queries.
-      alive: whether a query exists and has any key.
+      alive: whether a query exists and has keys.
       keys: positions of the keys.
-      seen: whether any query of the block attends to a key: `Mask` leaves no gap between them.
-      allowed: [T, S], whether a query attends to a key.
+      seen: whether any query of the block sees a key; with a `Mask`, the keys of a block of
+        queries have no gaps between them.
+      allowed: [T, S], whether a query sees a key.
     """
 
     def __init__(self, T: int, S: int, block_q: int, block: Any, ranges: Any):
@@ -188,7 +194,7 @@ class _Pairs:
 
 
 class _Turn:
-    """Reads and writes heads of size K as parts: halves if there is a rotation to be applied."""
+    """Reads and writes heads of size K in parts: two halves where there is a rotation, else one."""
 
     def __init__(self, rope: Rope | None, K: int, product: Product):
         self._rope = rope
@@ -196,7 +202,7 @@ class _Turn:
         self._parts = [range(K)] if rope is None else [range(K // 2), range(K // 2, K)]
 
     def read(self, ref, rows, wanted, head=None) -> list[Float[Array, "L P"]]:
-        """The parts, rotated."""
+        """Returns the parts of a head, rotated; rows that are not wanted are zero."""
         parts = [matrix(ref, rows, wanted, columns, head) for columns in self._parts]
         if self._rope is None:
             return parts
@@ -206,7 +212,10 @@ class _Turn:
         return [part.astype(ref.dtype) for part in turned]
 
     def write(self, ref, rows, parts: list[Float[Array, "L P"]], head=None) -> None:
-        """Gradients of what `read` gave, as those of what it read."""
+        """Writes gradients of what `read` returned, as gradients of what it had read.
+
+        The transpose of a rotation is the rotation by the opposite angle.
+        """
         if self._rope is not None:
             cos, sin = self._tables(rows)
             first, second = parts
@@ -215,11 +224,12 @@ class _Turn:
             gpu_blocks.store_matrix(ref, rows, part, columns, head)
 
     def products(self, queries, keys) -> Float[Array, "T S"]:
-        """`query key^T`, which is the sum over their parts."""
+        """Returns `query key^T`, the sum of the products of their parts."""
         found = [self._product(q, k.T) for q, k in zip(queries, keys, strict=True)]
         return sum(found[1:], found[0])
 
     def _tables(self, rows):
+        # The tables' second half repeats the first, so one half of the columns serves both parts.
         assert self._rope is not None
         tables = self._rope.cos, self._rope.sin
         return (matrix(table, rows, rows < table.shape[0], self._parts[0]) for table in tables)

@@ -1,8 +1,8 @@
-"""Attention on GPU for long sequences: a program takes a block of queries past blocks of keys.
+"""Attention on GPU for long sequences: a program holds a block of queries and loops over keys.
 
-Online softmax (FlashAttention-2, arXiv 2307.08691), over the blocks that the mask leaves work in.
-Where there are few queries, as in decoding, keys are split among several programs as well, whose
-results are put together by their log-sum-exp.
+Online softmax (FlashAttention-2, arXiv 2307.08691), over the blocks in which the mask allows
+anything. Where there are few queries, as in decoding, the keys are split among several programs,
+whose results are combined by their log-sum-exp.
 """
 
 import functools
@@ -21,14 +21,14 @@ from hrm_kernels.operands import Case, Operands, Options, case_of, result_shape
 from hrm_kernels.vjp import differentiable
 
 MAX_HEAD_BYTES = 512
-"""Largest head, padded: blocks of longer ones do not fit in shared memory."""
+"""Largest padded head in bytes; the blocks of larger ones do not fit in shared memory."""
 PROGRAMS = 264
 MIN_SPLIT = 128
-"""Programs that fill a GPU, twice its cores or so, and least keys in a split."""
+"""Number of programs that fill a GPU, about twice its cores, and least keys in a split."""
 
 
 def refuses(case: Case) -> str | None:
-    """Why a case cannot be served, or None."""
+    """Returns why a case cannot be served, or None."""
     size = gpu_blocks.power_of_two(case.K) * jnp.dtype(case.dtype).itemsize
     if size > MAX_HEAD_BYTES:
         return f"a head takes {size} bytes, above {MAX_HEAD_BYTES}; use xla_blocked"
@@ -43,7 +43,7 @@ def tile(case: Case) -> Tile:
 
 
 def forward(options: Options, operands: Operands):
-    """See `operands.Forward`."""
+    """Computes attention; see `operands.Forward`."""
     case = case_of(operands)
     B = operands.query.shape[0]
     T = case.T
@@ -53,12 +53,15 @@ def forward(options: Options, operands: Operands):
     G = case.N // case.M
     cut = tile(case).within(T, S)
     splits = _splits(cdiv(T, cut.queries) * N * B, S)
+    # Splits begin at whole blocks of keys, so no block is shared by two programs.
     chunk = cdiv(cdiv(S, splits), cut.keys) * cut.keys
     product = product_of(operands.query.dtype, options.interpret)
     kernel = functools.partial(_attend, product, options.scale, cut, splits, chunk)
     keys = gpu_blocks.tokens(S, K, lambda n: n // G)
+    # Partial results stay in float32 until they are combined.
     dtype = operands.query.dtype if splits == 1 else jnp.float32
 
+    # The first axis of the grid counts blocks of queries and, within each, splits of the keys.
     def part(i):
         return jax.lax.rem(i, splits)
 
@@ -93,7 +96,7 @@ def forward(options: Options, operands: Operands):
 
 
 def _attend(product, scale, cut, splits, chunk, query, key, value, ranges, out, *lse) -> None:
-    """One block of queries and one split of the keys."""
+    """Computes one block of queries over one split of the keys."""
     T = query.shape[0]
     S = key.shape[0]
     i = pl.program_id(0)
@@ -110,6 +113,7 @@ def _attend(product, scale, cut, splits, chunk, query, key, value, ranges, out, 
         scores = product(queries, matrix(key, keys, seen).T) * (scale * LOG2_E)
         if masked:
             scores = jnp.where(pairs.allowed(keys), scores, -jnp.inf)
+        # Online softmax: the sums so far are rescaled whenever a block has a larger maximum.
         new_largest = jnp.maximum(largest, scores.max(1))
         safe = jnp.where(new_largest > -jnp.inf, new_largest, 0)
         weights = jnp.exp2(scores - safe[:, None])
@@ -121,7 +125,8 @@ def _attend(product, scale, cut, splits, chunk, query, key, value, ranges, out, 
     zeros = jnp.zeros(cut.queries, jnp.float32)
     state = jnp.zeros(queries.shape, jnp.float32), zeros - jnp.inf, zeros
     attended, largest, total = pairs.visit_blocks(visit, state)
-    # A query without keys has taken part in blocks that all others of its block see whole.
+    # Blocks that are whole for the other queries were not masked, so a query without keys has
+    # summed over them, too.
     total = jnp.where(pairs.alive, total, 0)
     attended = jnp.where(total > 0, 1 / total, 0)[:, None] * attended
     gpu_blocks.store_matrix(out, rows, attended)
@@ -131,15 +136,16 @@ def _attend(product, scale, cut, splits, chunk, query, key, value, ranges, out, 
 
 
 def _splits(programs: int, S: int) -> int:
-    """Parts of the keys, where queries alone give too few programs."""
+    """Returns the number of splits of the keys: more than 1 if queries give too few programs."""
     return max(1, min(PROGRAMS // programs, S // MIN_SPLIT))
 
 
 def _joined(
     out: Float[Array, "C B T N K"], lse: Float[Array, "C B N T"]
 ) -> tuple[Float[Array, "B T N K"], Float[Array, "B N T"]]:
-    """Results over all keys from those over parts of them."""
+    """Returns the results over all keys, from those over parts of them."""
     whole = jax.nn.logsumexp(lse, axis=0)
+    # Each part is normalised by its own sum, exp(lse) of it, so its share is exp(lse - whole).
     shares = jnp.exp(lse - jnp.where(whole > -jnp.inf, whole, 0)[None])
     return jnp.einsum("CBTNK,CBNT->BTNK", out, shares), whole
 

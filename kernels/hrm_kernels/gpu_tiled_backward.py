@@ -2,8 +2,9 @@
 
 With scores s = scale q k^T, probabilities P = exp(s - lse) and dP = dO V^T: dS = P (dP - e) with
 e = sum(out dO) - d_lse; dQ = scale dS K, dK = scale dS^T Q, dV = P^T dO (FlashAttention-2, arXiv
-2307.08691, algorithm 2). The first kernel goes over the keys of a block of queries and writes e as
-well; the second goes over the queries of a block of keys, of all heads that share them.
+2307.08691, algorithm 2). A program of the first kernel owns a block of queries, loops over its keys
+and writes e as well. A program of the second owns a block of keys, and loops over the queries of
+all heads that share them; so no two programs add to the same gradient, and none needs atomics.
 """
 
 import functools
@@ -21,7 +22,7 @@ from hrm_kernels.operands import Case, Operands, Options, case_of, result_shape
 
 
 def tiles(case: Case) -> tuple[Tile, Tile]:
-    """Returns the tiles of the kernel for queries, and of that for keys and values.
+    """Returns the tiles of the kernel for queries and of that for keys and values.
 
     Measured on an H200.
     """
@@ -33,7 +34,7 @@ def tiles(case: Case) -> tuple[Tile, Tile]:
 
 
 def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
-    """See `operands.Backward`."""
+    """Computes the cotangents of query, key and value; see `operands.Backward`."""
     d_query, expected = _for_queries(options, operands, out, lse, d_out, d_lse)
     return d_query, *_for_keys(options, operands, lse, expected, d_out)
 
@@ -41,7 +42,7 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
 def _for_queries(
     options: Options, operands: Operands, out, lse, d_out, d_lse
 ) -> tuple[Array, Array]:
-    """The gradient of all queries, and what that of their scores subtracts."""
+    """Returns the gradient of the queries, and the row term e of the scores' gradient."""
     case = case_of(operands)
     query = operands.query
     B, T, N, K = query.shape
@@ -74,7 +75,7 @@ def _for_queries(
 
 
 def _for_keys(options: Options, operands: Operands, lse, expected, d_out) -> tuple[Array, Array]:
-    """The gradients of all keys and values."""
+    """Returns the gradients of keys and values."""
     case = case_of(operands)
     key = operands.key
     B, S, M, K = key.shape
@@ -108,10 +109,11 @@ def _for_keys(options: Options, operands: Operands, lse, expected, d_out) -> tup
 
 
 def _query_blocks(ranges: KeyRanges, S: int, cut: Tile) -> tuple[Array, Array, Array, Array]:
-    """Returns where the blocks of queries of each block of keys begin, need no mask, and end."""
+    """Returns, for each block of keys, where its query blocks begin, need no mask, and end."""
     first, end = query_block_bounds(ranges, S, cut.queries, cut.keys)
     whole_first, whole_end = whole_query_block_bounds(ranges, S, cut.queries, cut.keys)
     some = whole_first < whole_end
+    # Without whole blocks the unmasked range is empty, at the start: the last loop does it all.
     return first, jnp.where(some, whole_first, first), jnp.where(some, whole_end, first), end
 
 
@@ -130,7 +132,7 @@ def _queries(
     d_query,
     expected,
 ) -> None:
-    """The gradient of a block of queries."""
+    """Computes the gradient of a block of queries."""
     T = query.shape[0]
     S = key.shape[0]
     rows = span(pl.program_id(0), cut.queries)
@@ -143,7 +145,7 @@ def _queries(
     if d_lse is not None:
         subtracted = subtracted - jnp.where(alive, vector(d_lse, rows), 0)
     gpu_blocks.store_vector(expected, rows, subtracted)
-    # An infinite sum makes every weight of a query without keys zero.
+    # An infinite lse makes every weight of a query without keys exp2(-inf) = 0.
     rows_lse = jnp.where(alive, vector(lse, rows) * LOG2_E, jnp.inf)
 
     def visit(masked, j, total):
@@ -177,7 +179,7 @@ def _keys(
     d_key,
     d_value,
 ) -> None:
-    """The gradients of a block of keys and values; scores are [S, T] here."""
+    """Computes the gradients of a block of keys and values; scores are [S, T] here."""
     T, G, _ = query.shape
     S = key.shape[0]
     j = pl.program_id(0)
@@ -196,6 +198,7 @@ def _keys(
     def visit(g, masked, i, state):
         for_key, for_value = state
         rows = span(i, cut.queries)
+        # All queries of a block that needs no mask exist and have keys.
         first, end = gpu_blocks.ranges_of(ranges, rows, T, S)
         alive = first < end if masked else None
         queries = matrix(query, rows, alive, head=g)
@@ -210,11 +213,14 @@ def _keys(
         for_value = for_value + product(weights.astype(cotangents.dtype), cotangents)
         d_weights = product(values, cotangents.T)
         d_scores = weights * (d_weights - subtracted[None])
+        # Where not allowed, d_weights may be NaN from a value that no query sees, and 0 * NaN is
+        # NaN.
         if masked:
             d_scores = jnp.where(allowed, d_scores, 0)
         return for_key + product(d_scores.astype(queries.dtype), queries), for_value
 
     state = jnp.zeros(block.shape, jnp.float32), jnp.zeros(block.shape, jnp.float32)
+    # Blocks before and after the whole ones are masked; `visit` is traced once for each loop.
     for g in range(G):
         masked = functools.partial(visit, g, True)
         state = jax.lax.fori_loop(low, whole_low, masked, state)

@@ -1,4 +1,4 @@
-"""What differs among the versions of JAX that are supported: everything of the kind is here.
+"""Everything that differs among the supported versions of JAX.
 
 Pallas' Triton backend is deprecated since jax 0.11, and from 0.11.2 on it warns at lowering.
 """
@@ -8,14 +8,14 @@ import warnings
 from typing import Any
 
 TRITON_DEPRECATED = r"(The Pallas Triton backend|jax\.experimental\.pallas\.triton) is deprecated"
-"""Matches the start of what Pallas' Triton backend says of its deprecation, and nothing else."""
+"""Matches the start of the deprecation warnings of Pallas' Triton backend, and nothing else."""
 
 
 def ignore_triton_deprecation() -> None:
     """Ignores the deprecation of Pallas' Triton backend, even where warnings are errors.
 
-    To be called wherever a kernel is traced: lowering follows outside of our code, and filters set
-    earlier may be gone by then, as pytest restores them after each test.
+    Call it wherever a kernel is traced. Lowering, which warns, happens later and in JAX's code, and
+    filters set once at import may be gone by then: pytest restores them after each test.
     """
     warnings.filterwarnings("ignore", TRITON_DEPRECATED, DeprecationWarning)
 

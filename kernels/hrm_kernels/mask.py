@@ -1,9 +1,9 @@
 """Which keys a query attends to: a typed description, and the form in which kernels read it.
 
-Everything that attention masks here (causality, prefixes, windows, packed segments, valid lengths)
-leaves each query one run of consecutive keys, and the intersection of runs is a run. So whatever
-the combination, a kernel reads two integers a query, `first <= s < end`; from their extremes over
-a block of queries it knows which blocks of keys it can skip.
+Causality, prefixes, windows, packed segments and valid lengths each leave a query one run of
+consecutive keys, and an intersection of runs is a run. A kernel therefore reads two integers for
+each query, `first <= s < end`, whatever the combination, and from their extremes over a block of
+queries it knows which blocks of keys to skip.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Int
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Mask:
-    """What a query may attend to; the default is everything. All that is set must allow a pair.
+    """What a query may attend to: the keys that all given conditions allow; by default all.
 
     Positions count the keys of a row from 0; query t stands at position `query_offset + t`.
 
@@ -26,11 +26,11 @@ class Mask:
       query_offset: position of the first query: an int, or [B] int32. 0 where queries and keys
         are the same tokens.
       lengths: [B] int32, keys of each row that exist; the others are never attended to.
-      prefix: tokens that see each other in both directions, the rest being causal (this implies
+      prefix: tokens that see each other in both directions, while all else is causal (implies
         `causal`): [B] int32, the length of each row's prefix; or [B, S] bool, true for the tokens
-        of a prefix, which begins each packed segment.
-      segment_ids: [B, S] int32 of packed sequences; a query attends within its own segment. The
-        tokens of a segment are neighbours: two runs of the same id count as two segments.
+        of a prefix, which must be the first ones of a packed segment.
+      segment_ids: [B, S] int32 of packed sequences; a query attends within its own segment. A
+        segment is a run of equal ids: two runs with the same id are two segments.
     """
 
     causal: bool = dataclasses.field(default=False, metadata={"static": True})
@@ -62,7 +62,7 @@ class KeyRanges:
 
 
 def key_ranges(mask: Mask, B: int, T: int, S: int) -> KeyRanges | None:
-    """The mask as ranges; None for a full one.
+    """Returns the mask as ranges of keys, or None if every query attends to every key.
 
     Raises:
       ValueError: if a field does not fit the sizes.
@@ -78,6 +78,7 @@ def key_ranges(mask: Mask, B: int, T: int, S: int) -> KeyRanges | None:
         end = position + 1
     if mask.prefix is not None:
         marked = _prefix_marks(mask.prefix, S)
+        # Bounded by segments as well: prefixes of adjacent segments may touch, and must not join.
         prefix_end = _run_bounds(marked, mask.segment_ids)[1]
         end = jnp.where(_at(marked, position), _at(prefix_end, position), end)
     if mask.segment_ids is not None:
@@ -87,6 +88,7 @@ def key_ranges(mask: Mask, B: int, T: int, S: int) -> KeyRanges | None:
     if mask.window is not None:
         first = jnp.maximum(first, position - mask.window + 1)
         end = jnp.minimum(end, position + mask.window)
+    # Together the conditions may leave first > end, which every reader takes for no keys.
     limit = S if mask.lengths is None else jnp.minimum(mask.lengths.astype(jnp.int32), S)[:, None]
     return KeyRanges(jnp.maximum(first, 0), jnp.minimum(end, limit))
 
@@ -127,7 +129,7 @@ def _prefix_marks(prefix: Array, S: int) -> Bool[Array, "B S"]:
 
 
 def _run_bounds(*keys: Array | None) -> tuple[Int[Array, "B S"], Int[Array, "B S"]]:
-    """First and one past the last position of the run of equal keys around each position."""
+    """Returns the first and the end of the run of equal keys that each position is in."""
     given = [key for key in keys if key is not None]
     B, S = given[0].shape
     change = sum((key[:, 1:] != key[:, :-1] for key in given), jnp.zeros((B, S - 1), bool))
@@ -135,9 +137,10 @@ def _run_bounds(*keys: Array | None) -> tuple[Int[Array, "B S"], Int[Array, "B S
     position = jnp.arange(S, dtype=jnp.int32)[None]
     begins = jnp.where(jnp.concatenate([border, change], 1), position, 0)
     ends = jnp.where(jnp.concatenate([change, border], 1), position + 1, S)
+    # Each position takes over the nearest start on its left and the nearest end on its right.
     return jax.lax.cummax(begins, 1), jax.lax.cummin(ends, 1, reverse=True)
 
 
 def _at(values: Array, position: Int[Array, "B T"]) -> Array:
-    """Each row's values at its positions; the last value beyond the end."""
+    """Returns each row's values at its positions; past the last key, the last value."""
     return jnp.take_along_axis(values, jnp.minimum(position, values.shape[1] - 1), axis=1)

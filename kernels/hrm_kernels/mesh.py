@@ -1,4 +1,4 @@
-"""Kernels under a mesh: each device runs them on its share, as XLA cannot partition them."""
+"""Runs kernels under a mesh, each device on its share, as XLA cannot partition a custom call."""
 
 import dataclasses
 import functools
@@ -12,14 +12,15 @@ from hrm_kernels.operands import Operands, Options
 
 BATCH_AXIS = "data"
 HEADS_AXIS = "model"
-"""Names of the mesh axes over which kernels are split: the batch, and the heads."""
+"""Mesh axes over which the batch and the heads are split."""
 
 
 def over_mesh(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """A `Forward` or `Backward` that splits its work over the ambient mesh (`jax.set_mesh`).
+    """Returns a `Forward` or `Backward` that splits its work over the ambient mesh.
 
-    The batch goes over the mesh axis "data", heads over "model", where there are such axes that the
-    caller has not taken over with a `shard_map` of their own; else it is `kernel` itself.
+    The batch is split over the mesh axis "data" and heads over "model". An axis that is absent, of
+    size 1, or already manual in the caller's own `shard_map` is not split over; if neither is, the
+    function calls `kernel` itself. The ambient mesh is that of `jax.set_mesh`.
 
     Raises:
       ValueError: if an axis does not divide the batch or the key heads.
@@ -33,6 +34,8 @@ def over_mesh(kernel: Callable[..., Any]) -> Callable[..., Any]:
         function = functools.partial(kernel, options)
         if batch is None and heads is None:
             return function(operands, *rest)
+        # Operands of attention are told apart by their rank; heads are split evenly, so that query
+        # heads stay on the device of the key head they share.
         by_rank = {
             2: PartitionSpec(batch),  # ranges [B, T]
             3: PartitionSpec(batch, heads),  # log-sum-exp [B, N, T]
@@ -44,6 +47,7 @@ def over_mesh(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
         split_specs = specs(dataclasses.replace(operands, rope=None))
         whole_specs = jax.tree.map(lambda _: PartitionSpec(), operands.rope)
+        # `out_specs` must match the results, of which some calls lack the log-sum-exp.
         results = jax.eval_shape(function, operands, *rest)
         return jax.shard_map(
             function,
@@ -56,7 +60,7 @@ def over_mesh(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _axis(name: str, size: int, of: str) -> str | None:
-    """`name` where the ambient mesh has such an axis to split over; checks that it divides."""
+    """Returns `name` if the ambient mesh splits over that axis, else None; checks divisibility."""
     mesh = jax.sharding.get_abstract_mesh()
     kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
     parts = dict(mesh.shape).get(name, 1)

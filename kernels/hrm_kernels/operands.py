@@ -1,4 +1,4 @@
-"""What every implementation of attention takes: its arrays, its static choices, its signature."""
+"""What implementations of attention share: operands, static options and signatures."""
 
 import dataclasses
 from typing import Any, Protocol
@@ -14,10 +14,10 @@ from hrm_kernels.mask import KeyRanges
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Rope:
-    """Rotary positions in the rotate-half form, for queries and keys that are the same tokens.
+    """Rotary tables, rotate-half form, for queries and keys that are the same tokens.
 
     Attributes:
-      cos: [L, K] float32, the first half of K repeated in the second.
+      cos: [L, K] float32; the second half of K repeats the first.
       sin: [L, K] float32, likewise.
     """
 
@@ -34,8 +34,8 @@ class Operands:
       query: [B, T, N, K].
       key: [B, S, M, K], in the query's dtype; query head n reads key head `n // (N / M)`.
       value: [B, S, M, K], likewise.
-      ranges: the mask; None where every query attends to every key.
-      rope: rotation of query and key yet to be applied (T = S then); None for none.
+      ranges: the mask; None if every query attends to every key.
+      rope: rotation still to be applied to query and key, which then have T = S; None for none.
     """
 
     query: Float[Array, "B T N K"]
@@ -47,7 +47,7 @@ class Operands:
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What decides which implementation serves a call.
+    """The properties of a call by which its implementation is chosen.
 
     Attributes:
       T: queries.
@@ -56,7 +56,7 @@ class Case:
       M: key heads.
       K: head size.
       dtype: name of the operands' dtype.
-      masked: whether there are key ranges.
+      masked: whether the call has key ranges.
     """
 
     T: int
@@ -69,14 +69,14 @@ class Case:
 
 
 def case_of(operands: Operands) -> Case:
-    """The case of a call."""
+    """Returns the case that a call belongs to."""
     _, T, N, K = operands.query.shape
     _, S, M, _ = operands.key.shape
     return Case(T, S, N, M, K, operands.query.dtype.name, operands.ranges is not None)
 
 
 def ranges_of(operands: Operands) -> KeyRanges:
-    """The key ranges of a call, written out where it has no mask."""
+    """Returns the key ranges of a call; without a mask, ranges of all keys."""
     if operands.ranges is not None:
         return operands.ranges
     zeros = jnp.zeros(operands.query.shape[:2], jnp.int32)
@@ -89,8 +89,8 @@ class Options:
 
     Attributes:
       scale: factor on the scores.
-      with_lse: whether the log-sum-exp is asked for.
-      interpret: what `pallas_call` takes of that name: False, True, or `InterpretParams`.
+      with_lse: whether the log-sum-exp is returned.
+      interpret: `interpret` of `pallas_call`: False, True, or `InterpretParams`.
     """
 
     scale: float
@@ -99,7 +99,7 @@ class Options:
 
 
 class Forward(Protocol):
-    """Computes attention.
+    """Signature of the forward pass.
 
     `out` is [B, T, N, K] in the query's dtype, zero where a query has no key; `lse` is [B, N, T]
     float32, -inf where a query has no key, and None unless `options.with_lse`.
@@ -113,10 +113,12 @@ class Forward(Protocol):
 
 
 class Backward(Protocol):
-    """Computes the cotangents of query, key and value, in their shapes and dtypes.
+    """Signature of the backward pass, which returns the cotangents of query, key and value.
 
-    `out` and `lse` are what the forward pass gave with `with_lse`; `d_lse` is None for zero, and
-    finite, to be ignored where a query has no key.
+    They have their primals' shapes and dtypes.
+
+    `out` and `lse` are the results of the forward pass with `with_lse`. `d_lse` is None for zero;
+    where a query has no key it is finite and ignored.
     """
 
     def __call__(
@@ -143,13 +145,13 @@ class Attend(Protocol):
 
 
 def wants_exact_float32() -> bool:
-    """Returns whether the caller asks for products of float32 with all of their bits."""
+    """Returns whether float32 products are to keep all bits (`jax_default_matmul_precision`)."""
     asked = jax.config.values["jax_default_matmul_precision"]
     return str(asked).lower() in ("highest", "float32")
 
 
 def rotate(x: Float[Array, "B L N K"], rope: Rope | None) -> Float[Array, "B L N K"]:
-    """Applies the rotation, float32 inside; `x` itself where `rope` is None."""
+    """Returns `x` rotated in float32 and rounded to its dtype; `x` itself if `rope` is None."""
     if rope is None:
         return x
     wide = x.astype(jnp.float32)
@@ -160,14 +162,16 @@ def rotate(x: Float[Array, "B L N K"], rope: Rope | None) -> Float[Array, "B L N
 
 
 def varying_zeros(like: Array, shape: tuple[int, ...]) -> Array:
-    """Float32 zeros to start a loop with, varying over the manual mesh axes that `like` does."""
+    """Returns float32 zeros, a loop's first state, with the varying manual mesh axes of `like`."""
+    # Inside a `shard_map` that checks them, a loop's state must vary over the same mesh axes
+    # before and after an iteration, and a plain constant varies over none.
     varying = tuple(jax.typeof(like).manual_axis_type.varying)
     zeros = jnp.zeros(shape, jnp.float32)
     return jax.lax.pcast(zeros, varying, to="varying") if varying else zeros
 
 
 def result_shape(like: Array, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
-    """An output of a kernel that varies over the same manual mesh axes as the operand `like`."""
+    """Returns the shape of a kernel's output, with the varying manual mesh axes of `like`."""
     return jax.ShapeDtypeStruct(shape, dtype, manual_axis_type=jax.typeof(like).manual_axis_type)
 
 
@@ -177,10 +181,13 @@ def expected_gradient(
     d_lse: Float[Array, "B N T"] | None,
     lse: Float[Array, "B N T"],
 ) -> Float[Array, "B N T"]:
-    """What the gradient of the scores subtracts: `sum_k out d_out - d_lse`, float32.
+    """Returns the row term of the scores' gradient: `sum_k out d_out - d_lse`, [B, N, T] float32.
 
-    With probabilities P and dP = d_out V^T, dS = P (dP - this).
+    With probabilities P and dP = d_out V^T, the gradient of the scores is P (dP - this).
     """
+    # This equals `sum_s P dP - d_lse` but needs no scores, so a tiled kernel can have it before
+    # it has seen all keys (FlashAttention-2, arXiv 2307.08691).
     products = out.astype(jnp.float32) * d_out.astype(jnp.float32)
     expected = jnp.einsum("BTNK->BNT", products)
+    # The log-sum-exp of a query without keys is the constant -inf, so it has no gradient.
     return expected if d_lse is None else expected - jnp.where(lse > -jnp.inf, d_lse, 0)

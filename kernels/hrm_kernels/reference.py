@@ -1,4 +1,4 @@
-"""The attention oracle: NumPy in float64, dense, written for reading, not for speed."""
+"""The attention oracle: NumPy in float64, dense, written for clarity and not for speed."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from hrm_kernels.mask import Mask
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What attention computes, all float64.
+    """The results of attention, all float64.
 
     Attributes:
       out: [B, T, N, K].
@@ -22,12 +22,13 @@ class Result:
 
 
 def allowed(mask: Mask, B: int, T: int, S: int) -> Bool[np.ndarray, "B T S"]:
-    """The mask as a dense array, each condition as `Mask` words it."""
+    """Returns the mask as a dense array, following the text of `Mask` condition by condition."""
     offset = np.broadcast_to(np.asarray(mask.query_offset), (B,))
     position = (offset[:, None] + np.arange(T))[:, :, None]  # [B, T, 1]
     key = np.arange(S)[None, None]
     pairs = np.ones((B, T, S), bool)
     segments = np.zeros((B, S), int) if mask.segment_ids is None else np.asarray(mask.segment_ids)
+    # Ids may recur in a row, so runs are numbered instead: equal ids apart are two segments.
     segments = np.cumsum(np.diff(segments, axis=1, prepend=segments[:, :1]) != 0, axis=1)
     own = np.minimum(position[:, :, 0], S - 1)  # where the query's own token stands
     if mask.causal or mask.prefix is not None:
@@ -35,6 +36,7 @@ def allowed(mask: Mask, B: int, T: int, S: int) -> Bool[np.ndarray, "B T S"]:
     if mask.prefix is not None:
         prefix = np.asarray(mask.prefix)
         marks = prefix if prefix.ndim == 2 else np.arange(S)[None] < prefix[:, None]
+        # Prefixes of other segments are excluded by the next condition.
         pairs |= np.take_along_axis(marks, own, 1)[:, :, None] & marks[:, None]
     if mask.segment_ids is not None:
         pairs &= np.take_along_axis(segments, own, 1)[:, :, None] == segments[:, None]
@@ -46,7 +48,7 @@ def allowed(mask: Mask, B: int, T: int, S: int) -> Bool[np.ndarray, "B T S"]:
 
 
 def attention(query, key, value, *, mask: Mask | None = None, scale: float | None = None) -> Result:
-    """Softmax attention in float64 whatever comes in.
+    """Returns softmax attention, computed in float64 whatever the dtypes.
 
     Args:
       query: [B, T, N, K], any float dtype.
@@ -62,14 +64,14 @@ def attention(query, key, value, *, mask: Mask | None = None, scale: float | Non
 
 
 def gradients(query, key, value, d_out, d_lse=None, *, mask=None, scale=None):
-    """Cotangents of query, key and value, by the textbook's formulas, float64.
+    """Returns the cotangents of query, key and value by the textbook formulas, float64.
 
     Args:
       query: as in `attention`, like key, value, mask and scale.
       key: see above.
       value: see above.
       d_out: [B, T, N, K], cotangent of `out`.
-      d_lse: [B, N, T], cotangent of `lse`; None for zero. Read where the query has a key.
+      d_lse: [B, N, T], cotangent of `lse`; None for zero. Ignored where a query has no key.
       mask: see above.
       scale: see above.
     """
@@ -88,7 +90,7 @@ def gradients(query, key, value, d_out, d_lse=None, *, mask=None, scale=None):
 
 
 def _softmax(query, key, mask: Mask | None, scale: float | None):
-    """Weights [B, N, T, S] and log-sum-exp [B, N, T]."""
+    """Returns the weights [B, N, T, S] and the log-sum-exp [B, N, T]."""
     B, T, _, K = query.shape
     scale = K**-0.5 if scale is None else scale
     pairs = allowed(mask or Mask(), B, T, key.shape[1])[:, None]
@@ -108,11 +110,11 @@ def _float64(*arrays):
 
 
 def _grouped(x, query):
-    """Keys or values repeated for the query heads that share them."""
+    """Returns keys or values repeated for the query heads that share them."""
     return np.repeat(x, query.shape[2] // x.shape[2], axis=2)
 
 
 def _sum_groups(x, N_kv: int):
-    """Cotangents of repeated heads, summed."""
+    """Returns the cotangents of repeated heads, summed over the repetitions."""
     B, S, N, K = x.shape
     return x.reshape(B, S, N_kv, N // N_kv, K).sum(3)

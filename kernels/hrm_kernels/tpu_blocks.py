@@ -1,7 +1,7 @@
-"""How the tiled TPU kernels cut a call up into blocks.
+"""How the tiled TPU kernels cut a call into blocks.
 
-Operands stay [B, L, N * K], as in `tpu_heads`; a block holds some consecutive tokens of as few
-heads as fill whole tiles of lanes.
+Operands stay [B, L, N * K], as in `tpu_heads`; a block holds consecutive tokens of as few heads as
+fill whole tiles of lanes.
 """
 
 import dataclasses
@@ -16,9 +16,9 @@ from hrm_kernels.tpu_heads import LANES, Group, groups, merged
 
 HELD = 1024
 STREAMED = 512
-"""Tokens in a block of the side that is held, and of the side that streams by, at most."""
+"""Largest blocks, in tokens, of the side that stays in VMEM and of the side that streams past."""
 MAX_VMEM_BYTES = 32 * 2**20
-"""What `vmem_bytes` may come to."""
+"""Largest `vmem_bytes` of a tiling."""
 
 
 class Arrays(NamedTuple):
@@ -28,8 +28,8 @@ class Arrays(NamedTuple):
       query: [B, T, N * K].
       key: [B, S, M * K].
       value: [B, S, M * K].
-      first: [B, 1, T] int32, each query's first key; T filled up to whole blocks.
-      end: [B, 1, T] int32, one past its last key; 0 like `first` in what is filled up.
+      first: [B, 1, T] int32, each query's first key; T is padded to whole blocks.
+      end: [B, 1, T] int32, one past its last key; padding has 0 in both.
     """
 
     query: Any
@@ -40,13 +40,14 @@ class Arrays(NamedTuple):
 
 
 KINDS = Arrays("queries", "keys", "keys", "query_row", "query_row")
-"""Kinds of the operands, by which `Tiling.place` tells their blocks."""
+"""Kinds of the operands, by which `Tiling.place` finds their blocks."""
 
 
 class Place(NamedTuple):
-    """Where an array lies: its shape, that of a block, and what counts its blocks along each axis.
+    """An array's shape, its block's shape, and what numbers its blocks along each axis.
 
-    `axes` has one letter an axis: b batch, h block of heads, q of queries, k of keys, 0 the only.
+    `axes` has a letter for each axis: b batch, h block of heads, q block of queries, k block of
+    keys, 0 where there is only one block.
     """
 
     shape: tuple[int, ...]
@@ -56,7 +57,7 @@ class Place(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Tiling:
-    """How a call is cut up.
+    """The blocks of a call.
 
     Attributes:
       case: the call.
@@ -70,38 +71,39 @@ class Tiling:
 
     @property
     def key_heads(self) -> int:
-        """Key heads in a block: as few as fill whole tiles of lanes, or all."""
+        """Number of key heads in a block: as few as fill whole tiles of lanes, or all."""
         M = self.case.M
         K = self.case.K
+        # A block's last axis must be whole tiles of lanes, or the array's whole last axis.
         return next((m for m in range(1, M) if M % m == 0 and m * K % LANES == 0), M)
 
     @property
     def query_heads(self) -> int:
-        """Query heads in a block."""
+        """Number of query heads in a block."""
         return self.key_heads * self.case.N // self.case.M
 
     @property
     def head_blocks(self) -> int:
-        """Blocks that the heads are in."""
+        """Number of blocks along the heads."""
         return self.case.M // self.key_heads
 
     @property
     def groups(self) -> list[Group]:
-        """The heads of a block."""
+        """The query heads of a block, in groups."""
         return groups(self.query_heads, self.key_heads, self.case.K)
 
     @property
     def query_blocks(self) -> int:
-        """Blocks that the queries are in."""
+        """Number of blocks along the queries."""
         return cdiv(self.case.T, self.block_q)
 
     @property
     def key_blocks(self) -> int:
-        """Blocks that the keys are in."""
+        """Number of blocks along the keys."""
         return cdiv(self.case.S, self.block_k)
 
     def place(self, kind: str, B: int) -> Place:
-        """Where an array of a kind lies.
+        """Returns the place of an array of a kind.
 
         "queries" are [B, T, N * K], "keys" [B, S, M * K], "heads" [B, H, n, T] with the n query
         heads of H blocks, "query_row" [B, 1, T] in whole blocks.
@@ -121,7 +123,7 @@ class Tiling:
         }[kind]
 
     def arrays(self, operands: Operands) -> Arrays:
-        """The operands as the kernels take them."""
+        """Returns the operands in the layout that the kernels take."""
         ranges = ranges_of(operands)
         short = self.query_blocks * self.block_q - self.case.T
         rows = (
@@ -132,9 +134,10 @@ class Tiling:
 
 
 def tiling_of(case: Case, *, hold_keys: bool) -> Tiling:
-    """Blocks of at most HELD and STREAMED tokens; fewer, where many heads lie in a block.
+    """Returns a tiling with at most HELD and STREAMED tokens to a block.
 
-    Whole tiles, where a sequence is shorter.
+    The blocks shrink where many heads lie in one, until `vmem_bytes` fits if it can; a sequence
+    shorter than a block gets one of whole tiles.
     """
     tilings = [_tiling(case, hold_keys, HELD // part) for part in (1, 2, 4)]
     return next((x for x in tilings if vmem_bytes(x) <= MAX_VMEM_BYTES), tilings[-1])
@@ -148,7 +151,7 @@ def _tiling(case: Case, hold_keys: bool, held: int) -> Tiling:
 
 
 def vmem_bytes(tiling: Tiling) -> int:
-    """VMEM that a step of the kernel that needs most takes: blocks twice, sums, and scores."""
+    """Returns the VMEM of the largest kernel's step, in bytes: blocks twice, sums, scores."""
     item = jnp.dtype(tiling.case.dtype).itemsize
 
     def numbers(heads: int, block: int) -> int:
@@ -156,6 +159,8 @@ def vmem_bytes(tiling: Tiling) -> int:
 
     queries = numbers(tiling.query_heads, tiling.block_q)
     keys = numbers(tiling.key_heads, tiling.block_k)
+    # Twice, since the next blocks are fetched while these are computed. Four arrays on each side
+    # and four [S, T] arrays of float32 cover the backward kernels.
     blocks = 2 * item * 4 * (queries + keys)
     sums = 4 * max(queries, 2 * keys)
     return blocks + sums + 16 * tiling.block_q * tiling.block_k

@@ -1,4 +1,4 @@
-"""What the TPU kernels share: heads side by side along lanes, and how they are told apart there.
+"""What the TPU kernels share: heads that lie side by side along lanes, and how to separate them.
 
 Operands are read as [B, L, N * K], which is how projections leave them: nothing is transposed or
 padded in HBM. In VMEM the scores of a head are held transposed, [S, T], so that the softmax reduces
@@ -6,9 +6,9 @@ along sublanes, which costs plain vector additions, and what belongs to a query 
 bounds of its keys, the log-sum-exp.
 
 Moving a head of 32 lanes out of its tile of 128 would cost more than its products. So heads that
-share a tile stay together, as one `Group`: one of them is singled out by zeros in the others'
-lanes of one factor, which makes a product over 128 lanes the product over its K. The matrix unit
-takes 128 at a time anyway.
+share a tile stay together, as one `Group`: zeros in the other heads' lanes of one factor select a
+head, which makes a product over 128 lanes the product over its K. The matrix unit processes 128
+lanes at a time anyway.
 """
 
 import dataclasses
@@ -23,11 +23,11 @@ from hrm_kernels.blocks import cdiv
 from hrm_kernels.operands import Case
 
 LANES = 128
-"""Lanes of a vector register, and the side of a matrix unit."""
+"""Lanes of a vector register, and the width of the matrix unit."""
 SUBLANES = 8
 """Rows of a vector register."""
 VMEM_LIMIT_BYTES = 64 * 2**20
-"""What the compiler may take: half of what the TPUs since v5e have."""
+"""VMEM the compiler may use: half of what TPUs since v5e have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Group:
     Attributes:
       heads: numbers of the query heads, consecutive.
       head_size: K.
-      queries: their GW lanes in [T, N * K].
-      keys: the W lanes of their key heads in [S, M * K].
+      queries: the slice of GW lanes of these query heads in [T, N * K].
+      keys: the slice of W lanes of their key heads in [S, M * K].
     """
 
     heads: range
@@ -50,16 +50,18 @@ class Group:
     keys: slice
 
     def of_query(self, x: Float[Array, "T GW"], i: int) -> Float[Array, "T W"]:
-        """What to multiply `of_key` with, for the i-th head: its lanes, and maybe others."""
+        """Returns the factor that goes with `of_key` for the i-th head; it may hold other heads."""
         K = self.head_size
         return x[:, i * K : (i + 1) * K] if self._one_key_head else x
 
     def of_key(self, x: Float[Array, "S W"], i: int) -> Float[Array, "S W"]:
-        """Keys or values as the i-th head reads them: zero in other heads' lanes."""
+        """Returns keys or values as the i-th head reads them: zero in the other heads' lanes."""
         return x if self._one_key_head else jnp.where(self._lanes(x, i), x, jnp.zeros_like(x))
 
     def merge(self, parts: list[Float[Array, "S W"]]) -> Float[Array, "S W"]:
-        """What all heads give for their keys, from products with `of_query`."""
+        """Returns the gradient of all key heads, from each head's product with `of_query`."""
+        # One key head: the gradients of its query heads add up. Otherwise each product is valid
+        # only in its own head's lanes, and the others' lanes are replaced.
         if self._one_key_head:
             return sum(parts[1:], parts[0])
         merged = parts[0]
@@ -68,12 +70,13 @@ class Group:
         return merged
 
     def rows(self, swapped: Float[Array, "W S"], i: int) -> Float[Array, "K S"]:
-        """What the i-th head reads of keys or values with their axes swapped."""
+        """Returns what the i-th head reads of transposed keys or values."""
+        # Transposed, heads lie along sublanes, so that this slice moves nothing across lanes.
         K = self.head_size
         return swapped if self._one_key_head else swapped[i * K : (i + 1) * K]
 
     def _lanes(self, like: Array, i: int) -> Bool[Array, "S W"]:
-        """Where the i-th head is, when each has a key head of its own."""
+        """Returns which lanes belong to the i-th head, where each has a key head of its own."""
         lane = jax.lax.broadcasted_iota(jnp.int32, like.shape, 1)
         return (i * self.head_size <= lane) & (lane < (i + 1) * self.head_size)
 
@@ -83,7 +86,7 @@ class Group:
 
 
 def groups(N: int, M: int, K: int) -> list[Group]:
-    """All query heads in groups."""
+    """Returns all query heads in groups; see `Group`."""
     G = N // M
     at_once = 1 if G > 1 or LANES % K else LANES // K
     found = []
@@ -96,7 +99,7 @@ def groups(N: int, M: int, K: int) -> list[Group]:
 
 
 def merged(x: Float[Array, "B L N K"]) -> Float[Array, "B L N*K"]:
-    """Heads side by side: no work, where they come from a projection."""
+    """Returns the heads side by side; no data moves where they come from a projection."""
     return x.reshape(*x.shape[:2], -1)
 
 
@@ -106,18 +109,18 @@ def product(
     *,
     swap_right: bool = False,
 ) -> Float[Array, "rows columns"]:
-    """Returns the product in float32; with `swap_right`, `right` comes as [columns, inner]."""
+    """Returns the product in float32; `swap_right` means that `right` is [columns, inner]."""
     contract = (((1,), (1 if swap_right else 0,)), ((), ()))
     return jax.lax.dot_general(left, right, contract, preferred_element_type=jnp.float32)
 
 
 def rows_of_tile(dtype: Any) -> int:
-    """Rows of a tile in memory: narrow types lie two or four to a sublane."""
+    """Returns the rows of a tile: 8 of 32 bits; narrower types pack 2 or 4 rows to a sublane."""
     return 32 // jnp.dtype(dtype).itemsize
 
 
 def tile_bytes(rows: int, lanes: int, dtype: Any) -> int:
-    """VMEM that a matrix takes, in whole tiles."""
+    """Returns the VMEM that a matrix takes in whole tiles, in bytes."""
     size = rows_of_tile(dtype)
     whole = cdiv(rows, size) * size * cdiv(lanes, LANES) * LANES
     return whole * jnp.dtype(dtype).itemsize
@@ -126,14 +129,14 @@ def tile_bytes(rows: int, lanes: int, dtype: Any) -> int:
 def cost(
     case: Case, B: int, products: int, bytes_accessed: int, share: float = 1.0
 ) -> pl.CostEstimate:
-    """What a kernel costs, for XLA's schedule.
+    """Returns the estimate of a kernel's cost by which XLA schedules around it.
 
     Args:
       case: the call.
       B: batch.
-      products: how many products of the size of the scores it makes.
-      bytes_accessed: its traffic.
-      share: of all scores that it computes.
+      products: number of matrix products of the size of the scores.
+      bytes_accessed: bytes read and written.
+      share: share of all scores that it computes.
     """
     scores = B * case.N * int(case.T * case.S * share)
     return pl.CostEstimate(
@@ -142,5 +145,5 @@ def cost(
 
 
 def nbytes(x: Any) -> int:
-    """Size of an array or of what has its shape and dtype; 0 for None."""
+    """Returns the size in bytes of an array or of its abstract shape; 0 for None."""
     return 0 if x is None else x.size * x.dtype.itemsize

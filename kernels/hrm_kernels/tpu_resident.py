@@ -1,8 +1,8 @@
 """Attention on TPU for short sequences: keys and values of all heads whole in VMEM, in one pass.
 
 Each row of the batch is read from HBM once and its result written once; scores never leave VMEM.
-The layout, and why the scores are held transposed, is told in `tpu_heads` and `tpu_rows`. The
-forward pass comes first, then the backward pass, which computes the scores again.
+`tpu_heads` and `tpu_rows` describe the layout, and why scores are held transposed. The forward pass
+comes first, then the backward pass, which recomputes the scores.
 """
 
 import functools
@@ -19,7 +19,7 @@ from hrm_kernels.vjp import differentiable
 
 
 def refuses(case: Case) -> str | None:
-    """Why a case cannot be served, or None."""
+    """Returns why a case cannot be served, or None."""
     if case.dtype == "float16":
         return "TPUs have no float16 products; cast to bfloat16, or use xla_short or xla_blocked"
     if vmem_bytes(case) > MAX_VMEM_BYTES:
@@ -31,7 +31,7 @@ def refuses(case: Case) -> str | None:
 
 
 def forward(options: Options, operands: Operands):
-    """Returns attended values and log-sum-exp; see `operands.Forward`."""
+    """Returns the attended values and the log-sum-exp; see `operands.Forward`."""
     query = operands.query
     B, T, N, K = query.shape
     shapes = (
@@ -44,7 +44,7 @@ def forward(options: Options, operands: Operands):
 
 
 def _attend_row(scale: float, row: Row, out, lse) -> None:
-    """Takes all heads through each phase, so that matrix and vector units work side by side."""
+    """Computes a row: each phase for all heads, so that matrix and vector units overlap."""
     scores = []
     for group in row.groups:
         query = row.query(group)
@@ -56,6 +56,8 @@ def _attend_row(scale: float, row: Row, out, lse) -> None:
     softmaxed = [_softmax(scale, x, row.allowed) for x in scores]
     for group in row.groups:
         value = row.value(group)
+        # Values transposed, [W, S]: the product with [S, T] weights is a plain one, and a head's
+        # part of it is a slice of rows.
         swapped = value.T
         attended = []
         for i, n in enumerate(group.heads):
@@ -70,11 +72,12 @@ def _attend_row(scale: float, row: Row, out, lse) -> None:
 def _softmax(
     scale: float, scores: Float[Array, "S T"], allowed: Bool[Array, "S T"] | None
 ) -> tuple[Float[Array, "S T"], Float[Array, "1 T"], Float[Array, "1 T"]]:
-    """Weights, the factor that makes their sum 1, and the log-sum-exp."""
+    """Returns the weights, the factor that makes their sum 1, and the log-sum-exp."""
     scores = scores * scale
     if allowed is not None:
         scores = jnp.where(allowed, scores, -jnp.inf)
     largest = scores.max(0, keepdims=True)
+    # Without a mask every query has a key, so its maximum is finite.
     if allowed is not None:
         largest = jnp.where(largest > -jnp.inf, largest, 0)
     weights = jnp.exp(scores - largest)
@@ -87,9 +90,9 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
     """Returns the gradients of query, key and value; see `operands.Backward`.
 
     With scores s = scale q k^T, probabilities P = exp(s - lse) and dP = dO V^T: dS = P (dP - e)
-    with e = sum(P dP) - d_lse; dQ = scale dS K, dK = scale dS^T Q, dV = P^T dO. All of P and dP is
-    at hand, so e is summed from them, and `out` is not read. Everything [S, T] is held transposed
-    (`tpu_heads`), which makes dK and dV plain products; dQ comes transposed.
+    with e = sum(P dP) - d_lse; dQ = scale dS K, dK = scale dS^T Q, dV = P^T dO. All of P and dP
+    is in VMEM, so e is summed from them and `out` is not read. Every [S, T] is held transposed
+    (`tpu_heads`), which makes dK and dV plain products; dQ comes out transposed.
     """
     del out
     primals = operands.query, operands.key, operands.value
@@ -101,7 +104,7 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
 
 
 def _gradients_of_row(scale: float, row: Row, lse, d_out, d_lse, d_query, d_key, d_value) -> None:
-    """Takes all heads through each phase, so that matrix and vector units work side by side."""
+    """Computes a row: each phase for all heads, so that matrix and vector units overlap."""
     factors = [_Factors(row, group, d_out) for group in row.groups]
     products = [pair for group in factors for pair in group.products()]
     softmaxed = []
@@ -121,7 +124,7 @@ def _gradients_of_row(scale: float, row: Row, lse, d_out, d_lse, d_query, d_key,
 
 
 class _Factors:
-    """The operands of a group of heads, and the products they go into."""
+    """The operands of a group of heads, and the products that they enter."""
 
     def __init__(self, row: Row, group: Group, d_out: Any):
         self._row = row
@@ -132,7 +135,7 @@ class _Factors:
         self._value = row.value(group)
 
     def products(self) -> list[tuple[Float[Array, "S T"], Float[Array, "S T"]]]:
-        """Of each head `query key^T` and `d_out value^T`."""
+        """Returns `query key^T` and `d_out value^T` of each head."""
         group = self.group
 
         def both(left: Array, right: Array, i: int) -> Float[Array, "S T"]:
@@ -146,7 +149,7 @@ class _Factors:
     def gradients(
         self, scale: float, softmaxed: list[tuple[Float[Array, "S T"], Float[Array, "S T"]]]
     ) -> tuple[Float[Array, "T GW"], Float[Array, "S W"], Float[Array, "S W"]]:
-        """Cotangents of query, key and value, from all heads' weights and their scores'."""
+        """Returns the cotangents of query, key and value, given all heads' weights and d_scores."""
         swapped = self._key.T
         d_query = []
         d_key = []
@@ -156,6 +159,7 @@ class _Factors:
             d_query.append(product(self.group.rows(swapped, i), d_scores))
             d_key.append(product(d_scores, self.group.of_query(self._query, i)))
             d_value.append(product(weights, self.group.of_query(self._d_out, i)))
+        # `merge` before `turn_back`: the rotation is applied to whole groups of lanes.
         d_query = self._row.turn_back(scale * jnp.concatenate(d_query, 0).T, self.group)
         d_key = self._row.turn_back(scale * self.group.merge(d_key), self.group)
         return d_query, d_key, self.group.merge(d_value)
@@ -167,7 +171,7 @@ def _weights(
     lse: Float[Array, "1 T"],
     allowed: Bool[Array, "S T"] | None,
 ) -> Float[Array, "S T"]:
-    """The probabilities, from the log-sum-exp."""
+    """Returns the probabilities, recomputed from the log-sum-exp."""
     weights = jnp.exp(scores * scale - lse)
     return weights if allowed is None else jnp.where(allowed, weights, 0)
 

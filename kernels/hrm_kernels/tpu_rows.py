@@ -1,7 +1,7 @@
-"""The resident TPU kernels' walk over the batch: whole rows of it in VMEM, one after the other.
+"""How the resident TPU kernels go over the batch: whole rows in VMEM, one after the other.
 
-Where L does not fill whole tiles, XLA lays [B, L, D] out as [L, B, D] rather than fill them up.
-Kernels take such arrays as they lie, and turn each block in VMEM.
+Where L does not fill whole tiles, XLA lays [B, L, D] out as [L, B, D] and not padded. The kernels
+take such arrays as they lie and transpose each block in VMEM.
 """
 
 import dataclasses
@@ -30,14 +30,14 @@ from hrm_kernels.tpu_heads import (
 )
 
 MAX_VMEM_BYTES = 40 * 2**20
-"""What `vmem_bytes` may come to; the compiler needs some for itself."""
+"""Largest `vmem_bytes` served; the compiler needs the rest for itself."""
 
 
 def lane_dense(operands: Operands) -> Operands:
-    """The operands as the kernels take them.
+    """Returns the operands in the layout that the kernels take.
 
     Queries, keys and values are [B, L, heads * K], ranges [B, 1, T]; the tables of the rotation
-    are [L, lanes of the widest group], the sine with the sign that the rotation needs.
+    are [L, lanes of the widest group], with the rotation's sign merged into the sine.
     """
     _, _, N, K = operands.query.shape
     M = operands.key.shape[2]
@@ -48,6 +48,8 @@ def lane_dense(operands: Operands) -> Operands:
         ranges = KeyRanges(ranges.first[:, None], ranges.end[:, None])
     if rope is not None:
         widest = max(len(group.heads) for group in groups(N, M, K))
+        # rotate-half negates the second half before the multiplication: the minus goes into the
+        # table, so that the kernel needs only the exchange of halves.
         signed = jnp.concatenate([-rope.sin[:, : K // 2], rope.sin[:, K // 2 :]], axis=1)
         rope = Rope(*(jnp.tile(table, (1, widest)) for table in (rope.cos, signed)))
     return Operands(query, key, value, ranges, rope)
@@ -57,7 +59,7 @@ class Row:
     """One row of the batch, as a kernel reads it from the blocks it lies in.
 
     Attributes:
-      index: of the row in the blocks.
+      index: position of the row in the blocks.
       groups: all query heads.
       allowed: [S, T], whether a query attends to a key; None where all do.
     """
@@ -75,27 +77,29 @@ class Row:
             key = jax.lax.broadcasted_iota(jnp.int32, (S, T), 0)
             self.allowed = (first <= key) & (key < end)
             self._seen = _any(self.allowed)
+            # Flags of queries form a row [1, T] but are needed as a column [T, 1]. Rows of the
+            # identity matrix, masked by them, reduce to that column without a transpose.
             here, there = (jax.lax.broadcasted_iota(jnp.int32, (T, T), axis) for axis in (0, 1))
             self._alive = _any((here == there) & (first < end))
 
     def query(self, group: Group) -> Float[Array, "T GW"]:
-        """The group's query heads, rotated."""
+        """Returns the group's query heads, rotated."""
         return self._turn(self.per_query(self._operands.query, group), group)
 
     def key(self, group: Group) -> Float[Array, "S W"]:
-        """The group's key heads, rotated."""
+        """Returns the group's key heads, rotated."""
         return self._turn(self._per_key(self._operands.key, group), group)
 
     def value(self, group: Group) -> Float[Array, "S W"]:
-        """The group's value heads."""
+        """Returns the group's value heads."""
         return self._per_key(self._operands.value, group)
 
     def per_query(self, ref: Any, group: Group) -> Float[Array, "T GW"]:
-        """Of the group's query heads, zero where a query has no key: it may hold NaN there."""
+        """Returns the group's query heads; zero, as there may be NaN, for queries without keys."""
         return _where(self._alive, ref[self.index, :, group.queries])
 
     def _per_key(self, ref: Any, group: Group) -> Float[Array, "S W"]:
-        """Of the group's key heads, zero where no query sees the key: it may hold NaN there."""
+        """Returns the group's key heads; zero, as there may be NaN, for keys that no query sees."""
         return _where(self._seen, ref[self.index, :, group.keys])
 
     def _turn(self, x: Float[Array, "L W"], group: Group) -> Float[Array, "L W"]:
@@ -107,11 +111,12 @@ class Row:
         return (wide * cos + _other_half(wide, group.head_size) * sin).astype(x.dtype)
 
     def turn_back(self, x: Float[Array, "L W"], group: Group) -> Float[Array, "L W"]:
-        """The transpose of the rotation of queries and keys, for float32."""
+        """Returns the transpose of the rotation of queries and keys, in float32."""
         rope = self._operands.rope
         if rope is None:
             return x
         cos, sin = (table[:, : x.shape[1]] for table in (rope.cos, rope.sin))
+        # The sine is applied before the halves are exchanged: the transpose of what `_turn` does.
         return x * cos + _other_half(x * sin, group.head_size)
 
 
@@ -129,17 +134,18 @@ def over_rows(
       body: the work of one row.
       options: of the call.
       operands: of the call.
-      others: what else the body reads, [B, ...]; None for what there is not.
-      outputs: the shapes of the results, [B, ...]; None for what is not wanted.
-      products: how many products of the size of the scores the body makes, for XLA's schedule.
+      others: further inputs of the body, [B, ...]; None for absent ones.
+      outputs: shapes of the results, [B, ...]; None for absent ones.
+      products: number of the body's matrix products of the size of the scores, for XLA's schedule.
 
     Returns:
-      The results, as `outputs`.
+      The results, in the structure of `outputs`.
     """
     case = case_of(operands)
     B = operands.query.shape[0]
     inputs, in_tree = jax.tree.flatten((lane_dense(operands), *others))
     shapes, out_tree = jax.tree.flatten(outputs)
+    # As many rows as a tile has: an array that lies as [L, B, D] has them along sublanes.
     rows = min(rows_of_tile(case.dtype), B)
     blocks = [_Block(x, rows) for x in (*inputs, *shapes)]
     sources = blocks[: len(inputs)]
@@ -147,6 +153,7 @@ def over_rows(
 
     def kernel(*references):
         upright = _upright(blocks, references)
+        # Transposed arrays are copied into upright scratch before the rows, and results back after.
         _turn_blocks(zip(references, upright[: len(sources)], strict=False))
         row_operands, *row_others = jax.tree.unflatten(in_tree, upright[: len(sources)])
         row_outputs = jax.tree.unflatten(out_tree, upright[len(sources) :])
@@ -178,10 +185,10 @@ def over_rows(
 
 @dataclasses.dataclass(frozen=True)
 class _Block:
-    """How an array, [B, L, D] or the table [L, D], is cut into blocks of rows of the batch.
+    """How an array [B, L, D], or a table [L, D], is cut into blocks of rows of the batch.
 
     Attributes:
-      x: the array, or its shape.
+      x: the array or its abstract shape.
       rows: rows in a block.
     """
 
@@ -190,12 +197,12 @@ class _Block:
 
     @property
     def is_turned(self) -> bool:
-        """Whether it lies as [L, B, D], as XLA has it where L would leave tiles unfilled."""
+        """Whether it lies as [L, B, D], as XLA lays it out where L would leave tiles unfilled."""
         return self.x.ndim == 3 and self.x.shape[1] > SUBLANES and self.x.shape[1] % SUBLANES > 0
 
     @property
     def spec(self) -> pl.BlockSpec:
-        """The blocks as it lies."""
+        """The blocks of the array as it lies in HBM."""
         if self.x.ndim == 2:
             return pl.BlockSpec(self.x.shape, lambda i: (0, 0))
         _, L, D = self.x.shape
@@ -205,22 +212,22 @@ class _Block:
 
     @property
     def in_hbm(self) -> jax.ShapeDtypeStruct:
-        """Its shape as it lies."""
+        """The array's abstract shape as it lies in HBM."""
         B, L, D = self.x.shape
         return self.x.update(shape=(L, B, D) if self.is_turned else (B, L, D))
 
     @property
     def scratch(self) -> Any:
-        """Memory for a block that is turned."""
+        """VMEM for an upright block of a transposed array."""
         return pltpu.VMEM((self.rows, *self.x.shape[1:]), self.x.dtype)
 
     def turn(self, x: Array) -> Array:
-        """The array as it lies, or back: no work, as XLA has it so."""
+        """Returns the array as it lies in HBM, or back; no data moves, as that is XLA's layout."""
         return jnp.swapaxes(x, 0, 1) if self.is_turned else x
 
     @property
     def vmem_bytes(self) -> int:
-        """Two blocks, as the next arrives meanwhile, and one more that is turned."""
+        """VMEM of two blocks, as the next one is fetched ahead, and of any upright copy."""
         _, L, D = self.x.shape
         upright = self.rows * tile_bytes(L, D, self.x.dtype)
         if self.is_turned:
@@ -229,27 +236,32 @@ class _Block:
 
 
 def vmem_bytes(case: Case) -> int:
-    """VMEM that the backward pass takes: blocks, and the scores of all heads of a row.
+    """Returns the VMEM that the backward pass takes, in bytes: blocks, and a row's scores.
 
-    Of each head it holds probabilities and their gradient, in float32 and as operands of products.
+    For each head it holds probabilities and their gradient, both in float32 and in the operands'
+    dtype.
     """
     rows = rows_of_tile(case.dtype)
     queries = jax.ShapeDtypeStruct((rows, case.T, case.N * case.K), case.dtype)
     keys = jax.ShapeDtypeStruct((rows, case.S, case.M * case.K), case.dtype)
+    # Query, cotangent and query gradient; key, value and their gradients.
     blocks = sum(_Block(x, rows).vmem_bytes for x in 3 * [queries] + 4 * [keys])
     scores = tile_bytes(case.S, case.T, jnp.float32) + tile_bytes(case.S, case.T, case.dtype)
     return blocks + 2 * case.N * scores
 
 
 def _upright(blocks: list[_Block], references: tuple[Any, ...]) -> list[Any]:
-    """For each block the reference to [rows, L, D]: itself, or its scratch, which follow them."""
+    """Returns for each block its reference to [rows, L, D]: its own, or its scratch.
+
+    The references of the scratch memory follow those of all blocks.
+    """
     scratch = iter(references[len(blocks) :])
     pairs = zip(blocks, references, strict=False)
     return [next(scratch) if block.is_turned else x for block, x in pairs]
 
 
 def _turn_blocks(pairs: Iterable[tuple[Any, Any]]) -> None:
-    """Fills the second of each pair of references from the first, its leading axes swapped."""
+    """Copies the first of each pair of references into the second, leading axes swapped."""
     for source, target in pairs:
         if source is not target:
             target[...] = jnp.swapaxes(source[...], 0, 1)
@@ -264,8 +276,10 @@ def _any(pairs: Bool[Array, "rows columns"]) -> Bool[Array, "rows 1"]:
 
 
 def _other_half(x: Float[Array, "L W"], K: int) -> Float[Array, "L W"]:
-    """Each element of a head replaced by that K / 2 lanes on, or back in the second half."""
+    """Returns `x` with the halves of every head exchanged; K is the size of a head."""
     W = x.shape[1]
+    # Rolling a whole group mixes heads at their ends, so each lane takes that of the two rolls
+    # which stays inside of its head. With a single head both rolls are the same.
     back = jnp.roll(x, K // 2, axis=1)
     if W == K:
         return back

@@ -1,8 +1,8 @@
 """Attention on TPU for long sequences: blocks of keys stream past queries held in VMEM.
 
-Online softmax (FlashAttention-2, arXiv 2307.08691), over the blocks that the mask leaves work in;
-`tpu_blocks` tells how a call is cut into blocks, `tpu_walk` in which order they are visited. The
-forward pass comes first, then the backward pass, which computes the scores again.
+Online softmax (FlashAttention-2, arXiv 2307.08691), over the blocks in which the mask allows
+anything; `tpu_blocks` cuts a call into blocks, `tpu_walk` orders the visits to them. The forward
+pass comes first, then the backward pass, which recomputes the scores.
 """
 
 import functools
@@ -19,7 +19,7 @@ from hrm_kernels.vjp import differentiable
 
 
 def refuses(case: Case) -> str | None:
-    """Why a case cannot be served, or None."""
+    """Returns why a case cannot be served, or None."""
     if case.dtype == "float16":
         return "TPUs have no float16 products; cast to bfloat16, or use xla_blocked"
     needed = max(vmem_bytes(tiling_of(case, hold_keys=hold_keys)) for hold_keys in (False, True))
@@ -32,7 +32,7 @@ def refuses(case: Case) -> str | None:
 
 
 def forward(options: Options, operands: Operands):
-    """Returns attended values and log-sum-exp; see `operands.Forward`."""
+    """Returns the attended values and the log-sum-exp; see `operands.Forward`."""
     case = case_of(operands)
     tiling = tiling_of(case, hold_keys=False)
     n = tiling.query_heads
@@ -72,12 +72,15 @@ def _visit(scale: float, visit: Visit, arrays: Arrays, *references) -> None:
         query = arrays.query[0, :, group.queries]
         key = arrays.key[0, :, group.keys]
         value = arrays.value[0, :, group.keys]
+        # Unseen keys may hold NaN, also in the padding past S, and 0 * NaN would reach the sum.
         value = jnp.where(seen, value, jnp.zeros_like(value)).T
         for i, n in enumerate(group.heads):
             row = slice(n, n + 1)
             scores = product(group.of_key(key, i), group.of_query(query, i), swap_right=True)
             scores = jnp.where(allowed, scores * scale, -jnp.inf)
             new_largest = jnp.maximum(largest[row], scores.max(0, keepdims=True))
+            # Without the replacement, queries that have seen no key yet would compute -inf - -inf =
+            # NaN.
             safe = jnp.where(new_largest > -jnp.inf, new_largest, 0)
             weights = jnp.exp(scores - safe)
             shrink = jnp.exp(largest[row] - safe)
@@ -105,8 +108,9 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
 
     With scores s = scale q k^T, probabilities P = exp(s - lse) and dP = dO V^T: dS = P (dP - e)
     with e = sum(out dO) - d_lse; dQ = scale dS K, dK = scale dS^T Q, dV = P^T dO (FlashAttention-2,
-    algorithm 2). The first kernel holds queries and computes e as well, for both; the second holds
-    keys. Everything [S, T] is held transposed: dK and dV are plain products, dQ comes transposed.
+    algorithm 2). The first kernel holds queries, and computes e as well, for both; the second
+    holds keys. Every [S, T] is held transposed: dK and dV are plain products, dQ comes out
+    transposed.
     """
     case = case_of(operands)
     dtype = operands.query.dtype
@@ -151,7 +155,7 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
 
 
 def _expect(tiling, arrays, lse, d_out, out, d_lse, d_query, expected, d_queries) -> None:
-    """Starts with what the gradient of the scores subtracts."""
+    """Starts a block of queries with e, the row term of the scores' gradient."""
     del arrays, lse, d_query
     for group in tiling.groups:
         products = out[0, :, group.queries].astype(jnp.float32) * d_out[0, :, group.queries]
@@ -167,7 +171,7 @@ def _expect(tiling, arrays, lse, d_out, out, d_lse, d_query, expected, d_queries
 def _add_to_queries(
     scale, visit, arrays, lse, d_out, out, d_lse, d_query, expected, d_queries
 ) -> None:
-    """Adds what a block of keys gives to the queries' gradient, transposed."""
+    """Adds a block of keys' part of the queries' gradient, which is held transposed."""
     del out, d_lse, d_query
     allowed = visit.allowed(arrays)
     seen = visit.seen()
@@ -198,8 +202,10 @@ def _start_keys(arrays, lse, d_out, expected, d_key, d_value, d_keys, d_values) 
 def _add_to_keys(
     scale, visit: Visit, arrays: Arrays, lse, d_out, expected, d_key, d_value, d_keys, d_values
 ) -> None:
-    """Adds what a block of queries gives to the keys' and values' gradients."""
+    """Adds a block of queries' part of the keys' and values' gradients."""
     allowed = visit.allowed(arrays)
+    # Queries without keys, and the padding past T, may hold NaN. `allowed` zeroes the scores, but
+    # the queries and cotangents are factors of the products themselves.
     alive = _column(arrays.first[0] < arrays.end[0])
     for group in visit.tiling.groups:
         queries, cotangents = (
@@ -227,7 +233,7 @@ def _write_keys(arrays, lse, d_out, expected, d_key, d_value, d_keys, d_values) 
 def _weights(
     scale, arrays, group, i, d_out, rows, allowed
 ) -> tuple[Float[Array, "S T"], Float[Array, "S T"]]:
-    """The i-th head's probabilities, and the gradient of its scores."""
+    """Returns the i-th head's probabilities, and the gradient of its scores, both [S, T]."""
     lse, expected = rows
     query = arrays.query[0, :, group.queries]
     key = arrays.key[0, :, group.keys]
@@ -238,11 +244,15 @@ def _weights(
         for left, right in ((key, query), (value, cotangent))
     )
     weights = jnp.where(allowed, jnp.exp(scores * scale - lse), 0)
+    # `d_weights` may be NaN where not allowed, and 0 * NaN is NaN, so this masks once more.
     return weights, jnp.where(allowed, weights * (d_weights - expected), 0)
 
 
 def _column(row: Float[Array, "1 T"]) -> Float[Array, "T 1"]:
-    """A row of flags as a column: turned as a whole tile, which is what the hardware can turn."""
+    """Returns a row of flags as a column.
+
+    The row is repeated to a whole tile first, as the hardware can only transpose whole tiles.
+    """
     tile = jnp.broadcast_to(jnp.where(row, 1.0, 0.0), (LANES, row.shape[1]))
     return tile.T[:, :1] > 0
 

@@ -1,9 +1,9 @@
-"""The walk of the tiled TPU kernels, forward and backward, over pairs of blocks.
+"""How the tiled TPU kernels, forward and backward, go over pairs of blocks.
 
 One side of a block of scores is held in VMEM (queries in the forward pass and for their gradient,
-keys for theirs) while blocks of the other side stream by: those between two bounds that the mask
-gives. Bounds are prefetched, so that what the mask rules out is neither computed nor read. Scores
-are held transposed, [S, T].
+keys for theirs) while blocks of the other side stream past: those between two bounds that the mask
+gives. The bounds are prefetched scalars, so that what the mask rules out is neither computed nor
+read. Scores are held transposed, [S, T].
 """
 
 import functools
@@ -23,11 +23,11 @@ from hrm_kernels.tpu_heads import VMEM_LIMIT_BYTES, cost, nbytes
 
 
 class Visit(NamedTuple):
-    """Where a kernel is: the block of keys, and which keys the block of queries attends to.
+    """The block of keys that a kernel is at, and the keys that its block of queries attends to.
 
     Attributes:
       tiling: of the call.
-      key_block: number of the block.
+      key_block: number of the block of keys.
       first: first key that any query of the block of queries attends to, where queries are held.
       end: one past the last.
     """
@@ -38,12 +38,15 @@ class Visit(NamedTuple):
     end: Any
 
     def allowed(self, arrays: Arrays) -> Bool[Array, "S T"]:
-        """Whether a query attends to a key."""
+        """Returns whether a query attends to a key."""
         key = self._keys((self.tiling.block_k, self.tiling.block_q))
         return (arrays.first[0] <= key) & (key < arrays.end[0])
 
     def seen(self) -> Bool[Array, "S 1"]:
-        """Whether any of the queries held attends to a key: `Mask` leaves no gap between them."""
+        """Returns whether any of the held queries attends to a key.
+
+        Valid where queries are held. With a `Mask`, the keys of a block of queries have no gaps.
+        """
         key = self._keys((self.tiling.block_k, 1))
         return (self.first <= key) & (key < self.end)
 
@@ -53,7 +56,7 @@ class Visit(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """What a kernel does for a held block: start, visit what streams by, finish.
+    """What a kernel does for a held block: start, visit each streamed block, finish.
 
     Attributes:
       start: called with all references.
@@ -78,18 +81,21 @@ def walk_blocks(
     hold_keys: bool,
     products: int,
 ) -> Any:
-    """Runs a kernel over all pairs of blocks that the mask leaves work in; returns its results.
+    """Runs a kernel over all pairs of blocks in which the mask allows anything.
 
     Args:
       walk: the kernel; its references are `Arrays`, others, outputs and sums.
       tiling: of the call.
       options: of the call.
       operands: of the call.
-      others: kind and array of what else it reads; None for what there is not.
+      others: kind and array of each further input; None for an absent array.
       outputs: kind and dtype of each result.
-      sums: shapes of its float32 memory between visits.
-      hold_keys: whether it holds keys while queries stream by.
-      products: how many products of the size of the scores it makes, for XLA's schedule.
+      sums: shapes of the float32 scratch that is kept between visits.
+      hold_keys: whether it holds keys while queries stream past.
+      products: number of its matrix products of the size of the scores, for XLA's schedule.
+
+    Returns:
+      The results, in the order of `outputs`.
     """
     B = operands.query.shape[0]
     bounds, order = _order(tiling, operands, hold_keys)
@@ -114,6 +120,7 @@ def walk_blocks(
         ),
         out_shape=shapes,
         compiler_params=pltpu.CompilerParams(
+            # Only the last axis carries sums from step to step, so it must run in order.
             dimension_semantics=("parallel", "parallel", "parallel", "arbitrary"),
             vmem_limit_bytes=VMEM_LIMIT_BYTES,
         ),
@@ -129,25 +136,28 @@ def walk_blocks(
 
 
 def _kernel(walk: Walk, tiling: Tiling, order: "_Order", first, end, *references) -> None:
-    """A step of the grid (b, h, i, j): the j-th block that streams past the i-th held."""
+    """Takes step (b, h, i, j) of the grid: the j-th streamed block, past the i-th held one."""
     b, i, j = (pl.program_id(axis) for axis in (0, 2, 3))
     low = first[b * order.held + i]
     high = end[b * order.held + i]
+    # The grid has a step for every streamed block; counted from the first one needed, the steps
+    # after the last one needed do nothing.
     other = low // order.block + j
     visit = Visit(tiling, i if order.hold_keys else other, low, high)
+    # `start` and `finish` run even where no block is visited, so that the results are written.
     pl.when(j == 0)(lambda: walk.start(*references))
     pl.when(other * order.block < high)(lambda: walk.visit(visit, *references))
     pl.when(j == order.streamed - 1)(lambda: walk.finish(*references))
 
 
 class _Order(NamedTuple):
-    """In which order pairs of blocks are visited.
+    """The order in which pairs of blocks are visited.
 
     Attributes:
       hold_keys: whether keys are held.
-      held: number of blocks of the side that is held.
-      streamed: number of blocks of the other side.
-      block: what the bounds of the other side count: tokens in a block of it; 1 for blocks.
+      held: number of blocks of the held side.
+      streamed: number of blocks of the streamed side.
+      block: the unit of the bounds, in tokens of the streamed side; 1 if they count blocks.
     """
 
     hold_keys: bool
@@ -156,9 +166,9 @@ class _Order(NamedTuple):
     block: int
 
     def index(self, axes: str, b, h, i, j, first, end) -> tuple[Any, ...]:
-        """The block of an array with these axes (`Place`) at a step of the grid.
+        """Returns the index of an array's block at a step of the grid, given its `Place.axes`.
 
-        Beyond the bounds it stays where it is, and nothing is read.
+        Past the bounds the index stays the same, so that Pallas fetches nothing new.
         """
         at = b * self.held + i
         last = jnp.maximum(end[at] - 1, 0) // self.block
@@ -168,14 +178,14 @@ class _Order(NamedTuple):
         return tuple(number[axis] for axis in axes)
 
     def traffic(self, case: Case, arrays: list[tuple[str, Any]]) -> int:
-        """Bytes read and written: what streams by, once for every block held that needs it."""
+        """Returns the bytes read and written; each held block reads the streamed side again."""
         streamed = "queries" if self.hold_keys else "keys"
         times = max(1.0, self.held * _share_of_work(case))
         return int(sum(nbytes(x) * (times if kind == streamed else 1) for kind, x in arrays))
 
 
 def _order(tiling: Tiling, operands: Operands, hold_keys: bool) -> tuple[Any, _Order]:
-    """The bounds of what streams by, [B, blocks held] twice, and the order of visits."""
+    """Returns the bounds of the streamed side, two arrays [B, held], and the order of visits."""
     ranges = ranges_of(operands)
     if hold_keys:
         bounds = query_block_bounds(ranges, tiling.case.S, tiling.block_q, tiling.block_k)
@@ -185,8 +195,9 @@ def _order(tiling: Tiling, operands: Operands, hold_keys: bool) -> tuple[Any, _O
 
 
 def _share_of_work(case: Case) -> float:
-    """The share of all pairs that is computed, about: what a mask allows is not known beforehand.
+    """Returns an estimate of the share of pairs that is computed.
 
-    Causality leaves half; packed sequences and windows leave less, padding more.
+    What a mask allows is not known at compile time. Causality leaves half; packed sequences and
+    windows leave less, padding more.
     """
     return 0.5 if case.masked else 1.0

@@ -1,4 +1,4 @@
-"""A forward and a backward implementation as one differentiable function."""
+"""Makes one differentiable function of a forward and a backward implementation."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ from hrm_kernels.operands import Backward, Forward, Operands, Options
 def differentiable(
     forward: Forward, backward: Backward, options: Options, operands: Operands
 ) -> tuple[Float[Array, "B T N K"], Float[Array, "B N T"] | None]:
-    """`forward(options, operands)`, whose gradient is `backward`.
+    """Returns `forward(options, operands)`; its gradient is `backward`.
 
     The residuals are the operands, the result and the log-sum-exp: linear in T and S.
     """
@@ -23,12 +23,14 @@ def differentiable(
 
 def _forward(forward: Forward, backward: Backward, options: Options, operands: Operands):
     del backward
+    # The backward pass needs the log-sum-exp even where the caller did not ask for it.
     out, lse = forward(dataclasses.replace(options, with_lse=True), operands)
     return (out, lse if options.with_lse else None), (operands, out, lse)
 
 
 def _backward(forward: Forward, backward: Backward, options: Options, saved: Any, cotangents: Any):
     del forward
+    # With `return_lse` off, the second cotangent is None, which `Backward` reads as zero.
     return (Operands(*backward(options, *saved, *cotangents)),)
 
 

@@ -220,7 +220,7 @@ class TorchHrm(nn.Module):
         self.inner = InnerStep(config)
 
     def initial_carry(self, batch: TorchBatch) -> TorchCarry:
-        """All sequences halted, so that the first step takes `batch` and the initial states."""
+        """Returns all sequences halted, so that the first step takes `batch` and the initial states."""
         size = batch.puzzle_identifiers.shape
         device = self.inner.H_init.device
         shape = (*size, self.config.total_len, self.config.hidden_size)

@@ -32,7 +32,7 @@ class Linear(nn.Linear):
 
 
 def linear(inputs: int, outputs: int) -> Linear:
-    """A linear map without bias, weight [outputs, inputs] of standard deviation inputs**-0.5."""
+    """Returns a linear map without bias, weight [outputs, inputs] of standard deviation inputs**-0.5."""
     layer = Linear(inputs, outputs, bias=False)
     layer.weight = nn.Parameter(truncated_normal(outputs, inputs, std=inputs**-0.5))
     return layer

@@ -42,7 +42,7 @@ class TorchTrainConfig:
     loss_dtype: torch.dtype = torch.float32
 
     def rate(self, step: int) -> float:
-        """The factor on both learning rates at optimiser step `step`, counted from 1."""
+        """Returns the factor on both learning rates at optimiser step `step`, counted from 1."""
         if step < self.warmup_steps:
             return step / self.warmup_steps
         span = max(1, self.total_steps - self.warmup_steps)
@@ -63,7 +63,7 @@ def stablemax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def act_loss(
     outputs: TorchOutputs, carry: TorchCarry, loss_dtype: torch.dtype
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss summed over the batch, and its metrics as sums.
+    """Returns the loss summed over the batch, and its metrics as sums.
 
     Metrics besides the losses count only sequences that halted at this step and have a label:
     `count` of them; `accuracy` sums their shares of right cells, `exact_accuracy` and

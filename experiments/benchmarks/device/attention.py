@@ -52,7 +52,7 @@ def run(setting: Setting) -> Result:
 
 
 def _measure(setting: Setting, case: AotCase, part: str) -> dict[str, Any]:
-    """One pass of one call by everybody."""
+    """Returns one pass of one call by everybody."""
     arrays = _arrays(case)
     builders = {
         OURS: functools.partial(
@@ -113,7 +113,7 @@ def _timed(
 
 
 def _arrays(case: AotCase) -> list[jax.Array]:
-    """Random operands, the cotangent first, and the mask's arrays."""
+    """Returns random operands, the cotangent first, and the mask's arrays."""
     keys = jax.random.split(jax.random.key(0), 4)
     query, key, value, *masks = case.operands()
     shapes = (query, query, key, value)
@@ -146,7 +146,7 @@ def _pairs(case: AotCase, arrays: list[jax.Array]) -> float:
 
 
 def _jax(case: AotCase, attend: Callable[..., Any], arrays: list[jax.Array], part: str) -> Program:
-    """A contestant in JAX, compiled."""
+    """Returns a contestant in JAX, compiled."""
     if part == "gradient":
         function = aot_cases.gradient(attend)
     else:
@@ -159,7 +159,7 @@ def _jax(case: AotCase, attend: Callable[..., Any], arrays: list[jax.Array], par
 def _highest(
     case: AotCase, attend: Callable[..., Any], arrays: list[jax.Array], part: str
 ) -> Program:
-    """The same with products of float32 as exact as the device has them."""
+    """Returns the same with products of float32 as exact as the device has them."""
     with jax.default_matmul_precision("highest"):
         return _jax(case, attend, arrays, part)
 
@@ -202,7 +202,7 @@ def _torch(case: AotCase, arrays: list[jax.Array], part: str) -> Program:
 
 
 def _rotated(x: Any, cos: Any, sin: Any) -> Any:
-    """The rotate-half form on [B, N, T, K], in float32."""
+    """Returns the rotate-half form on [B, N, T, K], in float32."""
     import torch
 
     wide = x.float()
@@ -211,7 +211,7 @@ def _rotated(x: Any, cos: Any, sin: Any) -> Any:
 
 
 def _dense(case: AotCase, arrays: list[jax.Array]) -> np.ndarray:
-    """The mask of packed texts as [B, 1, T, T] booleans."""
+    """Returns the mask of packed texts as [B, 1, T, T] booleans."""
     prefix, ids = arrays[4:]
     mask = hrm_kernels.Mask(prefix=prefix, segment_ids=ids)
     ranges = key_ranges(mask, case.B, case.T, case.T)
@@ -223,7 +223,7 @@ def _dense(case: AotCase, arrays: list[jax.Array]) -> np.ndarray:
 
 
 def _measure_decoding(setting: Setting, case: DecodeCase) -> dict[str, Any]:
-    """A step of decoding with a full cache.
+    """Returns a step of decoding with a full cache.
 
     The loop is inside the program, as in writing: a step may take less time than its dispatch.
     """

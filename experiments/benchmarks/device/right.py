@@ -79,7 +79,7 @@ def run(setting: Setting) -> Result:
 
 
 def _ordered(table: Iterable[cases.Case]) -> list[cases.Case]:
-    """The table, what HRM computes first."""
+    """Returns the table, what HRM computes first."""
     return sorted(table, key=lambda case: (not case.rope, case.T not in (82, 97)))
 
 
@@ -132,7 +132,7 @@ def _guarded(name: str, case: Any, check) -> dict[str, Any]:
 
 
 def _case(name: str, case: cases.Case, products: cases.Products, small: bool) -> dict[str, Any]:
-    """One path at one case: the largest share of what is allowed, and whether bits repeat."""
+    """Returns one path at one case: the largest share of what is allowed, and whether bits repeat."""
     interpret = small and name.startswith("gpu")
     start = time.perf_counter()
     call = cases.program(cases.example(case), backend=name, interpret=interpret)
@@ -168,7 +168,7 @@ def _products(case: cases.Case, name: str) -> Callable[[], dict[str, Any]]:
 
 
 def _relative(case: cases.Case, found: dict[str, cases.Deviation]) -> float:
-    """The largest root-mean-square error over that of the values."""
+    """Returns the largest root-mean-square error over that of the values."""
     exact = cases.expected(case)
     return max(
         deviation.rms / cases.rms(np.where(np.isfinite(exact[key]), exact[key], 0))
@@ -178,7 +178,7 @@ def _relative(case: cases.Case, found: dict[str, cases.Deviation]) -> float:
 
 
 def _decoding(case: Decoding, small: bool) -> dict[str, Any]:
-    """A step against float64 over the tokens that each row has, in epsilons of its dtype."""
+    """Returns a step against float64 over the tokens that each row has, in epsilons of its dtype."""
     rng = np.random.default_rng(0)
 
     def normal(*shape: int) -> jax.Array:

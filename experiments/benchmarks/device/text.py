@@ -41,7 +41,7 @@ def run(setting: Setting) -> Result:
 
 
 def _write(size: str, dtype: str, small: bool) -> dict[str, Any]:
-    """One text: tokens a second of reading a prompt, and of writing after it."""
+    """Returns one text: tokens a second of reading a prompt, and of writing after it."""
     prompt_tokens = 16 if small else PROMPT_TOKENS
     tokens = 4 if small else TOKENS
     model = HrmText(hrm_text(size, compute_dtype=dtype))
@@ -62,7 +62,7 @@ def _write(size: str, dtype: str, small: bool) -> dict[str, Any]:
 
 
 def _train(size: str, small: bool) -> dict[str, Any]:
-    """The memory of a training step that computes calls again, and its time where it fits."""
+    """Returns the memory of a training step that computes calls again, and its time where it fits."""
     config = hrm_text(size, compute_dtype="bfloat16")
     tokens = 64 if small else config.max_length
     schedule = dataclasses.replace(config.schedule, recompute=True)

@@ -130,7 +130,7 @@ def run_relational(setting: Setting) -> Result:
 
 
 def _training(step: Any, state: Any, batches: Any) -> Program:
-    """A program that trains on with every call."""
+    """Returns a program that trains on with every call."""
     first = next(batches)
     compiled = jax.jit(step, donate_argnums=0).lower(state, first).compile()
     stream = itertools.chain([first], batches)

@@ -39,7 +39,7 @@ class Benchmarks:
         return sum(map(len, self._runs.values()))
 
     def overlap(self, text: str) -> str | None:
-        """The first run of words that a text has in common with a problem, or None."""
+        """Returns the first run of words that a text has in common with a problem, or None."""
         words = _words(text)
         for first, beginning in enumerate(_runs(words, SHORTEST_WORDS)):
             for run in self._runs.get(beginning, ()):

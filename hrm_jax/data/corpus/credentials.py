@@ -44,7 +44,7 @@ _NAMED_SECRET = re.compile(
 
 
 def find_secrets(text: str) -> frozenset[str]:
-    """The kinds of secrets that a text holds, in the words of detect-secrets; mostly none."""
+    """Returns the kinds of secrets that a text holds, in the words of detect-secrets; mostly none."""
     found = {
         detector.secret_type
         for detector in _detectors("forms")

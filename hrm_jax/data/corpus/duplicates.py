@@ -10,7 +10,7 @@ class Seen:
         self._hashes: set[bytes] = set()
 
     def __call__(self, text: str) -> bool:
-        """Whether the text, white space aside, was asked about before."""
+        """Returns whether the text, white space aside, was asked about before."""
         words = " ".join(text.split()).encode("utf-8", errors="surrogatepass")
         digest = hashlib.blake2b(words, digest_size=16).digest()
         if digest in self._hashes:

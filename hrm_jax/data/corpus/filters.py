@@ -20,7 +20,7 @@ class Count:
 
 
 def standard_filters(benchmarks: Benchmarks) -> Filters:
-    """The filters of one corpus, the cheap ones first; they remember its texts, for duplicates.
+    """Returns the filters of one corpus, the cheap ones first; they remember its texts, for duplicates.
 
     Args:
       benchmarks: what must not be learned.

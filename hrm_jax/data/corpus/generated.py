@@ -27,7 +27,7 @@ _MOST_BYTES = 1_000_000
 
 
 def is_generated(path: str, text: str) -> bool:
-    """Whether a file's name, or a comment near its top, says that a program wrote it."""
+    """Returns whether a file's name, or a comment near its top, says that a program wrote it."""
     if _GENERATED_NAME.search(path):
         return True
     top = text.splitlines()[:_MARKED_LINES]
@@ -35,7 +35,7 @@ def is_generated(path: str, text: str) -> bool:
 
 
 def is_minified(text: str) -> bool:
-    """Whether a text is not written to be read, by its lines and the share of its letters."""
+    """Returns whether a text is not written to be read, by its lines and the share of its letters."""
     lines = text.splitlines() or [""]
     if max(map(len, lines)) > _LONGEST_LINE or len(text) > _LONGEST_MEAN * len(lines):
         return True
@@ -44,10 +44,10 @@ def is_minified(text: str) -> bool:
 
 
 def is_vendored(path: str) -> bool:
-    """Whether a file lies in a folder of others' work, whose licence is not the project's."""
+    """Returns whether a file lies in a folder of others' work, whose licence is not the project's."""
     return bool(_VENDORED.search(path))
 
 
 def is_too_large(language: str, text: str) -> bool:
-    """Whether a file is data rather than writing: over 1 MB, or 50 kB of JSON or YAML."""
+    """Returns whether a file is data rather than writing: over 1 MB, or 50 kB of JSON or YAML."""
     return len(text) > (_DATA_BYTES if language in ("json", "yaml") else _MOST_BYTES)

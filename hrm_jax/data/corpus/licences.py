@@ -77,13 +77,13 @@ _HEADER_CHARACTERS = 3000
 
 
 def is_permissive(expression: str) -> bool:
-    """Whether an SPDX expression can be met with licences of `PERMISSIVE` alone."""
+    """Returns whether an SPDX expression can be met with licences of `PERMISSIVE` alone."""
     parsed = _parse(expression)
     return parsed is not None and _met(parsed)
 
 
 def header_is_permissive(text: str) -> bool:
-    """Whether the top of a file names no licence but permissive ones; most files name none."""
+    """Returns whether the top of a file names no licence but permissive ones; most files name none."""
     header = text[:_HEADER_CHARACTERS]
     identifier = _IDENTIFIER.search(header)
     if identifier:
@@ -92,14 +92,14 @@ def header_is_permissive(text: str) -> bool:
 
 
 def licence_of_text(text: str) -> str | None:
-    """The SPDX expression of a licence file; all licences that it holds, joined by AND."""
+    """Returns the SPDX expression of a licence file; all licences that it holds, joined by AND."""
     plain = re.sub(r"[\s#*/\"']+", " ", text.lower())
     found = [name for name, sentence in _SENTENCES.items() if re.search(sentence, plain)]
     return " AND ".join(found) or None
 
 
 def licence_of_project(files: Mapping[str, str]) -> str | None:
-    """The SPDX expression of a project.
+    """Returns the SPDX expression of a project.
 
     What package metadata states wins; then the licence file. None where nothing is found that can
     be told.
@@ -117,7 +117,7 @@ def licence_of_project(files: Mapping[str, str]) -> str | None:
 
 
 def is_licence_file(name: str) -> bool:
-    """Whether a file's name says that it holds a licence, such as `LICENSE.txt` or `COPYING`."""
+    """Returns whether a file's name says that it holds a licence, such as `LICENSE.txt` or `COPYING`."""
     return bool(_LICENCE_FILE.fullmatch(PurePosixPath(name).name))
 
 
@@ -151,7 +151,7 @@ def _licensing() -> Any:
 
 
 def _parse(expression: str) -> Any | None:
-    """The syntax tree of an SPDX expression, or None."""
+    """Returns the syntax tree of an SPDX expression, or None."""
     if not expression.strip() or "\n" in expression:
         return None
     if _licensing().validate(expression).errors:
@@ -160,7 +160,7 @@ def _parse(expression: str) -> Any | None:
 
 
 def _met(node: Any) -> bool:
-    """Whether a syntax tree can be met."""
+    """Returns whether a syntax tree can be met."""
     operator = getattr(node, "operator", "").strip()
     if operator == "OR":
         return any(map(_met, node.args))

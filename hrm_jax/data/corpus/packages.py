@@ -103,7 +103,7 @@ def write_manifest(path: pathlib.Path, manifest: Manifest) -> None:
 
 
 def package_project(package: Package, archive: pathlib.Path) -> Project:
-    """The project of a package, from its archive."""
+    """Returns the project of a package, from its archive."""
 
     def read_files() -> Iterator[tuple[str, bytes]]:
         files = archive_files(archive.read_bytes())
@@ -154,7 +154,7 @@ def fetch(package: Package, downloads: pathlib.Path) -> pathlib.Path:
 
 
 def stated_licence(archive: pathlib.Path) -> str | None:
-    """The SPDX expression that a package itself states, or its licence file stands for."""
+    """Returns the SPDX expression that a package itself states, or its licence file stands for."""
     files = archive_files(archive.read_bytes())
     top = {path: content for path, content in files if "/" not in path}
     texts = {path: content.decode("utf-8", errors="replace") for path, content in top.items()}
@@ -162,7 +162,7 @@ def stated_licence(archive: pathlib.Path) -> str | None:
 
 
 def hash_of(path: pathlib.Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Returns the SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -199,7 +199,7 @@ def _take_source_distribution(package: Package) -> bytes:
 
 
 def parse_index(kind: str, content: bytes) -> list[tuple[str, str]]:
-    """Addresses and names of a project's files, from an index's JSON or HTML (PEP 691)."""
+    """Returns addresses and names of a project's files, from an index's JSON or HTML (PEP 691)."""
     if "json" in kind:
         return [(file["url"], file["filename"]) for file in json.loads(content)["files"]]
     page = content.decode("utf-8", errors="replace")
@@ -208,7 +208,7 @@ def parse_index(kind: str, content: bytes) -> list[tuple[str, str]]:
 
 @functools.cache
 def index_address() -> str:
-    """The index that pip is set up with: its environment, its files, or its default."""
+    """Returns the index that pip is set up with: its environment, its files, or its default."""
     stated = os.environ.get("PIP_INDEX_URL")
     if not stated:
         command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
@@ -221,7 +221,7 @@ def index_address() -> str:
 
 
 def _get(address: str) -> tuple[str, bytes]:
-    """The kind and the content of what lies at an address."""
+    """Returns the kind and the content of what lies at an address."""
     accepted = "application/vnd.pypi.simple.v1+json, text/html;q=0.5, */*;q=0.1"
     request = urllib.request.Request(address, headers={"Accept": accepted})
     with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:

@@ -44,7 +44,7 @@ def prepare(config: CorpusConfig, data_dir: pathlib.Path | str | None = None) ->
 
 
 def find(corpus: pathlib.Path | str, data_dir: pathlib.Path | str | None = None) -> pathlib.Path:
-    """The folder of a prepared corpus.
+    """Returns the folder of a prepared corpus.
 
     Args:
       corpus: its name, or its folder.
@@ -65,7 +65,7 @@ def find(corpus: pathlib.Path | str, data_dir: pathlib.Path | str | None = None)
 
 
 def read_report(folder: pathlib.Path) -> Report:
-    """How the corpus in a folder came about."""
+    """Returns how the corpus in a folder came about."""
     metadata: Any = _open(folder).info.metadata
     kept = {
         split: {language: Count(**count) for language, count in languages.items()}
@@ -137,7 +137,7 @@ def _open(folder: pathlib.Path) -> tfds.core.DatasetBuilder:
 
 
 def _fingerprint(tokenizer: Tokenizer) -> str:
-    """A hash of all that a tokenizer saves: equal ones encode equally."""
+    """Returns a hash of all that a tokenizer saves: equal ones encode equally."""
     digest = hashlib.sha256()
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save(folder)

@@ -23,7 +23,7 @@ _METADATA_BYTES = 1_000_000
 
 
 def projects_at(location: str, clones: pathlib.Path) -> list[Project]:
-    """The projects in a folder, or of a repository.
+    """Returns the projects in a folder, or of a repository.
 
     A Git repository is one project: what Git tracks, and what it does not but would not ignore. A
     folder with nothing but folders in it is a shelf of projects, one in each; any other folder is
@@ -161,7 +161,7 @@ def _project(
 
 
 def _clone(location: str, clones: pathlib.Path) -> pathlib.Path:
-    """The clone of a repository, made if it is not there."""
+    """Returns the clone of a repository, made if it is not there."""
     clones = clones.expanduser()
     folder = clones / hashlib.sha256(location.encode("utf-8")).hexdigest()[:16]
     if folder.exists():
@@ -180,7 +180,7 @@ def _clone(location: str, clones: pathlib.Path) -> pathlib.Path:
 
 
 def _git(folder: pathlib.Path, *arguments: str) -> str:
-    """What Git prints.
+    """Returns what Git prints.
 
     Raises:
       ValueError: Git fails.

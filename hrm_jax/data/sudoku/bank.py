@@ -82,7 +82,7 @@ class _Candidate:
 
 
 def split_of(class_name: str, config: BankConfig) -> str:
-    """The split that a class of grids belongs to, in proportion to the sizes of the splits."""
+    """Returns the split that a class of grids belongs to, in proportion to the sizes of the splits."""
     position = int(class_name, 16) / 2 ** (4 * len(class_name)) * sum(config.sizes.values())
     for split in ("test", "validation"):
         position -= config.sizes[split]
@@ -188,7 +188,7 @@ def make_bank(
 
 
 def shipped_file(split: str) -> importlib.resources.abc.Traversable:
-    """The file of the shipped bank with one split, in the form `csv_format` reads.
+    """Returns the file of the shipped bank with one split, in the form `csv_format` reads.
 
     Raises:
       ValueError: there is no such split.

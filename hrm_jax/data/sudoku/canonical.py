@@ -21,7 +21,7 @@ from hrm_jax.data.sudoku import rules
 
 
 def _column_orders() -> np.ndarray:
-    """All orders of nine columns that permute stacks, and columns within stacks: [1296, 9]."""
+    """Returns all orders of nine columns that permute stacks, and columns within stacks: [1296, 9]."""
     threes = np.array(list(itertools.permutations(range(3))))
     orders = [
         np.concatenate(
@@ -164,7 +164,7 @@ def _require_solved(grids: UInt8[np.ndarray, "B 81"]) -> np.ndarray:
 
 
 def canonical(grids: UInt8[np.ndarray, "B 81"]) -> UInt8[np.ndarray, "B 81"]:
-    """The smallest grid in the class of each solved grid; about 1 ms a grid.
+    """Returns the smallest grid in the class of each solved grid; about 1 ms a grid.
 
     Raises:
       PuzzleError: a grid is not solved (PuzzleLengthError: or not of shape [B, 81]).
@@ -173,17 +173,17 @@ def canonical(grids: UInt8[np.ndarray, "B 81"]) -> UInt8[np.ndarray, "B 81"]:
 
 
 def grid_classes(grids: UInt8[np.ndarray, "B 81"]) -> list[str]:
-    """Names the class of each solved grid in 16 hexadecimal characters; errors as `canonical`."""
+    """Returns names the class of each solved grid in 16 hexadecimal characters; errors as `canonical`."""
     return [hashlib.blake2b(form.tobytes(), digest_size=8).hexdigest() for form in canonical(grids)]
 
 
 def grid_class(grid: UInt8[np.ndarray, "81"]) -> str:
-    """The name of the class of one solved grid; errors as `canonical`."""
+    """Returns the name of the class of one solved grid; errors as `canonical`."""
     return grid_classes(rules.as_grid(grid)[None])[0]
 
 
 def class_fingerprints(grids: UInt8[np.ndarray, "B 81"]) -> UInt64[np.ndarray, "B"]:
-    """A number per solved grid that is equal within a class, at about 10 microseconds a grid.
+    """Returns a number per solved grid that is equal within a class, at about 10 microseconds a grid.
 
     It is made of the cycle lengths of the permutations between rows and between columns. Different
     classes may share a number, so it does not name a class, but whatever is split by it is split by

@@ -74,7 +74,7 @@ class _Problems:
 
 
 def _find_columns(first_row: list[str], path: pathlib.Path) -> _Columns | None:
-    """The columns a header names, or None if the first row is a puzzle, not a header."""
+    """Returns the columns a header names, or None if the first row is a puzzle, not a header."""
     if len(first_row) == 1 and len(first_row[0]) == rules.NUM_CELLS:
         return None
     names = [name.strip().lower() for name in first_row]
@@ -179,7 +179,7 @@ def _check_chunk(
 
 
 def _explain(question: np.ndarray, answer: np.ndarray) -> str:
-    """Why an answer is not a solution of its question."""
+    """Returns why an answer is not a solution of its question."""
     for cell in range(rules.NUM_CELLS):
         if answer[cell] == rules.BLANK:
             return f"{rules.cell_name(cell)} is blank"

@@ -11,7 +11,7 @@ _ALL_DIGITS = sum(1 << digit for digit in range(1, rules.SIDE + 1))
 
 
 def solves(puzzles: Int[Array, "B 81"], proposals: Int[Array, "B 81"]) -> Bool[Array, " B"]:
-    """Which proposals are full, free of conflicts, and keep every given; as `rules.is_solution`.
+    """Returns which proposals are full, free of conflicts, and keep every given; as `rules.is_solution`.
 
     A puzzle of one solution is solved by no other grid, so this needs no answer to compare with.
 

@@ -25,7 +25,7 @@ class Puzzles:
         return len(self.ratings)
 
     def take(self, rows: Int[np.ndarray, "N"] | Bool[np.ndarray, "B"] | slice) -> "Puzzles":
-        """The chosen rows, by index, mask or slice."""
+        """Returns the chosen rows, by index, mask or slice."""
         return Puzzles(self.questions[rows], self.answers[rows], self.ratings[rows])
 
 

@@ -83,7 +83,7 @@ PEERS: UInt8[np.ndarray, "81 20"] = _read_only(
 
 
 def cell_name(cell: int) -> str:
-    """Names a cell by its row and column, counted from 1: cell 0 is `r1c1`, cell 80 `r9c9`."""
+    """Returns names a cell by its row and column, counted from 1: cell 0 is `r1c1`, cell 80 `r9c9`."""
     row, column = divmod(cell, SIDE)
     return f"r{row + 1}c{column + 1}"
 
@@ -180,7 +180,7 @@ _ALL_DIGITS = sum(1 << digit for digit in range(1, SIDE + 1))
 def is_solution(
     grid: UInt8[np.ndarray, "*B 81"], givens: UInt8[np.ndarray, "*B 81"]
 ) -> Bool[np.ndarray, "*B"]:
-    """Whether a grid is full, free of conflicts, and agrees with every given of the puzzle."""
+    """Returns whether a grid is full, free of conflicts, and agrees with every given of the puzzle."""
     in_range = (grid != BLANK) & (grid <= SIDE)
     digits = np.where(in_range, np.left_shift(1, grid, dtype=np.uint16, casting="unsafe"), 0)
     each_once = np.bitwise_or.reduce(digits[..., UNITS], axis=-1) == _ALL_DIGITS

@@ -173,13 +173,13 @@ def search_many(puzzles: UInt8[np.ndarray, "B 81"], limit: int = 2) -> SearchRes
 
 
 def solve(puzzle: UInt8[np.ndarray, "81"]) -> UInt8[np.ndarray, "81"] | None:
-    """The first solution found, uint8[81], or None if there is none; errors as `rules.as_grid`."""
+    """Returns the first solution found, uint8[81], or None if there is none; errors as `rules.as_grid`."""
     result = search_many(rules.as_grid(puzzle)[None], limit=1)
     return result.solutions[0] if result.counts[0] else None
 
 
 def count_solutions(puzzle: UInt8[np.ndarray, "81"], limit: int = 2) -> int:
-    """The number of solutions, counted up to `limit`; see `rules.as_grid` on errors."""
+    """Returns the number of solutions, counted up to `limit`; see `rules.as_grid` on errors."""
     return int(search_many(rules.as_grid(puzzle)[None], limit).counts[0])
 
 
@@ -201,7 +201,7 @@ def rating(puzzle: UInt8[np.ndarray, "81"]) -> int:
 
 
 def rating_band(rating: int) -> int:
-    """The index in `RATING_BANDS` of the band that holds a rating.
+    """Returns the index in `RATING_BANDS` of the band that holds a rating.
 
     Raises:
       ValueError: the rating is negative.

@@ -57,7 +57,7 @@ def csv_config(
     validation: pathlib.Path | str | None = None,
     test: pathlib.Path | str | None = None,
 ) -> SudokuConfig:
-    """The configuration for files in a form that `csv_format` reads.
+    """Returns the configuration for files in a form that `csv_format` reads.
 
     Args:
       train: the training puzzles; None to measure on the other files only.
@@ -89,7 +89,7 @@ def csv_config(
 def extreme_config(
     address: str = EXTREME_ADDRESS, train_puzzles: int | None = None
 ) -> SudokuConfig:
-    """The configuration for Sudoku-Extreme, all of it or a number of training puzzles.
+    """Returns the configuration for Sudoku-Extreme, all of it or a number of training puzzles.
 
     The name is `extreme` or `extreme_1k` at the official address, and holds a hash of the address
     elsewhere, so that a mirror never passes for the original.
@@ -187,7 +187,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _find_files(
         self, dl_manager: tfds.download.DownloadManager, stack: contextlib.ExitStack
     ) -> dict[str, pathlib.Path]:
-        """The file of every split, given, downloaded or shipped; valid while `stack` is open."""
+        """Returns the file of every split, given, downloaded or shipped; valid while `stack` is open."""
         config = self._config
         if config.files:
             return {split: pathlib.Path(path) for split, path in config.files.items()}

@@ -37,7 +37,7 @@ class Symmetries:
         return np.take_along_axis(self.digits, moved.astype(np.intp), axis=1)
 
     def inverse(self) -> "Symmetries":
-        """The symmetries that undo these: `s.inverse()(s(grids))` equals `grids`."""
+        """Returns the symmetries that undo these: `s.inverse()(s(grids))` equals `grids`."""
         return Symmetries(
             digits=np.argsort(self.digits, axis=1).astype(np.uint8),
             cells=np.argsort(self.cells, axis=1).astype(np.uint8),
@@ -68,7 +68,7 @@ def random_symmetries(rng: np.random.Generator, count: int) -> Symmetries:
 
 
 def symmetries_at(seed: int, first_index: int, count: int) -> Symmetries:
-    """The symmetries number `first_index` to `first_index + count - 1` of an endless sequence.
+    """Returns the symmetries number `first_index` to `first_index + count - 1` of an endless sequence.
 
     Args:
       seed: names the sequence, 0 <= seed < 2^128.
@@ -129,6 +129,6 @@ class NumberedSymmetries:
 
 
 def _numbered(numbers: Int[np.ndarray, " B"], seed: int) -> Symmetries:
-    """One symmetry for each number, which are small."""
+    """Returns one symmetry for each number, which are small."""
     sequence = symmetries_at(seed, 0, int(numbers.max(initial=-1)) + 1)
     return Symmetries(sequence.digits[numbers], sequence.cells[numbers])

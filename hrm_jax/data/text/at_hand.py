@@ -22,7 +22,7 @@ _OURS = ("hrm_jax", "kernels", "hrm_kernels", "experiments")  # in a clone, or i
 
 
 def texts_at_hand() -> dict[str, list[Text]]:
-    """The files of "train", "validation" and "test", in an order that is the same on a machine.
+    """Returns the files of "train", "validation" and "test", in an order that is the same on a machine.
 
     A sixteenth of the projects is in each of the latter two.
     """
@@ -38,7 +38,7 @@ def texts_at_hand() -> dict[str, list[Text]]:
 
 
 def _files() -> Iterator[tuple[str, pathlib.Path]]:
-    """Every file with the name of its project."""
+    """Yields every file with the name of its project."""
     paths = sysconfig.get_paths()
     package = pathlib.Path(__file__).parents[3]
     for folder in (package / name for name in _OURS):
@@ -54,6 +54,6 @@ def _files() -> Iterator[tuple[str, pathlib.Path]]:
 
 
 def _below(folder: pathlib.Path) -> list[pathlib.Path]:
-    """All files, but those of tests and of what is installed besides."""
+    """Returns all files, but those of tests and of what is installed besides."""
     found = [path for path in folder.rglob("*") if path.is_file()]
     return sorted(path for path in found if not _NOT_CODE & {*path.relative_to(folder).parts})

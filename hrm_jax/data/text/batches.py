@@ -96,7 +96,7 @@ class _Writer:
         self._starts = source.starts
 
     def segment(self, window: int, epoch: int) -> Segment:
-        """A window as it is learned in an epoch."""
+        """Returns a window as it is learned in an epoch."""
         source = self.source
         config = self.config
         windows = self.packed.windows
@@ -117,7 +117,7 @@ class _Writer:
         return Segment(tokens, prefix, after)
 
     def _with_hole(self, tokens, rng, *, is_begin: bool, is_end: bool) -> Segment:
-        """A window with a hole, between its beginning and an end."""
+        """Returns a window with a hole, between its beginning and an end."""
         marks = self.source.infilling
         eos = self.source.tokens[-1]
         assert marks is not None
@@ -130,7 +130,7 @@ class _Writer:
         return Segment(np.concatenate(parts), first + before)
 
     def write(self, chosen: np.ndarray, first: int) -> rows.Arrays:
-        """A batch of the rows `chosen`, whose first has this position among all epochs' rows."""
+        """Returns a batch of the rows `chosen`, whose first has this position among all epochs' rows."""
         config = self.config
         packed = self.packed
         segments = [

@@ -8,7 +8,7 @@ from hrm_jax.data.text.source import Text
 
 
 def exercises(texts: Iterable[Text], longest_bytes: int = 0) -> list[Text]:
-    """The functions on the outer level of Python files that say what they do, in order.
+    """Returns the functions on the outer level of Python files that say what they do, in order.
 
     An exercise is to go on from `prefix`, the function from `def` to the end of its docstring, with
     `text`, its body, line's end first: as HumanEval asks, and tokenizers cut. Decorators and

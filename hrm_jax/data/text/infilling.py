@@ -14,7 +14,7 @@ NUM_MARKS = 3
 
 
 def draw_hole(rng: np.random.Generator, length: int) -> tuple[int, int]:
-    """Where a hole in a text of `length` tokens begins and ends; it may be empty, or everything."""
+    """Returns where a hole in a text of `length` tokens begins and ends; it may be empty, or everything."""
     first, second = sorted(rng.integers(0, length + 1, size=2).tolist())
     return first, second
 

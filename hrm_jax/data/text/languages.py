@@ -63,7 +63,7 @@ _BLOCK_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 
 
 def language_of(name: str, text: str) -> str | None:
-    """Which of `LANGUAGES` a file is in, or None.
+    """Returns which of `LANGUAGES` a file is in, or None.
 
     Args:
       name: its path, with `/` between folders.
@@ -80,7 +80,7 @@ def language_of(name: str, text: str) -> str | None:
 
 
 def _by_shebang(text: str) -> str | None:
-    """The language of `#!/usr/bin/env python3` and its like."""
+    """Returns the language of `#!/usr/bin/env python3` and its like."""
     line = text.partition("\n")[0]
     words = [word.rpartition("/")[2] for word in line[2:].split() if not word.startswith("-")]
     program = next((word for word in words if word != "env"), "")

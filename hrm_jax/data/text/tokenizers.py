@@ -35,19 +35,19 @@ class ByteTokenizer:
     infilling = InfillingTokens(prefix=_BYTES + 1, suffix=_BYTES + 2, middle=_BYTES + 3)
 
     def encode(self, text: str) -> list[int]:
-        """The bytes of a text."""
+        """Returns the bytes of a text."""
         return list(text.encode("utf-8"))
 
     def begin(self, text: str) -> list[int]:
-        """The bytes of a text: nothing comes before it."""
+        """Returns the bytes of a text: nothing comes before it."""
         return self.encode(text)
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, special ones left out, broken characters as U+FFFD."""
+        """Returns the text of tokens, special ones left out, broken characters as U+FFFD."""
         return b"".join(map(self.token_bytes, tokens)).decode("utf-8", errors="replace")
 
     def token_bytes(self, token: int) -> bytes:
-        """The byte itself; nothing for a special token.
+        """Returns the byte itself; nothing for a special token.
 
         Raises:
           IndexError: there is no such token.

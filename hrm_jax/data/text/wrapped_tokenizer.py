@@ -35,7 +35,7 @@ _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 def byte_alphabet() -> dict[str, int]:
-    """The byte that each character of a byte-level vocabulary stands for.
+    """Returns the byte that each character of a byte-level vocabulary stands for.
 
     Printable characters of Latin-1 stand for themselves; the other bytes, in order, are written as
     the characters from U+0100 (Radford et al. 2019, the code of GPT-2).
@@ -134,7 +134,7 @@ class WrappedTokenizer:
         write_atomically(folder / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a part of a text, none of them special, whatever it says."""
+        """Returns the tokens of a part of a text, none of them special, whatever it says."""
         return _tokens(self._within, text)
 
     def begin(self, text: str) -> list[int]:
@@ -143,11 +143,11 @@ class WrappedTokenizer:
         return begin + _tokens(self._tokenizer, text)
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, special ones left out, broken characters as U+FFFD."""
+        """Returns the text of tokens, special ones left out, broken characters as U+FFFD."""
         return b"".join(map(self.token_bytes, tokens)).decode("utf-8", errors="replace")
 
     def token_bytes(self, token: int) -> bytes:
-        """What a token adds to a text, in UTF-8; nothing for a special one.
+        """Returns what a token adds to a text, in UTF-8; nothing for a special one.
 
         Raises:
           IndexError: there is no such token.
@@ -169,12 +169,12 @@ def _tokens(tokenizer: "tokenizers.Tokenizer", text: str) -> list[int]:
 
 
 def _falls_back(tokenizer: "tokenizers.Tokenizer") -> bool:
-    """Whether the vocabulary is one of SentencePiece, with bytes to fall back on."""
+    """Returns whether the vocabulary is one of SentencePiece, with bytes to fall back on."""
     return bool(getattr(tokenizer.model, "byte_fallback", False))
 
 
 def _without_first_space(tokenizer: "tokenizers.Tokenizer") -> "tokenizers.Tokenizer":
-    """The same, but a text does not begin with a space that is not its own."""
+    """Returns the same, but a text does not begin with a space that is not its own."""
     import tokenizers
 
     whole = json.loads(tokenizer.to_str())
@@ -194,14 +194,14 @@ def _without_first_space(tokenizer: "tokenizers.Tokenizer") -> "tokenizers.Token
 
 
 def _steps(part: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:
-    """A step of the pipeline alone, or those of a sequence of steps."""
+    """Returns a step of the pipeline alone, or those of a sequence of steps."""
     if part is None:
         return []
     return part[name] if part["type"] == "Sequence" else [part]
 
 
 def _pieces(tokenizer: "tokenizers.Tokenizer") -> list[bytes]:
-    """The bytes of every token; none for special ones and for numbers that stand for nothing."""
+    """Returns the bytes of every token; none for special ones and for numbers that stand for nothing."""
     piece_of = _byte_level
     added_piece_of = str.encode
     if _falls_back(tokenizer):
@@ -243,5 +243,5 @@ def _find_infilling(tokenizer: "tokenizers.Tokenizer") -> InfillingTokens | None
 
 
 def _name(token: Any) -> str:
-    """The name of a token in a published config, where it may be an object with its content."""
+    """Returns the name of a token in a published config, where it may be an object with its content."""
     return token["content"] if isinstance(token, dict) else token

@@ -73,5 +73,5 @@ def _verdict(outcome: Outcome, secret: bytes, seconds: float) -> Verdict:
 
 
 def _said(outcome: Outcome) -> str:
-    """The end of what was written, standard error first."""
+    """Returns the end of what was written, standard error first."""
     return (outcome.stderr or outcome.stdout).decode(errors="replace")[-_SAID_CHARACTERS:].strip()

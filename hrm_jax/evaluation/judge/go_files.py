@@ -97,7 +97,7 @@ _IMPORT = re.compile(r'^import\s*(?:\([^)]*\)|"[^"]*")[ \t]*\n?', re.MULTILINE)
 
 
 def with_imports(source: str) -> str:
-    """A source file that imports what it uses, and nothing else, which Go takes for an error.
+    """Returns a source file that imports what it uses, and nothing else, which Go takes for an error.
 
     Prompts and tests of the suites import too much or too little once they are files of their own;
     the published harness mends that in the same way. Packages are those that the file imports, and

@@ -30,11 +30,11 @@ class Judge:
 
     @classmethod
     def of(cls, language: Language, sandbox: Sandbox, bounds: Bounds, workers: int) -> "Judge":
-        """A judge of a language; raises `ToolchainMissing` as `find_toolchain`."""
+        """Returns a judge of a language; raises `ToolchainMissing` as `find_toolchain`."""
         return cls(sandbox, find_toolchain(language), bounds, workers)
 
     def judge(self, exam: Exam) -> Verdict:
-        """The verdict on one program.
+        """Returns the verdict on one program.
 
         Raises:
           ValueError: it is in another language.
@@ -48,6 +48,6 @@ class Judge:
         return how(self.sandbox, exam, self.toolchain, self.bounds)
 
     def judge_all(self, exams: Iterable[Exam]) -> Iterator[Verdict]:
-        """The verdicts in the exams' order, each as soon as it and those before it are there."""
+        """Yields the verdicts in the exams' order, each as soon as it and those before it are there."""
         with concurrent.futures.ThreadPoolExecutor(self.workers) as pool:
             yield from pool.map(self.judge, exams)

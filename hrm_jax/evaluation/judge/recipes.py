@@ -37,7 +37,7 @@ class Recipe:
 
 
 def recipe_of(exam: Exam, toolchain: Toolchain) -> Recipe:
-    """The recipe of an exam; KeyError for languages that are examined instead."""
+    """Returns the recipe of an exam; KeyError for languages that are examined instead."""
     return RECIPES[exam.language](exam, toolchain.programs)
 
 
@@ -70,7 +70,7 @@ def _c_like(suffix: str, *compiler: str) -> Callable[[Exam, Mapping[str, str]], 
 
 
 def _ended(exam: Exam, name: str) -> str:
-    """The tests with a report where `main` ends."""
+    """Returns the tests with a report where `main` ends."""
     end = re.search(r"(return\s+0\s*;\s*)?\}\s*$", exam.tests)
     if end is None:
         raise ValueError(f"tests: expected `main` to be last, got {exam.tests[-80:]!r}")
@@ -100,7 +100,7 @@ def _java(exam: Exam, programs: Mapping[str, str]) -> Recipe:
 
 
 def _rust(exam: Exam, programs: Mapping[str, str]) -> Recipe:
-    """One crate, as tests of private functions must be; `zz` runs last of the tests."""
+    """Returns one crate, as tests of private functions must be; `zz` runs last of the tests."""
     name = f"zz_report_{secrets.token_hex(8)}"
     tests = re.sub(r"(?<![\w:])(assert(?:_eq|_ne)?!)", r"::core::\1", exam.tests)
     source = "\n".join([_without_crates(exam.program), tests, _RUST_REPORT.replace("REPORT", name)])
@@ -124,7 +124,7 @@ def _without_crates(program: str) -> str:
 
 
 def _go(exam: Exam, programs: Mapping[str, str]) -> Recipe:
-    """A package and its tests, with the few assertions of testify that they call."""
+    """Returns a package and its tests, with the few assertions of testify that they call."""
     sources = {"program.go": exam.program, "program_test.go": exam.tests}
     files = GO_FILES | {name: with_imports(source) for name, source in sources.items()}
     settings = (

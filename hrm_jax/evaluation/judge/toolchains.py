@@ -78,7 +78,7 @@ def find_toolchain(language: Language) -> Toolchain:
 
 
 def find_missing(languages: Sequence[Language] = LANGUAGES) -> dict[Language, str]:
-    """What is missing, by language; languages that can be judged are not in it."""
+    """Returns what is missing, by language; languages that can be judged are not in it."""
     missing = {}
     for language in languages:
         try:
@@ -97,6 +97,6 @@ def _ask(argv: list[str]) -> str:
 
 
 def _mounts(*folders: str) -> tuple[Mount, ...]:
-    """The folders that are not among what every sandbox shows, outermost first."""
+    """Returns the folders that are not among what every sandbox shows, outermost first."""
     outside = {f for f in folders if Path(f).exists() and not f"{f}/".startswith(_SYSTEM)}
     return tuple(Mount(folder, folder) for folder in sorted(outside))

@@ -73,28 +73,28 @@ class Sandbox(Protocol):
         ...
 
     def wrap(self, job: Job) -> list[str]:
-        """The host's command that runs the job inside."""
+        """Returns the host's command that runs the job inside."""
         ...
 
 
 def system_links() -> list[tuple[str, str]]:
-    """The system's folders that are links, as (path, where it points)."""
+    """Returns the system's folders that are links, as (path, where it points)."""
     return [(path, os.readlink(path)) for path in _SYSTEM if os.path.islink(path)]
 
 
 def system_mounts() -> list[Mount]:
-    """The system's folders and settings that exist here, read-only, each in its place."""
+    """Returns the system's folders and settings that exist here, read-only, each in its place."""
     folders = [path for path in _SYSTEM if not os.path.islink(path)]
     return [Mount(path, path) for path in (*folders, *_SETTINGS) if Path(path).exists()]
 
 
 def is_root() -> bool:
-    """Whether users can be changed, so that the command need not run as the one who starts it."""
+    """Returns whether users can be changed, so that the command need not run as the one who starts it."""
     return os.geteuid() == 0
 
 
 def unprivileged(argv: Sequence[str]) -> list[str]:
-    """The command as a user of its own that has nothing; for root only."""
+    """Returns the command as a user of its own that has nothing; for root only."""
     user = FIRST_USER + secrets.randbelow(USERS)
     return [
         *("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs"),
@@ -104,5 +104,5 @@ def unprivileged(argv: Sequence[str]) -> list[str]:
 
 
 def limited(job: Job) -> list[str]:
-    """The job's command under the limits that the kernel enforces."""
+    """Returns the job's command under the limits that the kernel enforces."""
     return ["prlimit", *job.limits.prlimit(), "--", *job.argv]

@@ -51,7 +51,7 @@ class Bubblewrap:
 
 
 def _bound(mounts: Sequence[Mount]) -> list[str]:
-    """Options for mounts, and for the folders above them, which would be the owner's alone."""
+    """Returns options for mounts, and for the folders above them, which would be the owner's alone."""
     above = {str(folder) for mount in mounts for folder in PurePosixPath(mount.target).parents}
     command = []
     for folder in sorted(above - {"/", "/tmp"}):

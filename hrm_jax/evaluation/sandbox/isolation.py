@@ -13,7 +13,7 @@ SANDBOXES: tuple[Sandbox, ...] = (Bubblewrap(), Namespaces())
 
 
 def find_sandbox(candidates: Sequence[Sandbox] = SANDBOXES) -> Sandbox:
-    """The first that can run a command here.
+    """Returns the first that can run a command here.
 
     Raises:
       SandboxUnavailable: none can; says what each of them said, and what to install.

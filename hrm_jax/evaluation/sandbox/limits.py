@@ -43,7 +43,7 @@ class Limits:
     )
 
     def prlimit(self) -> list[str]:
-        """Options of `prlimit`, which sets what the kernel itself enforces."""
+        """Returns options of `prlimit`, which sets what the kernel itself enforces."""
         values = {
             "cpu": f"{self.cpu_seconds}:{self.cpu_seconds + 1}",
             "data": self.memory_bytes,

@@ -72,7 +72,7 @@ def _bind(mount: Mount) -> list[str]:
 
 
 def _powerless(argv: list[str]) -> list[str]:
-    """The command without the capabilities that root of a user namespace has."""
+    """Returns the command without the capabilities that root of a user namespace has."""
     return [
         *("setpriv", "--no-new-privs", "--securebits=+noroot,+noroot_locked"),
         *("--inh-caps=-all", "--bounding-set=-all", "--"),

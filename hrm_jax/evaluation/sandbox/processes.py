@@ -191,7 +191,7 @@ def _ending(processes: Sequence["subprocess.Popen[bytes]"]):
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory that a process and all below it have in use; 0 for what has gone meanwhile."""
+    """Returns memory that a process and all below it have in use; 0 for what has gone meanwhile."""
     total = 0
     with contextlib.suppress(OSError, ValueError, IndexError):
         total += int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGESIZE")

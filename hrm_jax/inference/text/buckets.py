@@ -1,16 +1,16 @@
-"""Lengths rounded up to a few, so that a few compiled programs serve all."""
+"""Rounds lengths up to a few sizes, so that a few compiled programs serve all."""
 
 LEAST = 32
 
 
 def bucket(length: int, least: int = LEAST) -> int:
-    """The least of `least * 2**n` and `least * 1.5 * 2**n` that holds `length`.
+    """Returns the smallest of `least * 2**n` and `least * 1.5 * 2**n` that holds `length`.
 
-    Two buckets an octave: padding is at most a third of a bucket, and all lengths up to 8,192 share
-    17 programs.
+    With two buckets to a factor of two, padding is at most a third of a bucket, and all lengths up
+    to 8,192 share 17 programs.
 
     Args:
-      length: what is to be held, 0 or more.
+      length: the length to hold, 0 or more.
       least: the smallest bucket, even.
     """
     size = least
@@ -22,5 +22,5 @@ def bucket(length: int, least: int = LEAST) -> int:
 
 
 def power_of_two(count: int) -> int:
-    """The least power of two that is `count` or more: sizes of a batch."""
+    """Returns the smallest power of two that is `count` or more, for sizes of batches."""
     return 1 << max(count - 1, 0).bit_length()

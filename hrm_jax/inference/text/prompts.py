@@ -1,4 +1,4 @@
-"""Prompts as the tokens that a model reads."""
+"""Encodes prompts as the tokens that a model reads."""
 
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import Tokenizer
@@ -6,18 +6,18 @@ from hrm_jax.core.types import Prompt
 
 
 class PromptError(UserError, ValueError):
-    """A prompt that cannot be completed."""
+    """A prompt cannot be completed."""
 
 
 def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
-    """The tokens of a prompt, those that begin a text and mark a hole included.
+    """Returns the tokens of a prompt, including those that begin a text and mark a hole.
 
-    A text to be continued is itself; one with a hole is `prefix mark, prefix, suffix mark, suffix,
-    middle mark`, after which a model that knows these marks writes the filling (arXiv 2207.14255).
+    A text with a hole is `prefix mark, prefix, suffix mark, suffix, middle mark`, after which a
+    model trained for it writes the middle (arXiv 2207.14255).
 
     Raises:
-      PromptError: if the prompt has a suffix and the tokenizer no marks for it, or if it leaves
-        nothing to read.
+      PromptError: if the prompt has a suffix but the tokenizer has no marks, or if there would be
+        no token at all.
     """
     if prompt.suffix is None:
         tokens = tokenizer.begin(prompt.prefix)

@@ -1,8 +1,8 @@
-"""The device's half of writing: a batch of texts, and the compiled programs that carry them on.
+"""The device's part of writing: a batch of texts, and the compiled programs that continue them.
 
-A prompt is read alone (`read`) and put into a free row (`enter`); all rows are then continued
-together (`write`), some tokens at a time. Each program is compiled once for each bucket of prompt
-length, room and batch, and never for a token.
+A prompt is prefilled alone (`read`) and put into a free row (`enter`); all rows are then continued
+together (`write`), several tokens at a time. A program is compiled once for each bucket of prompt
+lengths, room and batch size, and not for each token.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from hrm_jax.inference.text.sampling import Draws, SamplingConfig, sample
 
 NO_TOKEN = -1
 MOST_TOKENS = 32
-"""Tokens of a row that one call of `write` can add."""
+"""Largest number of tokens that one call of `write` adds to a row."""
 
 
 @jax.tree_util.register_dataclass
@@ -29,9 +29,9 @@ class Rows:
     """B texts being written.
 
     Attributes:
-      cache: of all rows; their last token is not in it yet.
+      cache: the cache of all rows; their last token is not in it yet.
       tokens: int32, the last token of each.
-      left: int32, tokens still to be written; 0 in a free row, which computes for nobody.
+      left: int32, tokens still to be written; 0 in a free row, whose results are unused.
       draws: how each row draws its tokens.
     """
 
@@ -42,10 +42,10 @@ class Rows:
 
 
 class Written(NamedTuple):
-    """What one call of `write` added.
+    """The tokens that one call of `write` added.
 
     Attributes:
-      tokens: int32, `NO_TOKEN` where a row wrote none; the token that ended it included.
+      tokens: int32, `NO_TOKEN` where a row wrote none; an ending token is included.
       left: int32, as in `Rows`.
     """
 
@@ -54,12 +54,12 @@ class Written(NamedTuple):
 
 
 def empty_rows(model: LanguageModel, variables: Variables, B: int, room: int) -> Rows:
-    """B free rows of `room` tokens each."""
+    """Returns B free rows of `room` tokens each."""
     tokens = jax.ShapeDtypeStruct((B, 1), jnp.int32)
     prefill = functools.partial(model.prefill, room=room)
     _, cache = jax.eval_shape(prefill, variables, tokens)
     cache = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), cache)
-    # Each an array of its own, as all are donated.
+    # Each array is one of its own, as all of them are donated.
     free = Draws.of(SamplingConfig(), 0, B)
     return Rows(cache, jnp.zeros(B, jnp.int32), jnp.zeros(B, jnp.int32), free)
 
@@ -74,7 +74,7 @@ def read(
     *,
     room: int,
 ) -> tuple[Float[Array, "1 V"], TextCache]:
-    """`model.prefill` of one prompt, padded to a bucket."""
+    """Returns `model.prefill` of one prompt that is padded to a bucket."""
     return model.prefill(variables, tokens, room=room, token_types=token_types, lengths=lengths)
 
 
@@ -90,21 +90,22 @@ def enter(
     *,
     vocab_size: int,
 ) -> tuple[Rows, Written]:
-    """Gives a row a prompt that has been read, and draws its first token.
+    """Puts a prefilled prompt into a row, and draws its first token.
 
     Args:
       rows: donated.
-      row: which.
-      logits: after the prompt.
-      cache: of the prompt, with as much room as the rows have; it can enter other rows as well.
-      draws: of one row, before its first token.
-      left: tokens to write, 1 or more.
-      eos_tokens: what ends a text.
-      vocab_size: tokens that may be drawn, the first ones: a model may have more than its
-        tokenizer (static).
+      row: number of the row.
+      logits: logits after the prompt.
+      cache: the prompt's cache, with the same room as the rows; it is not donated, so that equal
+        prompts can enter several rows.
+      draws: one row, before its first token.
+      left: number of tokens to write, 1 or more.
+      eos_tokens: the tokens that end a text.
+      vocab_size: number of tokens that may be drawn, the first ones: a model may have more than
+        its tokenizer (static).
 
     Returns:
-      The rows, and the token, as the one row [1, 1].
+      The rows, and the token written, [1, 1].
     """
     token = sample(logits[:, :vocab_size], draws)
     left = jnp.where((token[:, None] == eos_tokens[None]).any(-1), 0, left - 1)
@@ -114,8 +115,12 @@ def enter(
 
 
 def _put(row: Int[Array, ""], rows: Array, one: Array) -> Array:
-    """`one`, of a batch of one, as a row of `rows`: along the one axis in which they differ."""
+    """Returns `rows` with `one`, of a batch of one, as row `row`.
+
+    The batch axis is the one axis in which the shapes differ.
+    """
     sizes = zip(rows.shape, one.shape, strict=True)
+    # With a batch of one the shapes are equal, and axis 0 replaces all of it.
     axis = next((i for i, (many, single) in enumerate(sizes) if many != single), 0)
     return jax.lax.dynamic_update_slice_in_dim(rows, one.astype(rows.dtype), row, axis)
 
@@ -131,18 +136,19 @@ def write(
     *,
     vocab_size: int,
 ) -> tuple[Rows, Written]:
-    """Adds up to `steps` tokens to every row, fewer if all end before.
+    """Adds up to `steps` tokens to every row; fewer if all rows end before.
 
     Args:
       model: the model; static.
       variables: its values.
       rows: donated.
-      wanted: rows to go on with; the others are free from now on.
-      steps: 1 to `MOST_TOKENS`; a number of the device, so that all share a program.
-      eos_tokens: what ends a text.
+      wanted: the rows to continue; the others are free from now on.
+      steps: 1 to `MOST_TOKENS`; traced, so that one program serves every number.
+      eos_tokens: the tokens that end a text.
       vocab_size: as in `enter`.
     """
     B = wanted.shape[0]
+    # The host may have ended a text that the device would go on with, at a stop sequence.
     rows = dataclasses.replace(rows, left=jnp.where(wanted, rows.left, 0))
     written = jnp.full((B, MOST_TOKENS), NO_TOKEN, jnp.int32)
 
@@ -164,7 +170,7 @@ def write(
 def _add_token(
     rows: Rows, logits: Float[Array, "B V"], eos_tokens: Int[Array, " E"]
 ) -> tuple[Rows, Int32[Array, " B"]]:
-    """One token more in every row; what was written, `NO_TOKEN` in free rows."""
+    """Returns the rows with one more token each, and those tokens, `NO_TOKEN` in free rows."""
     alive = rows.left > 0
     tokens = jnp.where(alive, sample(logits, rows.draws), rows.tokens)
     ended = (tokens[:, None] == eos_tokens[None]).any(-1)
@@ -176,7 +182,7 @@ def _add_token(
 def padded_prompt(
     tokens: list[int], T: int, *, are_prefix: bool
 ) -> tuple[Int32[np.ndarray, "1 T"], Int32[np.ndarray, " 1"], Int32[np.ndarray, "1 T"] | None]:
-    """Tokens, lengths and token types of one prompt for `read`, padded to T."""
+    """Returns tokens, lengths and token types of one prompt for `read`, padded to T."""
     row = np.zeros((1, T), np.int32)
     row[0, : len(tokens)] = tokens
     types = (np.arange(T)[None] < len(tokens)).astype(np.int32) if are_prefix else None

@@ -1,7 +1,7 @@
-"""Drawing the next token: temperature, top-k and top-p, for each row of a batch on its own.
+"""Draws the next token, with temperature, top-k and top-p, for each row of a batch on its own.
 
-Both limits are one thing, the least score that is still kept, found bit by bit: 32 passes over the
-scores, exact, and several times as fast on CPU as sorting them.
+Both limits are a threshold on the scores, found bit by bit: 32 passes over the scores, exact, and
+several times as fast on CPU as sorting them.
 """
 
 import dataclasses
@@ -46,13 +46,13 @@ class SamplingConfig:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """How each row of a batch draws. Arrays, so that one compiled program serves all settings.
+    """How each row of a batch draws; arrays, so that one compiled program serves all settings.
 
     Attributes:
       temperature, top_k, top_p: as in `SamplingConfig`.
-      seed: of the row's text.
-      drawn: tokens drawn so far. Seed and count alone make the noise, so that a text does not
-        depend on its neighbours in the batch.
+      seed: seed of the row's text.
+      drawn: number of tokens drawn so far. The noise depends on seed and number alone, so a text
+        does not depend on its neighbours in the batch.
     """
 
     temperature: Float32[Array, " B"]
@@ -63,7 +63,7 @@ class Draws:
 
     @classmethod
     def of(cls, config: SamplingConfig, seed: int, rows: int = 1) -> Self:
-        """Rows that draw alike, before their first token; seeds count modulo 2**32."""
+        """Returns `rows` equal rows before their first token; seeds are taken modulo 2**32."""
 
         def filled(value: float, dtype: type) -> Array:
             return jnp.full(rows, value, dtype)
@@ -78,11 +78,11 @@ class Draws:
 
 
 def sample(logits: Float[Array, "B V"], draws: Draws) -> Int[Array, " B"]:
-    """A token for each row, int32.
+    """Returns a token for each row, int32.
 
-    A row of temperature 0 takes its highest score, the first of equals. Any other draws from the
-    softmax of `logits / temperature`, limited to its top_k highest scores and then to the fewest of
-    those that have top_p of their probability together; equal scores stay or go together.
+    A row of temperature 0 takes its highest score, the first of equals. Any other row draws from
+    the softmax of `logits / temperature`, limited to its top_k highest scores and then to the
+    fewest of those whose probabilities sum to top_p; equal scores are kept or dropped together.
     """
     logits = logits.astype(jnp.float32)
     likeliest = logits.argmax(-1).astype(jnp.int32)
@@ -90,8 +90,10 @@ def sample(logits: Float[Array, "B V"], draws: Draws) -> Int[Array, " B"]:
     def drawn() -> Int[Array, " B"]:
         greedy = draws.temperature <= 0
         scores = logits / jnp.where(greedy, 1.0, draws.temperature)[:, None]
+        # The limits take passes over [B, V]: skipped when no row of the batch has any.
         limited = (draws.top_k > 0).any() | (draws.top_p < 1).any()
         scores = jax.lax.cond(limited, _limit, lambda scores, _: scores, scores, draws)
+        # Adding Gumbel noise and taking the maximum samples from the softmax of the scores.
         noise = jax.vmap(lambda seed, count: _gumbel(seed, count, scores.shape[1]))
         tokens = (scores + noise(draws.seed, draws.drawn)).argmax(-1)
         return jnp.where(greedy, likeliest, tokens.astype(jnp.int32))
@@ -105,20 +107,24 @@ def _gumbel(seed: Array, count: Array, V: int) -> Float32[Array, " V"]:
 
 
 def _limit(scores: Float32[Array, "B V"], draws: Draws) -> Float32[Array, "B V"]:
-    """The scores, -inf beyond top_k and top_p."""
+    """Returns the scores, with -inf where top_k or top_p excludes them."""
     V = scores.shape[1]
     order = _ordered(scores)
     count = jnp.where(draws.top_k > 0, jnp.minimum(draws.top_k, V), V)
     kept = order >= _least_kept(order, jnp.ones_like(scores), count.astype(jnp.float32))[:, None]
     scores = jnp.where(kept, scores, -jnp.inf)
-    share = jnp.where(draws.top_p < 1, draws.top_p, jnp.inf)  # a sum may fall short of one
+    # Rounding may leave the sum of all probabilities below 1, so a top_p of 1 asks for infinity,
+    # which no threshold reaches: then all are kept.
+    share = jnp.where(draws.top_p < 1, draws.top_p, jnp.inf)
     kept &= order >= _least_kept(order, jax.nn.softmax(scores), share)[:, None]
     return jnp.where(kept, scores, -jnp.inf)
 
 
 def _ordered(x: Float32[Array, "*axes"]) -> UInt32[Array, "*axes"]:
-    """Numbers in the order of the floats."""
-    bits = jax.lax.bitcast_convert_type(jnp.where(x == 0, 0.0, x), jnp.uint32)  # -0 as 0
+    """Returns unsigned integers in the order of the floats."""
+    # Among floats of equal sign the bits are ordered as integers; for negative ones the order is
+    # reversed, so all bits are flipped, else the sign alone. -0 becomes 0, as they are equal.
+    bits = jax.lax.bitcast_convert_type(jnp.where(x == 0, 0.0, x), jnp.uint32)
     sign = jnp.uint32(1 << 31)
     return jnp.where(bits & sign, ~bits, bits | sign)
 
@@ -126,8 +132,9 @@ def _ordered(x: Float32[Array, "*axes"]) -> UInt32[Array, "*axes"]:
 def _least_kept(
     order: UInt32[Array, "B V"], weights: Float32[Array, "B V"], enough: Float32[Array, " B"]
 ) -> UInt32[Array, " B"]:
-    """The highest threshold at which the weights of what reaches it sum to `enough`, or 0."""
+    """Returns the highest threshold whose kept weights sum to `enough`; 0 if there is none."""
 
+    # A binary search from the highest bit: a bit stays set if enough weight still reaches it.
     def with_bit(index: Array, threshold: UInt32[Array, " B"]) -> UInt32[Array, " B"]:
         higher = threshold | (jnp.uint32(1 << 31) >> index.astype(jnp.uint32))
         mass = jnp.where(order >= higher[:, None], weights, 0).sum(-1)

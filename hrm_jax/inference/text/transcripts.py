@@ -1,4 +1,4 @@
-"""Tokens to text as they come: characters split over tokens, and stop sequences likewise."""
+"""Turns tokens into text as they come, across characters and stop sequences that tokens split."""
 
 import codecs
 from collections.abc import Sequence
@@ -7,22 +7,22 @@ from hrm_jax.core.protocols import Tokenizer
 
 
 class Transcript:
-    """The text of one completion, given out as far as it is certain.
+    """The text of one completion, returned as far as it is certain.
 
-    A character is given out when its last byte has come. What may be the beginning of a stop
-    sequence is held back until it is clear that it is none. A stop sequence counts from its last
-    character on: the one that is complete first ends the text, the longest where several are. How
-    the text is cut into tokens changes nothing.
+    A character is returned when its last byte has come. What may be the beginning of a stop
+    sequence is held back until it is clear that it is not. The stop sequence that is complete first
+    ends the text; if several end at the same character, the longest counts. The result does not
+    depend on how the text is cut into tokens.
 
     Attributes:
-      stopped: a stop sequence has ended the text; what is added later is left out.
+      stopped: whether a stop sequence has ended the text; later tokens are ignored.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()):
         """Begins an empty text.
 
         Args:
-          tokenizer: of the tokens to come.
+          tokenizer: the tokenizer of the tokens to come.
           stop: the stop sequences.
 
         Raises:
@@ -37,11 +37,11 @@ class Transcript:
         self._held = ""
 
     def add(self, tokens: Sequence[int]) -> str:
-        """Adds tokens; returns what is new of the text."""
+        """Adds tokens; returns the new text that is now certain."""
         return self._add(b"".join(map(self._tokenizer.token_bytes, tokens)), final=False)
 
     def finish(self) -> str:
-        """Ends the text; returns what was held back, a broken character as U+FFFD."""
+        """Ends the text; returns what was held back, with a broken character as U+FFFD."""
         text = self._add(b"", final=True) + self._held
         self._held = ""
         return text
@@ -50,6 +50,8 @@ class Transcript:
         if self.stopped:
             return ""
         text = self._held + self._decoder.decode(data, final)
+        # The earliest end wins, and of equal ends the smallest negative length, which is the
+        # longest.
         found = [(text.find(stop) + len(stop), -len(stop)) for stop in self._stop if stop in text]
         if found:
             self.stopped = True
@@ -63,6 +65,6 @@ class Transcript:
 
 
 def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` that `stop` begins with, short of all of `stop`."""
+    """Returns the length of the longest end of `text` with which `stop`, being longer, begins."""
     longest = min(len(text), len(stop) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

@@ -1,6 +1,6 @@
-"""A model that writes: prompts in, text out, as it comes or all at once.
+"""Writes texts with a model: prompts in, text out, as it comes or all at once.
 
-Texts share a batch of rows; as one ends, the next prompt takes its row.
+Texts share a batch of rows; when one ends, the next prompt takes its row.
 """
 
 import dataclasses
@@ -22,13 +22,13 @@ from hrm_jax.inference.text.transcripts import Transcript
 
 GREEDY = SamplingConfig()
 _BLOCK_SECONDS = 0.05
-"""What the tokens between two looks of the host should take: text comes at least so often where a
-token takes less, and the host's own share stays small."""
+"""Intended time between two fetches: text appears at least so often if a token takes less, and the
+host's share of the time stays small."""
 
 _LEAST_ROOM = 128
 
 Ending = Literal["end", "stop", "length"]
-"""Why a text is over: the model ended it, a stop sequence did, or there was no more room."""
+"""Why a text is over: an ending token, a stop sequence, or the limit of its length."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Request:
     """One text to write.
 
     Attributes:
-      prompt: what it goes on from.
-      seed: of its draws.
-      stop: texts that end it, and are left out.
-      max_tokens: its longest length.
+      prompt: the text that it continues.
+      seed: seed of its draws.
+      stop: texts that end it; they are left out.
+      max_tokens: largest number of tokens.
       sampling: how its tokens are drawn.
     """
 
@@ -51,13 +51,13 @@ class Request:
 
 
 class Piece(NamedTuple):
-    """What is new of one text.
+    """New text of one request.
 
     Attributes:
-      request: its number.
-      text: may be empty, while a character or a stop sequence may be incomplete.
-      tokens: how many it took.
-      ending: why it is over; None if it is not.
+      request: number of the request.
+      text: the new text; empty while a character or a stop sequence may be incomplete.
+      tokens: number of tokens it took.
+      ending: why the text is over; None if it is not.
     """
 
     request: int
@@ -68,7 +68,7 @@ class Piece(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """A request being written."""
+    """A request that is being written."""
 
     number: int
     request: Request
@@ -78,7 +78,7 @@ class _Job:
     eos_tokens: tuple[int, ...]
 
     def add(self, tokens: list[int], *, over: bool) -> Piece:
-        """What tokens add to the text, which the device may have ended."""
+        """Returns the piece that tokens add; `over` means that the device has ended the text."""
         text = self.transcript.add(tokens)
         ending: Ending | None = None
         if over:
@@ -90,7 +90,7 @@ class _Job:
 
 
 class Writer:
-    """Writes texts with a model."""
+    """Writes texts with a model, many at once."""
 
     def __init__(
         self,
@@ -103,17 +103,17 @@ class Writer:
         prompts_are_prefixes: bool = False,
         sampling: SamplingConfig = GREEDY,
     ):
-        """Compiles nothing yet.
+        """Stores the settings; nothing is compiled yet.
 
         Args:
           model: the model.
-          variables: its values, in the dtype that it computes in where speed matters.
+          variables: its values; in the compute dtype where speed matters.
           tokenizer: its tokenizer.
-          max_length: tokens of the longest text, prompt and all.
-          batch_size: texts written at once, at most.
-          prompts_are_prefixes: the tokens of a prompt see each other, for models trained so
+          max_length: largest number of tokens of a text, prompt included.
+          batch_size: largest number of texts written at once.
+          prompts_are_prefixes: whether the tokens of a prompt see each other, for models trained so
             (`prefix_lm` in their config).
-          sampling: of `complete`.
+          sampling: how `complete` draws.
         """
         self.model = model
         self.variables = variables
@@ -124,7 +124,7 @@ class Writer:
         self.sampling = sampling
 
     def stream(self, request: Request) -> Iterator[Piece]:
-        """One text as it is written; raises PromptError as `write`."""
+        """Yields the pieces of one text as they come; raises as `write`."""
         return self.write([request])
 
     def complete(
@@ -135,7 +135,7 @@ class Writer:
         stop: Sequence[str] = (),
         max_tokens: int = 256,
     ) -> list[str]:
-        """All texts, in the order of their prompts: a `core.protocols.Completer`.
+        """Returns all texts, in the order of their prompts; see `core.protocols.Completer`.
 
         Raises:
           PromptError: as `write`.
@@ -148,19 +148,21 @@ class Writer:
         return texts
 
     def write(self, requests: Sequence[Request]) -> Iterator[Piece]:
-        """Pieces of all texts, as they come; each text's last one says why it is over.
+        """Returns an iterator over the pieces of all texts; each one's last says why it is over.
 
-        Prompts are checked before the first is read, long ones come first, and equal ones are read
-        once.
+        All prompts are checked before this returns. Long ones are written first, and of equal ones
+        only the first is prefilled.
 
         Raises:
           PromptError: a prompt cannot be completed, or leaves no room in `max_length`.
-          ValueError: an empty stop sequence.
+          ValueError: a stop sequence is empty, or `max_tokens` is below 1.
         """
         jobs = [self._job(number, request) for number, request in enumerate(requests)]
         if not jobs:
             return iter(())
         room = power_of_two(max(_LEAST_ROOM, *(len(job.tokens) + job.left for job in jobs)))
+        # Equal prompts become neighbours, of which `_read_prompt` prefills the first; and the
+        # longest texts do not start last.
         jobs.sort(key=lambda job: (-len(job.tokens), job.tokens))
         return self._write(jobs, room)
 
@@ -179,6 +181,7 @@ class Writer:
 
     def _write(self, waiting: list[_Job], room: int) -> Iterator[Piece]:
         session = _Session(self, power_of_two(min(len(waiting), self.batch_size)), room)
+        # `pop` takes the last job, and the longest prompt is to go first.
         waiting = waiting[::-1]
         while waiting or session.busy:
             while waiting and session.free is not None:
@@ -188,10 +191,10 @@ class Writer:
 
 
 class _Session:
-    """A batch of rows, and whose they are."""
+    """A batch of rows, and the jobs that have them."""
 
     def __init__(self, writer: Writer, B: int, room: int):
-        """All rows are free."""
+        """Makes B free rows."""
         self._writer = writer
         self._room = room
         self._eos_tokens = jnp.array(writer.tokenizer.eos_tokens, jnp.int32)
@@ -199,6 +202,7 @@ class _Session:
         self._rows = device.empty_rows(writer.model, writer.variables, B, room)
         self._jobs: list[_Job | None] = [None] * B
         self._read: tuple[list[int], tuple] = [], ()
+        # Tokens of the next call of `write`, adapted to how long the last one took.
         self._steps = 1
 
     @property
@@ -208,11 +212,11 @@ class _Session:
 
     @property
     def free(self) -> int | None:
-        """A row that is nobody's."""
+        """A row that no job has, or None."""
         return next((row for row, job in enumerate(self._jobs) if job is None), None)
 
     def enter(self, job: _Job, row: int) -> Piece:
-        """Gives a free row to a job; its first piece."""
+        """Gives a free row to a job; returns its first piece."""
         self._rows, written = device.enter(
             self._rows,
             row,
@@ -226,8 +230,9 @@ class _Session:
         return self._add(job, row, tokens[0], left[0])
 
     def go_on(self) -> Iterator[Piece]:
-        """Some tokens more in every row; a piece of each job."""
+        """Adds some tokens to every row; yields a piece of each job."""
         begin = time.perf_counter()
+        # A copy, as `_add` frees rows while the pieces are yielded.
         jobs = list(self._jobs)
         wanted = np.array([job is not None for job in jobs])
         writer = self._writer
@@ -242,6 +247,8 @@ class _Session:
         )
         tokens, left = jax.device_get(written)
         seconds = time.perf_counter() - begin
+        # Columns with any token: the device stops early when all texts have ended. A call that
+        # compiled took long, so the next one is short and the number grows again after it.
         steps = (tokens != device.NO_TOKEN).any(0).sum()
         self._steps = int(np.clip(_BLOCK_SECONDS / seconds * steps, 1, device.MOST_TOKENS))
         for row, job in enumerate(jobs):
@@ -254,7 +261,7 @@ class _Session:
         return piece
 
     def _read_prompt(self, tokens: list[int]) -> tuple:
-        """The logits after a prompt, and its cache: without work for one just read."""
+        """Returns the logits after a prompt, and its cache; those of the last prompt are kept."""
         if tokens != self._read[0]:
             writer = self._writer
             prompt = device.padded_prompt(

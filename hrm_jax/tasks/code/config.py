@@ -99,7 +99,7 @@ class CodeEvaluationConfig:
     temperature: float = field(0.0, help="of the sampling; 0 takes the likeliest token", at_least=0)
 
     def chosen(self, texts: Sequence[Text]) -> list[Text]:
-        """Some texts of each language at equal distances, each cut to its first bytes."""
+        """Returns some texts of each language at equal distances, each cut to its first bytes."""
         found = []
         for language in sorted({str(text.language) for text in texts}):
             own = [text for text in texts if str(text.language) == language]

@@ -31,7 +31,7 @@ class TextSplits(NamedTuple):
 
 
 def read_splits(config: CodeDataConfig) -> TextSplits:
-    """All texts of a run's data.
+    """Returns all texts of a run's data.
 
     Raises:
       ConfigError: there is no such corpus, MBPP's file is missing, or a split is empty.
@@ -112,7 +112,7 @@ def make_tokenizer(config: CodeConfig, texts: Sequence[Text], folder: pathlib.Pa
 
 
 def chosen(texts: Sequence[Text], phase: Phase) -> list[Text]:
-    """The texts of a phase.
+    """Returns the texts of a phase.
 
     Raises:
       ConfigError: there are none.

@@ -32,7 +32,7 @@ class Sample:
 
 
 def first_lines(texts: Sequence[str], count: int) -> list[str]:
-    """First lines of functions, `count` at equal distances; fewer if there are not as many."""
+    """Returns first lines of functions, `count` at equal distances; fewer if there are not as many."""
     found = sorted({match[0] for text in texts for match in _FUNCTION.finditer(text)})
     count = min(count, len(found))
     return [found[index * len(found) // count] for index in range(count)]
@@ -75,7 +75,7 @@ def write_samples(
 
 
 def parse_rate(samples: Sequence[Sample]) -> float:
-    """The share of samples that parse, 0 to 1."""
+    """Returns the share of samples that parse, 0 to 1."""
     return sum(sample.parses for sample in samples) / len(samples)
 
 

@@ -61,7 +61,7 @@ class CodeReport:
     samples: tuple[Sample, ...]
 
     def as_dict(self) -> dict[str, float]:
-        """All measures by name; `parse_rate` is there with samples."""
+        """Returns all measures by name; `parse_rate` is there with samples."""
         return {**self.bits, **({"parse_rate": parse_rate(self.samples)} if self.samples else {})}
 
 
@@ -102,7 +102,7 @@ class CodeTask(Task):
         return language_loss(carry, outputs, token_bytes=jnp.asarray(self.token_bytes))
 
     def model_at(self, step: int) -> TextStep:
-        """The model as the step after so many trains it: while the border warms up, they differ."""
+        """Returns the model as the step after so many trains it: while the border warms up, they differ."""
         config = self.config
         model = language_model(self.config.model)
         if isinstance(config.model, LlamaConfig):
@@ -116,13 +116,13 @@ class CodeTask(Task):
         return TextStep(model, schedule)
 
     def abstract_batch(self, phase: int = 0) -> TextBatch:
-        """Shapes and dtypes of a global batch."""
+        """Returns shapes and dtypes of a global batch."""
         shape = self.config.batch_rows(phase), self.config.row_tokens(phase)
         tokens: Any = jax.ShapeDtypeStruct(shape, np.int32)
         return TextBatch(tokens, tokens, tokens, tokens)
 
     def flops_per_token(self) -> float:
-        """FLOP of matrix products that training takes for a token, once the border is warm."""
+        """Returns FLOP of matrix products that training takes for a token, once the border is warm."""
         key = jax.random.key(0)
         batch = self.abstract_batch()
         variables = jax.eval_shape(self.model.init, key)
@@ -134,7 +134,7 @@ class CodeTask(Task):
         return flops / self.config.batch_tokens
 
     def load(self) -> TextSplits:
-        """All texts, read once, and the tokenizer in its place.
+        """Returns all texts, read once, and the tokenizer in its place.
 
         Raises:
           ConfigError: there is no such corpus or tokenizer, or the model knows too few tokens.
@@ -157,7 +157,7 @@ class CodeTask(Task):
         return splits
 
     def training_batches(self, data: TextSplits, mesh: Mesh) -> Curriculum:
-        """Endless batches, phase after phase, each process holding its part."""
+        """Returns endless batches, phase after phase, each process holding its part."""
         config = self.config
 
         def batches_of(phase: int) -> PlacedBatches:
@@ -222,7 +222,7 @@ class CodeTask(Task):
         return CodeReport(bits, tuple(samples))
 
     def start_from(self, fresh: Variables) -> Variables:
-        """The values of the config's foundation in place of fresh ones, where it names one.
+        """Returns the values of the config's foundation in place of fresh ones, where it names one.
 
         Raises:
           ConfigError: the foundation is another model than the config's.
@@ -247,7 +247,7 @@ class CodeTask(Task):
         return jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), values, fresh)
 
     def trained(self, variables: Variables) -> LoadedLanguageModel:
-        """The model with its tokenizer, for `convert.language.save_language_model`.
+        """Returns the model with its tokenizer, for `convert.language.save_language_model`.
 
         Args:
           variables: on this host.
@@ -268,7 +268,7 @@ class CodeTask(Task):
         return LoadedLanguageModel(model, variables, self.tokenizer, origin=origin)
 
     def writer(self, variables: Variables, batch_size: int) -> Writer:
-        """The model with its tokenizer, ready to write so many texts at once."""
+        """Returns the model with its tokenizer, ready to write so many texts at once."""
         return Writer(
             self.model.model,
             variables,

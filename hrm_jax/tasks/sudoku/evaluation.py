@@ -51,7 +51,7 @@ class EvaluationConfig:
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
 
     def engine(self, model: PuzzleModel, mesh: Mesh) -> Engine:
-        """The engine that measures so; raises ConfigError where devices cannot share a batch."""
+        """Returns the engine that measures so; raises ConfigError where devices cannot share a batch."""
         check_divisible("batch_size of an evaluation", self.batch_size, mesh)
         return Engine(model, self._engine_config(model, mesh.shape["data"]), solves, mesh)
 
@@ -86,7 +86,7 @@ class Report:
     search: "Report | None" = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Metrics over all puzzles, `by_rating` the same for each band, and `search` for both.
+        """Returns metrics over all puzzles, `by_rating` the same for each band, and `search` for both.
 
         A band's speed is that of the whole by its share of the steps.
         """
@@ -108,7 +108,7 @@ def evaluate(
     mesh: Mesh,
     progress: Progress,
 ) -> Report:
-    """One pass over the puzzles; see `SudokuTask.evaluate`."""
+    """Returns one pass over the puzzles; see `SudokuTask.evaluate`."""
     source = spread(source, config.puzzles)
     full_steps = config.halting == "steps" and config.max_steps in (0, model.config.halt_max_steps)
     if full_steps:
@@ -132,7 +132,7 @@ def search_further(
     report: Report,
     progress: Progress,
 ) -> Report:
-    """The report with a search beside it; see `SudokuTask.search`."""
+    """Returns the report with a search beside it; see `SudokuTask.search`."""
     source = spread(source, config.puzzles)
     engine = config.engine(model, mesh)
     engine_of_search(engine, config.search).compile(variables, source.inputs)
@@ -166,7 +166,7 @@ def _think_through(
     mesh: Mesh,
     progress: Progress,
 ) -> tuple[Answers, np.ndarray, float]:
-    """The last proposals, the steps at which the head would have stopped, and the seconds."""
+    """Returns the last proposals, the steps at which the head would have stopped, and the seconds."""
     check_divisible("batch_size of an evaluation", config.batch_size, mesh)
     parts = []
     seconds = 0.0

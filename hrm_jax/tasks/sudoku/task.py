@@ -75,7 +75,7 @@ class DataConfig:
         return "validation" if self.name == "csv" and not self.test_csv else "test"
 
     def load(self, split: str) -> Source:
-        """The puzzles of `train`, `validation` or `test`, prepared at first use.
+        """Returns the puzzles of `train`, `validation` or `test`, prepared at first use.
 
         Raises:
           ConfigError: there is no such data set, or it has no such split.
@@ -98,7 +98,7 @@ class DataConfig:
         return self._augmented(source) if split == "train" else source
 
     def _augmented(self, source: Source) -> Source:
-        """The source with what happens to its puzzles before, or whenever, they are shown."""
+        """Returns the source with what happens to its puzzles before, or whenever, they are shown."""
         if self.augment and self.num_augmentations:
             source = with_fixed_augmentations(source, self.num_augmentations, seed=0)
         elif not self.augment:
@@ -167,7 +167,7 @@ class SudokuTask(Task):
         return self.config.data.load("train"), self.config.data.load("validation")
 
     def training_batches(self, data: tuple[Source, Source], mesh: Mesh) -> PlacedBatches:
-        """Endless batches of training puzzles, each process holding its part."""
+        """Returns endless batches of training puzzles, each process holding its part."""
         source, _ = data
         check_divisible("batch_size", self.config.batch_size, mesh)
         index, count = batch_share(mesh)
@@ -182,7 +182,7 @@ class SudokuTask(Task):
         return PlacedBatches(iter(training_batches(source, pipeline)), as_batch, mesh)
 
     def abstract_batch(self) -> Batch:
-        """Shapes and dtypes of a global batch."""
+        """Returns shapes and dtypes of a global batch."""
         B = self.config.batch_size
         T = self.config.model.seq_len
         tokens: Any = jax.ShapeDtypeStruct((B, T), np.int32)

@@ -37,7 +37,7 @@ class Channel:
         self._answers = answers
 
     def ask(self, do: str, *items: Any) -> Any:
-        """One request and its answer.
+        """Returns one request and its answer.
 
         Raises:
           CandidateGoneError: no answer, or one that means nothing.

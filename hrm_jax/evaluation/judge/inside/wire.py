@@ -15,7 +15,7 @@ MAX_ITEMS = 1_000_000
 
 
 def encode(value: Any, name_of: Callable[[Any], int]) -> Any:
-    """A value as JSON data; subclasses count as what they are made from.
+    """Returns a value as JSON data; subclasses count as what they are made from.
 
     Args:
       value: anything.
@@ -53,7 +53,7 @@ def encode(value: Any, name_of: Callable[[Any], int]) -> Any:
 
 
 def decode(data: Any, object_of: Callable[[int], Any]) -> Any:
-    """The value that `encode` gave.
+    """Returns the value that `encode` gave.
 
     Args:
       data: JSON data from an untrusted source.
