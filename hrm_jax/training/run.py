@@ -67,11 +67,19 @@ def train(
     progress = progress or Progress()
     if (folder / "config.json").exists() and not resume:
         raise RunError(f"{folder} holds a run already; add --resume, or choose another --run")
-    config = task.config
-    mesh = make_mesh(config.mesh)
-    abstract = abstract_state(task)
+    mesh = make_mesh(task.config.mesh)
     # One more than are kept: a new checkpoint is complete before an old one is removed.
-    check_writable(folder, (config.loop.keep_checkpoints + 1) * state_bytes(abstract))
+    checkpoints = task.config.loop.keep_checkpoints + 1
+    check_writable(folder, checkpoints * state_bytes(abstract_state(task)))
+    # Locked before the checkpoints are looked at: that removes what another process is writing.
+    with exclusive(folder, wanted=jax.process_index() == 0):
+        return _train_alone(task, folder, mesh, resume, progress)
+
+
+def _train_alone(
+    task: Task, folder: pathlib.Path, mesh: Mesh, resume: bool, progress: Progress
+) -> TrainState:
+    config = task.config
     with progress.preparing():
         data = _load_in_turn(task.load)
     state = begin(task, mesh)
@@ -82,7 +90,6 @@ def train(
     state, extras = resumed or (state, None)
     first_step = int(state.step)
     with (
-        exclusive(folder, wanted=jax.process_index() == 0),
         RunLog(folder, resume_step=first_step if extras else -1) as log,
         GracefulStop() as stop,
         progress.training(first_step, config.loop.steps) as tell,
@@ -90,7 +97,7 @@ def train(
         write_run_info(folder, config)
         state = loop.run_steps(
             state,
-            compile_step(task, state_shardings(abstract, mesh), mesh),
+            compile_step(task, state_shardings(abstract_state(task), mesh), mesh),
             task.model_at,
             batches,
             config=config.loop,

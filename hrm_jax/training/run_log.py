@@ -51,10 +51,9 @@ class RunLog:
 
         Args:
             folder: made if absent.
-            resume_step: the last step that the resumed run keeps. Records of later steps and a
-              half-
-                written last line are dropped, so that the log becomes that of an uninterrupted run;
-                -1 drops all. None starts a new run.
+            resume_step: the last step that the resumed run keeps. Records of later steps and a last
+                line that is half written are dropped, so that the log becomes that of an
+                uninterrupted run; -1 drops all. None starts a new run.
 
         Raises:
             RunLogError: a new run finds another's records, or a line is damaged.

@@ -146,6 +146,6 @@ class Task(abc.ABC):
         del data, batches, mesh
         return Hooks(self.average)
 
-    @property
+    @functools.cached_property
     def _batch_size(self) -> int:
         return jax.tree.leaves(self.abstract_batch())[0].shape[0]

@@ -117,8 +117,11 @@ def _check(query: jax.Array, key: jax.Array, value: jax.Array, rope: Rope | None
             f"attention expects one dtype of {DTYPES} for all operands, got "
             f"query {query.dtype}, key {key.dtype}, value {value.dtype}: cast them first"
         )
-    if rope is not None and (key.shape[1] != T or rope.cos.shape != (T, K) or K % 2):
+    if rope is None:
+        return
+    tables = jnp.shape(rope.cos), jnp.shape(rope.sin)
+    if key.shape[1] != T or tables != ((T, K), (T, K)) or K % 2:
         raise ValueError(
             f"attention expects rope tables [L, K] with L = T = S and K even, got "
-            f"{jnp.shape(rope.cos)} for {shapes}"
+            f"{tables[0]} and {tables[1]} for {shapes}"
         )

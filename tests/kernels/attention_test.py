@@ -210,8 +210,10 @@ def test_dtypes_that_do_not_fit_are_refused(dtypes):
         hrm_kernels.attention(*(jnp.zeros((1, 2, 1, 4), dtype) for dtype in dtypes))
 
 
-@pytest.mark.parametrize("shape", [(6, 16), (7, 8)])
-def test_rope_tables_that_do_not_fit_are_refused(shape):
-    tables = hrm_kernels.Rope(jnp.ones(shape), jnp.ones(shape))
+@pytest.mark.parametrize(
+    ("cos", "sin"), [((6, 16), (6, 16)), ((7, 8), (7, 8)), ((7, 16), (16,)), ((7, 16), (7, 1))]
+)
+def test_rope_tables_that_do_not_fit_are_refused(cos, sin):
+    tables = hrm_kernels.Rope(jnp.ones(cos), jnp.ones(sin))
     with pytest.raises(ValueError, match=r"rope tables \[L, K\]"):
         hrm_kernels.attention(*DATA.operands, rope=tables)

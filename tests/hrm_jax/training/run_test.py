@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hrm_jax.core.config import to_json
+from hrm_jax.core.files import InUse, exclusive
 from hrm_jax.training import run
 from hrm_jax.training.checkpoint import CheckpointStore
 from hrm_jax.training.progress import Progress
@@ -98,6 +99,16 @@ def test_progress_is_told_of_every_step_and_of_a_stop(tmp_path):
     told = Told()
     assert int(run.train(TinyTask(), tmp_path, resume=True, progress=told).step) == 4
     assert (told.first_step, told.messages) == (3, [])
+
+
+def test_a_run_in_use_is_left_as_it_is(tmp_path):
+    run.train(TinyTask(), tmp_path)
+    being_saved = tmp_path / run.CHECKPOINTS / ".saving-4"
+    being_saved.mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with exclusive(tmp_path), pytest.raises(InUse, match="another process works in"):
+        run.train(TinyTask(), tmp_path, resume=True)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_default_progress_goes_to_the_log(tmp_path, caplog):
