@@ -21,7 +21,11 @@ def default_data_dir() -> pathlib.Path:
 
 @contextlib.contextmanager
 def quiet_tfds(*, bars: bool = True) -> Iterator[None]:
-    """Keeps TFDS from printing: no messages, and progress bars only on a terminal, if at all."""
+    """Keeps TFDS from printing: no messages, and progress bars only on a terminal, if at all.
+
+    Args:
+      bars: whether progress bars may be shown.
+    """
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     shown = contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""Files of projects, before they are tokens."""
+"""Documents and projects: source files before they are tokenized."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
