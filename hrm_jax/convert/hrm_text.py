@@ -1,7 +1,8 @@
 """HRM-Text as Hugging Face folders: `config.json`, and safetensors under the published names.
 
-Published files hold the gate, query, key and value projections as one matrix, and the SwiGLU's gate
-and up projections as another, as we do; transformers splits them when it loads. Both are read.
+Published files hold the projections of gate, query, key and value as one matrix, and the SwiGLU's
+gate and up projections as another, and so do our models; transformers splits them when it loads.
+Both forms are read.
 """
 
 import os
@@ -28,12 +29,12 @@ _FUSIONS = (  # published, and what transformers has in its place
 
 
 def fuse(state_dict: Weights) -> dict[str, np.ndarray | Deferred]:
-    """Returns weights under transformers' names as published ones; what is published already stays."""
+    """Returns weights with transformers' split matrices joined, as published files have them."""
     return fusion.fuse(state_dict, _FUSIONS)
 
 
 def split(state_dict: Mapping[str, np.ndarray]) -> StateDict:
-    """Returns the inverse of `fuse`: published weights under the names that transformers has in memory."""
+    """Returns published weights as transformers has them in memory: inverts `fuse`."""
     return fusion.split(state_dict, _FUSIONS)
 
 
@@ -83,6 +84,6 @@ def write_hrm_text(
     variables: Variables,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Writes what `save_hrm_text` does into an empty folder."""
+    """Writes what `save_hrm_text` does, into an empty folder."""
     weights = to_state_dict(variables, text_name)
     write_model(folder, to_hugging_face(config), weights, max_shard_bytes)

@@ -1,4 +1,4 @@
-"""A model as a folder that travels: what it is evaluated with, without what only training needs.
+"""A model as a folder: what evaluation needs, without what only training needs.
 
     config.json             the configuration of its run, or of the model alone
     weights.safetensors     its values under the published names, averaged where training averages
