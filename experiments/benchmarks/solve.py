@@ -71,7 +71,7 @@ class Turn:
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
-    """Lets the contestants take turns; prints a table and returns the figures.
+    """Times the contestants in turns; prints a table and returns the figures.
 
     Raises:
       ConfigError, RunError, CheckpointError, CsvFormatError, FileNotFoundError: the checkpoint or
@@ -98,7 +98,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 def _contestants(
     options: Options, task: SudokuTask, variables: Variables, source: Source, mesh: Mesh
 ) -> dict[str, Callable[[], Turn]]:
-    """Returns what takes turns. Compilation is no part of a turn's seconds."""
+    """Returns the contestants by name; their compilation is not part of a turn's seconds."""
     steps = options.max_steps or task.config.model.halt_max_steps
     # The full number of steps is the same for all, so that accuracies can be compared.
     longer = dataclasses.replace(task.config.model, halt_max_steps=steps)

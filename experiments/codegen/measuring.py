@@ -26,7 +26,7 @@ FLAGS = flags.FLAGS
 RUNS = pathlib.Path("runs")
 
 LoadModel = Callable[[], tuple[Completer, str]]
-"""Loads a model: what completes, and its name in reports, with the settings of its sampling."""
+"""A function that loads a model: the completer, and its name in reports with its sampling."""
 
 flags.DEFINE_enum("suite", "humaneval", named.NAMES, "eval: the problems")
 flags.DEFINE_string(
@@ -62,7 +62,10 @@ flags.DEFINE_string("results", None, "eval: folder of the results; a new one bel
 
 
 def run(console: Console, load_model: LoadModel | None) -> int:
-    """Measures as the flags say, and shows a table; `report.json` and all completions stay.
+    """Measures as the flags say and shows a table; returns the exit code.
+
+    `report.json` and all completions stay in the folder of the results. Flags of other modes that
+    count here: `--samples`, `--max_tokens`, `--seed`, `--resume`.
 
     Flags of other modes that count here: `--samples`, `--max_tokens`, `--seed`, `--resume`.
 
@@ -77,6 +80,7 @@ def run(console: Console, load_model: LoadModel | None) -> int:
     suite = _load_suite()
     for missing in find_missing().values():
         console.print(f"not on this machine: {missing}", style="dim", soft_wrap=True)
+    # Sandbox and toolchain are found before a model is loaded: they fail at once.
     sandbox = find_sandbox()
     judge = Judge.of(suite.language, sandbox, Bounds(), FLAGS.judges)
     completer, name = _completer(suite, load_model)
@@ -103,7 +107,7 @@ def run(console: Console, load_model: LoadModel | None) -> int:
 
 
 def results_table(report: Report) -> Table:
-    """pass@k with intervals, the share that parses, and what came of the completions."""
+    """Returns a table of pass@k with intervals, the share that parses, and the results by kind."""
     settings = report.settings
     table = Table(title=f"{settings.suite}, by {settings.completer}")
     table.add_column("measure")
@@ -162,7 +166,7 @@ def _folder(suite: Suite) -> pathlib.Path:
 
 @dataclasses.dataclass
 class _Tally:
-    """What has come of the completions so far; the first lines are what an earlier run left."""
+    """Counts verdicts; the first lines are what an earlier run left, and do not count as speed."""
 
     begun: float
     passed: int = 0
@@ -179,7 +183,10 @@ class _Tally:
 
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[Sequence[Judged]], None]]:
-    """Yields a live bar, or without a terminal a line now and then; yields what takes new verdicts."""
+    """Yields a function that takes new verdicts and shows them.
+
+    It shows a bar on a terminal, and a line for each batch elsewhere.
+    """
     columns = [
         TextColumn("measuring"),
         BarColumn(bar_width=20),

@@ -61,7 +61,7 @@ def _order_rows(grid, first_row, first_column, labels, rows):
 
 @numba.njit(cache=True)
 def _second_row(first_row, grid, first_column, labels):
-    """Returns which of the other two rows of the band comes second: the one with the
+    """Returns the row of `first_row`'s band that comes second: of the other two the
     smaller head.
     """
     band = first_row - first_row % 3
@@ -121,9 +121,7 @@ def _canonical_many(grids):
 
 @numba.njit(cache=True)
 def _cycle_code(grid, first, second):
-    """Returns a code of the cycle lengths of the permutation from one line's digits
-    to another's.
-    """
+    """Returns a code of the cycle lengths of the permutation between the digits of two lines."""
     image = np.zeros(10, dtype=np.int64)
     for k in range(9):
         image[grid[first[k]]] = grid[second[k]]

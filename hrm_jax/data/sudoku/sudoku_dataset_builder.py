@@ -192,9 +192,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _find_files(
         self, dl_manager: tfds.download.DownloadManager, stack: contextlib.ExitStack
     ) -> dict[str, pathlib.Path]:
-        """Returns the file of every split: given, downloaded, or shipped (while `stack`
-        is open).
-        """
+        """Returns the file of every split; shipped ones are valid while `stack` is open."""
         config = self._config
         if config.files:
             return {split: pathlib.Path(path) for split, path in config.files.items()}

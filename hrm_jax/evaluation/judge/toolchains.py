@@ -98,6 +98,6 @@ def _ask(argv: list[str]) -> str:
 
 
 def _mounts(*folders: str) -> tuple[Mount, ...]:
-    """Returns mounts, outermost first, of those folders that sandboxes do not show by themselves."""
+    """Returns mounts, outermost first, of those folders that are not among the system's."""
     outside = {f for f in folders if Path(f).exists() and not f"{f}/".startswith(_SYSTEM)}
     return tuple(Mount(folder, folder) for folder in sorted(outside))
