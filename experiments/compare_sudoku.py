@@ -57,6 +57,7 @@ class Settings:
                 got=given,
                 remedy="name each once",
             )
+        # "01" and "1" are one seed, but would be two folders.
         seeds = [seed for seed in self.seeds if not (seed.isdecimal() and seed == str(int(seed)))]
         check(not seeds, "seeds", expected="whole numbers", got=seeds, remedy="as in 0,1,2")
         missing = [
@@ -183,6 +184,7 @@ def _measure(settings: Settings, folder: pathlib.Path, data: str) -> dict[str, A
     if not path.exists():
         command = [sys.executable, "-m", "experiments.sudoku", "--mode=eval"]
         command += [f"--checkpoint={folder}", f"--data={data}", "--halting=rules"]
+        # More steps than in training: what a model does not need it does not use under "rules".
         command += ["--max_steps=64", f"--puzzles={settings.puzzles}"]
         # The report is the last line on standard output.
         command += [f"--search_attempts={settings.search_attempts}"]

@@ -65,6 +65,7 @@ def _make(console: Console) -> int:
         _show(console, folder, f"{name}, made before; --remake makes it again")
         return 0
     started = time.monotonic()
+    # Flags have precedence over the manifest.
     languages = _LANGUAGES.value or (manifest.languages if manifest else LANGUAGES)
     unknown = sorted(set(languages) - set(LANGUAGES))
     if unknown:

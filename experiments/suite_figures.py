@@ -50,6 +50,7 @@ def measure(model: str, arguments: str, folder: pathlib.Path) -> Measured:
         command = [sys.executable, "-m", "experiments.codegen", "--mode=eval", f"--model={model}"]
         command += [*shlex.split(arguments), f"--results={results}"]
         if results.exists():
+            # A folder without a report is an interrupted measurement.
             command.append("--resume")
         subprocess.run(command, check=True)
     return read(results)

@@ -67,6 +67,7 @@ class AotCase:
         return item * (3 * query + 4 * key if gradient else 2 * query + 2 * key)
 
 
+# The calls of HRM, TRM, HRM-Text, SmolLM2 and of code models with long contexts.
 HRM = {"mask": "full", "B": 256, "N": 8, "M": 8, "rope": True}
 CASES = {
     case.name: case

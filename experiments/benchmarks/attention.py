@@ -111,6 +111,7 @@ def _torch(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program
     """
     import torch
 
+    # PyTorch wants [B, N, T, K]; the transposition is a view, and no copy is timed.
     *arrays, cotangent = (torch.from_numpy(x).transpose(1, 2) for x in operands)
     leaves = [array.detach().requires_grad_() for array in arrays]
 
@@ -166,6 +167,7 @@ def _measure(case: AttentionCase, contestants: dict[str, Any], rounds: int) -> l
     rows = []
     for part in PASSES:
         seconds: dict[str, list[float]] = {name: [] for name in programs}
+        # Every round times all contestants, so that drift of the machine's speed hits them alike.
         for _ in range(rounds):
             for name, passes in programs.items():
                 seconds[name].append(_turn(passes[part]))

@@ -80,6 +80,7 @@ def _measure(options: Options, model: str, names, place: pathlib.Path, report) -
     for name in names:
         report(f"{model}: {name} writes a text to compare")
         with alternate.Worker(_python(options, name), _environment(name)) as worker:
+            # Both write the text once before the timing, to compare what they write.
             texts[name] = worker.call(f"{_MODULES[name]}:greedy", **shared)
     phases = {}
     for phase, steps in (("decode", options.tokens), ("prefill", 1)):

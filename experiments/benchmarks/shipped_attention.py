@@ -125,6 +125,7 @@ def _heads_first(query, key, value) -> tuple[Array, ...]:
 
 
 def _repeated(query, key, value) -> tuple[Array, ...]:
+    # The repeated heads are part of what is timed: these kernels do not know grouped heads.
     groups = query.shape[2] // key.shape[2]
     repeat = functools.partial(jnp.repeat, repeats=groups, axis=2)
     return tuple(map(repeat, (key, value))) if groups > 1 else (key, value)

@@ -62,6 +62,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     """
     pythons = list(dict.fromkeys([sys.executable, options.torch_python]))
     with console.status("measuring the matrix multiplication peak"):
+        # Measured before any contestant lives: its memory and threads would disturb the peak.
         host = machine.describe(pythons)
     console.print(
         f"{host.cpu}, {host.cores} cores, {host.ram_bytes / 2**30:.1f} GiB; float32 matmul peak "
@@ -112,6 +113,8 @@ def _contestants(
                 name=name,
                 function=implementation.function,
                 arguments=arguments | dict(implementation.arguments),
+                # The worker starts without malloc settings, so this is the only difference of a
+                # +heap name.
                 environment=alternate.STEADY_HEAP if name != plain else {},
                 python=python,
             )
@@ -131,6 +134,7 @@ def _rows(
 
     Ratios are to REFERENCE, or to the first without it.
     """
+    # All ratios are to one contestant, round by round, so that a slow round slows both sides.
     reference = REFERENCE if REFERENCE in samples else next(iter(samples))
     rows = []
     for name, turns in samples.items():

@@ -55,6 +55,7 @@ class Tally:
         begin = time.perf_counter()
         for piece in pieces:
             now = time.perf_counter() - begin
+            # The first piece is left out of the rate: it includes compilation and the prompt.
             if not self.first_seconds:
                 self.first_seconds = now
             else:
@@ -145,6 +146,7 @@ def _with_hole(text: str) -> Prompt:
     Raises:
       PromptError: it has several holes.
     """
+    # With one mark `suffixes` has one element, without any none, and the suffix is None.
     prefix, *suffixes = text.split(HOLE)
     if len(suffixes) > 1:
         raise PromptError(f"expected one {HOLE} in a prompt, got {len(suffixes)}; fill one by one")

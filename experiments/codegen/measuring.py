@@ -146,6 +146,7 @@ def _settings(suite: Suite, completer: str) -> EvaluationSettings:
         ks = tuple(int(k) for k in FLAGS.pass_k)
     except ValueError as error:
         raise app.UsageError(f"--pass_k: expected numbers, got {FLAGS.pass_k}", 2) from error
+    # Flags that change the problems are part of the name: a resumed run must agree in them.
     variant = f", {FLAGS.mbpp_split}, {FLAGS.mbpp_style}" if suite.name.startswith("mbpp") else ""
     return EvaluationSettings(
         suite=suite.name + variant,
@@ -177,6 +178,7 @@ class _Tally:
         self.passed += sum(line.passed for line in lines)
         self.judged += len(lines)
         self.found = len(lines) if self.found is None else self.found
+        # Completions of an earlier run count for the share, not for the speed.
         rate = (self.judged - self.found) / (time.monotonic() - self.begun)
         return f"{self.passed / max(self.judged, 1):.1%} pass, {rate:.1f} completions/s"
 

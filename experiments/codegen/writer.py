@@ -53,4 +53,5 @@ def sampling() -> SamplingConfig:
 
 def _max_length(model: Any) -> int:
     """Returns the longest text a model was trained on; for HRM on Llama, that of its foundation."""
+    # Only HRM on Llama has a `foundation` in its config.
     return getattr(model.config, "foundation", model.config).max_length

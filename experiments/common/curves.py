@@ -81,6 +81,8 @@ def save_comparison(
     axes = figure.subplots()
     for number, (name, runs) in enumerate(logs.items()):
         for seed, records in enumerate(runs):
+            # Time is steps times the median pace: pauses of the run and its evaluations are left
+            # out.
             pace = minutes_a_step(records)
             found = [record for record in records if record["split"] == "validation"]
             times = [record["step"] * pace for record in found]

@@ -68,6 +68,7 @@ def _in_few_colors(frames: Sequence[np.ndarray]) -> list[Image.Image]:
     # int: differences of uint8 would wrap around.
     channels = np.stack([colors >> 16, (colors >> 8) & 255, colors & 255], axis=1).astype(int)
     distance = ((channels[:, None] - channels[chosen][None]) ** 2).sum(-1)
+    # A colour that was chosen has distance 0 to itself and stays exact.
     nearest = distance.argmin(1).astype(np.uint8)
     images = []
     for frame in packed:
@@ -94,6 +95,7 @@ def _draw_frame(traces: Sequence[Trace], step: int, last: int) -> np.ndarray:
     width = 2 * _EDGE + columns * (_GRID + _GAP) - _GAP
     legend = legend_height(width - 2 * _EDGE)
     height = _HEAD + rows * _PANEL + legend + _EDGE
+    # All frames have one size, which a GIF requires.
     figure = new_figure(width, height, DPI)
     headline = f"step {step} of {last}"
     write(figure, _EDGE, height - 0.27, headline, points=11, bold=True, color=board.INK)

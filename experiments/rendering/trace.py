@@ -79,6 +79,7 @@ class Trace:
         right = self.right
         if right[self.halt - 1]:
             return self.halt
+        # argmax of booleans is the first True.
         return int(right.argmax()) + 1 if right.any() else None
 
     @property
@@ -94,6 +95,7 @@ class Trace:
     @property
     def changed(self) -> Bool[np.ndarray, "S 81"]:
         """Cells that differ from the step before; none at the first step."""
+        # The first step is compared with itself, so nothing counts as changed.
         return self.digits != np.concatenate([self.digits[:1], self.digits[:-1]])
 
     @property

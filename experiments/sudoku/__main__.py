@@ -157,6 +157,7 @@ def train(console: Console) -> int:
     folder = pathlib.Path(FLAGS.run or RUNS / time.strftime("sudoku-%Y%m%d-%H%M%S"))
     if FLAGS.resume:
         folder = pathlib.Path(FLAGS.run) if FLAGS.run else newest_run(RUNS)
+        # A resumed run keeps its own config; flags may change it.
         config = config_flags.resolve(read_config(folder, SudokuConfig))
     task = SudokuTask(_with_data(config, "train"))
     console.print(f"training in {folder}: {config.description}", soft_wrap=True)
@@ -238,6 +239,7 @@ def export(console: Console) -> int:
     if FLAGS.out is None:
         raise app.UsageError("--mode=export needs --out: a folder", exitcode=2)
     task, variables, step = exported.load_any(_checkpoint(), make_mesh(MeshConfig()))
+    # Fields may be changed, such as max_steps of tests; the weights are as they are.
     task = SudokuTask(config_flags.resolve(task.config))
     folder = pathlib.Path(FLAGS.out)
     save_model(folder, task.config, variables)
@@ -300,6 +302,7 @@ def _measure(
     title = f"{task.config.data.name}, {split} split"
     console.print(display.accuracy_table(report.as_dict(), f"{title}, single pass"))
     if settings.search.attempts:
+        # By the rules alone: whether an answer is right is not known to a search.
         unsolved = int((~report.results.valid).sum())
         with terminal.counting_progress(console, "searching", unsolved) as progress:
             report = task.search(variables, source, settings, mesh, report, progress)

@@ -229,6 +229,7 @@ class PuzzleSolver:
         if attempt:
             shown = tokens
             if self.search_config.assume:
+                # The seed of the search: assumptions are a function of number and seed.
                 seed = self.search_config.seed
                 shown = NumberedAssumptions()(tokens, first.tokens, answers.attempt, seed)
             title = _name_attempt(title, attempt, puzzle, rules.decode(shown[0]))

@@ -21,6 +21,8 @@ from hrm_jax.convert.weights import Deferred, StateDict, Weights
 from hrm_jax.core.types import Variables
 from hrm_jax.models.hrm_text import HrmText, HrmTextConfig
 
+# Gate, query, key and value have equally many rows: each of the four has a share of 1. The last
+# entry joins nothing and only renames.
 _FUSIONS = (  # published, and what transformers has in its place
     fusion.Fusion("attn.gqkv_proj", {f"self_attn.{p}_proj": 1 for p in ("gate", "q", "k", "v")}),
     fusion.Fusion("mlp.gate_up_proj", {"mlp.gate_proj": 1, "mlp.up_proj": 1}),
@@ -52,6 +54,7 @@ def load_hrm_text(
     model = HrmText(from_hugging_face(read_config(folder)))
     weights = fuse(load_shards(folder))
     if model.config.tie_embeddings:
+        # Some files repeat the embedding's table as the head; the model has a single one.
         weights = without_tied_head(weights)
     return model, from_state_dict(model, weights, text_name, dtype)
 

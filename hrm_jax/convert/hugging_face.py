@@ -82,6 +82,7 @@ def without_tied_head(weights: Weights) -> dict[str, np.ndarray | Deferred]:
     """
     head = weights.get("lm_head.weight")
     table = weights.get("model.embed_tokens.weight")
+    # Dropping a head that differs from the embedding would silently change the model.
     if head is not None and (table is None or not np.array_equal(head, table)):
         raise WeightsError(
             "lm_head.weight: expected none, or the embedding's own, as tie_word_embeddings "
@@ -97,6 +98,7 @@ def check_fields(
     known = {*read, *fixed, *NOT_READ}
     for name in published:
         if name not in known:
+            # Only fields that matter are suggested in place of the unknown one.
             raise unknown_field(name, sorted(known - NOT_READ))
     for name, values in fixed.items():
         check(

@@ -80,6 +80,7 @@ def load_language_model(
     check(dtype in known, "dtype", expected=f"one of {known}", got=dtype, remedy="set one")
     place = locate(path)
     origin = str(path) if path in PACKAGED else str(place)
+    # A single file is GGUF, as `locate` has checked; it holds the tokenizer too.
     if place.is_file():
         return _load_gguf(place, origin, dtype)
     model, variables, foundation = _load_folder(place, dtype)

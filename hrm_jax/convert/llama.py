@@ -85,6 +85,7 @@ def write_llama(
 def _fusions(config: LlamaConfig) -> tuple[fusion.Fusion, ...]:
     N = config.num_heads
     M = config.num_key_heads
+    # With grouped heads keys and values have fewer rows than queries: M heads for N.
     heads = {f"self_attn.{part}_proj": share for part, share in (("q", N), ("k", M), ("v", M))}
     return (
         fusion.Fusion("self_attn.qkv_proj", heads),

@@ -72,6 +72,8 @@ def load_model_config(folder: str | os.PathLike[str], kind: type[Config]) -> Con
       ConfigError: `config.json` is neither.
       OSError: it is absent or cannot be read.
     """
+    # A run's configuration and a model's are told apart by the field `model`, which only a run's
+    # has.
     text = (Path(folder) / CONFIG).read_text(encoding="utf-8")
     try:
         mapping = json.loads(text)

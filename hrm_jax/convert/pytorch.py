@@ -21,6 +21,7 @@ Naming: TypeAlias = Callable[[tuple[Any, ...]], tuple[str, bool]]
 """A function of a parameter's path to its published name, and whether its matrix is transposed."""
 
 COMPILED_PREFIX = "_orig_mod."  # torch.compile puts it before every name
+# The published models are wrapped twice: by the loss (`model`), and by halting (`inner`).
 INNER = "model.inner."
 TABLE = INNER + "puzzle_emb.weights"
 
@@ -46,6 +47,7 @@ def puzzle_name(path: tuple[Any, ...]) -> tuple[str, bool]:
 def text_name(path: tuple[Any, ...]) -> tuple[str, bool]:
     """Returns a parameter's published name in HRM-Text or Llama, and whether it is transposed."""
     *module, leaf = map(str, path)
+    # transformers keeps the head beside the model, and everything else inside it.
     prefix = [] if module == ["lm_head"] else ["model"]
     name = "weight" if leaf in ("kernel", "table", "scale") else leaf
     return ".".join([*prefix, *module, name]), leaf == "kernel"
@@ -58,6 +60,7 @@ def to_state_dict(variables: Variables, naming: Naming = puzzle_name) -> StateDi
         for path, leaf in nnx.to_flat_state(values):
             name, transpose = naming(path)
             array = np.asarray(leaf[...])
+            # A transposed array is a view; files need the rows in order.
             state_dict[name] = np.ascontiguousarray(array.T) if transpose else array
     if variables.puzzle_rows is not None:
         state_dict[TABLE] = np.asarray(variables.puzzle_rows)

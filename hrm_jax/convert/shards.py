@@ -38,6 +38,7 @@ def save_shards(
     shards: list[StateDict] = [{}]
     size = 0
     for name, array in state_dict.items():
+        # A tensor above the limit still gets a file: it is never split.
         if shards[-1] and size + array.nbytes > max_shard_bytes:
             shards.append({})
             size = 0

@@ -53,6 +53,7 @@ def summarize(results: PuzzleResults) -> dict[str, float]:
         "valid_share": results.valid,
         "mean_steps": results.steps,
     }
+    # A mean over no rows is NaN with a warning, and NaN is no JSON.
     means = {name: float(rows.mean()) if len(rows) else 0.0 for name, rows in columns.items()}
     return {"count": len(results), **means}
 

@@ -142,6 +142,7 @@ def evaluate(
       ResumeError: the folder holds a measurement and `resume` is False; its settings differ; or a
         line before the last one is broken.
     """
+    # Grammars belong to an extra: a missing one should not show after hours of writing.
     parses("", suite.language)  # raises before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     done = _open(folder, settings, resume)
@@ -208,6 +209,7 @@ def _judge(
         max_tokens=settings.max_tokens,
     )
     pairs = list(zip(wanted, completions, strict=True))
+    # Completions are recorded as written; only exams have them finished by the suite.
     exams = [suite.exam_of(problem, completion) for (problem, _), completion in pairs]
     return [
         Judged(

@@ -73,6 +73,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         f"{1e6 * card.dispatch_seconds:.0f} us; jax {jax.__version__}"
     )
     wrong = {}
+    # In the order of PARTS, not of the flag: correctness first, compilation last.
     for name in PARTS:
         if name not in options.parts:
             continue

@@ -86,6 +86,7 @@ def run_train_step(setting: Setting, building: Building) -> Result:
             "of_peak": flops / seconds / setting.card.bfloat16_flops,
         }
         if REFERENCE in samples:
+            # Absent where PyTorch is not installed: the table leaves the cell empty.
             ratio = alternate.speed_ratio(turns, samples[REFERENCE])
             row |= dataclasses.asdict(ratio)
         result.rows.append(row)
@@ -115,6 +116,7 @@ def run_relational(setting: Setting) -> Result:
         if setting.late:
             result.left_out.append(f"batch {batch_size}")
             continue
+        # The shape only sets the sizes of the batches, which are Sudoku's for `hrm_small`.
         task = SudokuTask(dataclasses.replace(PRESETS["relational"], batch_size=batch_size))
         step, state, batches = jax_step.make_step_of(
             task.model, task.loss, task.optimizers, workload.SHAPES["hrm_small"], batch_size

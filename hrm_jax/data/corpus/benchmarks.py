@@ -42,6 +42,7 @@ class Benchmarks:
         """Returns the first run of words that a text has in common with a problem, or None."""
         words = _words(text)
         for first, beginning in enumerate(_runs(words, SHORTEST_WORDS)):
+            # Shorter runs of short texts and runs of 13 words share this index.
             for run in self._runs.get(beginning, ()):
                 if tuple(words[first : first + len(run)]) == run:
                     return " ".join(run)

@@ -57,6 +57,7 @@ def find_toolchain(language: Language) -> Toolchain:
         # The real path: a virtual environment's link points out of what is mounted.
         program = os.path.realpath(sys.executable)
         return Toolchain(language, {"python": program}, _mounts(sys.base_prefix))
+    # All missing programs are named at once.
     missing = [name for name in _PROGRAMS[language] if shutil.which(name) is None]
     if missing:
         raise ToolchainMissing(

@@ -73,6 +73,7 @@ def load_humanevalpack(folder: Path, language: Language) -> Suite:
 def _problem(record: Mapping[str, Any], language: Language) -> Problem:
     reference, tests = _EXAMS[language](record)
     exam = Exam(language, "", tests, (_entry_point(record),), reference)
+    # All three start from one prompt, so what is cut off it goes to both solutions.
     prompt, canonical, buggy = begin_with_space(
         record["prompt"], record["canonical_solution"], record["buggy_solution"]
     )

@@ -79,6 +79,7 @@ def _full_shots(
 def _problem(
     record: Mapping[str, Any], shots: Sequence[Mapping[str, Any]], style: Style
 ) -> Problem:
+    # The published files have line ends of Windows in places.
     code = record["code"].replace("\r\n", "\n")
     lines = [*record.get("test_imports", ()), record.get("test_setup_code", "")]
     tests = "\n".join([*lines, *record["test_list"]]).replace("\r\n", "\n")

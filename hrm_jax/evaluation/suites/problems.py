@@ -60,6 +60,8 @@ def whole_blocks(before: str, completion: str, *, quotes: str = '"') -> str:
     text = before + completion
     end = None
     depth = 0
+    # One scan over prompt and completion: a comment or string may begin in one and end in the
+    # other.
     for token in _tokens(quotes).finditer(text):
         depth += {"{": 1, "}": -1}.get(token[0], 0)
         # Braces of the prompt are counted as well, so depth 0 is the end of what the prompt began.

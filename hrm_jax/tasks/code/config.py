@@ -157,6 +157,7 @@ class CodeConfig:
                 remedy="change it, or data.row_tokens",
             )
             check(
+                # 0 steps, for no limit, pass as well.
                 phase.gate.steps % self.loop.evaluate_every == 0,
                 f"phases[{index}].gate.steps",
                 expected=f"a multiple of loop.evaluate_every={self.loop.evaluate_every}",

@@ -41,6 +41,8 @@ def read_splits(config: CodeDataConfig) -> TextSplits:
     splits = _read_corpus(config)
     if config.form == "exercises":
         longest = config.longest_exercise
+        # Splits are made before exercises are cut out, so all functions of a project stay in one
+        # split.
         splits = TextSplits(*(tuple(exercises(texts, longest)) for texts in splits))
     if config.tasks == "mbpp":
         splits = splits._replace(

@@ -88,6 +88,7 @@ class DataConfig:
 
         config = self.name
         if self.name == "csv":
+            # Without a validation file the builder holds out some of the training puzzles.
             config = csv_config(train=self.train_csv or None, test=self.test_csv or None)
         try:
             source = load_source(config, split, self.data_dir or None)
@@ -205,6 +206,8 @@ class SudokuTask(Task):
 
         def validate(state: TrainState) -> dict[str, float]:
             report = self.evaluate(state.averaged_variables, data[1], settings, mesh).as_dict()
+            # Results by rating are tables, and speed depends on the machine: neither belongs in
+            # the log.
             return {name: report[name] for name in _LOGGED}
 
         return Hooks(self.average, validate)
