@@ -27,7 +27,7 @@ from experiments.benchmarks import alternate, train_step, workload
 from hrm_jax.core.errors import UserError
 
 Suite = Callable[[Console], Any]
-"""Measures what the flags say, prints tables, and returns the figures as JSON values."""
+"""A suite measures what the flags ask for, prints tables, and returns figures as JSON values."""
 
 
 # A suite imports what it needs when it runs: a machine lent to measure kernels has neither the data

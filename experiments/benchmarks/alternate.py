@@ -29,7 +29,7 @@ class ContestantError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Contestant:
-    """What is timed, and the process that it lives in.
+    """What is timed, and in which process.
 
     `function` ("module:name") called with `arguments`, which must be JSON, returns `run(steps)`,
     which returns when that many steps have finished. `environment` is added to ours, less the
@@ -45,7 +45,7 @@ class Contestant:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One turn: its duration, how many steps it took, and the process's memory behaviour."""
+    """One turn: its duration, the number of steps, page faults and peak memory."""
 
     seconds: float
     steps: int

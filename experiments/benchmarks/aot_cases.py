@@ -187,7 +187,7 @@ class DecodeCase:
 
     @property
     def floor_bytes(self) -> int:
-        """Reading all keys and values once."""
+        """Bytes of reading all keys and values once."""
         return 2 * self.B * self.S * self.M * self.K * jnp.dtype(self.dtype).itemsize
 
 

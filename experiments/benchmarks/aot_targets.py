@@ -93,7 +93,7 @@ TARGETS = {
 
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-    """What is known of a compiled program.
+    """Costs of a compiled program, as its compiler states them.
 
     Attributes:
       temporary_bytes: memory it needs besides arguments and results.

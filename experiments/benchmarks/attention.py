@@ -26,14 +26,14 @@ PRODUCTS = {"forward": 2, "forward + backward": 6}
 """Matrix products of a pass, without those that a backward pass repeats to save memory."""
 Program = Callable[[], Any]
 _PAUSE_SECONDS = 0.3
-"""Longer than OpenMP's threads wait: 0.2 s by default."""
+"""Pause before a turn: OpenMP's threads spin for 0.2 s by default."""
 _CALLS = 5
-"""Timed in a row, after one that is not."""
+"""Timed calls of a turn, after one that is not timed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class AttentionCase:
-    """Sizes of one call, float32; `causal` or everything."""
+    """Sizes of one call in float32, under a causal mask or none."""
 
     B: int
     T: int

@@ -76,8 +76,6 @@ def run(console: Console) -> int:
 
     Texts go to the console, figures to standard error; returns the exit code.
 
-    Texts go to the console, figures to standard error.
-
     Raises:
       PromptError: a prompt cannot be completed, or there is none.
       ConfigError, WeightsError, OSError, ValueError: as `writer.load_writer`; OSError and

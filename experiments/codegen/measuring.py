@@ -67,8 +67,6 @@ def run(console: Console, load_model: LoadModel | None) -> int:
     `report.json` and all completions stay in the folder of the results. Flags of other modes that
     count here: `--samples`, `--max_tokens`, `--seed`, `--resume`.
 
-    Flags of other modes that count here: `--samples`, `--max_tokens`, `--seed`, `--resume`.
-
     Args:
       console: where to show it.
       load_model: of `--completer=model`; None where no model is named.

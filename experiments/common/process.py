@@ -46,10 +46,6 @@ def keep_compiled() -> None:
     The folder is `~/.cache/hrm_jax/compiled` or what `HRM_JAX_COMPILED` says; a folder that was
     set by `JAX_COMPILATION_CACHE_DIR` stays. JAX's keys cover all that a program depends on, so a
     program of an older version is never used for a newer one.
-
-    The folder is `~/.cache/hrm_jax/compiled` or what `HRM_JAX_COMPILED` says; one that JAX has been
-    told of, by `JAX_COMPILATION_CACHE_DIR`, stays. JAX names a program by all that it depends on,
-    so an old one is never taken for a new one.
     """
     import jax  # not before `keep_heap`
 

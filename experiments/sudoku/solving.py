@@ -101,12 +101,6 @@ def settings_of(config: SudokuConfig, changes: Mapping[str, Any] | None = None) 
     only if those before it failed: on a CPU an attempt alone takes no longer than in a batch, and
     most puzzles need few.
 
-    A first attempt may take as many steps as the model was trained or tested with, whichever are
-    more. Then come 128 further attempts of as many steps as in its tests (the shipped model's take
-    16), if they differ by what they assume or by noise; symmetries are left out, since a picture
-    would have to undo them. Attempts go one after another, each only where those before it failed:
-    alone an attempt takes a CPU no longer than in a batch, and most puzzles need few.
-
     Args:
       config: of the model's run.
       changes: what flags say instead, by path, as `core.config.replace` takes it.

@@ -55,8 +55,6 @@ def open_safetensors(path: Path) -> dict[str, np.ndarray | Deferred]:
     Floats are `Deferred`: a tensor is read when it is asked for. The file stays mapped into memory
     until the last of them is released; it must not change until then.
 
-    The file is mapped into memory until the last of them is let go; it must not change until then.
-
     Raises:
       WeightsError: the file is damaged.
       OSError: it cannot be read.

@@ -63,8 +63,6 @@ def from_hugging_face(published: Mapping[str, Any]) -> HrmTextConfig:
 
     `compute_dtype` is bfloat16 where the file's `dtype` is; any other computes in float32.
 
-    `dtype` is that of the activations, where it is bfloat16; all else computes in float32.
-
     Raises:
       ConfigError: a field is unknown, of a wrong type, or asks for what is not implemented.
     """

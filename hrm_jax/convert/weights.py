@@ -34,4 +34,4 @@ class Deferred:
 
 StateDict = dict[str, np.ndarray]
 Weights: TypeAlias = Mapping[str, np.ndarray | Deferred]
-"""Arrays by published name, to be read."""
+"""Arrays by published name, some of which may not be read yet."""

@@ -114,7 +114,7 @@ def with_fixed_augmentations(source: Source, count: int, seed: int) -> Source:
 
 @configclass
 class PipelineConfig(rows.RowsConfig):
-    """How a source is turned into training batches.
+    """The configuration of training batches.
 
     Attributes:
       augment: whether each visit of a puzzle shows it under a new random symmetry.

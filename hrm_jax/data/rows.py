@@ -1,4 +1,4 @@
-"""Which rows of a source a batch holds: deterministic, resumable, split over processes.
+"""Selects the rows of each batch: deterministic, resumable, split over processes.
 
 Epochs laid end to end form one sequence of rows; batch k is rows k * G to (k + 1) * G of it, where
 G is the batch size of all processes together, and process p takes the p-th part. A batch is
@@ -25,7 +25,7 @@ _ENDLESS = 10**12
 
 @configclass
 class RowsConfig:
-    """How the rows of a source are dealt out to batches.
+    """The configuration of batches: their size and order, and the share of this process.
 
     Attributes:
       batch_size: rows a batch on this process; all processes have the same.

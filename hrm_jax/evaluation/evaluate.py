@@ -36,7 +36,7 @@ class ResumeError(UserError, ValueError):
 
 @configclass
 class EvaluationSettings:
-    """What is measured; completions of other settings are not comparable."""
+    """What is measured; completions under other settings are not comparable."""
 
     suite: str = field(help="name, split and style of the problems")
     completer: str = field(help="what writes, with what it depends on, such as the temperature")

@@ -20,7 +20,7 @@ MOST_CALLS = 400
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """Something to time.
+    """A program to time.
 
     Attributes:
       dispatch: starts one call and returns what `wait` takes.

@@ -21,7 +21,7 @@ _NAME = re.compile(r"[^\W\d]\w+")
 
 
 class Benchmarks:
-    """The runs of words of some benchmarks' problems."""
+    """An index of the runs of words in benchmarks' problems."""
 
     def __init__(self, texts: Iterable[str]):
         """Indexes the texts of problems, solutions and tests, in any order."""

@@ -26,7 +26,7 @@ _FIELDS = ("text", "language", "project", "path")
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class CorpusConfig(tfds.core.BuilderConfig):
-    """What to make a corpus of.
+    """The configuration of a corpus.
 
     Attributes:
       projects: all of them; no two share a name.
@@ -47,7 +47,7 @@ class CorpusConfig(tfds.core.BuilderConfig):
 
 @dataclasses.dataclass
 class Report:
-    """How a corpus came about.
+    """The origin of a corpus, and what the filters removed.
 
     Attributes:
       projects: for each its name, version, licence and split, in order of preparation.
@@ -63,7 +63,7 @@ class Report:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Texts of files, one record a file."""
+    """Builds a corpus, one record a file."""
 
     name = "corpus"
     VERSION = tfds.core.Version("1.0.0")

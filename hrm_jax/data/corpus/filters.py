@@ -13,7 +13,7 @@ Filters = dict[str, Callable[[Document], bool]]
 
 @dataclasses.dataclass
 class Count:
-    """Some documents: how many, and how much text."""
+    """The number of some documents, and the bytes of their text."""
 
     files: int = 0
     bytes: int = 0

@@ -45,7 +45,7 @@ PERMISSIVE = frozenset(
         "blessing",
     }
 )
-"""SPDX identifiers of licences that ask for no more than attribution."""
+"""SPDX identifiers of licences that require no more than attribution."""
 
 # Searched for in lower case, with white space and marks of comments as single spaces. A file may
 # match several; all of them count.

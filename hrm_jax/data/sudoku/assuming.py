@@ -1,7 +1,7 @@
-"""Assumptions: what a search takes for granted at its next attempt, as a player does who is stuck.
+"""Assumptions: a further attempt of a search may fill in one cell as the first attempt proposed.
 
-A puzzle with one cell more is an easier one where the cell is right. Where it is not there is no
-solution, and nothing found can pass the rules.
+A puzzle with one more cell is an easier one where the cell is right. Where it is wrong there is no
+solution, and nothing that is found can pass the rules.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The bank of puzzles shipped with the package: how it is made, and where it lies.
+"""The bank of puzzles shipped with the package: how it is made, and its files.
 
 Random minimal puzzles are mostly easy, so each chunk of new grids is aimed at the bands of
 difficulty in proportion to what they still lack: the grids that start hardest climb to the hardest
@@ -32,7 +32,7 @@ _HIGHEST_RATING = 1000
 
 @configclass
 class BankConfig:
-    """What bank to make.
+    """The configuration of a bank.
 
     Attributes:
       seed: names the bank; equal configurations give equal banks.
@@ -73,7 +73,7 @@ class BankSplit:
 
 @dataclasses.dataclass(frozen=True)
 class _Candidate:
-    """One puzzle on its way into the bank; the fields are single rows of `BankSplit`."""
+    """One puzzle that may enter the bank; the fields are single rows of `BankSplit`."""
 
     question: np.ndarray
     answer: np.ndarray

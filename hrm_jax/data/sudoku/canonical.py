@@ -1,4 +1,4 @@
-"""Which solved grids are the same under Sudoku's symmetries, and a short name for each class.
+"""Canonical forms of solved grids under Sudoku's symmetries, and names of their classes.
 
 The symmetries relabel the digits, transpose the grid, permute bands, rows within a band, stacks and
 columns within a stack: 9! * 2 * 6^8 of them, exactly those of `symmetry`. Augmentation moves a

@@ -41,7 +41,7 @@ class CsvFormatError(UserError, ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class _Columns:
-    """Where the fields of a row are; None for what the file does not give."""
+    """Positions of the fields of a row; None for fields that the file lacks."""
 
     question: int
     answer: int | None
@@ -50,7 +50,7 @@ class _Columns:
 
 
 class _Problems:
-    """Collects what is wrong, the first message of every line."""
+    """Collects the problems of a file, the first message of every line."""
 
     def __init__(self) -> None:
         self._messages: dict[int, str] = {}

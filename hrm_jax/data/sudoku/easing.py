@@ -14,7 +14,7 @@ from hrm_jax.data.sudoku import rules
 _WORDS_PER_COUNT = 4
 _COUNTS_PER_ROW = 21
 _STREAM = 1
-"""Set in the key, so that the same seed gives symmetries other words."""
+"""Second word of the key: with the same seed, symmetries draw other words."""
 
 
 def reveal(

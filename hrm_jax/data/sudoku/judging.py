@@ -1,4 +1,4 @@
-"""Whether proposals solve their puzzles, on tokens, in JAX: for the inside of compiled loops."""
+"""Checks on tokens, in JAX, whether proposals solve their puzzles: for use in compiled loops."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""Puzzles from several collections as one training set that keeps clear of held-out grids."""
+"""Joins collections of puzzles into one training set without held-out grids."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -52,7 +52,7 @@ class NoUniqueSolutionError(rules.PuzzleError):
 
 @dataclasses.dataclass(frozen=True)
 class SearchResult:
-    """What a search found for every puzzle of a batch.
+    """The results of a search, for every puzzle of a batch.
 
     Attributes:
       solutions: uint8 [B, 81], the first solution found; all 0 where there is none.

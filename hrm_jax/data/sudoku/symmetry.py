@@ -113,18 +113,24 @@ def augment(
 
 
 class NumberedSymmetries:
-    """The symmetries of `symmetries_at` by number, on tokens: for restarts of a search."""
+    """Applies the symmetries of `symmetries_at` by number, on tokens: for restarts of a search."""
 
     def __call__(
         self, tokens: UInt8[np.ndarray, "B 81"], numbers: Int[np.ndarray, " B"], seed: int
     ) -> UInt8[np.ndarray, "B 81"]:
-        """Row b under symmetry `numbers[b]` of the sequence that `seed` names; tokens 1..10."""
+        """Returns row b under symmetry `numbers[b]` of the sequence that `seed` names.
+
+        Tokens 1..10.
+        """
         return rules.encode(_numbered(numbers, seed)(tokens - rules.BLANK_TOKEN))
 
     def inverse(
         self, tokens: Int[np.ndarray, "B 81"], numbers: Int[np.ndarray, " B"], seed: int
     ) -> UInt8[np.ndarray, "B 81"]:
-        """Undoes it; tokens that are no cell's, which a proposal may have, come back as blanks."""
+        """Returns tokens under the inverse symmetries.
+
+        Tokens of proposals that no cell can hold become blanks.
+        """
         known = (tokens >= rules.BLANK_TOKEN) & (tokens < rules.VOCABULARY_SIZE)
         grids = np.where(known, tokens - rules.BLANK_TOKEN, rules.BLANK).astype(np.uint8)
         return rules.encode(_numbered(numbers, seed).inverse()(grids))

@@ -13,7 +13,7 @@ from hrm_jax.data.text.languages import language_of
 from hrm_jax.data.text.source import Text
 
 LONGEST_BYTES = 200_000
-"""Of a file; longer ones are tables."""
+"""Limit for files; longer ones are mostly tables of data."""
 
 _HELD_OUT = {0: "validation", 1: "test"}
 _SHARES = 16

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     import grain
 
 PrefixKind = Literal["bidirectional", "causal", "learned"]
-"""What a prefix is: its tokens see each other and are not learned (PrefixLM); they see only what is
-before them and are not learned; or they are as all others."""
+"""What a prefix is.
+
+"bidirectional": its tokens see each other, and are not learned (PrefixLM). "causal": they see only
+what is before them, and are not learned. "learned": they are as all other tokens.
+"""
 
 # What seeds are for, so that no two draws share one.
 # First number of each seed after the user's: draws for different purposes never share a stream.
@@ -31,7 +34,7 @@ _ORDER, _HOLES, _VISIT = range(3)
 
 @configclass
 class TextConfig(rows.RowsConfig):
-    """How texts are turned into training batches.
+    """The configuration of training batches of text.
 
     Attributes:
       row_tokens: T, tokens a row.
@@ -65,7 +68,7 @@ class TextConfig(rows.RowsConfig):
 
 @dataclasses.dataclass(frozen=True)
 class _Packed:
-    """The windows of a source, which of them have a hole, and the windows of each row."""
+    """The windows of a source, which of them have a hole, and which windows are in each row."""
 
     windows: Windows
     with_hole: np.ndarray

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from hrm_jax.core.protocols import InfillingTokens
 
 NUM_MARKS = 3
-"""Tokens that a hole adds to a text."""
+"""The number of tokens that a hole adds to a text."""
 
 
 def draw_hole(rng: np.random.Generator, length: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The language of a file, by its name, and by its content where the name does not tell."""
+"""The language of a file, from its name, or from its content where the name is ambiguous."""
 
 import re
 from pathlib import PurePosixPath
@@ -28,7 +28,7 @@ _EXTENSIONS = {
     "toml": "toml",
 }
 LANGUAGES = tuple(_EXTENSIONS)
-"""All languages that are told apart."""
+"""All languages that `language_of` can return."""
 
 _BY_EXTENSION = {f".{e}": name for name, all_ in _EXTENSIONS.items() for e in all_.split()}
 _BY_NAME = {

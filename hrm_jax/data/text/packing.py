@@ -17,12 +17,12 @@ from jaxtyping import Int
 from hrm_jax.core.types import IGNORE_LABEL
 
 OPEN_ROWS = 256
-"""Rows that best fit chooses from."""
+"""The number of open rows among which best fit chooses."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """Texts cut to size; window i is tokens `start[i]` to `stop[i]` of its text.
+    """Windows of texts: window i is tokens `start[i]` to `stop[i]` of text `text[i]`.
 
     Attributes:
       text: int64, which text.
@@ -35,7 +35,7 @@ class Windows:
 
 
 class Segment(NamedTuple):
-    """One text, or a window of it, as it stands in a row.
+    """One text, or a window of it, as a segment of a row.
 
     Attributes:
       tokens: int [U], at least one.

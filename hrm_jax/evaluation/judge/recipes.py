@@ -21,7 +21,7 @@ SECRET_BYTES = 32
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What to write, what to compile, what to run.
+    """The files, compiler commands and test command of an exam.
 
     Attributes:
       files: source text by its path below `BOX`.

@@ -34,7 +34,7 @@ class ToolchainMissing(UserError, RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Toolchain:
-    """What compiles and runs a language.
+    """The programs that compile and run a language.
 
     Attributes:
       language: which.

@@ -33,7 +33,7 @@ class SandboxUnavailable(UserError, RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Mount:
-    """A folder or file of the host that is seen inside.
+    """A folder or file of the host that is visible inside.
 
     Attributes:
       source: absolute path on the host.
@@ -48,7 +48,7 @@ class Mount:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A command to run inside.
+    """A command to run inside a sandbox.
 
     Attributes:
       argv: program, by its absolute path, and arguments.
@@ -70,7 +70,7 @@ class Sandbox(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in reports."""
+        """The name in reports."""
         ...
 
     def wrap(self, job: Job) -> list[str]:

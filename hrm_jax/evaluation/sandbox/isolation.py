@@ -9,7 +9,7 @@ from hrm_jax.evaluation.sandbox.limits import Limits
 from hrm_jax.evaluation.sandbox.namespaces import Namespaces
 
 SANDBOXES: tuple[Sandbox, ...] = (Bubblewrap(), Namespaces())
-"""In order of preference."""
+"""All sandboxes, in order of preference."""
 
 
 def find_sandbox(candidates: Sequence[Sandbox] = SANDBOXES) -> Sandbox:

@@ -16,7 +16,7 @@ from hrm_jax.evaluation.judge.toolchains import Language
 
 
 class SuiteError(UserError, ValueError):
-    """A suite's file is missing or not what it should be; says what was expected."""
+    """A suite's file is missing or has another form; the message says what was expected."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ ModelConfig: TypeAlias = HrmTextConfig | LlamaConfig | HrmLlamaConfig
 
 @configclass
 class CodeDataConfig:
-    """Which texts to learn from, and as which tokens."""
+    """The texts to learn from, and the tokenizer."""
 
     corpus: str = field(
         "at_hand",

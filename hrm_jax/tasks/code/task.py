@@ -79,7 +79,11 @@ class CodeTask(Task):
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
-        """The run's tokenizer; raises FileNotFoundError before the first `load`."""
+        """The run's tokenizer.
+
+        Raises:
+          FileNotFoundError: `load` was not called before.
+        """
         from hrm_jax.data.text.tokenizers import load_tokenizer
 
         return load_tokenizer(self.folder / TOKENIZER)

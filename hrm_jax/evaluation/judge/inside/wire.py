@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_ITEMS = 1_000_000
-"""Items of an iterator that are sent: some never end."""
+"""Limit for the items of an iterator that are sent, as some never end."""
 
 
 def encode(value: Any, name_of: Callable[[Any], int]) -> Any:
