@@ -106,9 +106,7 @@ def _einsum(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Progra
 
 
 def _torch(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program]:
-    """Returns `scaled_dot_product_attention` on views with the heads first, as PyTorch's
-    users do.
-    """
+    """Returns `scaled_dot_product_attention` with heads first, as PyTorch's models call it."""
     import torch
 
     # PyTorch wants [B, N, T, K]; the transposition is a view, and no copy is timed.

@@ -61,9 +61,7 @@ def _order_rows(grid, first_row, first_column, labels, rows):
 
 @numba.njit(cache=True)
 def _second_row(first_row, grid, first_column, labels):
-    """Returns the row of `first_row`'s band that comes second: of the other two the
-    smaller head.
-    """
+    """Returns the second row of the form: the smaller of the other two rows of the band."""
     band = first_row - first_row % 3
     a = band + (first_row + 1) % 3
     b = band + (first_row + 2) % 3

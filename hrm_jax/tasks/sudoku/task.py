@@ -71,8 +71,9 @@ class DataConfig:
 
     @property
     def held_out_split(self) -> str:
-        """The split that a trained model is reported on: "validation" for files without a test
-        file.
+        """The split that a trained model is reported on.
+
+        "validation" for a file of training puzzles.
         """
         return "validation" if self.name == "csv" and not self.test_csv else "test"
 
