@@ -58,7 +58,7 @@ def build(shape: dict[str, Any], batch_size: int) -> Callable[[int], None]:
     def run(steps: int) -> None:
         nonlocal state
         metrics = None
-        # No step waits for the one before; reading the loss at the end waits for all of them.
+        # The host waits for no step; reading the loss at the end waits for all of them.
         for _ in range(steps):
             state, metrics = step(state, next(batches))
         # A training run reads its metrics too; a step that diverged would time another problem.

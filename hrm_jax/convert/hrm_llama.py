@@ -89,7 +89,7 @@ def load_hrm_llama(
     if not isinstance(stands_on, dict) or not {"path", "sha256"} <= stands_on.keys():
         raise ConfigError("foundation", f"expected a path and a sha256, got {stands_on!r}")
     # The hash is checked after loading, as loading finds the file; other weights of the same shapes
-    # would otherwise give a model that nobody trained.
+    # would otherwise give a model that was never trained.
     path, values = load_foundation(stands_on["path"])
     if hash_of(path) != stands_on["sha256"]:
         raise WeightsError(

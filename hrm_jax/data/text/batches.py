@@ -27,8 +27,7 @@ PrefixKind = Literal["bidirectional", "causal", "learned"]
 what is before them, and are not learned. "learned": they are as all other tokens.
 """
 
-# What seeds are for, so that no two draws share one.
-# First number of each seed after the user's: draws for different purposes never share a stream.
+# Second number of each seed, after the user's: draws for different purposes share no stream.
 _ORDER, _HOLES, _VISIT = range(3)
 
 
