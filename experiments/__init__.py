@@ -1,1 +1,4 @@
-"""Experiments: flags -> preset -> Task -> run. `common` is what they share."""
+"""Experiments: programs that build a task from flags and presets, and run it.
+
+`common` is what they share.
+"""

@@ -28,7 +28,7 @@ from experiments.benchmarks import alternate, train_step, workload
 from hrm_jax.core.errors import UserError
 
 Suite = Callable[[Console], Any]
-"""Measures what the flags say, prints tables, and returns the figures as JSON values."""
+"""A suite measures what the flags ask for, prints tables, and returns figures as JSON values."""
 
 
 # A suite imports what it needs when it runs: a machine lent to measure kernels has neither the data
@@ -36,7 +36,7 @@ Suite = Callable[[Console], Any]
 
 
 def _train_step(console: Console) -> dict[str, Any]:
-    """Ours against PyTorch."""
+    """Measures a training step, ours against PyTorch."""
     options = train_step.Options(
         contestants=_CONTESTANTS.value,
         batch_sizes=_batch_sizes(),
@@ -50,35 +50,39 @@ def _train_step(console: Console) -> dict[str, Any]:
 
 
 def _step_profile(console: Console) -> list[dict[str, Any]]:
-    """Returns where the time of a training step goes."""
+    """Measures where the time of a training step goes."""
     from experiments.benchmarks import step_profile
 
     return [step_profile.run(_PRESET.value, size, console) for size in _batch_sizes()]
 
 
 def _recurrence(console: Console) -> list[dict[str, Any]]:
-    """Compilation and memory by the number of cycles."""
+    """Measures compilation and memory by the number of cycles."""
     from experiments.benchmarks import recurrence
 
     return [recurrence.run(_PRESET.value, size, console) for size in _batch_sizes()]
 
 
 def _aot(console: Console) -> list[dict[str, Any]]:
-    """Kernels compiled for other machines."""
+    """Compiles kernels for other machines and reads their costs."""
     from experiments.benchmarks import aot
 
     return aot.run(_TARGETS.value, console)
 
 
 def _attention(console: Console) -> dict[str, Any]:
-    """Attention on this machine's CPU."""
+    """Measures attention on this machine's CPU."""
     from experiments.benchmarks import attention
 
     return attention.run(_ROUNDS.value, console, _picture())
 
 
 def _device(console: Console) -> dict[str, Any]:
-    """Everything on one GPU."""
+    """Measures everything on one GPU.
+
+    Raises:
+      ValueError: numbers or programs are wrong.
+    """
     # Several processes share the card; each takes memory as it needs it.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     from experiments.benchmarks.device import suite
@@ -100,7 +104,7 @@ def _batch_sizes() -> list[int]:
 
 
 def _solve(console: Console) -> list[dict[str, Any]]:
-    """Ways to run a trained model on puzzles, and a solver without one."""
+    """Measures ways to run a trained model on puzzles, and a solver without one."""
     from experiments.benchmarks import solve
     from experiments.sudoku import exported
 
@@ -119,7 +123,7 @@ def _solve(console: Console) -> list[dict[str, Any]]:
 
 
 def _decode(console: Console) -> dict[str, Any]:
-    """Writing a text, ours against transformers."""
+    """Measures how fast a text is written, ours against transformers."""
     from experiments.benchmarks import decode
 
     options = decode.Options(
@@ -206,6 +210,7 @@ def main(_) -> None:
         results = SUITES[_SUITE.value](console)
     except (UserError, ValueError, OSError, alternate.ContestantError) as error:
         sys.exit(f"error: {error}")
+    # The device suite writes its files itself, one for each part.
     if _OUT.value and _SUITE.value != "device":
         pathlib.Path(_OUT.value).write_text(json.dumps(results, indent=2) + "\n")
 

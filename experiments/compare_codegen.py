@@ -1,4 +1,4 @@
-"""Presets of codegen against each other, over several seeds.
+"""Compares presets of codegen over several seeds.
 
     python -m experiments.compare_codegen                            # HRM-Text, plain transformer
     python -m experiments.compare_codegen --override=loop.steps=100  # shorter runs
@@ -37,7 +37,7 @@ from experiments.suite_figures import (
 from hrm_jax.core.files import write_atomically
 
 Reports = Mapping[str, Sequence[Mapping[str, float]]]
-"""What each preset's runs came to, a mapping of measures for each seed."""
+"""For each preset, the measures of its runs, one mapping for each seed."""
 
 
 _PRESETS = flags.DEFINE_list("presets", ["nano", "transformer_nano"], "who takes part")
@@ -59,8 +59,12 @@ _DELETE = flags.DEFINE_bool(
 
 
 def main(argv: list[str]) -> int:
-    """Trains and measures what is missing, then shows the table; a failed run's exit code."""
+    """Trains and measures what is missing, shows the table, and returns the exit code.
+
+    If a run fails, the exit code is the run's.
+    """
     if len(argv) > 1:
+        # absl leaves what is no flag in argv; a forgotten -- would otherwise pass unnoticed.
         raise app.UsageError(f"unexpected arguments {argv[1:]}; flags start with --", exitcode=2)
     unknown = [preset for preset in _PRESETS.value if preset not in PRESETS]
     if unknown:
@@ -78,6 +82,8 @@ def main(argv: list[str]) -> int:
             for seed in _SEEDS.value:
                 console.print(f"{preset}, seed {seed}:", style="bold")
                 folder = root / f"{preset}-{seed}"
+                # Runs are processes of their own, one after the other: each has the machine and the
+                # memory to itself.
                 reports.setdefault(preset, []).append(_train(preset, seed, folder))
                 measured.setdefault(preset, []).append(_measure(str(folder / "model"), folder))
     except subprocess.CalledProcessError as error:
@@ -108,7 +114,7 @@ def _train(preset: str, seed: str, folder: pathlib.Path) -> dict[str, Any]:
 
 
 def _save(root: pathlib.Path, reports: Mapping[str, Any], measured: AllMeasured) -> None:
-    """comparison.json: the reports of all runs, and what each suite found of each model."""
+    """Writes comparison.json: the reports of all runs, and what each suite found of each model."""
     suites = {name: [as_json(seed) for seed in seeds] for name, seeds in measured.items()}
     text = json.dumps({"runs": reports, "suites": suites}, indent=2) + "\n"
     write_atomically(root / "comparison.json", text)
@@ -120,11 +126,12 @@ def _measure(model: str, folder: pathlib.Path) -> dict[str, Measured]:
 
 
 def comparison_table(reports: Reports) -> Table:
-    """Returns a column for each preset: the mean over its seeds, and their range."""
+    """Returns a table with a column for each preset: the mean over its seeds, and their range."""
     table = Table(title=f"{len(next(iter(reports.values())))} seeds, held-out projects")
     table.add_column("measure")
     for preset in reports:
         table.add_column(preset, justify="right")
+    # Measures of all runs in the order of their first occurrence: not every run has every language.
     everyone = [report for own in reports.values() for report in own]
     for name in dict.fromkeys(name for report in everyone for name in report):
         values = [[report[name] for report in own if name in report] for own in reports.values()]

@@ -1,18 +1,4 @@
-"""Sudoku models against each other, for the same time of training, over several seeds.
-
-    python -m experiments.compare_sudoku --minutes=10                          # every ablation
-    python -m experiments.compare_sudoku --data=bank,norvig10k_test.csv.gz     # on further files
-    python -m experiments.compare_sudoku --variants=relational --seeds=0,1,2 --minutes=0
-
-Each variant first takes a few steps, which tell how long one takes, and trains for as many as fit
-into --minutes, with the whole of its schedule; with 0 minutes, for as many as its preset says. Each
-seed is measured on each of --data: in a single pass, and, with --search_attempts, with search. What
-has finished is not done again, what was stopped goes on, and a folder of something else is refused.
-Beside a command that counts minutes the machine should do nothing else, or the same: two commands
-may share a folder if each has variants of its own (`taskset` gives each a core), and the same with
-all of them shows the whole table then. Published models have optimisers of their own: see their
-presets. Hardware and last measured values: docs/sudoku.md.
-"""
+"""Compares Sudoku models that are trained for the same time, over several seeds."""
 
 import dataclasses
 import json
@@ -37,10 +23,10 @@ from hrm_jax.core.files import write_atomically
 from hrm_jax.training.run_log import read_metrics
 
 _EVALUATIONS = 8
-"""During a run that is as long as --minutes says: points of its curve."""
+"""Evaluations, and so points of the curve, of a run that --minutes limits."""
 
 Found = Mapping[str, Mapping[str, Any]]
-"""By what was measured on, the report of an evaluation."""
+"""For each data set, the report of an evaluation."""
 
 
 @configclass
@@ -71,6 +57,7 @@ class Settings:
                 got=given,
                 remedy="name each once",
             )
+        # "01" and "1" are one seed, but would be two folders.
         seeds = [seed for seed in self.seeds if not (seed.isdecimal() and seed == str(int(seed)))]
         check(not seeds, "seeds", expected="whole numbers", got=seeds, remedy="as in 0,1,2")
         missing = [
@@ -80,7 +67,10 @@ class Settings:
 
 
 def define_flags() -> None:
-    """Defines the program's flags: only when it runs, as other programs define some of the same."""
+    """Defines the program's flags.
+
+    It is called by the program alone, as other programs define flags of the same names.
+    """
     default = Settings()
     texts = "\n".join(f"{name}: {variant.text}" for name, variant in VARIANTS.items())
     flags.DEFINE_list("variants", list(default.variants), f"Who takes part:\n{texts}")
@@ -105,7 +95,7 @@ def define_flags() -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Compares as the flags say."""
+    """Compares as the flags say; returns the exit code."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; flags start with --", exitcode=2)
     names = [field.name for field in dataclasses.fields(Settings)]
@@ -118,7 +108,10 @@ def main(argv: list[str]) -> int:
 
 
 def compare(settings: Settings, console: Console) -> int:
-    """Trains and measures what is missing; the table and the curves; a failed run's exit code."""
+    """Trains and measures what is missing, and shows table and curves; returns the exit code.
+
+    If a run fails, the exit code is the run's.
+    """
     root = pathlib.Path(settings.folder)
     found: dict[str, list[Found]] = {}
     trained: dict[str, Any] = {}
@@ -129,6 +122,8 @@ def compare(settings: Settings, console: Console) -> int:
             steps = loop.steps
             evaluate_every = loop.evaluate_every
             if settings.minutes:
+                # The number of steps is found before any seed is trained, so that all seeds take
+                # equally many.
                 steps = _steps_within(settings, variant, root / f"{name}-probe")
                 evaluate_every = -(-steps // _EVALUATIONS)
             lengths = f"loop.steps={steps}", f"loop.evaluate_every={evaluate_every}"
@@ -158,7 +153,7 @@ def compare(settings: Settings, console: Console) -> int:
 
 
 def _steps_within(settings: Settings, variant: Variant, folder: pathlib.Path) -> int:
-    """Returns how many steps of a variant fit into the time, by a short run that lies in `folder`."""
+    """Returns how many steps fit into the time, by the pace of a short run in `folder`."""
     short = [f"loop.steps={settings.probe_steps}", "loop.log_every=10", "validation.puzzles=64"]
     options = _options(variant, *short)
     check_command(folder, options, PRESETS[variant.preset])
@@ -166,6 +161,7 @@ def _steps_within(settings: Settings, variant: Variant, folder: pathlib.Path) ->
         shutil.rmtree(folder)  # times before and after a stop are not one
     train_in_process("experiments.sudoku", options, PRESETS[variant.preset], folder)
     rows = [row for row in read_metrics(folder) if row["split"] == "train"]
+    # The first record's time includes compilation; the differences from there on do not.
     first = rows[0]
     last = rows[-1]
     seconds = (last["time_seconds"] - first["time_seconds"]) / (last["step"] - first["step"])
@@ -173,7 +169,10 @@ def _steps_within(settings: Settings, variant: Variant, folder: pathlib.Path) ->
 
 
 def _options(variant: Variant, *more: str) -> list[str]:
-    """Flags of the experiment; what is trained is tested little, as it is measured afterwards."""
+    """Returns flags of the experiment.
+
+    A run's own test is made short, as its model is measured afterwards.
+    """
     overrides = (*variant.overrides, *more, "test.puzzles=16", "test.max_steps=1")
     return [f"--preset={variant.preset}", *(f"--config.{override}" for override in overrides)]
 
@@ -185,7 +184,9 @@ def _measure(settings: Settings, folder: pathlib.Path, data: str) -> dict[str, A
     if not path.exists():
         command = [sys.executable, "-m", "experiments.sudoku", "--mode=eval"]
         command += [f"--checkpoint={folder}", f"--data={data}", "--halting=rules"]
+        # More steps than in training: what a model does not need it does not use under "rules".
         command += ["--max_steps=64", f"--puzzles={settings.puzzles}"]
+        # The report is the last line on standard output.
         command += [f"--search_attempts={settings.search_attempts}"]
         said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         report = json.loads(said.splitlines()[-1])
@@ -194,7 +195,7 @@ def _measure(settings: Settings, folder: pathlib.Path, data: str) -> dict[str, A
 
 
 def figures(found: Mapping[str, Sequence[Found]]) -> Table:
-    """Returns a row for each variant, a column for each file, and one more where there was a search."""
+    """Returns a table: a row for each variant, a column for each data set and for its search."""
     first = next(iter(found.values()))
     table = Table(title=f"solved, seeds: {len(first)}, mean (range)")
     table.add_column("variant")

@@ -55,7 +55,7 @@ config_flags.define({"published": hrm()}, default="published")
 
 
 def main(_: list[str]) -> None:
-    """Converts what --input names."""
+    """Converts the file or folder that --input names."""
     # Written to a file, a table has no terminal to fit into.
     console = make_console()
     convert = _export if pathlib.Path(_INPUT.value).is_dir() else _import
@@ -83,7 +83,7 @@ def _export(folder: pathlib.Path, path: pathlib.Path, console: Console) -> None:
 
 
 def _read_arch(path: str | None) -> Mapping[str, Any]:
-    """Returns the fields of an original's config file; those that refer to others are left out."""
+    """Returns the fields of an original's config file, without those that refer to other fields."""
     if path is None:
         return {}
     text = pathlib.Path(path).read_text(encoding="utf-8")
@@ -94,6 +94,8 @@ def _read_arch(path: str | None) -> Mapping[str, Any]:
         raise ConfigError("--arch", f"expected JSON or YAML in {path}, got {error}") from error
     if not isinstance(content, Mapping):
         raise ConfigError("--arch", f"expected fields in {path}, got {type(content).__name__}")
+    # Hydra's configs have the model's fields under `arch`, and interpolations such as
+    # ${.hidden_size}.
     fields = content.get("arch", content)
     return {n: v for n, v in fields.items() if v is not None and not str(v).startswith("${")}
 

@@ -1,12 +1,4 @@
-"""Joins collections of puzzles into one training file that keeps clear of held-out grids.
-
-    python -m experiments.join_puzzles --puzzles=bank,hard_train.csv.gz \\
-        --held_out=bank,hard_test.csv.gz --out=train.csv.gz
-
-A puzzle whose solved grid is that of a held-out one under any symmetry of Sudoku is left out, and
-so is one that stood before. `bank` is the shipped bank: its training split among the puzzles, its
-validation and test splits among those held out. Some 10 microseconds a puzzle.
-"""
+"""Joins collections of puzzles into one training file without held-out grids."""
 
 import pathlib
 import sys
@@ -39,12 +31,12 @@ def main(_: list[str]) -> int:
 
 
 def _name(text: str) -> str:
-    """Returns what a collection is called in the file."""
+    """Returns a collection's name in the file: that of its own file, without suffixes."""
     return pathlib.Path(text).name.split(".")[0]
 
 
 def _read(text: str, splits: list[str]) -> Puzzles:
-    """Returns a file, or splits of the bank."""
+    """Returns the puzzles of a file, or of splits of the bank."""
     if text != "bank":
         return csv_format.read(text)
     return mixture.concatenate([csv_format.read(str(bank.shipped_file(s))) for s in splits])

@@ -1,17 +1,4 @@
-"""Makes a corpus of text and code: filtered, split by project, ready for training.
-
-    python -m experiments.make_corpus --benchmarks=mbpp.jsonl.gz
-    python -m experiments.make_corpus --corpus=~/src/mine --any_licence --languages=python,sql
-    python -m experiments.make_corpus --corpus=https://example.org/project.git
-
-The first makes `code50`, the pinned corpus whose manifest ships with the package: its packages are
-downloaded once, by pip's index and npm, and checked against the manifest's hashes. Others take a
-manifest of your own, a folder (of projects, or one project), a Git repository, or its address.
-
-What is taken out: projects and files whose licence is not permissive, others' files, generated and
-minified ones, data, duplicates, secrets, and whatever overlaps with HumanEval or the files given by
---benchmarks. `docs/corpus.md` tells how, and what it came to. Needs the extra `codegen`.
-"""
+"""Makes a corpus of text and code: filtered, split by project, ready for training."""
 
 import dataclasses
 import itertools
@@ -52,7 +39,7 @@ _PIN = flags.DEFINE_bool("pin", False, "only fill in the hashes that a manifest 
 
 
 def main(_: list[str]) -> int:
-    """Makes what --corpus names; returns the exit code."""
+    """Makes the corpus that --corpus names; returns the exit code."""
     # Written to a file, a table has no terminal to fit into.
     console = make_console()
     try:
@@ -77,6 +64,7 @@ def _make(console: Console) -> int:
         _show(console, folder, f"{name}, made before; --remake makes it again")
         return 0
     started = time.monotonic()
+    # Flags have precedence over the manifest.
     languages = _LANGUAGES.value or (manifest.languages if manifest else LANGUAGES)
     unknown = sorted(set(languages) - set(LANGUAGES))
     if unknown:
@@ -106,11 +94,12 @@ def _make(console: Console) -> int:
 
 
 def _find_manifest(corpus: str) -> Manifest | None:
-    """Returns the manifest that --corpus names, if it names one."""
+    """Returns the manifest that --corpus names, or None if it names something else."""
     shipped = packages.MANIFESTS / f"{corpus}.json"
     path = pathlib.Path(corpus).expanduser()
     if path.suffix == ".json" and path.is_file():
         return packages.read_manifest(path)
+    # An existing folder of the same name has precedence over a shipped manifest.
     return packages.read_manifest(shipped) if shipped.is_file() and not path.exists() else None
 
 
@@ -127,12 +116,13 @@ def _fetch_all(console: Console, manifest: Manifest, downloads: pathlib.Path) ->
 
 
 def _pin(console: Console, path: pathlib.Path) -> int:
-    """Fills in the hashes that a manifest lacks, and says what each package says of its licence."""
+    """Fills in the hashes that a manifest lacks, and prints what licence each package states."""
     manifest = packages.read_manifest(path)
     downloads = (pathlib.Path(_OUT.value) if _OUT.value else default_data_dir()) / "downloads"
     pinned = []
     for package in manifest.packages:
         archive = packages.fetch(package, downloads)
+        # A package that has its hash was looked at before.
         if not package.sha256:
             found = packages.stated_licence(archive)
             console.print(f"{package.title}: {package.licence} in the manifest, {found} in itself")
@@ -142,7 +132,7 @@ def _pin(console: Console, path: pathlib.Path) -> int:
 
 
 def _show(console: Console, folder: pathlib.Path, title: str) -> None:
-    """Tables of what a corpus holds and of what was taken out."""
+    """Prints tables of what a corpus holds and of what was removed."""
     report = prepared.read_report(folder)
     console.print(title, soft_wrap=True)
     console.print(_table_of_kept(report))

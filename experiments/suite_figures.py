@@ -1,4 +1,4 @@
-"""Suites of problems for several models, each of several seeds: measuring them, and the table."""
+"""Measures models on suites of problems, over several seeds, and shows the figures."""
 
 import dataclasses
 import json
@@ -21,13 +21,7 @@ from hrm_jax.evaluation.pass_at_k import Estimate, estimate
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What a model's completions of a suite came to.
-
-    Attributes:
-      samples: completions of each problem.
-      right: by task, how many passed.
-      parse_rate: the share of completions that parse.
-    """
+    """Results of a model's completions of a suite."""
 
     samples: int
     right: Mapping[str, int]
@@ -35,11 +29,13 @@ class Measured:
 
 
 AllMeasured: TypeAlias = Mapping[str, Sequence[Mapping[str, Measured]]]
-"""By model, for each seed, by the arguments that were measured with."""
+"""For each model and seed, the results by the arguments they were measured with."""
 
 
 def measure(model: str, arguments: str, folder: pathlib.Path) -> Measured:
-    """Measures a model unless the folder below `folder` has its report; goes on where it stopped.
+    """Returns the results of a model, measured unless the folder below `folder` has its report.
+
+    A measurement that was interrupted is resumed.
 
     Args:
       model: as `--model` of codegen.
@@ -54,13 +50,15 @@ def measure(model: str, arguments: str, folder: pathlib.Path) -> Measured:
         command = [sys.executable, "-m", "experiments.codegen", "--mode=eval", f"--model={model}"]
         command += [*shlex.split(arguments), f"--results={results}"]
         if results.exists():
+            # A folder without a report is an interrupted measurement.
             command.append("--resume")
         subprocess.run(command, check=True)
     return read(results)
 
 
 def folder_name(text: str) -> str:
-    """Returns a text as a name in a folder: other texts have other names."""
+    """Returns a text as a folder's name; different texts have different names."""
+    # The checksum tells apart texts that differ in punctuation only.
     return f"{re.sub(r'[^A-Za-z0-9]+', '_', text).strip('_')}-{zlib.crc32(text.encode()):08x}"
 
 
@@ -70,23 +68,24 @@ def as_json(seed: Mapping[str, Measured]) -> dict[str, Any]:
 
 
 def read(results: pathlib.Path) -> Measured:
-    """Returns what a folder of results holds."""
+    """Returns the results in a folder."""
     report = json.loads((results / REPORT).read_text(encoding="utf-8"))
     lines = read_completions(results / COMPLETIONS)
+    # Tasks that no completion solved count as well, with 0.
     right = Counter({line.task_id: 0 for line in lines})
     right.update(line.task_id for line in lines if line.passed)
     return Measured(report["settings"]["samples"], dict(right), report["parse_rate"])
 
 
 def pooled(seeds: Sequence[Measured]) -> Estimate:
-    """pass@1 over the completions of all seeds, with an interval over problems."""
+    """Returns pass@1 over the completions of all seeds, with an interval over problems."""
     tasks = sorted(seeds[0].right)
     counts = np.array([sum(seed.right[task] for seed in seeds) for task in tasks])
     return estimate(sum(seed.samples for seed in seeds), counts, 1)
 
 
 def figures(measured: AllMeasured) -> Table:
-    """Returns a column for each model, two rows for each suite."""
+    """Returns a table with a column for each model and two rows for each suite."""
     table = Table(title="completions, all seeds together")
     table.add_column("measure")
     for model in measured:

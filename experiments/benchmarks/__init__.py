@@ -1,1 +1,1 @@
-"""Measurements of speed: the protocol, the machine they ran on, and one module per suite."""
+"""Benchmarks of speed: the protocol, the machine, and one module for each suite."""

@@ -1,9 +1,9 @@
-"""The protocol of every comparison: warm contestants in processes of their own, taking turns.
+"""The protocol of all comparisons: warm contestants in processes of their own take turns.
 
 A machine's speed drifts with its temperature, its neighbours and its memory, so contestants are
-never timed one after the other: each lives in a process of its own, compiled and warm, blocked on a
-pipe while another runs, and rounds alternate A B C A B C ... Ratios are taken within a round and
-summarised over rounds. Nothing here knows what a contestant does.
+never timed one after the other: each lives in a process of its own, compiled and warm, blocked on
+a pipe while another runs, and rounds alternate A B C A B C ... Ratios are taken within a round and
+summarised over rounds. This module knows nothing of what a contestant does.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ STEADY_HEAP = process.HEAP_SETTINGS
 
 
 class ContestantError(RuntimeError):
-    """A contestant's process raised, with its traceback, or ended."""
+    """A contestant's process raised an exception, with its traceback in the message, or ended."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Contestant:
-    """What is timed, and the process that it lives in.
+    """What is timed, and in which process.
 
     `function` ("module:name") called with `arguments`, which must be JSON, returns `run(steps)`,
     which returns when that many steps have finished. `environment` is added to ours, less the
@@ -45,7 +45,7 @@ class Contestant:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One turn: its duration, how many steps it took, and the process's memory behaviour."""
+    """One turn: its duration, the number of steps, page faults and peak memory."""
 
     seconds: float
     steps: int
@@ -76,9 +76,10 @@ Samples = dict[str, list[Sample]]
 
 
 class Worker:
-    """A process that runs functions for us; close it, or use it in a `with` statement."""
+    """A process that runs functions on request; close it, or use it in a `with` statement."""
 
     def __init__(self, python: str = sys.executable, environment: Mapping[str, str] | None = None):
+        # The caller's own malloc settings are removed, so that only the contestant's are in effect.
         inherited = {key: value for key, value in os.environ.items() if "MALLOC_" not in key}
         inherited.pop("GLIBC_TUNABLES", None)
         variables = inherited | dict(environment or {})
@@ -98,12 +99,17 @@ class Worker:
         self.close()
 
     def close(self) -> None:
-        """Ends the process: at once, whatever it is doing."""
+        """Kills the process, whatever it is doing."""
         self._process.kill()
+        # `communicate` also closes the pipes and waits, so that no zombie is left.
         self._process.communicate()
 
     def call(self, function: str, **arguments: Any) -> Any:
-        """Returns the JSON result of `function` ("module:name"); raises ContestantError where it fails."""
+        """Returns the JSON result of `function` ("module:name").
+
+        Raises:
+          ContestantError: it fails.
+        """
         return self._ask(do="call", function=function, arguments=arguments)
 
     def build(self, contestant: Contestant) -> None:
@@ -138,7 +144,7 @@ def measure(
     warmup_steps: int,
     report: Callable[[str], None] = lambda message: None,
 ) -> Samples:
-    """Builds and warms every contestant, then lets them take turns.
+    """Builds and warms every contestant, then times them in turns.
 
     Args:
         contestants: of distinct names; all their processes live until the end.
@@ -157,6 +163,8 @@ def measure(
     names = [contestant.name for contestant in contestants]
     if len(set(names)) < len(names):
         raise ValueError(f"contestants: expected distinct names, got {', '.join(names)}")
+    # All contestants are warm before the first is timed: compiling one would disturb another's
+    # turn.
     with contextlib.ExitStack() as stack:
         workers = {}
         for contestant in contestants:
@@ -177,6 +185,7 @@ def prepare(contestant: Contestant, warmup_steps: int) -> Worker:
         with _naming(contestant.name):
             worker.build(contestant)
             worker.run(warmup_steps)
+    # The process would outlive an error of any kind, KeyboardInterrupt included.
     except BaseException:
         worker.close()
         raise
@@ -189,7 +198,7 @@ def take_turns(
     steps_per_round: int,
     report: Callable[[str], None] = lambda message: None,
 ) -> Samples:
-    """Lets prepared contestants take turns; see `measure`."""
+    """Times prepared contestants in turns and returns their samples; see `measure`."""
     samples: Samples = {name: [] for name in workers}
     for index in range(rounds):
         for name, worker in workers.items():
@@ -200,12 +209,12 @@ def take_turns(
 
 
 def step_seconds(samples: Sequence[Sample]) -> Spread:
-    """Returns seconds per step of one contestant over its rounds."""
+    """Returns the spread over rounds of a contestant's seconds per step."""
     return Spread.of([sample.seconds_per_step for sample in samples])
 
 
 def speed_ratio(samples: Sequence[Sample], reference: Sequence[Sample]) -> Spread:
-    """Returns how many times as fast as the reference a contestant is, round by round."""
+    """Returns a contestant's speed as a multiple of the reference's, round by round."""
     pairs = zip(samples, reference, strict=True)
     return Spread.of([other.seconds_per_step / own.seconds_per_step for own, other in pairs])
 
@@ -218,7 +227,7 @@ def importable(module: str, python: str = sys.executable) -> bool:
 
 @contextlib.contextmanager
 def _naming(name: str):
-    """Says which contestant an error belongs to."""
+    """Adds the contestant's name to errors."""
     try:
         yield
     except ContestantError as error:

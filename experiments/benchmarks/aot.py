@@ -1,8 +1,8 @@
-"""The ahead-of-time suite: what attention compiles to for machines that are not here.
+"""The ahead-of-time suite: what attention compiles to for machines that are not present.
 
-For each call of `aot_cases` and each target: memory beside operands and results, traffic against
-the floor of touching each of them once, and the compiler's cycles, for our kernels, XLA's own
-attention and the kernels that JAX ships.
+For each call of `aot_cases` and each target it shows the memory beside operands and results, the
+traffic over that of touching each of them once, and the compiler's cycles, for our kernels, XLA's
+own attention and the kernels that JAX ships.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ MEBIBYTE = 1 << 20
 
 
 def contestants(target: Target, case: AotCase) -> Iterator[tuple[str, Function]]:
-    """Who computes a case on a target; ours first."""
+    """Yields name and attention function of each contestant for a case on a target; ours first."""
     yield "ours", aot_cases.ours(case, target.family)
     yield "xla", aot_cases.xla(case)
     if not case.rope:  # the shipped kernels take no length of 82 or 97
@@ -34,10 +34,11 @@ def contestants(target: Target, case: AotCase) -> Iterator[tuple[str, Function]]
 
 
 def compile_case(target: Target, case: AotCase, attend: Function, part: str):
-    """One contestant's program for a case; see `aot_targets.compile_for`."""
+    """Returns one contestant's compiled program for a case; see `aot_targets.compile_for`."""
     operands = case.operands()
     if part == "forward":
         return aot_targets.compile_for(target, attend, *operands)
+    # The first operand has the shape of the result, and so of its cotangent.
     return aot_targets.compile_for(target, aot_cases.gradient(attend), operands[0], *operands)
 
 
@@ -66,7 +67,8 @@ def run(targets: Sequence[str], console: Console) -> list[dict[str, Any]]:
 
 
 def compile_decoder(target: Target, case: DecodeCase, decode: Function, T: int = 1):
-    """A step of decoding as a program that updates the cache in place."""
+    """Returns a compiled step of decoding, which updates the cache in place."""
+    # Argument 3 is the cache; donating it is what makes the update in place.
     return aot_targets.compile_for(target, decode, *case.operands(T), donate=(3,))
 
 
@@ -91,6 +93,7 @@ def _figures(program: Callable[[], aot_targets.Compiled]) -> dict[str, Any]:
     """Returns the figures of one program, or why there is none, as JSON values."""
     try:
         return dataclasses.asdict(program())
+    # A program that a compiler refuses is a result here: the table says why.
     except (ValueError, NotImplementedError, RuntimeError, jax.errors.JaxRuntimeError) as error:
         return {"error": (str(error).strip().splitlines() or [repr(error)])[0]}
 

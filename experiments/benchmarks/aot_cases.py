@@ -1,7 +1,7 @@
 """The calls of attention that the models make, to be compiled ahead of time.
 
 Operands come as projections leave them, [B, T, N * K], and results are left as the next projection
-takes them: how heads are told apart is part of the work of whoever computes attention.
+takes them, so splitting and merging heads is part of the work that is measured.
 """
 
 import dataclasses
@@ -20,10 +20,10 @@ Function = Callable[..., Any]
 
 @dataclasses.dataclass(frozen=True)
 class AotCase:
-    """One call, or its gradient.
+    """One call of attention, forward or with its gradient.
 
     Attributes:
-      name: what calls so.
+      name: the model that makes the call.
       mask: "full"; "causal"; or "packed", segments of which each begins with a prefix.
       B: batch.
       T: tokens.
@@ -45,7 +45,7 @@ class AotCase:
     rope: bool = False
 
     def operands(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-        """Query, key and value, [B, T, heads * K], and what the mask needs."""
+        """Returns the shapes of query, key and value, [B, T, heads * K], and of the mask."""
         query = jax.ShapeDtypeStruct((self.B, self.T, self.N * self.K), self.dtype)
         key = jax.ShapeDtypeStruct((self.B, self.T, self.M * self.K), self.dtype)
         if self.mask != "packed":
@@ -56,7 +56,7 @@ class AotCase:
         return query, key, key, marks, ids
 
     def floor_bytes(self, gradient: bool) -> int:
-        """Reading every operand and writing every result once.
+        """Returns the bytes of reading every operand and writing every result once.
 
         The gradient (forward and backward as one program) reads query, key, value and the result's
         cotangent, and writes three gradients; the result itself is not asked for.
@@ -67,6 +67,7 @@ class AotCase:
         return item * (3 * query + 4 * key if gradient else 2 * query + 2 * key)
 
 
+# The calls of HRM, TRM, HRM-Text, SmolLM2 and of code models with long contexts.
 HRM = {"mask": "full", "B": 256, "N": 8, "M": 8, "rope": True}
 CASES = {
     case.name: case
@@ -84,13 +85,13 @@ CASES = {
 
 
 def rotation(case: AotCase) -> hrm_kernels.Rope | None:
-    """Returns tables of any angles: only their shapes matter here."""
+    """Returns tables of any angles, whose shapes alone matter here, or None without rotation."""
     ones = jnp.ones((case.T, case.K), jnp.float32)
     return hrm_kernels.Rope(ones, ones) if case.rope else None
 
 
 def ours(case: AotCase, backend: str) -> Function:
-    """`hrm_kernels.attention` on `case.operands()`, by a family of backends."""
+    """Returns `hrm_kernels.attention` on `case.operands()`, by a family of backends."""
 
     def attend(query, key, value, prefix=None, segment_ids=None):
         mask = hrm_kernels.Mask(
@@ -103,7 +104,7 @@ def ours(case: AotCase, backend: str) -> Function:
 
 
 def xla(case: AotCase, implementation: Literal["xla", "cudnn"] = "xla") -> Function:
-    """`jax.nn.dot_product_attention` on the same, with the mask as JAX takes it."""
+    """Returns `jax.nn.dot_product_attention` on the same operands, with its own form of mask."""
 
     def attend(query, key, value, prefix=None, segment_ids=None):
         rope = rotation(case)
@@ -114,6 +115,8 @@ def xla(case: AotCase, implementation: Literal["xla", "cudnn"] = "xla") -> Funct
         if segment_ids is not None and prefix is not None:
             position = jnp.arange(case.T, dtype=jnp.int32)
             causal = (position[None] <= position[:, None])[None]
+            # Tokens of a prefix see each other in both directions, all others only what is before
+            # them, and no token sees another segment.
             both = prefix[:, None] & prefix[:, :, None]
             mask = ((causal | both) & (segment_ids[:, None] == segment_ids[:, :, None]))[:, None]
         return jax.nn.dot_product_attention(
@@ -129,7 +132,7 @@ def xla(case: AotCase, implementation: Literal["xla", "cudnn"] = "xla") -> Funct
 
 
 def on_projections(case: AotCase, attend: Function) -> Function:
-    """Attention on [B, T, N, K] as a function of [B, T, N * K]."""
+    """Returns attention on [B, T, N, K] as a function of [B, T, N * K]."""
 
     def attend_merged(query, key, value, *masks):
         heads = (x.reshape(case.B, case.T, -1, case.K) for x in (query, key, value))
@@ -139,9 +142,10 @@ def on_projections(case: AotCase, attend: Function) -> Function:
 
 
 def gradient(attend: Function) -> Function:
-    """Forward and backward as one program: the gradients, given the result's cotangent."""
+    """Returns forward and backward as one program: the gradients, given the result's cotangent."""
 
     def gradients(cotangent, query, key, value, *masks):
+        # The masks are closed over, as they have no gradients.
         _, pullback = jax.vjp(functools.partial(_with_masks, attend, masks), query, key, value)
         return pullback(cotangent)
 
@@ -154,16 +158,16 @@ def _with_masks(attend: Function, masks: tuple[Any, ...], query, key, value):
 
 @dataclasses.dataclass(frozen=True)
 class DecodeCase:
-    """One step of decoding, of T tokens, with a full cache.
+    """One step of decoding T tokens, with a full cache.
 
     Attributes:
-      name: what decodes so.
+      name: the model that decodes.
       B: batch.
       S: room in the cache.
       N: query heads.
       M: key heads.
       K: head size.
-      dtype: of all.
+      dtype: of all arrays.
     """
 
     name: str
@@ -175,7 +179,7 @@ class DecodeCase:
     dtype: str = "bfloat16"
 
     def operands(self, T: int) -> tuple[Any, ...]:
-        """Query, key and value of the new tokens, and the cache."""
+        """Returns the shapes of query, key and value of the new tokens, and of the cache."""
         query = jax.ShapeDtypeStruct((self.B, T, self.N, self.K), self.dtype)
         new = jax.ShapeDtypeStruct((self.B, T, self.M, self.K), self.dtype)
         sizes = self.B, self.S, self.M, self.K, self.dtype
@@ -183,7 +187,7 @@ class DecodeCase:
 
     @property
     def floor_bytes(self) -> int:
-        """Reading all keys and values once."""
+        """Bytes of reading all keys and values once."""
         return 2 * self.B * self.S * self.M * self.K * jnp.dtype(self.dtype).itemsize
 
 
@@ -199,10 +203,11 @@ DECODERS = {
 
 
 def xla_decode(query, key, value, cache: hrm_kernels.KVCache):
-    """The step with `jax.nn.dot_product_attention`, for one token."""
+    """Takes a step for one token with `jax.nn.dot_product_attention`; returns output and cache."""
     B, _, M, K = key.shape
     row = jnp.arange(B, dtype=jnp.int32)
     heads = [
+        # Each row has its own length. A row whose cache is full would write out of bounds: "drop".
         room.at[row, cache.lengths].set(new.reshape(B, M * K), mode="drop").reshape(B, -1, M, K)
         for room, new in ((cache.key, key), (cache.value, value))
     ]

@@ -1,9 +1,9 @@
-"""Machines that programs are compiled for without owning them.
+"""Machines that programs are compiled for without having them.
 
 XLA compiles ahead of time for a described target: for a TPU with `libtpu`, for an NVIDIA GPU with
-JAX's CUDA plugin and a description of the device. The program that comes out is the real one: the
-kernel compilers' own errors come up, and its memory is known. Each target needs a process of its
-own, and `pip install -e '.[aot-tpu]'` or `'.[aot-gpu]'` in an environment of its own.
+JAX's CUDA plugin and a description of the device. The compiled program is the real one: the kernel
+compilers raise their own errors, and its memory is known. Each target needs a process of its own,
+and `pip install -e '.[aot-tpu]'` or `'.[aot-gpu]'` in an environment of its own.
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+# Keeps libtpu from asking the metadata server of a TPU host, and from refusing a second process.
 _TPU_ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
@@ -45,6 +46,7 @@ device_description_str: "NVIDIA H100 80GB HBM3"
 """
 
 
+# Pallas kernels appear in the optimised program as custom calls with these targets.
 _KERNEL_CALL = r'custom_call_target="(?:tpu_custom_call|__gpu\$xla\.gpu\.triton)"'
 
 
@@ -91,7 +93,7 @@ TARGETS = {
 
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-    """What is known of a compiled program.
+    """Costs of a compiled program, as its compiler states them.
 
     Attributes:
       temporary_bytes: memory it needs besides arguments and results.
@@ -141,7 +143,8 @@ def mesh(target: Target, shape: tuple[int, int] = (1, 1)) -> Mesh:
 
 
 def settle_process() -> None:
-    """Keeps JAX from looking for the targets' devices; to be called before it looks for any."""
+    """Keeps JAX from looking for the targets' devices; call it before JAX looks for any."""
+    # The last one skips the plugin's check of the installed CUDA libraries: compiling needs none.
     os.environ.update(_TPU_ENVIRONMENT, JAX_SKIP_CUDA_CONSTRAINTS_CHECK="1")
     jax.config.update("jax_platforms", "cpu")
 
@@ -165,6 +168,7 @@ def compile_for(
       donate: which arguments' memory the results may take.
     """
     device = mesh(target)
+    # Arguments carry the target's sharding; that is how JAX knows which machine to compile for.
     sharding = NamedSharding(device, PartitionSpec())
     placed = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), arguments
@@ -174,10 +178,11 @@ def compile_for(
 
 
 def describe(compiled: jax.stages.Compiled) -> Compiled:
-    """Returns what a compiled program tells of itself."""
+    """Returns the costs of a compiled program."""
     memory: Any = compiled.memory_analysis()
     costs: Any = compiled.cost_analysis() or {}
     text = compiled.as_text() or ""
+    # The TPU compiler writes its estimates into the program's text, operation by operation.
     cycles = [int(number) for number in re.findall(r'"estimated_cycles":"?(\d+)', text)]
     return Compiled(
         temporary_bytes=memory.temp_size_in_bytes,

@@ -1,7 +1,7 @@
 """The attention suite: `hrm_kernels.attention` on this machine, beside JAX's own and PyTorch's.
 
 All run in this process, in turns of some calls each; a figure is the median over the rounds.
-PyTorch takes part where it is installed in this environment.
+PyTorch takes part if it is installed in this environment.
 """
 
 import dataclasses
@@ -26,14 +26,14 @@ PRODUCTS = {"forward": 2, "forward + backward": 6}
 """Matrix products of a pass, without those that a backward pass repeats to save memory."""
 Program = Callable[[], Any]
 _PAUSE_SECONDS = 0.3
-"""Longer than OpenMP's threads wait: 0.2 s by default."""
+"""Pause before a turn: OpenMP's threads spin for 0.2 s by default."""
 _CALLS = 5
-"""Timed in a row, after one that is not."""
+"""Timed calls of a turn, after one that is not timed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class AttentionCase:
-    """Sizes of one call, float32; `causal` or everything."""
+    """Sizes of one call in float32, under a causal mask or none."""
 
     B: int
     T: int
@@ -45,12 +45,12 @@ class AttentionCase:
         return f"B{self.B} T{self.T} N{self.N} K{self.K}{' causal' if self.causal else ''}"
 
     def flop(self, part: str) -> float:
-        """Of the pairs that the mask allows."""
+        """Returns the FLOP of the pairs that the mask allows."""
         pairs = self.T * (self.T + 1) / 2 if self.causal else self.T**2
         return PRODUCTS[part] * 2.0 * self.B * self.N * self.K * pairs
 
     def bytes(self, part: str) -> float:
-        """Of every operand read and every result written once."""
+        """Returns the bytes of every operand read and every result written once."""
         return (4 if part == "forward" else 7) * 4.0 * self.B * self.T * self.N * self.K
 
 
@@ -106,9 +106,10 @@ def _einsum(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Progra
 
 
 def _torch(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program]:
-    """`scaled_dot_product_attention` on views with the heads first, as PyTorch's models call it."""
+    """Returns `scaled_dot_product_attention` with heads first, as PyTorch's models call it."""
     import torch
 
+    # PyTorch wants [B, N, T, K]; the transposition is a view, and no copy is timed.
     *arrays, cotangent = (torch.from_numpy(x).transpose(1, 2) for x in operands)
     leaves = [array.detach().requires_grad_() for array in arrays]
 
@@ -117,6 +118,7 @@ def _torch(case: AttentionCase, operands: list[np.ndarray]) -> dict[str, Program
         return torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
 
     def forward():
+        # Without no_grad PyTorch would record the graph of a backward pass that nobody asks for.
         with torch.no_grad():
             return attend(*arrays)
 
@@ -155,7 +157,7 @@ def run(rounds: int, console: Console, picture: pathlib.Path | None = None) -> d
 
 
 def _measure(case: AttentionCase, contestants: dict[str, Any], rounds: int) -> list[dict[str, Any]]:
-    """Returns one row a pass: ours, and the seconds of everybody."""
+    """Returns one row for each pass: our figures, and the seconds of every contestant."""
     rng = np.random.default_rng(0)
     shape = (case.B, case.T, case.N, case.K)
     operands = [rng.standard_normal(shape, dtype=np.float32) for _ in range(4)]
@@ -163,6 +165,7 @@ def _measure(case: AttentionCase, contestants: dict[str, Any], rounds: int) -> l
     rows = []
     for part in PASSES:
         seconds: dict[str, list[float]] = {name: [] for name in programs}
+        # Every round times all contestants, so that drift of the machine's speed hits them alike.
         for _ in range(rounds):
             for name, passes in programs.items():
                 seconds[name].append(_turn(passes[part]))
@@ -180,10 +183,11 @@ def _measure(case: AttentionCase, contestants: dict[str, Any], rounds: int) -> l
 
 
 def _turn(program: Program) -> float:
-    """Returns seconds of a call, the mean of several in a row.
+    """Returns the mean seconds of a call, over several in a row.
 
-    Threads of PyTorch (OpenMP) go on spinning for some time after a call, in case another follows,
-    and would keep a core from the next contestant; so all sleep, and the first call wakes its own.
+    PyTorch's threads (OpenMP) go on spinning for some time after a call, in case another follows,
+    and would keep a core from the next contestant. So a turn begins with a pause, and its first
+    call, which wakes the contestant's own threads, is not timed.
     """
     time.sleep(_PAUSE_SECONDS)
     program()
@@ -213,7 +217,7 @@ def _table(rows: list[dict[str, Any]], names: list[str], rounds: int) -> Table:
 
 
 def _draw(rows: list[dict[str, Any]], names: list[str], path: pathlib.Path) -> None:
-    """Bars of everybody's time over ours, a panel for each pass."""
+    """Draws bars of every contestant's time over ours, a panel for each pass."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,9 +1,9 @@
-"""The decode suite: tokens a second of one text, ours against transformers.
+"""The decode suite: tokens per second of one text, ours against transformers.
 
-Batch 1, float32, the same weights from the same folder, the likeliest token, a cache; every core
-for both. Decoding is measured from the end of a prompt on, each turn the same tokens again; reading
-the prompt is measured apart. Models: a name that `load_language_model` knows, or `hrm_text_` and a
-size, with random weights.
+Batch 1, float32, the same weights from the same folder, greedy, with a cache; every core for both.
+Decoding is measured from the end of a prompt on, each turn the same tokens again; reading the
+prompt is measured separately. Models: a name that `load_language_model` knows, or `hrm_text_` and
+a size, with random weights.
 """
 
 import dataclasses
@@ -69,6 +69,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 
 def _measure(options: Options, model: str, names, place: pathlib.Path, report) -> dict[str, Any]:
     folder = str(place / "model")
+    # In a process of its own, so that its memory is free again before anything is timed.
     with alternate.Worker() as worker:
         report(f"{model}: writing its folder")
         sizes = worker.call(f"{_MODULES[OURS]}:write_folder", name=model, folder=folder)
@@ -79,6 +80,7 @@ def _measure(options: Options, model: str, names, place: pathlib.Path, report) -
     for name in names:
         report(f"{model}: {name} writes a text to compare")
         with alternate.Worker(_python(options, name), _environment(name)) as worker:
+            # Both write the text once before the timing, to compare what they write.
             texts[name] = worker.call(f"{_MODULES[name]}:greedy", **shared)
     phases = {}
     for phase, steps in (("decode", options.tokens), ("prefill", 1)):
@@ -109,7 +111,7 @@ def _threads() -> int:
 
 
 def _environment(name: str) -> dict[str, str]:
-    """As many threads for both; ours with the heap that `experiments.codegen` sets."""
+    """Returns the environment of a contestant: equal threads; ours with the heap of `codegen`."""
     if name == REFERENCE:
         return {"OMP_NUM_THREADS": str(_threads())}
     return dict(alternate.STEADY_HEAP)
@@ -120,7 +122,7 @@ def _python(options: Options, name: str) -> str:
 
 
 def _agreed(texts: list[list[int]]) -> int:
-    """Returns tokens from the first on that all contestants wrote alike."""
+    """Returns how many tokens, from the first on, all contestants wrote alike."""
     alike = [len(set(tokens)) == 1 for tokens in zip(*texts, strict=True)]
     return alike.index(False) if False in alike else len(alike)
 
@@ -131,6 +133,7 @@ def _row(
     """Returns a contestant's figures."""
     row: dict[str, Any] = {"name": name, "reference": reference}
     for phase, samples in phases.items():
+        # A step of the prefill phase reads the whole prompt.
         scale = prompt_tokens if phase == "prefill" else 1
         rates = [scale / sample.seconds_per_step for sample in samples[name]]
         row[phase] = {
@@ -144,7 +147,7 @@ def _row(
 
 
 def _table(options: Options, result: dict[str, Any]) -> Table:
-    """Returns the rows for people: medians, with the least and greatest of the rounds in brackets."""
+    """Returns a table: medians, with the least and greatest value of the rounds in brackets."""
     millions = result["parameters"] / 1e6
     table = Table(
         title=f"{result['model']}, {millions:.0f} M parameters, float32, batch 1, "

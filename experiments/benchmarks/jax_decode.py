@@ -21,7 +21,7 @@ from hrm_jax.inference.text.sampling import Draws, SamplingConfig
 from hrm_jax.models.hrm_text import HrmText, hrm_text
 
 RANDOM = "hrm_text_"
-"""What names of HRM-Text of a size with random weights begin with."""
+"""Prefix of the names of HRM-Text with random weights; the size follows."""
 
 
 def write_folder(name: str, folder: str) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def write_folder(name: str, folder: str) -> dict[str, Any]:
 
 
 def build(folder: str, prompt: list[int], tokens: int, phase: str) -> Callable[[int], None]:
-    """Builds `run(steps)`; see `alternate.Contestant`.
+    """Returns `run(steps)`; see `alternate.Contestant`.
 
     Args:
       folder: the model.
@@ -54,7 +54,7 @@ def build(folder: str, prompt: list[int], tokens: int, phase: str) -> Callable[[
 
 
 def greedy(folder: str, prompt: list[int], tokens: int) -> list[int]:
-    """Returns the likeliest tokens after a prompt."""
+    """Returns the likeliest tokens after a prompt, `tokens` of them."""
     text = Text(*_load(folder), prompt, tokens)
     text.decode(tokens)
     return text.written
@@ -66,13 +66,14 @@ def _load(folder: str) -> tuple[LanguageModel, Variables]:
 
 
 class Text:
-    """One text that is written again and again."""
+    """One text that is written repeatedly."""
 
     def __init__(self, model: LanguageModel, variables: Variables, prompt: list[int], tokens: int):
         self.model = model
         self.variables = variables
         self.prompt = prompt
         self.room = power_of_two(len(prompt) + tokens + 1)
+        # No token ends the text: every turn writes the same number of tokens.
         self.nothing_ends = jnp.array([-1], jnp.int32)
         logits, cache = self._read()
         rows = device.empty_rows(self.model, self.variables, 1, self.room)
@@ -92,12 +93,12 @@ class Text:
         return device.read(self.model, self.variables, *prompt, room=self.room)
 
     def prefill(self, steps: int) -> None:
-        """Reads the prompt, so many times."""
+        """Reads the prompt `steps` times."""
         for _ in range(steps):
             jax.block_until_ready(self._read())
 
     def decode(self, steps: int) -> None:
-        """Writes after the prompt, as `Writer` does: a block, a look, a block."""
+        """Writes `steps` tokens after the prompt in blocks, each fetched before the next begins."""
         # What the cache holds of the last turn is beyond the text, and written over.
         cache: Any = self.rows.cache
         self.rows = dataclasses.replace(
@@ -117,5 +118,6 @@ class Text:
                 self.nothing_ends,
                 vocab_size=self._vocab_size,
             )
+            # Fetched before the next block, as a writer has to look whether the text has ended.
             tokens = jax.device_get(written.tokens[0])
             self.written += tokens[tokens != device.NO_TOKEN].tolist()

@@ -38,8 +38,9 @@ def make_step_of(
     shape: workload.ModelShape,
     batch_size: int,
 ) -> tuple[Callable[..., Any], TrainState, Iterator[Batch]]:
-    """Returns the same of any model on puzzles of a shape."""
+    """Returns the same for any model, on puzzles of a shape."""
     arrays = workload.batches(shape, batch_size)
+    # On the device before the first step: the transfer of a batch is not part of the measurement.
     batches = itertools.cycle([Batch(**jax.tree.map(jnp.asarray, batch)) for batch in arrays])
     state = init_state(model, optimizers, jax.random.key(0), next(batches))
     step = functools.partial(make_train_step(loss, optimizers), model)
@@ -47,13 +48,17 @@ def make_step_of(
 
 
 def build(shape: dict[str, Any], batch_size: int) -> Callable[[int], None]:
-    """Builds `run(steps)`, which trains on; see `alternate.Contestant` and `ModelShape`."""
+    """Returns `run(steps)`, which continues training.
+
+    See `alternate.Contestant` and `ModelShape`.
+    """
     step, state, batches = make_step(shape, batch_size)
     step = jax.jit(step, donate_argnums=0)
 
     def run(steps: int) -> None:
         nonlocal state
         metrics = None
+        # The host waits for no step; reading the loss at the end waits for all of them.
         for _ in range(steps):
             state, metrics = step(state, next(batches))
         # A training run reads its metrics too; a step that diverged would time another problem.

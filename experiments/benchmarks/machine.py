@@ -39,6 +39,8 @@ def describe(pythons: Sequence[str] = (sys.executable,)) -> Machine:
     for library in ("numpy", "jax", "torch"):
         python = next((path for path in pythons if alternate.importable(library, path)), None)
         if python is not None:
+            # Each library in a process of its own: interpreters may differ, and thread pools would
+            # compete.
             with alternate.Worker(python) as worker:
                 peaks[library] = worker.call(f"{__name__}:matmul_peak", library=library)
     return Machine(_cpu_name(), _cores(), _ram_bytes(), peaks)
@@ -57,6 +59,7 @@ def matmul_peak(library: str, sizes: Sequence[int] = (512, 1024, 2048), repeats:
     peaks = []
     for size in sizes:
         multiply = prepare(*rng.standard_normal((2, size, size), dtype=np.float32))
+        # The first product is not timed: it starts threads, or compiles.
         multiply()
         seconds = [_seconds(multiply) for _ in range(repeats)]
         peaks.append(2 * size**3 / statistics.median(seconds))
@@ -64,10 +67,12 @@ def matmul_peak(library: str, sizes: Sequence[int] = (512, 1024, 2048), repeats:
 
 
 def copy_bandwidth(size_bytes: int = 1 << 28, repeats: int = 7) -> float:
-    """Returns bytes read and written each second by a compiled copy of a large array, float32."""
+    """Returns the bytes read and written per second by a compiled copy of a large float32 array."""
     import jax
 
     source = jax.numpy.ones(size_bytes // 4)
+    # Donated: the copy writes into memory that is mapped already, as page faults would be timed
+    # too.
     copy = jax.jit(lambda x, y: x.at[:].set(y), donate_argnums=0)
     target = jax.numpy.zeros_like(source)
     seconds = []

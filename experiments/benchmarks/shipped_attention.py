@@ -1,4 +1,4 @@
-"""The attention kernels that JAX ships, on our operands: what ours are measured against.
+"""The attention kernels that JAX ships, on our operands, to compare ours with.
 
 They take heads first, as many key heads as query heads, and lengths in multiples of their blocks;
 none of them has prefixes within packed segments, so packed sequences are causal within segments.
@@ -28,7 +28,7 @@ def flash(
     *,
     causal: bool,
 ) -> Float[Array, "B T N K"]:
-    """`pallas.ops.tpu.flash_attention`, in blocks of 512."""
+    """Returns attention by `pallas.ops.tpu.flash_attention`, in blocks of 512."""
     del prefix
     segments = None if segment_ids is None else tpu_flash.SegmentIds(segment_ids, segment_ids)
     block = min(_BLOCK, query.shape[1])
@@ -55,7 +55,7 @@ def splash(
     causal: bool,
     interpret: bool = False,
 ) -> Float[Array, "B T N K"]:
-    """`pallas.ops.tpu.splash_attention`, in blocks of 512."""
+    """Returns attention by `pallas.ops.tpu.splash_attention`, in blocks of 512."""
     del prefix
     T, N = query.shape[1:3]
     masks: Any = splash_attention_mask
@@ -72,6 +72,7 @@ def splash(
         block_sizes=sizes,
         interpret=interpret,
     )
+    # Splash attention does not scale the scores, so the queries are scaled.
     heads = _heads_first(query * query.shape[-1] ** -0.5, key, value)
     if segment_ids is None:
         out = jax.vmap(kernel)(*heads)
@@ -90,7 +91,7 @@ def triton(
     *,
     causal: bool,
 ) -> Float[Array, "B T N K"]:
-    """`pallas.ops.gpu.attention`, in its default blocks.
+    """Returns attention by `pallas.ops.gpu.attention`, in its default blocks.
 
     Since jax 0.11 it warns of its deprecation when it is imported.
     """
@@ -116,7 +117,7 @@ def triton(
 
 
 SHIPPED = {"tpu": {"flash": flash, "splash": splash}, "gpu": {"triton": triton}}
-"""By family of targets, then by name."""
+"""Kernels by the target's family, then by name."""
 
 
 def _heads_first(query, key, value) -> tuple[Array, ...]:
@@ -124,6 +125,7 @@ def _heads_first(query, key, value) -> tuple[Array, ...]:
 
 
 def _repeated(query, key, value) -> tuple[Array, ...]:
+    # The repeated heads are part of what is timed: these kernels do not know grouped heads.
     groups = query.shape[2] // key.shape[2]
     repeat = functools.partial(jnp.repeat, repeats=groups, axis=2)
     return tuple(map(repeat, (key, value))) if groups > 1 else (key, value)

@@ -71,7 +71,7 @@ class Turn:
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
-    """Lets the contestants take turns; prints a table and returns the figures.
+    """Times the contestants in turns; prints a table and returns the figures.
 
     Raises:
       ConfigError, RunError, CheckpointError, CsvFormatError, FileNotFoundError: the checkpoint or
@@ -98,7 +98,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 def _contestants(
     options: Options, task: SudokuTask, variables: Variables, source: Source, mesh: Mesh
 ) -> dict[str, Callable[[], Turn]]:
-    """Returns what takes turns. Compilation is no part of a turn's seconds."""
+    """Returns the contestants by name; their compilation is not part of a turn's seconds."""
     steps = options.max_steps or task.config.model.halt_max_steps
     # The full number of steps is the same for all, so that accuracies can be compared.
     longer = dataclasses.replace(task.config.model, halt_max_steps=steps)
@@ -122,6 +122,7 @@ def _contestants(
     def classical() -> Turn:
         grids = rules.decode(source.inputs)
         start = time.perf_counter()
+        # limit=1 finds a solution, and does not prove that it is the only one.
         found = solver.search_many(grids, limit=1)
         seconds = time.perf_counter() - start
         exact = (rules.encode(found.solutions) == source.labels).all(-1).mean()
@@ -148,6 +149,7 @@ def _turn(report: Report, steps: int | None = None) -> Turn:
 def _row(name: str, turns: list[Turn], full: list[Turn], count: int) -> dict[str, Any]:
     """Returns a contestant's figures; accuracies are the same in every turn."""
     speeds = Spread.of([count / turn.seconds for turn in turns])
+    # Within a round, as the machine's speed drifts between rounds.
     ratios = [other.seconds / own.seconds for own, other in zip(turns, full, strict=True)]
     last = turns[-1]
     return {

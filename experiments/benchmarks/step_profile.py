@@ -1,8 +1,9 @@
 """The step_profile suite: where the time of a compiled training step goes, by kind of operation.
 
 XLA's profiler names every operation it runs; instances of one kind differ by a number at the end.
-Loops are left out, their bodies counted. Operations may overlap on several cores, so the sum can
-exceed the time of the step. `ynn_fusion` are matrix products and what is fused with them.
+Loops are left out, as the operations in their bodies are counted. Operations may overlap on
+several cores, so the sum can exceed the time of the step. `ynn_fusion` are matrix products and
+what is fused with them.
 """
 
 import collections
@@ -28,6 +29,7 @@ def run(shape_name: str, batch_size: int, console: Console) -> dict[str, Any]:
     """Profiles one step; prints and returns milliseconds and counts by kind of operation."""
     shape = workload.SHAPES[shape_name]
     step, state, batches = jax_step.make_step(shape.arguments(), batch_size)
+    # One compiled program for all steps: its text has the names that the trace has.
     compiled = jax.jit(step, donate_argnums=0).lower(state, next(batches)).compile()
     for _ in range(WARMUP_STEPS):
         state, _ = jax.block_until_ready(compiled(state, next(batches)))
@@ -36,6 +38,7 @@ def run(shape_name: str, batch_size: int, console: Console) -> dict[str, Any]:
             jax.block_until_ready(compiled(state, next(batches)))
         (trace,) = pathlib.Path(folder).rglob("*.trace.json.gz")
         events = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
+    # A trace also has events of the runtime and of Python; only the program's operations count.
     rows = by_kind(events, set(re.findall(r"%?([\w.\-]+) = ", compiled.as_text() or "")))
     table = Table(title=f"{shape_name}, batch {batch_size}: one training step by operation")
     for name in ("operation", "ms", "count"):
@@ -47,7 +50,9 @@ def run(shape_name: str, batch_size: int, console: Console) -> dict[str, Any]:
 
 
 def by_kind(events: list[dict[str, Any]], operations: set[str]) -> list[dict[str, Any]]:
-    """Sums a trace's complete events that are operations of the program, longest kind first.
+    """Returns milliseconds and counts by kind of operation, longest kind first.
+
+    Only complete events that are operations of the program are counted.
 
     Args:
       events: of a trace in Chrome's format; durations in microseconds.

@@ -1,6 +1,6 @@
-"""The transformers contestant of the decode suite: its cache, and the likeliest token in a loop.
+"""The transformers contestant of the decode suite: greedy decoding with its cache.
 
-The loop is that of `model.generate`, without what that does besides.
+The loop is that of `model.generate`, without anything else that it does.
 """
 
 from collections.abc import Callable
@@ -10,21 +10,21 @@ import transformers
 
 
 def build(folder: str, prompt: list[int], tokens: int, phase: str) -> Callable[[int], None]:
-    """Builds `run(steps)`; as `experiments.benchmarks.jax_decode.build`."""
+    """Returns `run(steps)`, as `experiments.benchmarks.jax_decode.build` does."""
     del tokens  # the cache grows
     text = _Text(folder, prompt)
     return text.decode if phase == "decode" else text.prefill
 
 
 def greedy(folder: str, prompt: list[int], tokens: int) -> list[int]:
-    """Returns the likeliest tokens after a prompt."""
+    """Returns the likeliest tokens after a prompt, `tokens` of them."""
     text = _Text(folder, prompt)
     text.decode(tokens)
     return text.written
 
 
 class _Text:
-    """One text that is written again and again."""
+    """One text that is written repeatedly."""
 
     def __init__(self, folder: str, prompt: list[int]):
         load = transformers.AutoModelForCausalLM.from_pretrained
@@ -41,12 +41,13 @@ class _Text:
         return self.model(input_ids=self.prompt, use_cache=True, logits_to_keep=1)
 
     def decode(self, steps: int) -> None:
-        """Writes after the prompt, which is read once."""
+        """Writes `steps` tokens after the prompt, which is read once."""
         with torch.inference_mode():
             if not hasattr(self, "cache"):
                 first = self._read()
                 self.cache = first.past_key_values
                 self.first = first.logits[:, -1:].argmax(-1)
+            # The cache grows with every token: those of the turn before are cut off.
             if turn_before := self.cache.get_seq_length() - self.prompt.shape[1]:
                 self.cache.crop(-turn_before)
             token = self.first

@@ -12,7 +12,10 @@ from experiments.benchmarks.baselines.torch_train import TorchTrainConfig, Torch
 
 
 def build(shape: dict[str, Any], batch_size: int, compiled: bool) -> Callable[[int], None]:
-    """Builds `run(steps)`, which trains on; see `alternate.Contestant` and `ModelShape`."""
+    """Returns `run(steps)`, which continues training.
+
+    See `alternate.Contestant` and `ModelShape`.
+    """
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     trainer = TorchTrainer(

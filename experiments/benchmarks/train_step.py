@@ -21,7 +21,7 @@ INSTALL_TORCH = "pip install -e '.[oracle]'"
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What to measure and how long; `contestants` are names of CONTESTANTS.
+    """What is measured, and for how long; `contestants` are names of CONTESTANTS.
 
     A name ending in "+heap" is that contestant with `alternate.STEADY_HEAP`, so that a run can
     give the setting to none, to one or to all. `torch_python` is the interpreter that has PyTorch.
@@ -62,6 +62,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     """
     pythons = list(dict.fromkeys([sys.executable, options.torch_python]))
     with waiting(console, "measuring the matrix multiplication peak"):
+        # Measured before any contestant lives: its memory and threads would disturb the peak.
         host = machine.describe(pythons)
     console.print(
         f"{host.cpu}, {host.cores} cores, {host.ram_bytes / 2**30:.1f} GiB; float32 matmul peak "
@@ -94,7 +95,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 def _contestants(
     options: Options, shape: workload.ModelShape, batch_size: int, console: Console
 ) -> list[alternate.Contestant]:
-    """Returns the contestants whose library is there, telling of those that are left out."""
+    """Returns the contestants whose library is installed, and prints which are left out."""
     chosen = []
     missing = []
     for name in options.contestants:
@@ -112,6 +113,8 @@ def _contestants(
                 name=name,
                 function=implementation.function,
                 arguments=arguments | dict(implementation.arguments),
+                # The worker starts without malloc settings, so this is the only difference of a
+                # +heap name.
                 environment=alternate.STEADY_HEAP if name != plain else {},
                 python=python,
             )
@@ -127,7 +130,11 @@ def _contestants(
 def _rows(
     samples: alternate.Samples, flops: int, batch_size: int, host: machine.Machine
 ) -> list[dict[str, Any]]:
-    """Returns the figures of each contestant; ratios are against REFERENCE, or the first without it."""
+    """Returns the figures of each contestant.
+
+    Ratios are to REFERENCE, or to the first without it.
+    """
+    # All ratios are to one contestant, round by round, so that a slow round slows both sides.
     reference = REFERENCE if REFERENCE in samples else next(iter(samples))
     rows = []
     for name, turns in samples.items():
@@ -150,7 +157,7 @@ def _rows(
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
-    """Returns the rows for people: medians, with the least and greatest of the rounds in brackets."""
+    """Returns a table: medians, with the least and greatest value of the rounds in brackets."""
     table = Table(title=title)
     table.add_column("contestant", no_wrap=True)
     columns = ("ms/step", "puzzles/s", "GFLOP/s", "of peak", f"x {rows[0]['reference']}")

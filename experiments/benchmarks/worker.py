@@ -1,4 +1,4 @@
-"""The process in which one contestant lives: obeys requests, one JSON object a line, on stdin.
+"""The process of one contestant: answers requests, one JSON object a line, from standard input.
 
 Requests and what they return:
   {"do": "call", "function": "module:name", "arguments": {}}: the function's JSON result;
@@ -21,18 +21,20 @@ from typing import Any, TextIO
 
 
 def resolve(path: str) -> Callable[..., Any]:
-    """Imports the function that "module:name" stands for."""
+    """Returns the function that "module:name" names, importing its module."""
     module, name = path.split(":")
     return getattr(importlib.import_module(module), name)
 
 
 def sample(run: Callable[[int], None], steps: int) -> dict[str, Any]:
-    """Times `steps` steps of a contestant, counting the page faults they cause."""
+    """Times `steps` steps of a contestant, and counts the page faults they cause."""
+    # Minor faults: pages that the kernel had to map, without reading from a disk.
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     begin = time.perf_counter()
     run(steps)
     seconds = time.perf_counter() - begin
     usage = resource.getrusage(resource.RUSAGE_SELF)
+    # ru_maxrss is in bytes on macOS and in KiB on Linux.
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "seconds": seconds,
@@ -43,7 +45,7 @@ def sample(run: Callable[[int], None], steps: int) -> dict[str, Any]:
 
 
 def serve(requests: TextIO, replies: TextIO) -> None:
-    """Answers requests until their end."""
+    """Answers requests until the input ends."""
     contestant: Callable[[int], None] | None = None
     for line in requests:
         request = json.loads(line)

@@ -1,4 +1,4 @@
-"""What a training-step benchmark trains: model sizes, synthetic batches and their FLOP count."""
+"""The workload of the training-step benchmarks: model sizes, synthetic batches and FLOP counts."""
 
 import dataclasses
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class ModelShape:
-    """The sizes of an HRM with rotary positions, as every framework's contestant gets them."""
+    """The sizes of an HRM with rotary positions, the same for every framework's contestant."""
 
     hidden_size: int
     num_heads: int
@@ -57,7 +57,7 @@ SHAPES = {
 
 
 def batches(shape: ModelShape, batch_size: int, count: int = 4) -> list[dict[str, np.ndarray]]:
-    """Random puzzles, the same on every call.
+    """Returns random puzzles, the same on every call.
 
     Returns:
         `count` batches of `inputs` and `labels`, int32 [B, T] in 1..vocab_size - 1, and
@@ -93,7 +93,9 @@ def train_step_flops(shape: ModelShape, batch_size: int) -> int:
     Norms, softmax, rotary positions, losses and optimiser are left out, as is usual: the figure
     counts useful work, whatever more or less of it an implementation does.
     """
+    # The width of SwiGLU as `hrm_jax.nn.swiglu.swiglu_width` and the baselines round it.
     width = -(-round(shape.expansion * shape.hidden_size * 2 / 3) // 256) * 256
+    # -a // b is minus the quotient rounded up, so this adds the length of the prefix.
     length = shape.seq_len - (-shape.puzzle_emb_ndim // shape.hidden_size)
     features = shape.hidden_size
     products = 2 * length * (4 * features**2 + 3 * features * width)

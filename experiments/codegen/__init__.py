@@ -1,1 +1,1 @@
-"""The experiment with models that write code; `python -m experiments.codegen`."""
+"""Experiments with models that write code: `python -m experiments.codegen`."""

@@ -1,16 +1,4 @@
-"""Writing code: train a model for it, let it write, measure what it writes.
-
-    python -m experiments.codegen                                      # trains on the code at hand
-    python -m experiments.codegen --mode=generate --prompt='def fibonacci(n):'
-    python -m experiments.codegen --mode=generate --model=runs/mine/model --prompt_file=start.py
-    python -m experiments.codegen --mode=eval --suite=humaneval --completer=canonical
-    python -m experiments.codegen --mode=eval --help                   # each mode has its own flags
-
-What the first command trains, what it shows and what came out of it: docs/codegen.md; what can be
-asked of a model: docs/generation.md; what is measured, and how: docs/measuring.md.
-
-Source: arXiv 2605.20613 (HRM-Text). Extras: `pip install 'hrm-jax[codegen,foundation]'`.
-"""
+"""Code models: trains one, lets it write, measures what it writes."""
 
 import importlib
 import sys
@@ -37,8 +25,11 @@ MODES = {
     "generate": ("experiments.codegen.writer", "experiments.codegen.generation"),
     "eval": ("experiments.codegen.writer", "experiments.codegen.measuring"),
 }
-"""The modules of each mode. Importing one defines its flags; those of other modes would be in the
-way, and so would what they import."""
+"""The modules of each mode.
+
+Importing one defines its flags, so only those of the chosen mode are imported: flags of other modes
+would be in --help, and their imports take time.
+"""
 _LONGEST_SOLUTION_TOKENS = 512
 """Default of --max_tokens where solutions of problems are asked for."""
 
@@ -61,29 +52,33 @@ def main(argv: list[str]) -> int:
 
 
 def _remedy(error: Exception) -> str:
-    """Returns what to do where a package is missing that only an extra installs."""
+    """Returns the command that installs a missing package of an extra; empty for other errors."""
     missing = isinstance(error, ModuleNotFoundError)
     return "; pip install 'hrm-jax[codegen,foundation]'" if missing else ""
 
 
 def train(console: Console) -> int:
-    """Trains a model, and shows what it writes before and after."""
+    """Trains a model, and shows what it writes before and after; returns the exit code."""
     from experiments.codegen import training
 
     return training.run(console)
 
 
 def generate(console: Console) -> int:
-    """Writes with a model."""
+    """Writes with a model; returns the exit code."""
     from experiments.codegen import generation
 
     return generation.run(console)
 
 
 def measure(console: Console) -> int:
-    """Measures what a model writes, which has to be named: to measure one takes hours."""
+    """Measures what a model writes; returns the exit code.
+
+    The model has to be named, as measuring one takes hours.
+    """
     from experiments.codegen import measuring, writer
 
+    # One default of --max_tokens serves two modes; solutions of problems are longer.
     if FLAGS["max_tokens"].using_default_value:
         FLAGS.max_tokens = _LONGEST_SOLUTION_TOKENS
 
@@ -96,9 +91,10 @@ def measure(console: Console) -> int:
 
 
 def define_flags(argv: Sequence[str]) -> None:
-    """Imports the modules of the mode that the command line names, and makes their flags ours."""
+    """Imports the modules of the mode that the command line names, and adopts their flags."""
     named = flags.FlagValues()
     flags.DEFINE_enum("mode", "train", list(MODES), "", flag_values=named)
+    # A parser of its own: the other flags on the command line are not defined yet.
     named(argv, known_only=True)
     for module in MODES[str(named["mode"].value)]:
         flags.adopt_module_key_flags(importlib.import_module(module))

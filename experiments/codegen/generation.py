@@ -1,4 +1,4 @@
-"""Writes code, and whatever else a model writes: `--mode=generate` of `experiments.codegen`."""
+"""Writes code, and any other text: `--mode=generate` of `experiments.codegen`."""
 
 import dataclasses
 import json
@@ -38,12 +38,12 @@ flags.DEFINE_bool("json", False, "print an object a line: prompt, suffix, seed, 
 
 @dataclasses.dataclass
 class Tally:
-    """Tokens written, and the seconds of it.
+    """Counts the tokens written, and the time.
 
     Attributes:
-      first_seconds: until the first token: reading the prompt, and compiling.
+      first_seconds: until the first piece: reading the prompt, and compiling.
       seconds: from there on.
-      tokens: after the first look.
+      tokens: in later pieces.
     """
 
     first_seconds: float = 0.0
@@ -51,10 +51,11 @@ class Tally:
     tokens: int = 0
 
     def over(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
-        """Passes pieces on, counting."""
+        """Yields the pieces unchanged, counting them."""
         begin = time.perf_counter()
         for piece in pieces:
             now = time.perf_counter() - begin
+            # The first piece is left out of the rate: it includes compilation and the prompt.
             if not self.first_seconds:
                 self.first_seconds = now
             else:
@@ -71,9 +72,9 @@ class Tally:
 
 
 def run(console: Console) -> int:
-    """Writes what the flags say: one text as it comes, several when they are whole.
+    """Writes what the flags ask for: a single text while it is written, several when they are done.
 
-    Texts go to the console, figures to standard error.
+    Texts go to the console, figures to standard error; returns the exit code.
 
     Raises:
       PromptError: a prompt cannot be completed, or there is none.
@@ -138,7 +139,12 @@ def _from_json(line: str, place: str) -> Prompt:
 
 
 def _with_hole(text: str) -> Prompt:
-    """Returns a text, cut where its hole is."""
+    """Returns a text as a prompt, split where its hole is.
+
+    Raises:
+      PromptError: it has several holes.
+    """
+    # With one mark `suffixes` has one element, without any none, and the suffix is None.
     prefix, *suffixes = text.split(HOLE)
     if len(suffixes) > 1:
         raise PromptError(f"expected one {HOLE} in a prompt, got {len(suffixes)}; fill one by one")
@@ -156,7 +162,7 @@ def _requests(prompts: list[Prompt]) -> list[Request]:
 
 
 def _stream(pieces: Iterator[Piece], request: Request, console: Console) -> None:
-    """One text as it comes; on a terminal with the prompt around it."""
+    """Prints one text while it is written; on a terminal with the prompt around it."""
     around = request.prompt if console.is_terminal else Prompt("")
     _print(console, around.prefix, style="dim")
     for piece in pieces:
@@ -165,7 +171,7 @@ def _stream(pieces: Iterator[Piece], request: Request, console: Console) -> None
 
 
 def _print(console: Console, text: str, style: str | None = None) -> None:
-    """A text as it is; on a terminal without what would control it."""
+    """Prints text as it is; on a terminal without control characters."""
     if console.is_terminal:
         console.out(text, end="", style=style, highlight=False)
     else:
@@ -174,9 +180,10 @@ def _print(console: Console, text: str, style: str | None = None) -> None:
 
 
 def _print_all(pieces: Iterator[Piece], requests: list[Request], console: Console) -> None:
-    """All texts in their order, when they are whole."""
+    """Prints all texts in their order, when they are done."""
     texts = [""] * len(requests)
     endings = [""] * len(requests)
+    # Pieces of different requests are interleaved, as a batch writes several at once.
     for piece in pieces:
         texts[piece.request] += piece.text
         endings[piece.request] = piece.ending or ""

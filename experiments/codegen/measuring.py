@@ -25,7 +25,7 @@ FLAGS = flags.FLAGS
 RUNS = pathlib.Path("runs")
 
 LoadModel = Callable[[], tuple[Completer, str]]
-"""Loads a model: what completes, and its name in reports, with the settings of its sampling."""
+"""A function that loads a model: the completer, and its name in reports with its sampling."""
 
 flags.DEFINE_enum("suite", "humaneval", named.NAMES, "eval: the problems")
 flags.DEFINE_string(
@@ -61,9 +61,10 @@ flags.DEFINE_string("results", None, "eval: folder of the results; a new one bel
 
 
 def run(console: Console, load_model: LoadModel | None) -> int:
-    """Measures as the flags say, and shows a table; `report.json` and all completions stay.
+    """Measures as the flags say and shows a table; returns the exit code.
 
-    Flags of other modes that count here: `--samples`, `--max_tokens`, `--seed`, `--resume`.
+    `report.json` and all completions stay in the folder of the results. Flags of other modes that
+    count here: `--samples`, `--max_tokens`, `--seed`, `--resume`.
 
     Args:
       console: where to show it.
@@ -76,6 +77,7 @@ def run(console: Console, load_model: LoadModel | None) -> int:
     suite = _load_suite()
     for missing in find_missing().values():
         console.print(f"not on this machine: {missing}", style="dim", soft_wrap=True)
+    # Sandbox and toolchain are found before a model is loaded: they fail at once.
     sandbox = find_sandbox()
     judge = Judge.of(suite.language, sandbox, Bounds(), FLAGS.judges)
     completer, name = _completer(suite, load_model)
@@ -102,7 +104,7 @@ def run(console: Console, load_model: LoadModel | None) -> int:
 
 
 def results_table(report: Report) -> Table:
-    """pass@k with intervals, the share that parses, and what came of the completions."""
+    """Returns a table of pass@k with intervals, the share that parses, and the results by kind."""
     settings = report.settings
     table = Table(title=f"{settings.suite}, by {settings.completer}")
     table.add_column("measure")
@@ -141,6 +143,7 @@ def _settings(suite: Suite, completer: str) -> EvaluationSettings:
         ks = tuple(int(k) for k in FLAGS.pass_k)
     except ValueError as error:
         raise app.UsageError(f"--pass_k: expected numbers, got {FLAGS.pass_k}", 2) from error
+    # Flags that change the problems are part of the name: a resumed run must agree in them.
     variant = f", {FLAGS.mbpp_split}, {FLAGS.mbpp_style}" if suite.name.startswith("mbpp") else ""
     return EvaluationSettings(
         suite=suite.name + variant,
@@ -161,7 +164,7 @@ def _folder(suite: Suite) -> pathlib.Path:
 
 @dataclasses.dataclass
 class _Tally:
-    """What has come of the completions so far; the first lines are what an earlier run left."""
+    """Counts verdicts; the first lines are what an earlier run left, and do not count as speed."""
 
     begun: float
     passed: int = 0
@@ -172,13 +175,17 @@ class _Tally:
         self.passed += sum(line.passed for line in lines)
         self.judged += len(lines)
         self.found = len(lines) if self.found is None else self.found
+        # Completions of an earlier run count for the share, not for the speed.
         rate = (self.judged - self.found) / (time.monotonic() - self.begun)
         return [f"{self.passed / max(self.judged, 1):.1%} pass", f"{rate:.1f} completions/s"]
 
 
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[Sequence[Judged]], None]]:
-    """Shows progress; yields what takes new verdicts."""
+    """Yields a function that takes new verdicts and shows them.
+
+    It shows a line of progress on a terminal, and a line for each batch elsewhere.
+    """
     tally = _Tally(time.monotonic())
     with live_line(console, "measure", total) as line:
 

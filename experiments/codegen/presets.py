@@ -102,7 +102,7 @@ _TRANSFORMER_NANO = replace(
 
 
 def _published(size: str, mesh: MeshConfig, description: str) -> CodeConfig:
-    """HRM-Text as its research repository trains it: 196,608 tokens a step, PrefixLM."""
+    """Returns HRM-Text as its research repository trains it: 196,608 tokens a step, PrefixLM."""
     return CodeConfig(
         description=description,
         model=hrm_text(size, compute_dtype="bfloat16"),
@@ -183,4 +183,4 @@ PRESETS = {
     "hrm_text_l": _published("L", MeshConfig(model=2), "HRM-Text L: 16 GPUs or TPU cores"),
     "hrm_text_xl": _published("XL", MeshConfig(model=4), "HRM-Text XL: 32 GPUs or TPU cores"),
 }
-"""By name, as `--preset` takes it."""
+"""Presets by name, as `--preset` takes it."""

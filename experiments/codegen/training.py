@@ -40,7 +40,7 @@ config_flags.define(PRESETS, default="first_look")
 
 
 def run(console: Console) -> int:
-    """Trains; shows what the model writes, and how well, before and after; 0 at the run's end."""
+    """Trains, and shows what the model writes before and after; returns the exit code."""
     config = config_flags.resolve()
     folder = pathlib.Path(FLAGS.run or RUNS / time.strftime("code-%Y%m%d-%H%M%S"))
     if FLAGS.resume:
@@ -52,6 +52,7 @@ def run(console: Console) -> int:
     shown = terminal.Shown("tokens", config.batch_tokens, _AVERAGES)
     progress = terminal.TrainingProgress(console, shown)
     state = train(task, folder, resume=FLAGS.resume, progress=progress)
+    # Collective work, such as evaluation, is done by all processes; files are written by the first.
     if jax.process_index() == 0:
         curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
     if int(state.step) < config.loop.steps:
@@ -59,6 +60,8 @@ def run(console: Console) -> int:
     with terminal.waiting(console, "measuring, before and after"):
         before, after = (
             task.evaluate(variables, task.load().test, config.test, mesh)
+            # The initial values are made again from the seed rather than kept: training donated
+            # them.
             for variables in (begin(task, mesh).variables, state.averaged_variables)
         )
     variables = fetch(state.averaged_variables, mesh)
@@ -70,7 +73,7 @@ def run(console: Console) -> int:
 
 
 def _save_report(task: CodeTask, before: CodeReport, after: CodeReport) -> None:
-    """report.json, and all samples as text."""
+    """Writes report.json, and all samples as text."""
     found = {
         "before": before.as_dict(),
         "after": after.as_dict(),
@@ -87,7 +90,7 @@ def _save_report(task: CodeTask, before: CodeReport, after: CodeReport) -> None:
 
 
 def _show(console: Console, folder: pathlib.Path, before: CodeReport, after: CodeReport) -> None:
-    """Measures side by side, a few samples, and what to do next."""
+    """Prints the measures side by side, a few samples, and the next command."""
     for title, report in (("before", before), ("after", after)):
         if report.samples:
             text = as_text(report.samples[:_SHOWN_SAMPLES], f"\n{title} training")

@@ -1,4 +1,4 @@
-"""The model that writes, and how it draws: flags that generating and measuring share."""
+"""Flags that choose the model and its sampling, for generating and measuring."""
 
 from typing import Any
 
@@ -29,7 +29,11 @@ flags.DEFINE_bool(
 
 
 def load_writer() -> Writer:
-    """Returns the model of `--model`, which writes as the flags say; raises as `load_language_model`."""
+    """Returns a writer for the model of `--model`, as the flags say.
+
+    Raises:
+      ConfigError, WeightsError, ValueError, OSError: as `load_language_model`.
+    """
     loaded = load_language_model(FLAGS.model, dtype=FLAGS.dtype)
     return Writer(
         loaded.model,
@@ -43,10 +47,11 @@ def load_writer() -> Writer:
 
 
 def sampling() -> SamplingConfig:
-    """Returns how tokens are drawn; raises ConfigError for values that cannot be."""
+    """Returns the sampling that the flags ask for; raises ConfigError for values out of range."""
     return SamplingConfig(FLAGS.temperature, FLAGS.top_k, FLAGS.top_p)
 
 
 def _max_length(model: Any) -> int:
-    """Of the texts that a model was trained on; a HrmLlama's are its foundation's."""
+    """Returns the longest text a model was trained on; for HRM on Llama, that of its foundation."""
+    # Only HRM on Llama has a `foundation` in its config.
     return getattr(model.config, "foundation", model.config).max_length

@@ -1,4 +1,4 @@
-"""What programs that compare runs share: folders that are what they were, and means with ranges."""
+"""What programs that compare runs share: checks of folders, and means with ranges."""
 
 import json
 import pathlib
@@ -15,11 +15,11 @@ _COMMAND = "command.json"
 
 
 class OtherCommand(UserError, ValueError):
-    """A folder holds a run that was trained otherwise."""
+    """A folder holds a run that was trained with another command."""
 
 
 def train_in_process(program: str, options: list[str], preset: Any, folder: pathlib.Path) -> None:
-    """Trains a run in `folder` unless it has its report; one that was stopped goes on.
+    """Trains a run in `folder` unless it has its report; an interrupted run is resumed.
 
     Args:
       program: the experiment's module.
@@ -34,19 +34,24 @@ def train_in_process(program: str, options: list[str], preset: Any, folder: path
     check_command(folder, options, preset)
     if (folder / "report.json").exists():
         return
+    # A process of its own: XLA's memory and absl's flags end with it.
     command = [sys.executable, "-m", program, *options, f"--run={folder}"]
+    # config.json is written when training starts, so its presence tells an interrupted run.
     if (folder / "config.json").exists():
         command.append("--resume")
     subprocess.run(command, check=True)
 
 
 def check_command(folder: pathlib.Path, options: list[str], preset: Any) -> None:
-    """Writes down what a new run is trained with; raises OtherCommand where it was something else.
+    """Records the command of a new run, or checks that an old one's is the same.
 
     Args:
       folder: of the run, made if absent.
       options: flags of its command.
-      preset: the config they change; one is as the code has it, so its values are written down.
+      preset: the config they change; its values are recorded, as the code may change them later.
+
+    Raises:
+      OtherCommand: the folder holds a run of another command, or something else.
     """
     text = json.dumps({"options": options, "preset": config.to_dict(preset)}, indent=2) + "\n"
     path = folder / _COMMAND
@@ -65,7 +70,7 @@ def check_command(folder: pathlib.Path, options: list[str], preset: Any) -> None
 
 
 def spread(values: Sequence[float], *, share: bool) -> str:
-    """Returns the mean and the range of some values, as shares in percent or with three decimals."""
+    """Returns mean and range of values: as shares in percent, or with three decimals."""
     mean = sum(values) / len(values)
     form = "{:.1%}" if share else "{:.3f}"
     low, high = (form.format(limit(values)) for limit in (min, max))

@@ -30,14 +30,14 @@ flags.disclaim_key_flags()  # the flags belong to the experiment that defines th
 
 
 class ConfigFlags(Generic[Config]):
-    """The defined flags, for a caller who would rather not use the module's `resolve`."""
+    """The defined flags, for callers that do not use this module's `resolve`."""
 
     def __init__(self, presets: Mapping[str, Config], flag_values: flags.FlagValues):
         self._presets = presets
         self._flag_values = flag_values
 
     def resolve(self, base: Config | None = None) -> Config:
-        """Returns a config with the overrides given; leaves with a message if they do not fit.
+        """Returns a config with the overrides given; exits with a message if they do not fit.
 
         Args:
             base: what the overrides change, such as a resumed run's config; the chosen preset if
@@ -62,6 +62,7 @@ class ConfigFlags(Generic[Config]):
         Raises:
             app.UsageError: the command line has such a flag; the message names the modes it is of.
         """
+        # Flags that belong to no mode, such as absl's own, are not looked at.
         own = {name for names in reads.values() for name in names if not name.startswith("config")}
         given = [name for name in sorted(own) if self._flag_values[name].present]
         overrides = ml_flags.get_override_values(self._flag_values["config"])
@@ -105,12 +106,15 @@ def define(
     if default not in presets:
         raise KeyError(f"default: expected one of {', '.join(presets)}, got {default!r}")
     argv = list(sys.argv if argv is None else argv)
+    # The default preset first: its values are shown in the help.
     leaves = _settable_fields([presets[default], *presets.values()])
+    # --flagfile is expanded here, as it may hold config flags too.
     _refuse_unknown(flag_values.read_flags_from_files(argv, force_gnu=False), list(leaves))
 
     flags.DEFINE_enum(
         "preset", default, list(presets), _preset_help(presets, default), flag_values=flag_values
     )
+    # A template of all fields of all presets, as flags must exist before --preset is read.
     ml_flags.DEFINE_config_dict(
         "config",
         _template(leaves.values()),
@@ -126,7 +130,7 @@ def define(
 
 
 def resolve(base: Any = None) -> Any:
-    """Returns what the last `define`d flags resolve to; see `ConfigFlags.resolve`.
+    """Returns the config that the last `define`d flags resolve to; see `ConfigFlags.resolve`.
 
     Raises:
         RuntimeError: nothing was defined.
@@ -136,7 +140,10 @@ def resolve(base: Any = None) -> Any:
 
 
 def refuse_unread(mode: str, reads: Mapping[str, Sequence[str]]) -> None:
-    """See `ConfigFlags.refuse_unread`, of the last `define`d flags."""
+    """Refuses flags of other modes, of the last `define`d flags.
+
+    See `ConfigFlags.refuse_unread`.
+    """
     _last_defined().refuse_unread(mode, reads)
 
 
@@ -173,7 +180,7 @@ def _leave(error: config_lib.ConfigError) -> NoReturn:
 
 
 def _template(leaves: Iterable[config_lib.FieldInfo]) -> config_dict.ConfigDict:
-    """Returns all fields of all presets as placeholders that say how to read the text of a flag."""
+    """Returns all fields of all presets as placeholders, whose types tell how flags are read."""
     template: dict[str, Any] = {}
     for leaf in leaves:
         *parents, name = leaf.path.split(".")
@@ -185,7 +192,10 @@ def _template(leaves: Iterable[config_lib.FieldInfo]) -> config_dict.ConfigDict:
 
 
 def _reading(annotation: Any) -> type:
-    """Returns how a flag's text is read; `object`: as a Python literal, whose type `replace` checks."""
+    """Returns the type by which a flag's text is read.
+
+    `object` reads it as a Python literal, whose type `core.config.replace` checks.
+    """
     if typing.get_origin(annotation) is tuple:
         return tuple
     if typing.get_origin(annotation) is Literal:

@@ -24,7 +24,7 @@ class Panel:
     shares: bool = False
 
     def measures(self, record: Mapping[str, Any]) -> list[str]:
-        """Returns those of a record."""
+        """Returns the measures of a record that belong in this diagram."""
         return [own for own in record if any(fnmatch.fnmatchcase(own, n) for n in self.names)]
 
 
@@ -38,9 +38,11 @@ def save_curves(
       path: where the picture goes.
       panels: the diagrams, from left to right.
     """
+    # Imported here, as only training draws curves.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    # A figure and canvas of its own instead of pyplot: no display, no global state.
     figure = Figure(figsize=(3.7 * len(panels), 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
@@ -79,6 +81,8 @@ def save_comparison(
     axes = figure.subplots()
     for number, (name, runs) in enumerate(logs.items()):
         for seed, records in enumerate(runs):
+            # Time is steps times the median pace: pauses of the run and its evaluations are left
+            # out.
             pace = minutes_a_step(records)
             found = [record for record in records if record["split"] == "validation"]
             times = [record["step"] * pace for record in found]
@@ -93,7 +97,7 @@ def save_comparison(
 
 
 def minutes_a_step(records: Sequence[Mapping[str, Any]]) -> float:
-    """Returns the median over a run's records, which leaves pauses out; NaN where there is only one."""
+    """Returns the median minutes of a step, which leaves pauses out; NaN below two records."""
     own = [record for record in records if record["split"] == "train"]
     paces = [
         (after["time_seconds"] - before["time_seconds"]) / (after["step"] - before["step"]) / 60

@@ -1,4 +1,4 @@
-"""Flags that make one run of several processes; docs/multihost.md says how to start them."""
+"""Flags that join several processes into one run; docs/multihost.md says how to start them."""
 
 import jax
 from absl import flags
@@ -20,7 +20,9 @@ class DistributedError(UserError, ValueError):
 
 
 def join() -> None:
-    """Connects this process with the others, where flags ask for it; before any use of a device.
+    """Connects this process with the others where flags ask for it.
+
+    Call it before any use of a device.
 
     Raises:
       DistributedError: the flags do not fit together.
@@ -28,6 +30,7 @@ def join() -> None:
     plain = (_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if all(value is None for value in plain):
         if _DISTRIBUTED.value:
+            # Without arguments JAX finds the coordinator in the environment of the cluster.
             jax.distributed.initialize()
         return
     if _DISTRIBUTED.value or None in plain:

@@ -1,15 +1,17 @@
-"""What an entry point does to its process before JAX starts, or before it compiles.
+"""Settings of an entry point's process, made before JAX starts or before it compiles.
 
 XLA on CPU asks malloc for its temporaries anew at every step. By default glibc maps and unmaps
-large ones, and the page faults cost a quarter of the step (BUILD.md, "Benchmarks"). Told to keep
-the memory, it does not; but glibc reads its settings when the process starts, so an entry point
-sets them and re-executes itself once.
+large ones, and the page faults cost a quarter of the step (BUILD.md, "Benchmarks"). The settings
+here make it keep the memory. As glibc reads them when the process starts, an entry point sets them
+and re-executes itself once.
 """
 
 import os
 import pathlib
 import sys
 
+# In order: large blocks come from the heap and not from mmap; freed memory is never given back; the
+# heap grows by 256 MiB at once; all threads share one heap.
 HEAP_SETTINGS = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
@@ -22,7 +24,7 @@ KEEP_HEAP_VARIABLE = "HRM_JAX_KEEP_HEAP"
 
 
 def keep_heap() -> None:
-    """Re-executes the program once with malloc told to keep freed memory.
+    """Re-executes the program once with malloc set to keep freed memory.
 
     Does nothing off Linux, where any of the settings is already in the environment, or where
     `HRM_JAX_KEEP_HEAP=0`. Call it in `__main__`, before anything else has happened.
@@ -30,6 +32,7 @@ def keep_heap() -> None:
     wanted = sys.platform == "linux" and os.environ.get(KEEP_HEAP_VARIABLE, "1") != "0"
     if not wanted or any(name in os.environ for name in HEAP_SETTINGS):
         return
+    # orig_argv keeps the interpreter's own options, such as -m.
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | HEAP_SETTINGS)
 
 
@@ -38,11 +41,11 @@ COMPILED_VARIABLE = "HRM_JAX_COMPILED"
 
 
 def keep_compiled() -> None:
-    """Has JAX keep compiled programs on disk, so that a command that is run again starts at once.
+    """Makes JAX keep compiled programs on disk, so that a repeated command need not compile.
 
-    The folder is `~/.cache/hrm_jax/compiled` or what `HRM_JAX_COMPILED` says; one that JAX has been
-    told of, by `JAX_COMPILATION_CACHE_DIR`, stays. JAX names a program by all that it depends on,
-    so an old one is never taken for a new one.
+    The folder is `~/.cache/hrm_jax/compiled` or what `HRM_JAX_COMPILED` says; a folder that was
+    set by `JAX_COMPILATION_CACHE_DIR` stays. JAX's keys cover all that a program depends on, so a
+    program of an older version is never used for a newer one.
     """
     import jax  # not before `keep_heap`
 
@@ -50,4 +53,5 @@ def keep_compiled() -> None:
     if not folder or jax.config.values["jax_compilation_cache_dir"]:
         return
     jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(folder).expanduser()))
+    # JAX's default leaves out programs that compile in under a second, which add up.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

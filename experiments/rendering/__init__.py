@@ -1,1 +1,1 @@
-"""Pictures of a model solving Sudoku: what is drawn, and one module per format."""
+"""Pictures of a model solving Sudoku: what is drawn, and one module for each format."""

@@ -27,13 +27,15 @@ _BETWEEN = 0.3
 _CURVE = 0.75
 _SCALE = 0.35
 _BELOW = 0.45
-"""Inches: of grids, between them, to the edge, of the headline; in a panel over the grid, between
-grid and curve, of the curve, of its scale, and under it."""
+"""Inches: of grids, between them, to the edge, of the headline.
+
+In a panel above the grid, between grid and curve, of the curve, of its scale, and below it.
+"""
 _PANEL = _ABOVE + _GRID + _BETWEEN + _CURVE + _BELOW
 
 
 def to_gif(traces: Sequence[Trace]) -> bytes:
-    """Returns the animation, GIF; it pauses where a puzzle's model halts, and at the end."""
+    """Returns the animation as a GIF; it pauses where a puzzle's model halts, and at the end."""
     last = max(trace.steps for trace in traces)
     frames = [_draw_frame(traces, step, last) for step in range(1, last + 1)]
     images = _in_few_colors(frames)
@@ -51,19 +53,22 @@ def to_gif(traces: Sequence[Trace]) -> bytes:
 
 
 def _in_few_colors(frames: Sequence[np.ndarray]) -> list[Image.Image]:
-    """Frames in one palette, so that nothing flickers: the most frequent of their colours.
+    """Returns frames with one palette of their 256 most frequent colours, so that nothing flickers.
 
-    Flat areas keep their colours exactly, the rest, on edges, takes the nearest. Pillow's own
+    Flat areas keep their colours exactly; other pixels, on edges, take the nearest. Pillow's own
     `quantize` is off by a few levels even where the palette has the colour.
     """
+    # A colour as one integer, 0xRRGGBB, which `np.unique` sorts and counts quickly.
     weights = np.array([1 << 16, 1 << 8, 1], np.uint32)
     packed = [frame.astype(np.uint32) @ weights for frame in frames]
     found, counts = zip(*(np.unique(frame, return_counts=True) for frame in packed), strict=True)
     colors, place = np.unique(np.concatenate(found), return_inverse=True)
     total = np.bincount(place, weights=np.concatenate(counts))
     chosen = np.argsort(-total, kind="stable")[:256]
+    # int: differences of uint8 would wrap around.
     channels = np.stack([colors >> 16, (colors >> 8) & 255, colors & 255], axis=1).astype(int)
     distance = ((channels[:, None] - channels[chosen][None]) ** 2).sum(-1)
+    # A colour that was chosen has distance 0 to itself and stays exact.
     nearest = distance.argmin(1).astype(np.uint8)
     images = []
     for frame in packed:
@@ -74,19 +79,23 @@ def _in_few_colors(frames: Sequence[np.ndarray]) -> list[Image.Image]:
 
 
 def durations(traces: Sequence[Trace], last: int) -> list[int]:
-    """Returns milliseconds that each of the steps 1..last is shown."""
+    """Returns for each of the steps 1..last how many milliseconds it is shown."""
     halts = {trace.halt for trace in traces}
     times = [HALT_MILLISECONDS if s in halts else STEP_MILLISECONDS for s in range(1, last + 1)]
     return [*times[:-1], LAST_MILLISECONDS]
 
 
 def _draw_frame(traces: Sequence[Trace], step: int, last: int) -> np.ndarray:
-    """Returns all puzzles after a step, uint8 [height, width, 3]; one with fewer steps keeps its last."""
+    """Returns all puzzles after a step, uint8 [height, width, 3].
+
+    A puzzle with fewer steps shows its last one.
+    """
     columns = min(len(traces), _MOST_COLUMNS)
     rows = -(-len(traces) // columns)
     width = 2 * _EDGE + columns * (_GRID + _GAP) - _GAP
     legend = legend_height(width - 2 * _EDGE)
     height = _HEAD + rows * _PANEL + legend + _EDGE
+    # All frames have one size, which a GIF requires.
     figure = new_figure(width, height, DPI)
     headline = f"step {step} of {last}"
     write(figure, _EDGE, height - 0.27, headline, points=11, bold=True, color=board.INK)
@@ -97,11 +106,12 @@ def _draw_frame(traces: Sequence[Trace], step: int, last: int) -> np.ndarray:
     draw_legend(figure, _EDGE, _EDGE / 2, width - 2 * _EDGE)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
+    # Copied, as the buffer belongs to the canvas.
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _draw_panel(figure: Figure, trace: Trace, step: int, left: float, top: float) -> None:
-    """One puzzle: title, grid, and curve; `left` and `top` in inches."""
+    """Draws one puzzle: title, grid, and curve; `left` and `top` in inches."""
     bottom = top - _ABOVE - _GRID
     halts = step == trace.halt
     write(figure, left, top - 0.14, trace.title, points=9.5, bold=True, color=board.INK)
@@ -114,7 +124,7 @@ def _draw_panel(figure: Figure, trace: Trace, step: int, left: float, top: float
 
 
 def moment(trace: Trace, step: int) -> str:
-    """Returns where in its thinking the model is, and whether the proposal is the solution."""
+    """Returns a line on whether the model is thinking or has halted, and whether it is right."""
     if step < trace.halt:
         where = "thinking"
     elif step == trace.halt:

@@ -1,6 +1,7 @@
-"""What pictures are made of: a grid at one step, the curve of halting confidence, the legend.
+"""Parts of pictures: a grid at one step, and the curve of halting confidence.
 
-Everything in a grid is a path in units of cells, digits included, so it looks the same at any size.
+Everything in a grid is a path in units of cells, digits included, so it looks the same at any
+size.
 """
 
 import dataclasses
@@ -71,8 +72,9 @@ def cells_of(trace: Trace, step: int) -> Cells:
 
 
 def draw_grid(axes: Axes, trace: Trace, step: int) -> None:
-    """The grid after a step; a second frame, solid at the halt, is dashed after it."""
+    """Draws the grid after a step, with a frame that is solid at the halt and dashed after it."""
     side = rules.SIDE
+    # The vertical axis points down, as rows are counted.
     axes.set(xlim=(0, side), ylim=(side, 0), aspect="equal")
     axes.axis("off")
     draw_cells(axes, cells_of(trace, step))
@@ -97,20 +99,23 @@ def draw_frame(
     *,
     dashed: bool = False,
 ) -> None:
-    """A frame around cells; left as it is, it tells the halt."""
+    """Draws a frame around cells; the default style marks the halt."""
     style = {"ec": color, "lw": width, "ls": (0, (3, 2)) if dashed else "-"}
     axes.add_patch(Rectangle(corner, side, side, fill=False, clip_on=False, zorder=3, **style))
 
 
 def draw_cells(axes: Axes, cells: Cells) -> None:
-    """Cells with their marks, but without the lines between them."""
+    """Draws cells with their marks, but without the lines between them."""
     center = cells.corner + 0.5
     is_given = cells.given != rules.BLANK
     filled = cells.digit != rules.BLANK
+    # A given that the proposal changed shows the proposed digit, and the given small and crossed
+    # out.
     overwritten = is_given & (cells.digit != cells.given)
     kept = is_given & ~overwritten
     _fill(axes, (_square(c, 1.0) for c in center[kept]), GIVEN)
     sure = filled & ~kept
+    # The area of a tile, not its side, is in proportion to the confidence.
     sides = _TILE_SIDE * np.sqrt(cells.confidence[sure])
     _fill(axes, map(_square, center[sure], sides), TILE)
     for where, weight, color in (
@@ -129,7 +134,7 @@ def draw_cells(axes: Axes, cells: Cells) -> None:
 
 
 def draw_curve(axes: Axes, trace: Trace, steps: Iterable[int]) -> None:
-    """Halting confidence over all steps: the halt a square and a line, `steps` as rings."""
+    """Draws halting confidence over all steps: the halt a square and a line, `steps` as rings."""
     places = np.arange(1, trace.steps + 1)
     values = trace.halt_confidence
     halt = trace.halt
@@ -160,7 +165,7 @@ def draw_curve(axes: Axes, trace: Trace, steps: Iterable[int]) -> None:
 
 
 def _pairs(digits: np.ndarray, places: np.ndarray, where: np.ndarray) -> Iterable:
-    """Digits and places of the cells asked for."""
+    """Returns digits and places of the chosen cells."""
     return zip(digits[where].tolist(), places[where], strict=True)
 
 
@@ -169,7 +174,10 @@ def _fill(axes: Axes, paths: Iterable[Path], color: str) -> None:
 
 
 def _add(axes: Axes, paths: Iterable[Path], **style) -> None:
-    """One patch of many paths."""
+    """Adds one patch made of many paths.
+
+    One patch is drawn much faster than a patch for each path.
+    """
     found = list(paths)
     if found:
         patch = PathPatch(Path.make_compound_path(*found), clip_on=False, **style)
@@ -188,7 +196,7 @@ def _triangle(corner: np.ndarray) -> Path:
 
 
 def _bar(center: np.ndarray) -> Path:
-    """Returns what crosses out a small digit."""
+    """Returns the bar that crosses out a small digit."""
     return Path.unit_rectangle().transformed(
         Affine2D().translate(-0.5, -0.5).scale(0.26, 0.04).translate(*center)
     )
@@ -196,12 +204,13 @@ def _bar(center: np.ndarray) -> Path:
 
 def _digit(digit: int, weight: str, center: np.ndarray, scale: float = 1.0) -> Path:
     size = _DIGIT_SIZE * scale
+    # The vertical axis points down, so the glyph is mirrored.
     return _glyph(digit, weight).transformed(Affine2D().scale(size, -size).translate(*center))
 
 
 @functools.cache
 def _glyph(digit: int, weight: str) -> Path:
-    """Returns a digit of size 1, its middle at the origin."""
+    """Returns a digit of size 1, centred on the origin."""
     font = FontProperties(family=FONT, weight=weight)
     path = TextPath((0, 0), str(digit), size=1, prop=font)
     box = path.get_extents()

@@ -42,7 +42,7 @@ _FORMATS: dict[str, Callable[[Sequence[Trace]], str | bytes]] = {
 
 
 def check_picture(path: Path, puzzles: int) -> None:
-    """Says whether so many puzzles can be drawn into `path`, before any work is done.
+    """Checks that this many puzzles can be drawn into `path`, before any work is done.
 
     Raises:
       RenderError: its suffix names no format, its folder does not exist, or the puzzles are too

@@ -34,7 +34,7 @@ def write(
     bold: bool = False,
     color: str = board.SOFT,
 ) -> None:
-    """Writes a line that begins at `left` and whose middle is at the height `middle`."""
+    """Writes a line that begins at `left` and is centred vertically on `middle`."""
     across, up = figure.get_size_inches()
     weight = "bold" if bold else "normal"
     line = figure.text(left / across, middle / up, text, fontsize=points, color=color, va="center")
@@ -43,6 +43,7 @@ def write(
 
 @functools.cache
 def text_width(text: str, points: float, *, bold: bool = False) -> float:
-    """Returns width of a line."""
+    """Returns the width of a line in inches."""
     font = FontProperties(family=board.FONT, weight="bold" if bold else "normal")
+    # 72 points are an inch. The width of the path, not of a rendered text: no canvas is needed.
     return TextPath((0, 0), text, size=points, prop=font).get_extents().width / 72 if text else 0.0

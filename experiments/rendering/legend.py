@@ -27,7 +27,7 @@ _ITEMS: tuple[tuple[tuple[tuple[float, bool, bool, bool], ...], str], ...] = (
 
 
 def legend_rows(width: float) -> list[list[int]]:
-    """Returns which items stand in each row of a legend so many inches wide."""
+    """Returns the items of each row of a legend that is `width` inches wide."""
     rows = [[]]
     used = 0.0
     for number, (samples, text) in enumerate(_ITEMS):
@@ -41,12 +41,12 @@ def legend_rows(width: float) -> list[list[int]]:
 
 
 def legend_height(width: float) -> float:
-    """Returns inches that the legend takes from a picture so wide."""
+    """Returns the height in inches of a legend that is `width` inches wide."""
     return _ROW * len(legend_rows(width))
 
 
 def draw_legend(figure: Figure, left: float, bottom: float, width: float) -> None:
-    """Draws it; places and sizes are inches from the lower left corner of the figure."""
+    """Draws the legend; places and sizes are inches from the lower left corner of the figure."""
     height = legend_height(width)
     axes = axes_at(figure, left, bottom, width, height)
     # In cells, as grids are, from the upper left corner.
@@ -69,7 +69,7 @@ def draw_legend(figure: Figure, left: float, bottom: float, width: float) -> Non
 
 
 def _item_width(samples: tuple, text: str) -> float:
-    """Inches."""
+    """Returns the width of an item in inches."""
     return _CELL * (1.2 * max(len(samples), 1) + 0.2) + text_width(text, _POINTS)
 
 

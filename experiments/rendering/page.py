@@ -1,4 +1,4 @@
-"""Traces as one HTML page that needs nothing beside itself: a slider over the steps."""
+"""Traces as one self-contained HTML page with a slider over the steps."""
 
 import importlib.resources
 import json
@@ -17,7 +17,10 @@ _DECIMALS = 3
 
 
 def to_html(traces: Sequence[Trace]) -> str:
-    """Returns the page: `page.html` with the traces as JSON, inert in a script element of type JSON."""
+    """Returns the page: `page.html` with the traces as JSON in a script element.
+
+    The element's type is JSON, so no browser runs its content.
+    """
     payload = json.dumps({"puzzles": [_as_json(trace) for trace in traces]}, allow_nan=False)
     # Inside a script element only `<` could end it; JSON may write any character as an escape.
     inert = payload.replace("<", "\\u003c")
@@ -25,7 +28,7 @@ def to_html(traces: Sequence[Trace]) -> str:
 
 
 def _as_json(trace: Trace) -> dict[str, Any]:
-    """Returns what the page shows of a trace: cells count from 0, steps from 1."""
+    """Returns what the page shows of a trace; cells count from 0, steps from 1."""
     return {
         "title": trace.title,
         "givens": rules.format_grid(trace.givens),
@@ -47,5 +50,4 @@ def _as_json(trace: Trace) -> dict[str, Any]:
 
 
 def _cells(marked: Bool[np.ndarray, "81"]) -> list[int]:
-    """Returns the marked cells."""
     return np.flatnonzero(marked).tolist()

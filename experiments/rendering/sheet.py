@@ -37,13 +37,15 @@ def chosen_steps(trace: Trace, most: int = COLUMNS) -> list[int]:
         gaps = [(b - a, -a) for a, b in itertools.pairwise(ordered) if b - a > 1]
         # What leads to the halt tells more than what follows it.
         before = [gap for gap in gaps if -gap[1] < trace.halt]
+        # Start is negated, so that of equally long gaps the earliest is taken; length // 2 - start
+        # is its middle.
         length, start = max(before or gaps)
         chosen.add(length // 2 - start)
     return sorted(chosen)
 
 
 def to_png(traces: Sequence[Trace]) -> bytes:
-    """Returns the picture, PNG."""
+    """Returns the picture as a PNG."""
     steps = [chosen_steps(trace) for trace in traces]
     columns = max(map(len, steps))
     width = 2 * _EDGE + columns * (_GRID + _GAP) + 0.4 + _CURVE
@@ -60,7 +62,7 @@ def to_png(traces: Sequence[Trace]) -> bytes:
 
 
 def _draw_row(figure: Figure, trace: Trace, steps: Sequence[int], top: float) -> None:
-    """A puzzle's title, its grids with their captions, and its curve; `top` in inches."""
+    """Draws a puzzle's title, its grids with their captions, and its curve; `top` in inches."""
     bottom = top - _ABOVE - _GRID
     write(figure, _EDGE, top - 0.14, trace.title, points=10, bold=True, color=board.INK)
     space = 0.2 if trace.title else 0
@@ -82,7 +84,7 @@ def _draw_row(figure: Figure, trace: Trace, steps: Sequence[int], top: float) ->
 
 
 def verdict(trace: Trace) -> str:
-    """Returns what came out."""
+    """Returns a line on whether, and when, the puzzle was solved."""
     if trace.solved is None:
         return "✗ not solved"
     late = ", after the halt" if trace.solved > trace.halt else ""

@@ -1,4 +1,4 @@
-"""What a model thought about one puzzle, step by step: the data of every picture of it."""
+"""A model's proposals for one puzzle, step by step: the data of every picture."""
 
 import dataclasses
 
@@ -13,18 +13,18 @@ Grids = UInt8[np.ndarray, "S 81"]
 
 
 class TraceError(UserError, ValueError):
-    """There is nothing that can be shown: shapes differ, or a confidence is no probability."""
+    """Thoughts cannot be shown: shapes differ, or a confidence is no probability."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Trace:
-    """A puzzle and S steps of thought about it. Steps count from 1.
+    """A puzzle and the model's S proposals for it, one for each step; steps count from 1.
 
     Attributes:
       givens: the puzzle, 0 for a blank.
       digits: what the model proposes after each step, 0 where it is no digit.
       cell_confidence: probability that the model gives each of them, in [0, 1].
-      halt_confidence: its belief that all cells are right, in [0, 1].
+      halt_confidence: probability, by the halting head, that all cells are right, in [0, 1].
       halt: the step it halts at.
       title: what the puzzle is called.
     """
@@ -52,6 +52,7 @@ class Trace:
             raise TraceError(f"halt: expected a step in 1..{S}, got {self.halt}: count from 1")
         for name in ("cell_confidence", "halt_confidence"):
             values = getattr(self, name)
+            # Written so that NaN is outside, too: it compares as False.
             outside = values[~((values >= 0) & (values <= 1))]
             if outside.size:
                 raise TraceError(
@@ -78,6 +79,7 @@ class Trace:
         right = self.right
         if right[self.halt - 1]:
             return self.halt
+        # argmax of booleans is the first True.
         return int(right.argmax()) + 1 if right.any() else None
 
     @property
@@ -93,6 +95,7 @@ class Trace:
     @property
     def changed(self) -> Bool[np.ndarray, "S 81"]:
         """Cells that differ from the step before; none at the first step."""
+        # The first step is compared with itself, so nothing counts as changed.
         return self.digits != np.concatenate([self.digits[:1], self.digits[:-1]])
 
     @property
@@ -121,6 +124,7 @@ def make_trace(
       TraceError: the thoughts are not about a Sudoku, or not finite.
     """
     digits = np.asarray(thoughts.tokens)[:, row] - rules.BLANK_TOKEN
+    # A model may propose any token of its vocabulary, padding and blank included.
     is_digit = (digits >= 1) & (digits <= rules.SIDE)
     return Trace(
         givens=givens,

@@ -129,7 +129,7 @@ _READS = {
     "solve": (*_MODEL, "puzzle", "render", *_ATTEMPTS),
     "export": (*_MODEL, "out", "config"),
 }
-"""The flags of each mode: one that would change nothing is refused."""
+"""The flags of each mode; flags of other modes are refused, as they would change nothing."""
 
 
 def main(argv: list[str]) -> int:
@@ -140,6 +140,7 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
     try:
         distributed.join()
+        # Every process computes, but only the first one prints.
         console = make_console(markup=False, quiet=jax.process_index() != 0)
         modes = {"train": train, "eval": evaluate, "solve": solve, "export": export}
         return modes[FLAGS.mode](console)
@@ -149,11 +150,15 @@ def main(argv: list[str]) -> int:
 
 
 def train(console: Console) -> int:
-    """Trains, measures on held-out puzzles, draws the curves, and solves one puzzle."""
+    """Trains, measures on held-out puzzles, draws the curves, and solves one.
+
+    Returns the exit code.
+    """
     config = config_flags.resolve()
     folder = pathlib.Path(FLAGS.run or RUNS / time.strftime("sudoku-%Y%m%d-%H%M%S"))
     if FLAGS.resume:
         folder = pathlib.Path(FLAGS.run) if FLAGS.run else newest_run(RUNS)
+        # A resumed run keeps its own config; flags may change it.
         config = config_flags.resolve(read_config(folder, SudokuConfig))
     task = SudokuTask(_with_data(config, "train"))
     console.print(f"training in {folder}: {config.description}", soft_wrap=True)
@@ -162,10 +167,12 @@ def train(console: Console) -> int:
     state = train_in(task, folder, resume=FLAGS.resume, progress=progress)
     if jax.process_index() == 0:
         curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
+    # A signal ended training early; the exit code tells scripts to resume.
     if int(state.step) < config.loop.steps:
         return STOPPED_BY_SIGNAL
     split = task.config.data.held_out_split
     mesh = make_mesh(config.mesh)
+    # Measuring and fetching are collective: every process takes part, before the first one writes.
     report = _measure(task, state.averaged_variables, split, task.config.test, console, mesh)
     variables = fetch(state.averaged_variables, mesh)
     if jax.process_index() == 0:
@@ -181,7 +188,7 @@ def _show(
     console: Console,
     folder: pathlib.Path,
 ) -> None:
-    """Solves a held-out puzzle, and says what to do next."""
+    """Solves a held-out puzzle, and prints the next command."""
     console.print(f"curves: {folder / 'curves.png'}", soft_wrap=True)
     source = task.config.data.load(split)
     console.print(f"\nA held-out puzzle of rating {source.rating[0]}, step by step:")
@@ -196,6 +203,8 @@ def evaluate(console: Console) -> int:
     """Measures a checkpoint; without a terminal the last line is the report as JSON."""
     mesh = make_mesh(MeshConfig())
     task, variables, step = exported.load_any(_checkpoint(), mesh)
+    # Fixed augmentations are for training; test.puzzles=0 measures all puzzles unless flags say
+    # less.
     whole = replace(task.config, {"data.num_augmentations": 0, "test.puzzles": 0})
     task = SudokuTask(_with_data(config_flags.resolve(whole), "test"))
     settings = replace(task.config.test, _changes())
@@ -208,11 +217,12 @@ def evaluate(console: Console) -> int:
 
 
 def solve(console: Console) -> int:
-    """Solves puzzles; 0 only if every one is solved."""
+    """Solves the given puzzles; returns 0 only if every one is solved."""
     if FLAGS.puzzle is None:
         message = "--mode=solve needs --puzzle: 81 characters, a file, or -"
         raise app.UsageError(message, exitcode=2)
     process.keep_compiled()
+    # Puzzle and picture are checked first: loading a model takes seconds.
     puzzles = solving.read_puzzles(FLAGS.puzzle)
     picture = pathlib.Path(FLAGS.render) if FLAGS.render else None
     if picture is not None:
@@ -223,10 +233,14 @@ def solve(console: Console) -> int:
 
 
 def export(console: Console) -> int:
-    """Writes a trained model, its config changed as --config says, as a small folder."""
+    """Writes a trained model as a model folder, its config changed as --config says.
+
+    Returns the exit code.
+    """
     if FLAGS.out is None:
         raise app.UsageError("--mode=export needs --out: a folder", exitcode=2)
     task, variables, step = exported.load_any(_checkpoint(), make_mesh(MeshConfig()))
+    # Fields may be changed, such as max_steps of tests; the weights are as they are.
     task = SudokuTask(config_flags.resolve(task.config))
     folder = pathlib.Path(FLAGS.out)
     save_model(folder, task.config, variables)
@@ -236,18 +250,18 @@ def export(console: Console) -> int:
 
 
 def _checkpoint() -> pathlib.Path:
-    """Returns the checkpoint asked for, or the model that comes with the package."""
+    """Returns the checkpoint asked for, or the model that is shipped with the package."""
     named = FLAGS.checkpoint or FLAGS.run
     return pathlib.Path(named) if named else exported.shipped()
 
 
 def _named(step: int | None) -> str:
-    """Returns what a model is called on the terminal; exported ones do not know their step."""
+    """Returns how messages name a model; an exported one does not know its step."""
     return "an exported model" if step is None else f"the checkpoint of step {step}"
 
 
 def _with_data(config: SudokuConfig, split: str) -> SudokuConfig:
-    """Returns the config with the data that --data names; a file stands for `split`."""
+    """Returns the config with the data that --data names; a file is read as `split`."""
     if FLAGS.data is None:
         return config
     names = ("bank", "extreme", "extreme_1k")
@@ -260,7 +274,7 @@ def _with_data(config: SudokuConfig, split: str) -> SudokuConfig:
 
 
 def _changes() -> dict[str, Any]:
-    """Returns what the flags change of how puzzles are thought about, by path."""
+    """Returns the changes of evaluation settings by flags, by path; unset flags change nothing."""
     changes = {
         "puzzles": FLAGS.puzzles,
         "halting": FLAGS.halting,
@@ -289,6 +303,7 @@ def _measure(
     title = f"{task.config.data.name}, {split} split"
     console.print(display.accuracy_table(report.as_dict(), f"{title}, single pass"))
     if settings.search.attempts:
+        # By the rules alone: whether an answer is right is not known to a search.
         unsolved = int((~report.results.valid).sum())
         with terminal.counting_progress(console, "searching", unsolved) as progress:
             report = task.search(variables, source, settings, mesh, report, progress)

@@ -1,4 +1,4 @@
-"""Trained Sudoku models by folder: a run's, a checkpoint's, or one that was exported."""
+"""Loads trained Sudoku models from a run's folder, a checkpoint's, or an exported model's."""
 
 import importlib.resources
 import pathlib
@@ -23,7 +23,7 @@ def shipped() -> pathlib.Path:
 
 
 def load_any(checkpoint: pathlib.Path, mesh: Mesh) -> tuple[SudokuTask, Variables, int | None]:
-    """Returns a trained model: the task, the variables to evaluate with, and their step.
+    """Returns a trained model: the task, the variables to evaluate with, and their step, if known.
 
     Args:
       checkpoint: a run's folder, for its newest intact checkpoint; one checkpoint's folder; or

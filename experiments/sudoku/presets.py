@@ -16,14 +16,18 @@ _TRM_OPTIM = OptimConfig(ema_decay=0.999)
 
 
 def _paper_loop(epochs: int) -> LoopConfig:
-    """Returns an epoch of the originals shows each of the 1,000 puzzles under one of its symmetries."""
+    """Returns the loop for `epochs` epochs of 1,000 puzzles.
+
+    In the original code an epoch shows each puzzle once, under one of its fixed symmetries.
+    """
     steps = epochs * 1000 // _PAPER_BATCH
     return LoopConfig(steps=steps, evaluate_every=steps // 10, checkpoint_every=steps // 10)
 
 
 _SEARCH = SearchConfig(assume=True, max_steps=16, symmetries=False, noise=0.5)
-"""A symmetric model says the same under every symmetry; what differs is what it takes for granted
-and where it starts. Many short attempts find more than few long ones."""
+"""A relational model gives the same answer under every symmetry, so attempts differ by what they
+assume and by the initial state instead. Many short attempts find more than few long ones.
+"""
 
 PRESETS = {
     "relational": SudokuConfig(
@@ -134,4 +138,4 @@ PRESETS = {
         batch_size=_PAPER_BATCH,
     ),
 }
-"""By name, as `--preset` takes it."""
+"""Presets by name, as `--preset` takes it."""

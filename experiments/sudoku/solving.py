@@ -1,4 +1,4 @@
-"""Solving single puzzles: reading, checking, showing the steps, judging the answer."""
+"""Solves single puzzles: reads and checks them, shows the steps, and judges the answer."""
 
 import dataclasses
 import os
@@ -32,7 +32,7 @@ from hrm_jax.tasks.sudoku.task import EvaluationConfig, SudokuConfig, SudokuTask
 Grid = UInt8[np.ndarray, "81"]
 
 FURTHER_ATTEMPTS = 128
-"""At a puzzle that the first attempt leaves unsolved."""
+"""Attempts at a puzzle that the first attempt leaves unsolved."""
 
 
 def read_puzzles(text: str) -> list[Grid]:
@@ -51,6 +51,7 @@ def read_puzzles(text: str) -> list[Grid]:
         lines = _lines(pathlib.Path(text).read_bytes())
     else:
         lines = [text]
+    # Lines are numbered before blank ones are dropped, as editors number them.
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not numbered:
         raise rules.PuzzleError("expected a puzzle, got no text; give 81 characters a line")
@@ -58,6 +59,7 @@ def read_puzzles(text: str) -> list[Grid]:
     for number, line in numbered:
         try:
             puzzles.append(_check(rules.parse(line)))
+        # The type is kept: callers tell malformed puzzles from those without a unique solution.
         except rules.PuzzleError as error:
             where = f"line {number}: " if len(lines) > 1 else ""
             raise type(error)(f"{where}{error}") from None
@@ -65,12 +67,19 @@ def read_puzzles(text: str) -> list[Grid]:
 
 
 def _lines(content: bytes) -> list[str]:
-    """Lines of text, also of bytes that are none: what they hold is then no puzzle, and named."""
+    """Returns the lines of a file, also where its bytes are no text.
+
+    Such lines are no puzzles; the error message then names what they hold.
+    """
     return content.decode("utf-8-sig", errors="replace").splitlines()
 
 
 def _check(puzzle: Grid) -> Grid:
-    """Refuses puzzles that do not have exactly one solution."""
+    """Returns the puzzle if it has exactly one solution.
+
+    Raises:
+      PuzzleError: its givens contradict each other, or it has no solution or several.
+    """
     rules.require_consistent(puzzle)
     solutions = solver.count_solutions(puzzle)
     if solutions == 0:
@@ -83,13 +92,14 @@ def _check(puzzle: Grid) -> Grid:
 
 
 def settings_of(config: SudokuConfig, changes: Mapping[str, Any] | None = None) -> EvaluationConfig:
-    """Returns how single puzzles are solved with a model.
+    """Returns the settings for solving single puzzles with a model.
 
-    A first attempt may take as many steps as the model was trained or tested with, whichever are
-    more. Then come 128 further attempts of as many steps as in its tests (the shipped model's take
-    16), if they differ by what they assume or by noise; symmetries are left out, since a picture
-    would have to undo them. Attempts go one after another, each only where those before it failed:
-    alone an attempt takes a CPU no longer than in a batch, and most puzzles need few.
+    A first attempt may take as many steps as the model was trained or tested with, whichever is
+    more. Then come 128 further attempts of as many steps as in its tests (16 for the shipped
+    model), if they differ by what they assume or by noise. Symmetries are left out, since a
+    picture would have to undo them. The batch size is 1, so attempts run one after another, each
+    only if those before it failed: on a CPU an attempt alone takes no longer than in a batch, and
+    most puzzles need few.
 
     Args:
       config: of the model's run.
@@ -121,7 +131,7 @@ def solve_all(
     picture: pathlib.Path | None = None,
     settings: EvaluationConfig | None = None,
 ) -> int:
-    """Solves each puzzle and prints its steps and the verdict; 0 if all are solved, else 1.
+    """Solves each puzzle and prints its steps and the verdict; returns 0 if all are solved, else 1.
 
     Args:
       task: the model.
@@ -140,6 +150,7 @@ def solve_all(
     solved = sum(solution.trace.solved is not None for solution in solutions)
     if len(solutions) > 1:
         console.print(f"{solved} of {len(solutions)} puzzles solved")
+    # Every process of several solves the same puzzles; one of them writes.
     if picture is not None and jax.process_index() == 0:
         save_picture([solution.trace for solution in solutions], picture)
         console.print(f"picture: {picture}", soft_wrap=True)
@@ -147,7 +158,7 @@ def solve_all(
 
 
 def show_held_out(task: SudokuTask, variables: Variables, source: Source, console: Console) -> bool:
-    """Thinks about the first puzzle of a source in front of the reader, as long as in training."""
+    """Solves and shows the first puzzle of a source, in as many steps as in training."""
     puzzle = rules.decode(source.inputs[0])
     steps = task.config.model.halt_max_steps
     settings = EvaluationConfig(batch_size=1, halting="rules", max_steps=steps)
@@ -157,11 +168,11 @@ def show_held_out(task: SudokuTask, variables: Variables, source: Source, consol
 
 @dataclasses.dataclass(frozen=True)
 class Solution:
-    """What was found for one puzzle.
+    """The answer to one puzzle.
 
     Attributes:
       trace: the attempt that the answer is from.
-      answers: what the engine found: N = 1.
+      answers: what the engine found, for a batch of one puzzle.
     """
 
     trace: Trace
@@ -170,13 +181,7 @@ class Solution:
 
 @dataclasses.dataclass(frozen=True)
 class PuzzleSolver:
-    """A model that solves single puzzles with the engine, and keeps what it thought.
-
-    Attributes:
-      engine: the model and its rules, observing every step.
-      variables: its values, where the engine is.
-      search_config: the further attempts.
-    """
+    """Solves single puzzles with the engine, and records the model's proposals."""
 
     engine: Engine
     variables: Variables
@@ -189,6 +194,7 @@ class PuzzleSolver:
         """Returns a solver on the first device of this process; variables may lie on several."""
         mesh = make_mesh(MeshConfig(), jax.local_devices()[:1])
         engine = dataclasses.replace(settings.engine(task.model, mesh), observe=thoughts_of)
+        # Through the host: the variables may be sharded over devices that this mesh lacks.
         here = jax.device_put(jax.device_get(variables), replicated(mesh))
         return cls(engine, here, settings.search)
 
@@ -212,9 +218,12 @@ class PuzzleSolver:
             watch=journal,
         )
         attempt = int(answers.attempt[0])
+        # The trace shows the puzzle as given; what the attempt assumed is made again from its
+        # number and goes into the title.
         if attempt:
             shown = tokens
             if self.search_config.assume:
+                # The seed of the search: assumptions are a function of number and seed.
                 seed = self.search_config.seed
                 shown = NumberedAssumptions()(tokens, first.tokens, answers.attempt, seed)
             title = _name_attempt(title, attempt, puzzle, rules.decode(shown[0]))
@@ -223,7 +232,7 @@ class PuzzleSolver:
 
 
 def _name_attempt(title: str, attempt: int, puzzle: Grid, shown: Grid) -> str:
-    """Adds to a puzzle's title which attempt a trace is of, and what it took for granted."""
+    """Returns a puzzle's title with the number of an attempt and what it assumed."""
     parts = [title] if title else []
     parts.append(f"attempt {attempt + 1}")
     for cell in np.flatnonzero(shown != puzzle):
@@ -232,7 +241,7 @@ def _name_attempt(title: str, attempt: int, puzzle: Grid, shown: Grid) -> str:
 
 
 def _show(solution: Solution, console: Console) -> bool:
-    """Shows every step up to the answer, and the verdict: is the puzzle solved?"""
+    """Prints every step up to the answer, and the verdict; returns whether the puzzle is solved."""
     trace = solution.trace
     console.print(trace.title, soft_wrap=True)
     console.print(render_grid(trace.givens, trace.givens))
@@ -263,5 +272,5 @@ def _show(solution: Solution, console: Console) -> bool:
 
 
 def _describe(puzzle: Grid) -> str:
-    """Returns how much a puzzle gives, and how hard it is."""
+    """Returns the number of givens and the rating of a puzzle."""
     return f"{np.count_nonzero(puzzle)} givens, rating {solver.rating(puzzle)}"

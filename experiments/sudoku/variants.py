@@ -1,18 +1,11 @@
-"""Who is compared by `compare_sudoku`: the default preset, what it is without one of its parts, and
-the published models."""
+"""What `compare_sudoku` compares: the default preset, ablations of it, and the published models."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """Somebody who takes part.
-
-    Attributes:
-      text: what it is, for the table.
-      preset: where its config starts.
-      overrides: `field=value`, as --config.field=value of the experiment.
-    """
+    """A model that is compared."""
 
     text: str
     preset: str = "relational"
@@ -20,11 +13,13 @@ class Variant:
 
 
 _SEARCH = ("test.search.assume=True", "test.search.max_steps=16", "test.search.noise=0.5")
+# What the default preset sets, for variants that start from another one.
 _LIKE_RELATIONAL = (
     *("model.L_cycles=8", "model.halt_max_steps=16", "model.halt_when_right=True"),
     *("model.distribution=softmax", "model.initial_noise=0.5", "batch_size=16"),
     *("data.reveal_share=0.5", *_SEARCH),
 )
+# The published models on data and hardware that all variants share.
 _PUBLISHED = (
     *("batch_size=32", "data.name=bank", "data.num_augmentations=0", "optim.warmup_steps=10"),
     *("model.compute_dtype=float32", "validation.puzzles=16", "validation.batch_size=16"),
@@ -53,4 +48,4 @@ VARIANTS = {
         (*_PUBLISHED, "optim.ema_decay=0.9"),  # a thousand steps of memory are more than it takes
     ),
 }
-"""By name, as `--variants` takes it."""
+"""Variants by name, as `--variants` takes it."""

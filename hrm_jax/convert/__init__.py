@@ -1,1 +1,1 @@
-"""PyTorch weights to ours and back."""
+"""Conversion of weights, configs and tokenizers from and to PyTorch, Hugging Face and GGUF."""

@@ -1,7 +1,7 @@
 """State dicts in files: `.safetensors`, and PyTorch's own format where PyTorch is installed.
 
 PyTorch files are pickles. They are loaded with `weights_only=True`, which builds tensors and
-containers and nothing else, so that a file from anywhere is safe to open.
+containers and nothing else, so that a file of unknown origin cannot run code.
 """
 
 import contextlib
@@ -50,9 +50,10 @@ def load_state_dict(path: str | os.PathLike[str]) -> StateDict:
 
 
 def open_safetensors(path: Path) -> dict[str, np.ndarray | Deferred]:
-    """Returns the tensors of a `.safetensors` file as `load_state_dict` has them, read one by one.
+    """Returns the tensors of a `.safetensors` file, as `load_state_dict` does, but read one by one.
 
-    The file is mapped into memory until the last of them is let go; it must not change until then.
+    Floats are `Deferred`: a tensor is read when it is asked for. The file stays mapped into memory
+    until the last of them is released; it must not change until then.
 
     Raises:
       WeightsError: the file is damaged.
@@ -64,6 +65,8 @@ def open_safetensors(path: Path) -> dict[str, np.ndarray | Deferred]:
         raise _damaged(path, error) from error
 
     def tensor(name: str) -> np.ndarray | Deferred:
+        # A slice knows dtype and shape without reading the tensor. Only floats may have to be
+        # widened; all else is read at once.
         part = file.get_slice(name)
         if part.get_dtype() not in _FLOATS:
             return file.get_tensor(name)
@@ -91,6 +94,7 @@ def save_state_dict(
     """
     path = Path(path)
     prefix = COMPILED_PREFIX if compiled_prefix else ""
+    # safetensors writes the buffer as it lies in memory, so arrays must be contiguous, rows first.
     arrays = {prefix + name: np.asarray(array, order="C") for name, array in state_dict.items()}
     if _is_safetensors(path):
         with _replacing(path) as file:
@@ -103,11 +107,13 @@ def save_state_dict(
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file beside `path`, which takes its place when the block has ended well."""
+    """Opens a file beside `path` and renames it to `path` if the block ends without an error."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         with open(temporary, "wb") as file:
             yield file
+            # The content must be on disk before the name is: a crash after the rename would
+            # otherwise leave a file without content.
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -144,6 +150,7 @@ def _load_torch(path: Path) -> StateDict:
     torch = _import_torch(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
+    # `OSError` is let through before the clause below turns everything else into one error.
     except OSError:
         raise
     except Exception as error:  # a damaged pickle fails anywhere in PyTorch's reader

@@ -1,4 +1,4 @@
-"""Folders that a kill at any moment leaves whole, old or new."""
+"""Folders that are replaced as a whole: a kill at any moment leaves the old or the new one."""
 
 import contextlib
 import os
@@ -14,14 +14,14 @@ from hrm_jax.core.files import sync_folder
 def replacing_folder(
     folder: str | os.PathLike[str], is_ours: Callable[[str], bool]
 ) -> Iterator[Path]:
-    """Yields an empty folder to write a model into, which takes the place of `folder` at the end.
+    """Yields an empty folder to write into, which replaces `folder` when the block ends.
 
-    If the block fails, `folder` stays as it was. Only a kill between the last two renames can leave
-    neither; `<folder>.replaced` then holds the model that was there before.
+    If the block fails, `folder` stays as it was. Only a kill between the last two renames can
+    leave neither; `<folder>.replaced` then holds the model that was there before.
 
     Args:
       folder: made if absent; replaced if it is a model folder already.
-      is_ours: tells by its name whether a file is one that a save has written.
+      is_ours: whether a file of this name is one that a save writes.
 
     Raises:
       WeightsError: `folder` holds something else, which is left alone.
@@ -36,6 +36,8 @@ def replacing_folder(
     shutil.rmtree(saving, ignore_errors=True)  # what a killed save has left behind
     saving.mkdir(parents=True)
     yield saving
+    # Renaming onto a folder that is not empty fails, so the old one is moved aside first and
+    # removed last.
     if folder.exists():
         shutil.rmtree(replaced, ignore_errors=True)
         os.rename(folder, replaced)
@@ -45,7 +47,7 @@ def replacing_folder(
 
 
 def _foreign(folder: Path, is_ours: Callable[[str], bool]) -> str | None:
-    """Returns what at `folder` no save has written, and so must not be removed."""
+    """Returns the name of the first file in `folder` that a save does not write, or None."""
     if not folder.exists():
         return None
     if not folder.is_dir():

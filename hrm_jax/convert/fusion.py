@@ -1,4 +1,4 @@
-"""Matrices that some files hold as one and others in parts, one part's rows after the other's."""
+"""Matrices that some files hold as one and others in parts, stacked along their rows."""
 
 import dataclasses
 import re
@@ -23,10 +23,14 @@ class Fusion:
 
 
 def fuse(state_dict: Weights, fusions: Sequence[Fusion]) -> dict[str, np.ndarray | Deferred]:
-    """Returns parts as wholes, joined when they are read; what is whole already, or lacks a part, stays."""
+    """Returns weights with parts joined into wholes, when they are read.
+
+    Wholes stay as they are, and so do parts of which one is missing.
+    """
     fused = dict(state_dict)
     for fusion in fusions:
         first = next(iter(fusion.parts))
+        # Only the first part is looked for, so that each group is joined once.
         for name in state_dict:
             if match := _match(first, name):
                 names = [f"{match[1]}{part}.{match[2]}" for part in fusion.parts]
@@ -37,7 +41,7 @@ def fuse(state_dict: Weights, fusions: Sequence[Fusion]) -> dict[str, np.ndarray
 
 
 def split(state_dict: Mapping[str, np.ndarray], fusions: Sequence[Fusion]) -> StateDict:
-    """Returns the inverse of `fuse`."""
+    """Splits wholes into parts: the inverse of `fuse`."""
     found: StateDict = {}
     for name, array in state_dict.items():
         matches = ((fusion, _match(fusion.whole, name)) for fusion in fusions)
@@ -45,6 +49,8 @@ def split(state_dict: Mapping[str, np.ndarray], fusions: Sequence[Fusion]) -> St
         if fusion is None or match is None:
             found[name] = array
             continue
+        # Shares are in heads or in equal parts; the number of rows for each follows from the
+        # matrix.
         shares = np.cumsum(list(fusion.parts.values()))
         borders = shares[:-1] * (len(array) // shares[-1])
         parts = zip(fusion.parts, np.split(array, borders), strict=True)
@@ -53,7 +59,7 @@ def split(state_dict: Mapping[str, np.ndarray], fusions: Sequence[Fusion]) -> St
 
 
 def _match(module: str, name: str) -> re.Match[str] | None:
-    """Returns the layer and the leaf of `name`, if it is of `module`."""
+    """Matches `name` as a leaf of `module`; the groups are the layer with its dot, and the leaf."""
     return re.fullmatch(rf"(.+\.){re.escape(module)}\.(weight|bias)", name)
 
 

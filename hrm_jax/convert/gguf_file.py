@@ -1,6 +1,6 @@
-"""GGUF files: what they say of a model, and its tensors, widened to float32 when they are read.
+"""GGUF files: metadata, and tensors that are widened to float32 when they are read.
 
-The format, and every quantisation, is that of llama.cpp, read by its own package (extra
+The format and all quantisations are those of llama.cpp, read by its own package `gguf` (extra
 `foundation`).
 """
 
@@ -16,13 +16,7 @@ from hrm_jax.core.config import ConfigError
 
 
 class GgufFile:
-    """An open file, mapped into memory.
-
-    Attributes:
-      path: where it is.
-      architecture: of the model, as llama.cpp names it.
-      tensors: float32 arrays by llama.cpp's names, rows first as PyTorch has them.
-    """
+    """An open GGUF file, mapped into memory."""
 
     def __init__(self, path: str | os.PathLike[str]):
         """Reads the metadata.
@@ -49,11 +43,13 @@ class GgufFile:
                 "llama-gguf-split --merge"
             )
         self.tensors: dict[str, Deferred] = {}
+        # Tensors are dequantised one at a time, when they are read: all at once take several times
+        # the size of the file.
         for tensor in self._reader.tensors:
             self.tensors[tensor.name] = self._deferred(tensor)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Returns the value under a whole name, or `default`.
+        """Returns the metadata value under a full name, or `default`.
 
         Raises:
           ConfigError: it is absent, and there is no default.
@@ -66,11 +62,15 @@ class GgufFile:
         return default
 
     def of_model(self, name: str, default: Any = None) -> Any:
-        """Returns the value under a name below the architecture's, or `default`; raises as `get`."""
+        """Returns the metadata value `<architecture>.<name>`, or `default`.
+
+        Raises:
+          ConfigError: it is absent, and there is no default.
+        """
         return self.get(f"{self.architecture}.{name}", default)
 
     def has(self, name: str) -> bool:
-        """Returns whether there is a value under a whole name."""
+        """Returns whether the metadata has a value under a full name."""
         return self._reader.get_field(name) is not None
 
     def _deferred(self, tensor: Any) -> Deferred:
@@ -85,6 +85,7 @@ class GgufFile:
                     "cannot be read; take a file in F16, Q8_0 or another common type"
                 ) from error
 
+        # ggml counts axes from the fastest one.
         shape = tuple(int(size) for size in reversed(tensor.shape))
         return Deferred(shape, np.dtype(np.float32), read)
 
@@ -92,7 +93,7 @@ class GgufFile:
 def renamed(
     tensors: Mapping[str, Deferred], names: Mapping[str, str], layer_names: Mapping[str, str]
 ) -> dict[str, Deferred]:
-    """Returns tensors under transformers' names.
+    """Returns tensors under transformers' names, not read yet.
 
     Args:
       tensors: by llama.cpp's names.
@@ -107,6 +108,7 @@ def renamed(
         if name in names:
             found[names[name]] = tensor
             continue
+        # "blk.3.attn_q.weight" has the block "3", the module "attn_q" and the leaf "weight".
         block, _, rest = name.removeprefix("blk.").partition(".")
         module, _, leaf = rest.rpartition(".")
         if module not in layer_names or not block.isdecimal() or leaf not in ("weight", "bias"):

@@ -1,7 +1,8 @@
 """Llama, Qwen2 and Qwen3 in GGUF files, as llama.cpp's converter writes them.
 
-It keeps the rows of Llama's queries and keys in another order, pairs that turn together side by
-side; here, as in transformers, they are half a head apart. Mistral is a Llama there.
+For Llama it reorders the rows of queries and keys: the two rows of each rotated pair lie side by
+side. Here, as in transformers, they are half a head apart. Mistral's files have the architecture
+"llama".
 """
 
 import dataclasses
@@ -41,7 +42,7 @@ _LLAMA3_LENGTH = 8192
 
 
 def load_gguf_llama(file: GgufFile, dtype: str = "float32") -> tuple[Llama, Variables]:
-    """Returns the model of a file, tensor by tensor, to be held in `dtype`.
+    """Reads the model of a file, tensor by tensor, and its variables in `dtype`.
 
     Raises:
       ConfigError: the file is of another architecture, or asks for what is not implemented.
@@ -55,8 +56,10 @@ def load_gguf_llama(file: GgufFile, dtype: str = "float32") -> tuple[Llama, Vari
         remedy="no other is implemented",
     )
     model = Llama(config_of(file))
+    # The divisors of the rotary frequencies are no parameters; `_scaling` reads them.
     tensors = {name: array for name, array in file.tensors.items() if name != _ROPE_DIVISORS}
     weights = renamed(tensors, _NAMES, _LAYER_NAMES)
+    # Only Llama's rows are reordered by the converter, not Qwen's.
     if file.architecture == "llama":
         heads = {"q": model.config.num_heads, "k": model.config.num_key_heads}
         for name in weights:
@@ -67,7 +70,11 @@ def load_gguf_llama(file: GgufFile, dtype: str = "float32") -> tuple[Llama, Vari
 
 
 def config_of(file: GgufFile) -> LlamaConfig:
-    """Returns our config of a file's metadata and of the tensors that are there; raises ConfigError."""
+    """Returns our config for a file's metadata and the tensors in it.
+
+    Raises:
+      ConfigError: a value is missing, or asks for what is not implemented.
+    """
     D = file.of_model("embedding_length")
     N = file.of_model("attention.head_count")
     head_size = file.of_model("attention.key_length", D // N)
@@ -81,6 +88,8 @@ def config_of(file: GgufFile) -> LlamaConfig:
     )
     tokens = {"bos": file.get("tokenizer.ggml.bos_token_id", -1)}
     tokens |= {"eos": file.get("tokenizer.ggml.eos_token_id", -1)}
+    # What the metadata does not state follows from the tensors that are there: biases, norms of
+    # queries and keys, and a head of its own.
     fields = {
         "vocab_size": file.tensors["token_embd.weight"].shape[0],
         "hidden_size": D,
@@ -106,7 +115,7 @@ def config_of(file: GgufFile) -> LlamaConfig:
 
 
 def _scaling(file: GgufFile, head_size: int, theta: float) -> RopeScaling:
-    """Returns the scaling of the metadata; or of a tensor of divisors, which is how Llama 3.1 has it."""
+    """Returns the scaling in the metadata, or that of a tensor of divisors, as in Llama 3.1."""
     kind = file.of_model("rope.scaling.type", "none")
     check(
         kind in ("none", "linear"),
@@ -120,6 +129,8 @@ def _scaling(file: GgufFile, head_size: int, theta: float) -> RopeScaling:
     if _ROPE_DIVISORS not in file.tensors:
         return RopeScaling()
     divisors = np.asarray(file.tensors[_ROPE_DIVISORS])
+    # The largest divisor is that of the slowest frequencies, which Llama 3.1 divides by the whole
+    # factor.
     scaling = RopeScaling("llama3", float(divisors.max()), original_length=_LLAMA3_LENGTH)
     expected = scaling.divisors(rope_frequencies(head_size, theta))
     check(
@@ -133,10 +144,12 @@ def _scaling(file: GgufFile, head_size: int, theta: float) -> RopeScaling:
 
 
 def _with_halves_apart(rows: Deferred, heads: int) -> Deferred:
-    """Returns rows of queries or keys with the pairs that turn together half a head apart."""
+    """Returns rows of queries or keys with the two of each rotated pair half a head apart."""
 
     def read() -> np.ndarray:
         array = rows.read()
+        # [heads, pairs, 2, ...] becomes [heads, 2, pairs, ...]. The trailing axes are absent for a
+        # bias.
         pairs = array.reshape(heads, -1, 2, *array.shape[1:])
         return np.swapaxes(pairs, 1, 2).reshape(array.shape)
 

@@ -1,9 +1,9 @@
 """The tokenizer of a GGUF file: byte-level BPE ("gpt2"), or SentencePiece's ("llama").
 
-How words of byte-level BPE are cut is not in the file, only a name for it; each name here is known
-to mean a rule (the `pre_tokenizer` of the published `tokenizer.json`, and llama.cpp's
-`unicode_regex_split`). SentencePiece cuts no words; it joins the two neighbours whose token has the
-highest score, so that merges in the order of scores do the same.
+A file of byte-level BPE does not state how text is cut into words, only a name for the rule. The
+names known here have their rule from the `pre_tokenizer` of the published `tokenizer.json`, and
+from llama.cpp's `unicode_regex_split`. SentencePiece cuts no words: it joins the two neighbours
+whose joint token has the highest score, which is what merges in the order of scores do.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
 if TYPE_CHECKING:
     import tokenizers
 
+# Values of `tokenizer.ggml.token_type`.
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = range(1, 5)
 _SPECIAL = (_UNKNOWN, _CONTROL)
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -39,8 +40,8 @@ def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
     """Returns the tokenizer that is in a file.
 
     Raises:
-      ConfigError: it is of another kind, or cuts words by a rule that is not known, or says no
-        token that ends a text.
+      ConfigError: it is of another kind, cuts words by an unknown rule, or states no token that
+        ends a text.
       ImportError: the package `tokenizers` is not installed.
     """
     model = file.get("tokenizer.ggml.model")
@@ -53,6 +54,7 @@ def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
     )
     names = file.get("tokenizer.ggml.tokens")
     ends = [names[file.get("tokenizer.ggml.eos_token_id")]]
+    # Models trained on conversations end a turn with a token of its own.
     if file.has("tokenizer.ggml.eot_token_id"):
         ends.append(names[file.get("tokenizer.ggml.eot_token_id")])
     usual = model == "llama" or file.get("tokenizer.ggml.pre", "default") in _BEGINNING
@@ -78,6 +80,7 @@ def _byte_level(file: GgufFile, names: list[str]) -> "tokenizers.Tokenizer":
         got=words,
         remedy="load the model as a folder with its tokenizer.json",
     )
+    # In the byte alphabet a space is another character, so the first space separates the two parts.
     pairs = [tuple(merge.split(" ", 1)) for merge in file.get("tokenizer.ggml.merges")]
     vocabulary = {name: token for token, name in enumerate(names)}
     tokenizer: Any = tokenizers.Tokenizer(
@@ -101,6 +104,8 @@ def _sentencepiece(file: GgufFile, names: list[str]) -> "tokenizers.Tokenizer":
     kinds = file.get("tokenizer.ggml.token_type")
     scores = file.get("tokenizer.ggml.scores")
     vocabulary = {name: token for token, name in enumerate(names)}
+    # Every split of a token into two tokens is a merge. `sort` is stable: equal scores keep the
+    # order of the vocabulary.
     whole = [token for token, kind in enumerate(kinds) if kind == _NORMAL and len(names[token]) > 1]
     whole.sort(key=lambda token: -scores[token])
     merges = [
@@ -134,7 +139,7 @@ _MAKERS = {"gpt2": _byte_level, "llama": _sentencepiece}
 
 
 def _add(tokenizer: "tokenizers.Tokenizer", names: list[str], kinds: Sequence[int]) -> None:
-    """Tells the tokenizer which of its tokens are not made by merges."""
+    """Registers the tokens that are not made by merges: special and user-defined ones."""
     from tokenizers import AddedToken
 
     added = [

@@ -1,4 +1,4 @@
-"""HRM on Llama as folders: what was trained, and which foundation it stands on.
+"""HRM on Llama as folders: the trained weights, and a reference to the foundation.
 
 A frozen foundation is not written again: `config.json` has its path or name, and a hash of its
 files. A foundation that was trained is written with the rest.
@@ -25,7 +25,7 @@ MODEL_TYPE = "hrm_reasoned"
 
 @dataclasses.dataclass(frozen=True)
 class _ReasoningAlone:
-    """The reasoning modules as a model of their own, as far as weights care."""
+    """The reasoning modules as a model of their own, for `from_state_dict`."""
 
     model: HrmLlama
 
@@ -42,7 +42,8 @@ def write_hrm_llama(
       folder: there already.
       model: the model.
       variables: its values.
-      foundation: path or name of a frozen foundation, as `load_foundation` below is to take it.
+      foundation: path or name of a frozen foundation, which `load_hrm_llama` gives to its
+        `load_foundation`.
       weights: the file or folder that has its values; None where it was trained.
 
     Raises:
@@ -79,6 +80,7 @@ def load_hrm_llama(
     if not isinstance(published.get("config"), dict):
         raise ConfigError("config", f"expected the fields of a model, got nothing in {folder}")
     config = from_dict(HrmLlamaConfig, published["config"])
+    # The foundation decides the dtype of the whole model.
     model = HrmLlama(replace(config, {"foundation.compute_dtype": dtype}))
     weights = load_shards(folder)
     if not config.freeze_foundation:
@@ -86,6 +88,8 @@ def load_hrm_llama(
     stands_on = published.get("foundation")
     if not isinstance(stands_on, dict) or not {"path", "sha256"} <= stands_on.keys():
         raise ConfigError("foundation", f"expected a path and a sha256, got {stands_on!r}")
+    # The hash is checked after loading, as loading finds the file; other weights of the same shapes
+    # would otherwise give a model that was never trained.
     path, values = load_foundation(stands_on["path"])
     if hash_of(path) != stands_on["sha256"]:
         raise WeightsError(
@@ -97,7 +101,10 @@ def load_hrm_llama(
 
 
 def hash_of(weights: Path) -> str:
-    """SHA-256 of a file of weights, or of those in a folder, one after the other by name."""
+    """Returns a hash of a file of weights, or of all weight files of a folder.
+
+    It is the SHA-256 of the files' SHA-256 digests, in the order of their names, in hexadecimal.
+    """
     files = [weights]
     if weights.is_dir():
         files = sorted(path for path in weights.iterdir() if is_weights_file(path.name))

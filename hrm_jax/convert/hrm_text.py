@@ -1,7 +1,8 @@
 """HRM-Text as Hugging Face folders: `config.json`, and safetensors under the published names.
 
-Published files hold the gate, query, key and value projections as one matrix, and the SwiGLU's gate
-and up projections as another, as we do; transformers splits them when it loads. Both are read.
+Published files hold the projections of gate, query, key and value as one matrix, and the SwiGLU's
+gate and up projections as another, and so do our models; transformers splits them when it loads.
+Both forms are read.
 """
 
 import os
@@ -20,6 +21,8 @@ from hrm_jax.convert.weights import Deferred, StateDict, Weights
 from hrm_jax.core.types import Variables
 from hrm_jax.models.hrm_text import HrmText, HrmTextConfig
 
+# Gate, query, key and value have equally many rows: each of the four has a share of 1. The last
+# entry joins nothing and only renames.
 _FUSIONS = (  # published, and what transformers has in its place
     fusion.Fusion("attn.gqkv_proj", {f"self_attn.{p}_proj": 1 for p in ("gate", "q", "k", "v")}),
     fusion.Fusion("mlp.gate_up_proj", {"mlp.gate_proj": 1, "mlp.up_proj": 1}),
@@ -28,12 +31,12 @@ _FUSIONS = (  # published, and what transformers has in its place
 
 
 def fuse(state_dict: Weights) -> dict[str, np.ndarray | Deferred]:
-    """Returns weights under transformers' names as published ones; what is published already stays."""
+    """Returns weights with transformers' split matrices joined, as published files have them."""
     return fusion.fuse(state_dict, _FUSIONS)
 
 
 def split(state_dict: Mapping[str, np.ndarray]) -> StateDict:
-    """Returns the inverse of `fuse`: published weights under the names that transformers has in memory."""
+    """Returns published weights as transformers has them in memory: inverts `fuse`."""
     return fusion.split(state_dict, _FUSIONS)
 
 
@@ -51,6 +54,7 @@ def load_hrm_text(
     model = HrmText(from_hugging_face(read_config(folder)))
     weights = fuse(load_shards(folder))
     if model.config.tie_embeddings:
+        # Some files repeat the embedding's table as the head; the model has a single one.
         weights = without_tied_head(weights)
     return model, from_state_dict(model, weights, text_name, dtype)
 
@@ -83,6 +87,6 @@ def write_hrm_text(
     variables: Variables,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Writes what `save_hrm_text` does into an empty folder."""
+    """Writes what `save_hrm_text` does, into an empty folder."""
     weights = to_state_dict(variables, text_name)
     write_model(folder, to_hugging_face(config), weights, max_shard_bytes)

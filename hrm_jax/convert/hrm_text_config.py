@@ -61,7 +61,7 @@ _READ_APART = {
 def from_hugging_face(published: Mapping[str, Any]) -> HrmTextConfig:
     """Returns our config of a `config.json`.
 
-    `dtype` is that of the activations, where it is bfloat16; all else computes in float32.
+    `compute_dtype` is bfloat16 where the file's `dtype` is; any other computes in float32.
 
     Raises:
       ConfigError: a field is unknown, of a wrong type, or asks for what is not implemented.
@@ -82,6 +82,7 @@ def from_hugging_face(published: Mapping[str, Any]) -> HrmTextConfig:
         "eos_tokens": eos_tokens(published.get("eos_token_id")),
         "compute_dtype": compute_dtype(published),
     }
+    # A field that is null means the default, as a missing one does.
     if fields.get("L_bp_cycles") is None:
         fields["L_bp_cycles"] = HrmTextConfig.L_bp_cycles
     key_heads = published.get("num_key_value_heads")
@@ -96,7 +97,7 @@ def from_hugging_face(published: Mapping[str, Any]) -> HrmTextConfig:
 
 
 def to_hugging_face(config: HrmTextConfig) -> dict[str, Any]:
-    """`config.json` for transformers; `attention_backend`, which is a machine's, is left out."""
+    """Returns `config.json` for transformers, without `attention_backend`."""
     ours = to_dict(config)
     return {
         "architectures": ["HrmTextForCausalLM"],
@@ -104,6 +105,8 @@ def to_hugging_face(config: HrmTextConfig) -> dict[str, Any]:
         **{theirs: ours[name] for theirs, name in _RENAMED.items()},
         "initializer_range": config.embedding_std,
         "embedding_scale": config.input_scale,
+        # transformers counts every call of a block as a layer of its own, as each has its own
+        # cache.
         "num_hidden_layers": config.layers_per_stack * config.schedule.num_calls,
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
         "eos_token_id": eos_token_id(ours["eos_tokens"]),
@@ -113,7 +116,7 @@ def to_hugging_face(config: HrmTextConfig) -> dict[str, Any]:
 
 
 def _layers(published: Mapping[str, Any]) -> int:
-    """Returns blocks of a stack. Without a field of their own, `num_hidden_layers` counts them."""
+    """Returns the blocks of a stack; `num_hidden_layers` where `num_layers_per_stack` is absent."""
     layers = published.get("num_layers_per_stack")
     return published.get("num_hidden_layers", _THEIR_NUM_LAYERS) if layers is None else layers
 

@@ -1,7 +1,6 @@
-"""What Hugging Face folders of language models have in common: `config.json` and what goes with it.
+"""What Hugging Face folders of language models have in common: `config.json` and its fields.
 
-Fields of a `config.json` that are not known are refused: a model whose config is half understood
-computes something else.
+Unknown fields of a `config.json` are refused: each may change what the model computes.
 """
 
 import json
@@ -22,14 +21,14 @@ NOT_READ = {
     *("output_attentions", "output_hidden_states", "return_dict", "transformers_version"),
     "use_cache",
 }
-"""Fields of any model that say nothing about what it computes."""
+"""Fields of any model that do not change what it computes."""
 FIXED = {
     "hidden_act": ("silu", "swish"),
     "attention_dropout": (0, None),
     "is_encoder_decoder": (False,),
     "chunk_size_feed_forward": (0,),
 }
-"""Fields that all models here have alike, and the values that mean it."""
+"""Fields that all models here share, with the values that mean what is implemented."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -76,13 +75,14 @@ def write_model(
 
 
 def without_tied_head(weights: Weights) -> dict[str, np.ndarray | Deferred]:
-    """Returns the weights of a model that reads its embedding's own table.
+    """Returns weights without `lm_head.weight`, for a model whose head is the embedding's table.
 
     Raises:
       WeightsError: there is a head, and it is another table.
     """
     head = weights.get("lm_head.weight")
     table = weights.get("model.embed_tokens.weight")
+    # Dropping a head that differs from the embedding would silently change the model.
     if head is not None and (table is None or not np.array_equal(head, table)):
         raise WeightsError(
             "lm_head.weight: expected none, or the embedding's own, as tie_word_embeddings "
@@ -98,6 +98,7 @@ def check_fields(
     known = {*read, *fixed, *NOT_READ}
     for name in published:
         if name not in known:
+            # Only fields that matter are suggested in place of the unknown one.
             raise unknown_field(name, sorted(known - NOT_READ))
     for name, values in fixed.items():
         check(
@@ -110,7 +111,10 @@ def check_fields(
 
 
 def rope_of(published: Mapping[str, Any], default_theta: float) -> dict[str, Any]:
-    """Returns the rotary positions, old style or new: `rope_type`, `rope_theta` and what else there is."""
+    """Returns the rotary positions in the new form, whichever form the config has.
+
+    They are a dictionary with `rope_type`, `rope_theta` and the fields of the scaling.
+    """
     rope = published.get("rope_parameters") or published.get("rope_scaling") or {}
     check(
         isinstance(rope, Mapping),
@@ -119,6 +123,7 @@ def rope_of(published: Mapping[str, Any], default_theta: float) -> dict[str, Any
         got=rope,
         remedy="nothing else is implemented",
     )
+    # The old form has "type", and theta outside of the dictionary.
     kind = rope.get("rope_type", rope.get("type", "default"))
     theta = rope.get("rope_theta", published.get("rope_theta", default_theta))
     others = {name: value for name, value in rope.items() if name != "type"}
@@ -126,7 +131,7 @@ def rope_of(published: Mapping[str, Any], default_theta: float) -> dict[str, Any
 
 
 def eos_tokens(token: Any) -> list[Any]:
-    """`eos_token_id` as a list: it may be one, several or none."""
+    """Returns `eos_token_id` as a list: the field may hold one token, several or none."""
     return [] if token is None else list(token) if isinstance(token, list | tuple) else [token]
 
 
@@ -136,7 +141,7 @@ def eos_token_id(tokens: list[int]) -> Any:
 
 
 def compute_dtype(published: Mapping[str, Any]) -> str:
-    """That of the activations: bfloat16 where it says so; all else computes in float32."""
+    """Returns the dtype of activations: bfloat16 where the config says so, otherwise float32."""
     dtype = published.get("dtype", published.get("torch_dtype")) or "float32"
     known = ("float32", "bfloat16", "float16")
     check(dtype in known, "dtype", expected=f"one of {known}", got=dtype, remedy="set one")

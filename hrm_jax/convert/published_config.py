@@ -1,4 +1,4 @@
-"""The originals' `arch` configs as ours, and what their weights tell by themselves."""
+"""Configs (`arch`) of the original HRM and TRM code as ours, and what weights tell without one."""
 
 import re
 from collections.abc import Mapping
@@ -53,28 +53,29 @@ def infer_config(
     arch: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> tuple[PuzzleModelConfig, dict[str, str]]:
-    """The config of published weights, as far as their shapes tell it.
+    """Returns the config of published weights, as far as their shapes tell it.
 
     Shapes do not tell the heads, the cycles, the steps and, without learned positions or a token
-    MLP, the puzzle's length: what is not given either takes the value of `hrm()` or `trm()`.
+    MLP, the puzzle's length. These take the value of `hrm()` or `trm()` unless they are given.
 
     Args:
       state_dict: arrays by published name, with or without `_orig_mod.`.
-      arch: the original's config or a part of it; wins over what the shapes tell.
-      overrides: fields of ours; win over both.
+      arch: the original's config or a part of it; has precedence over shapes.
+      overrides: fields of ours; have precedence over both.
 
     Returns:
       The config, and where each field's value is from: "override", "arch", "shapes", "default".
 
     Raises:
-      WeightsError: if these are not weights of HRM or TRM.
-      ConfigError: if the fields do not fit together.
+      WeightsError: these are not weights of HRM or TRM.
+      ConfigError: the fields do not fit together.
     """
     told, length = _told_by_shapes(without_compiled_prefix(state_dict))
     shared_level = told["shared_level"]
     overrides = dict(overrides or {})
     given = _translate(arch or {}, shared_level) | overrides
     config = replace(_published(shared_level), told | given)
+    # Shapes tell prefix and puzzle together, and the length of the prefix is known from the config.
     if length is not None and "seq_len" not in given:
         check(
             config.prefix_length < length,
@@ -87,6 +88,7 @@ def infer_config(
         config = replace(config, {"seq_len": told["seq_len"]})
     origins = dict.fromkeys(vars(config), "default")
     origins |= dict.fromkeys(told, "shapes") | dict.fromkeys(given, "arch")
+    # Later entries replace earlier ones: the order is that of precedence.
     return config, origins | dict.fromkeys(overrides, "override")
 
 
@@ -95,7 +97,7 @@ def _published(shared_level: bool) -> PuzzleModelConfig:
 
 
 def _translate(config: Mapping[str, Any], shared_level: bool) -> dict[str, Any]:
-    """Returns those of our fields that a config of the original gives; TRM reads no `H_layers`."""
+    """Returns the fields of ours that an original's config states; TRM has no `H_layers`."""
     own = "puzzle_emb_len" if shared_level else "H_layers"
     names = {name: name for name in (*_REQUIRED, *_OPTIONAL, own)} | _RENAMED
     fields = {ours: config[theirs] for theirs, ours in names.items() if theirs in config}
@@ -107,7 +109,10 @@ def _translate(config: Mapping[str, Any], shared_level: bool) -> dict[str, Any]:
 
 
 def _told_by_shapes(weights: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], int | None]:
-    """Returns our fields that shapes tell but `seq_len`; and L, where they tell it, None if not."""
+    """Returns the fields that shapes tell, and L (tokens with prefix), None if they do not tell it.
+
+    `seq_len` is not among the fields: it depends on the length of the prefix.
+    """
 
     def matrix(name: str) -> tuple[int, int] | None:
         array = weights.get(INNER + name)
@@ -132,6 +137,7 @@ def _told_by_shapes(weights: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], 
         fields["H_layers"] = layers("H_level")
     # Every expansion of this width is the same model, so the published one is kept if it fits.
     fits = swiglu_width(D, hrm().expansion) == width
+    # swiglu_width rounds, so many expansions give one width; 1.5 undoes its factor of 2 / 3.
     fields["expansion"] = hrm().expansion if fits else 1.5 * width / D
     rows = matrix("puzzle_emb.weights")
     positions = matrix("embed_pos.embedding_weight")

@@ -1,7 +1,7 @@
 """Names and layouts: published PyTorch state dicts to our variables and back, bit for bit.
 
-PyTorch keeps linear weights as [out, in], we as [in, out]; everything else is shaped alike. Which
-name a parameter has there is a model's own: `puzzle_name` is that of HRM and TRM, whose names are
+PyTorch keeps linear weights as [out, in], we as [in, out]; all other shapes are the same. A
+parameter's published name depends on the model: `puzzle_name` is for HRM and TRM, whose names are
 listed in `docs/weights.md`.
 """
 
@@ -18,15 +18,16 @@ from hrm_jax.core.types import Variables
 
 Stored = TypeVar("Stored")
 Naming: TypeAlias = Callable[[tuple[Any, ...]], tuple[str, bool]]
-"""From the path of a parameter to its published name, and whether its matrix is transposed."""
+"""A function of a parameter's path to its published name, and whether its matrix is transposed."""
 
 COMPILED_PREFIX = "_orig_mod."  # torch.compile puts it before every name
+# The published models are wrapped twice: by the loss (`model`), and by halting (`inner`).
 INNER = "model.inner."
 TABLE = INNER + "puzzle_emb.weights"
 
 
 class Initialised(Protocol):
-    """A model, as far as weights care: its variables."""
+    """A model as `from_state_dict` needs it: a source of variables."""
 
     def init(self, key: PRNGKeyArray) -> Variables:
         """Returns fresh variables."""
@@ -34,7 +35,7 @@ class Initialised(Protocol):
 
 
 def puzzle_name(path: tuple[Any, ...]) -> tuple[str, bool]:
-    """Returns the naming of HRM and TRM."""
+    """Returns a parameter's published name in HRM or TRM, and whether it is transposed."""
     *module, leaf = path
     if leaf == "table":
         return INNER + ".".join(map(str, [*module, "embedding_weight"])), False
@@ -44,20 +45,22 @@ def puzzle_name(path: tuple[Any, ...]) -> tuple[str, bool]:
 
 
 def text_name(path: tuple[Any, ...]) -> tuple[str, bool]:
-    """Returns the naming of HRM-Text, and of Llama and its family."""
+    """Returns a parameter's published name in HRM-Text or Llama, and whether it is transposed."""
     *module, leaf = map(str, path)
+    # transformers keeps the head beside the model, and everything else inside it.
     prefix = [] if module == ["lm_head"] else ["model"]
     name = "weight" if leaf in ("kernel", "table", "scale") else leaf
     return ".".join([*prefix, *module, name]), leaf == "kernel"
 
 
 def to_state_dict(variables: Variables, naming: Naming = puzzle_name) -> StateDict:
-    """Returns our variables under the published names; NumPy arrays in their dtype."""
+    """Returns variables under published names, as NumPy arrays in their dtype."""
     state_dict = {}
     for values in (variables.params, variables.buffers):
         for path, leaf in nnx.to_flat_state(values):
             name, transpose = naming(path)
             array = np.asarray(leaf[...])
+            # A transposed array is a view; files need the rows in order.
             state_dict[name] = np.ascontiguousarray(array.T) if transpose else array
     if variables.puzzle_rows is not None:
         state_dict[TABLE] = np.asarray(variables.puzzle_rows)
@@ -70,23 +73,25 @@ def from_state_dict(
     naming: Naming = puzzle_name,
     dtype: str = "float32",
 ) -> Variables:
-    """Published weights as variables of `model`.
+    """Returns published weights as variables of `model`.
 
     Args:
       model: says which tensors there must be, and their shapes.
-      state_dict: arrays by published name, with or without `_orig_mod.`; a deferred one is read
-        when its turn comes.
+      state_dict: float32 arrays by published name, with or without `_orig_mod.`; a deferred one is
+        read when its turn comes.
       naming: of the model's parameters.
       dtype: to hold parameters and buffers in.
 
     Returns:
-      The variables.
+      The variables; puzzle rows are float32.
 
     Raises:
-      WeightsError: if tensors are missing, left over, or of another shape or dtype than the config
-        says; names each, with the expected and the found shape.
+      WeightsError: tensors are missing, left over, or of another shape or dtype than expected; the
+        message lists each, with the expected and the found shape.
     """
     weights = without_compiled_prefix(state_dict)
+    # Shapes alone: nothing is initialised, and everything is checked before the first tensor is
+    # read.
     expected = jax.eval_shape(model.init, jax.random.key(0))
     _check(weights, _expected_shapes(expected, naming))
 
@@ -104,7 +109,11 @@ def from_state_dict(
 
 
 def without_compiled_prefix(state_dict: Mapping[str, Stored]) -> dict[str, Stored]:
-    """Returns the arrays under names without `_orig_mod.`; raises WeightsError if two become one."""
+    """Returns arrays under names without `_orig_mod.`.
+
+    Raises:
+      WeightsError: two names become one.
+    """
     weights = {name.removeprefix(COMPILED_PREFIX): array for name, array in state_dict.items()}
     if len(weights) != len(state_dict):
         raise WeightsError(
@@ -114,19 +123,20 @@ def without_compiled_prefix(state_dict: Mapping[str, Stored]) -> dict[str, Store
 
 
 def _as_jax(array: np.ndarray | Deferred, dtype: str) -> jax.Array:
-    """Returns a copy on the default device, owned by JAX."""
+    """Returns a copy on the default device, owned by JAX, in `dtype`."""
+    # `asarray` may share memory with NumPy on CPU, and what JAX donates later must be its own.
     return jax.numpy.array(np.ascontiguousarray(array, jax.numpy.dtype(dtype)))
 
 
 def _map_leaves(function: Callable, state: nnx.State) -> nnx.State:
-    """`function(path, variable)` over the variables of a state."""
+    """Applies `function(path, variable)` to the variables of a state."""
     return nnx.from_flat_state(
         [(path, function(path, leaf)) for path, leaf in nnx.to_flat_state(state)]
     )
 
 
 def _expected_shapes(variables: Variables, naming: Naming) -> dict[str, tuple[int, ...]]:
-    """Returns shapes by published name, from abstract variables."""
+    """Returns the expected shapes by published name, from abstract variables."""
     shapes = {}
     for values in (variables.params, variables.buffers):
         for path, leaf in nnx.to_flat_state(values):
@@ -138,7 +148,7 @@ def _expected_shapes(variables: Variables, naming: Naming) -> dict[str, tuple[in
 
 
 def _check(weights: Weights, expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises a WeightsError that lists everything that does not fit."""
+    """Raises a WeightsError that lists everything that does not fit; reads no deferred tensor."""
     problems = [
         f"{name}: expected {expected[name]}, not found" for name in expected.keys() - weights
     ]

@@ -38,6 +38,7 @@ def save_shards(
     shards: list[StateDict] = [{}]
     size = 0
     for name, array in state_dict.items():
+        # A tensor above the limit still gets a file: it is never split.
         if shards[-1] and size + array.nbytes > max_shard_bytes:
             shards.append({})
             size = 0
@@ -57,7 +58,7 @@ def save_shards(
 
 
 def load_shards(folder: Path) -> dict[str, np.ndarray | Deferred]:
-    """Returns the weights of a folder, through its index where it has one, read one by one.
+    """Returns the weights of a folder, through its index where it has one; floats are read later.
 
     Raises:
       WeightsError: a file is damaged, or the index and the files do not agree.
@@ -69,6 +70,8 @@ def load_shards(folder: Path) -> dict[str, np.ndarray | Deferred]:
     weights: dict[str, np.ndarray | Deferred] = {}
     for file in sorted(set(weight_map.values())):
         shard = open_safetensors(folder / file)
+        # Each file is compared with its part of the index, as a download may have mixed two
+        # versions.
         listed = {name for name, home in weight_map.items() if home == file}
         if shard.keys() != listed:
             differing = sorted(shard.keys() ^ listed)
@@ -81,7 +84,10 @@ def load_shards(folder: Path) -> dict[str, np.ndarray | Deferred]:
 
 
 def _read_index(path: Path) -> dict[str, str]:
-    """Returns which file holds each tensor; files are names beside the index, never paths elsewhere."""
+    """Returns which file holds each tensor.
+
+    Files must be names beside the index: a path could lead out of the folder.
+    """
     try:
         weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         good = all(is_weights_file(file) and file != INDEX for file in weight_map.values())

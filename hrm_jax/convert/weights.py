@@ -1,4 +1,4 @@
-"""Arrays by published name, as files hold them."""
+"""Types of weights: arrays by published name, as files hold them."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ class Deferred:
     Attributes:
       shape: of the array.
       dtype: of the array.
-      read: gives it.
+      read: returns the array; may be called several times.
     """
 
     shape: tuple[int, ...]
@@ -28,10 +28,10 @@ class Deferred:
     read: Callable[[], np.ndarray]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Returns what `numpy.asarray` calls; always a new array."""
+        """Returns a new array, for `numpy.asarray`."""
         return np.asarray(self.read(), dtype)
 
 
 StateDict = dict[str, np.ndarray]
 Weights: TypeAlias = Mapping[str, np.ndarray | Deferred]
-"""Arrays by published name, to be read."""
+"""Arrays by published name, some of which may not be read yet."""

@@ -82,10 +82,10 @@ class Source:
 
 
 def with_fixed_augmentations(source: Source, count: int, seed: int) -> Source:
-    """Each puzzle `1 + count` times: itself, and under `count` random symmetries drawn once.
+    """Returns each puzzle `1 + count` times: itself, and under `count` fixed random symmetries.
 
-    This is how the originals augment (1,000 for Sudoku); the pipeline's own augmentation, a new
-    symmetry at every visit, is stronger and needs no memory.
+    This is how the original implementations augment (1,000 for Sudoku); the pipeline's own
+    augmentation, a new symmetry at every visit, is stronger and needs no memory.
 
     Args:
       source: puzzles with symmetries.
@@ -100,6 +100,8 @@ def with_fixed_augmentations(source: Source, count: int, seed: int) -> Source:
     """
     if source.augment is None:
         raise ValueError("fixed augmentations need a source with symmetries; this one has none")
+    # `np.repeat` keeps the copies of a puzzle together, so symmetry number i belongs to puzzle i //
+    # count.
     inputs, labels = (np.repeat(array, count, axis=0) for array in (source.inputs, source.labels))
     inputs, labels = source.augment(inputs, labels, seed, 0)
     return Source(
@@ -112,7 +114,7 @@ def with_fixed_augmentations(source: Source, count: int, seed: int) -> Source:
 
 @configclass
 class PipelineConfig(rows.RowsConfig):
-    """How a source is turned into training batches.
+    """The configuration of training batches.
 
     Attributes:
       augment: whether each visit of a puzzle shows it under a new random symmetry.
@@ -124,7 +126,7 @@ class PipelineConfig(rows.RowsConfig):
 def training_batches(
     source: Source, config: PipelineConfig
 ) -> "grain.DatasetIterator[PuzzleBatch]":
-    """Iterates over training batches.
+    """Returns an iterator over training batches.
 
     Args:
       source: the puzzles.
@@ -142,6 +144,8 @@ def training_batches(
     if config.augment and augment is None:
         raise ValueError("this source has no augmentation: set augment=False in the config")
 
+    # `first` counts rows over all epochs and processes, so every visit of a puzzle has its own
+    # symmetry, and a resumed run draws the same ones.
     def make_batch(chosen: np.ndarray, first: int) -> PuzzleBatch:
         inputs = source.inputs[chosen]
         labels = source.labels[chosen]
@@ -155,7 +159,7 @@ def training_batches(
 def evaluation_batches(
     source: Source, batch_size: int, process_index: int = 0, process_count: int = 1
 ) -> Iterator[PuzzleBatch]:
-    """Iterates over every puzzle once, in the order of the source.
+    """Returns an iterator over every puzzle once, in the order of the source.
 
     Args:
       source: the puzzles.
@@ -200,6 +204,7 @@ def _fill_batch(
     return {
         "inputs": fill(inputs, PAD_TOKEN),
         "labels": fill(labels, IGNORE_LABEL),
+        # All puzzles share identifier 0: they have no embeddings of their own.
         "puzzle_identifiers": np.zeros(batch_size, dtype=np.int32),
         "rating": fill(rating, PADDING_RATING),
     }

@@ -1,4 +1,4 @@
-"""Which rows of a source a batch holds: deterministic, resumable, split over processes.
+"""Selects the rows of each batch: deterministic, resumable, split over processes.
 
 Epochs laid end to end form one sequence of rows; batch k is rows k * G to (k + 1) * G of it, where
 G is the batch size of all processes together, and process p takes the p-th part. A batch is
@@ -25,7 +25,7 @@ _ENDLESS = 10**12
 
 @configclass
 class RowsConfig:
-    """How the rows of a source are dealt out to batches.
+    """The configuration of batches: their size and order, and the share of this process.
 
     Attributes:
       batch_size: rows a batch on this process; all processes have the same.
@@ -75,13 +75,13 @@ def num_batches(num_rows: int, config: RowsConfig) -> int | None:
 def batches_of_rows(
     num_rows: int, config: RowsConfig, make_batch: Callable[[np.ndarray, int], Arrays]
 ) -> "grain.DatasetIterator[Arrays]":
-    """Iterates over batches.
+    """Returns an iterator over batches.
 
     Args:
       num_rows: rows of the source.
       config: size, order, and share of this process.
-      make_batch: from the rows of a batch (int64, `batch_size` of them, fewer in the last one) and
-        the position of the first in the sequence of all epochs, the batch. A pure function.
+      make_batch: makes a batch from its rows (int64, `batch_size` of them, fewer in the last one)
+        and the position of the first of them in the sequence of all epochs. A pure function.
 
     Returns:
       An iterator over batches. `get_state()` is a dictionary that can be written as JSON; after
@@ -101,6 +101,7 @@ def batches_of_rows(
 
     @functools.lru_cache(maxsize=2)  # a batch may end one epoch and begin the next
     def order_of(epoch: int) -> np.ndarray:
+        # A seed of two numbers, so that an epoch's order needs no state of the epochs before it.
         return np.random.default_rng([config.seed, epoch]).permutation(num_rows)
 
     def rows_at(positions: np.ndarray) -> np.ndarray:
@@ -108,20 +109,27 @@ def batches_of_rows(
         if not config.shuffle:
             return offsets
         rows = np.empty_like(offsets)
+        # One pass for each epoch in the batch: two at most, unless the source is smaller than a
+        # batch.
         for epoch in np.unique(epochs):
             here = epochs == epoch
             rows[here] = order_of(int(epoch))[offsets[here]]
         return rows
 
     def batch_at(step: int) -> Arrays:
+        # The rows of a batch lie in a run, and each process takes its part of it. With the same
+        # config on all processes they agree without communication.
         first = step * config.global_batch_size + config.process_index * config.batch_size
         end = first + config.batch_size
         if config.num_epochs is not None:
+            # The end of the last epoch may fall before this process's part; `max` makes that part
+            # empty.
             end = max(first, min(end, config.num_epochs * num_rows))
         return make_batch(rows_at(np.arange(first, end)), first)
 
     import grain  # half a second, which those who only solve do not spend
 
+    # One thread is enough, as each element is a whole batch; none at all if nothing is prefetched.
     options = grain.ReadOptions(
         num_threads=min(1, config.prefetch_batches), prefetch_buffer_size=config.prefetch_batches
     )

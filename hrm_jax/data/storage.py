@@ -1,4 +1,4 @@
-"""Where prepared data lies, and TFDS without its chatter."""
+"""The folder for prepared data, and TFDS without its messages."""
 
 import contextlib
 import io

@@ -1,1 +1,1 @@
-"""Measures of a trained model."""
+"""Evaluation of trained models: accuracy of puzzles, and of written code."""

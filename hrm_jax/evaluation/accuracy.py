@@ -1,4 +1,4 @@
-"""How well puzzles were solved, over all and by difficulty."""
+"""Accuracy of solved puzzles, over all and by difficulty."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from jaxtyping import Bool, Float, Int
 
 @dataclasses.dataclass(frozen=True)
 class PuzzleResults:
-    """One row a puzzle.
+    """Results of a batch of puzzles, one row each.
 
     Attributes:
       cell_accuracy: share of cells that are right, givens included, in [0, 1].
-      exact: every cell is right.
-      valid: the answer passes the rules of the task, as anyone can check who has the puzzle only.
-      steps: steps of thought until the halting head, or who watched it, said stop.
+      exact: whether every cell is right.
+      valid: whether the answer passes the rules of the task, which needs the puzzle alone.
+      steps: steps of the model until it halted, or was stopped.
       rating: difficulty.
     """
 
@@ -43,7 +43,7 @@ def concatenate(parts: Sequence[PuzzleResults]) -> PuzzleResults:
 
 
 def summarize(results: PuzzleResults) -> dict[str, float]:
-    """`count`, and the means `cell_accuracy`, `exact_accuracy`, `valid_share` and `mean_steps`.
+    """Returns `count` and the means `cell_accuracy`, `exact_accuracy`, `valid_share`, `mean_steps`.
 
     All are 0 where there are no puzzles.
     """
@@ -53,6 +53,7 @@ def summarize(results: PuzzleResults) -> dict[str, float]:
         "valid_share": results.valid,
         "mean_steps": results.steps,
     }
+    # A mean over no rows is NaN with a warning, and NaN is no JSON.
     means = {name: float(rows.mean()) if len(rows) else 0.0 for name, rows in columns.items()}
     return {"count": len(results), **means}
 
@@ -60,7 +61,7 @@ def summarize(results: PuzzleResults) -> dict[str, float]:
 def by_rating(
     results: PuzzleResults, bands: Sequence[tuple[int, int | None]]
 ) -> dict[str, dict[str, Any]]:
-    """`summarize` for each band of ratings that has puzzles.
+    """Returns `summarize` for each band of ratings that has puzzles.
 
     Args:
       results: the puzzles.

@@ -1,4 +1,4 @@
-"""Measures a completer on a suite: completions, verdicts, pass@k; goes on where it was stopped.
+"""Measures a completer on a suite: completions, verdicts, pass@k; an interrupted run resumes.
 
 A folder holds `settings.json`, what was measured; `completions.jsonl`, a line for each completion
 with its verdict, in the order they were judged; and `report.json`, the figures.
@@ -36,7 +36,7 @@ class ResumeError(UserError, ValueError):
 
 @configclass
 class EvaluationSettings:
-    """What is measured; completions of other settings are not comparable."""
+    """What is measured; completions under other settings are not comparable."""
 
     suite: str = field(help="name, split and style of the problems")
     completer: str = field(help="what writes, with what it depends on, such as the temperature")
@@ -103,7 +103,7 @@ class Report:
     judging_seconds: float
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON values; `pass@k` holds value, low and high."""
+        """Returns JSON values; each `pass@k` holds value, low and high."""
         return {
             "settings": config_lib.to_dict(self.settings),
             **{f"pass@{k}": dataclasses.asdict(value) for k, value in self.pass_at.items()},
@@ -125,7 +125,7 @@ def evaluate(
     batch: int = 32,
     progress: Callable[[Sequence[Judged]], None] = lambda _: None,
 ) -> Report:
-    """Completes and judges what the folder does not hold yet, and reports on all of it.
+    """Completes and judges what the folder does not hold yet, and returns the report on all of it.
 
     Args:
       suite: the problems.
@@ -142,10 +142,13 @@ def evaluate(
       ResumeError: the folder holds a measurement and `resume` is False; its settings differ; or a
         line before the last one is broken.
     """
+    # Grammars belong to an extra: a missing one should not show after hours of writing.
     parses("", suite.language)  # raises before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     done = _open(folder, settings, resume)
     progress(done)
+    # A completion is identified by its problem and number, so a resumed run does only what is
+    # missing, in any order.
     present = {(line.task_id, line.sample) for line in done}
     missing = [
         (problem, sample)
@@ -155,6 +158,7 @@ def evaluate(
     ]
     for start in range(0, len(missing), batch):
         lines = _judge(suite, completer, judge, settings, missing[start : start + batch])
+        # Written after each batch, with its verdicts: a kill loses one batch at most.
         _append(folder / COMPLETIONS, lines)
         done.extend(lines)
         progress(lines)
@@ -164,7 +168,13 @@ def evaluate(
 
 
 def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged]) -> Report:
-    """Returns the figures of all completions of a suite."""
+    """Returns the figures of a suite's completions.
+
+    Args:
+      suite: the problems, which count as unsolved where no completion passed.
+      settings: what was measured.
+      lines: at least one completion.
+    """
     lines = list(lines)
     right = Counter(line.task_id for line in lines if line.passed)
     counts = np.array([right[problem.task_id] for problem in suite.problems])
@@ -179,7 +189,8 @@ def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged
 
 
 def seed_of(settings: EvaluationSettings, task_id: str, sample: int) -> int:
-    """Returns the seed of a completion, in [0, 2^31): the same however many others there are."""
+    """Returns the seed of a completion, in [0, 2^31): independent of all other completions."""
+    # CRC-32 rather than `hash`, which differs from process to process; 31 bits fit an int32.
     return zlib.crc32(f"{settings.seed}/{task_id}/{sample}".encode()) & 0x7FFFFFFF
 
 
@@ -198,6 +209,7 @@ def _judge(
         max_tokens=settings.max_tokens,
     )
     pairs = list(zip(wanted, completions, strict=True))
+    # Completions are recorded as written; only exams have them finished by the suite.
     exams = [suite.exam_of(problem, completion) for (problem, _), completion in pairs]
     return [
         Judged(
@@ -218,7 +230,11 @@ def _judge(
 
 
 def _open(folder: Path, settings: EvaluationSettings, resume: bool) -> list[Judged]:
-    """Returns the lines of a folder whose settings agree; a new folder gets the settings."""
+    """Returns the lines of a folder with the same settings; writes the settings of a new one.
+
+    Raises:
+      ResumeError: the folder holds a measurement and `resume` is False, or its settings differ.
+    """
     path = folder / SETTINGS
     if not path.exists():
         write_atomically(path, config_lib.to_json(settings))
@@ -242,7 +258,9 @@ def _open(folder: Path, settings: EvaluationSettings, resume: bool) -> list[Judg
 
 
 def read_completions(path: Path) -> list[Judged]:
-    """Returns the lines of a file, none where there is no file. Cuts off a last line torn by a kill.
+    """Returns the lines of a file; none where there is no file.
+
+    A last line without its line end, left by a kill, is cut off the file.
 
     Raises:
       ResumeError: another line is broken.
@@ -252,6 +270,7 @@ def read_completions(path: Path) -> list[Judged]:
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
+        # The next line would otherwise be appended to the torn one.
         os.truncate(path, len(whole))
     lines = []
     for number, line in enumerate(whole.splitlines(), 1):
@@ -270,4 +289,5 @@ def _append(path: Path, lines: Sequence[Judged]) -> None:
     with open(path, "a", encoding="utf-8") as file:
         file.write(text)
         file.flush()
+        # On disk before the next batch starts, so that only the last line can be torn.
         os.fsync(file.fileno())

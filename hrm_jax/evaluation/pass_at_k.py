@@ -46,6 +46,8 @@ def pass_at_k(samples: int, right: Int[np.ndarray, " B"], k: int) -> Float[np.nd
         raise ValueError(f"right: expected counts from 0 to {samples}, got {outside[0]}")
     # C(n - c, k) / C(n, k) as a product of k ratios, none of which overflows.
     tries = np.arange(k)
+    # With fewer than k wrong samples one factor is 0 and later ones are negative: the product is
+    # then 0.
     ratios = (samples - right[:, None] - tries) / (samples - tries)[None, :]
     return 1.0 - np.prod(np.maximum(ratios, 0.0), axis=1)
 
@@ -64,6 +66,7 @@ def estimate(samples: int, right: Int[np.ndarray, " B"], k: int, seed: int = 0) 
     if not len(values):
         raise ValueError("right: expected the counts of at least one problem, got none")
     draw = np.random.default_rng(seed)
+    # In chunks: all resamples at once would take 10,000 times the number of problems.
     shape = (_CHUNK, len(values))
     means = [
         values[draw.integers(0, len(values), shape)].mean(axis=1)

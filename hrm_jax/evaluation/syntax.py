@@ -1,4 +1,4 @@
-"""Whether text is of its language, as a parser sees it.
+"""Tells whether text is free of syntax errors.
 
 Python is parsed by Python, other languages by the grammars of tree-sitter (extra `codegen`).
 """
@@ -67,6 +67,8 @@ def parses(text: str, language: Language, *, cut: bool = False) -> bool:
     parser = _parser(_GRAMMARS[language])
     root = parser.parse(text.encode("utf-8", errors="replace")).root_node
     if cut and root.has_error:
+        # A grammar reports what is still open as an error, so brackets are closed and the text is
+        # parsed again.
         closed = text + "\n" + _closing(root)
         root = parser.parse(closed.encode("utf-8", errors="replace")).root_node
     return not root.has_error
@@ -75,10 +77,13 @@ def parses(text: str, language: Language, *, cut: bool = False) -> bool:
 def _python_parses(text: str, cut: bool) -> bool:
     flags = ast.PyCF_ONLY_AST | (_ALLOW_INCOMPLETE if cut else 0)
     try:
+        # Python warns of invalid escapes and of comparisons with literals.
         with warnings.catch_warnings():  # of strange escapes and comparisons
             warnings.simplefilter("ignore")
             compile(text, "text.py", "exec", flags)
     except SyntaxError as error:
+        # With PyCF_ALLOW_INCOMPLETE_INPUT a text that may still be completed has an error of its
+        # own.
         return cut and error.msg == _UNFINISHED
     except (ValueError, RecursionError, MemoryError):  # null bytes; nested beyond the parser
         return False
@@ -97,7 +102,10 @@ def _parser(grammar: str) -> Any:
 
 
 def _closing(root: Any) -> str:
-    """Returns the brackets that close what is open at the end, innermost first; those in text are text."""
+    """Returns the closing brackets of what is open at the end, innermost first.
+
+    Brackets within strings and comments are part of other leaves, and do not count.
+    """
     stack = []
     for kind in _leaves(root):
         if kind in _CLOSING:
@@ -108,7 +116,11 @@ def _closing(root: Any) -> str:
 
 
 def _leaves(root: Any) -> Iterator[str]:
-    """Yields the kinds of a tree's leaves that are in the text, in its order."""
+    """Yields the kinds of the leaves that are in the text, in its order.
+
+    Leaves that the parser added to repair an error are left out.
+    """
+    # A stack rather than recursion, which deep trees would exhaust.
     waiting = [root]
     while waiting:
         node = waiting.pop()

@@ -1,8 +1,8 @@
 """HRM with adaptive computation time, and TRM, in PyTorch: the model of the timed baseline.
 
-Both models are one list of calls of a reasoning module, `H_cycles` times (L, ..., L, H), of which
-only the last few carry gradient; TRM uses one module for both roles. Parameters bear the names of
-the published checkpoints, so `TorchHrm` loads them after the prefix `model.` is taken off.
+Both models are one sequence of calls of a reasoning module, `H_cycles` times (L, ..., L, H), of
+which only the last few carry gradient; TRM uses one module for both roles. Parameters have the
+names of the published checkpoints, so `TorchHrm` loads them after the prefix `model.` is removed.
 
 Axes: B batch, T puzzle tokens, P puzzle-embedding prefix, L = P + T, D hidden, N heads, K = D / N,
 V vocabulary. Everything is float32 unless stated; states and activations are in `compute_dtype`.
@@ -93,7 +93,7 @@ class TorchBatch:
     puzzle_identifiers: Tensor
 
     def where(self, mask: Tensor, other: "TorchBatch") -> "TorchBatch":
-        """Takes the sequences of `self` where `mask` [B] is true, those of `other` elsewhere."""
+        """Returns the sequences of `self` where `mask` [B] is true, those of `other` elsewhere."""
         rows = mask[:, None]
         return TorchBatch(
             torch.where(rows, self.inputs, other.inputs),
@@ -146,7 +146,7 @@ class BlockStack(nn.Module):
 
 
 class InnerStep(nn.Module):
-    """The recurrence between two halting decisions, and the two heads: the compiled region."""
+    """The recurrence between two halting decisions, and both heads: the compiled region."""
 
     cos: Tensor
     sin: Tensor
@@ -167,12 +167,14 @@ class InnerStep(nn.Module):
         self.lm_head = linear(features, config.vocab_size)
         self.q_head = Linear(features, 2)
         nn.init.zeros_(self.q_head.weight)
+        # As published: both values start as probabilities near 0, whatever the state is.
         nn.init.constant_(self.q_head.bias, -5.0)
         self.register_buffer("H_init", truncated_normal(features, std=1.0))
         self.register_buffer("L_init", truncated_normal(features, std=1.0))
         size = features // config.num_heads
         frequencies = config.rope_theta ** (-torch.arange(0, size, 2) / size)
         angles = torch.outer(torch.arange(config.total_len), frequencies).repeat(1, 2)[:, None]
+        # Not persistent: they follow from the config, and published checkpoints lack them.
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
 
@@ -180,11 +182,13 @@ class InnerStep(nn.Module):
         """Returns the new z_h, z_l [B, L, D] (detached), logits [B, T, V] and q [B, 2]."""
         config = self.config
         embedded = self.embed(tokens, puzzle_rows)
+        # Truncated backpropagation: only the last calls carry gradient.
         border = len(config.calls) - config.gradient_calls
         with torch.no_grad():
             z_h, z_l = self.reason(config.calls[:border], z_h, z_l, embedded)
         z_h, z_l = self.reason(config.calls[border:], z_h, z_l, embedded)
         logits = self.lm_head(z_h)[:, config.prefix_len :]
+        # The Q head reads the first position; its losses are in float32.
         return z_h.detach(), z_l.detach(), logits, self.q_head(z_h[:, 0]).float()
 
     def embed(self, tokens: Tensor, puzzle_rows: Tensor) -> Tensor:
@@ -212,7 +216,7 @@ class InnerStep(nn.Module):
 
 
 class TorchHrm(nn.Module):
-    """The model with its halting rule: one call is one outer step of every sequence."""
+    """The model with its halting rule; one call is one outer step of every sequence."""
 
     def __init__(self, config: TorchHrmConfig):
         super().__init__()
@@ -220,22 +224,28 @@ class TorchHrm(nn.Module):
         self.inner = InnerStep(config)
 
     def initial_carry(self, batch: TorchBatch) -> TorchCarry:
-        """Returns all sequences halted, so that the first step takes `batch` and the initial states."""
+        """Returns a carry in which all sequences are halted.
+
+        The first step then takes its batch and the initial states.
+        """
         size = batch.puzzle_identifiers.shape
         device = self.inner.H_init.device
         shape = (*size, self.config.total_len, self.config.hidden_size)
+        # Never read: halted sequences start from the initial states.
         empty = torch.empty(shape, dtype=self.config.dtype, device=device)
         steps = torch.zeros(size, dtype=torch.int32, device=device)
         halted = torch.ones(size, dtype=torch.bool, device=device)
         return TorchCarry(empty, empty, steps, halted, batch)
 
     def forward(self, carry: TorchCarry, batch: TorchBatch) -> tuple[TorchCarry, TorchOutputs]:
-        """Refills halted sequences from `batch`, thinks one inner step and decides who halts."""
+        """Refills halted sequences from `batch`, runs one inner step and decides which halt."""
         inner = self.inner
         fresh = carry.halted
         data = batch.where(fresh, carry.data)
         z_h = torch.where(fresh[:, None, None], inner.H_init.to(self.config.dtype), carry.z_h)
         z_l = torch.where(fresh[:, None, None], inner.L_init.to(self.config.dtype), carry.z_l)
+        # The rows are a leaf of their own: the gradient for them, not for the whole table, goes to
+        # sign-SGD.
         rows = inner.puzzle_emb.weights[data.puzzle_identifiers]
         rows.requires_grad_(torch.is_grad_enabled())
         z_h, z_l, logits, q = inner(z_h, z_l, data.inputs, rows)
@@ -248,13 +258,15 @@ class TorchHrm(nn.Module):
             if self.training and self.config.halt_max_steps > 1:
                 halted = self._halted(q_halt, q_continue, steps, last)
                 if self.config.architecture == "hrm":
+                    # One more inner step, without gradient: the value of going on is the best value
+                    # after it.
                     next_q = inner(z_h, z_l, data.inputs, rows)[3]
                     target = torch.where(last, next_q[:, 0], next_q.amax(-1)).sigmoid()
         outputs = TorchOutputs(logits, q_halt, q_continue, target, rows)
         return TorchCarry(z_h, z_l, steps, halted, data), outputs
 
     def _halted(self, q_halt: Tensor, q_continue: Tensor, steps: Tensor, last: Tensor) -> Tensor:
-        """Halts where the Q head says so, but not before a randomly explored minimum: [B]."""
+        """Returns which sequences the Q head halts, after a random minimum of steps: bool [B]."""
         threshold = q_continue if self.config.architecture == "hrm" else torch.zeros_like(q_halt)
         chance = torch.rand_like(q_halt) < self.config.halt_exploration_prob
         minimum = torch.randint_like(steps, 2, self.config.halt_max_steps + 1) * chance

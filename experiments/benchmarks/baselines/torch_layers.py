@@ -1,6 +1,6 @@
 """The layers of the PyTorch baseline, without biases and with weightless norms.
 
-Parameters are float32; products are in the dtype of what comes in, norms and rotations in float32.
+Parameters are float32; products are in the input's dtype, norms and rotations in float32.
 
 Axes: B batch, L tokens, D features, N heads, K = D / N.
 """
@@ -23,7 +23,7 @@ def truncated_normal(*shape: int, std: float) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """A linear map whose weights are cast to the dtype of what comes in."""
+    """A linear map whose weights are cast to the dtype of its input."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Maps `input` [..., inputs] to [..., outputs], in its dtype."""
@@ -32,7 +32,7 @@ class Linear(nn.Linear):
 
 
 def linear(inputs: int, outputs: int) -> Linear:
-    """Returns a linear map without bias, weight [outputs, inputs] of standard deviation inputs**-0.5."""
+    """Returns a linear map without bias; its weight has standard deviation inputs**-0.5."""
     layer = Linear(inputs, outputs, bias=False)
     layer.weight = nn.Parameter(truncated_normal(outputs, inputs, std=inputs**-0.5))
     return layer
@@ -44,7 +44,7 @@ def rms_norm(x: Tensor) -> Tensor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of `x` [B, L, N, K] by tables [L, 1, K], rotate-half form."""
+    """Rotates `x` [B, L, N, K] by tables [L, 1, K], in rotate-half form and float32."""
     wide = x.float()
     a, b = wide.chunk(2, dim=-1)
     return (wide * cos + torch.cat((-b, a), dim=-1) * sin).to(x.dtype)
@@ -59,7 +59,7 @@ class Embedding(nn.Module):
 
 
 class PuzzleTable(nn.Module):
-    """Zero-initialised puzzle rows; a buffer, because a sparse optimiser of its own trains it."""
+    """Puzzle rows, zero at first; a buffer, because a sparse optimiser of its own trains them."""
 
     weights: Tensor
 
@@ -73,6 +73,7 @@ class SwiGLU(nn.Module):
 
     def __init__(self, features: int, expansion: float):
         super().__init__()
+        # With 2 / 3 the three matrices have as many parameters as the two of a plain MLP.
         width = -(-round(expansion * features * 2 / 3) // 256) * 256
         self.gate_up_proj = linear(features, 2 * width)
         self.down_proj = linear(width, features)
@@ -94,6 +95,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, rope: Rope | None) -> Tensor:
         """Attends within `x` [B, L, D]; `rope` holds cos and sin, [L, 1, K] each."""
+        # [B, L, 3 D] as [B, L, 3, N, K].
         q, k, v = self.qkv_proj(x).unflatten(-1, (3, self.heads, -1)).unbind(2)
         if rope is not None:
             q = rotate(q, *rope)

@@ -52,7 +52,7 @@ class TorchTrainConfig:
 
 
 def stablemax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy [B, T] of stablemax over logits [B, T, V]; 0 where the label is ignored."""
+    """Returns the cross-entropy [B, T] of stablemax over logits [B, T, V]; 0 for ignored labels."""
     # The clamp keeps the branch that is not taken finite: its gradient would be NaN at 1.
     scores = torch.where(logits < 0, 1 / (1 - logits.clamp(max=0)), logits + 1)
     valid = labels != IGNORED_LABEL
@@ -126,7 +126,7 @@ def adam_atan2_(
 
 @torch.no_grad()
 def sign_sgd_rows_(table: Tensor, identifiers: Tensor, gradients: Tensor, lr: float, decay: float):
-    """Sign-SGD with decoupled decay on the rows of `table` that the batch touched, in place.
+    """Applies sign-SGD with decoupled decay, in place, to the rows of `table` in the batch.
 
     Gradients [B, E] of equal identifiers [B] are summed before the sign is taken.
     """
@@ -137,7 +137,7 @@ def sign_sgd_rows_(table: Tensor, identifiers: Tensor, gradients: Tensor, lr: fl
 
 
 class TorchTrainer:
-    """Owns the moments of one model and takes training steps with it.
+    """Holds the moments of one model and takes training steps with it.
 
     With `compiled`, the inner step and the Adam-atan2 update run through `torch.compile`.
     """
@@ -155,7 +155,7 @@ class TorchTrainer:
             self._adam_atan2_ = torch.compile(adam_atan2_, dynamic=False)
 
     def gradients(self, carry: TorchCarry, batch: TorchBatch):
-        """One outer step and the gradient of its loss divided by the batch size.
+        """Takes one outer step; returns the gradient of its loss divided by the batch size.
 
         Returns:
           The new carry, the metrics, the gradients in the order of `parameters`, and the gradient
@@ -177,6 +177,7 @@ class TorchTrainer:
         t = self.steps_taken
         rate = config.rate(t)
         numbers = (
+            # The decay of weights, the step size and the root scale, as `adam_atan2_` takes them.
             1 - rate * config.lr * config.weight_decay,
             rate * config.lr / (1 - config.beta1**t),
             (1 - config.beta2**t) ** -0.5,

@@ -1,1 +1,1 @@
-"""Measures one GPU: correctness, speed and memory; `suite` says how."""
+"""Measures one GPU: correctness, speed and memory; see `suite`."""

@@ -20,15 +20,15 @@ from hrm_kernels.mask import key_ranges
 PASSES = {"forward": 2, "gradient": 6}
 """Matrix products of a pass; "gradient" is forward and backward."""
 BATCH = 768
-"""Of HRM and TRM: the published one. A call then takes longer than its dispatch."""
+"""Batch size of HRM and TRM, as published. A call then takes longer than its dispatch."""
 MOST_SCORES_BYTES = 30e9
-"""Of float32 scores: contestants that hold them all are left out above."""
+"""Limit for float32 scores: contestants that hold all scores are left out above it."""
 ROUNDS = 3
 OURS = "ours"
 
 
 def run(setting: Setting) -> Result:
-    """Times every call; a contestant that refuses one is a note in its row."""
+    """Times every call; a contestant that refuses a call leaves a note in its row."""
     chosen = [dataclasses.replace(c, B=BATCH if c.rope else c.B) for c in aot_cases.CASES.values()]
     decoders = list(aot_cases.DECODERS.values())
     if setting.small:
@@ -52,7 +52,7 @@ def run(setting: Setting) -> Result:
 
 
 def _measure(setting: Setting, case: AotCase, part: str) -> dict[str, Any]:
-    """Returns one pass of one call by everybody."""
+    """Returns the figures of one pass of one call by all contestants."""
     arrays = _arrays(case)
     builders = {
         OURS: functools.partial(
@@ -67,6 +67,7 @@ def _measure(setting: Setting, case: AotCase, part: str) -> dict[str, Any]:
     if case.dtype != "float32" or setting.small:
         del builders["ours, highest"], builders["xla, highest"]
     scores = 4.0 * case.B * case.N * case.T**2
+    # XLA holds all scores in any case; cuDNN and PyTorch only where the mask is an array.
     if scores > MOST_SCORES_BYTES:
         del builders["xla"]
         if case.mask == "packed":
@@ -97,9 +98,14 @@ def _rates(setting, case, seconds, flop: float, moved: float) -> dict[str, Any]:
 def _timed(
     builders: dict[str, Callable[[], Program]],
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Builds the programs side by side, times those that were built; notes say why others not."""
+    """Builds the programs side by side and times those that work; notes say why others do not.
+
+    Returns:
+      Median seconds of a call by name, and a note for each program that could not be built or run.
+    """
     programs: dict[str, Program] = {}
     notes: dict[str, str] = {}
+    # XLA compiles outside of Python's lock, so threads compile in parallel.
     with concurrent.futures.ThreadPoolExecutor() as pool:
         futures = {name: pool.submit(build) for name, build in builders.items()}
         for name, future in futures.items():
@@ -135,7 +141,7 @@ def _arrays(case: AotCase) -> list[jax.Array]:
 
 
 def _pairs(case: AotCase, arrays: list[jax.Array]) -> float:
-    """Pairs of a query and a key that the mask allows, over the batch."""
+    """Returns the pairs of a query and a key that the mask allows, over the batch."""
     prefix, ids = arrays[4:] or (None, None)
     mask = hrm_kernels.Mask(causal=case.mask == "causal", prefix=prefix, segment_ids=ids)
     ranges = key_ranges(mask, case.B, case.T, case.T)
@@ -159,13 +165,14 @@ def _jax(case: AotCase, attend: Callable[..., Any], arrays: list[jax.Array], par
 def _highest(
     case: AotCase, attend: Callable[..., Any], arrays: list[jax.Array], part: str
 ) -> Program:
-    """Returns the same with products of float32 as exact as the device has them."""
+    """Returns the same with float32 products as exact as the device allows."""
+    # The precision is read when the function is traced, which `_jax` does.
     with jax.default_matmul_precision("highest"):
         return _jax(case, attend, arrays, part)
 
 
 def _torch(case: AotCase, arrays: list[jax.Array], part: str) -> Program:
-    """`scaled_dot_product_attention`, which chooses among its own kernels and cuDNN's."""
+    """Returns `scaled_dot_product_attention`, which chooses among its own kernels and cuDNN's."""
     import torch
 
     dtype = getattr(torch, case.dtype)
@@ -202,7 +209,7 @@ def _torch(case: AotCase, arrays: list[jax.Array], part: str) -> Program:
 
 
 def _rotated(x: Any, cos: Any, sin: Any) -> Any:
-    """Returns the rotate-half form on [B, N, T, K], in float32."""
+    """Returns `x` [B, N, T, K] rotated in float32, in rotate-half form."""
     import torch
 
     wide = x.float()
@@ -223,7 +230,7 @@ def _dense(case: AotCase, arrays: list[jax.Array]) -> np.ndarray:
 
 
 def _measure_decoding(setting: Setting, case: DecodeCase) -> dict[str, Any]:
-    """Returns a step of decoding with a full cache.
+    """Returns the figures of a step of decoding with a full cache.
 
     The loop is inside the program, as in writing: a step may take less time than its dispatch.
     """
@@ -257,6 +264,7 @@ def _decoder(case: DecodeCase, steps: int, decode: Callable[..., Any]) -> Progra
             # The same token is written again: the cache stays full, and as long.
             return out, hrm_kernels.KVCache(after.key, after.value, lengths)
 
+        # Each step's output is the next step's query, so that no step can be skipped or run early.
         return jax.lax.fori_loop(0, steps, step, (query, cache))
 
     cache = hrm_kernels.KVCache(room[0], room[1], lengths)

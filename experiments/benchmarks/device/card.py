@@ -1,8 +1,8 @@
-"""The device under a measurement: what it is, how fast it multiplies and copies, and its clock.
+"""The device under a measurement: its name, and how fast it multiplies, copies and dispatches.
 
-Programs are timed by turns. A turn dispatches so many calls that they take some milliseconds, and
-waits for the last: the device works through them without pause, and the host's dispatch hides
-behind it as long as a call takes longer than `Card.dispatch_seconds`.
+Programs are timed in turns. A turn dispatches so many calls that they take some milliseconds, and
+waits for the last: the device works through them without pause, and the host's dispatch is hidden
+as long as a call takes longer than `Card.dispatch_seconds`.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ MOST_CALLS = 400
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """Something to time.
+    """A program to time.
 
     Attributes:
       dispatch: starts one call and returns what `wait` takes.
@@ -55,7 +55,7 @@ class Card:
 
 
 def measure_card(small: bool) -> Card:
-    """Measures the first device; with `small`, on sizes that a CPU takes."""
+    """Measures the ceilings of the first device; with `small`, on sizes that a CPU can do."""
     size = 256 if small else 8192
     length = 1 << 16 if small else 1 << 30
     one = jnp.zeros(1)
@@ -76,6 +76,7 @@ def measure_card(small: bool) -> Card:
         name=jax.devices()[0].device_kind,
         bfloat16_flops=flops / seconds["bfloat16"],
         float32_flops=flops / seconds["float32"],
+        # Four bytes read and four written for each element.
         copy_bytes=8.0 * length / seconds["copy"],
         dispatch_seconds=seconds["dispatch"],
     )
@@ -92,6 +93,7 @@ def take_turns(programs: Mapping[str, Program], rounds: int) -> dict[str, float]
     """Times warm programs in turns and returns the median seconds of a call of each."""
     calls = {}
     for name, program in programs.items():
+        # The first call may still allocate; three more tell how many calls fill a turn.
         turn_seconds(program, 1)
         seconds = turn_seconds(program, 3)
         calls[name] = max(1, min(MOST_CALLS, round(TURN_SECONDS / seconds)))
@@ -103,10 +105,11 @@ def take_turns(programs: Mapping[str, Program], rounds: int) -> dict[str, float]
 
 
 def turn_seconds(program: Program, calls: int) -> float:
-    """Returns the mean seconds of so many calls in a row."""
+    """Returns the mean seconds of a call, over `calls` in a row."""
     start = time.perf_counter()
     last = None
     for _ in range(calls):
         last = program.dispatch()
+    # A device runs programs in the order of their dispatch, so the last one's end is everyone's.
     program.wait(last)
     return (time.perf_counter() - start) / calls

@@ -28,7 +28,7 @@ SANITIZED = (
     ("gpu_tiled", cases.Case(300, N=4, M=2, K=64, mask="causal", dtype="bfloat16", B=1)),
 )
 _FOUND_STATUS = 97
-"""Exit status with which the sanitizer says that it found something."""
+"""Exit status with which the sanitizer reports findings."""
 
 
 def run(setting: Setting) -> Result:
@@ -37,6 +37,7 @@ def run(setting: Setting) -> Result:
     tool = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
     running = {}
     if os.path.exists(tool) and not setting.small:
+        # Beside the compilations, which leave the device idle.
         running = {name: _start(tool, name) for name in TOOLS}
     else:
         result.left_out.append("compute-sanitizer: not on this machine")

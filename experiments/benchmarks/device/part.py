@@ -1,4 +1,4 @@
-"""What a part of the device suite is given, and what it returns."""
+"""What a part of the device suite takes and returns."""
 
 import dataclasses
 import time
@@ -11,13 +11,13 @@ from experiments.common.terminal import Table
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """How to run a part.
+    """Settings of a part.
 
     Attributes:
       card: the device.
-      small: whether to take sizes that a CPU takes, and run the kernels in their interpreter.
+      small: whether to take sizes that a CPU can do, and run the kernels in their interpreter.
       deadline: by `time.monotonic`, when the part ends; rows that would begin later are left out.
-      processes: that check cases side by side.
+      processes: how many processes check cases side by side.
       torch_python: the interpreter that has PyTorch.
     """
 
@@ -35,12 +35,12 @@ class Setting:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a part found.
+    """Results of a part.
 
     Attributes:
       rows: figures, as JSON values.
-      wrong: what is not right, a sentence each.
-      left_out: what there was no time for.
+      wrong: errors that were found, a sentence each.
+      left_out: rows for which there was no time.
     """
 
     rows: list[dict[str, Any]]
@@ -54,9 +54,9 @@ class Part:
 
     Attributes:
       about: what it measures.
-      share: of the suite's minutes.
-      run: measures.
-      table: shows the rows.
+      share: of the suite's minutes, relative to the other parts.
+      run: returns the results.
+      table: returns a table of the rows.
     """
 
     about: str

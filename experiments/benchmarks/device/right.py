@@ -1,4 +1,4 @@
-"""Part "right": every kernel of the GPU against float64, and twice to the same bits.
+"""Part "right": every kernel of the GPU against float64, and for equal bits in two runs.
 
 Cases are checked by several processes side by side: tracing takes as long as compiling, and one
 Python traces one program at a time.
@@ -56,7 +56,7 @@ DECODING = tuple(
 
 
 def run(setting: Setting) -> Result:
-    """Checks the whole table at the default precision, and part of it at the highest."""
+    """Checks all cases at the default precision, and some of them at the highest."""
     rotated = [case for case in cases.CASES if case.rope and case.dtype == "float32"]
     jobs: list[tuple[str, Any]] = [("products", case) for case in rotated[:1]]
     jobs += [("decoding", case) for case in DECODING]
@@ -79,12 +79,14 @@ def run(setting: Setting) -> Result:
 
 
 def _ordered(table: Iterable[cases.Case]) -> list[cases.Case]:
-    """Returns the table, what HRM computes first."""
+    """Returns the cases, those of HRM and TRM first."""
+    # If the deadline comes early, the cases that matter most have been checked.
     return sorted(table, key=lambda case: (not case.rope, case.T not in (82, 97)))
 
 
 def _over_processes(jobs: list[tuple[str, Any]], setting: Setting):
     """Yields each job with its rows, or None where the deadline came first."""
+    # Not fork: a process with CUDA in use must not be forked.
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(setting.processes, mp_context=context)
     try:
@@ -94,13 +96,14 @@ def _over_processes(jobs: list[tuple[str, Any]], setting: Setting):
         for future, job in futures.items():
             yield job, future.result() if future in done else None
     finally:
+        # Without waiting: a job that runs would delay the end of the part, so its process is ended.
         pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
 
 
 def _check(kind: str, case: Any, small: bool) -> list[dict[str, Any]]:
-    """Runs one job in a process of the pool; whatever a compiler raises becomes a row."""
+    """Returns the rows of one job, in a process of the pool; an exception becomes a row."""
     precision = "default" if kind == "default" else "highest"
     with jax.default_matmul_precision(precision):
         if kind == "decoding":
@@ -111,6 +114,7 @@ def _check(kind: str, case: Any, small: bool) -> list[dict[str, Any]]:
             ]
         if kind == "xla_blocked":
             return [_guarded(kind, case, lambda: _case(kind, case, "float32", small))]
+        # Only the paths that take these sizes are checked; a refusal is no error.
         sizes = Sizes(case.T, case.keys, case.N, case.M, case.K, case.dtype, case.mask != "full")
         served = [name for name in PATHS if path(name).refuses(sizes) is None]
         products: cases.Products = "tf32" if kind == "default" else "tf32x3"
@@ -132,7 +136,7 @@ def _guarded(name: str, case: Any, check) -> dict[str, Any]:
 
 
 def _case(name: str, case: cases.Case, products: cases.Products, small: bool) -> dict[str, Any]:
-    """Returns one path at one case: the largest share of what is allowed, and whether bits repeat."""
+    """Checks one path at one case: errors as a share of the allowed ones, and repeated bits."""
     interpret = small and name.startswith("gpu")
     start = time.perf_counter()
     call = cases.program(cases.example(case), backend=name, interpret=interpret)
@@ -152,9 +156,13 @@ def _case(name: str, case: cases.Case, products: cases.Products, small: bool) ->
 
 
 def _products(case: cases.Case, name: str) -> Callable[[], dict[str, Any]]:
-    """Returns what measures the error of a kind of float32 product; for the record, never wrong."""
+    """Returns a function that measures the error of a kind of float32 product.
+
+    The error is recorded, and never counts as wrong.
+    """
 
     def measure() -> dict[str, Any]:
+        # A global of the kernels, which is read at tracing; `finally` restores it for later jobs.
         before = gpu_blocks.HIGHEST_PRODUCTS
         gpu_blocks.HIGHEST_PRODUCTS = PRODUCTS[name]
         try:
@@ -168,7 +176,7 @@ def _products(case: cases.Case, name: str) -> Callable[[], dict[str, Any]]:
 
 
 def _relative(case: cases.Case, found: dict[str, cases.Deviation]) -> float:
-    """Returns the largest root-mean-square error over that of the values."""
+    """Returns the largest root-mean-square error relative to that of the values."""
     exact = cases.expected(case)
     return max(
         deviation.rms / cases.rms(np.where(np.isfinite(exact[key]), exact[key], 0))
@@ -178,7 +186,10 @@ def _relative(case: cases.Case, found: dict[str, cases.Deviation]) -> float:
 
 
 def _decoding(case: Decoding, small: bool) -> dict[str, Any]:
-    """Returns a step against float64 over the tokens that each row has, in epsilons of its dtype."""
+    """Compares a step of decoding with float64; the error is in epsilons of the dtype.
+
+    Rows of the batch have an empty, a half-full and a full cache.
+    """
     rng = np.random.default_rng(0)
 
     def normal(*shape: int) -> jax.Array:
@@ -219,7 +230,7 @@ def _decoding(case: Decoding, small: bool) -> dict[str, Any]:
 
 
 def _table(rows: list[dict[str, Any]]):
-    """The rows by path and dtype: how many, the worst, and what is wrong."""
+    """Returns a table by path and dtype: the number of rows, the worst error, the wrong ones."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         kind = "decode, " if row["case"].startswith("decode") else ""

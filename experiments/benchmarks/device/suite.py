@@ -1,4 +1,4 @@
-"""The device suite: one GPU's correctness, speed and memory, within the minutes that it is given.
+"""The device suite: one GPU's correctness, speed and memory, within a given number of minutes.
 
     python -m experiments.bench --suite=device --out=device           # every part
     python -m experiments.bench --suite=device --minutes=3 --out=device
@@ -36,9 +36,9 @@ class Options:
 
     Attributes:
       parts: names of PARTS.
-      minutes: that all of them may take.
+      minutes: for all of them together.
       folder: where each part's JSON goes.
-      processes: that check cases side by side.
+      processes: how many processes check cases side by side.
       torch_python: the interpreter that has PyTorch.
     """
 
@@ -61,6 +61,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     start = time.monotonic()
     small = jax.default_backend() == "cpu"
     options.folder.mkdir(parents=True, exist_ok=True)
+    # torch.compile takes a minute on the host, so it starts before the parts that come first.
     building: training.Building = {}
     if "train_step" in options.parts and _finished(options.folder, "train_step") is None:
         building = training.start_building(options.torch_python, small)
@@ -72,6 +73,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         f"{1e6 * card.dispatch_seconds:.0f} us; jax {jax.__version__}"
     )
     wrong = {}
+    # In the order of PARTS, not of the flag: correctness first, compilation last.
     for name in PARTS:
         if name not in options.parts:
             continue
@@ -79,6 +81,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         if done is None:
             if name == "attention":
                 _wait(building)  # nothing is timed while PyTorch compiles
+            # Each part gets its share of the minutes, whatever time those before it took.
             allowed = 60 * options.minutes * _share(name, options.parts, parts)
             setting = Setting(
                 card, small, time.monotonic() + allowed, options.processes, options.torch_python
@@ -125,6 +128,7 @@ def _record(folder: pathlib.Path, name: str, setting: Setting, result: Result) -
         "small": setting.small,
         **dataclasses.asdict(result),
     }
+    # Renamed when complete, so that a file that exists is whole.
     temporary = folder / f"{name}.json.tmp"
     temporary.write_text(json.dumps(record, indent=1) + "\n")
     temporary.replace(folder / f"{name}.json")
@@ -132,7 +136,7 @@ def _record(folder: pathlib.Path, name: str, setting: Setting, result: Result) -
 
 
 def _finished(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
-    """Returns the record of a part that this code has run to its end on this kind of card."""
+    """Returns the record of a part if this code has finished it on this kind of card, else None."""
     path = folder / f"{name}.json"
     try:
         record = json.loads(path.read_text())
@@ -144,7 +148,7 @@ def _finished(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
 
 
 def _code_digest() -> str:
-    """Returns a digest of every module of ours: figures of other code are not of this one."""
+    """Returns a digest of our modules, which tells whether figures are of this code."""
     digest = hashlib.sha256()
     for folder in ("kernels", "hrm_jax", "experiments/benchmarks", "experiments/baselines"):
         for path in sorted((ROOT / folder).rglob("*.py")):

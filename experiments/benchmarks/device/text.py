@@ -1,4 +1,4 @@
-"""Part "text": HRM-Text with random weights: how fast B writes, what L and XL need to train."""
+"""Part "text": HRM-Text with random weights: how fast B writes, what training L and XL needs."""
 
 import dataclasses
 import functools
@@ -24,7 +24,7 @@ ROWS_TO_TRAIN = 2
 
 
 def run(setting: Setting) -> Result:
-    """Writes with B in both dtypes; compiles the steps of L and XL, and runs what fits."""
+    """Writes with B in both dtypes; compiles the steps of L and XL, and runs those that fit."""
     result = Result([])
     size, sizes = ("micro", ("micro",)) if setting.small else ("B", ("L", "XL"))
     jobs = [
@@ -41,7 +41,7 @@ def run(setting: Setting) -> Result:
 
 
 def _write(size: str, dtype: str, small: bool) -> dict[str, Any]:
-    """Returns one text: tokens a second of reading a prompt, and of writing after it."""
+    """Returns tokens per second of reading a prompt and of writing after it, for one text."""
     prompt_tokens = 16 if small else PROMPT_TOKENS
     tokens = 4 if small else TOKENS
     model = HrmText(hrm_text(size, compute_dtype=dtype))
@@ -49,6 +49,7 @@ def _write(size: str, dtype: str, small: bool) -> dict[str, Any]:
     variables = jax.tree.map(lambda x: x.astype(dtype), variables)
     prompt = [(7 * i) % model.vocab_size for i in range(1, prompt_tokens + 1)]
     text = jax_decode.Text(model, variables, prompt, tokens)
+    # Compiles, and is not timed.
     text.decode(tokens)
     rates = {}
     for phase, amount, count in (("decode", tokens, tokens), ("prefill", 1, prompt_tokens)):
@@ -57,12 +58,13 @@ def _write(size: str, dtype: str, small: bool) -> dict[str, Any]:
             start = time.perf_counter()
             getattr(text, phase)(amount)
             seconds.append(time.perf_counter() - start)
+        # The median of three.
         rates[f"{phase}_tokens_per_second"] = count / sorted(seconds)[1]
     return rates
 
 
 def _train(size: str, small: bool) -> dict[str, Any]:
-    """Returns the memory of a training step that computes calls again, and its time where it fits."""
+    """Returns the memory of a training step that recomputes calls, and its speed if it fits."""
     config = hrm_text(size, compute_dtype="bfloat16")
     tokens = 64 if small else config.max_length
     schedule = dataclasses.replace(config.schedule, recompute=True)
@@ -74,10 +76,12 @@ def _train(size: str, small: bool) -> dict[str, Any]:
     ids = jax.random.randint(jax.random.key(1), (ROWS_TO_TRAIN, tokens), 0, config.vocab_size)
     batch = TextBatch(ids, ids, jnp.zeros_like(ids), jnp.ones_like(ids))
     make_state = functools.partial(init_state, model, optimizers)
+    # Shapes alone: the memory is known from compilation, before anything is allocated.
     state = jax.eval_shape(make_state, jax.random.key(0), batch)
     compiled = jax.jit(step, donate_argnums=0).lower(state, batch).compile()
     memory: Any = compiled.memory_analysis()
     needed = memory.argument_size_in_bytes + memory.temp_size_in_bytes
+    # Results that take the memory of donated arguments count once.
     needed += memory.output_size_in_bytes - memory.alias_size_in_bytes
     row = {"gibibytes": needed / 2**30, "temporary_gibibytes": memory.temp_size_in_bytes / 2**30}
     limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit", 0)

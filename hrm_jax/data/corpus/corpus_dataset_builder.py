@@ -19,14 +19,14 @@ from hrm_jax.data.corpus.filters import Count, Filters, clean
 from hrm_jax.data.text.languages import LANGUAGES
 
 NO_LICENCE = "project's licence"
-"""The reason that removes a project as a whole."""
+"""The reason under which a project's documents are removed for its licence."""
 
 _FIELDS = ("text", "language", "project", "path")
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class CorpusConfig(tfds.core.BuilderConfig):
-    """What to make a corpus of.
+    """The configuration of a corpus.
 
     Attributes:
       projects: all of them; no two share a name.
@@ -47,7 +47,7 @@ class CorpusConfig(tfds.core.BuilderConfig):
 
 @dataclasses.dataclass
 class Report:
-    """How a corpus came about.
+    """The origin of a corpus, and what the filters removed.
 
     Attributes:
       projects: for each its name, version, licence and split, in order of preparation.
@@ -63,7 +63,7 @@ class Report:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Texts of files, one record a file."""
+    """Builds a corpus, one record a file."""
 
     name = "corpus"
     VERSION = tfds.core.Version("1.0.0")
@@ -91,6 +91,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         splits = {}
         for split, projects in projects_lib.split_projects(self._config.projects).items():
             documents = self._documents(split, projects, report)
+            # The first document is read to see whether there is one.
             first = next(documents, None)
             if first is not None:  # TFDS takes no empty splits
                 documents = itertools.chain([first], documents)
@@ -112,6 +113,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             config.on_project(project)
             documents = projects_lib.documents(project, config.languages)
             if not config.any_licence and not licences.is_permissive(project.licence or ""):
+                # One filter that objects to everything, so that the files count as removed.
                 documents = clean(documents, {NO_LICENCE: lambda _: True}, report.removed)
             yield from clean(documents, config.filters, report.removed)
             report.projects.append(

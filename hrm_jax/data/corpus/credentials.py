@@ -1,10 +1,10 @@
-"""Does a text hold a secret? Yelp's detect-secrets answers, tuned so that ordinary code passes.
+"""Finds secrets in texts, by Yelp's detect-secrets, tuned so that ordinary code passes.
 
 Its detectors of well-known forms (keys of clouds, tokens of forges and payment services, private
 keys) look at the whole text. Its measures of entropy would take every hash and every test vector
-for a secret, so that they look only at lines in which something called a secret gets a value.
-Those of its detectors that know a secret by its surroundings alone (`http://user:password@host`,
-`password = "..."`) are left out: nearly all they find in published code is an example.
+for a secret, so they look only at lines that assign a value to something called a secret. Those of
+its detectors that know a secret by its surroundings alone (`http://user:password@host`, `password
+= "..."`) are left out: nearly all they find in published code is an example.
 
 Extra: `codegen`.
 """
@@ -13,6 +13,7 @@ import functools
 import re
 from typing import Any
 
+# Bits of entropy a character from which a string counts as random, and the length that it needs.
 _BASE64_BITS = 4.5
 _HEX_BITS = 3.0
 _SHORTEST = 16
@@ -33,6 +34,7 @@ _FORMS = {
     "stripe": "StripeDetector",
     "telegram_token": "TelegramBotTokenDetector",
 }
+# A header alone occurs in code that reads keys; it must be followed by 40 characters of base64.
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\\n|[\s\"'+,\\])+[A-Za-z0-9+/]{40}"
 )
@@ -44,7 +46,7 @@ _NAMED_SECRET = re.compile(
 
 
 def find_secrets(text: str) -> frozenset[str]:
-    """Returns the kinds of secrets that a text holds, in the words of detect-secrets; mostly none."""
+    """Returns the kinds of secrets in a text, by detect-secrets' names; empty for most texts."""
     found = {
         detector.secret_type
         for detector in _detectors("forms")
@@ -64,6 +66,7 @@ def find_secrets(text: str) -> frozenset[str]:
 def _detectors(kind: str) -> tuple[Any, ...]:
     import importlib
 
+    # Imported when first needed, as detect-secrets belongs to an extra.
     from detect_secrets.plugins import high_entropy_strings as entropy
 
     if kind == "entropy":

@@ -1,4 +1,4 @@
-"""Files of projects, before they are tokens."""
+"""Documents and projects: source files before they are tokenized."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """A file of a project.
+    """A source file of a project.
 
     Attributes:
       project: name of its project.
@@ -25,7 +25,7 @@ class Document:
 
 @dataclasses.dataclass(frozen=True)
 class Project:
-    """Files that belong together, and so go to one split.
+    """A set of files that belong together, and so go to one split.
 
     Attributes:
       name: no two projects of a corpus share one.

@@ -1,4 +1,4 @@
-"""All filters in a row, and what each took out."""
+"""The filters of a corpus, applied in order, with counts of what each removed."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -8,23 +8,27 @@ from hrm_jax.data.corpus.benchmarks import Benchmarks
 from hrm_jax.data.corpus.documents import Document
 
 Filters = dict[str, Callable[[Document], bool]]
-"""For each reason, whether a document is to be left out."""
+"""For each reason, a function that returns whether a document is left out."""
 
 
 @dataclasses.dataclass
 class Count:
-    """Some documents: how many, and how much text."""
+    """The number of some documents, and the bytes of their text."""
 
     files: int = 0
     bytes: int = 0
 
 
 def standard_filters(benchmarks: Benchmarks) -> Filters:
-    """Returns the filters of one corpus, the cheap ones first; they remember its texts, for duplicates.
+    """Returns the filters of one corpus, the cheap ones first.
+
+    They remember the texts of the corpus to find duplicates: make new ones for each corpus.
 
     Args:
-      benchmarks: what must not be learned.
+      benchmarks: the problems that must not be learned.
     """
+    # Filters are asked in this order. The search for duplicates comes after the tests that look at
+    # one file, so that it remembers fewer texts, and before the two slow ones.
     seen = duplicates.Seen()
     return {
         "vendored": lambda document: generated.is_vendored(document.path),
@@ -50,6 +54,8 @@ def clean(
       removed: what each took out, added up while documents are taken from the iterator.
     """
     for document in documents:
+        # Later filters are not asked once one objects, so `seen` remembers no text that an earlier
+        # one removed.
         reason = next((name for name, objects in filters.items() if objects(document)), None)
         if reason is None:
             yield document

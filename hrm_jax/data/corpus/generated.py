@@ -1,4 +1,4 @@
-"""Was a file written by a program, or for one only: generated, minified, vendored, or data?"""
+"""Recognizes generated, minified and vendored files, and files of data, by name and content."""
 
 import re
 
@@ -18,6 +18,7 @@ _VENDORED = re.compile(
     r"(?:^|/)(?:node_modules|bower_components|vendor|vendors|_?vendored|_vendor|third[_-]?party"
     r"|extern|externals?|deps|\.git|__pycache__|site-packages)/"
 )
+# A notice of a generator stands near the top; further down the words may be part of a program.
 _MARKED_LINES = 40
 _LONGEST_LINE = 1000
 _LONGEST_MEAN = 100
@@ -30,13 +31,15 @@ def is_generated(path: str, text: str) -> bool:
     """Returns whether a file's name, or a comment near its top, says that a program wrote it."""
     if _GENERATED_NAME.search(path):
         return True
+    # Only comments count: a generator's own source has the notice in its strings.
     top = text.splitlines()[:_MARKED_LINES]
     return any(_COMMENT.match(line) and _MARKERS.search(line) for line in top)
 
 
 def is_minified(text: str) -> bool:
-    """Returns whether a text is not written to be read, by its lines and the share of its letters."""
+    """Returns whether a text is minified or encoded, by its lines and its share of letters."""
     lines = text.splitlines() or [""]
+    # The second test is on the mean length of a line.
     if max(map(len, lines)) > _LONGEST_LINE or len(text) > _LONGEST_MEAN * len(lines):
         return True
     visible = sum(map(len, text.split()))
@@ -44,10 +47,10 @@ def is_minified(text: str) -> bool:
 
 
 def is_vendored(path: str) -> bool:
-    """Returns whether a file lies in a folder of others' work, whose licence is not the project's."""
+    """Returns whether a file lies in a folder for other projects' work, under another licence."""
     return bool(_VENDORED.search(path))
 
 
 def is_too_large(language: str, text: str) -> bool:
-    """Returns whether a file is data rather than writing: over 1 MB, or 50 kB of JSON or YAML."""
+    """Returns whether a file is data rather than source: over 1 MB, or 50 kB of JSON or YAML."""
     return len(text) > (_DATA_BYTES if language in ("json", "yaml") else _MOST_BYTES)

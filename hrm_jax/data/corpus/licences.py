@@ -1,7 +1,8 @@
-"""Is a project, or a file in it, under a permissive licence?
+"""Tells whether a project, or a file in it, is under a permissive licence.
 
-Licences are SPDX expressions. A project's comes from its metadata, or from the text of its licence
-file, known by a sentence of each. A file may say otherwise at its top. Extra: `codegen`.
+Licences are SPDX expressions. A project's is read from its metadata, or recognized in the text of
+its licence file by a sentence that is typical of each licence. A file may state another one at its
+top. Extra: `codegen`.
 """
 
 import functools
@@ -44,8 +45,10 @@ PERMISSIVE = frozenset(
         "blessing",
     }
 )
-"""SPDX identifiers of licences that ask for no more than attribution."""
+"""SPDX identifiers of licences that require no more than attribution."""
 
+# Searched for in lower case, with white space and marks of comments as single spaces. A file may
+# match several; all of them count.
 _SENTENCES = {
     "MIT": r"permission is hereby granted, free of charge, to any person obtaining a copy",
     "BSD-3-Clause": r"redistribution and use in source and binary forms.*neither the name",
@@ -83,7 +86,7 @@ def is_permissive(expression: str) -> bool:
 
 
 def header_is_permissive(text: str) -> bool:
-    """Returns whether the top of a file names no licence but permissive ones; most files name none."""
+    """Returns whether the top of a file names only permissive licences; most files name none."""
     header = text[:_HEADER_CHARACTERS]
     identifier = _IDENTIFIER.search(header)
     if identifier:
@@ -93,20 +96,20 @@ def header_is_permissive(text: str) -> bool:
 
 def licence_of_text(text: str) -> str | None:
     """Returns the SPDX expression of a licence file; all licences that it holds, joined by AND."""
+    # Marks of comments and quotes become spaces too, so that sentences match across lines.
     plain = re.sub(r"[\s#*/\"']+", " ", text.lower())
     found = [name for name, sentence in _SENTENCES.items() if re.search(sentence, plain)]
     return " AND ".join(found) or None
 
 
 def licence_of_project(files: Mapping[str, str]) -> str | None:
-    """Returns the SPDX expression of a project.
+    """Returns the SPDX expression of a project, or None where none is recognized.
 
-    What package metadata states wins; then the licence file. None where nothing is found that can
-    be told.
+    What package metadata states has precedence over the licence file.
 
     Args:
       files: names and texts of the files in the project's uppermost folder, at least those that
-        could tell.
+        state a licence.
     """
     for read in (_of_package_json, _of_pyproject, _of_pkg_info):
         stated = read(files)
@@ -117,7 +120,7 @@ def licence_of_project(files: Mapping[str, str]) -> str | None:
 
 
 def is_licence_file(name: str) -> bool:
-    """Returns whether a file's name says that it holds a licence, such as `LICENSE.txt` or `COPYING`."""
+    """Returns whether a file is a licence by its name, such as `LICENSE.txt` or `COPYING`."""
     return bool(_LICENCE_FILE.fullmatch(PurePosixPath(name).name))
 
 
@@ -153,6 +156,7 @@ def _licensing() -> Any:
 def _parse(expression: str) -> Any | None:
     """Returns the syntax tree of an SPDX expression, or None."""
     if not expression.strip() or "\n" in expression:
+        # Metadata may hold the whole text of a licence, which is no expression.
         return None
     if _licensing().validate(expression).errors:
         return None
@@ -160,7 +164,7 @@ def _parse(expression: str) -> Any | None:
 
 
 def _met(node: Any) -> bool:
-    """Returns whether a syntax tree can be met."""
+    """Returns whether permissive licences alone satisfy a syntax tree."""
     operator = getattr(node, "operator", "").strip()
     if operator == "OR":
         return any(map(_met, node.args))

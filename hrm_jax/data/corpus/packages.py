@@ -1,9 +1,9 @@
-"""A corpus of packages, named and pinned: a manifest, and the files it stands for.
+"""A corpus of packages, named and pinned: a manifest, and the files of the packages.
 
 A manifest is JSON: a name, the languages taken, and for each package its registry (`pypi` for
-source distributions, `npm`), name, version, licence, and the SHA-256 of its archive. Whatever
-serves the archive, the hash says that it is the one. Source distributions are found through the
-index that pip is set up with, npm's through `npm pack`. Nothing of a package is run.
+source distributions, `npm`), name, version, licence, and the SHA-256 of its archive. The hash
+identifies the archive, whatever server it comes from. Source distributions are found through the
+index that pip is set up with, npm's through `npm pack`. No code of a package is run.
 """
 
 import fnmatch
@@ -38,7 +38,7 @@ _TIMEOUT_SECONDS = 120
 
 
 class PackageError(UserError):
-    """A package cannot be had, or is not the one that the manifest means."""
+    """A package cannot be downloaded, or is not the one in the manifest."""
 
 
 @configclass
@@ -89,8 +89,10 @@ def read_manifest(path: pathlib.Path) -> Manifest:
 
 
 def write_manifest(path: pathlib.Path, manifest: Manifest) -> None:
-    """Writes a manifest, one package a line, without what is as it would be anyway."""
+    """Writes a manifest, one package a line, leaving out fields with their defaults."""
     lines = []
+    # Written by hand rather than by `json.dumps(indent=...)`, so that a change of one package
+    # changes one line.
     for package in config_lib.to_dict(manifest)["packages"]:
         stated = {name: value for name, value in package.items() if value not in ("", [], None)}
         if stated["include"] == ["*"]:
@@ -111,9 +113,11 @@ def package_project(package: Package, archive: pathlib.Path) -> Project:
             content = next((content for path, content in files if path == package.inside), None)
             if content is None:
                 raise PackageError(f"{package.title} holds no {package.inside}")
+            # Inner archives have no folder of the package's name around their files.
             files = archive_files(content, strip_folder=False)
         for path, content in files:
             if package.folder:
+                # `removeprefix` leaves a path outside of the folder as it is.
                 inner = path.removeprefix(package.folder.rstrip("/") + "/")
                 if inner == path:
                     continue
@@ -127,7 +131,7 @@ def package_project(package: Package, archive: pathlib.Path) -> Project:
 
 
 def fetch(package: Package, downloads: pathlib.Path) -> pathlib.Path:
-    """Downloads a package's archive, unless it lies there already, and checks its hash.
+    """Returns a package's archive, downloaded unless it is there already, after checking its hash.
 
     Args:
       package: what to download; an empty hash fits every archive.
@@ -137,6 +141,7 @@ def fetch(package: Package, downloads: pathlib.Path) -> pathlib.Path:
       PackageError: there is no such package, or it is another one than the manifest means.
     """
     downloads.mkdir(parents=True, exist_ok=True)
+    # Scoped npm names (`@scope/name`) hold a slash, which a file's name cannot.
     plain = package.name.replace("/", "-").lstrip("@")
     path = downloads / f"{package.registry}-{plain}-{package.version}.archive"
     if not path.exists():
@@ -144,6 +149,7 @@ def fetch(package: Package, downloads: pathlib.Path) -> pathlib.Path:
         write_atomically(path, take(package))
     digest = hash_of(path)
     if package.sha256 and digest != package.sha256:
+        # Deleted, as the next call would otherwise take it for downloaded.
         path.unlink()
         raise PackageError(
             f"{package.title}: its archive has SHA-256 {digest}, but the manifest says"
@@ -154,7 +160,7 @@ def fetch(package: Package, downloads: pathlib.Path) -> pathlib.Path:
 
 
 def stated_licence(archive: pathlib.Path) -> str | None:
-    """Returns the SPDX expression that a package itself states, or its licence file stands for."""
+    """Returns the SPDX expression that a package's metadata or licence file states, or None."""
     files = archive_files(archive.read_bytes())
     top = {path: content for path, content in files if "/" not in path}
     texts = {path: content.decode("utf-8", errors="replace") for path, content in top.items()}
@@ -168,8 +174,8 @@ def hash_of(path: pathlib.Path) -> str:
 
 
 def _take_npm(package: Package) -> bytes:
-    """Downloads a package of npm."""
     with tempfile.TemporaryDirectory() as folder:
+        # --ignore-scripts: packing must not run code of the package.
         command = ["npm", "pack", "--silent", "--ignore-scripts"]
         command += ["--pack-destination", folder, f"{package.name}@{package.version}"]
         try:
@@ -183,7 +189,9 @@ def _take_npm(package: Package) -> bytes:
 
 
 def _take_source_distribution(package: Package) -> bytes:
-    """Downloads a source distribution from pip's index."""
+    """Downloads a source distribution from the index that pip uses."""
+    # PEP 503: runs of -, _ and . are equal in names. File names follow it loosely, so both sides
+    # are brought to one form.
     project = re.sub(r"[-_.]+", "-", package.name).lower()
     address = f"{index_address().rstrip('/')}/{project}/"
     try:
@@ -214,6 +222,8 @@ def index_address() -> str:
         command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
         stated = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     if not stated:
+        # Not part of pip's public interface, so it is imported only if nothing else states an
+        # index.
         from pip._internal.models.index import PyPI
 
         stated = str(PyPI.simple_url)
@@ -221,7 +231,8 @@ def index_address() -> str:
 
 
 def _get(address: str) -> tuple[str, bytes]:
-    """Returns the kind and the content of what lies at an address."""
+    """Returns the content type and the content of an address."""
+    # JSON first (PEP 691); indexes that do not know it answer with HTML.
     accepted = "application/vnd.pypi.simple.v1+json, text/html;q=0.5, */*;q=0.1"
     request = urllib.request.Request(address, headers={"Accept": accepted})
     with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:

@@ -1,4 +1,4 @@
-"""Corpora that lie prepared: made once, then read as documents, or as tokens of any tokenizer."""
+"""Prepared corpora: made once, then read as documents, or as tokens of any tokenizer."""
 
 import dataclasses
 import hashlib
@@ -23,7 +23,7 @@ _DECODE_ROWS = 1000
 
 
 def prepare(config: CorpusConfig, data_dir: pathlib.Path | str | None = None) -> pathlib.Path:
-    """Makes a corpus, in place of the one of its name if there is one.
+    """Makes a corpus, replacing a prepared one of the same name.
 
     Args:
       config: what to make it of.
@@ -36,6 +36,7 @@ def prepare(config: CorpusConfig, data_dir: pathlib.Path | str | None = None) ->
       ValueError: the filters leave nothing, or two projects share a name.
     """
     data_dir = default_data_dir() if data_dir is None else pathlib.Path(data_dir).expanduser()
+    # With this mode TFDS makes the data anew; its default would return the existing folder.
     settings = tfds.download.DownloadConfig(download_mode=tfds.GenerateMode.REUSE_CACHE_IF_EXISTS)
     with quiet_tfds():
         builder = Builder(config=config, data_dir=str(data_dir), file_format="array_record")
@@ -65,7 +66,7 @@ def find(corpus: pathlib.Path | str, data_dir: pathlib.Path | str | None = None)
 
 
 def read_report(folder: pathlib.Path) -> Report:
-    """Returns how the corpus in a folder came about."""
+    """Returns the report that was saved with a prepared corpus."""
     metadata: Any = _open(folder).info.metadata
     kept = {
         split: {language: Count(**count) for language, count in languages.items()}
@@ -100,7 +101,7 @@ def load_source(
     tokenizer: Tokenizer,
     data_dir: pathlib.Path | str | None = None,
 ) -> TextSource:
-    """Loads a split as tokens, which are kept beside the documents for the next time.
+    """Loads a split as tokens, which are saved beside the documents for the next call.
 
     Args:
       corpus: a name or a folder, as in `find`.
@@ -114,6 +115,7 @@ def load_source(
     """
     folder = find(corpus, data_dir)
     arrays = folder / f"tokens-{split}-{_fingerprint(tokenizer)}.npz"
+    # The fields that are arrays, found by their annotations; the others follow from the tokenizer.
     plain = [field.name for field in dataclasses.fields(TextSource) if "Int[" in str(field.type)]
     if arrays.exists():
         with np.load(arrays) as saved:
@@ -137,7 +139,7 @@ def _open(folder: pathlib.Path) -> tfds.core.DatasetBuilder:
 
 
 def _fingerprint(tokenizer: Tokenizer) -> str:
-    """Returns a hash of all that a tokenizer saves: equal ones encode equally."""
+    """Returns a hash of all that a tokenizer saves: equal hashes mean equal tokens."""
     digest = hashlib.sha256()
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save(folder)

@@ -25,13 +25,14 @@ _METADATA_BYTES = 1_000_000
 def projects_at(location: str, clones: pathlib.Path) -> list[Project]:
     """Returns the projects in a folder, or of a repository.
 
-    A Git repository is one project: what Git tracks, and what it does not but would not ignore. A
-    folder with nothing but folders in it is a shelf of projects, one in each; any other folder is
-    one project. Files and folders whose names begin with a dot are left out of folders.
+    A Git repository is one project: the files that Git tracks, and those that it neither tracks
+    nor ignores. A folder that holds nothing but folders is a collection of projects, one in each;
+    any other folder is one project. Files and folders whose names begin with a dot are left out of
+    folders.
 
     Args:
       location: path of a folder, or anything else that `git clone` takes.
-      clones: folder for clones, made if absent. What was cloned before is taken as it lies there.
+      clones: folder for clones, made if absent. An existing clone is used as it is.
 
     Raises:
       ValueError: there is no such folder, and Git cannot clone it either.
@@ -56,6 +57,7 @@ def archive_files(content: bytes, *, strip_folder: bool = True) -> Iterator[tupl
       content: the archive.
       strip_folder: leave out the first folder of each path, as all packages have one.
     """
+    # Paths are sorted, as the order of an archive depends on the tool that wrote it.
     if zipfile.is_zipfile(BytesIO(content)):
         with zipfile.ZipFile(BytesIO(content)) as archive:
             for name in sorted(archive.namelist()):
@@ -79,9 +81,11 @@ def documents(project: Project, languages: Collection[str] = LANGUAGES) -> Itera
     """
     for path, content in project.read_files():
         try:
+            # -sig drops a byte-order mark.
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:
             continue
+        # NUL is valid UTF-8, but no text has it.
         language = language_of(path, text) if "\0" not in text else None
         if language is not None and language in languages:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -89,7 +93,7 @@ def documents(project: Project, languages: Collection[str] = LANGUAGES) -> Itera
 
 
 def split_projects(projects: Sequence[Project]) -> dict[str, list[Project]]:
-    """Deals projects out to `SPLITS`: as they say themselves, or else by a hash of their names.
+    """Assigns projects to `SPLITS`: as they ask themselves, or else by a hash of their names.
 
     By names, 90 of 100 are for training and 5 each for validation and test. Where none would be
     left for training, all are. Projects of a split are in the order of their names.
@@ -108,11 +112,13 @@ def split_projects(projects: Sequence[Project]) -> dict[str, list[Project]]:
             raise ValueError(f"{project.name}: splits are {', '.join(SPLITS)}, not {split!r}")
         splits[split].append(project)
     if not splits["train"]:
+        # A corpus of one or two projects may draw no split for training.
         splits = {"train": ordered, "validation": [], "test": []}
     return splits
 
 
 def _drawn_split(name: str) -> str:
+    # A hash of the name alone: a project stays in its split when others are added.
     place = int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:8]) % 100
     for split, share in _SHARES.items():
         if place < share:
@@ -133,6 +139,7 @@ def _folder(folder: pathlib.Path) -> Project:
 
 def _repository(folder: pathlib.Path, name: str = "") -> Project:
     def paths() -> Iterator[str]:
+        # -z: names are separated by NUL and not quoted. A file in conflict is listed several times.
         listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
         yield from sorted(set(filter(None, listed.split("\0"))))
 
@@ -147,6 +154,7 @@ def _project(
     folder: pathlib.Path, name: str, version: str, paths: Callable[[], Iterator[str]]
 ) -> Project:
     def read_files() -> Iterator[tuple[str, bytes]]:
+        # Listed files may be gone from the working tree, and links may lead out of the project.
         for inner in paths():
             path = folder / inner
             if path.is_file() and not path.is_symlink():
@@ -161,15 +169,17 @@ def _project(
 
 
 def _clone(location: str, clones: pathlib.Path) -> pathlib.Path:
-    """Returns the clone of a repository, made if it is not there."""
+    """Returns the clone of a repository, cloning it if there is none."""
     clones = clones.expanduser()
     folder = clones / hashlib.sha256(location.encode("utf-8")).hexdigest()[:16]
     if folder.exists():
         return folder
     clones.mkdir(parents=True, exist_ok=True)
+    # Cloned aside and renamed, so that a clone that was cut off is not taken for a whole one.
     unfinished = folder.with_suffix(".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
+        # --: an address that begins with a dash is not taken for an option.
         _git(clones, "clone", "--quiet", "--depth=1", "--", location, str(unfinished))
     except ValueError as error:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The bank of puzzles shipped with the package: how it is made, and where it lies.
+"""The bank of puzzles shipped with the package: how it is made, and its files.
 
 Random minimal puzzles are mostly easy, so each chunk of new grids is aimed at the bands of
 difficulty in proportion to what they still lack: the grids that start hardest climb to the hardest
@@ -24,6 +24,7 @@ SPLITS = ("train", "validation", "test")
 _NUM_BANDS = len(solver.RATING_BANDS)
 _EVEN_BANDS = f"each of the {_NUM_BANDS} rating bands has equally many puzzles"
 _MOST_EXTRA_GIVENS = 8
+# Of the raw puzzles of a split, at most three times as many as are missing are worked on.
 _MOST_AIMED = 3
 # The top band is open; a cap keeps its climb from ending in puzzles that take the solver seconds.
 _HIGHEST_RATING = 1000
@@ -31,7 +32,7 @@ _HIGHEST_RATING = 1000
 
 @configclass
 class BankConfig:
-    """What bank to make.
+    """The configuration of a bank.
 
     Attributes:
       seed: names the bank; equal configurations give equal banks.
@@ -72,7 +73,7 @@ class BankSplit:
 
 @dataclasses.dataclass(frozen=True)
 class _Candidate:
-    """One puzzle on its way into the bank; the fields are single rows of `BankSplit`."""
+    """One puzzle that may enter the bank; the fields are single rows of `BankSplit`."""
 
     question: np.ndarray
     answer: np.ndarray
@@ -82,7 +83,8 @@ class _Candidate:
 
 
 def split_of(class_name: str, config: BankConfig) -> str:
-    """Returns the split that a class of grids belongs to, in proportion to the sizes of the splits."""
+    """Returns the split of a class of grids; the splits get shares in proportion to their sizes."""
+    # The name is a hash: read as a number, it is uniform between 0 and the total size.
     position = int(class_name, 16) / 2 ** (4 * len(class_name)) * sum(config.sizes.values())
     for split in ("test", "validation"):
         position -= config.sizes[split]
@@ -99,6 +101,8 @@ def _aim(
     Yields:
       For each band and way of making: (indices into `raw`, the puzzles there, their source).
     """
+    # Sorted by rating, the raw puzzles are cut into one run a band; a band that misses more gets
+    # more.
     by_rating = np.argsort(raw.ratings, kind="stable")
     edges = np.rint(np.cumsum(missing) / missing.sum() * len(raw)).astype(int)
     for band, (lowest, highest) in enumerate(solver.RATING_BANDS):
@@ -111,6 +115,7 @@ def _aim(
             highest = _HIGHEST_RATING if highest is None else highest
             after = generator.harden(rng, before, lowest, highest, tries)
             source = "random_hardened"
+        # Puzzles that did not change keep the name of what they are: random and minimal.
         changed = (after.questions != before.questions).any(axis=1)
         yield rows[changed], after.take(changed), source
         yield rows[~changed], after.take(~changed), "random_minimal"
@@ -119,7 +124,7 @@ def _aim(
 def _make_chunk(
     rng: np.random.Generator, missing: dict[str, np.ndarray], config: BankConfig
 ) -> Iterator[tuple[str, _Candidate]]:
-    """Makes one chunk of grids and yields (split, puzzle) for splits that miss some."""
+    """Makes one chunk of grids and yields (split, puzzle) for the splits that still miss some."""
     raw = generator.generate(rng, config.chunk)
     classes = np.array(canonical.grid_classes(raw.answers))
     splits = np.array([split_of(class_name, config) for class_name in classes])
@@ -172,6 +177,7 @@ def make_bank(
     missing = {split: np.full(_NUM_BANDS, quota[split]) for split in SPLITS}
     while any(lacking.any() for lacking in missing.values()):
         for split, candidate in _make_chunk(rng, missing, config):
+            # A candidate counts for the band it reached, whatever band it was aimed at.
             cell = cells[split, solver.rating_band(candidate.rating)]
             if candidate.class_name not in seen and len(cell) < quota[split]:
                 seen.add(candidate.class_name)

@@ -1,4 +1,4 @@
-"""Which solved grids are the same under Sudoku's symmetries, and a short name for each class.
+"""Canonical forms of solved grids under Sudoku's symmetries, and names of their classes.
 
 The symmetries relabel the digits, transpose the grid, permute bands, rows within a band, stacks and
 columns within a stack: 9! * 2 * 6^8 of them, exactly those of `symmetry`. Augmentation moves a
@@ -21,7 +21,7 @@ from hrm_jax.data.sudoku import rules
 
 
 def _column_orders() -> np.ndarray:
-    """Returns all orders of nine columns that permute stacks, and columns within stacks: [1296, 9]."""
+    """Returns all column orders that permute stacks, and columns within stacks: intp [1296, 9]."""
     threes = np.array(list(itertools.permutations(range(3))))
     orders = [
         np.concatenate(
@@ -34,6 +34,7 @@ def _column_orders() -> np.ndarray:
 
 
 _COLUMN_ORDERS = _column_orders()
+# Pairs of rows and pairs of columns, as indices into `_UNITS`; boxes (18 to 26) are left out.
 _UNIT_PAIRS = np.array(
     [pair for first in (0, 9) for pair in itertools.combinations(range(first, first + 9), 2)]
 )
@@ -42,8 +43,10 @@ _UNITS = rules.UNITS.astype(np.intp)
 
 @numba.njit(cache=True)
 def _order_rows(grid, first_row, first_column, labels, rows):
-    """Writes the row order of the smallest form that starts with `first_row` into `rows`."""
+    """Writes into `rows` the row order of the smallest form that has `first_row` on top."""
     home = first_row // 3
+    # The first row fixes the relabelling, so the first cells of the other rows, all different,
+    # decide their order.
     heads = np.empty(9, dtype=np.int64)
     for row in range(9):
         heads[row] = labels[grid[row, first_column]]
@@ -58,7 +61,7 @@ def _order_rows(grid, first_row, first_column, labels, rows):
 
 @numba.njit(cache=True)
 def _second_row(first_row, grid, first_column, labels):
-    """The row of the band, other than the first, that comes next: the one with smaller head."""
+    """Returns the second row of the form: the smaller of the other two rows of the band."""
     band = first_row - first_row % 3
     a = band + (first_row + 1) % 3
     b = band + (first_row + 2) % 3
@@ -70,6 +73,8 @@ def _try_candidate(grid, first_row, columns, labels, rows, best):
     """Replaces `best` [9, 9] by the form with this first row and column order, if smaller."""
     for position in range(9):
         labels[grid[first_row, columns[position]]] = position + 1
+    # The second row rejects nearly all candidates, so it is compared before the other rows are
+    # ordered.
     second = _second_row(first_row, grid, columns[0], labels)
     smaller = False
     for position in range(9):
@@ -80,6 +85,8 @@ def _try_candidate(grid, first_row, columns, labels, rows, best):
             smaller = True
             break
     _order_rows(grid, first_row, columns[0], labels, rows)
+    # `best` is overwritten while it is compared: up to the first smaller cell both are equal, and
+    # from there on all cells are replaced.
     for position in range(9, 81):
         label = labels[grid[rows[position // 9], columns[position % 9]]]
         if not smaller:
@@ -91,6 +98,8 @@ def _try_candidate(grid, first_row, columns, labels, rows, best):
 
 @numba.njit(cache=True)
 def _canonical_many(grids):
+    # 10 is above every label, so the first candidate replaces it. The first row of every form is
+    # 1..9.
     forms = np.full(grids.shape, 10, dtype=np.uint8)
     labels = np.zeros(10, dtype=np.uint8)
     rows = np.empty(9, dtype=np.int64)
@@ -99,6 +108,8 @@ def _canonical_many(grids):
         best[0] = np.arange(1, 10)
         upright = grids[i].reshape(9, 9)
         for transposed in range(2):
+            # The copy keeps both orientations C-contiguous: the inner functions are compiled for
+            # one array type.
             grid = np.ascontiguousarray(upright.T) if transposed else upright
             for first_row in range(9):
                 for order in range(_COLUMN_ORDERS.shape[0]):
@@ -108,7 +119,7 @@ def _canonical_many(grids):
 
 @numba.njit(cache=True)
 def _cycle_code(grid, first, second):
-    """Codes the cycle lengths of the permutation that takes one line to another."""
+    """Returns a code of the cycle lengths of the permutation between the digits of two lines."""
     image = np.zeros(10, dtype=np.int64)
     for k in range(9):
         image[grid[first[k]]] = grid[second[k]]
@@ -116,6 +127,7 @@ def _cycle_code(grid, first, second):
     for start in range(1, 10):
         length = 0
         digit = start
+        # A digit that was visited has its image set to 0, so each cycle is counted once.
         while image[digit] != 0:
             following = image[digit]
             image[digit] = 0
@@ -128,7 +140,7 @@ def _cycle_code(grid, first, second):
 
 @numba.njit(cache=True)
 def _mix(value):
-    """Scrambles 64 bits (multiplications by odd constants and shifts, so a bijection)."""
+    """Scrambles 64 bits by shifts and products with odd constants, which is a bijection."""
     value = (value ^ (value >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
     value = (value ^ (value >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
     return value ^ (value >> np.uint64(32))
@@ -173,7 +185,10 @@ def canonical(grids: UInt8[np.ndarray, "B 81"]) -> UInt8[np.ndarray, "B 81"]:
 
 
 def grid_classes(grids: UInt8[np.ndarray, "B 81"]) -> list[str]:
-    """Returns names the class of each solved grid in 16 hexadecimal characters; errors as `canonical`."""
+    """Returns the class names of solved grids, 16 hexadecimal digits each.
+
+    Raises as `canonical`.
+    """
     return [hashlib.blake2b(form.tobytes(), digest_size=8).hexdigest() for form in canonical(grids)]
 
 
@@ -183,11 +198,11 @@ def grid_class(grid: UInt8[np.ndarray, "81"]) -> str:
 
 
 def class_fingerprints(grids: UInt8[np.ndarray, "B 81"]) -> UInt64[np.ndarray, "B"]:
-    """Returns a number per solved grid that is equal within a class, at about 10 microseconds a grid.
+    """Returns a number for each solved grid, equal within a class: uint64 [B], about 10 us a grid.
 
     It is made of the cycle lengths of the permutations between rows and between columns. Different
-    classes may share a number, so it does not name a class, but whatever is split by it is split by
-    class: that is how millions of puzzles are split in seconds.
+    classes may share a number, so it does not name a class. A split by it is nevertheless a split
+    by class, and takes seconds for millions of puzzles.
 
     Raises:
       PuzzleError: as `canonical`.

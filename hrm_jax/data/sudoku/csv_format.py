@@ -25,9 +25,11 @@ from hrm_jax.core.errors import UserError
 from hrm_jax.data.sudoku import rules, solver
 from hrm_jax.data.sudoku.puzzles import Puzzles, concatenate
 
+# The order of Sudoku-Extreme's columns.
 _HEADER = ("source", "question", "answer", "rating")
 # Rows checked at once: large enough for numpy, small enough for 500 bytes of scratch a row.
 _CHUNK_ROWS = 20_000
+# Enough lines to see what is wrong; reading stops early on a file of a wrong kind.
 _MOST_PROBLEMS_SHOWN = 20
 _MOST_PROBLEMS = 1_000
 _LARGEST_RATING = np.iinfo(np.int32).max
@@ -39,7 +41,7 @@ class CsvFormatError(UserError, ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class _Columns:
-    """Where the fields of a row are; None for what the file does not give."""
+    """Positions of the fields of a row; None for fields that the file lacks."""
 
     question: int
     answer: int | None
@@ -48,7 +50,7 @@ class _Columns:
 
 
 class _Problems:
-    """Collects what is wrong, the first message of every line."""
+    """Collects the problems of a file, the first message of every line."""
 
     def __init__(self) -> None:
         self._messages: dict[int, str] = {}
@@ -57,6 +59,7 @@ class _Problems:
         return len(self._messages)
 
     def add(self, line: int, message: str) -> None:
+        # The first message of a line is kept: later checks of the same row often follow from it.
         self._messages.setdefault(line, message)
 
     def error(self, path: pathlib.Path, stopped: bool = False) -> CsvFormatError:
@@ -75,6 +78,7 @@ class _Problems:
 
 def _find_columns(first_row: list[str], path: pathlib.Path) -> _Columns | None:
     """Returns the columns a header names, or None if the first row is a puzzle, not a header."""
+    # A file without a header: its only field has the length of a puzzle.
     if len(first_row) == 1 and len(first_row[0]) == rules.NUM_CELLS:
         return None
     names = [name.strip().lower() for name in first_row]
@@ -95,6 +99,7 @@ def _find_columns(first_row: list[str], path: pathlib.Path) -> _Columns | None:
 def _read_rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
     """Yields (line number from 1, fields) of every line that is not empty."""
     open_text = gzip.open if path.suffix == ".gz" else open
+    # newline="" leaves line ends to the csv module, as its documentation asks.
     with open_text(path, "rt", encoding="ascii", newline="") as file:
         reader = csv.reader(file)
         try:
@@ -113,6 +118,8 @@ def _parse_column(
 ) -> tuple[UInt8[np.ndarray, "B 81"], np.ndarray]:
     """Parses one column of puzzles; unusable rows are reported, blank and False in the mask."""
     usable = np.array([len(text) == rules.NUM_CELLS for text in texts])
+    # Rows of a wrong length are replaced by blanks, so that all rows form one array and are
+    # converted at once.
     joined = "".join(
         text if fits else rules.NUM_CELLS * "." for text, fits in zip(texts, usable, strict=True)
     )
@@ -120,6 +127,7 @@ def _parse_column(
     characters = characters.reshape(-1, rules.NUM_CELLS)
     grids = np.where(characters == ord("."), rules.BLANK, characters - ord("0")).astype(np.uint8)
     usable &= (grids <= rules.SIDE).all(axis=1)
+    # The slow path is taken for faulty rows only, to get the message of `rules.parse`.
     for row in np.flatnonzero(~usable):
         try:
             rules.parse(texts[row])
@@ -127,6 +135,7 @@ def _parse_column(
         except rules.PuzzleError as error:
             message = str(error)
         problems.add(lines[row], f"{column}: {message}")
+    # Values above 9 may be left in faulty rows.
     grids[~usable] = rules.BLANK
     return grids, usable
 
@@ -158,6 +167,8 @@ def _check_chunk(
     questions, usable = _parse_column(
         [row[columns.question] for row in rows], lines, "question", problems
     )
+    # Each check of grids runs on the rows that passed those before it, so that a row is reported
+    # once.
     answers = np.zeros_like(questions)
     if columns.answer is not None:
         texts = [row[columns.answer] for row in rows]
@@ -168,6 +179,7 @@ def _check_chunk(
             problems.add(lines[row], f"answer: {_explain(questions[row], answers[row])}")
         usable &= ~wrong
     ratings = np.zeros(len(rows), dtype=np.int32)
+    # The solver is the expensive part: it runs only where something is missing or is to be proved.
     if columns.answer is None or columns.rating is None or check_unique:
         solved = solver.search_many(questions[usable])
         _report_counts(solved.counts, np.array(lines)[usable], problems)
@@ -215,6 +227,7 @@ def read(path: pathlib.Path | str, check_unique: bool = False) -> Puzzles:
         raise CsvFormatError(f"{path}: the file is empty; expected puzzles, one a line")
     columns = _find_columns(first[1], path)
     if columns is None:
+        # The first line was a puzzle, so it is put back in front of the rest.
         rows = itertools.chain([first], rows)
         columns = _Columns(question=0, answer=None, rating=None, count=1)
     problems = _Problems()
@@ -229,6 +242,7 @@ def read(path: pathlib.Path | str, check_unique: bool = False) -> Puzzles:
         if complete:
             lines, fields = map(list, zip(*complete, strict=True))
             parts.append(_check_chunk(fields, lines, columns, check_unique, problems))
+        # A file of a wrong kind has a problem in every row: reading all of it would be in vain.
         if len(problems) > _MOST_PROBLEMS:
             raise problems.error(path, stopped=True)
     if problems:

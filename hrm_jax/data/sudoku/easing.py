@@ -14,7 +14,7 @@ from hrm_jax.data.sudoku import rules
 _WORDS_PER_COUNT = 4
 _COUNTS_PER_ROW = 21
 _STREAM = 1
-"""Set in the key, so that the same seed gives symmetries other words."""
+"""Second word of the key: with the same seed, symmetries draw other words."""
 
 
 def reveal(
@@ -25,7 +25,7 @@ def reveal(
     *,
     share: float,
 ) -> UInt8[np.ndarray, "B 81"]:
-    """Fills blanks of a share of the rows.
+    """Fills a random part of the blanks in a random share of the rows.
 
     Args:
       inputs: uint8 [B, 81], tokens 1..10.
@@ -36,10 +36,12 @@ def reveal(
         part from none to all equally likely.
 
     Returns:
-      The inputs, some blanks replaced by their labels.
+      The inputs, some blanks replaced by their labels, uint8 [B, 81].
     """
     source = np.random.Philox(key=[seed, _STREAM], counter=_COUNTS_PER_ROW * first_index)
     words = source.random_raw(len(inputs) * _COUNTS_PER_ROW * _WORDS_PER_COUNT)
+    # The upper 53 bits, which a float64 holds exactly, as numbers in [0, 1). The 84th word is
+    # unused.
     uniform = (words.reshape(len(inputs), -1) >> np.uint64(11)) * 2.0**-53
     cells, part, chosen = np.split(uniform, [rules.NUM_CELLS, rules.NUM_CELLS + 1], axis=1)
     revealed = (chosen[:, :1] < share) & (cells < part) & (inputs == rules.BLANK_TOKEN)
@@ -55,7 +57,9 @@ def ease_after(
     *,
     share: float,
 ) -> tuple[UInt8[np.ndarray, "B 81"], UInt8[np.ndarray, "B 81"]]:
-    """`reveal` after another augmentation, if any; itself one, once `augment` and `share` are set.
+    """Applies another augmentation, if any, and then `reveal`.
+
+    With `augment` and `share` bound it is itself an `Augment`.
 
     Returns:
       The (inputs, labels) to show.

@@ -24,7 +24,8 @@ _ALL = propagation.ALL_CANDIDATES
 
 @numba.njit(cache=True)
 def _random_candidate(rng, mask):
-    """One set bit of a mask, each equally likely."""
+    """Returns one set bit of a mask, each equally likely."""
+    # mask & (mask - 1) drops the lowest bit; the last line keeps only the lowest one.
     for _ in range(rng.integers(0, propagation.BIT_COUNTS[mask])):
         mask &= mask - 1
     return mask & ~(mask - 1)
@@ -35,6 +36,8 @@ def _fill(rng, state, answer):
     """Fills `answer` with a random solved grid, starting again at each contradiction."""
     done = False
     while not done:
+        # Propagation after each cell finds contradictions early; the grid is then begun anew, so no
+        # states have to be kept for backtracking.
         state[:] = _ALL
         done = True
         for cell in rng.permutation(_NUM_CELLS):
@@ -48,7 +51,7 @@ def _fill(rng, state, answer):
 
 @numba.njit(cache=True)
 def _take_away(rng, question, answer, states, scratch):
-    """Blanks givens in random order as long as no second solution appears: a minimal puzzle.
+    """Blanks givens in random order while the solution stays unique, which leaves a minimal puzzle.
 
     A second solution must differ from the answer in the cell just blanked, so it is enough to
     search with that digit excluded from that cell.
@@ -102,9 +105,11 @@ def _harden(rng, lowest, highest, tries, questions, answers, ratings):
             if ratings[i] >= lowest:
                 break
             trial[:] = questions[i]
+            # 5 to 8 digits: the upper end is exclusive.
             _put_back(rng, trial, answers[i], rng.integers(5, 9))
             _take_away(rng, trial, answers[i], states, scratch)
             rating = _rate(trial, states, scratch)
+            # Equal ratings are accepted as well, so that the climb can cross plateaus.
             if ratings[i] <= rating <= highest:
                 questions[i] = trial
                 ratings[i] = rating
@@ -169,13 +174,12 @@ def ease(rng: np.random.Generator, puzzles: Puzzles, most: int) -> Puzzles:
 def harden(
     rng: np.random.Generator, puzzles: Puzzles, lowest: int, highest: int, tries: int
 ) -> Puzzles:
-    """Climbs from each puzzle towards a rating of `lowest` to `highest`, on the same solved grid.
+    """Raises the rating of each puzzle towards `lowest` to `highest`, on the same solved grid.
 
     A try puts five to eight digits back, makes the puzzle minimal again in a new order, and keeps
     the result if its rating is not below the old one and not above `highest`. Puzzles that have
-    reached `lowest` are left as they are; those that do not get there in `tries` are returned as
-    far as they
-    got: look at `ratings`.
+    reached `lowest` are left as they are. Those that do not get there in `tries` tries are
+    returned with the rating they reached: look at `ratings`.
 
     Args:
       rng: the source of all randomness.

@@ -1,4 +1,4 @@
-"""Whether proposals solve their puzzles, on tokens, in JAX: for the inside of compiled loops."""
+"""Checks on tokens, in JAX, whether proposals solve their puzzles: for use in compiled loops."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +11,10 @@ _ALL_DIGITS = sum(1 << digit for digit in range(1, rules.SIDE + 1))
 
 
 def solves(puzzles: Int[Array, "B 81"], proposals: Int[Array, "B 81"]) -> Bool[Array, " B"]:
-    """Returns which proposals are full, free of conflicts, and keep every given; as `rules.is_solution`.
+    """Returns which proposals are full, free of conflicts and keep every given, bool [B].
 
-    A puzzle of one solution is solved by no other grid, so this needs no answer to compare with.
+    The rules are those of `rules.is_solution`. A puzzle with one solution is solved by no other
+    grid, so no answer is needed to compare with.
 
     Args:
       puzzles: tokens of the givens, `rules.BLANK_TOKEN` elsewhere.
@@ -21,6 +22,7 @@ def solves(puzzles: Int[Array, "B 81"], proposals: Int[Array, "B 81"]) -> Bool[A
     """
     digits = proposals - rules.BLANK_TOKEN
     proper = (digits >= 1) & (digits <= rules.SIDE)
+    # The shift is clipped because proposals may be any token; `where` drops what the clip distorts.
     bits = jnp.where(proper, jnp.left_shift(1, jnp.clip(digits, 0, rules.SIDE)), 0)
     # Nine powers of two add up to nine different bits only where each occurs once.
     complete = (bits[:, _UNITS].sum(-1) == _ALL_DIGITS).all(-1)

@@ -1,4 +1,4 @@
-"""Puzzles from several collections as one training set that keeps clear of held-out grids."""
+"""Joins collections of puzzles into one training set without held-out grids."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from hrm_jax.data.sudoku.puzzles import Puzzles, concatenate
 
 @dataclasses.dataclass(frozen=True)
 class Mixture:
-    """What was joined.
+    """Puzzles of several collections, joined.
 
     Attributes:
       puzzles: those kept, collection after collection.
@@ -27,11 +27,12 @@ class Mixture:
 
 
 def join(collections: Mapping[str, Puzzles], held_out: Sequence[Puzzles]) -> Mixture:
-    """Joins collections without what is held out.
+    """Joins collections, leaving out repeated puzzles and those whose grid may be held out.
 
-    Augmentation moves a puzzle within the class of its solved grid, so what counts is not whether a
-    held-out puzzle occurs but whether its class does. `class_fingerprints` tells classes apart; it
-    may take two for one, never one for two: nothing held out gets through.
+    Augmentation moves a puzzle within the class of its solved grid, so what counts is not whether
+    a held-out puzzle occurs but whether its class does. Classes are compared by
+    `class_fingerprints`, which are equal within a class: a puzzle of another class may be left out
+    by mistake, but none of a held-out class is kept.
 
     Args:
       collections: puzzles by the name of their collection.
@@ -48,6 +49,8 @@ def join(collections: Mapping[str, Puzzles], held_out: Sequence[Puzzles]) -> Mix
         taken = canonical.class_fingerprints(answers)
         kept = ~np.isin(canonical.class_fingerprints(puzzles.answers), taken)
     clear = int(kept.sum())
+    # The first occurrence of each puzzle stays. Copies are found among all puzzles: a copy has the
+    # same grid, so it is held out exactly when the first occurrence is.
     _, first = np.unique(puzzles.questions, axis=0, return_index=True)
     kept[np.setdiff1d(np.arange(len(kept)), first)] = False
     if not kept.any():

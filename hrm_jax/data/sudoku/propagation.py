@@ -23,6 +23,7 @@ UNITS_OF_CELL = np.array(
 """For every cell, a bit mask of the row, the column and the box that hold it, [81]."""
 
 _UNITS = rules.UNITS.astype(np.intp)
+# [band, line in band, box, cell of the segment], first for rows, then for columns.
 _BANDS = np.concatenate([_UNITS[:9].reshape(3, 3, 3, 3), _UNITS[9:18].reshape(3, 3, 3, 3)])
 
 
@@ -33,6 +34,7 @@ def _narrow_unit(candidates, cells):
     Returns:
       (whether a solution may still exist, bit mask of the units that hold a changed cell).
     """
+    # Bits of the digits that some cell can hold, that two or more can hold, and that are solved.
     once = np.uint16(0)
     twice = np.uint16(0)
     solved = np.uint16(0)
@@ -45,15 +47,18 @@ def _narrow_unit(candidates, cells):
                 return False, 0
             solved |= mask
     if once != ALL_CANDIDATES:
+        # Some digit has no place left in this unit.
         return False, 0
     touched = 0
     if solved == ALL_CANDIDATES:
         return True, touched
+    # Hidden singles: digits that exactly one cell, not yet solved, can hold.
     hidden = once & ~twice & ~solved
     for cell in cells:
         mask = candidates[cell]
         if mask & (mask - 1) == 0:
             continue
+        # A hidden single goes first; otherwise the digits of solved cells are removed.
         narrowed = mask & hidden
         if narrowed == 0:
             narrowed = mask & ~solved
@@ -78,6 +83,7 @@ def _narrow_band(candidates, cells):
     Returns:
       Bit mask of the units that hold a changed cell.
     """
+    # Candidates of the three cells of each segment together.
     segment = np.zeros((3, 3), dtype=np.uint16)
     for line in range(3):
         for box in range(3):
@@ -117,6 +123,8 @@ def propagate(candidates, stale):
     Returns:
       Whether a solution may still exist.
     """
+    # Segments cost more than singles, so bands wait until no unit is stale. Only rows and columns
+    # are looked at to find stale bands: every cell lies in one of each.
     stale_bands = stale
     while stale:
         for unit in range(_UNITS.shape[0]):

@@ -1,4 +1,4 @@
-"""Puzzles with their answers and ratings, as arrays: what generators make and readers return."""
+"""Puzzles with their answers and ratings, as arrays."""
 
 import dataclasses
 from collections.abc import Sequence

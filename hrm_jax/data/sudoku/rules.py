@@ -54,6 +54,8 @@ class ConflictingGivensError(PuzzleError):
 
 def _unit_table() -> UInt8[np.ndarray, "27 9"]:
     cells = np.arange(NUM_CELLS, dtype=np.uint8).reshape(SIDE, SIDE)
+    # Split in threes the grid is [band, row, stack, column]; with row and stack exchanged, the nine
+    # cells of each box lie together.
     boxes = cells.reshape(3, 3, 3, 3).transpose(0, 2, 1, 3).reshape(SIDE, SIDE)
     return np.concatenate([cells, cells.T, boxes])
 
@@ -61,6 +63,8 @@ def _unit_table() -> UInt8[np.ndarray, "27 9"]:
 def _peer_table() -> Bool[np.ndarray, "81 81"]:
     member = np.zeros((3 * SIDE, NUM_CELLS), dtype=bool)
     np.put_along_axis(member, UNITS.astype(np.intp), True, axis=1)
+    # member[u, c] says whether unit u contains cell c, so the product counts the units two cells
+    # share.
     shares_a_unit = member.T.astype(np.int32) @ member.astype(np.int32) > 0
     return shares_a_unit & ~np.eye(NUM_CELLS, dtype=bool)
 
@@ -83,7 +87,7 @@ PEERS: UInt8[np.ndarray, "81 20"] = _read_only(
 
 
 def cell_name(cell: int) -> str:
-    """Returns names a cell by its row and column, counted from 1: cell 0 is `r1c1`, cell 80 `r9c9`."""
+    """Returns the name of a cell, row and column counted from 1: `r1c1` for 0, `r9c9` for 80."""
     row, column = divmod(cell, SIDE)
     return f"r{row + 1}c{column + 1}"
 
@@ -115,6 +119,7 @@ def parse(text: str) -> UInt8[np.ndarray, "81"]:
             f"a puzzle has {NUM_CELLS} characters, row by row, but this one has {len(text)}:"
             " add or remove cells"
         )
+    # An array over bytes is read-only; the subtraction makes one that can be written.
     return np.frombuffer(text.replace(".", "0").encode("ascii"), dtype=np.uint8) - ord("0")
 
 
@@ -154,11 +159,14 @@ def as_grid(grid: Int[np.ndarray, "81"] | UInt8[np.ndarray, "81"]) -> UInt8[np.n
 
 def conflicts(grid: UInt8[np.ndarray, "*B 81"]) -> Bool[np.ndarray, "*B 81"]:
     """Marks cells whose digit occurs again in their row, column or box; blanks never conflict."""
+    # units is [..., 27, 9]; the nine cells of a unit are compared pair by pair.
     units = grid[..., UNITS]
     repeated = units[..., :, None] == units[..., None, :]
     repeated &= ~np.eye(SIDE, dtype=bool)
     in_unit = repeated.any(-1) & (units != BLANK)
     marked = np.zeros(grid.shape, dtype=bool)
+    # A cell lies in three units. One assignment through all of `UNITS` would keep only the last of
+    # its three values, so the units are combined in turn.
     for unit, cells in enumerate(UNITS):
         marked[..., cells] |= in_unit[..., unit, :]
     return marked
@@ -180,7 +188,9 @@ _ALL_DIGITS = sum(1 << digit for digit in range(1, SIDE + 1))
 def is_solution(
     grid: UInt8[np.ndarray, "*B 81"], givens: UInt8[np.ndarray, "*B 81"]
 ) -> Bool[np.ndarray, "*B"]:
-    """Returns whether a grid is full, free of conflicts, and agrees with every given of the puzzle."""
+    """Returns whether each grid is full, free of conflicts and keeps every given, bool [*B]."""
+    # One bit for each digit, in uint16 because 1 << 9 does not fit uint8. Anything that is no digit
+    # gets no bit, so its unit cannot be complete.
     in_range = (grid != BLANK) & (grid <= SIDE)
     digits = np.where(in_range, np.left_shift(1, grid, dtype=np.uint16, casting="unsafe"), 0)
     each_once = np.bitwise_or.reduce(digits[..., UNITS], axis=-1) == _ALL_DIGITS

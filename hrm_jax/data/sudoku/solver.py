@@ -52,7 +52,7 @@ class NoUniqueSolutionError(rules.PuzzleError):
 
 @dataclasses.dataclass(frozen=True)
 class SearchResult:
-    """What a search found for every puzzle of a batch.
+    """The results of a search, for every puzzle of a batch.
 
     Attributes:
       solutions: uint8 [B, 81], the first solution found; all 0 where there is none.
@@ -67,7 +67,7 @@ class SearchResult:
 
 @numba.njit(cache=True)
 def _cell_with_fewest_candidates(candidates):
-    """The first unsolved cell with fewest candidates, or -1 when all are solved."""
+    """Returns the first unsolved cell with fewest candidates, or -1 when all are solved."""
     best_cell = -1
     best_bits = 10
     for cell in range(candidates.size):
@@ -75,6 +75,7 @@ def _cell_with_fewest_candidates(candidates):
         if 1 < bits < best_bits:
             best_cell = cell
             best_bits = bits
+            # No unsolved cell has fewer than two candidates.
             if bits == 2:
                 break
     return best_cell
@@ -82,7 +83,7 @@ def _cell_with_fewest_candidates(candidates):
 
 @numba.njit(cache=True)
 def new_states():
-    """Work space of `search`, reusable between calls: uint16 [states, 81]."""
+    """Returns reusable work space for `search`: uninitialized uint16 [states, 81]."""
     return np.empty((_MAX_STATES, rules.NUM_CELLS), dtype=np.uint16)
 
 
@@ -106,6 +107,8 @@ def search(limit, states, solution):
     Returns:
       (solutions found, guesses made).
     """
+    # `states` is a stack: the first `waiting` rows are still to be searched, the last of them next.
+    # `stale` holds for each row the units that changed since it was propagated.
     stale = np.empty(states.shape[0], dtype=np.int32)
     stale[0] = ALL_UNITS
     waiting = 1
@@ -117,6 +120,8 @@ def search(limit, states, solution):
             waiting -= 1
             continue
         cell = _cell_with_fewest_candidates(state)
+        # The state without the guess stays in place, the state with it is put on top and is
+        # searched first: depth first, with the stack as the only memory.
         if cell >= 0:
             guesses += 1
             lowest = state[cell] & -state[cell]
@@ -126,6 +131,7 @@ def search(limit, states, solution):
             stale[waiting - 1 : waiting + 1] = UNITS_OF_CELL[cell]
             waiting += 1
             continue
+        # For one set bit, the bits below it count the digit minus one.
         if found == 0:
             for solved in range(solution.size):
                 solution[solved] = BIT_COUNTS[state[solved] - 1] + 1
@@ -173,18 +179,26 @@ def search_many(puzzles: UInt8[np.ndarray, "B 81"], limit: int = 2) -> SearchRes
 
 
 def solve(puzzle: UInt8[np.ndarray, "81"]) -> UInt8[np.ndarray, "81"] | None:
-    """Returns the first solution found, uint8[81], or None if there is none; errors as `rules.as_grid`."""
+    """Returns the first solution found, uint8[81], or None if there is none.
+
+    Raises:
+      PuzzleError: as `rules.as_grid`.
+    """
     result = search_many(rules.as_grid(puzzle)[None], limit=1)
     return result.solutions[0] if result.counts[0] else None
 
 
 def count_solutions(puzzle: UInt8[np.ndarray, "81"], limit: int = 2) -> int:
-    """Returns the number of solutions, counted up to `limit`; see `rules.as_grid` on errors."""
+    """Returns the number of solutions, counted up to `limit`.
+
+    Raises:
+      PuzzleError: as `rules.as_grid`.
+    """
     return int(search_many(rules.as_grid(puzzle)[None], limit).counts[0])
 
 
 def rating(puzzle: UInt8[np.ndarray, "81"]) -> int:
-    """Guesses needed to find the only solution and to prove it (see the module's text).
+    """Returns the guesses needed to find the only solution and to prove it (see the module's text).
 
     Raises:
       NoUniqueSolutionError: the puzzle has no solution, or several.

@@ -69,7 +69,6 @@ def _find_config(name: str) -> SudokuConfig:
 
 
 def _prepared(config: SudokuConfig, data_dir: pathlib.Path) -> Builder:
-    """Returns the builder of data that lie prepared."""
 
     def prepare() -> Builder:
         builder = Builder(config=config, data_dir=str(data_dir), file_format="array_record")

@@ -78,6 +78,7 @@ def csv_config(
     }
     digest = hashlib.sha256()
     for split, path in files.items():
+        # The split is hashed with the content: the same file as train or as test is other data.
         digest.update(f"{split}:{_content_hash(path)};".encode("ascii"))
     return SudokuConfig(
         name=f"csv_{digest.hexdigest()[:16]}",
@@ -120,6 +121,7 @@ def _content_hash(path: str) -> str:
 def _hold_out(train: Puzzles) -> dict[str, Puzzles]:
     """Splits off the validation puzzles, by class."""
     held_out = canonical.class_fingerprints(train.answers) % np.uint64(_HOLD_OUT_EVERY) == 0
+    # TFDS accepts no empty split, so a file from which none or all would be held out stays whole.
     if not held_out.any() or held_out.all():
         return {"train": train}
     return {"train": train.take(~held_out), "validation": train.take(held_out)}
@@ -169,12 +171,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "rating": tfds.features.Scalar(dtype=np.int32),
                 }
             ),
+            # Records stay in the order of the file; batches are shuffled by `hrm_jax.data.rows`.
             disable_shuffling=True,
         )
 
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        # Shipped files may have to be unpacked from a zipped package; they exist while `stack` is
+        # open.
         with contextlib.ExitStack() as stack:
             files = self._find_files(dl_manager, stack)
             splits = {split: csv_format.read(path) for split, path in files.items()}
@@ -187,7 +192,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _find_files(
         self, dl_manager: tfds.download.DownloadManager, stack: contextlib.ExitStack
     ) -> dict[str, pathlib.Path]:
-        """Returns the file of every split, given, downloaded or shipped; valid while `stack` is open."""
+        """Returns the file of every split; shipped ones are valid while `stack` is open."""
         config = self._config
         if config.files:
             return {split: pathlib.Path(path) for split, path in config.files.items()}

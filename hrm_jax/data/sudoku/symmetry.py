@@ -33,11 +33,13 @@ class Symmetries:
 
     def __call__(self, grids: UInt8[np.ndarray, "B 81"]) -> UInt8[np.ndarray, "B 81"]:
         """Applies symmetry b to grid b of a batch of puzzles or solutions."""
+        # Moving cells and relabelling digits commute, so `inverse` can invert each by itself.
         moved = np.take_along_axis(grids, self.cells.astype(np.intp), axis=1)
         return np.take_along_axis(self.digits, moved.astype(np.intp), axis=1)
 
     def inverse(self) -> "Symmetries":
         """Returns the symmetries that undo these: `s.inverse()(s(grids))` equals `grids`."""
+        # The inverse of a permutation is its argsort; `digits[:, 0]` is 0 and stays so.
         return Symmetries(
             digits=np.argsort(self.digits, axis=1).astype(np.uint8),
             cells=np.argsort(self.cells, axis=1).astype(np.uint8),
@@ -45,7 +47,7 @@ class Symmetries:
 
 
 def _line_order(words: UInt64[np.ndarray, "B 12"]) -> np.ndarray:
-    """Orders of nine lines that keep bands together, int [B, 9]."""
+    """Returns orders of nine lines that keep bands together, int [B, 9]."""
     bands = np.argsort(words[:, :3], axis=1)
     within = np.argsort(words[:, 3:].reshape(-1, 3, 3), axis=2)
     return (3 * bands[:, :, None] + within).reshape(-1, 9)
@@ -68,7 +70,7 @@ def random_symmetries(rng: np.random.Generator, count: int) -> Symmetries:
 
 
 def symmetries_at(seed: int, first_index: int, count: int) -> Symmetries:
-    """Returns the symmetries number `first_index` to `first_index + count - 1` of an endless sequence.
+    """Returns symmetries number `first_index` to `first_index + count - 1` of an endless sequence.
 
     Args:
       seed: names the sequence, 0 <= seed < 2^128.
@@ -111,18 +113,24 @@ def augment(
 
 
 class NumberedSymmetries:
-    """The symmetries of `symmetries_at` by number, on tokens: for restarts of a search."""
+    """Applies the symmetries of `symmetries_at` by number, on tokens: for restarts of a search."""
 
     def __call__(
         self, tokens: UInt8[np.ndarray, "B 81"], numbers: Int[np.ndarray, " B"], seed: int
     ) -> UInt8[np.ndarray, "B 81"]:
-        """Row b under symmetry `numbers[b]` of the sequence that `seed` names; tokens 1..10."""
+        """Returns row b under symmetry `numbers[b]` of the sequence that `seed` names.
+
+        Tokens 1..10.
+        """
         return rules.encode(_numbered(numbers, seed)(tokens - rules.BLANK_TOKEN))
 
     def inverse(
         self, tokens: Int[np.ndarray, "B 81"], numbers: Int[np.ndarray, " B"], seed: int
     ) -> UInt8[np.ndarray, "B 81"]:
-        """Undoes it; tokens that are no cell's, which a proposal may have, come back as blanks."""
+        """Returns tokens under the inverse symmetries.
+
+        Tokens of proposals that no cell can hold become blanks.
+        """
         known = (tokens >= rules.BLANK_TOKEN) & (tokens < rules.VOCABULARY_SIZE)
         grids = np.where(known, tokens - rules.BLANK_TOKEN, rules.BLANK).astype(np.uint8)
         return rules.encode(_numbered(numbers, seed).inverse()(grids))

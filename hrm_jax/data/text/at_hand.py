@@ -1,7 +1,7 @@
 """Code that every machine with Python has: its standard library, its C headers, and this package.
 
-Nothing is downloaded. Files that belong together, a package or a header with its internal twin, are
-a project, and projects are held out as a whole.
+Nothing is downloaded. Files that belong together (a package; a header and its internal
+counterpart) are one project, and projects are held out as a whole.
 """
 
 import pathlib
@@ -13,7 +13,7 @@ from hrm_jax.data.text.languages import language_of
 from hrm_jax.data.text.source import Text
 
 LONGEST_BYTES = 200_000
-"""Of a file; longer ones are tables."""
+"""Limit for files; longer ones are mostly tables of data."""
 
 _HELD_OUT = {0: "validation", 1: "test"}
 _SHARES = 16
@@ -22,16 +22,19 @@ _OURS = ("hrm_jax", "kernels", "hrm_kernels", "experiments")  # in a clone, or i
 
 
 def texts_at_hand() -> dict[str, list[Text]]:
-    """Returns the files of "train", "validation" and "test", in an order that is the same on a machine.
+    """Returns the texts of "train", "validation" and "test", always in the same order.
 
-    A sixteenth of the projects is in each of the latter two.
+    About a sixteenth of the projects is in each of the latter two. Files that are longer than
+    `LONGEST_BYTES`, empty, not UTF-8 or in an unknown language are left out.
     """
     found: dict[str, list[Text]] = {"train": [], "validation": [], "test": []}
     for project, path in _files():
         if path.stat().st_size <= LONGEST_BYTES:
             content = path.read_bytes().decode("utf-8", errors="replace")
             language = language_of(path.name, content)
+            # Bytes that are not UTF-8 were decoded to U+FFFD; such files are not text.
             if language and content.strip() and "\ufffd" not in content:
+                # CRC-32 rather than `hash`, which differs from process to process.
                 share = zlib.crc32(project.encode()) % _SHARES
                 found[_HELD_OUT.get(share, "train")].append(Text(content, language=language))
     return found
@@ -47,13 +50,15 @@ def _files() -> Iterator[tuple[str, pathlib.Path]]:
     for path in _below(library):
         if path.suffix == ".py":
             top = path.relative_to(library).parts[0]
+            # An underscore in front does not make another project.
             yield top.removesuffix(".py").lstrip("_"), path
     for path in _below(pathlib.Path(paths["include"])):
         if path.suffix == ".h":
+            # internal/pycore_NAME.h and cpython/NAME.h belong to NAME.h.
             yield path.stem.removeprefix("pycore_").lstrip("_"), path
 
 
 def _below(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Returns all files, but those of tests and of what is installed besides."""
+    """Returns all files below a folder, except tests and installed packages."""
     found = [path for path in folder.rglob("*") if path.is_file()]
     return sorted(path for path in found if not _NOT_CODE & {*path.relative_to(folder).parts})

@@ -21,16 +21,19 @@ if TYPE_CHECKING:
     import grain
 
 PrefixKind = Literal["bidirectional", "causal", "learned"]
-"""What a prefix is: its tokens see each other and are not learned (PrefixLM); they see only what is
-before them and are not learned; or they are as all others."""
+"""What a prefix is.
 
-# What seeds are for, so that no two draws share one.
+"bidirectional": its tokens see each other, and are not learned (PrefixLM). "causal": they see only
+what is before them, and are not learned. "learned": they are as all other tokens.
+"""
+
+# Second number of each seed, after the user's: draws for different purposes share no stream.
 _ORDER, _HOLES, _VISIT = range(3)
 
 
 @configclass
 class TextConfig(rows.RowsConfig):
-    """How texts are turned into training batches.
+    """The configuration of training batches of text.
 
     Attributes:
       row_tokens: T, tokens a row.
@@ -64,7 +67,7 @@ class TextConfig(rows.RowsConfig):
 
 @dataclasses.dataclass(frozen=True)
 class _Packed:
-    """The windows of a source, which of them have a hole, and the windows of each row."""
+    """The windows of a source, which of them have a hole, and which windows are in each row."""
 
     windows: Windows
     with_hole: np.ndarray
@@ -76,9 +79,11 @@ def _pack(source: TextSource, config: TextConfig) -> _Packed:
     spare = infilling.NUM_MARKS + 1 if config.infilling_rate else 0
     windows = packing.cut(source.lengths, config.row_tokens - spare)
     draws = np.random.default_rng([config.seed, _HOLES]).random(len(windows.text))
+    # Texts with a prefix of their own keep it: a hole would move a part of the prefix.
     with_hole = (draws < config.infilling_rate) & (source.prefix_lengths[windows.text] == 0)
     ends_here = windows.stop == source.lengths[windows.text]
     sizes = windows.stop - windows.start + with_hole * (infilling.NUM_MARKS + ~ends_here)
+    # Shuffled before packing, as best fit fills rows in the order in which the pieces come.
     order = np.arange(len(sizes))
     if config.shuffle:
         order = np.random.default_rng([config.seed, _ORDER]).permutation(len(sizes))
@@ -107,34 +112,48 @@ class _Writer:
         end = self._starts[text] + stop
         tokens = source.tokens[begin:end].astype(np.int32)
         is_end = end == source.ends[text]
+        # Drawn from (seed, epoch, window) rather than from one stream, so that a segment is the
+        # same on any process and after a resume.
         rng = np.random.default_rng([config.seed, _VISIT, epoch, window])
         if self.packed.with_hole[window]:
             return self._with_hole(tokens, rng, is_begin=start == 0, is_end=is_end)
+        # A prefix may reach over several windows of a long text, or end before this one.
         prefix = max(0, int(source.prefix_lengths[text] - start))
         if source.prefix_lengths[text] == 0 and rng.random() < config.prefix_rate:
             prefix = int(rng.integers(0, len(tokens)))
+        # The window's last token predicts the first of the text's next window.
         after = IGNORE_LABEL if is_end else int(source.tokens[end])
         return Segment(tokens, prefix, after)
 
     def _with_hole(self, tokens, rng, *, is_begin: bool, is_end: bool) -> Segment:
-        """Returns a window with a hole, between its beginning and an end."""
+        """Returns a window with a hole, from its beginning to an end."""
         marks = self.source.infilling
+        # Every text ends with the tokenizer's first `eos_tokens`, so the source's last token is
+        # one.
         eos = self.source.tokens[-1]
         assert marks is not None
+        # The beginning and the end of the text stay where they are; the hole lies in what is
+        # between.
         first = int(is_begin and self.source.begins)
         body = tokens[first : len(tokens) - is_end]
         hole = infilling.draw_hole(rng, len(body))
         marked = infilling.with_hole(body, hole, marks)
+        # All up to the mark of the middle is prefix: unless prefixes are learned, only the hole
+        # counts.
         before = len(marked) - (hole[1] - hole[0])
         parts = (tokens[:first], marked, np.array([eos], np.int32))
         return Segment(np.concatenate(parts), first + before)
 
     def write(self, chosen: np.ndarray, first: int) -> rows.Arrays:
-        """Returns a batch of the rows `chosen`, whose first has this position among all epochs' rows."""
+        """Returns the batch of the rows `chosen`.
+
+        `first` is the first one's position over all epochs.
+        """
         config = self.config
         packed = self.packed
         segments = [
             [
+                # The epoch is found for each row, as one batch may end an epoch and begin the next.
                 self.segment(window, (first + place) // len(packed.rows))
                 for window in packed.rows[row]
             ]
@@ -149,18 +168,19 @@ class _Writer:
         )
 
     def write_with_languages(self, chosen: np.ndarray, first: int) -> rows.Arrays:
-        """As `write`, with the language of each token."""
+        """Returns what `write` does, and `languages`: the language of each token, int32 [B, T]."""
         batch = self.write(chosen, first)
         languages = np.full(batch["tokens"].shape, NO_LANGUAGE, np.int32)
         for place, row in enumerate(chosen):
             texts = self.packed.windows.text[self.packed.rows[row]]
+            # Segments are numbered from 1 within a row; number 0 is padding.
             of_segment = np.concatenate([[NO_LANGUAGE], self.source.languages[texts]])
             languages[place] = of_segment[batch["segment_ids"][place]]
         return batch | {"languages": languages}
 
 
 def text_batches(source: TextSource, config: TextConfig) -> "grain.DatasetIterator[rows.Arrays]":
-    """Iterates over training batches.
+    """Returns an iterator over training batches.
 
     Args:
       source: the texts.
@@ -197,7 +217,7 @@ def evaluation_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> "grain.DatasetIterator[rows.Arrays]":
-    """Iterates over every text once, without random prefixes and holes.
+    """Returns an iterator over every text once, without random prefixes and holes.
 
     Args:
       source: the texts.

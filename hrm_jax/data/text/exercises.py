@@ -1,4 +1,4 @@
-"""Exercises: functions of a corpus, to be written from their first line and docstring."""
+"""Exercises: functions of a corpus, to be written from their signature and docstring."""
 
 import ast
 import warnings
@@ -8,15 +8,15 @@ from hrm_jax.data.text.source import Text
 
 
 def exercises(texts: Iterable[Text], longest_bytes: int = 0) -> list[Text]:
-    """Returns the functions on the outer level of Python files that say what they do, in order.
+    """Returns the outer functions of Python files that have a docstring and a body, in order.
 
-    An exercise is to go on from `prefix`, the function from `def` to the end of its docstring, with
-    `text`, its body, line's end first: as HumanEval asks, and tokenizers cut. Decorators and
-    comments before it are left out.
+    An exercise is to continue `prefix`, the function from `def` to the end of its docstring, with
+    `text`, its body, which begins with the line's end: this is how HumanEval asks, and where
+    tokenizers cut. Decorators and comments before the function are left out.
 
     Args:
-      texts: files; those in other languages, or of another Python, have no exercises.
-      longest_bytes: of prefix and body together; 0 for any.
+      texts: files; those in other languages, or that this Python cannot parse, have no exercises.
+      longest_bytes: most bytes of prefix and body together; 0 for no limit.
     """
     files = (text.text for text in texts if text.language == "python")
     found = (task for file in files for task in _of_file(file))
@@ -28,6 +28,7 @@ def exercises(texts: Iterable[Text], longest_bytes: int = 0) -> list[Text]:
 
 
 def _of_file(file: str) -> Iterator[Text]:
+    # With \n alone as line end, splitting at it gives the same lines as the parser counts.
     file = file.replace("\r\n", "\n").replace("\r", "\n")
     try:
         with warnings.catch_warnings():  # of strange escapes
@@ -39,6 +40,8 @@ def _of_file(file: str) -> Iterator[Text]:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and len(node.body) > 1:
             docstring_end = node.body[0].end_lineno
+            # The body begins on a line of its own below the docstring; one behind a semicolon is no
+            # exercise.
             begin = node.body[1].lineno
             assert docstring_end is not None
             if begin > docstring_end:  # and not behind a semicolon

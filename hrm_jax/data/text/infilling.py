@@ -10,11 +10,14 @@ from jaxtyping import Int
 from hrm_jax.core.protocols import InfillingTokens
 
 NUM_MARKS = 3
-"""Tokens that a hole adds to a text."""
+"""The number of tokens that a hole adds to a text."""
 
 
 def draw_hole(rng: np.random.Generator, length: int) -> tuple[int, int]:
-    """Returns where a hole in a text of `length` tokens begins and ends; it may be empty, or everything."""
+    """Returns the first token of a hole in `length` tokens and the first after it; it may be empty.
+
+    Both ends are drawn uniformly from 0 to `length`, so the hole may also be the whole text.
+    """
     first, second = sorted(rng.integers(0, length + 1, size=2).tolist())
     return first, second
 
@@ -22,7 +25,10 @@ def draw_hole(rng: np.random.Generator, length: int) -> tuple[int, int]:
 def with_hole(
     tokens: Int[np.ndarray, " T"], hole: tuple[int, int], marks: InfillingTokens
 ) -> Int[np.ndarray, " U"]:
-    """`prefix, before, suffix, after, middle, within`: U = T + `NUM_MARKS` tokens.
+    """Returns a text with a hole, int [U]: U = T + `NUM_MARKS`.
+
+    Its order is: mark of the prefix, tokens before the hole, mark of the suffix, tokens after it,
+    mark of the middle, tokens within it ("PSM").
 
     Args:
       tokens: the text.

@@ -1,4 +1,4 @@
-"""The language of a file, by its name, and by its content where the name does not tell."""
+"""The language of a file, from its name, or from its content where the name is ambiguous."""
 
 import re
 from pathlib import PurePosixPath
@@ -28,7 +28,7 @@ _EXTENSIONS = {
     "toml": "toml",
 }
 LANGUAGES = tuple(_EXTENSIONS)
-"""All languages that are told apart."""
+"""All languages that `language_of` can return."""
 
 _BY_EXTENSION = {f".{e}": name for name, all_ in _EXTENSIONS.items() for e in all_.split()}
 _BY_NAME = {
@@ -70,17 +70,21 @@ def language_of(name: str, text: str) -> str | None:
       text: its content, or at least the first few thousand characters.
     """
     path = PurePosixPath(name)
+    # On file systems that tell case apart, `.C` is C++ by convention.
     suffix = path.suffix if path.suffix == ".C" else path.suffix.lower()
+    # Headers of C and C++ share `.h`. Comments are cut first, as prose may hold words such as
+    # `class`.
     if suffix in (".h", ".C"):
         return "c++" if suffix == ".C" or _CPLUSPLUS.search(_BLOCK_COMMENT.sub("", text)) else "c"
     if suffix == ".ts" and text.lstrip()[:1] == "<":
         return None  # Qt's translations are XML with the name of TypeScript
     language = _BY_NAME.get(path.name) or _BY_EXTENSION.get(suffix)
+    # A file with an unknown extension is something else, whatever its first line says.
     return language or (None if suffix else _by_shebang(text))
 
 
 def _by_shebang(text: str) -> str | None:
-    """Returns the language of `#!/usr/bin/env python3` and its like."""
+    """Returns the language of a first line such as `#!/usr/bin/env python3`, or None."""
     line = text.partition("\n")[0]
     words = [word.rpartition("/")[2] for word in line[2:].split() if not word.startswith("-")]
     program = next((word for word in words if word != "env"), "")

@@ -17,12 +17,12 @@ from jaxtyping import Int
 from hrm_jax.core.types import IGNORE_LABEL
 
 OPEN_ROWS = 256
-"""Rows that best fit chooses from."""
+"""The number of open rows among which best fit chooses."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """Texts cut to size; window i is tokens `start[i]` to `stop[i]` of its text.
+    """Windows of texts: window i is tokens `start[i]` to `stop[i]` of text `text[i]`.
 
     Attributes:
       text: int64, which text.
@@ -35,7 +35,7 @@ class Windows:
 
 
 class Segment(NamedTuple):
-    """One text, or a window of it, as it stands in a row.
+    """One text, or a window of it, as a segment of a row.
 
     Attributes:
       tokens: int [U], at least one.
@@ -55,8 +55,11 @@ def cut(lengths: Int[np.ndarray, " N"], longest: int) -> Windows:
     Texts without tokens have no window.
     """
     lengths = np.asarray(lengths, np.int64)
+    # Ceiling division; a text without tokens gets no window.
     counts = -(-lengths // longest)
     text = np.repeat(np.arange(len(lengths)), counts)
+    # Position of each window within its text: a running index less the index of the text's first
+    # one.
     within = np.arange(len(text)) - np.repeat(np.cumsum(counts) - counts, counts)
     start = within * longest
     return Windows(text, start, np.minimum(start + longest, lengths[text]))
@@ -88,8 +91,11 @@ def best_fit(
         )
     done: list[list[int]] = []
     opened: list[list[int]] = []
+    # The one entry beyond `open_rows` is for the row opened last, before the fullest is closed.
     room = np.zeros(open_rows + 1, np.int64)  # of the open rows, then zeros
     for piece, size in enumerate(sizes.tolist()):
+        # Entries without enough room count as larger than any row, so argmin finds the fullest that
+        # fits.
         fitting = int(np.argmin(np.where(room >= size, room, row_length + 1)))
         if room[fitting] < size:
             fitting = len(opened)
@@ -98,6 +104,7 @@ def best_fit(
         opened[fitting].append(piece)
         room[fitting] -= size
         fullest = int(np.argmin(room[: len(opened)]))
+        # A full row can take nothing more (pieces are not empty), so it is closed at once.
         if room[fullest] == 0 or len(opened) > open_rows:
             done.append(opened.pop(fullest))
             room = np.append(np.delete(room, fullest), 0)
@@ -111,7 +118,7 @@ def fill_rows(
     bidirectional_prefix: bool,
     learn_prefix: bool,
 ) -> dict[str, Int[np.ndarray, "B T"]]:
-    """Writes segments side by side.
+    """Writes segments side by side, with labels, prefixes and segment numbers.
 
     Args:
       rows: the segments of each row, B of them.
@@ -120,7 +127,7 @@ def fill_rows(
       learn_prefix: whether the loss counts the tokens of a prefix, or only those after it.
 
     Returns:
-      The fields of `TextBatch`, int32.
+      The fields of `TextBatch`, int32 [B, T] each. Padding has segment 0 and no labels.
 
     Raises:
       ValueError: a row overflows.
@@ -137,10 +144,13 @@ def fill_rows(
             if end > row_length:
                 raise ValueError(f"row {row} has {end} tokens or more, but room for {row_length}")
             tokens[row, first:end] = segment.tokens
+            # Labels are shifted here, not in the loss: a segment's last token must not predict the
+            # first of the segment beside it.
             labels[row, first : end - 1] = segment.tokens[1:]
             labels[row, end - 1] = segment.next_token
             if not learn_prefix:  # the last token of a prefix predicts the first after it
                 labels[row, first : min(end, first + max(0, prefix - 1))] = IGNORE_LABEL
+            # A prefix that goes on in the next window is cut to this segment.
             token_types[row, first : min(end, first + prefix)] = bidirectional_prefix
             segment_ids[row, first:end] = number
             first = end

@@ -80,13 +80,15 @@ class TextSource:
 
 
 def tokenize(texts: Iterable[Text], tokenizer: Tokenizer) -> TextSource:
-    """Encodes texts, in order.
+    """Encodes texts, in order, each with the tokenizer's `bos_token`, if any, and end token.
 
     Raises:
       ValueError: there is no text, or one has a language that is none of `LANGUAGES`.
     """
+    # Half the memory for vocabularies of up to 65,536 tokens.
     dtype = np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32
     number = {None: NO_LANGUAGE} | {name: index for index, name in enumerate(LANGUAGES)}
+    # `np.concatenate` needs an array; a source without texts is refused by its constructor.
     parts = [np.zeros(0, dtype)]
     prefix_lengths = []
     languages = []
@@ -94,6 +96,7 @@ def tokenize(texts: Iterable[Text], tokenizer: Tokenizer) -> TextSource:
         if text.language not in number:
             raise ValueError(f"{text.language!r} is none of the languages {', '.join(LANGUAGES)}")
         prefix = tokenizer.begin(text.prefix) if text.prefix else []
+        # Only the first part of a text may get a `bos_token` and, in SentencePiece, a first space.
         rest = tokenizer.encode(text.text) if prefix else tokenizer.begin(text.text)
         parts.append(np.array([*prefix, *rest, tokenizer.eos_tokens[0]], dtype))
         prefix_lengths.append(len(prefix))

@@ -1,9 +1,9 @@
-"""Two tokenizers of our own, bytes and a trained BPE, and how any is read back.
+"""The tokenizers trained or defined here, bytes and BPE, and how a saved one is read.
 
-A text is cut into words before BPE merges anything: a word, with `_` and a space before it; a
-digit; a run of other characters; a line's end with the space before it; indentation. Digits stand
-alone, so that numbers are written alike everywhere, and the last space of an indentation goes with
-its word, as in GPT-2.
+Before BPE merges anything a text is cut into words: letters and `_` with a space before them; a
+digit; a run of other characters; a line's end with the white space before it; indentation. Digits
+stand alone, so that numbers are written alike everywhere, and the last space of an indentation
+goes with its word, as in GPT-2.
 """
 
 import json
@@ -27,7 +27,10 @@ _WORDS = r" ?[\p{L}\p{M}_]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}_]+|\s*\n|\s+(?!\S)|\s+"
 
 
 class ByteTokenizer:
-    """UTF-8 as it is: token b is the byte b. Above the bytes: the end, and the marks of a hole."""
+    """UTF-8 bytes as tokens: token b is the byte b.
+
+    Above the bytes are the end of a text and the three marks of a hole.
+    """
 
     vocab_size = _BYTES + 4
     bos_token = None
@@ -39,7 +42,7 @@ class ByteTokenizer:
         return list(text.encode("utf-8"))
 
     def begin(self, text: str) -> list[int]:
-        """Returns the bytes of a text: nothing comes before it."""
+        """Returns the bytes of a text, as `encode`: there is no `bos_token`."""
         return self.encode(text)
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -57,7 +60,7 @@ class ByteTokenizer:
         return bytes([token]) if token < _BYTES else b""
 
     def save(self, folder: Any) -> None:
-        """Writes what `load_tokenizer` knows it by."""
+        """Writes the config by which `load_tokenizer` recognizes a byte tokenizer."""
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"tokenizer_class": type(self).__name__}, indent=2) + "\n"
@@ -82,10 +85,14 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> WrappedTokenizer:
     from tokenizers import decoders, models, pre_tokenizers, trainers
 
     tokenizer = tokenizers.Tokenizer(models.BPE())
+    # The words are cut by the pattern above, so ByteLevel only maps bytes to printable characters;
+    # with use_regex it would cut by GPT-2's pattern as well.
     words = pre_tokenizers.Split(tokenizers.Regex(_WORDS), behavior="isolated")
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, as_bytes])  # pyright: ignore[reportAttributeAccessIssue]
     tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
+    # The whole alphabet is in the vocabulary from the start: text that was never seen can be
+    # encoded.
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=2,

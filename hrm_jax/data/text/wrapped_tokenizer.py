@@ -1,10 +1,10 @@
-"""A `tokenizers.Tokenizer` as the floors above know one (`hrm_jax.core.protocols.Tokenizer`).
+"""A `tokenizers.Tokenizer` behind the protocol `hrm_jax.core.protocols.Tokenizer`.
 
 Two kinds of vocabularies are wrapped; in both every token stands for bytes. In byte-level ones
 (GPT-2, Llama 3, Qwen) a printable character stands for each of the 256 bytes. In those of
 SentencePiece (Llama 2, Mistral) a token is written as it is, "▁" for a space, and bytes that no
-token stands for have tokens of their own, such as "<0x0A>"; there texts begin with a space that is
-not theirs. Extra: `codegen`.
+token stands for have tokens of their own, such as "<0x0A>"; there the tokenizer puts a space
+before each text. Extra: `codegen`.
 """
 
 import itertools
@@ -74,9 +74,9 @@ class WrappedTokenizer:
         """Takes over `tokenizer`: its truncation and padding are switched off.
 
         Args:
-          tokenizer: of one of the two kinds.
-          eos_tokens: names of what a text ends with, the usual one first.
-          bos_token: name of what a text begins with, only if models are trained so.
+          tokenizer: of one of the two kinds; changed in place.
+          eos_tokens: names of the tokens that end a text, the usual one first.
+          bos_token: name of the token that begins a text, only if models are trained with one.
 
         Raises:
           ValueError: the vocabulary is of another kind, or lacks a named token, or no end is named.
@@ -87,6 +87,8 @@ class WrappedTokenizer:
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True  # "<eos>" in a text is five characters
         self._tokenizer = tokenizer
+        # A part from within a text must not begin with the space that SentencePiece puts before a
+        # text.
         self._within = _without_first_space(tokenizer) if _falls_back(tokenizer) else tokenizer
         self._pieces = _pieces(tokenizer)
         self.vocab_size = len(self._pieces)
@@ -107,6 +109,7 @@ class WrappedTokenizer:
 
         folder = pathlib.Path(folder)
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        # `eos_tokens` is written by `save`; published files have a single `eos_token`.
         ends = config.get("eos_tokens") or [config.get("eos_token")]
         if None in ends:
             raise ValueError(f"{folder / CONFIG_FILE} names no eos_token: add one")
@@ -116,6 +119,8 @@ class WrappedTokenizer:
         for token in whole.get("added_tokens") or ():  # not all published files say it of all
             token["special"] = token["special"] or token["content"] in marks
         tokenizer = tokenizers.Tokenizer.from_str(json.dumps(whole))
+        # Not all published files state add_bos_token. The tokenizer then tells, by the tokens that
+        # it gives for an empty text.
         begins = config.get("bos_token") and _name(config["bos_token"])
         if not config.get("add_bos_token", begins in tokenizer.encode("").tokens):
             begins = None
@@ -134,11 +139,11 @@ class WrappedTokenizer:
         write_atomically(folder / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
 
     def encode(self, text: str) -> list[int]:
-        """Returns the tokens of a part of a text, none of them special, whatever it says."""
+        """Returns the tokens of a part of a text; special tokens are never produced."""
         return _tokens(self._within, text)
 
     def begin(self, text: str) -> list[int]:
-        """`bos_token`, if there is one, then the tokens of a text's first part."""
+        """Returns `bos_token`, if there is one, and the tokens of a text's first part."""
         begin = [] if self.bos_token is None else [self.bos_token]
         return begin + _tokens(self._tokenizer, text)
 
@@ -152,6 +157,7 @@ class WrappedTokenizer:
         Raises:
           IndexError: there is no such token.
         """
+        # A negative index would count from the end of the list; too large a one raises by itself.
         if token < 0:
             raise IndexError(f"tokens are 0 to {self.vocab_size - 1}, not {token}")
         return self._pieces[token]
@@ -169,14 +175,16 @@ def _tokens(tokenizer: "tokenizers.Tokenizer", text: str) -> list[int]:
 
 
 def _falls_back(tokenizer: "tokenizers.Tokenizer") -> bool:
-    """Returns whether the vocabulary is one of SentencePiece, with bytes to fall back on."""
+    """Returns whether the vocabulary is SentencePiece's, with tokens for single bytes."""
     return bool(getattr(tokenizer.model, "byte_fallback", False))
 
 
 def _without_first_space(tokenizer: "tokenizers.Tokenizer") -> "tokenizers.Tokenizer":
-    """Returns the same, but a text does not begin with a space that is not its own."""
+    """Returns a copy that does not put a space before a text."""
     import tokenizers
 
+    # Changed in its JSON form. The space comes from one of two places: a Prepend normalizer or a
+    # Metaspace pre-tokenizer.
     whole = json.loads(tokenizer.to_str())
     normalizer = whole["normalizer"]
     words = whole["pre_tokenizer"]
@@ -201,13 +209,15 @@ def _steps(part: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:
 
 
 def _pieces(tokenizer: "tokenizers.Tokenizer") -> list[bytes]:
-    """Returns the bytes of every token; none for special ones and for numbers that stand for nothing."""
+    """Returns the bytes of every token; b"" for special tokens and for unused numbers."""
+    # Added tokens of byte-level vocabularies are stored as plain text, not in the byte alphabet.
     piece_of = _byte_level
     added_piece_of = str.encode
     if _falls_back(tokenizer):
         piece_of = added_piece_of = _sentencepiece
     added = tokenizer.get_added_tokens_decoder()
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    # Numbers may have gaps, so the list is as long as the largest number asks.
     pieces = [b""] * (max(vocabulary.values(), default=-1) + 1)
     for name, token in vocabulary.items():
         if token in added:
@@ -243,5 +253,5 @@ def _find_infilling(tokenizer: "tokenizers.Tokenizer") -> InfillingTokens | None
 
 
 def _name(token: Any) -> str:
-    """Returns the name of a token in a published config, where it may be an object with its content."""
+    """Returns a token's name from a published config, where it may be an object with `content`."""
     return token["content"] if isinstance(token, dict) else token

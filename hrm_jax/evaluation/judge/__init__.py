@@ -1,1 +1,1 @@
-"""Judging programs by tests that they cannot see, in a sandbox."""
+"""Judges programs in sandboxes, by tests that the programs cannot see."""

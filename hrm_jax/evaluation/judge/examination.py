@@ -1,16 +1,16 @@
 """Exams in Python and JavaScript: tests in one sandbox, the program in another.
 
-In a language where everything can be changed at run time, tests in the program's own process can
-be made to say anything: by `os._exit(0)`, by an answer whose `__eq__` says yes, by a new
-`JSON.stringify`. So they are not in its process. The examiner runs the tests in a sandbox of its
-own; where they call the program's function, the arguments go as plain data to the sandbox of the
+In a language where everything can be changed at run time, a program can make tests in its own
+process pass: by `os._exit(0)`, by an answer whose `__eq__` returns True, by a new
+`JSON.stringify`. So tests run in another process. The examiner runs them in a sandbox of its own;
+where they call the program's function, the arguments go as plain data to the sandbox of the
 program, and the answer comes back as plain data (`hrm_jax.evaluation.judge.inside`).
 
-What the program can reach is its own process, its scratch folder, and the two pipes to the
-examiner, on which all it can say is an answer. It sees neither the tests nor the report; if it
-ends, kills its neighbours or talks nonsense, it has failed. What is trusted: the walls, the
-examiner, and the tests, where the right answers to a few calls count as a right program. Arguments
-are copies: a test cannot see a program change what it was given.
+The program can reach its own process, its scratch folder, and the two pipes to the examiner, on
+which it can only send answers. It sees neither the tests nor the report. If it ends, kills other
+processes of its sandbox or breaks the protocol, it has failed. Trusted are the sandbox, the
+examiner, and the tests, for which right answers to a few calls make a right program. Arguments are
+copies: a test cannot see a program change what it was given.
 """
 
 import dataclasses
@@ -33,11 +33,12 @@ _ENVIRONMENT = (("PATH", "/usr/bin:/bin"), ("LANG", "C.UTF-8"), ("PYTHONPATH", _
 
 
 def examine(sandbox: Sandbox, exam: Exam, toolchain: Toolchain, bounds: Bounds) -> Verdict:
-    """Judges a program in Python or JavaScript."""
+    """Returns the verdict on a program in Python or JavaScript."""
     limits = bounds.run
     if exam.language == "js":  # it reserves gibibytes of addresses
         limits = dataclasses.replace(limits, address_space=False)
     job = Job((), limits, (_MOUNT, *toolchain.mounts), _ENVIRONMENT)
+    # Two pipes: requests from the examiner to the candidate, and answers back.
     requests, ask, answers, answer = ends = [*os.pipe(), *os.pipe()]
 
     def start(role: str, descriptors: tuple[int, int], stream: int) -> "subprocess.Popen[bytes]":
@@ -49,9 +50,13 @@ def examine(sandbox: Sandbox, exam: Exam, toolchain: Toolchain, bounds: Bounds) 
         candidate = start("candidate", (requests, answer), subprocess.DEVNULL)
         examiner = start("examiner", (ask, answers), subprocess.PIPE)
     finally:
+        # The parent must close its copies: otherwise neither side would see the end of the other's
+        # pipe.
         for end in ends:
             os.close(end)
     text = json.dumps(dataclasses.asdict(exam)) + "\n"
+    # The candidate reads nothing but requests; the exam, with the tests, goes to the examiner
+    # alone.
     outcome = processes.watch(examiner, limits, text.encode(), [candidate])
     return _verdict(outcome, candidate.returncode)
 
@@ -59,12 +64,14 @@ def examine(sandbox: Sandbox, exam: Exam, toolchain: Toolchain, bounds: Bounds) 
 def _argv(toolchain: Toolchain, role: str) -> tuple[str, ...]:
     if toolchain.language == "js":
         return (toolchain.programs["node"], "--max-old-space-size=512", f"{_FOLDER}/{role}.js")
+    # -S and -s: no site-packages, which may hold anything. -B: the folder is read-only.
     return (toolchain.programs["python"], "-S", "-s", "-B", "-m", f"{_PACKAGE}.{role}")
 
 
 def _verdict(outcome: Outcome, candidate_status: int) -> Verdict:
     if outcome.stopped:
         return Verdict(outcome.stopped, "", outcome.seconds)
+    # The examiner only sees that the candidate is gone; its status tells why.
     if candidate_status == processes.OUT_OF_TIME:
         return Verdict("time", "its processor time is used up", outcome.seconds)
     try:
@@ -72,5 +79,6 @@ def _verdict(outcome: Outcome, candidate_status: int) -> Verdict:
     except ValueError:
         said = outcome.stderr.decode(errors="replace")[-500:]
         return Verdict("failed", f"no report ({outcome.status}): {said}", outcome.seconds)
+    # `is True`: anything else in the report counts as failed.
     passed = report["passed"] is True
     return Verdict("passed" if passed else "failed", report["detail"], outcome.seconds)

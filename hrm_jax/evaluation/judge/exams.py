@@ -1,4 +1,4 @@
-"""What a judge is asked, and what it says."""
+"""Exams and verdicts: what a judge is given, and what it returns."""
 
 import dataclasses
 from typing import Literal
@@ -7,8 +7,8 @@ from hrm_jax.evaluation.judge.toolchains import Language
 from hrm_jax.evaluation.sandbox.limits import MEBIBYTE, Limits
 
 Result = Literal["passed", "failed", "compile", "time", "memory", "output"]
-"""`failed`: a wrong answer, an exception, an early end; `compile`: it does not compile; the others:
-a limit."""
+"""`failed`: a wrong answer, an exception or an early end. `compile`: it does not compile. The
+others name the limit that was exceeded."""
 
 
 COMPILER = Limits(
@@ -19,7 +19,7 @@ COMPILER = Limits(
     processes=128,
     file_bytes=128 * MEBIBYTE,
 )
-"""What a compiler may use."""
+"""Limits of a compiler."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Exam:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What came of an exam.
+    """The result of an exam.
 
     Attributes:
       result: `passed`, or why not.
-      detail: what there is to say, in one line or a few; untrusted text.
+      detail: a message of one line or a few; untrusted text.
       seconds: wall-clock time, compiling included.
     """
 

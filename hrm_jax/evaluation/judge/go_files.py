@@ -97,7 +97,7 @@ _IMPORT = re.compile(r'^import\s*(?:\([^)]*\)|"[^"]*")[ \t]*\n?', re.MULTILINE)
 
 
 def with_imports(source: str) -> str:
-    """Returns a source file that imports what it uses, and nothing else, which Go takes for an error.
+    """Returns a Go source file that imports exactly what it uses; unused imports are errors in Go.
 
     Prompts and tests of the suites import too much or too little once they are files of their own;
     the published harness mends that in the same way. Packages are those that the file imports, and
@@ -106,6 +106,7 @@ def with_imports(source: str) -> str:
     named = [path for found in _IMPORT.findall(source) for path in re.findall(r'"([^"]+)"', found)]
     body = _IMPORT.sub("", source)
     paths = dict.fromkeys([*named, *_PACKAGES.split()])
+    # A package counts as used where its last path element stands before an exported name.
     used = [path for path in paths if re.search(rf"\b{path.rpartition('/')[2]}\.[A-Z]", body)]
     lines = "".join(f'import "{path}"\n' for path in used)
     return re.sub(r"^package main\s*\n", f"package main\n\n{lines}\n", body, count=1)

@@ -14,12 +14,12 @@ _EXAMINED: tuple[Language, ...] = ("python", "js")
 
 @dataclasses.dataclass(frozen=True)
 class Judge:
-    """Runs exams in sandboxes.
+    """Judges programs in sandboxes.
 
     Attributes:
-      sandbox: the walls; see `hrm_jax.evaluation.sandbox.isolation.find_sandbox`.
+      sandbox: where programs run; see `hrm_jax.evaluation.sandbox.isolation.find_sandbox`.
       toolchain: of the exams' language.
-      bounds: what programs may use.
+      bounds: limits of programs and compilers.
       workers: exams at a time.
     """
 
@@ -48,6 +48,7 @@ class Judge:
         return how(self.sandbox, exam, self.toolchain, self.bounds)
 
     def judge_all(self, exams: Iterable[Exam]) -> Iterator[Verdict]:
-        """Yields the verdicts in the exams' order, each as soon as it and those before it are there."""
+        """Yields the verdicts in the exams' order; up to `workers` exams run at a time."""
+        # Threads are enough: they wait for processes.
         with concurrent.futures.ThreadPoolExecutor(self.workers) as pool:
             yield from pool.map(self.judge, exams)

@@ -1,7 +1,7 @@
-"""How a program and its tests become a command, for languages that are compiled (and for bash).
+"""Recipes: how a program and its tests become a command, in compiled languages and in bash.
 
-The command reads a secret before anything of the program's runs, and repeats it after the last
-test. Names that go with the secret are random.
+The command reads a secret before any of the program's code runs, and repeats it after the last
+test. The names of the functions that handle the secret are random.
 """
 
 import dataclasses
@@ -14,14 +14,14 @@ from hrm_jax.evaluation.judge.go_files import GO_FILES, with_imports
 from hrm_jax.evaluation.judge.toolchains import Language, Toolchain
 
 BOX = "/box"
-"""The folder of the exam, inside: writable for compilers, read-only for the program."""
+"""The exam's folder inside the sandbox: writable for compilers, read-only for the program."""
 
 SECRET_BYTES = 32
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What to write, what to compile, what to run.
+    """The files, compiler commands and test command of an exam.
 
     Attributes:
       files: source text by its path below `BOX`.
@@ -42,9 +42,9 @@ def recipe_of(exam: Exam, toolchain: Toolchain) -> Recipe:
 
 
 def _c_like(suffix: str, *compiler: str) -> Callable[[Exam, Mapping[str, str]], Recipe]:
-    """C and C++: two objects, so that the program's macros do not reach the tests.
+    """Returns the recipe of C or C++: two objects, so that the program's macros do not reach tests.
 
-    The tests' object comes first and has the say where both define a name.
+    The tests' object comes first; where both define a name, the linker takes the first.
     """
 
     def recipe(exam: Exam, programs: Mapping[str, str]) -> Recipe:
@@ -57,7 +57,10 @@ def _c_like(suffix: str, *compiler: str) -> Callable[[Exam, Mapping[str, str]], 
             "tests/assert.h": _C_ASSERT,
             f"program{suffix}": exam.program,
         }
+        # Some problems of the suites hash with OpenSSL.
         libraries = ["-lcrypto"] if "openssl/" in exam.program else []
+        # muldefs: the program may define what the tests define, such as `main`; the first object
+        # wins.
         link = ("-Wl,-z,muldefs", "-lm", *libraries)
         steps = (
             (*compile_, f"-I{BOX}/tests", "-c", tests, "-o", "tests.o"),
@@ -70,7 +73,11 @@ def _c_like(suffix: str, *compiler: str) -> Callable[[Exam, Mapping[str, str]], 
 
 
 def _ended(exam: Exam, name: str) -> str:
-    """Returns the tests with a report where `main` ends."""
+    """Returns the tests with a call of the report where `main` ends.
+
+    Raises:
+      ValueError: `main` is not the last function.
+    """
     end = re.search(r"(return\s+0\s*;\s*)?\}\s*$", exam.tests)
     if end is None:
         raise ValueError(f"tests: expected `main` to be last, got {exam.tests[-80:]!r}")
@@ -78,7 +85,10 @@ def _ended(exam: Exam, name: str) -> str:
 
 
 def _java(exam: Exam, programs: Mapping[str, str]) -> Recipe:
-    """Tests are compiled against the reference, whose class then makes way for the program's."""
+    """Returns the recipe of Java: tests are compiled against the reference, not the program.
+
+    The reference's class is then left out, and the program's is loaded in its place.
+    """
     files = {
         "reference/Solution.java": exam.reference,
         "reference/Main.java": exam.tests,
@@ -100,8 +110,10 @@ def _java(exam: Exam, programs: Mapping[str, str]) -> Recipe:
 
 
 def _rust(exam: Exam, programs: Mapping[str, str]) -> Recipe:
-    """Returns one crate, as tests of private functions must be; `zz` runs last of the tests."""
+    """Returns the recipe of Rust: one crate, as tests may call private functions."""
+    # Tests run in the order of their names on one thread, so the report is the last.
     name = f"zz_report_{secrets.token_hex(8)}"
+    # Paths in full: the program cannot shadow the assertions with macros of its own.
     tests = re.sub(r"(?<![\w:])(assert(?:_eq|_ne)?!)", r"::core::\1", exam.tests)
     source = "\n".join([_without_crates(exam.program), tests, _RUST_REPORT.replace("REPORT", name)])
     options = ("--edition=2021", "--test", "--cap-lints=allow", "-Copt-level=1", "-Cdebuginfo=0")
@@ -111,7 +123,7 @@ def _rust(exam: Exam, programs: Mapping[str, str]) -> Recipe:
 
 
 def _without_crates(program: str) -> str:
-    """Without imports of crates that are not there, where nothing uses them."""
+    """Returns a program without unused imports of crates that are not installed."""
     for line, used in (
         ("use rand::Rng;", r"\b(rand::|thread_rng|gen_range|Rng)\b"),
         ("use regex::Regex;", r"\bRegex\b"),
@@ -124,9 +136,10 @@ def _without_crates(program: str) -> str:
 
 
 def _go(exam: Exam, programs: Mapping[str, str]) -> Recipe:
-    """Returns a package and its tests, with the few assertions of testify that they call."""
+    """Returns the recipe of Go: a package and its tests, with assertions in place of testify's."""
     sources = {"program.go": exam.program, "program_test.go": exam.tests}
     files = GO_FILES | {name: with_imports(source) for name, source in sources.items()}
+    # Nothing is downloaded, neither modules nor another version of Go.
     settings = (
         "HOME=/tmp",
         "GOFLAGS=-mod=mod",
@@ -140,7 +153,9 @@ def _go(exam: Exam, programs: Mapping[str, str]) -> Recipe:
 
 
 def _bash(exam: Exam, programs: Mapping[str, str]) -> Recipe:
-    """Tests run `program.sh`, a script, as processes of its own."""
+    """Returns the recipe of bash: tests run `program.sh`, a script, as processes of its own."""
+    # read takes the secret from standard input before the tests start the program; `set -e` ends at
+    # the first test that fails.
     tests = f'read -r -N {SECRET_BYTES} secret\nset -eu\n{exam.tests}\nprintf %s "$secret"\n'
     files = {"program.sh": exam.program, "tests.sh": tests}
     return Recipe(files, (), (programs["bash"], f"{BOX}/tests.sh"))
@@ -155,6 +170,8 @@ RECIPES: dict[Language, Callable[[Exam, Mapping[str, str]], Recipe]] = {
     "bash": _bash,
 }
 
+# A constructor runs before main; 101 is the first priority that is not reserved for the
+# implementation.
 _C_HEAD = f"""
 #include <unistd.h>
 static char REPORT_secret[{SECRET_BYTES}];
@@ -166,6 +183,7 @@ static void REPORT(void) {{
 }}
 """
 
+# A trap ends the process with a signal: no function is called that the program could define.
 _C_ASSERT = """
 #undef assert
 #define assert(...) ((__VA_ARGS__) ? (void)0 : __builtin_trap())
@@ -184,6 +202,7 @@ public class Report {{
 }}
 """
 
+# .init_array runs before main and the tests, without any code of the program.
 _RUST_REPORT = f"""
 #[cfg(test)]
 mod REPORT {{

@@ -1,4 +1,4 @@
-"""The languages that can be judged, and the programs that this machine has for them."""
+"""The languages that can be judged, and the programs on this machine that compile and run them."""
 
 import dataclasses
 import os
@@ -34,7 +34,7 @@ class ToolchainMissing(UserError, RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Toolchain:
-    """What compiles and runs a language.
+    """The programs that compile and run a language.
 
     Attributes:
       language: which.
@@ -54,8 +54,10 @@ def find_toolchain(language: Language) -> Toolchain:
       ToolchainMissing: one of them is not there.
     """
     if language == "python":
+        # The real path: a virtual environment's link points out of what is mounted.
         program = os.path.realpath(sys.executable)
         return Toolchain(language, {"python": program}, _mounts(sys.base_prefix))
+    # All missing programs are named at once.
     missing = [name for name in _PROGRAMS[language] if shutil.which(name) is None]
     if missing:
         raise ToolchainMissing(
@@ -78,7 +80,7 @@ def find_toolchain(language: Language) -> Toolchain:
 
 
 def find_missing(languages: Sequence[Language] = LANGUAGES) -> dict[Language, str]:
-    """Returns what is missing, by language; languages that can be judged are not in it."""
+    """Returns what is missing, by language; languages that can be judged are left out."""
     missing = {}
     for language in languages:
         try:
@@ -97,6 +99,6 @@ def _ask(argv: list[str]) -> str:
 
 
 def _mounts(*folders: str) -> tuple[Mount, ...]:
-    """Returns the folders that are not among what every sandbox shows, outermost first."""
+    """Returns mounts, outermost first, of those folders that are not among the system's."""
     outside = {f for f in folders if Path(f).exists() and not f"{f}/".startswith(_SYSTEM)}
     return tuple(Mount(folder, folder) for folder in sorted(outside))

@@ -1,1 +1,1 @@
-"""Running programs that nobody vouches for, out of reach of the host."""
+"""Sandboxes: programs of unknown origin run without access to the host."""

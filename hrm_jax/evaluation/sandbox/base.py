@@ -1,11 +1,11 @@
-"""Walls around code of unknown origin: what a sandbox promises, and what all of them share.
+"""The interface of sandboxes, what they promise, and what all of them share.
 
-Inside there are the system's programs and libraries, read-only; a private, bounded `/tmp`; a few
-devices; the mounts of the job; no network, no other processes, no environment but the job's, no
-file descriptor but those passed on purpose. Started by root, the command runs as an unprivileged
-user of its own; started by a user, it runs as nobody of a user namespace. It has no capabilities,
-and no program that it starts gives it any. `hrm_jax.evaluation.sandbox.processes` bounds time,
-memory and output.
+Inside a sandbox there are the system's programs and libraries, read-only; a private, bounded
+`/tmp`; a few devices; the mounts of the job; no network, no other processes, no environment but
+the job's, no file descriptor but those passed on purpose. Started by root, the command runs as an
+unprivileged user of its own; started by a user, it runs as nobody of a user namespace. It has no
+capabilities, and cannot gain any through the programs that it starts.
+`hrm_jax.evaluation.sandbox.processes` bounds time, memory and output.
 """
 
 import dataclasses
@@ -22,17 +22,18 @@ FIRST_USER = 61_000
 USERS = 4_000
 """Unprivileged users for commands started by root: the kernel counts processes by user."""
 
+# Where a distribution has merged /bin into /usr these are links; both forms are reproduced inside.
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
 
 
 class SandboxUnavailable(UserError, RuntimeError):
-    """There are no walls here, so nothing is run; the message says what to install."""
+    """No sandbox works on this machine, so nothing is run; the message says what to install."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Mount:
-    """A folder or file of the host that is seen inside.
+    """A folder or file of the host that is visible inside.
 
     Attributes:
       source: absolute path on the host.
@@ -47,7 +48,7 @@ class Mount:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A command to run inside.
+    """A command to run inside a sandbox.
 
     Attributes:
       argv: program, by its absolute path, and arguments.
@@ -65,11 +66,11 @@ class Job:
 
 
 class Sandbox(Protocol):
-    """A way to put walls around a command."""
+    """A way to run a command in isolation."""
 
     @property
     def name(self) -> str:
-        """What it is called in reports."""
+        """The name in reports."""
         ...
 
     def wrap(self, job: Job) -> list[str]:
@@ -89,12 +90,14 @@ def system_mounts() -> list[Mount]:
 
 
 def is_root() -> bool:
-    """Returns whether users can be changed, so that the command need not run as the one who starts it."""
+    """Returns whether this process may change users: only root can run commands as another user."""
     return os.geteuid() == 0
 
 
 def unprivileged(argv: Sequence[str]) -> list[str]:
-    """Returns the command as a user of its own that has nothing; for root only."""
+    """Returns the command as run by an unprivileged user of its own; for root only."""
+    # A random user for each command: the kernel's bound on processes counts those of one user, so
+    # commands that run side by side would otherwise share it.
     user = FIRST_USER + secrets.randbelow(USERS)
     return [
         *("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs"),
@@ -104,5 +107,5 @@ def unprivileged(argv: Sequence[str]) -> list[str]:
 
 
 def limited(job: Job) -> list[str]:
-    """Returns the job's command under the limits that the kernel enforces."""
+    """Returns the job's command under the limits that the kernel enforces for each process."""
     return ["prlimit", *job.limits.prlimit(), "--", *job.argv]

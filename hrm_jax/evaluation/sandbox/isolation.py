@@ -1,4 +1,4 @@
-"""Finds the walls that stand on this machine."""
+"""Finds a sandbox that works on this machine."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from hrm_jax.evaluation.sandbox.limits import Limits
 from hrm_jax.evaluation.sandbox.namespaces import Namespaces
 
 SANDBOXES: tuple[Sandbox, ...] = (Bubblewrap(), Namespaces())
-"""In order of preference."""
+"""All sandboxes, in order of preference."""
 
 
 def find_sandbox(candidates: Sequence[Sandbox] = SANDBOXES) -> Sandbox:
-    """Returns the first that can run a command here.
+    """Returns the first sandbox that can run a command here.
 
     Raises:
       SandboxUnavailable: none can; says what each of them said, and what to install.
@@ -33,7 +33,7 @@ def find_sandbox(candidates: Sequence[Sandbox] = SANDBOXES) -> Sandbox:
 
 
 def find_problem(sandbox: Sandbox) -> str | None:
-    """Tries a sandbox once; None if it works, otherwise what it said."""
+    """Runs a command in a sandbox; returns None if that works, otherwise the error message."""
     job = Job(("/bin/sh", "-c", "echo ready"), limits=Limits(wall_seconds=10))
     try:
         outcome = processes.run(sandbox, job)

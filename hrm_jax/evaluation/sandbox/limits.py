@@ -1,4 +1,4 @@
-"""What code of unknown origin may use."""
+"""Limits for code of unknown origin."""
 
 from hrm_jax.core.config import configclass, field
 
@@ -44,6 +44,8 @@ class Limits:
 
     def prlimit(self) -> list[str]:
         """Returns options of `prlimit`, which sets what the kernel itself enforces."""
+        # One second between the soft and the hard limit: SIGXCPU ends the process first, and its
+        # status tells that time was the reason.
         values = {
             "cpu": f"{self.cpu_seconds}:{self.cpu_seconds + 1}",
             "data": self.memory_bytes,

@@ -1,4 +1,4 @@
-"""Walls by `unshare` and `mount` of util-linux, where bubblewrap is missing."""
+"""A sandbox by `unshare` and `mount` of util-linux, where bubblewrap is missing."""
 
 import shlex
 
@@ -14,25 +14,27 @@ from hrm_jax.evaluation.sandbox.base import (
 
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _ROOT = "/mnt"
-"""Covered by a file system of our own, in the command's mount namespace only."""
+"""Mount point of the new root; it is covered in the command's mount namespace only."""
 
 
 class Namespaces:
-    """Namespaces of the kernel, and a root folder built from bind mounts."""
+    """Runs commands in the kernel's namespaces, on a root folder built from bind mounts."""
 
     name = "unshare"
 
     def wrap(self, job: Job) -> list[str]:
-        """See `Sandbox.wrap`."""
+        """Returns the host's command that runs the job inside; see `Sandbox.wrap`."""
         command = [] if is_root() else ["unshare", "--user", "--map-root-user", "--"]
         command += ["setpriv", "--pdeathsig=KILL", "--"]  # after the user changed, or it is undone
+        # --fork: the child is process 1 of the PID namespace, with whose end the kernel kills all
+        # others.
         command += ["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--fork"]
         command += ["--kill-child=KILL", "--propagation=private"]
         return [*command, "--", "/bin/sh", "-euc", _script(job)]
 
 
 def _script(job: Job) -> str:
-    """Builds the root folder, moves into it, and becomes the job."""
+    """Returns a shell script that builds the root folder, changes into it and runs the job."""
     size = job.limits.scratch_bytes
     lines = [f"mount -t tmpfs -o size=1m,mode=755,nosuid,nodev none {_ROOT}", f"cd {_ROOT}"]
     lines += [f"ln -s {destination} .{path}" for path, destination in system_links()]
@@ -47,6 +49,8 @@ def _script(job: Job) -> str:
         lines += [f"mount -t tmpfs -o size={size},mode=1777,nosuid,nodev none {place}"]
     for mount in job.mounts:
         lines += _bind(mount)
+    # After pivot_root the host's tree is below /before; unmounted lazily, as this shell still uses
+    # files of it.
     lines += ["pivot_root . before", "cd /", "umount -l before", "rmdir before"]
     lines += ["mount -o remount,bind,ro,nosuid,nodev /", f"cd {shlex.quote(job.folder)}"]
     settings = [f"{name}={value}" for name, value in job.environment]
@@ -64,6 +68,7 @@ def _bind(mount: Mount) -> list[str]:
         f"if [ -d {source} ]; then mkdir -p {target}; else mkdir -p {parent}; touch {target}; fi"
     )
     access = "rw" if mount.writable else "ro"
+    # A bind mount takes over the options of its source; read-only needs a remount.
     return [
         place,
         f"mount --bind {source} {target}",
@@ -72,7 +77,7 @@ def _bind(mount: Mount) -> list[str]:
 
 
 def _powerless(argv: list[str]) -> list[str]:
-    """Returns the command without the capabilities that root of a user namespace has."""
+    """Returns the command without the capabilities of a user namespace's root."""
     return [
         *("setpriv", "--no-new-privs", "--securebits=+noroot,+noroot_locked"),
         *("--inh-caps=-all", "--bounding-set=-all", "--"),

@@ -1,4 +1,4 @@
-"""Watches sandboxed commands: feeds them, reads what they write, and ends them in time."""
+"""Runs sandboxed commands: writes their input, reads their output, and enforces their limits."""
 
 import contextlib
 import dataclasses
@@ -15,9 +15,10 @@ from hrm_jax.evaluation.sandbox.base import Job, Sandbox
 from hrm_jax.evaluation.sandbox.limits import Limits
 
 OUT_OF_TIME = 128 + signal.SIGXCPU
-"""Exit status of a sandbox whose command has used up its processor time."""
+"""Exit status of a sandbox whose command used up its processor time."""
 
 Stopped = Literal["", "time", "memory", "output"]
+# How often limits are checked; and how long processes may take to end by themselves.
 _TICK_SECONDS = 0.02
 _PATIENCE_SECONDS = 0.5
 _CHUNK_BYTES = 1 << 16
@@ -42,7 +43,7 @@ class Outcome:
 
 
 def run(sandbox: Sandbox, job: Job, text: bytes = b"") -> Outcome:
-    """Runs a job to its end or its limits, `text` on its standard input."""
+    """Runs a job to its end or its limits, with `text` on its standard input."""
     return watch(start(sandbox, job), job.limits, text)
 
 
@@ -54,7 +55,10 @@ def start(
     stdout: int = subprocess.PIPE,
     pass_fds: Sequence[int] = (),
 ) -> "subprocess.Popen[bytes]":
-    """Starts a job; standard error is always a pipe."""
+    """Starts a job; standard error is always a pipe.
+
+    Of the caller's environment only PATH is passed on, for the sandbox's own program.
+    """
     return subprocess.Popen(
         sandbox.wrap(job),
         stdin=stdin,
@@ -63,6 +67,8 @@ def start(
         pass_fds=tuple(pass_fds),
         cwd="/",
         env={"PATH": os.environ.get("PATH", os.defpath)},
+        # `bufsize=0`: the pipes are read and written by `os.read` and `os.write`, past Python's
+        # buffers.
         bufsize=0,
     )
 
@@ -73,22 +79,25 @@ def watch(
     text: bytes = b"",
     companions: Sequence["subprocess.Popen[bytes]"] = (),
 ) -> Outcome:
-    """Waits for `main`, whose companions end with it at the latest.
+    """Waits for `main` to end or to exceed a limit, then ends its companions too.
 
     Args:
-      main: what counts; its pipes are read and `text` is written to its standard input.
+      main: the process to wait for; its pipes are read, and `text` is written to its standard
+        input.
       limits: time and memory, of all processes together, and output, of each pipe.
       text: for the standard input of `main`.
-      companions: what they write to standard error is read, and dropped.
+      companions: other processes; what they write to standard error is read, and dropped.
 
     Returns:
-      The outcome of `main`; `stopped` where any of them went over a limit.
+      The outcome of `main`; `stopped` where any of them exceeded a limit.
     """
     begun = time.monotonic()
     everyone = (main, *companions)
     pipes = _Pipes(main, companions, text)
     stopped: Stopped = ""
     with _ending(everyone), pipes:
+        # A process may end while its children hold its pipes open, and may close its pipes before
+        # it ends: both have to be over.
         while not stopped and not (pipes.silent and main.poll() is not None):
             pipes.turn(_TICK_SECONDS)
             if time.monotonic() - begun > limits.wall_seconds:
@@ -97,6 +106,7 @@ def watch(
                 stopped = "output"
             elif sum(resident_bytes(process.pid) for process in everyone) > limits.memory_bytes:
                 stopped = "memory"
+        # Killing bwrap or unshare kills all that is inside; `_ending` waits for it.
         for process in everyone if stopped else ():
             process.kill()
     stdout, stderr = pipes.written
@@ -104,7 +114,7 @@ def watch(
 
 
 class _Pipes:
-    """All pipes of some processes, read and written without waiting for any one."""
+    """The pipes of several processes, read and written without blocking on any of them."""
 
     def __init__(self, main, companions, text: bytes):
         self._selector = selectors.DefaultSelector()
@@ -114,6 +124,8 @@ class _Pipes:
         self._read = {pipe.fileno(): bytearray() for pipe in self._main}
         self._open = set(self._read)
         self.longest = 0
+        # Outputs that are not kept (the companions') are read as well: a full pipe would block its
+        # writer.
         for pipe in (*self._main, *(companion.stderr for companion in companions)):
             self._watch(pipe, selectors.EVENT_READ)
         if self._stdin:
@@ -140,7 +152,7 @@ class _Pipes:
         return stdout, stderr
 
     def turn(self, seconds: float) -> None:
-        """Reads and writes what is ready; waits that long at most."""
+        """Reads and writes what is ready; waits `seconds` at most."""
         if not self._selector.get_map():
             time.sleep(seconds)
         for key, _ in self._selector.select(seconds):
@@ -156,6 +168,7 @@ class _Pipes:
     def _feed(self) -> None:
         try:
             self._text = self._text[os.write(self._stdin.fileno(), self._text[:_CHUNK_BYTES]) :]
+        # The process may end, or close its input, without having read all of it.
         except BrokenPipeError:
             self._text = self._text[:0]
         if not self._text:
@@ -177,7 +190,11 @@ class _Pipes:
 
 @contextlib.contextmanager
 def _ending(processes: Sequence["subprocess.Popen[bytes]"]):
-    """Kills what has not ended by itself a moment after; a sandbox takes all it holds with it."""
+    """Waits a moment for the processes to end after the block, then kills them.
+
+    A sandbox that is killed takes all processes inside with it. After an error they are killed at
+    once.
+    """
     patience = 0.0
     try:
         yield
@@ -191,8 +208,9 @@ def _ending(processes: Sequence["subprocess.Popen[bytes]"]):
 
 
 def resident_bytes(pid: int) -> int:
-    """Returns memory that a process and all below it have in use; 0 for what has gone meanwhile."""
+    """Returns the memory that a process and its descendants have in use; ended ones count 0."""
     total = 0
+    # Processes may end between listing and reading.
     with contextlib.suppress(OSError, ValueError, IndexError):
         total += int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGESIZE")
         for task in os.listdir(f"/proc/{pid}/task"):

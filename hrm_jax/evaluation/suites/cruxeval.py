@@ -8,7 +8,7 @@ from hrm_jax.evaluation.suites.problems import Problem, Suite, read_records
 
 
 def load_cruxeval(folder: Path) -> Suite:
-    """Returns the 800 functions, each as an assertion to be completed by a literal.
+    """Returns the 800 functions, each as an assertion that a literal completes.
 
     Raises:
       SuiteError: as `read_records`.
@@ -18,6 +18,8 @@ def load_cruxeval(folder: Path) -> Suite:
         prompt = f"{record['code']}\n\nassert f({record['input']}) =="
         exam = Exam("python", "", f"assert answer() == {record['output']}", ("answer",))
         completion = f" {record['output']}"
+        # The completion becomes the body of a function, so that it is evaluated in the program's
+        # sandbox.
         before = "def answer():\n    return"
         problems.append(Problem(record["id"], Prompt(prompt), exam, completion, before))
     return Suite("cruxeval_output", "python", tuple(problems), ("\n",), _first_line)

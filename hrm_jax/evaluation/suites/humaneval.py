@@ -20,7 +20,7 @@ from hrm_jax.evaluation.suites.problems import (
 )
 
 STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
-"""What ends a function at the top level: the published stop sequences."""
+"""The published stop sequences: what follows a function at the top level."""
 
 _FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 _FILES = {
@@ -48,7 +48,7 @@ def load_humaneval() -> Suite:
 
 
 def load_infilling(folder: Path, hole: Literal["single_line", "random_span"]) -> Suite:
-    """HumanEval with a line, or a span of any characters, left out of the solutions.
+    """Returns HumanEval with a line, or a span of any characters, left out of the solutions.
 
     Raises:
       SuiteError: as `read_records`.
@@ -67,6 +67,7 @@ def _problem(record: Mapping[str, Any], suffix: str | None = None) -> Problem:
         prompt, solution = begin_with_space(prompt, solution)
     name = record["entry_point"]
     tests = f"{record['test']}\n\ncheck({name})\n"
+    # The whole solution, so that the tests can use names from the prompt.
     exam = Exam("python", "", tests, (name,), reference=prompt + solution + after)
     return Problem(
         record["task_id"], Prompt(prompt, suffix), exam, solution, before=prompt, after=after

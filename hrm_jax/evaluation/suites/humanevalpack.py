@@ -57,7 +57,7 @@ _CPP_HEAD = """#include <algorithm>
 
 
 def load_humanevalpack(folder: Path, language: Language) -> Suite:
-    """Returns the 164 problems in a language: continue the declaration.
+    """Returns the 164 problems of a language: continue the declaration.
 
     Raises:
       SuiteError: as `read_records`; or a record of the file has another form than its language's.
@@ -73,6 +73,7 @@ def load_humanevalpack(folder: Path, language: Language) -> Suite:
 def _problem(record: Mapping[str, Any], language: Language) -> Problem:
     reference, tests = _EXAMS[language](record)
     exam = Exam(language, "", tests, (_entry_point(record),), reference)
+    # All three start from one prompt, so what is cut off it goes to both solutions.
     prompt, canonical, buggy = begin_with_space(
         record["prompt"], record["canonical_solution"], record["buggy_solution"]
     )
@@ -81,7 +82,7 @@ def _problem(record: Mapping[str, Any], language: Language) -> Problem:
 
 
 def _entry_point(record: Mapping[str, Any]) -> str:
-    """Returns the function's name as the prompt spells it: a few records differ in a capital."""
+    """Returns the function's name as in the prompt; a few records differ in a capital letter."""
     name = record["entry_point"]
     spellings = re.findall(rf"\b{re.escape(name)}\b", record["prompt"], re.IGNORECASE)
     return name if name in spellings or not spellings else spellings[-1]
@@ -92,11 +93,16 @@ def _solved(record: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _cpp(record: Mapping[str, Any]) -> tuple[str, str]:
-    """Returns the declaration as a prototype, so that tests and program compile apart."""
+    """Returns the declaration as a prototype, and the tests: tests and program compile apart.
+
+    Raises:
+      SuiteError: the declaration does not end within an open brace.
+    """
     declaration = record["declaration"]
     depth = 0
     opening = -1
     for place, character in enumerate(declaration):
+        # The last brace opened at depth 0 begins the function's body; earlier ones close again.
         if character == "{":
             opening = place if depth == 0 else opening
             depth += 1
@@ -111,6 +117,7 @@ def _cpp(record: Mapping[str, Any]) -> tuple[str, str]:
 
 def _java(record: Mapping[str, Any]) -> tuple[str, str]:
     reference, tests = _solved(record)
+    # Imports of the prompt are written again, as the tests are a file of their own.
     imports = re.findall(r"^import .*;$", record["prompt"], re.MULTILINE)
     return reference, "\n".join([*imports, tests])
 

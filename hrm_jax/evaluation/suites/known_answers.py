@@ -1,4 +1,4 @@
-"""Completers that know the answers: they calibrate the judge, and stand in for models in tests."""
+"""Completers that look answers up: they calibrate the judge, and replace models in tests."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -25,18 +25,26 @@ class KnownAnswers:
         stop: Sequence[str],
         max_tokens: int,
     ) -> list[str]:
-        """Returns the answers, whole: solutions are what they are. See `Completer`; KeyError for others."""
+        """Returns the answers in full, without regard to `stop` and `max_tokens`; see `Completer`.
+
+        Raises:
+          KeyError: a prompt is unknown.
+        """
         del seeds, stop, max_tokens
         return [self.answers[prompt] for prompt in prompts]
 
 
 def canonical(suite: Suite) -> KnownAnswers:
-    """Returns the solutions that a suite gives."""
+    """Returns a completer with the suite's own solutions."""
     return _table(suite, {p.task_id: p.canonical for p in suite.problems})
 
 
 def buggy(suite: Suite) -> KnownAnswers:
-    """Returns the wrong solutions that a suite gives; `SuiteError` where it gives none."""
+    """Returns a completer with the suite's wrong solutions.
+
+    Raises:
+      SuiteError: the suite has none for some problem.
+    """
     answers = {p.task_id: p.buggy for p in suite.problems if p.buggy is not None}
     if len(answers) < len(suite.problems):
         raise SuiteError(f"{suite.name} has no buggy solutions; the suites humanevalpack_* have")

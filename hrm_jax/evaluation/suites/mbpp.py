@@ -29,7 +29,7 @@ SPLITS: dict[Split, range] = {
     "all": range(1, 975),
 }
 SHOTS = (2, 3, 4)
-"""Tasks that few-shot prompts show, as in the paper: of none of the three splits."""
+"""Tasks that few-shot prompts show, as in the paper; none of them is in the three splits."""
 
 _STOP: dict[Style, tuple[str, ...]] = {
     "few_shot": ("[DONE]",),
@@ -66,7 +66,7 @@ def load_mbpp(
 def _full_shots(
     folder: Path, records: Sequence[Mapping[str, Any]], sanitized: bool
 ) -> list[Mapping[str, Any]]:
-    """Returns the shots in their order; the sanitized file lacks some, so they come from the full one."""
+    """Returns the few-shot tasks, in order, from the full file: the sanitized one lacks some."""
     if sanitized:
         records = read_records(folder / "mbpp.jsonl.gz", (*_FIELDS, "text"))
     by_id = {record["task_id"]: record for record in records}
@@ -79,6 +79,7 @@ def _full_shots(
 def _problem(
     record: Mapping[str, Any], shots: Sequence[Mapping[str, Any]], style: Style
 ) -> Problem:
+    # The published files have line ends of Windows in places.
     code = record["code"].replace("\r\n", "\n")
     lines = [*record.get("test_imports", ()), record.get("test_setup_code", "")]
     tests = "\n".join([*lines, *record["test_list"]]).replace("\r\n", "\n")
@@ -89,6 +90,7 @@ def _problem(
             f"task {record['task_id']}: expected Python in code and tests, got {error}"
         ) from error
     if style == "instruction":
+        # The first test is shown, as nothing else in the prompt tells the function's name.
         prompt = f'"""\n{record["text"]}\n{record["test_list"][0]}\n"""\n'
         prompt, code = begin_with_space(prompt, code)
     else:
@@ -110,7 +112,7 @@ def _solution(record: Mapping[str, Any]) -> str:
 
 
 def _remote_names(code: str, tests: str) -> tuple[str, ...]:
-    """Returns what the tests take from the program: names that the solution defines and the tests use."""
+    """Returns the names that the solution defines and the tests use."""
     with warnings.catch_warnings():  # some escapes in the suite's text are none
         warnings.simplefilter("ignore")
         solution = ast.parse(code)

@@ -1,4 +1,4 @@
-"""All suites by name."""
+"""Finds suites by name."""
 
 import functools
 import os
@@ -29,7 +29,7 @@ NAMES = ("humaneval", "mbpp", "mbpp_sanitized", *_IN_FILES)
 
 
 def data_folder(named: str | None) -> Path | None:
-    """Returns the folder of the suites' files: the named one, else that of `DATA_VARIABLE`, else None."""
+    """Returns the folder of the suites' files: `named`, or that of `DATA_VARIABLE`, or None."""
     named = named or os.environ.get(DATA_VARIABLE)
     return Path(named) if named else None
 

@@ -1,4 +1,4 @@
-"""What a suite of problems is, and how its files are read."""
+"""Problems and suites, and how their files are read."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ from hrm_jax.evaluation.judge.toolchains import Language
 
 
 class SuiteError(UserError, ValueError):
-    """A suite's file is missing or not what it should be; says what was expected."""
+    """A suite's file is missing or has another form; the message says what was expected."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Problem:
 
 
 def whole_blocks(before: str, completion: str, *, quotes: str = '"') -> str:
-    """A completion in a language of braces without a last block that was cut off.
+    """Returns a completion, in a language of braces, without a last block that was cut off.
 
     Args:
       before: what the completion goes on from; its braces count.
@@ -60,8 +60,11 @@ def whole_blocks(before: str, completion: str, *, quotes: str = '"') -> str:
     text = before + completion
     end = None
     depth = 0
+    # One scan over prompt and completion: a comment or string may begin in one and end in the
+    # other.
     for token in _tokens(quotes).finditer(text):
         depth += {"{": 1, "}": -1}.get(token[0], 0)
+        # Braces of the prompt are counted as well, so depth 0 is the end of what the prompt began.
         if token[0] == "}" and depth == 0 and token.end() > len(before):
             end = token.end()
     if end is None:
@@ -72,7 +75,10 @@ def whole_blocks(before: str, completion: str, *, quotes: str = '"') -> str:
 
 @functools.cache
 def _tokens(quotes: str) -> re.Pattern[str]:
-    """Braces, and what may hold braces that are none: comments, strings and characters."""
+    """Returns a pattern of braces, and of what may contain braces that do not count.
+
+    These are comments, strings and characters.
+    """
     strings = [rf"{quote}(?:\\.|[^{quote}\\])*{quote}" for quote in quotes]
     return re.compile(
         "|".join([r"//[^\n]*", r"/\*.*?\*/", *strings, r"'(?:\\.|[^\\'])'", "[{}]"]), re.S
@@ -80,10 +86,10 @@ def _tokens(quotes: str) -> re.Pattern[str]:
 
 
 def begin_with_space(prompt: str, *solutions: str) -> tuple[str, ...]:
-    """Returns a prompt without white space at its end, and its solutions with that at their beginning.
+    """Returns a prompt without its trailing white space, which begins its solutions instead.
 
-    Most tokenizers join the end of a line with what is indented below it: hardly a text that their
-    models have seen goes on from a prompt that ends with a line's end. (Those of Llama 3 and Qwen
+    Most tokenizers join the end of a line with the indentation below it, so models have hardly
+    seen a text that continues after a line's end as the last token. (Those of Llama 3 and Qwen
     join it with what stands before it, if that is punctuation.)
     """
     shown = prompt.rstrip()
@@ -105,8 +111,8 @@ class Suite:
       language: of all problems.
       problems: in the order of the files.
       stop: texts before which a completion is cut, for `Completer`.
-      finish: drops what a completion, the second argument, has too much after the text of its
-        prompt, the first, where `stop` cannot tell.
+      finish: from a prompt's text and its completion, the completion without what follows the
+        answer, where `stop` cannot find it.
     """
 
     name: str
@@ -126,6 +132,7 @@ class Suite:
             raise SuiteError(f"expected 0 to {total} problems of {self.name}, got {count}")
         if count in (0, total):
             return self
+        # Evenly spread, as neighbours in a file are often alike.
         rows = [index * total // count for index in range(count)]
         return dataclasses.replace(self, problems=tuple(self.problems[row] for row in rows))
 
@@ -163,7 +170,7 @@ def read_records(path: Path, fields: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def check_fields(records: list[Any], fields: Iterable[str], source: str) -> None:
-    """Raises `SuiteError` unless every record is an object that has all of the fields."""
+    """Raises SuiteError unless every record is an object with all of the fields."""
     for number, record in enumerate(records):
         if not isinstance(record, Mapping):
             raise SuiteError(f"{source}: record {number}: expected an object, got {record!r:.80}")

@@ -1,1 +1,1 @@
-"""Code as a task: models that write programs."""
+"""Code as a task: language models that write programs."""

@@ -1,4 +1,4 @@
-"""What a run on code is: model, data, phases, and how it is measured."""
+"""The configuration of a run on code: model, data, phases, and how it is measured."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ ModelConfig: TypeAlias = HrmTextConfig | LlamaConfig | HrmLlamaConfig
 
 @configclass
 class CodeDataConfig:
-    """Which texts to learn from, and as which tokens."""
+    """The texts to learn from, and the tokenizer."""
 
     corpus: str = field(
         "at_hand",
@@ -70,7 +70,7 @@ class CodeDataConfig:
 
 @configclass
 class Phase:
-    """A part of a run: what it learns from, and what opens the next part."""
+    """A part of a run: which texts it learns from, and the condition that ends it."""
 
     gate: Gate = dataclasses.field(default_factory=Gate)
     languages: tuple[str, ...] = field(
@@ -99,7 +99,7 @@ class CodeEvaluationConfig:
     temperature: float = field(0.0, help="of the sampling; 0 takes the likeliest token", at_least=0)
 
     def chosen(self, texts: Sequence[Text]) -> list[Text]:
-        """Returns some texts of each language at equal distances, each cut to its first bytes."""
+        """Returns texts of each language at equal distances, cut to `longest_bytes`."""
         found = []
         for language in sorted({str(text.language) for text in texts}):
             own = [text for text in texts if str(text.language) == language]
@@ -110,13 +110,14 @@ class CodeEvaluationConfig:
     def _cut(self, text: Text) -> Text:
         if not self.longest_bytes:
             return text
+        # The cut may fall within a character, which errors="ignore" drops.
         begin = text.text.encode()[: self.longest_bytes].decode(errors="ignore")
         return text._replace(text=begin)
 
 
 @configclass
 class CodeConfig:
-    """A run on code from the first to the last number."""
+    """The whole configuration of a run on code."""
 
     description: str = field("", help="what this preset is for")
     model: ModelConfig = dataclasses.field(default_factory=HrmTextConfig)
@@ -156,6 +157,7 @@ class CodeConfig:
                 remedy="change it, or data.row_tokens",
             )
             check(
+                # 0 steps, for no limit, pass as well.
                 phase.gate.steps % self.loop.evaluate_every == 0,
                 f"phases[{index}].gate.steps",
                 expected=f"a multiple of loop.evaluate_every={self.loop.evaluate_every}",
@@ -188,9 +190,9 @@ class CodeConfig:
         return self.model.vocab_size
 
     def row_tokens(self, phase: int) -> int:
-        """T in a phase."""
+        """Returns T, the tokens of a row, in a phase."""
         return self.phases[phase].row_tokens or self.data.row_tokens
 
     def batch_rows(self, phase: int) -> int:
-        """B in a phase."""
+        """Returns B, the rows of a batch over all processes, in a phase."""
         return self.batch_tokens // self.row_tokens(phase)

@@ -1,4 +1,4 @@
-"""The texts of a run on code, and the tokenizer that makes tokens of them."""
+"""The texts of a run on code, and the tokenizer of the run."""
 
 import pathlib
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from hrm_jax.evaluation.suites.problems import SuiteError
 from hrm_jax.tasks.code.config import CodeConfig, CodeDataConfig, Phase
 
 TOKENIZER = "tokenizer"
-"""The tokenizer's folder in that of a run."""
+"""The tokenizer's folder within a run's folder."""
 
 AT_HAND = "at_hand"
 
 
 class TextSplits(NamedTuple):
-    """What is learned from, and what is held out.
+    """Texts to learn from, and texts that are held out.
 
     Attributes:
-      train, validation, test: projects of one are not in another.
+      train, validation, test: no project has texts in two of them.
     """
 
     train: tuple[Text, ...]
@@ -33,12 +33,16 @@ class TextSplits(NamedTuple):
 def read_splits(config: CodeDataConfig) -> TextSplits:
     """Returns all texts of a run's data.
 
+    Exercises are cut out of the texts, and MBPP's tasks are added, where the config asks for them.
+
     Raises:
       ConfigError: there is no such corpus, MBPP's file is missing, or a split is empty.
     """
     splits = _read_corpus(config)
     if config.form == "exercises":
         longest = config.longest_exercise
+        # Splits are made before exercises are cut out, so all functions of a project stay in one
+        # split.
         splits = TextSplits(*(tuple(exercises(texts, longest)) for texts in splits))
     if config.tasks == "mbpp":
         splits = splits._replace(
@@ -66,7 +70,7 @@ def _read_corpus(config: CodeDataConfig) -> TextSplits:
 
 
 def _mbpp(config: CodeDataConfig, split: Literal["train", "validation"]) -> tuple[Text, ...]:
-    """Tasks as docstrings with their first test, each with its solution."""
+    """Returns MBPP's tasks as docstrings with their first test, each with its solution."""
     folder = data_folder(config.suite_data)
     check(
         folder is not None,
@@ -86,7 +90,7 @@ def _mbpp(config: CodeDataConfig, split: Literal["train", "validation"]) -> tupl
 
 
 def make_tokenizer(config: CodeConfig, texts: Sequence[Text], folder: pathlib.Path) -> None:
-    """Puts the tokenizer that the run's data ask for into `folder`, unless one is there.
+    """Saves the tokenizer that the run's data ask for in `folder`, unless one is there.
 
     Raises:
       ConfigError: there is no such tokenizer.
@@ -95,6 +99,7 @@ def make_tokenizer(config: CodeConfig, texts: Sequence[Text], folder: pathlib.Pa
 
     place = folder / TOKENIZER
     named = config.data.tokenizer
+    # A resumed run keeps its tokenizer, whatever the config asks for now: the weights depend on it.
     if place.exists():
         return
     if named == "bytes":
@@ -112,7 +117,7 @@ def make_tokenizer(config: CodeConfig, texts: Sequence[Text], folder: pathlib.Pa
 
 
 def chosen(texts: Sequence[Text], phase: Phase) -> list[Text]:
-    """Returns the texts of a phase.
+    """Returns the texts of a phase: of its languages, and not longer than its limit.
 
     Raises:
       ConfigError: there are none.

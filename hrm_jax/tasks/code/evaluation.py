@@ -1,4 +1,4 @@
-"""How a model of code is measured: bits per byte of held-out texts, language by language."""
+"""Bits per byte of held-out texts, language by language."""
 
 import functools
 import math
@@ -26,7 +26,7 @@ def bits_per_byte(
     token_bytes: Int[np.ndarray, " V"],
     mesh: Mesh,
 ) -> dict[str, float]:
-    """Bits that the model needs for a byte of text, lower is better.
+    """Returns the bits that the model needs for a byte of text; lower is better.
 
     Args:
       model: the model, as it is trained.
@@ -38,8 +38,11 @@ def bits_per_byte(
     Returns:
       `bits_per_byte` over all texts, and `bits_per_byte_<language>` for each language there is.
     """
+    # Summed in float64 on the host: float32 would lose small batches in large sums. The last row is
+    # for texts in no language.
     sums = np.zeros((len(LANGUAGES) + 1, 2))
     for rows in batches:
+        # Every process has the whole batch; `split_batch` places each device's rows.
         batch, languages = split_batch((as_text_batch(rows), rows["languages"]), mesh)
         found = _sums_over(mesh)(model, variables, batch, languages, jnp.asarray(token_bytes))
         sums += np.asarray(found, np.float64)
@@ -53,7 +56,10 @@ def bits_per_byte(
 
 @functools.cache
 def _sums_over(mesh: Mesh) -> Any:
-    """`_sums`, with its result on every host."""
+    """Returns `_sums` compiled for a mesh, with its result on every host.
+
+    It is cached, as a new `jax.jit` would compile again at every evaluation.
+    """
     return jax.jit(with_ambient_mesh(_sums, mesh), static_argnums=0, out_shardings=replicated(mesh))
 
 
@@ -64,11 +70,17 @@ def _sums(
     languages: Int[Array, "B T"],
     token_bytes: Int[Array, " V"],
 ) -> Float[Array, "languages 2"]:
-    """Nats and bytes of each language's labels; those of none stand last."""
+    """Returns nats and bytes of each language's labels, float32 [languages + 1, 2].
+
+    The last row is of labels whose text is in no language.
+    """
     outputs = model.step(variables, None, batch)[1]
     counted = outputs.labels != IGNORE_LABEL
     nats = softmax_cross_entropy(outputs.logits, outputs.labels)
+    # Ignored labels are negative, and would index from the end; they are looked up as token 0 and
+    # masked.
     of_bytes = jnp.where(counted, token_bytes[jnp.where(counted, outputs.labels, 0)], 0)
     both = jnp.stack([nats, of_bytes.astype(jnp.float32)], axis=-1)
+    # `segment_sum` drops negative segments, but these have to count in the total.
     places = jnp.where(languages < 0, len(LANGUAGES), languages)
     return jax.ops.segment_sum(both.reshape(-1, 2), places.ravel(), len(LANGUAGES) + 1)

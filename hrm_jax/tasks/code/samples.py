@@ -1,4 +1,4 @@
-"""What a model of code writes: functions of held-out projects, from their first line on."""
+"""Samples of a model of code: functions of held-out projects, continued from their first line."""
 
 import dataclasses
 import re
@@ -10,20 +10,20 @@ from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Request, Writer
 
 STOP = ("\ndef ", "\nclass ", "\n@", "\nif ", "\nasync ", "\n#")
-"""What stands at the beginning of a line after a function of Python."""
+"""What begins a line that no longer belongs to a Python function."""
 
 _FUNCTION = re.compile(r"^def \w+\([^\n()]*\)(?: -> [^\n:]+)?:\n", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A function, and whether it is one.
+    """A written function, and whether it parses.
 
     Attributes:
       prompt: its first line.
       completion: what the model wrote after it.
-      parses: whether both together are Python. Where there was no room for more, as far as they go,
-        and then there must be a whole line after the first, indented.
+      parses: whether both together are Python. A completion that was cut off for its length has to
+        parse as far as it goes, and to have a whole, indented line after the first.
     """
 
     prompt: str
@@ -32,7 +32,8 @@ class Sample:
 
 
 def first_lines(texts: Sequence[str], count: int) -> list[str]:
-    """Returns first lines of functions, `count` at equal distances; fewer if there are not as many."""
+    """Returns up to `count` first lines of functions, at equal distances in sorted order."""
+    # Sorted, so that the choice does not depend on the order of the texts.
     found = sorted({match[0] for text in texts for match in _FUNCTION.finditer(text)})
     count = min(count, len(found))
     return [found[index * len(found) // count] for index in range(count)]
@@ -46,7 +47,7 @@ def write_samples(
     sampling: SamplingConfig,
     seed: int = 0,
 ) -> list[Sample]:
-    """Lets a model go on from each prompt.
+    """Returns what a model writes after each prompt, and whether it parses.
 
     Args:
       writer: the model.
@@ -66,7 +67,10 @@ def write_samples(
         cut[piece.request] = piece.ending == "length"
 
     def judge(prompt: str, text: str, cut: bool) -> bool:
+        # The line at which the completion was cut does not count.
         body = text.rpartition("\n")[0] if cut else text
+        # A model that writes no body at all must not pass: with `cut` an empty body would be
+        # accepted.
         begun = body.lstrip("\n").startswith((" ", "\t")) and bool(body.strip())
         return begun and parses(prompt + text, "python", cut=cut)
 
@@ -80,7 +84,7 @@ def parse_rate(samples: Sequence[Sample]) -> float:
 
 
 def as_text(samples: Sequence[Sample], title: str) -> str:
-    """Samples for people, one below the other."""
+    """Returns samples as text, one below the other, with the share that parses."""
     rule = "-" * 60
     parts = [f"{title}: {parse_rate(samples):.0%} of {len(samples)} parse"]
     for sample in samples:

@@ -42,7 +42,7 @@ from hrm_jax.training.task import Task
 
 
 def language_model(config: ModelConfig) -> TextModel[Any]:
-    """Returns the model of a configuration."""
+    """Returns the model of a configuration, without values."""
     if isinstance(config, HrmLlamaConfig):
         return HrmLlama(config)
     return Llama(config) if isinstance(config, LlamaConfig) else HrmText(config)
@@ -50,24 +50,24 @@ def language_model(config: ModelConfig) -> TextModel[Any]:
 
 @dataclasses.dataclass(frozen=True)
 class CodeReport:
-    """What an evaluation found.
+    """Results of an evaluation.
 
     Attributes:
       bits: `bits_per_byte` over all texts, and of each language; see `tasks.code.evaluation`.
-      samples: functions that the model wrote; none where none were asked for.
+      samples: functions that the model wrote; empty where none were asked for.
     """
 
     bits: Mapping[str, float]
     samples: tuple[Sample, ...]
 
     def as_dict(self) -> dict[str, float]:
-        """Returns all measures by name; `parse_rate` is there with samples."""
+        """Returns all measures by name; `parse_rate` is among them where there are samples."""
         return {**self.bits, **({"parse_rate": parse_rate(self.samples)} if self.samples else {})}
 
 
 @dataclasses.dataclass(frozen=True)
 class CodeTask(Task):
-    """Code as a run trains it, made from its configuration.
+    """A training run on code, made from its configuration.
 
     Attributes:
       config: of the run.
@@ -79,7 +79,11 @@ class CodeTask(Task):
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
-        """The run's tokenizer; raises FileNotFoundError before the first `load`."""
+        """The run's tokenizer.
+
+        Raises:
+          FileNotFoundError: `load` was not called before.
+        """
         from hrm_jax.data.text.tokenizers import load_tokenizer
 
         return load_tokenizer(self.folder / TOKENIZER)
@@ -90,11 +94,12 @@ class CodeTask(Task):
         tokens = range(self.tokenizer.vocab_size)
         V = self.config.vocab_size
         sizes = [len(self.tokenizer.token_bytes(token)) for token in tokens]
+        # The model's vocabulary may be larger than the tokenizer's; the tokens above add no bytes.
         return np.pad(np.array(sizes, np.int32), (0, V - len(sizes)))
 
     @functools.cached_property
     def model(self) -> TextStep:
-        """The model with all of its gradient border, as it is at the end."""
+        """The model with the gradient boundary that it has at the end of training."""
         return self.model_at(self.config.loop.steps)
 
     def loss(self, carry: None, outputs: TextOutputs, /) -> tuple[Float[Array, ""], TextMetrics]:
@@ -102,10 +107,15 @@ class CodeTask(Task):
         return language_loss(carry, outputs, token_bytes=jnp.asarray(self.token_bytes))
 
     def model_at(self, step: int) -> TextStep:
-        """Returns the model as the step after so many trains it: while the border warms up, they differ."""
+        """Returns the model as the step after `step` steps trains it.
+
+        The number of calls that carry gradient grows during the warm-up of `border`; from then on,
+        and without `border`, the models are equal.
+        """
         config = self.config
         model = language_model(self.config.model)
         if isinstance(config.model, LlamaConfig):
+            # A plain transformer has no recurrent calls to truncate or recompute.
             return TextStep(model)
         schedule = config.model.schedule
         if config.border is not None:
@@ -116,15 +126,16 @@ class CodeTask(Task):
         return TextStep(model, schedule)
 
     def abstract_batch(self, phase: int = 0) -> TextBatch:
-        """Returns shapes and dtypes of a global batch."""
+        """Returns shapes and dtypes of a phase's global batch, int32 [B, T] each."""
         shape = self.config.batch_rows(phase), self.config.row_tokens(phase)
         tokens: Any = jax.ShapeDtypeStruct(shape, np.int32)
         return TextBatch(tokens, tokens, tokens, tokens)
 
     def flops_per_token(self) -> float:
-        """Returns FLOP of matrix products that training takes for a token, once the border is warm."""
+        """Returns the FLOP of matrix products for a token in the last steps of training."""
         key = jax.random.key(0)
         batch = self.abstract_batch()
+        # Shapes are enough to count products: nothing is computed or held in memory.
         variables = jax.eval_shape(self.model.init, key)
         loss = functools.partial(
             language_loss, token_bytes=jnp.zeros(self.config.vocab_size, jnp.int32)
@@ -134,10 +145,10 @@ class CodeTask(Task):
         return flops / self.config.batch_tokens
 
     def load(self) -> TextSplits:
-        """Returns all texts, read once, and the tokenizer in its place.
+        """Returns all texts, read once, and saves the tokenizer in the run's folder.
 
         Raises:
-          ConfigError: there is no such corpus or tokenizer, or the model knows too few tokens.
+          ConfigError: there is no such corpus or tokenizer, or the model has fewer tokens than it.
         """
         return self._splits
 
@@ -157,7 +168,7 @@ class CodeTask(Task):
         return splits
 
     def training_batches(self, data: TextSplits, mesh: Mesh) -> Curriculum:
-        """Returns endless batches, phase after phase, each process holding its part."""
+        """Returns endless batches, phase after phase; each process holds its part of them."""
         config = self.config
 
         def batches_of(phase: int) -> PlacedBatches:
@@ -177,6 +188,8 @@ class CodeTask(Task):
             source = tokenize(chosen(data.train, config.phases[phase]), self.tokenizer)
             return PlacedBatches(text_batches(source, pipeline), as_text_batch, mesh)
 
+        # The first phase's batches are made here, so errors in the data surface before the run
+        # starts.
         try:
             return Curriculum([phase.gate for phase in config.phases], batches_of)
         except ConfigError:
@@ -185,12 +198,12 @@ class CodeTask(Task):
             raise ConfigError("data", str(error)) from error
 
     def average(self, sums: Mapping[str, float], steps: int) -> dict[str, float]:
-        """Training metrics for the log, from sums over so many steps."""
+        """Returns training metrics for the log, from their sums over `steps` steps."""
         del steps
         return average_text_metrics(sums)
 
     def hooks(self, data: TextSplits, batches: Curriculum, mesh: Mesh) -> Hooks:
-        """Returns what the loop calls: averages, held-out measures, the gates of the phases."""
+        """Returns what the loop calls: averages, held-out measures and the gates of the phases."""
 
         def validate(state: TrainState) -> dict[str, float]:
             settings = self.config.validation
@@ -206,12 +219,13 @@ class CodeTask(Task):
         config: CodeEvaluationConfig,
         mesh: Mesh,
     ) -> CodeReport:
-        """Measures a model on held-out texts, and lets it write functions of them."""
+        """Returns bits per byte of held-out texts, and functions that the model writes."""
         rows = self.config.data.row_tokens, self.config.data.prefix
         source = tokenize(config.chosen(texts), self.tokenizer)
         check_divisible("batch_rows", config.batch_rows, mesh)
         batches = evaluation_batches(source, config.batch_rows, rows[0], prefix=rows[1])
         bits = bits_per_byte(self.model, variables, batches, self.token_bytes, mesh)
+        # Functions are taken from all texts, not from those that are cut and measured.
         python = [text.prefix + text.text for text in texts if text.language == "python"]
         samples = write_samples(
             self.writer(variables, config.batch_rows),
@@ -222,7 +236,7 @@ class CodeTask(Task):
         return CodeReport(bits, tuple(samples))
 
     def start_from(self, fresh: Variables) -> Variables:
-        """Returns the values of the config's foundation in place of fresh ones, where it names one.
+        """Returns the values of the config's foundation in place of fresh ones, where there is one.
 
         Raises:
           ConfigError: the foundation is another model than the config's.
@@ -232,6 +246,7 @@ class CodeTask(Task):
             return fresh
         loaded = load_language_model(self.config.foundation)
         model = self.model.model
+        # A plain foundation lacks the reasoning modules: they keep their fresh values.
         if isinstance(model, HrmLlama) and isinstance(loaded.model, Llama):
             values = model.join(model.parts(fresh)[0], loaded.variables)
         else:
@@ -244,6 +259,7 @@ class CodeTask(Task):
             got=self.config.foundation,
             remedy="change model, or take another foundation",
         )
+        # The fresh values' shardings: each array goes straight to the devices that hold its parts.
         return jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), values, fresh)
 
     def trained(self, variables: Variables) -> LoadedLanguageModel:
@@ -268,7 +284,7 @@ class CodeTask(Task):
         return LoadedLanguageModel(model, variables, self.tokenizer, origin=origin)
 
     def writer(self, variables: Variables, batch_size: int) -> Writer:
-        """Returns the model with its tokenizer, ready to write so many texts at once."""
+        """Returns the model with its tokenizer, for writing up to `batch_size` texts at once."""
         return Writer(
             self.model.model,
             variables,

@@ -1,4 +1,4 @@
-"""How a model is measured on Sudoku: one pass over held-out puzzles, and a search beside it."""
+"""How a model is measured on Sudoku: one pass over held-out puzzles, and a search after it."""
 
 import dataclasses
 import functools
@@ -34,10 +34,10 @@ Progress = Callable[[int], None]
 class EvaluationConfig:
     """How a model is measured.
 
-    Under `halting="steps"` the proposal after the last step is judged, as the originals do. Under
-    "rules" a puzzle leaves the batch with its first proposal that passes the rules, which takes no
-    knowledge of the answer; under "confidence" when the halting head gives it more than 1/2, which
-    HRM's training compares with the value of going on instead.
+    Under `halting="steps"` the proposal after the last step is judged, as the original code does.
+    Under "rules" a puzzle leaves the batch with its first proposal that passes the rules, which
+    does not use the answer; under "confidence" when the halting head's probability exceeds 1/2.
+    (HRM's training compares the head's two values, for halting and for going on, instead.)
     """
 
     puzzles: int = field(
@@ -51,11 +51,17 @@ class EvaluationConfig:
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
 
     def engine(self, model: PuzzleModel, mesh: Mesh) -> Engine:
-        """Returns the engine that measures so; raises ConfigError where devices cannot share a batch."""
+        """Returns the engine for these settings.
+
+        Raises:
+          ConfigError: the devices cannot share a batch equally.
+        """
         check_divisible("batch_size of an evaluation", self.batch_size, mesh)
         return Engine(model, self._engine_config(model, mesh.shape["data"]), solves, mesh)
 
     def _engine_config(self, model: PuzzleModel, devices: int) -> EngineConfig:
+        # Smaller batches for the end of a run, when fewer puzzles are left than a batch holds; each
+        # has to be a multiple of the devices.
         tail = [size for size in (self.batch_size // 4, self.batch_size // 16) if size >= devices]
         return EngineConfig(
             batch_size=self.batch_size,
@@ -68,15 +74,15 @@ class EvaluationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What an evaluation found.
+    """Results of an evaluation.
 
     Attributes:
       results: one row a puzzle.
-      seconds: time it took, compilation left out.
+      seconds: time it took, without compilation.
       answers: the answers themselves.
-      full_steps: every puzzle was thought about for the same number of steps, whatever
-        `results.steps` says about when the halting head would have stopped.
-      search: what further attempts made of it, its seconds those of both; None without search.
+      full_steps: whether every puzzle took the same number of steps. `results.steps` then tells
+        when the halting head would have stopped.
+      search: results after further attempts, its seconds those of both; None without search.
     """
 
     results: PuzzleResults
@@ -86,7 +92,7 @@ class Report:
     search: "Report | None" = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns metrics over all puzzles, `by_rating` the same for each band, and `search` for both.
+        """Returns metrics over all puzzles, for each band in `by_rating`, and in `search`, if any.
 
         A band's speed is that of the whole by its share of the steps.
         """
@@ -94,6 +100,8 @@ class Report:
         bands = by_rating(self.results, solver.RATING_BANDS)
         total = summarize(self.results)
         for row in bands.values():
+            # Where puzzles halt by themselves, a band's time is taken to be proportional to its
+            # steps.
             share = 1.0 if self.full_steps else total["mean_steps"] / row["mean_steps"]
             row["puzzles_per_second"] = speed * share
         found = {**total, "puzzles_per_second": speed, "by_rating": bands}
@@ -108,13 +116,15 @@ def evaluate(
     mesh: Mesh,
     progress: Progress,
 ) -> Report:
-    """Returns one pass over the puzzles; see `SudokuTask.evaluate`."""
+    """Returns the report on one pass over the puzzles; see `SudokuTask.evaluate`."""
     source = spread(source, config.puzzles)
+    # A fixed number of steps needs no engine: all puzzles of a batch start and end together.
     full_steps = config.halting == "steps" and config.max_steps in (0, model.config.halt_max_steps)
     if full_steps:
         answers, steps, seconds = _think_through(model, variables, source, config, mesh, progress)
     else:
         engine = config.engine(model, mesh)
+        # Compiled before the clock starts.
         engine.compile(variables, source.inputs)
         start = time.perf_counter()
         answers = solve_stream(engine, variables, source.inputs, progress=progress)
@@ -132,7 +142,7 @@ def search_further(
     report: Report,
     progress: Progress,
 ) -> Report:
-    """Returns the report with a search beside it; see `SudokuTask.search`."""
+    """Returns the report with the results of a search; see `SudokuTask.search`."""
     source = spread(source, config.puzzles)
     engine = config.engine(model, mesh)
     engine_of_search(engine, config.search).compile(variables, source.inputs)
@@ -153,7 +163,7 @@ def search_further(
 
 
 def _judge(answers: Answers, steps: np.ndarray, source: Source) -> PuzzleResults:
-    """Compares with the labels."""
+    """Compares answers with the labels, row by row."""
     right = answers.tokens == source.labels
     return PuzzleResults(right.mean(-1), right.all(-1), answers.valid, steps, source.rating)
 
@@ -166,16 +176,20 @@ def _think_through(
     mesh: Mesh,
     progress: Progress,
 ) -> tuple[Answers, np.ndarray, float]:
-    """Returns the last proposals, the steps at which the head would have stopped, and the seconds."""
+    """Returns the last proposals, the steps until the head would have halted, and the seconds."""
     check_divisible("batch_size of an evaluation", config.batch_size, mesh)
     parts = []
     seconds = 0.0
+    # All batches have one shape (the last is padded), so one compilation serves all; it is not
+    # timed.
     compiled = None
     for rows in evaluation_batches(source, config.batch_size):
         batch = split_batch(as_batch(rows), mesh)
         if compiled is None:
             compiled = _think_for_all(mesh).lower(model, variables, batch).compile()
         start = time.perf_counter()
+        # `device_get` waits for the result, so the time includes the computation, not only its
+        # dispatch.
         thoughts = jax.device_get(compiled(variables, batch))
         seconds += time.perf_counter() - start
         genuine = rows["rating"] >= 0  # the last batch is filled up with padding
@@ -185,6 +199,7 @@ def _think_through(
     tokens, confidence, steps = map(np.concatenate, zip(*parts, strict=True))
     valid = np.asarray(solves(jnp.asarray(source.inputs, jnp.int32), jnp.asarray(tokens)))
     spent = np.full(len(tokens), model.config.halt_max_steps, np.int32)
+    # The engine's form of an answer, with one attempt of all steps.
     answers = Answers(
         tokens=tokens,
         steps=spent,
@@ -198,12 +213,12 @@ def _think_through(
 
 @functools.cache
 def _think_for_all(mesh: Mesh) -> Any:
-    """`think`, with its results on every host."""
+    """Returns `think` compiled for a mesh, with its results on every host; cached for each mesh."""
     return jax.jit(with_ambient_mesh(think, mesh), static_argnums=0, out_shardings=replicated(mesh))
 
 
 def spread(source: Source, count: int) -> Source:
-    """`count` puzzles at equal distances (all when 0 or more than there are)."""
+    """Returns `count` puzzles at equal distances; all if `count` is 0 or at least their number."""
     if not 0 < count < len(source):
         return source
     rows = np.linspace(0, len(source) - 1, count).astype(int)

@@ -1,4 +1,4 @@
-"""Sudoku as a task: configuration, model, loss, data and metrics in one place."""
+"""Sudoku as a task: configuration, model, loss, data and metrics."""
 
 import dataclasses
 import functools
@@ -39,7 +39,7 @@ _LOGGED = ("count", "cell_accuracy", "exact_accuracy", "mean_steps")
 
 @configclass
 class DataConfig:
-    """Which puzzles to learn from and to be judged by."""
+    """Which puzzles to train on, and how they are augmented."""
 
     name: str = field("bank", help="bank, extreme or extreme_1k; csv to read the files below")
     train_csv: str = field("", help="for csv: training puzzles, .csv, .csv.gz or a line a puzzle")
@@ -71,7 +71,10 @@ class DataConfig:
 
     @property
     def held_out_split(self) -> str:
-        """The split that a trained model is reported on: files may come without a test file."""
+        """The split that a trained model is reported on.
+
+        "validation" for a file of training puzzles.
+        """
         return "validation" if self.name == "csv" and not self.test_csv else "test"
 
     def load(self, split: str) -> Source:
@@ -88,6 +91,7 @@ class DataConfig:
 
         config = self.name
         if self.name == "csv":
+            # Without a validation file the builder holds out some of the training puzzles.
             config = csv_config(train=self.train_csv or None, test=self.test_csv or None)
         try:
             source = load_source(config, split, self.data_dir or None)
@@ -98,20 +102,23 @@ class DataConfig:
         return self._augmented(source) if split == "train" else source
 
     def _augmented(self, source: Source) -> Source:
-        """Returns the source with what happens to its puzzles before, or whenever, they are shown."""
+        """Returns a source of training puzzles with the augmentations of this config."""
         if self.augment and self.num_augmentations:
+            # Fixed augmentations are drawn with seed 0, whatever the run's seed is: all runs see
+            # one data set.
             source = with_fixed_augmentations(source, self.num_augmentations, seed=0)
         elif not self.augment:
             source = dataclasses.replace(source, augment=None)
         if not self.reveal_share:
             return source
+        # Revealing acts at each visit, after the random symmetry if there is one.
         ease = functools.partial(ease_after, source.augment, share=self.reveal_share)
         return dataclasses.replace(source, augment=ease)
 
 
 @configclass
 class SudokuConfig:
-    """A Sudoku run from the first to the last number."""
+    """The whole configuration of a Sudoku run."""
 
     description: str = field("", help="what this preset is for")
     model: PuzzleModelConfig = dataclasses.field(default_factory=PuzzleModelConfig)
@@ -148,12 +155,12 @@ class SudokuConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SudokuTask(Task):
-    """Sudoku as a run trains it, made from its configuration."""
+    """A training run on Sudoku, made from its configuration."""
 
     config: SudokuConfig = dataclasses.field()  # without it, Task's config would be the default
 
     def loss(self, carry: Carry, outputs: Outputs, /) -> tuple[Float[Array, ""], Metrics]:
-        """Returns `losses.act.act_loss` under the model's distribution of tokens."""
+        """Returns `losses.act.act_loss` for the model's distribution of tokens."""
         return act_loss(carry, outputs, distribution=self.config.model.distribution)
 
     @functools.cached_property
@@ -163,11 +170,11 @@ class SudokuTask(Task):
         return PuzzleModel(self.config.model, rules.CANDIDATES if relational else None)
 
     def load(self) -> tuple[Source, Source]:
-        """Training and validation puzzles; raises as `DataConfig.load`."""
+        """Returns training and validation puzzles; raises as `DataConfig.load`."""
         return self.config.data.load("train"), self.config.data.load("validation")
 
     def training_batches(self, data: tuple[Source, Source], mesh: Mesh) -> PlacedBatches:
-        """Returns endless batches of training puzzles, each process holding its part."""
+        """Returns endless batches of training puzzles; each process holds its part of them."""
         source, _ = data
         check_divisible("batch_size", self.config.batch_size, mesh)
         index, count = batch_share(mesh)
@@ -175,6 +182,8 @@ class SudokuTask(Task):
         pipeline = PipelineConfig(
             batch_size=self.config.batch_size // count,
             seed=self.config.seed,
+            # Revealing is an augmentation too, so the pipeline augments even where symmetries are
+            # off.
             augment=bool(shown.augment or shown.reveal_share) and source.augment is not None,
             process_index=index,
             process_count=count,
@@ -190,7 +199,7 @@ class SudokuTask(Task):
         return Batch(tokens, tokens, identifiers)
 
     def average(self, sums: Mapping[str, float], steps: int) -> dict[str, float]:
-        """Training metrics for the log, from sums over so many steps."""
+        """Returns training metrics for the log, from their sums over `steps` steps."""
         return average_metrics(dict(sums), steps * self.config.batch_size)
 
     def hooks(self, data: tuple[Source, Source], batches: Any, mesh: Mesh) -> Hooks:
@@ -200,6 +209,8 @@ class SudokuTask(Task):
 
         def validate(state: TrainState) -> dict[str, float]:
             report = self.evaluate(state.averaged_variables, data[1], settings, mesh).as_dict()
+            # Results by rating are tables, and speed depends on the machine: neither belongs in
+            # the log.
             return {name: report[name] for name in _LOGGED}
 
         return Hooks(self.average, validate)
@@ -212,7 +223,7 @@ class SudokuTask(Task):
         mesh: Mesh,
         progress: Callable[[int], None] = lambda count: None,
     ) -> Report:
-        """Lets the model think about held-out puzzles, once, for as long as `config.halting` says.
+        """Runs the model once on held-out puzzles, each until `config.halting` ends it.
 
         Args:
           variables: the model's values.

@@ -1,1 +1,1 @@
-"""What runs inside the sandboxes: standard library only, imports nothing but itself."""
+"""The programs inside the sandboxes; they import the standard library and each other only."""

@@ -1,7 +1,7 @@
-"""Runs a program that a model wrote and does what the examiner asks of it, a line at a time.
+"""Runs a program that a model wrote and answers the examiner's requests, one a line.
 
-Nothing here is trusted: the program shares this process and may do to it what it likes. All it can
-gain is to send other answers, or none.
+Nothing here is trusted: the program shares this process and may change anything in it. All that it
+can gain is to send other answers, or none.
 """
 
 import builtins
@@ -15,15 +15,16 @@ from hrm_jax.evaluation.judge.inside import wire
 
 
 class _Candidate:
-    """The program, and the values that the examiner knows by number."""
+    """The program, and its values that the examiner refers to by number."""
 
     def __init__(self):
         self._module = types.ModuleType("candidate")
+        # Code of the program finds its module here, as `dataclasses` needs.
         sys.modules["candidate"] = self._module
         self._values: list[Any] = []
 
     def answer(self, request: dict[str, Any]) -> Any:
-        """Does what is asked; any exception is the program's."""
+        """Returns the encoded answer to a request; exceptions are the program's."""
         do = getattr(self, "_" + request["do"])
         items = [wire.decode(item, self._values.__getitem__) for item in request["items"]]
         return wire.encode(do(*items), self._name)
@@ -58,6 +59,8 @@ class _Candidate:
 
 def main() -> None:
     """Answers requests; the command line names the descriptors of requests and answers."""
+    # Python refuses to convert integers of more than 4,300 digits to text, which some problems
+    # need.
     sys.set_int_max_str_digits(0)
     requests, answers = (int(argument) for argument in sys.argv[1:])
     requests = os.fdopen(requests, "rb")
@@ -66,6 +69,7 @@ def main() -> None:
     for line in requests:
         try:
             answer = {"value": candidate.answer(json.loads(line))}
+        # SystemExit and KeyboardInterrupt count as errors of the program too.
         except BaseException as error:
             answer = {"error": type(error).__name__, "message": _message(error)}
         answers.write(json.dumps(answer).encode() + b"\n")

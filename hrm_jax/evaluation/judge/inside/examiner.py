@@ -1,9 +1,9 @@
 """Runs the tests of a problem against a program in another sandbox, and reports.
 
-It reads the exam, a line of JSON, from standard input; talks with the candidate through two
-descriptors named on the command line; and writes its report, a line of JSON, to standard output.
-The candidate sees the arguments of calls and nothing else: not the tests, not what they expect, not
-the report. Tests run here, on values built here.
+It reads the exam, a line of JSON, from standard input; exchanges requests and answers with the
+candidate through two descriptors named on the command line; and writes its report, a line of JSON,
+to standard output. The candidate sees the arguments of calls and nothing else: not the tests, not
+what they expect, not the report. Tests run here, on values built here.
 """
 
 import builtins
@@ -18,18 +18,22 @@ MAX_LINE_BYTES = 1 << 26
 
 
 class CandidateGoneError(BaseException):
-    """The candidate ended or broke the protocol; no test may catch it."""
+    """The candidate ended or broke the protocol.
+
+    It derives from BaseException, so that no `except Exception` of a test catches it.
+    """
 
 
 class RemoteError(Exception):
-    """The program raised an exception of a type that only it knows."""
+    """The program raised an exception whose type is not a builtin."""
 
 
 class Channel:
-    """Asks the candidate.
+    """Sends requests to the candidate.
 
     Args:
-      requests, answers: the two ends.
+      requests: where requests are written.
+      answers: where answers are read.
     """
 
     def __init__(self, requests: BinaryIO, answers: BinaryIO):
@@ -37,7 +41,7 @@ class Channel:
         self._answers = answers
 
     def ask(self, do: str, *items: Any) -> Any:
-        """Returns one request and its answer.
+        """Sends one request and returns its answer.
 
         Raises:
           CandidateGoneError: no answer, or one that means nothing.
@@ -47,6 +51,7 @@ class Channel:
         try:
             self._requests.write(json.dumps({"do": do, "items": encoded}).encode() + b"\n")
             self._requests.flush()
+            # Bounded, so that an endless line cannot use up the examiner's memory.
             line = self._answers.readline(MAX_LINE_BYTES)
         except OSError as error:
             raise CandidateGoneError("the program ended during the tests") from error
@@ -64,18 +69,19 @@ class Channel:
 
 
 class Remote:
-    """A value of the candidate's that has no plain form: it can be called and looked into.
+    """A value of the candidate that has no plain form: it can be called and its attributes used.
 
-    It equals nothing but itself. Whether it is true, the candidate says: one more answer that is
-    right or not.
+    It equals nothing but itself. Whether it is true is asked of the candidate: one more answer
+    that may be right or wrong.
     """
 
     def __init__(self, channel: Channel, number: int):
+        # Past `__setattr__`, which would ask the candidate.
         object.__setattr__(self, "_channel", channel)
         object.__setattr__(self, "_number", number)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """Calls it with plain values, or with others of the candidate's."""
+        """Calls it with plain values, or with other values of the candidate."""
         return self._channel.ask("call", self, list(arguments), options)
 
     def __getattr__(self, name: str) -> Any:
@@ -92,7 +98,7 @@ class Remote:
 
 
 def examine(exam: dict[str, Any], channel: Channel) -> dict[str, Any]:
-    """Runs an exam; the report says `passed`, and `detail` otherwise.
+    """Runs an exam and returns the report: `passed`, and `detail` otherwise.
 
     Args:
       exam: `program`, what the model wrote; `reference`, trusted, whose names the tests may use;
@@ -103,6 +109,7 @@ def examine(exam: dict[str, Any], channel: Channel) -> dict[str, Any]:
     try:
         channel.ask("load", exam["program"])
         exec(compile(exam["reference"], "reference.py", "exec"), names)
+        # After the reference ran: the program's functions replace the reference's of the same name.
         names.update({name: channel.ask("find", name) for name in exam["remote"]})
         exec(compile(exam["tests"], "tests.py", "exec"), names)
     except BaseException as error:
@@ -111,7 +118,7 @@ def examine(exam: dict[str, Any], channel: Channel) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Examines as the command line says."""
+    """Examines the exam on standard input; the command line names the descriptors."""
     sys.set_int_max_str_digits(0)
     requests, answers = (int(argument) for argument in sys.argv[1:])
     channel = Channel(os.fdopen(requests, "wb"), os.fdopen(answers, "rb"))

@@ -1,8 +1,8 @@
 """Values between an examiner and a candidate, as lines of JSON: plain data, never code.
 
-Numbers, text, lists and None are themselves; other plain values are objects with a `kind`. Whatever
-else a candidate has stays with it, and the examiner gets a number to name it by. So an answer
-cannot bring its own idea of equality: what the examiner compares is built by the examiner.
+Numbers, text, lists and None are themselves; other plain values are objects with a `kind`. All
+other values stay with the candidate, and the examiner gets a number that refers to them. So an
+answer cannot define its own equality: what the examiner compares is built by the examiner.
 """
 
 import builtins
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_ITEMS = 1_000_000
-"""Items of an iterator that are sent: some never end."""
+"""Limit for the items of an iterator that are sent, as some never end."""
 
 
 def encode(value: Any, name_of: Callable[[Any], int]) -> Any:
-    """Returns a value as JSON data; subclasses count as what they are made from.
+    """Returns a value as JSON data; subclasses count as the builtin type they derive from.
 
     Args:
       value: anything.
@@ -25,6 +25,7 @@ def encode(value: Any, name_of: Callable[[Any], int]) -> Any:
       ValueError: an iterator of more than `MAX_ITEMS`.
       RecursionError: nested too deeply, or in itself.
     """
+    # bool is a subclass of int, so it comes first.
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
@@ -45,6 +46,7 @@ def encode(value: Any, name_of: Callable[[Any], int]) -> Any:
     for kind in (tuple, set, frozenset):
         if isinstance(value, kind):
             return {"kind": kind.__name__, "items": [encode(item, name_of) for item in value]}
+    # Read to the end and sent as a copy.
     if isinstance(value, (collections.abc.Iterator, collections.abc.MappingView)):
         return {"kind": "iterator", "items": [encode(i, name_of) for i in _bounded(value)]}
     if isinstance(value, type) and getattr(builtins, value.__name__, None) is value:
@@ -53,11 +55,11 @@ def encode(value: Any, name_of: Callable[[Any], int]) -> Any:
 
 
 def decode(data: Any, object_of: Callable[[int], Any]) -> Any:
-    """Returns the value that `encode` gave.
+    """Returns the value that `encode` was given.
 
     Args:
       data: JSON data from an untrusted source.
-      object_of: what stands for the value of a number.
+      object_of: returns what stands for a value by its number.
 
     Raises:
       ValueError, TypeError, KeyError, OverflowError: not what `encode` makes.
@@ -79,6 +81,7 @@ def decode(data: Any, object_of: Callable[[int], Any]) -> Any:
         return object_of(int(number))
     if kind == "type":
         return _builtin_type(*items)
+    # A table of constructors rather than a look-up by name: the kind is untrusted.
     make = {
         "tuple": tuple,
         "set": set,
