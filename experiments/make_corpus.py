@@ -13,7 +13,7 @@ from experiments.common.terminal import Table, counting_progress, make_console
 from hrm_jax.core.errors import UserError
 from hrm_jax.data.corpus import packages, prepared
 from hrm_jax.data.corpus.benchmarks import Benchmarks, read_benchmark, read_human_eval
-from hrm_jax.data.corpus.corpus_dataset_builder import CorpusConfig, Report
+from hrm_jax.data.corpus.corpus_dataset_builder import CorpusConfig, CorpusReport
 from hrm_jax.data.corpus.documents import Project
 from hrm_jax.data.corpus.filters import Count, standard_filters
 from hrm_jax.data.corpus.packages import Manifest
@@ -118,7 +118,8 @@ def _fetch_all(console: Console, manifest: Manifest, downloads: pathlib.Path) ->
 def _pin(console: Console, path: pathlib.Path) -> int:
     """Fills in the hashes that a manifest lacks, and prints what licence each package states."""
     manifest = packages.read_manifest(path)
-    downloads = (pathlib.Path(_OUT.value) if _OUT.value else default_data_dir()) / "downloads"
+    folder = pathlib.Path(_OUT.value).expanduser() if _OUT.value else default_data_dir()
+    downloads = folder / "downloads"
     pinned = []
     for package in manifest.packages:
         archive = packages.fetch(package, downloads)
@@ -150,7 +151,7 @@ def _show(console: Console, folder: pathlib.Path, title: str) -> None:
         console.print("MBPP is not among them: name its file by --benchmarks to keep clear of it.")
 
 
-def _table_of_kept(report: Report) -> Table:
+def _table_of_kept(report: CorpusReport) -> Table:
     table = Table()
     table.add_column("language")
     splits = [split for split in report.kept if report.kept[split]]

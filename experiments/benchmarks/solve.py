@@ -26,7 +26,7 @@ from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import rules, solver
 from hrm_jax.tasks.sudoku.evaluation import spread
-from hrm_jax.tasks.sudoku.task import DataConfig, EvaluationConfig, Report, SudokuTask
+from hrm_jax.tasks.sudoku.task import DataConfig, EvaluationConfig, SudokuReport, SudokuTask
 
 FULL = "full steps"
 ENGINE = "engine"
@@ -108,11 +108,11 @@ def _contestants(
     search = dataclasses.replace(task.config.test.search, **given)
     settings = EvaluationConfig(0, options.batch_size, search=search)
 
-    def evaluated(halting: Any) -> Report:
+    def evaluated(halting: Any) -> SudokuReport:
         config = dataclasses.replace(settings, halting=halting)
         return task.evaluate(variables, source, config, mesh)
 
-    def searched() -> Report:
+    def searched() -> SudokuReport:
         config = dataclasses.replace(settings, halting="rules")
         report = task.evaluate(variables, source, config, mesh)
         found = task.search(variables, source, config, mesh, report).search
@@ -138,7 +138,7 @@ def _contestants(
     }
 
 
-def _turn(report: Report, steps: int | None = None) -> Turn:
+def _turn(report: SudokuReport, steps: int | None = None) -> Turn:
     results = report.results
     mean_steps = results.steps.mean() if steps is None else steps
     exact = results.exact.mean()

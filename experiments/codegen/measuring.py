@@ -12,7 +12,7 @@ from rich.console import Console
 
 from experiments.common.terminal import Table, live_line
 from hrm_jax.core.protocols import Completer
-from hrm_jax.evaluation.evaluate import EvaluationSettings, Judged, Report, evaluate
+from hrm_jax.evaluation.evaluate import EvaluationSettings, Judged, SuiteReport, evaluate
 from hrm_jax.evaluation.judge.exams import Bounds
 from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.judge.toolchains import find_missing
@@ -103,7 +103,7 @@ def run(console: Console, load_model: LoadModel | None) -> int:
     return 0
 
 
-def results_table(report: Report) -> Table:
+def results_table(report: SuiteReport) -> Table:
     """Returns a table of pass@k with intervals, the share that parses, and the results by kind."""
     settings = report.settings
     table = Table(title=f"{settings.suite}, by {settings.completer}")

@@ -102,7 +102,14 @@ def save_state_dict(
     else:
         torch = _import_torch(path)
         with _replacing(path) as file:
-            torch.save({name: torch.tensor(array) for name, array in arrays.items()}, file)
+            torch.save({name: _to_torch(torch, array) for name, array in arrays.items()}, file)
+
+
+def _to_torch(torch: types.ModuleType, array: np.ndarray) -> Any:
+    if array.dtype != jnp.bfloat16:
+        return torch.tensor(array)
+    # PyTorch does not know the bfloat16 that NumPy has from `ml_dtypes`: its bits are handed over.
+    return torch.tensor(array.view(np.int16)).view(torch.bfloat16)
 
 
 @contextlib.contextmanager

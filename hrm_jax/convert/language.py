@@ -112,7 +112,7 @@ def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageMo
             origin = loaded.origin or ""
             weights = locate(origin) if model.config.freeze_foundation else None
             # Replacing the folder would delete the foundation that the new config refers to.
-            if weights == Path(folder).absolute():
+            if weights is not None and weights.resolve() == Path(folder).resolve():
                 raise WeightsError(f"{folder} holds the foundation of this model; choose another")
             hrm_llama.write_hrm_llama(saving, model, loaded.variables, origin, weights)
         else:

@@ -182,15 +182,16 @@ def _default_head_size(kind: str, fields: Mapping[str, Any]) -> Any:
 
 def _window(kind: str, published: Mapping[str, Any]) -> Any:
     """Returns Mistral's window, which all layers share, or None; `_FIXED` refuses Qwen's."""
+    window = published.get("sliding_window", _THEIR_WINDOW) if kind == "mistral" else None
     layers = set(published.get("layer_types") or ())
     check(
-        layers <= {"full_attention" if kind != "mistral" else "sliding_attention"},
+        layers <= {"full_attention" if window is None else "sliding_attention"},
         "layer_types",
         expected="layers that are all alike",
         got=sorted(layers),
         remedy="windows in some of the layers are not implemented",
     )
-    return published.get("sliding_window", _THEIR_WINDOW) if kind == "mistral" else None
+    return window
 
 
 def _rope(published: Mapping[str, Any]) -> dict[str, Any]:

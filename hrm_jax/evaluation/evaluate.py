@@ -83,7 +83,7 @@ class Judged:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class SuiteReport:
     """The figures of a measurement.
 
     Attributes:
@@ -124,7 +124,7 @@ def evaluate(
     resume: bool = False,
     batch: int = 32,
     progress: Callable[[Sequence[Judged]], None] = lambda _: None,
-) -> Report:
+) -> SuiteReport:
     """Completes and judges what the folder does not hold yet, and returns the report on all of it.
 
     Args:
@@ -167,7 +167,7 @@ def evaluate(
     return report
 
 
-def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged]) -> Report:
+def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged]) -> SuiteReport:
     """Returns the figures of a suite's completions.
 
     Args:
@@ -178,7 +178,7 @@ def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged
     lines = list(lines)
     right = Counter(line.task_id for line in lines if line.passed)
     counts = np.array([right[problem.task_id] for problem in suite.problems])
-    return Report(
+    return SuiteReport(
         settings,
         {k: estimate(settings.samples, counts, k, settings.seed) for k in settings.ks},
         sum(line.parses for line in lines) / len(lines),

@@ -75,7 +75,7 @@ class Slots:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Departures:
-    """The jobs that left in each of the K steps of a dispatch.
+    """The jobs that left in each of the steps of a dispatch.
 
     Attributes:
       jobs: number of the job that left the slot, int32; `NO_JOB` where none did.
@@ -85,24 +85,24 @@ class Departures:
       valid: whether the answer passes the rules; False where there is no `verify`.
     """
 
-    jobs: Int[Array, "K B"]
-    tokens: Int[Array, "K B T"]
-    steps: Int[Array, "K B"]
-    confidence: Float[Array, "K B"]
-    valid: Bool[Array, "K B"]
+    jobs: Int[Array, "steps B"]
+    tokens: Int[Array, "steps B T"]
+    steps: Int[Array, "steps B"]
+    confidence: Float[Array, "steps B"]
+    valid: Bool[Array, "steps B"]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What was proposed in each of the K steps of a dispatch.
+    """What was proposed in each of the steps of a dispatch.
 
     Attributes:
       jobs: number of the job in the slot, int32; `NO_JOB` in free slots and in steps not taken.
-      thoughts: the proposals of these jobs; leaves [K, B] and [K, B, T].
+      thoughts: the proposals of these jobs; leaves [steps, B] and [steps, B, T].
     """
 
-    jobs: Int[Array, "K B"]
+    jobs: Int[Array, "steps B"]
     thoughts: Thoughts
 
 
@@ -162,12 +162,12 @@ def advance(
     Returns:
       The slots after the last step, and the report for the host.
     """
-    K = config.steps_per_dispatch
+    steps = config.steps_per_dispatch
     B, T = slots.tokens.shape
 
     def goes_on(state: tuple[Array, Slots, Any]) -> Bool[Array, ""]:
         step, slots, _ = state
-        return (step < K) & (_active(slots) + window.end - slots.taken > floor)
+        return (step < steps) & (_active(slots) + window.end - slots.taken > floor)
 
     def one_step(state: tuple[Array, Slots, Any]) -> tuple[Array, Slots, Any]:
         step, slots, written = state
@@ -176,32 +176,32 @@ def advance(
         written = jax.tree.map(lambda rows, row: rows.at[step].set(row), written, news)
         return step + 1, slots, written
 
-    # Written row by row inside the loop: a scan would have to take all K steps even when no job
+    # Written row by row inside the loop: a scan would have to take all the steps even when no job
     # is left.
-    record = None if observe is None else _empty_record(K, B, T)
-    state = (jnp.zeros((), jnp.int32), slots, [_no_departures(K, B, T), record])
+    record = None if observe is None else _empty_record(steps, B, T)
+    state = (jnp.zeros((), jnp.int32), slots, [_no_departures(steps, B, T), record])
     _, slots, (departures, record) = jax.lax.while_loop(goes_on, one_step, state)
     return slots, DispatchReport(departures, record, slots.taken, _active(slots))
 
 
-def _no_departures(K: int, B: int, T: int) -> Departures:
+def _no_departures(steps: int, B: int, T: int) -> Departures:
     return Departures(
-        jobs=jnp.full((K, B), NO_JOB, jnp.int32),
-        tokens=jnp.zeros((K, B, T), jnp.int32),
-        steps=jnp.zeros((K, B), jnp.int32),
-        confidence=jnp.zeros((K, B), jnp.float32),
-        valid=jnp.zeros((K, B), bool),
+        jobs=jnp.full((steps, B), NO_JOB, jnp.int32),
+        tokens=jnp.zeros((steps, B, T), jnp.int32),
+        steps=jnp.zeros((steps, B), jnp.int32),
+        confidence=jnp.zeros((steps, B), jnp.float32),
+        valid=jnp.zeros((steps, B), bool),
     )
 
 
-def _empty_record(K: int, B: int, T: int) -> Record:
+def _empty_record(steps: int, B: int, T: int) -> Record:
     thoughts = Thoughts(
-        tokens=jnp.zeros((K, B, T), jnp.int32),
-        confidence=jnp.zeros((K, B), jnp.float32),
-        wants_to_halt=jnp.zeros((K, B), bool),
-        cell_confidence=jnp.zeros((K, B, T), jnp.float32),
+        tokens=jnp.zeros((steps, B, T), jnp.int32),
+        confidence=jnp.zeros((steps, B), jnp.float32),
+        wants_to_halt=jnp.zeros((steps, B), bool),
+        cell_confidence=jnp.zeros((steps, B, T), jnp.float32),
     )
-    return Record(jnp.full((K, B), NO_JOB, jnp.int32), thoughts)
+    return Record(jnp.full((steps, B), NO_JOB, jnp.int32), thoughts)
 
 
 def compact(slots: Slots, B: int) -> Slots:

@@ -17,7 +17,7 @@ from hrm_jax.models.restart import restart
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Thoughts:
-    """What a model proposed at each step; S = halt_max_steps.
+    """What a model proposed at each of the `halt_max_steps` steps.
 
     Attributes:
       tokens: the most likely token of each cell after each step, int32.
@@ -27,18 +27,18 @@ class Thoughts:
         float32, in [1 / V, 1].
     """
 
-    tokens: Int[Array, "S B T"]
-    confidence: Float[Array, "S B"]
-    wants_to_halt: Bool[Array, "S B"]
-    cell_confidence: Float[Array, "S B T"]
+    tokens: Int[Array, "steps B T"]
+    confidence: Float[Array, "steps B"]
+    wants_to_halt: Bool[Array, "steps B"]
+    cell_confidence: Float[Array, "steps B T"]
 
     @property
     def steps(self) -> Int[Array, " B"]:
-        """Steps until the model first wants to halt; S if it never does."""
-        S = self.tokens.shape[0]
+        """Steps until the model first wants to halt; all of them if it never does."""
+        steps = self.tokens.shape[0]
         # `argmax` of booleans is the first True; it is 0 as well where there is none.
         first = jnp.argmax(self.wants_to_halt, axis=0) + 1
-        return jnp.where(self.wants_to_halt.any(0), first, S)
+        return jnp.where(self.wants_to_halt.any(0), first, steps)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -94,12 +94,23 @@ def _over_processes(jobs: list[tuple[str, Any]], setting: Setting):
         wait = max(1.0, setting.deadline - time.monotonic())
         done, _ = concurrent.futures.wait(futures, timeout=wait)
         for future, job in futures.items():
-            yield job, future.result() if future in done else None
+            yield job, _rows_of(future, job) if future in done else None
     finally:
         # Without waiting: a job that runs would delay the end of the part, so its process is ended.
         pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
+
+
+def _rows_of(future: concurrent.futures.Future, job: tuple[str, Any]) -> list[dict[str, Any]]:
+    """Returns a job's rows; where its process died, one that says so."""
+    try:
+        return future.result()
+    # A crash inside a kernel ends the process, which no handler in it can turn into a row.
+    except concurrent.futures.process.BrokenProcessPool as error:
+        name, case = job
+        row = {"path": name, "case": str(case), "dtype": case.dtype}
+        return [row | {"wrong": f"{type(error).__name__}: {error}"}]
 
 
 def _check(kind: str, case: Any, small: bool) -> list[dict[str, Any]]:

@@ -150,7 +150,7 @@ def _finished(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
 def _code_digest() -> str:
     """Returns a digest of our modules, which tells whether figures are of this code."""
     digest = hashlib.sha256()
-    for folder in ("kernels", "hrm_jax", "experiments/benchmarks", "experiments/baselines"):
+    for folder in ("kernels", "hrm_jax", "experiments"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -2,7 +2,8 @@
 
 A record has `text`, `language`, `project` and `path`. Records are in the order of their projects'
 names; each split has those of its own projects. What the corpus is made of, and what the filters
-took out, is kept as metadata (`Report`). The data is written as array_record, without TensorFlow.
+took out, is kept as metadata (`CorpusReport`). The data is written as array_record, without
+TensorFlow.
 """
 
 import dataclasses
@@ -46,7 +47,7 @@ class CorpusConfig(tfds.core.BuilderConfig):
 
 
 @dataclasses.dataclass
-class Report:
+class CorpusReport:
     """The origin of a corpus, and what the filters removed.
 
     Attributes:
@@ -87,7 +88,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        report = Report(benchmarks=list(self._config.benchmarks))
+        report = CorpusReport(benchmarks=list(self._config.benchmarks))
         splits = {}
         for split, projects in projects_lib.split_projects(self._config.projects).items():
             documents = self._documents(split, projects, report)
@@ -105,7 +106,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return splits
 
     def _documents(
-        self, split: str, projects: Sequence[Project], report: Report
+        self, split: str, projects: Sequence[Project], report: CorpusReport
     ) -> Iterator[Document]:
         """Yields the documents of a split's projects that pass the filters."""
         config = self._config
@@ -126,7 +127,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             )
 
     def _generate_examples(
-        self, split: str, documents: Iterator[Document], report: Report
+        self, split: str, documents: Iterator[Document], report: CorpusReport
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, document in enumerate(documents):
             count = report.kept.setdefault(split, {}).setdefault(document.language, Count())

@@ -73,7 +73,12 @@ _COPYLEFT = re.compile(
     r"|eclipse public license|all rights reserved\W+(?:proprietary|confidential)",
     re.IGNORECASE,
 )
-_CHOICE = re.compile(r"dual.licen[sc]ed|at your option,? one of|either .{0,80}licen[sc]e", re.I)
+# A permissive licence has to be named: the GPL itself says "either version 2 of the License, or".
+_CHOICE = re.compile(
+    r"(?:dual.licen[sc]ed|at your option,? one of|\beither\b)"
+    r".{0,200}\b(?:mit|apache|bsd|isc|zlib|boost|expat|unlicense)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _IDENTIFIER = re.compile(r"SPDX-License-Identifier:\s*([\w.+\-() ]+?)\s*(?:\*/|-->|\"|$)", re.M)
 _LICENCE_FILE = re.compile(r"(licen[sc]e|copying|unlicense)([.\-_].*)?", re.IGNORECASE)
 _HEADER_CHARACTERS = 3000

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from hrm_jax.core.protocols import Tokenizer
-from hrm_jax.data.corpus.corpus_dataset_builder import Builder, CorpusConfig, Report
+from hrm_jax.data.corpus.corpus_dataset_builder import Builder, CorpusConfig, CorpusReport
 from hrm_jax.data.corpus.documents import SPLITS, Document
 from hrm_jax.data.corpus.filters import Count
 from hrm_jax.data.storage import default_data_dir, quiet_tfds
@@ -65,7 +65,7 @@ def find(corpus: pathlib.Path | str, data_dir: pathlib.Path | str | None = None)
     )
 
 
-def read_report(folder: pathlib.Path) -> Report:
+def read_report(folder: pathlib.Path) -> CorpusReport:
     """Returns the report that was saved with a prepared corpus."""
     metadata: Any = _open(folder).info.metadata
     kept = {
@@ -73,7 +73,7 @@ def read_report(folder: pathlib.Path) -> Report:
         for split, languages in metadata["kept"].items()
     }
     removed = {reason: Count(**count) for reason, count in metadata["removed"].items()}
-    return Report(metadata["projects"], kept, removed, metadata["benchmarks"])
+    return CorpusReport(metadata["projects"], kept, removed, metadata["benchmarks"])
 
 
 def read_documents(folder: pathlib.Path, split: str) -> Iterator[Document]:

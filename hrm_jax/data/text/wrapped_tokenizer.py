@@ -94,7 +94,6 @@ class WrappedTokenizer:
         self.vocab_size = len(self._pieces)
         self.bos_token = None if bos_token is None else self._find(bos_token)
         self.eos_tokens = tuple(self._find(name) for name in eos_tokens)
-        self.infilling = None
         self.infilling = _find_infilling(tokenizer)
 
     @classmethod

@@ -164,7 +164,8 @@ def read_records(path: Path, fields: Iterable[str]) -> list[dict[str, Any]]:
     except json.JSONDecodeError as error:
         raise SuiteError(f"{path}: expected JSON, got {error}") from error
     if not isinstance(records, list) or not records:
-        raise SuiteError(f"{path}: expected a list of records, got {type(records).__name__}")
+        got = "an empty one" if isinstance(records, list) else type(records).__name__
+        raise SuiteError(f"{path}: expected a list of records, got {got}")
     check_fields(records, fields, str(path))
     return records
 

@@ -73,7 +73,7 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class SudokuReport:
     """Results of an evaluation.
 
     Attributes:
@@ -89,7 +89,7 @@ class Report:
     seconds: float
     answers: Answers
     full_steps: bool
-    search: "Report | None" = None
+    search: "SudokuReport | None" = None
 
     def as_dict(self) -> dict[str, Any]:
         """Returns metrics over all puzzles, for each band in `by_rating`, and in `search`, if any.
@@ -115,7 +115,7 @@ def evaluate(
     config: EvaluationConfig,
     mesh: Mesh,
     progress: Progress,
-) -> Report:
+) -> SudokuReport:
     """Returns the report on one pass over the puzzles; see `SudokuTask.evaluate`."""
     source = spread(source, config.puzzles)
     # A fixed number of steps needs no engine: all puzzles of a batch start and end together.
@@ -130,7 +130,7 @@ def evaluate(
         answers = solve_stream(engine, variables, source.inputs, progress=progress)
         seconds = time.perf_counter() - start
         steps = answers.steps
-    return Report(_judge(answers, steps, source), seconds, answers, full_steps)
+    return SudokuReport(_judge(answers, steps, source), seconds, answers, full_steps)
 
 
 def search_further(
@@ -139,9 +139,9 @@ def search_further(
     source: Source,
     config: EvaluationConfig,
     mesh: Mesh,
-    report: Report,
+    report: SudokuReport,
     progress: Progress,
-) -> Report:
+) -> SudokuReport:
     """Returns the report with the results of a search; see `SudokuTask.search`."""
     source = spread(source, config.puzzles)
     engine = config.engine(model, mesh)
@@ -158,7 +158,7 @@ def search_further(
         progress=progress,
     )
     seconds = report.seconds + time.perf_counter() - start
-    found = Report(_judge(answers, answers.steps, source), seconds, answers, full_steps=False)
+    found = SudokuReport(_judge(answers, answers.steps, source), seconds, answers, full_steps=False)
     return dataclasses.replace(report, search=found)
 
 

@@ -27,7 +27,7 @@ from hrm_jax.losses.act import Metrics, act_loss, average_metrics
 from hrm_jax.models.puzzle_config import PuzzleModelConfig
 from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.tasks.sudoku import evaluation
-from hrm_jax.tasks.sudoku.evaluation import EvaluationConfig, Report
+from hrm_jax.tasks.sudoku.evaluation import EvaluationConfig, SudokuReport
 from hrm_jax.training.batches import PlacedBatches
 from hrm_jax.training.loop import Hooks, LoopConfig
 from hrm_jax.training.optimizers import OptimConfig
@@ -222,7 +222,7 @@ class SudokuTask(Task):
         config: EvaluationConfig,
         mesh: Mesh,
         progress: Callable[[int], None] = lambda count: None,
-    ) -> Report:
+    ) -> SudokuReport:
         """Runs the model once on held-out puzzles, each until `config.halting` ends it.
 
         Args:
@@ -243,9 +243,9 @@ class SudokuTask(Task):
         source: Source,
         config: EvaluationConfig,
         mesh: Mesh,
-        report: Report,
+        report: SudokuReport,
         progress: Callable[[int], None] = lambda count: None,
-    ) -> Report:
+    ) -> SudokuReport:
         """Tries what an evaluation left unsolved again, within `config.search`.
 
         Args:

@@ -80,6 +80,16 @@ def test_narrow_torch_floats_are_widened_exactly(tmp_path, dtype):
 
 
 @pytest.mark.oracle
+def test_bfloat16_arrays_are_written_to_a_pytorch_file(tmp_path):
+    torch = pytest.importorskip("torch")
+    values = np.arange(6).astype(ml_dtypes.bfloat16).reshape(2, 3)
+    save_state_dict(tmp_path / "weights.pt", {"w": values})
+    assert torch.load(tmp_path / "weights.pt")["w"].dtype == torch.bfloat16
+    found = load_state_dict(tmp_path / "weights.pt")["w"]
+    np.testing.assert_array_equal(found, values.astype(np.float32))
+
+
+@pytest.mark.oracle
 def test_trained_parameters_are_read(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"w": torch.nn.Parameter(torch.ones(2))}, tmp_path / "weights.pt")

@@ -88,6 +88,15 @@ def test_model_types():
         ({"model_type": "qwen3"}, "head_size", 128),
         ({"model_type": "mistral"}, "window", 4096),
         ({"model_type": "mistral", "sliding_window": None}, "window", None),
+        (
+            {
+                "model_type": "mistral",
+                "sliding_window": None,
+                "layer_types": ["full_attention"] * 2,
+            },
+            "window",
+            None,
+        ),
         ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_theta", 100000.0),
         (
             {"rope_scaling": {"type": "linear", "factor": 2.0}},

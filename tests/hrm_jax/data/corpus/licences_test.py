@@ -9,6 +9,10 @@ MIT = """Copyright (c) 2020 A. Person
 Permission is hereby granted, free of charge, to any person
 obtaining a copy of this software ...
 """
+GPL = """This program is free software; you can redistribute it and/or modify it under the terms
+of the GNU General Public License as published by the Free Software Foundation; either version 2 of
+the License, or (at your option) any later version. This program is distributed in the hope that it
+will be useful, but WITHOUT ANY WARRANTY; without even the implied warranty of MERCHANTABILITY."""
 BSD = "Redistribution and use in source and binary forms, with or without\n * modification, are"
 
 
@@ -77,6 +81,9 @@ def test_projects(files, licence):
         ("// SPDX-License-Identifier: Apache-2.0 OR MIT\n", True),
         ("# under the terms of the GNU Lesser General Public License", False),
         ("/* Dual licensed: MIT, or GNU General Public License */", True),
+        ("# under either the GNU General Public License\n# or the Apache License", True),
+        (GPL, False),
+        ("/* Dual licensed: a GNU General Public License, or ask our sales department */", False),
         ("\n" * 5000 + "GNU General Public License", True),  # far down: ordinary text
     ],
 )
