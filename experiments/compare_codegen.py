@@ -24,6 +24,7 @@ from typing import Any
 from absl import app, flags
 
 from experiments.codegen.presets import PRESETS
+from experiments.common import command
 from experiments.common.comparisons import OtherCommand, spread, train_in_process
 from experiments.common.terminal import Table, make_console
 from experiments.suite_figures import (
@@ -58,14 +59,11 @@ _DELETE = flags.DEFINE_bool(
 )
 
 
-def main(argv: list[str]) -> int:
+def main() -> int:
     """Trains and measures what is missing, shows the table, and returns the exit code.
 
     If a run fails, the exit code is the run's.
     """
-    if len(argv) > 1:
-        # absl leaves what is no flag in argv; a forgotten -- would otherwise pass unnoticed.
-        raise app.UsageError(f"unexpected arguments {argv[1:]}; flags start with --", exitcode=2)
     unknown = [preset for preset in _PRESETS.value if preset not in PRESETS]
     if unknown:
         known = ", ".join(PRESETS)
@@ -141,4 +139,4 @@ def comparison_table(reports: Reports) -> Table:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main, extras="codegen,foundation")

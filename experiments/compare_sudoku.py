@@ -9,16 +9,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 
+from experiments.common import command
 from experiments.common.comparisons import OtherCommand, check_command, spread, train_in_process
 from experiments.common.curves import save_comparison
 from experiments.common.terminal import Table, make_console
 from experiments.sudoku.presets import PRESETS
 from experiments.sudoku.variants import VARIANTS, Variant
 from experiments.suite_figures import folder_name
-from hrm_jax.core.config import ConfigError, check, configclass, field
+from hrm_jax.core.config import check, configclass, field
 from hrm_jax.core.files import write_atomically
 from hrm_jax.training.run_log import read_metrics
 
@@ -94,17 +95,11 @@ def define_flags() -> None:
     )
 
 
-def main(argv: list[str]) -> int:
+def main() -> int:
     """Compares as the flags say; returns the exit code."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments {argv[1:]}; flags start with --", exitcode=2)
     names = [field.name for field in dataclasses.fields(Settings)]
-    try:
-        given: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
-        settings = Settings(**given)
-    except ConfigError as error:
-        raise app.UsageError(str(error), exitcode=2) from None
-    return compare(settings, make_console(markup=False))
+    given: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
+    return compare(Settings(**given), make_console(markup=False))
 
 
 def compare(settings: Settings, console: Console) -> int:
@@ -219,4 +214,4 @@ def _part(report: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    command.run(main)

@@ -11,16 +11,15 @@ A file becomes a model folder (`config.json` and `weights.safetensors`), a model
 import dataclasses
 import json
 import pathlib
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags as ml_flags
 from rich.console import Console
 
-from experiments.common import config_flags
+from experiments.common import command, config_flags
 from experiments.common.terminal import Table, make_console
 from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.model_folder import load_model, save_model
@@ -28,7 +27,6 @@ from hrm_jax.convert.published_config import infer_config
 from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
 from hrm_jax.convert.weights import StateDict
 from hrm_jax.core.config import ConfigError
-from hrm_jax.core.errors import UserError
 from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm
 from hrm_jax.models.puzzle_model import PuzzleModel
 
@@ -54,15 +52,12 @@ _COMPILED_PREFIX = flags.DEFINE_bool(
 config_flags.define({"published": hrm()}, default="published")
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Converts the file or folder that --input names."""
     # Written to a file, a table has no terminal to fit into.
     console = make_console()
     convert = _export if pathlib.Path(_INPUT.value).is_dir() else _import
-    try:
-        convert(pathlib.Path(_INPUT.value), pathlib.Path(_OUTPUT.value), console)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {error}")
+    convert(pathlib.Path(_INPUT.value), pathlib.Path(_OUTPUT.value), console)
 
 
 def _import(source: pathlib.Path, folder: pathlib.Path, console: Console) -> None:
@@ -113,4 +108,4 @@ def _report(console: Console, state_dict: StateDict, path: pathlib.Path) -> None
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

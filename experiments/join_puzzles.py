@@ -1,10 +1,10 @@
 """Joins collections of puzzles into one training file without held-out grids."""
 
 import pathlib
-import sys
 
-from absl import app, flags
+from absl import flags
 
+from experiments.common import command
 from hrm_jax.data.sudoku import bank, csv_format, mixture
 from hrm_jax.data.sudoku.puzzles import Puzzles
 
@@ -13,16 +13,12 @@ _HELD_OUT = flags.DEFINE_list("held_out", ["bank"], "Collections to keep clear o
 _OUT = flags.DEFINE_string("out", None, "The file, .csv or .csv.gz.", required=True)
 
 
-def main(_: list[str]) -> int:
+def main() -> int:
     """Writes the file; returns the exit code."""
-    try:
-        collections = {_name(text): _read(text, ["train"]) for text in _PUZZLES.value}
-        held_out = [_read(text, ["validation", "test"]) for text in _HELD_OUT.value]
-        joined = mixture.join(collections, held_out)
-        csv_format.write(pathlib.Path(_OUT.value), joined.puzzles, joined.sources)
-    except (OSError, ValueError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+    collections = {_name(text): _read(text, ["train"]) for text in _PUZZLES.value}
+    held_out = [_read(text, ["validation", "test"]) for text in _HELD_OUT.value]
+    joined = mixture.join(collections, held_out)
+    csv_format.write(pathlib.Path(_OUT.value), joined.puzzles, joined.sources)
     print(
         f"{_OUT.value}: {len(joined.puzzles)} puzzles; left out: {joined.held_out} whose grid is "
         f"held out, {joined.repeated} that stood before"
@@ -43,4 +39,4 @@ def _read(text: str, splits: list[str]) -> Puzzles:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

@@ -12,8 +12,9 @@ import pathlib
 import time
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 
+from experiments.common import command
 from hrm_jax.data.sudoku import bank, csv_format, solver
 
 _DEFAULTS = bank.BankConfig()
@@ -24,7 +25,7 @@ _VALIDATION = flags.DEFINE_integer("validation", _DEFAULTS.validation, "Puzzles 
 _TEST = flags.DEFINE_integer("test", _DEFAULTS.test, "Puzzles to test on.")
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Makes the bank and writes one file for each split."""
     config = bank.BankConfig(
         seed=_SEED.value, train=_TRAIN.value, validation=_VALIDATION.value, test=_TEST.value
@@ -49,4 +50,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

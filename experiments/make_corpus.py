@@ -3,14 +3,13 @@
 import dataclasses
 import itertools
 import pathlib
-import sys
 import time
 
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 
+from experiments.common import command
 from experiments.common.terminal import Table, counting_progress, make_console
-from hrm_jax.core.errors import UserError
 from hrm_jax.data.corpus import packages, prepared
 from hrm_jax.data.corpus.benchmarks import Benchmarks, read_benchmark, read_human_eval
 from hrm_jax.data.corpus.corpus_dataset_builder import CorpusConfig, CorpusReport
@@ -38,17 +37,13 @@ _REMAKE = flags.DEFINE_bool("remake", False, "make it again though it is there")
 _PIN = flags.DEFINE_bool("pin", False, "only fill in the hashes that a manifest of yours lacks")
 
 
-def main(_: list[str]) -> int:
+def main() -> int:
     """Makes the corpus that --corpus names; returns the exit code."""
     # Written to a file, a table has no terminal to fit into.
     console = make_console()
-    try:
-        if _PIN.value:
-            return _pin(console, pathlib.Path(_CORPUS.value).expanduser())
-        return _make(console)
-    except (UserError, OSError, ValueError, ImportError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+    if _PIN.value:
+        return _pin(console, pathlib.Path(_CORPUS.value).expanduser())
+    return _make(console)
 
 
 def _make(console: Console) -> int:
@@ -176,4 +171,4 @@ def _cells(count: Count) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main, extras="codegen")

@@ -90,7 +90,9 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax": "__init__",
     },
     {
-        "experiments.common": "process config_flags distributed terminal curves comparisons",
+        "experiments.common": (
+            "process command config_flags distributed terminal curves comparisons"
+        ),
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments.sudoku": "display presets variants exported solving __main__",
         "experiments.codegen": "presets training writer generation measuring __main__",

@@ -18,12 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from experiments.common import process
+from hrm_jax.core.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STEADY_HEAP = process.HEAP_SETTINGS
 
 
-class ContestantError(RuntimeError):
+class ContestantError(UserError, RuntimeError):
     """A contestant's process raised an exception, with its traceback in the message, or ended."""
 
 

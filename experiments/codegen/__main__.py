@@ -4,9 +4,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from absl import app, flags, logging
+from absl import flags
 
-from experiments.common import process
+from experiments.common import command, process
 
 if __name__ == "__main__":
     process.keep_heap()  # before JAX is imported: it re-executes the program once
@@ -16,7 +16,6 @@ from rich.console import Console
 
 from experiments.common import distributed
 from experiments.common.terminal import make_console
-from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import Completer
 
 FLAGS = flags.FLAGS
@@ -37,24 +36,11 @@ flags.DEFINE_enum("mode", "train", list(MODES), "what to do; each mode has flags
 flags.DEFINE_bool("resume", False, "train, eval: go on with what a folder holds")
 
 
-def main(argv: list[str]) -> int:
+def main() -> int:
     """Runs the mode; returns the exit code."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments {argv[1:]}; flags start with --", exitcode=2)
-    logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
-    try:
-        distributed.join()
-        console = make_console(markup=False, quiet=jax.process_index() != 0)
-        return {"train": train, "generate": generate, "eval": measure}[FLAGS.mode](console)
-    except (UserError, ImportError, OSError) as error:
-        print(f"{type(error).__name__}: {error}{_remedy(error)}", file=sys.stderr)
-        return 2
-
-
-def _remedy(error: Exception) -> str:
-    """Returns the command that installs a missing package of an extra; empty for other errors."""
-    missing = isinstance(error, ModuleNotFoundError)
-    return "; pip install 'hrm-jax[codegen,foundation]'" if missing else ""
+    distributed.join()
+    console = make_console(markup=False, quiet=jax.process_index() != 0)
+    return {"train": train, "generate": generate, "eval": measure}[FLAGS.mode](console)
 
 
 def train(console: Console) -> int:
@@ -102,4 +88,4 @@ def define_flags(argv: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     define_flags(sys.argv)
-    app.run(main)
+    command.run(main, extras="codegen,foundation")

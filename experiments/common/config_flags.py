@@ -21,6 +21,7 @@ from absl import app, flags
 from ml_collections import config_dict
 from ml_collections import config_flags as ml_flags
 
+from experiments.common import command
 from hrm_jax.core import config as config_lib
 
 Config = TypeVar("Config")
@@ -176,7 +177,7 @@ def _refuse_unknown(argv: Iterable[str], known: list[str]) -> None:
 
 
 def _leave(error: config_lib.ConfigError) -> NoReturn:
-    sys.exit(f"error: --config.{error} (--help lists all fields)")
+    sys.exit(command.refuse(f"--config.{error} (--help lists all fields)"))
 
 
 def _template(leaves: Iterable[config_lib.FieldInfo]) -> config_dict.ConfigDict:

@@ -19,13 +19,12 @@ cells and 7.2 % of puzzles. The paper presets have not been run as they are: the
 
 import json
 import pathlib
-import sys
 import time
 from typing import Any
 
-from absl import app, flags, logging
+from absl import app, flags
 
-from experiments.common import config_flags, process
+from experiments.common import command, config_flags, process
 
 if __name__ == "__main__":
     process.keep_heap()  # before JAX is imported: it re-executes the program once
@@ -41,7 +40,6 @@ from experiments.sudoku import display, exported, solving
 from experiments.sudoku.presets import PRESETS
 from hrm_jax.convert.model_folder import save_model
 from hrm_jax.core.config import replace
-from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import write_atomically
 from hrm_jax.core.mesh import MeshConfig, fetch, make_mesh
 from hrm_jax.core.types import Variables
@@ -132,21 +130,14 @@ _READS = {
 """The flags of each mode; flags of other modes are refused, as they would change nothing."""
 
 
-def main(argv: list[str]) -> int:
+def main() -> int:
     """Runs the mode; returns the exit code."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments {argv[1:]}; flags start with --", exitcode=2)
     config_flags.refuse_unread(FLAGS.mode, _READS)
-    logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
-    try:
-        distributed.join()
-        # Every process computes, but only the first one prints.
-        console = make_console(markup=False, quiet=jax.process_index() != 0)
-        modes = {"train": train, "eval": evaluate, "solve": solve, "export": export}
-        return modes[FLAGS.mode](console)
-    except (UserError, OSError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+    distributed.join()
+    # Every process computes, but only the first one prints.
+    console = make_console(markup=False, quiet=jax.process_index() != 0)
+    modes = {"train": train, "eval": evaluate, "solve": solve, "export": export}
+    return modes[FLAGS.mode](console)
 
 
 def train(console: Console) -> int:
@@ -313,4 +304,4 @@ def _measure(
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

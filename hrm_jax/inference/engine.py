@@ -197,7 +197,7 @@ class Engine:
 
 def _tell(queue: Queue, report: DispatchReport) -> int:
     """Passes a report on to the queue; returns how many jobs left."""
-    # A boolean mask over [K, B] picks rows in the order of the steps.
+    # A boolean mask over [steps, B] picks rows in the order of the steps.
     if report.record is not None:
         thinking = np.asarray(report.record.jobs) != NO_JOB
         jobs, thoughts = jax.tree.map(

@@ -17,6 +17,6 @@ def test_a_folder_without_a_run_is_named(tmp_path):
         text=True,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"error: expected a run in {tmp_path}, found no config.json" in done.stderr
     assert "Traceback" not in done.stderr

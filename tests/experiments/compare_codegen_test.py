@@ -90,7 +90,7 @@ def compare(tmp_path, monkeypatch):
     def program(*arguments):
         common = [f"--folder={tmp_path}", "--seeds=0,1", "--presets=minute"]
         flags.FLAGS(["compare", *common, *arguments])
-        return compare_codegen.main(["compare"])
+        return compare_codegen.main()
 
     yield program
     for name, value in saved.items():

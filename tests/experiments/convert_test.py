@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_named_without_traceback(tmp_path, source, arch, fl
     (tmp_path / "arch.json").write_text(json.dumps(arch))
     flags = [f"--arch={tmp_path / 'arch.json'}", *([flag] if flag else [])]
     result = convert(source, tmp_path / "model", *flags)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert result.stderr.startswith("error: ")
     assert message in result.stderr
     assert "Traceback" not in result.stderr
@@ -110,6 +110,6 @@ def test_what_does_not_fit_is_named_without_traceback(tmp_path, source, arch, fl
 
 def test_an_absent_input_is_named(tmp_path):
     result = convert(tmp_path / "absent.safetensors", tmp_path / "model")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert result.stderr.startswith("error: ")
     assert "absent.safetensors" in result.stderr

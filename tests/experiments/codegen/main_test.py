@@ -95,7 +95,7 @@ def assert_refused(done, message):
 def test_a_folder_is_used_once(codegen, trained):
     _, folder = trained
     again = codegen.run(*TINY, f"--run={folder}")
-    assert_refused(again, r"RunError: .* holds a run already; add --resume")
+    assert_refused(again, r"error: .* holds a run already; add --resume")
 
 
 def test_a_shut_gate_ends_with_a_report(codegen):
@@ -106,4 +106,4 @@ def test_a_shut_gate_ends_with_a_report(codegen):
 
 def test_an_unknown_corpus_says_how_to_make_it(codegen):
     done = codegen.run(*TINY, "--config.data.corpus=smal", "--run=other")
-    assert_refused(done, r"^ConfigError: data.corpus: smal is not prepared.*make_corpus")
+    assert_refused(done, r"^error: data.corpus: smal is not prepared.*make_corpus")

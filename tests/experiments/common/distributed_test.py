@@ -93,4 +93,4 @@ def test_two_processes_make_one_run_and_go_on_with_it(sudoku, puzzles):
 def test_flags_that_do_not_say_which_process_this_is_are_refused(sudoku, flags):
     done = sudoku.run(*flags)
     assert done.returncode == 2
-    assert "DistributedError: expected --distributed alone, or all of" in done.stderr
+    assert "error: expected --distributed alone, or all of" in done.stderr

@@ -116,7 +116,7 @@ def test_eval_spends_what_the_flags_say(sudoku, trained):
 def test_eval_refuses_what_cannot_be(sudoku, trained):
     _, folder = trained
     done = sudoku.run("--mode=eval", f"--checkpoint={folder}", "--search_attempts=-1")
-    assert_refused(done, "ConfigError: search.attempts: expected 0 or more, got -1")
+    assert_refused(done, "error: search.attempts: expected 0 or more, got -1")
 
 
 def test_solve_of_an_untrained_model_is_1_not_solved(sudoku, trained):
@@ -152,13 +152,13 @@ def assert_refused(done, message):
 
 
 def test_solve_of_a_bad_puzzle_is_2(sudoku):
-    message = r"^ConflictingGivensError: equal digits share .* r1c1=5, r1c2=5"
+    message = r"^error: equal digits share .* r1c1=5, r1c2=5"
     assert_refused(sudoku.run("--mode=solve", f"--puzzle=55{PUZZLE[2:]}"), message)
 
 
 def test_solve_into_no_known_picture_is_2_before_anything_is_loaded(sudoku):
     done = sudoku.run("--mode=solve", f"--puzzle={PUZZLE}", "--render=steps.svg")
-    assert_refused(done, r"^RenderError: expected a picture named \*\.html, .* got 'steps\.svg'")
+    assert_refused(done, r"^error: expected a picture named \*\.html, .* got 'steps\.svg'")
 
 
 def test_solve_without_a_puzzle_is_2(sudoku):
@@ -202,11 +202,11 @@ def test_a_run_on_a_file_is_measured_on_what_it_held_out(sudoku):
 def test_a_folder_is_used_once(sudoku, trained):
     _, folder = trained
     again = sudoku.run(*sudoku.tiny, f"--run={folder}")
-    assert_refused(again, r"RunError: .* holds a run already; add --resume")
+    assert_refused(again, r"error: .* holds a run already; add --resume")
 
 
 def test_without_a_run_there_is_nothing_to_go_on_with(sudoku):
-    assert_refused(sudoku.run("--resume"), "RunError: expected a run below runs, found none")
+    assert_refused(sudoku.run("--resume"), "error: expected a run below runs, found none")
 
 
 def test_without_a_checkpoint_the_shipped_model_is_used(sudoku):
@@ -235,7 +235,7 @@ def test_an_unknown_data_set_is_refused(sudoku):
 def test_a_folder_below_a_file_is_refused_before_anything_else(sudoku):
     (sudoku.folder / "file").write_text("")
     done = sudoku.run(*sudoku.tiny, "--run=file/run")
-    assert_refused(done, "CheckpointError: expected a writable folder at .*file/run")
+    assert_refused(done, "error: expected a writable folder at .*file/run")
     assert "step" not in done.stdout
 
 

@@ -1,0 +1,64 @@
+"""How every command runs: what it refuses, how it says so, and its exit code.
+
+0: done; 1: done, and the answer is no (a puzzle unsolved, a number wrong); 2: refused, with a
+message on standard error that says what was expected, what came, and what to do.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+
+from absl import app, logging
+
+from hrm_jax.core.errors import UserError
+
+TRACEBACK_VARIABLE = "HRM_JAX_TRACEBACK"
+"""Environment variable: 1 shows where an error arose."""
+
+REFUSED = 2
+INTERRUPTED = 130
+
+FORESEEN = (UserError, OSError, ImportError, ValueError)
+"""What becomes a message. Any other error is a defect, and has its traceback."""
+
+
+def run(main: Callable[[], int | None], extras: str = "") -> None:
+    """Runs a command after its flags are read, and ends the process with its exit code.
+
+    Args:
+      main: the command; None counts as 0.
+      extras: the extras of the package that it needs, such as "codegen,foundation".
+    """
+
+    def guarded(argv: list[str]) -> int:
+        if len(argv) > 1:
+            # absl leaves what is no flag in argv; a forgotten -- would otherwise pass unnoticed.
+            return refuse(f"unexpected arguments {argv[1:]}; flags start with --")
+        logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
+        try:
+            return main() or 0
+        except FORESEEN as error:
+            if os.environ.get(TRACEBACK_VARIABLE) == "1":
+                raise
+            return refuse(_message(error, extras))
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return INTERRUPTED
+
+    app.run(guarded)
+
+
+def refuse(message: str) -> int:
+    """Prints why a command does nothing; returns its exit code."""
+    print(f"error: {message}", file=sys.stderr)
+    return REFUSED
+
+
+def _message(error: BaseException, extras: str) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        remedy = f"pip install 'hrm-jax[{extras}]'" if extras else "install it"
+        return f"{error}; {remedy}"
+    if isinstance(error, UserError | OSError):
+        return str(error)
+    # Raised by a library, or by ours for a programmer: it may not say enough.
+    return f"{error} ({TRACEBACK_VARIABLE}=1 shows where)"

@@ -1,0 +1,91 @@
+"""What a command's process says and ends with."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.common import command
+
+ROOT = Path(command.__file__).parents[2]
+PROGRAM = """
+from absl import flags
+from experiments.common import command
+from hrm_jax.core.config import ConfigError
+
+flags.DEFINE_string("end", None, "how")
+
+def main():
+    end = flags.FLAGS.end
+    if end is not None:
+        return eval(end) if end.isdigit() else raise_(eval(end))
+
+def raise_(error):
+    raise error
+
+command.run(main, extras="codegen")
+"""
+
+
+def run(*arguments, **environment):
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("arguments", "status"), [([], 0), (["--end=0"], 0), (["--end=1"], 1)])
+def test_the_exit_code_is_what_the_command_returns(arguments, status):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ("ConfigError('a', 'expected 1')", "error: a: expected 1"),
+        (
+            "FileNotFoundError(2, 'No such file or directory', 'x.csv')",
+            "No such file or directory: 'x.csv'",
+        ),
+        ("ValueError('odd')", "error: odd (HRM_JAX_TRACEBACK=1 shows where)"),
+        ("ModuleNotFoundError('No module named gguf')", "pip install 'hrm-jax[codegen]'"),
+    ],
+)
+def test_foreseen_errors_are_a_message(error, message):
+    done = run(f"--end={error}")
+    assert done.returncode == command.REFUSED
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_traceback_is_there_for_those_who_ask():
+    done = run("--end=ValueError('odd')", HRM_JAX_TRACEBACK="1")
+    assert "Traceback" in done.stderr
+    assert "in raise_" in done.stderr
+
+
+def test_a_defect_has_its_traceback():
+    done = run("--end=KeyError('odd')")
+    assert done.returncode == 1
+    assert "KeyError: 'odd'" in done.stderr
+
+
+def test_what_is_no_flag_is_refused():
+    done = run("end=0")
+    assert done.returncode == command.REFUSED
+    assert done.stderr == "error: unexpected arguments ['end=0']; flags start with --\n"
+
+
+def test_an_interrupt_is_no_traceback():
+    done = run("--end=KeyboardInterrupt()")
+    assert done.returncode == command.INTERRUPTED
+    assert done.stderr == "interrupted\n"
