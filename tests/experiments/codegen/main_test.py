@@ -78,7 +78,9 @@ def test_a_run_leaves_everything_in_its_folder(trained):
 def test_a_run_tells_how_it_goes_and_what_came_out(trained):
     done, folder = trained
     assert f"training in {folder}: a tiny HRM-Text" in done.stdout
-    progress = re.findall(r"^step (\d)/4: loss \S+, \S+ bits/byte", done.stdout, re.MULTILINE)
+    progress = re.findall(
+        r"^step (\d)/4: \d+%, .*\d bits/byte, loss \S+", done.stdout, re.MULTILINE
+    )
     assert progress == ["2", "4"]
     assert "before training" in done.stdout
     assert re.search(r"│ bits_per_byte_python +│ +\d\.\d{3} │ +\d\.\d{3} │", done.stdout)
@@ -101,7 +103,7 @@ def test_a_folder_is_used_once(codegen, trained):
 def test_a_shut_gate_ends_with_a_report(codegen):
     phases = '--config.phases=({"gate": {"measure": "parse_rate", "at_least": 2.0, "steps": 2}},)'
     done = codegen.run(*TINY, phases, "--run=gated")
-    assert_refused(done, r"^Ended: step 2: phase 1 of 1 expected parse_rate at least 2 within 2 st")
+    assert_refused(done, r"^error: step 2: phase 1 of 1 expected parse_rate at least 2 within 2 st")
 
 
 def test_an_unknown_corpus_says_how_to_make_it(codegen):
