@@ -1,5 +1,6 @@
 """Settings and options for all tests."""
 
+import collections
 import pathlib
 
 import jax
@@ -27,6 +28,22 @@ def pytest_addoption(parser):
     parser.addoption(
         "--golden", default=None, metavar="DIR", help="further recordings of the originals to check"
     )
+    parser.addoption(
+        "--every", default=1, type=int, metavar="N", help="run the first of every N cases of a test"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves the first of every N cases of each test function: --every=N."""
+    places = collections.Counter()
+    kept, left_out = [], []
+    for item in items:
+        function = item.nodeid.partition("[")[0]
+        (left_out if places[function] % config.option.every else kept).append(item)
+        places[function] += 1
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
 
 
 def pytest_generate_tests(metafunc):
