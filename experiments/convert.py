@@ -23,7 +23,7 @@ from experiments.common import command, config_flags
 from experiments.common.terminal import Table, make_console
 from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.model_folder import load_model, save_model
-from hrm_jax.convert.published_config import infer_config
+from hrm_jax.convert.published_config import infer_config, is_published_config
 from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
 from hrm_jax.convert.weights import StateDict
 from hrm_jax.core.config import ConfigError
@@ -89,10 +89,31 @@ def _read_arch(path: str | None) -> Mapping[str, Any]:
         raise ConfigError("--arch", f"expected JSON or YAML in {path}, got {error}") from error
     if not isinstance(content, Mapping):
         raise ConfigError("--arch", f"expected fields in {path}, got {type(content).__name__}")
-    # Hydra's configs have the model's fields under `arch`, and interpolations such as
-    # ${.hidden_size}.
+    # Hydra's configs have the model's fields under `arch`.
+    content = _unwrapped(content)
     fields = content.get("arch", content)
+    if not isinstance(fields, Mapping):
+        raise ConfigError("--arch", f"expected fields in arch of {path}, got {fields!r}")
+    if not is_published_config(fields):
+        raise ConfigError(
+            "--arch",
+            f"expected fields such as hidden_size and H_cycles in {path} or in its arch, got "
+            f"{', '.join(map(str, fields)) or 'none'}; name the run's all_config.yaml",
+        )
+    # An interpolation such as ${.hidden_size} is left to what the weights tell.
     return {n: v for n, v in fields.items() if v is not None and not str(v).startswith("${")}
+
+
+def _unwrapped(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns fields as they were before Weights & Biases wrote each as {desc, value}."""
+
+    def value_of(field: Any) -> Any:
+        wrapped = (
+            isinstance(field, Mapping) and "value" in field and set(field) <= {"desc", "value"}
+        )
+        return field["value"] if wrapped else field
+
+    return {name: value_of(field) for name, field in content.items()}
 
 
 def _table(config: PuzzleModelConfig, origins: Mapping[str, str]) -> Table:

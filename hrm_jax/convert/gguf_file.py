@@ -69,6 +69,11 @@ class GgufFile:
         """
         return self.get(f"{self.architecture}.{name}", default)
 
+    @property
+    def keys(self) -> list[str]:
+        """The full names of all metadata."""
+        return list(self._reader.fields)
+
     def has(self, name: str) -> bool:
         """Returns whether the metadata has a value under a full name."""
         return self._reader.get_field(name) is not None

@@ -10,8 +10,9 @@ import dataclasses
 import numpy as np
 
 from hrm_jax.convert.gguf_file import GgufFile, renamed
+from hrm_jax.convert.gguf_keys import check_keys, linear_scaling
 from hrm_jax.convert.llama import llama_variables
-from hrm_jax.convert.weights import Deferred
+from hrm_jax.convert.weights import Deferred, WeightsError
 from hrm_jax.core.config import check, from_dict
 from hrm_jax.core.types import Variables
 from hrm_jax.models.llama import Llama, LlamaConfig
@@ -74,7 +75,14 @@ def config_of(file: GgufFile) -> LlamaConfig:
 
     Raises:
       ConfigError: a value is missing, or asks for what is not implemented.
+      WeightsError: the file holds no model.
     """
+    if "token_embd.weight" not in file.tensors:
+        raise WeightsError(
+            f"{file.path}: expected a model, found {len(file.tensors)} tensors without "
+            "token_embd.weight; a file of the vocabulary alone has no weights: take the model's"
+        )
+    check_keys(file)
     D = file.of_model("embedding_length")
     N = file.of_model("attention.head_count")
     head_size = file.of_model("attention.key_length", D // N)
@@ -116,18 +124,16 @@ def config_of(file: GgufFile) -> LlamaConfig:
 
 def _scaling(file: GgufFile, head_size: int, theta: float) -> RopeScaling:
     """Returns the scaling in the metadata, or that of a tensor of divisors, as in Llama 3.1."""
-    kind = file.of_model("rope.scaling.type", "none")
-    check(
-        kind in ("none", "linear"),
-        "rope.scaling.type",
-        expected="'none' or 'linear'",
-        got=kind,
-        remedy="no other is implemented",
-    )
-    if kind == "linear":
-        return RopeScaling("linear", file.of_model("rope.scaling.factor"))
+    linear = linear_scaling(file)
     if _ROPE_DIVISORS not in file.tensors:
-        return RopeScaling()
+        return linear or RopeScaling()
+    check(
+        linear is None,
+        "rope.scaling.factor",
+        expected=f"none beside {_ROPE_DIVISORS}",
+        got=linear and linear.factor,
+        remedy="both together are not implemented",
+    )
     divisors = np.asarray(file.tensors[_ROPE_DIVISORS])
     # The largest divisor is that of the slowest frequencies, which Llama 3.1 divides by the whole
     # factor.

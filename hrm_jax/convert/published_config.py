@@ -48,6 +48,11 @@ def from_published_config(config: Mapping[str, Any], *, shared_level: bool) -> P
     return replace(_published(shared_level), _translate(config, shared_level))
 
 
+def is_published_config(config: Mapping[str, Any]) -> bool:
+    """Returns whether any field is one of the originals' configs."""
+    return bool(_translate(config, shared_level=True) | _translate(config, shared_level=False))
+
+
 def infer_config(
     state_dict: Mapping[str, np.ndarray],
     arch: Mapping[str, Any] | None = None,

@@ -88,14 +88,44 @@ def test_flags_give_what_the_shapes_do_not_tell(tmp_path, source):
 
 
 @pytest.mark.parametrize(
+    "arch",
+    [
+        {"arch": {"desc": None, "value": {"H_cycles": 3, "num_heads": 2}}, "lr": {"value": 1e-4}},
+        {"H_cycles": {"desc": None, "value": 3}, "num_heads": {"value": 2}},
+    ],
+)
+def test_a_config_of_weights_and_biases_is_unwrapped(tmp_path, source, arch):
+    (tmp_path / "config.yaml").write_text(json.dumps(arch))
+    result = convert(source, tmp_path / "model", f"--arch={tmp_path / 'config.yaml'}")
+    assert result.returncode == 0, result.stderr
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert (config["H_cycles"], config["num_heads"]) == (3, 2)
+
+
+@pytest.mark.parametrize(
     ("arch", "flag", "message"),
     [
-        ({}, "--config.vocab_size=12", "lm_head.weight: expected (12, 32), found (11, 32)"),
-        ({}, "--config.num_heads=3", "num_heads: expected a divisor of hidden_size=32, got 3"),
+        (
+            {"H_cycles": 3},
+            "--config.vocab_size=12",
+            "lm_head.weight: expected (12, 32), found (11, 32)",
+        ),
+        (
+            {"H_cycles": 3},
+            "--config.num_heads=3",
+            "num_heads: expected a divisor of hidden_size=32, got 3",
+        ),
         ({"num_heads": "${.x}", "L_cycles": "6"}, "", "L_cycles: expected int, got '6'"),
         ([], "", "--arch: expected fields in"),
+        ({"arch": 3}, "", "--arch: expected fields in arch of"),
+        (
+            {"lr": 1e-4, "epochs": 10},
+            "",
+            "--arch: expected fields such as hidden_size and H_cycles",
+        ),
+        ({}, "", "--arch: expected fields such as hidden_size and H_cycles"),
     ],
-    ids=["weights", "config", "arch", "arch_without_fields"],
+    ids=["weights", "config", "arch", "list", "number", "others", "empty"],
 )
 def test_what_does_not_fit_is_named_without_traceback(tmp_path, source, arch, flag, message):
     (tmp_path / "arch.json").write_text(json.dumps(arch))

@@ -139,6 +139,14 @@ def test_heads_are_put_back_in_order():
             "rope_scaling",
             RopeScaling("linear", 4.0),
         ),
+        ({"llama.rope.scale_linear": 4.0}, "rope_scaling", RopeScaling("linear", 4.0)),
+        ({"llama.rope.scaling.factor": 4.0}, "rope_scaling", RopeScaling("linear", 4.0)),
+        ({"llama.rope.scaling.factor": 1.0}, "rope_scaling", RopeScaling()),
+        (
+            {"llama.rope.scaling.type": "none", "llama.rope.scaling.factor": 4.0},
+            "rope_scaling",
+            RopeScaling(),
+        ),
         ({"llama.attention.sliding_window": 7}, "window", 7),
         ({"llama.rope.freq_base": None}, "rope_theta", 1e4),
         ({"tokenizer.ggml.bos_token_id": None}, "bos_token", None),
@@ -190,6 +198,12 @@ def test_another_architecture_and_unknown_tensors_are_named(tmp_path):
     write_gguf(path, CONFIG, weights, tensors=gate)
     with pytest.raises(WeightsError, match=r"blk\.0\.ffn_gate_inp\.weight: a tensor that no"):
         load_gguf_llama(GgufFile(path))
+
+
+def test_a_file_of_the_vocabulary_alone_is_named(tmp_path):
+    write_gguf(tmp_path / "vocab.gguf", CONFIG, {})
+    with pytest.raises(WeightsError, match=r"found 0 tensors .*vocabulary alone has no weights"):
+        load_gguf_llama(GgufFile(tmp_path / "vocab.gguf"))
 
 
 def test_a_type_that_cannot_be_widened_is_named(tmp_path):
