@@ -7,13 +7,17 @@ message on standard error that says what was expected, what came, and what to do
 import os
 import sys
 from collections.abc import Callable
+from typing import Any
 
-from absl import app, logging
+from absl import app, flags, logging
 
 from hrm_jax.core.errors import UserError
 
 TRACEBACK_VARIABLE = "HRM_JAX_TRACEBACK"
 """Environment variable: 1 shows where an error arose."""
+
+TEXT_FLAGS = frozenset({"prompt", "suffix", "stop"})
+"""Flags that are no paths, and may begin with any character."""
 
 REFUSED = 2
 INTERRUPTED = 130
@@ -35,6 +39,7 @@ def run(main: Callable[[], int | None], extras: str = "") -> None:
             # absl leaves what is no flag in argv; a forgotten -- would otherwise pass unnoticed.
             return refuse(f"unexpected arguments {argv[1:]}; flags start with --")
         logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
+        expand_home(flags.FLAGS)
         try:
             return main() or 0
         except FORESEEN as error:
@@ -46,6 +51,23 @@ def run(main: Callable[[], int | None], extras: str = "") -> None:
             return INTERRUPTED
 
     app.run(guarded)
+
+
+def expand_home(values: flags.FlagValues) -> None:
+    """Replaces `~/` at the beginning of flags by the home folder: a shell leaves it in `--run=~/x`.
+
+    Flags whose values are text, `TEXT_FLAGS`, stay as they are.
+    """
+
+    def expanded(value: Any) -> Any:
+        return os.path.expanduser(value) if isinstance(value, str) else value
+
+    for name in set(values) - TEXT_FLAGS:
+        flag = values[name]
+        if isinstance(flag.value, list):
+            flag.value = [expanded(item) for item in flag.value]
+        elif isinstance(flag.value, str):
+            flag.value = expanded(flag.value)
 
 
 def refuse(message: str) -> int:

@@ -49,6 +49,8 @@ def read_puzzles(text: str) -> list[Grid]:
         lines = _lines(sys.stdin.buffer.read())
     elif os.path.isfile(text):
         lines = _lines(pathlib.Path(text).read_bytes())
+    elif _looks_like_a_path(text):
+        raise rules.PuzzleError(f"expected 81 characters or a file, and there is no file {text}")
     else:
         lines = [text]
     # Lines are numbered before blank ones are dropped, as editors number them.
@@ -64,6 +66,11 @@ def read_puzzles(text: str) -> list[Grid]:
             where = f"line {number}: " if len(lines) > 1 else ""
             raise type(error)(f"{where}{error}") from None
     return puzzles
+
+
+def _looks_like_a_path(text: str) -> bool:
+    named = pathlib.Path(text).suffix.strip(".").isalpha() or "/" in text or os.sep in text
+    return named and len(text.strip()) != rules.NUM_CELLS
 
 
 def _lines(content: bytes) -> list[str]:

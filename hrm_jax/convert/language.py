@@ -151,7 +151,7 @@ def locate(path: str | os.PathLike[str]) -> Path:
     """
     if path in PACKAGED:
         return _in_package(*PACKAGED[str(path)])
-    place = Path(path).absolute()
+    place = Path(path).expanduser().absolute()
     # A run's folder has a `config.json` too, the run's own, which has no `model_type`.
     if (place / RUN_MODEL / CONFIG).is_file() and "model_type" not in _read_json(place / CONFIG):
         return place / RUN_MODEL

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from absl import flags
 
 from experiments.common import command
 
@@ -83,6 +84,20 @@ def test_what_is_no_flag_is_refused():
     done = run("end=0")
     assert done.returncode == command.REFUSED
     assert done.stderr == "error: unexpected arguments ['end=0']; flags start with --\n"
+
+
+def test_a_home_folder_is_expanded_where_a_flag_is_a_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    values = flags.FlagValues()
+    flags.DEFINE_string("run", None, "", flag_values=values)
+    flags.DEFINE_list("files", [], "", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "", flag_values=values)
+    flags.DEFINE_multi_string("prompt", None, "", flag_values=values)
+    values(["program", "--run=~/x", "--files=~/a,b~/c", "--prompt=~/text", "--seed=3"])
+    command.expand_home(values)
+    assert values.run == "/home/me/x"
+    assert values.files == ["/home/me/a", "b~/c"]
+    assert (values.seed, values.prompt) == (3, ["~/text"])
 
 
 def test_an_interrupt_is_no_traceback():

@@ -72,6 +72,12 @@ def test_a_bad_puzzle_is_refused_with_its_reason(give, text, message):
         solving.read_puzzles(give(text))
 
 
+@pytest.mark.parametrize("text", ["nowhere/puzzles.txt", "puzzles.sdm", "/nowhere"])
+def test_a_file_that_is_not_there_is_named(text):
+    with pytest.raises(rules.PuzzleError, match=f"there is no file {text}$"):
+        solving.read_puzzles(text)
+
+
 def test_no_puzzle_is_refused(give):
     with pytest.raises(rules.PuzzleError, match="expected a puzzle, got no text"):
         solving.read_puzzles(give("\n"))
