@@ -6,15 +6,19 @@ from llama.cpp's `unicode_regex_split`. SentencePiece cuts no words: it joins th
 whose joint token has the highest score, which is what merges in the order of scores do.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hrm_jax.convert.gguf_file import GgufFile
 from hrm_jax.core.config import check
+from hrm_jax.core.protocols import InfillingTokens
 from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
 
 if TYPE_CHECKING:
     import tokenizers
+
+_log = logging.getLogger(__name__)
 
 # Values of `tokenizer.ggml.token_type`.
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = range(1, 5)
@@ -31,6 +35,18 @@ _WORDS = {  # each rule cuts what the one before has left in one piece
     "llama-bpe": (_LLAMA3,),
     "qwen2": (_LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}"),),
 }
+_USUAL_ENDS = frozenset(
+    [
+        "<|eot_id|>",
+        "<|eom_id|>",
+        "<|im_end|>",
+        "<|end|>",
+        "<end_of_turn>",
+        "<|end_of_text|>",
+        "<|endoftext|>",
+    ]
+)
+"""What ends a turn or a text, by llama.cpp's list: files often name one of several."""
 _WHOLE_WORDS_FIRST = ("llama-bpe",)  # a word that is a token is not put together from parts
 _NORMALISED = ("qwen2",)  # to NFC
 _BEGINNING = ("llama-bpe",)  # with a bos_token where the file does not say, as in llama.cpp
@@ -57,22 +73,45 @@ def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
     # Models trained on conversations end a turn with a token of its own.
     if file.has("tokenizer.ggml.eot_token_id"):
         ends.append(names[file.get("tokenizer.ggml.eot_token_id")])
+    kinds = file.get("tokenizer.ggml.token_type", [])
+    ends += [name for name, kind in zip(names, kinds, strict=False) if _ends(name, kind)]
     usual = model == "llama" or file.get("tokenizer.ggml.pre", "default") in _BEGINNING
     begins = file.get("tokenizer.ggml.add_bos_token", usual)
     tokenizer = _MAKERS[model](file, names)
-    _add(tokenizer, names, file.get("tokenizer.ggml.token_type", []))
+    _add(tokenizer, names, kinds)
     return WrappedTokenizer(
         tokenizer,
         eos_tokens=list(dict.fromkeys(ends)),
         bos_token=names[file.get("tokenizer.ggml.bos_token_id")] if begins else None,
+        infilling=_infilling(file),
     )
+
+
+def _ends(name: str, kind: int) -> bool:
+    return name in _USUAL_ENDS and kind in (_CONTROL, _USER_DEFINED)
+
+
+def _infilling(file: GgufFile) -> InfillingTokens | None:
+    """Returns the marks of a hole that the metadata states, under its new names or its old ones."""
+    for names in (("fim_pre", "fim_suf", "fim_mid"), ("prefix", "suffix", "middle")):
+        keys = [f"tokenizer.ggml.{name}_token_id" for name in names]
+        if all(map(file.has, keys)):
+            return InfillingTokens(*(int(file.get(key)) for key in keys))
+    return None
 
 
 def _byte_level(file: GgufFile, names: list[str]) -> "tokenizers.Tokenizer":
     import tokenizers
     from tokenizers import decoders, models, normalizers, pre_tokenizers
 
-    words = file.get("tokenizer.ggml.pre", "default")
+    words = file.get("tokenizer.ggml.pre", "")
+    if not words:
+        _log.warning(
+            "%s states no tokenizer.ggml.pre: text is cut into words as by GPT-2's old rule, which "
+            "may not be the model's; files of newer converters state it",
+            file.path,
+        )
+        words = "default"
     check(
         words in _WORDS,
         "tokenizer.ggml.pre",

@@ -19,7 +19,19 @@ CONFIG = "config.json"
 NOT_READ = {
     *("_name_or_path", "architectures", "auto_map", "id2label", "label2id", "problem_type"),
     *("output_attentions", "output_hidden_states", "return_dict", "transformers_version"),
-    "use_cache",
+    *("use_cache", "torchscript", "use_bfloat16", "tf_legacy_loss", "return_dict_in_generate"),
+    *("output_scores", "finetuning_task", "task_specific_params", "tokenizer_class", "prefix"),
+    # How to sample, which older configs say too, and not only `generation_config.json`.
+    *("temperature", "top_k", "top_p", "typical_p", "do_sample", "num_beams", "num_beam_groups"),
+    *("diversity_penalty", "length_penalty", "repetition_penalty", "early_stopping", "max_length"),
+    *("min_length", "num_return_sequences", "no_repeat_ngram_size", "begin_suppress_tokens"),
+    *("encoder_no_repeat_ngram_size", "bad_words_ids", "suppress_tokens", "exponential_decay"),
+    *("exponential_decay_length_penalty", "remove_invalid_values", "forced_bos_token_id"),
+    *("forced_eos_token_id", "decoder_start_token_id", "sep_token_id", "max_new_tokens"),
+    # What tools write that made or changed the model, or that run it elsewhere.
+    *("unsloth_version", "unsloth_fixed", "_attn_implementation", "_attn_implementation_autoset"),
+    *("transformers.js_config", "is_llama_config", "max_sequence_length", "model_max_length"),
+    *("_flash_attn_2_enabled", "gradient_checkpointing", "_commit_hash", "attn_implementation"),
 }
 """Fields of any model that do not change what it computes."""
 FIXED = {
@@ -27,6 +39,16 @@ FIXED = {
     "attention_dropout": (0, None),
     "is_encoder_decoder": (False,),
     "chunk_size_feed_forward": (0,),
+    "is_decoder": (False, True),
+    "add_cross_attention": (False,),
+    "cross_attention_hidden_size": (None,),
+    "tie_encoder_decoder": (False,),
+    "pruned_heads": ({}, None),
+    # Rotary pairs side by side, as in the original Llama, and not half a head apart.
+    "rope_interleaved": (False,),
+    "use_mrope": (False,),
+    "partial_rotary_factor": (1, None),
+    "quantization_config": (None,),
 }
 """Fields that all models here share, with the values that mean what is implemented."""
 

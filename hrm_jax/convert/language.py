@@ -73,7 +73,7 @@ def load_language_model(
     Raises:
       ConfigError: the config is broken, or asks for what is not implemented.
       WeightsError: the weights are damaged or do not fit; or a package is missing.
-      ValueError: the tokenizer cannot be used.
+      TokenizerError: the tokenizer cannot be used.
       OSError: a file is absent or cannot be read.
     """
     known = ("float32", "bfloat16")
@@ -86,6 +86,7 @@ def load_language_model(
     model, variables, foundation = _load_folder(place, dtype)
     tokenizer = _tokenizer(place)
     template = _chat_template(place)
+    _check_vocabulary(place, model, tokenizer)
     return LoadedLanguageModel(model, variables, tokenizer, template, foundation or origin)
 
 
@@ -182,7 +183,21 @@ def _load_gguf(path: Path, origin: str, dtype: str) -> LoadedLanguageModel:
     model, variables = load_gguf_llama(file, dtype)
     model = Llama(dataclasses.replace(model.config, compute_dtype=dtype))
     template = file.get("tokenizer.chat_template", "") or None
-    return LoadedLanguageModel(model, variables, gguf_tokenizer(file), template, origin)
+    tokenizer = gguf_tokenizer(file)
+    _check_vocabulary(path, model, tokenizer)
+    return LoadedLanguageModel(model, variables, tokenizer, template, origin)
+
+
+def _check_vocabulary(place: Path, model: Any, tokenizer: Any) -> None:
+    """Refuses tokens that the model has no embedding of: looked up, they would be other tokens'."""
+    rows = model.config.vocab_size
+    beyond = range(rows, tokenizer.vocab_size)
+    if beyond:
+        named = ", ".join(f"{token} ({tokenizer.name(token)})" for token in beyond[:5])
+        raise WeightsError(
+            f"{place}: the embedding has {rows} rows, and the tokenizer has {len(beyond)} tokens "
+            f"beyond them: {named}; take the tokenizer that belongs to these weights"
+        )
 
 
 def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, str | None]:

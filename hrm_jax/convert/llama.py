@@ -4,6 +4,8 @@ Files hold queries, keys and values apart, and so the SwiGLU's gate and up proje
 hold each group as one matrix.
 """
 
+import dataclasses
+import logging
 import os
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from hrm_jax.convert.shards import MAX_SHARD_BYTES, load_shards
 from hrm_jax.convert.weights import StateDict, Weights
 from hrm_jax.core.types import Variables
 from hrm_jax.models.llama import Llama, LlamaConfig
+
+_log = logging.getLogger(__name__)
+_HEAD = "lm_head.weight"
 
 
 def llama_variables(model: Llama, weights: Weights, dtype: str = "float32") -> Variables:
@@ -44,8 +49,22 @@ def load_llama(folder: str | os.PathLike[str], dtype: str = "float32") -> tuple[
       OSError: a file is absent or cannot be read.
     """
     folder = Path(folder)
-    model = Llama(from_hugging_face(read_config(folder)))
-    return model, llama_variables(model, load_shards(folder), dtype)
+    config = from_hugging_face(read_config(folder))
+    # Files of Llama 2 hold the rotary frequencies, which follow from the config.
+    weights = {
+        name: array
+        for name, array in load_shards(folder).items()
+        if not name.endswith(".rotary_emb.inv_freq")
+    }
+    if not config.tie_embeddings and _HEAD not in weights:
+        _log.warning(
+            "%s: tie_word_embeddings is false and there is no %s: the embedding is the head",
+            folder,
+            _HEAD,
+        )
+        config = dataclasses.replace(config, tie_embeddings=True)
+    model = Llama(config)
+    return model, llama_variables(model, weights, dtype)
 
 
 def save_llama(

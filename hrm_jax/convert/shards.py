@@ -15,6 +15,7 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 MAX_SHARD_BYTES = 5_000_000_000
 _FILES = re.compile(r"model(-\d+-of-\d+)?\.safetensors|" + re.escape(INDEX))
+_PYTORCH = "pytorch_model.bin"
 
 
 def is_weights_file(name: str) -> bool:
@@ -65,7 +66,7 @@ def load_shards(folder: Path) -> dict[str, np.ndarray | Deferred]:
       OSError: a file is absent or cannot be read.
     """
     if not (folder / INDEX).exists():
-        return open_safetensors(folder / WEIGHTS)
+        return open_safetensors(_only_file(folder))
     weight_map = _read_index(folder / INDEX)
     weights: dict[str, np.ndarray | Deferred] = {}
     for file in sorted(set(weight_map.values())):
@@ -83,6 +84,29 @@ def load_shards(folder: Path) -> dict[str, np.ndarray | Deferred]:
     return weights
 
 
+def _only_file(folder: Path) -> Path:
+    """Returns the one file with all the weights, whose absence is explained by what is there."""
+    numbered = sorted(folder.glob("*-of-*.safetensors"))
+    if (folder / WEIGHTS).exists():
+        return folder / WEIGHTS
+    # Some tools number a single file, too.
+    if len(numbered) == 1 and re.search(r"-0*1-of-0*1\.", numbered[0].name):
+        return numbered[0]
+    if numbered:
+        names = ", ".join(path.name for path in numbered[:3])
+        raise WeightsError(
+            f"{folder}: expected {INDEX} beside {names}; it says which file holds what: fetch it "
+            "from where the files are from"
+        )
+    if list(folder.glob("pytorch_model*.bin")):
+        raise WeightsError(
+            f"{folder}: expected {WEIGHTS}, found {_PYTORCH} alone; publishers mostly offer both, "
+            "and transformers converts it: AutoModelForCausalLM.from_pretrained(FOLDER)"
+            ".save_pretrained(OTHER)"
+        )
+    return folder / WEIGHTS
+
+
 def _read_index(path: Path) -> dict[str, str]:
     """Returns which file holds each tensor.
 
@@ -90,12 +114,13 @@ def _read_index(path: Path) -> dict[str, str]:
     """
     try:
         weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        good = all(is_weights_file(file) and file != INDEX for file in weight_map.values())
+        good = all(Path(file).name == file and file != INDEX for file in weight_map.values())
+        good = good and all(file.endswith(".safetensors") for file in weight_map.values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path}: expected an index with a weight_map, got {error!r}") from error
     if not good:
         raise WeightsError(
-            f"{path}: expected files named model-00001-of-00002.safetensors beside it, got "
+            f"{path}: expected names of .safetensors files beside it, got "
             f"{sorted(set(weight_map.values()))[:5]}"
         )
     return weight_map

@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import write_atomically
 from hrm_jax.core.protocols import InfillingTokens
 
@@ -22,10 +23,17 @@ if TYPE_CHECKING:
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
+SPECIAL_FILE = "special_tokens_map.json"
+MODEL_CONFIG = "config.json"
+_PARTS = ("normalizer", "pre_tokenizer", "model", "decoder")
 
 INFILLING_NAMES = (
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+    # DeepSeek's, whose bars are full-width and whose spaces are SentencePiece's.
+    ("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cfim\u2581end\uff5c>"),
+    # Code Llama's.
+    ("\u2581<PRE>", "\u2581<SUF>", "\u2581<MID>"),
 )
 """How vocabularies name the marks of fill-in-the-middle; ours come first."""
 
@@ -49,6 +57,10 @@ def byte_alphabet() -> dict[str, int]:
 _ALPHABET = byte_alphabet()
 
 
+class TokenizerError(UserError, ValueError):
+    """A tokenizer's files are damaged, lack something, or are of a kind that is not implemented."""
+
+
 class WrappedTokenizer:
     """A tokenizer of the library `tokenizers`, byte-level or with bytes to fall back on.
 
@@ -70,6 +82,7 @@ class WrappedTokenizer:
         *,
         eos_tokens: Sequence[str],
         bos_token: str | None = None,
+        infilling: InfillingTokens | None = None,
     ):
         """Takes over `tokenizer`: its truncation and padding are switched off.
 
@@ -77,12 +90,14 @@ class WrappedTokenizer:
           tokenizer: of one of the two kinds; changed in place.
           eos_tokens: names of the tokens that end a text, the usual one first.
           bos_token: name of the token that begins a text, only if models are trained with one.
+          infilling: the marks of a hole; None for those of `INFILLING_NAMES`.
 
         Raises:
-          ValueError: the vocabulary is of another kind, or lacks a named token, or no end is named.
+          TokenizerError: the vocabulary is of another kind, or lacks a named token, or no end is
+            named.
         """
         if not eos_tokens:
-            raise ValueError("eos_tokens is empty, but a text must end with a token: name one")
+            raise TokenizerError("eos_tokens is empty, but a text must end with a token: name one")
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True  # "<eos>" in a text is five characters
@@ -94,7 +109,7 @@ class WrappedTokenizer:
         self.vocab_size = len(self._pieces)
         self.bos_token = None if bos_token is None else self._find(bos_token)
         self.eos_tokens = tuple(self._find(name) for name in eos_tokens)
-        self.infilling = _find_infilling(tokenizer)
+        self.infilling = infilling or _find_infilling(tokenizer)
 
     @classmethod
     def load(cls, folder: pathlib.Path | str) -> "WrappedTokenizer":
@@ -102,22 +117,36 @@ class WrappedTokenizer:
 
         Raises:
           FileNotFoundError: one of the two files is not there.
-          ValueError: they do not say what a text ends with, or as the constructor.
+          TokenizerError: they are damaged, do not say what a text ends with, or as the constructor.
         """
         import tokenizers
 
         folder = pathlib.Path(folder)
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        whole = _read_object(folder / TOKENIZER_FILE)
+        # What the tokenizer's config leaves out, older files beside it may say.
+        config = _read_object(folder / SPECIAL_FILE, absent_is_empty=True)
+        config |= {k: v for k, v in _read_object(folder / CONFIG_FILE).items() if v is not None}
         # `eos_tokens` is written by `save`; published files have a single `eos_token`.
         ends = config.get("eos_tokens") or [config.get("eos_token")]
         if None in ends:
-            raise ValueError(f"{folder / CONFIG_FILE} names no eos_token: add one")
+            ends = _ends_by_number(folder / MODEL_CONFIG, whole)
+        if not ends:
+            raise TokenizerError(
+                f"{folder / CONFIG_FILE} names no eos_token, nor does {SPECIAL_FILE} or "
+                f"{MODEL_CONFIG} beside it: add one"
+            )
         names = [_name(end) for end in ends]
-        whole = json.loads((folder / TOKENIZER_FILE).read_text(encoding="utf-8"))
         marks = {*names, *itertools.chain(*INFILLING_NAMES)}
         for token in whole.get("added_tokens") or ():  # not all published files say it of all
             token["special"] = token["special"] or token["content"] in marks
-        tokenizer = tokenizers.Tokenizer.from_str(json.dumps(whole))
+        try:
+            tokenizer = tokenizers.Tokenizer.from_str(json.dumps(whole))
+        except Exception as error:  # the library raises nothing more special
+            kinds = {part: (whole.get(part) or {}).get("type") for part in _PARTS}
+            raise TokenizerError(
+                f"{folder / TOKENIZER_FILE}: tokenizers {tokenizers.__version__} cannot read it "
+                f"({error}); it states {kinds}: install the version that the model asks for"
+            ) from error
         # Not all published files state add_bos_token. The tokenizer then tells, by the tokens that
         # it gives for an empty text.
         begins = config.get("bos_token") and _name(config["bos_token"])
@@ -161,11 +190,44 @@ class WrappedTokenizer:
             raise IndexError(f"tokens are 0 to {self.vocab_size - 1}, not {token}")
         return self._pieces[token]
 
+    def name(self, token: int) -> str:
+        """Returns what the vocabulary calls a token; its number where it has no name."""
+        return self._tokenizer.id_to_token(token) or str(token)
+
     def _find(self, name: str) -> int:
         token = self._tokenizer.token_to_id(name)
         if token is None:
-            raise ValueError(f"the vocabulary has no token {name!r}: name one that it has")
+            raise TokenizerError(f"the vocabulary has no token {name!r}: name one that it has")
         return token
+
+
+def _read_object(path: pathlib.Path, *, absent_is_empty: bool = False) -> dict[str, Any]:
+    """Returns the fields of a JSON file.
+
+    Raises:
+      TokenizerError: it is not JSON, or holds something else than fields.
+    """
+    if absent_is_empty and not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TokenizerError(f"{path}: expected JSON text, got {error}; fetch it anew") from error
+    if not isinstance(content, dict):
+        raise TokenizerError(f"{path}: expected an object, got {content!r:.40}; fetch it anew")
+    return content
+
+
+def _ends_by_number(path: pathlib.Path, tokenizer: dict[str, Any]) -> list[str]:
+    """Returns the names of the tokens that the model's config gives as `eos_token_id`."""
+    number = _read_object(path, absent_is_empty=True).get("eos_token_id")
+    numbers = number if isinstance(number, list) else [number]
+    vocabulary = (tokenizer.get("model") or {}).get("vocab")
+    names = {}
+    if isinstance(vocabulary, dict):
+        names = {token: name for name, token in vocabulary.items()}
+    names |= {added["id"]: added["content"] for added in tokenizer.get("added_tokens") or ()}
+    return [names[token] for token in numbers if token in names]
 
 
 def _tokens(tokenizer: "tokenizers.Tokenizer", text: str) -> list[int]:
@@ -225,7 +287,7 @@ def _pieces(tokenizer: "tokenizers.Tokenizer") -> list[bytes]:
         try:
             pieces[token] = piece_of(name)
         except KeyError:
-            raise ValueError(
+            raise TokenizerError(
                 f"token {token} is {name!r}, which is not written in the byte-level alphabet: only"
                 " byte-level vocabularies (as GPT-2's), and those of SentencePiece with bytes to"
                 " fall back on (as Llama's), can be used"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hrm_jax.convert.gguf_file import GgufFile
 from hrm_jax.convert.gguf_tokenizer import gguf_tokenizer
 from hrm_jax.core.config import ConfigError
+from hrm_jax.core.protocols import InfillingTokens
 from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
 from hrm_jax.models.llama import LlamaConfig
 from tests.hrm_jax.convert.gguf_files import TOKENS, write_gguf
@@ -84,6 +85,30 @@ def test_a_beginning_only_where_the_file_asks_for_one(read):
 def test_a_turn_may_end_otherwise(read):
     assert read(eot_token_id=1).eos_tokens == (0, 1)
     assert read(eot_token_id=0).eos_tokens == (0,)
+
+
+def test_the_usual_ends_are_known(read):
+    names = [*TOKENS, "<|eot_id|>", "<|im_end|>", "<|end_of_text|>"]
+    kinds = [3, 4] + [1] * (len(TOKENS) - 2) + [3, 4, 1]
+    N = len(TOKENS)
+    # <|end_of_text|> is a piece of text here, by its kind.
+    assert read(tokens=names, token_type=kinds).eos_tokens == (0, N, N + 1)
+
+
+@pytest.mark.parametrize(
+    "keys", [("fim_pre", "fim_suf", "fim_mid"), ("prefix", "suffix", "middle")]
+)
+def test_marks_of_a_hole_may_be_named_by_number(read, keys):
+    assert read().infilling is None
+    found = read(**{f"{key}_token_id": token for key, token in zip(keys, (5, 6, 7), strict=True)})
+    assert found.infilling == InfillingTokens(5, 6, 7)
+
+
+def test_a_file_without_a_rule_for_words_is_warned_of(read, caplog):
+    read(pre="default")
+    assert not caplog.records
+    assert pieces(read(pre=None), "12") == pieces(read(pre="default"), "12")
+    assert "states no tokenizer.ggml.pre" in caplog.text
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""One door to models of every format: what is loaded, saved, and refused."""
+"""One entry point to models of every format: what is loaded, saved, and refused."""
 
 import dataclasses
 import json
@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("tokenizers", reason="needs the extra foundation")
 pytest.importorskip("gguf", reason="needs the extra foundation")
 
+from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.language import (
     PACKAGED,
     LoadedLanguageModel,
@@ -22,6 +23,7 @@ from hrm_jax.convert.llama import llama_weights
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.data.text.tokenizers import ByteTokenizer, train_bpe
+from hrm_jax.data.text.wrapped_tokenizer import TokenizerError
 from hrm_jax.models.hrm_llama import HrmLlama
 from hrm_jax.models.hrm_text import HrmText, hrm_text
 from hrm_jax.models.llama import Llama, LlamaConfig
@@ -88,19 +90,88 @@ def test_a_folder_of_a_run_stands_for_the_model_in_it(tmp_path):
 
 
 def test_a_tokenizer_with_merges_goes_with_its_model(tmp_path):
-    saved = fresh(Llama(LLAMA), train_bpe(["abc abc abc"] * 3, 264))
+    model = Llama(dataclasses.replace(LLAMA, vocab_size=264))
+    saved = fresh(model, train_bpe(["abc abc abc"] * 3, 264))
     save_language_model(tmp_path / "model", saved)
     assert_same(load_language_model(tmp_path / "model"), saved)
 
 
 def test_generation_stops_at_every_end_that_the_folder_names(tmp_path):
-    save_language_model(tmp_path / "model", fresh(Llama(LLAMA), train_bpe(["ab"] * 3, 262)))
+    model = Llama(dataclasses.replace(LLAMA, vocab_size=262))
+    save_language_model(tmp_path / "model", fresh(model, train_bpe(["ab"] * 3, 262)))
     (first,) = load_language_model(tmp_path / "model").tokenizer.eos_tokens
     path = tmp_path / "model" / "generation_config.json"
     path.write_text(json.dumps({"eos_token_id": [7, first]}))
     assert load_language_model(tmp_path / "model").tokenizer.eos_tokens == (first, 7)
     path.write_text(json.dumps({"eos_token_id": 9}))
     assert load_language_model(tmp_path / "model").tokenizer.eos_tokens == (first, 9)
+
+
+def test_tokens_beyond_the_embedding_are_named(tmp_path):
+    save_language_model(tmp_path / "model", fresh(Llama(LLAMA), train_bpe(["ab"] * 3, 262)))
+    with pytest.raises(WeightsError, match=r"260 rows.* 1 tokens beyond them: 260 \(ab\); take"):
+        load_language_model(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("special_tokens_map.json", {"eos_token": {"content": "<|endoftext|>"}}),
+        ("config.json", {"eos_token_id": 256}),
+        ("config.json", {"eos_token_id": [256]}),
+    ],
+)
+def test_the_end_of_a_text_may_be_named_beside_the_tokenizers_config(tmp_path, file, content):
+    model = Llama(dataclasses.replace(LLAMA, vocab_size=262))
+    save_language_model(tmp_path / "model", fresh(model, train_bpe(["ab"] * 3, 262)))
+    folder = tmp_path / "model"
+    expected = load_language_model(folder).tokenizer.eos_tokens
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "X", "eos_token": null}')
+    config = json.loads((folder / "config.json").read_text()) | {"eos_token_id": None}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    with pytest.raises(TokenizerError, match=r"names no eos_token, nor does special_tokens_map"):
+        load_language_model(folder)
+    path = folder / file
+    before = json.loads(path.read_text()) if path.exists() else {}
+    if "eos_token_id" in content:
+        content = {"eos_token_id": list(expected)}
+    path.write_text(json.dumps(before | content))
+    assert load_language_model(folder).tokenizer.eos_tokens == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", r"tokenizer\.json: expected JSON text, got .*; fetch it anew"),
+        ("[]", r"tokenizer\.json: expected an object, got \[\]"),
+        ('{"pre_tokenizer": {"type": "Novel"}}', r"cannot read it .*'pre_tokenizer': 'Novel'"),
+    ],
+)
+def test_a_tokenizer_that_cannot_be_read_is_named(tmp_path, content, message):
+    model = Llama(dataclasses.replace(LLAMA, vocab_size=262))
+    save_language_model(tmp_path / "model", fresh(model, train_bpe(["ab"] * 3, 262)))
+    (tmp_path / "model" / "tokenizer.json").write_text(content)
+    with pytest.raises(TokenizerError, match=message):
+        load_language_model(tmp_path / "model")
+
+
+def test_an_untied_config_without_a_head_is_tied_with_a_warning(tmp_path, caplog):
+    tied = fresh(Llama(dataclasses.replace(LLAMA, tie_embeddings=True)))
+    save_language_model(tmp_path / "model", tied)
+    path = tmp_path / "model" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tie_word_embeddings": False}))
+    assert_same(load_language_model(tmp_path / "model"), tied)
+    assert "there is no lm_head.weight: the embedding is the head" in caplog.text
+
+
+def test_rotary_frequencies_of_older_files_are_left_out(tmp_path):
+    saved = fresh(Llama(LLAMA))
+    save_language_model(tmp_path / "model", saved)
+    path = tmp_path / "model" / "model.safetensors"
+    name = "model.layers.0.self_attn.rotary_emb.inv_freq"
+    save_state_dict(path, load_state_dict(path) | {name: np.ones(4, np.float32)})
+    assert_same(load_language_model(tmp_path / "model"), saved)
 
 
 def test_an_older_folder_has_its_template_among_the_tokenizers_fields(tmp_path):

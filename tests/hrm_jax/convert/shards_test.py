@@ -53,10 +53,12 @@ def test_a_broken_index_is_refused(tmp_path, content):
         load_shards(tmp_path)
 
 
-@pytest.mark.parametrize("file", ["../secret.safetensors", "other.safetensors", INDEX])
+@pytest.mark.parametrize(
+    "file", ["../secret.safetensors", "a/b.safetensors", "/x.safetensors", "model.bin", "", INDEX]
+)
 def test_an_index_leads_nowhere_else(tmp_path, file):
     (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"a": file}}))
-    with pytest.raises(WeightsError, match="expected files named model-00001"):
+    with pytest.raises(WeightsError, match=r"expected names of \.safetensors files"):
         load_shards(tmp_path)
 
 
@@ -81,3 +83,39 @@ def test_an_absent_file_is_an_os_error(tmp_path):
 @pytest.mark.parametrize("name", ["config.json", "model.bin", "mymodel.safetensors", "model-1.py"])
 def test_other_files_are_not_ours(name):
     assert not is_weights_file(name)
+
+
+def test_files_of_an_index_may_have_any_name(tmp_path):
+    save_shards(tmp_path, TENSORS, 3 * BYTES)
+    text = (tmp_path / INDEX).read_text()
+    (tmp_path / INDEX).write_text(text.replace('"model-', '"consolidated-'))
+    for path in list(tmp_path.glob("model-*")):
+        path.rename(tmp_path / path.name.replace("model-", "consolidated-"))
+    assert_same(load_shards(tmp_path))
+
+
+def test_a_single_file_with_a_number_is_the_model(tmp_path):
+    save_shards(tmp_path, TENSORS)
+    (tmp_path / "model.safetensors").rename(tmp_path / "model-00001-of-00001.safetensors")
+    assert_same(load_shards(tmp_path))
+
+
+def test_parts_without_their_index_are_named(tmp_path):
+    save_shards(tmp_path, TENSORS, 3 * BYTES)
+    (tmp_path / INDEX).unlink()
+    with pytest.raises(WeightsError, match=r"expected model.safetensors.index.json beside model-0"):
+        load_shards(tmp_path)
+    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"expected model.safetensors.index.json beside model-0"):
+        load_shards(tmp_path)
+
+
+def test_a_pytorch_file_alone_is_named(tmp_path):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"found pytorch_model\.bin alone.*save_pretrained"):
+        load_shards(tmp_path)
+
+
+def test_no_weights_at_all_is_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
+        load_shards(tmp_path)
