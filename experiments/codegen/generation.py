@@ -1,17 +1,21 @@
 """Writes code, and any other text: `--mode=generate` of `experiments.codegen`."""
 
+import ast
 import dataclasses
 import json
 import pathlib
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from absl import app, flags
 from rich.console import Console
 
 from experiments.codegen import writer
 from experiments.common import process
+from hrm_jax.core import files
 from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text.prompts import PromptError
 from hrm_jax.inference.text.writing import Piece, Request
@@ -19,6 +23,11 @@ from hrm_jax.inference.text.writing import Piece, Request
 FLAGS = flags.FLAGS
 HOLE = "<FILL>"
 STANDARD_INPUT = "-"
+_OWN_FIELDS = ("prompt", "suffix", "seed", "completion", "ending")
+_ESCAPE = re.compile(
+    r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{1,3}|[abfnrtv\\'\"])"
+)
+"""An escape sequence of Python's texts."""
 
 flags.DEFINE_multi_string(
     "prompt", None, f"text to go on from; {HOLE} in it marks a hole to fill. May be given again"
@@ -31,9 +40,28 @@ flags.DEFINE_multi_string(
 )
 flags.DEFINE_string("suffix", None, "text after the hole, for a single prompt without a mark")
 flags.DEFINE_multi_string(
-    "stop", [], r"text that ends a completion, \n for a line's end. May be given again"
+    "stop",
+    [],
+    r"text that ends a completion, with Python's escapes, such as \n. May be given again",
 )
-flags.DEFINE_bool("json", False, "print an object a line: prompt, suffix, seed, completion, ending")
+flags.DEFINE_bool(
+    "json",
+    False,
+    "print an object a line: prompt, suffix, seed, completion, ending, and what else a line had",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """A prompt, and the other fields of its line in a file, which go into the line of output.
+
+    Attributes:
+      prompt: what to go on from.
+      others: an identifier, a task's name, and whatever else stood beside the prompt.
+    """
+
+    prompt: Prompt
+    others: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -90,16 +118,19 @@ def run(console: Console) -> int:
     if len(requests) == 1 and not FLAGS.json:
         _stream(pieces, requests[0], console)
     else:
-        _print_all(pieces, requests, console)
+        # One request for each sample of each prompt, in this order.
+        others = [one.others for one in prompts for _ in range(FLAGS.samples)]
+        _print_all(pieces, requests, others, console)
     Console(stderr=True, quiet=console.quiet).print(str(tally), style="dim", soft_wrap=True)
     return 0
 
 
-def read_prompts() -> list[Prompt]:
+def read_prompts() -> list[Asked]:
     """Returns the prompts of all flags, in their order, those of `--prompt` first.
 
     Raises:
       PromptError: a file does not hold prompts, or a text has several holes.
+      TextError: a file is in another encoding than UTF-8.
       OSError: a file cannot be read.
     """
     prompts = [_with_hole(text) for text in FLAGS.prompt or []]
@@ -108,37 +139,41 @@ def read_prompts() -> list[Prompt]:
     if not prompts:
         raise app.UsageError("--mode=generate needs --prompt or --prompt_file", exitcode=2)
     if FLAGS.suffix is not None:
-        if len(prompts) > 1 or prompts[0].suffix is not None:
+        if len(prompts) > 1 or prompts[0].prompt.suffix is not None:
             raise PromptError("--suffix: expected with a single prompt that has no hole of its own")
-        prompts = [dataclasses.replace(prompts[0], suffix=FLAGS.suffix)]
+        prompt = dataclasses.replace(prompts[0].prompt, suffix=FLAGS.suffix)
+        prompts = [dataclasses.replace(prompts[0], prompt=prompt)]
     return prompts
 
 
-def _read_file(name: str) -> list[Prompt]:
+def _read_file(name: str) -> list[Asked]:
     if name == STANDARD_INPUT:
-        return [_with_hole(sys.stdin.read())]
-    text = pathlib.Path(name).read_text(encoding="utf-8")
+        return [_with_hole(files.decode_text(sys.stdin.buffer.read(), "standard input"))]
+    text = files.read_text(pathlib.Path(name))
     if not name.endswith(".jsonl"):
         return [_with_hole(text)]
-    lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    # Not `splitlines`: JSON's texts may hold U+2028 and U+0085, which it takes for line ends.
+    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     return [_from_json(line, f"{name}, line {number}") for number, line in lines]
 
 
-def _from_json(line: str, place: str) -> Prompt:
+def _from_json(line: str, place: str) -> Asked:
     try:
         found = json.loads(line)
     except ValueError as error:
         raise PromptError(f"{place}: expected a JSON object, got {error}") from error
-    known = isinstance(found, dict) and found.keys() <= {"prompt", "suffix"}
-    prefix, suffix = (found.get("prompt"), found.get("suffix")) if known else (None, None)
+    fields = found if isinstance(found, dict) else {}
+    prefix = fields.get("prompt")
+    suffix = fields.get("suffix")
     if not isinstance(prefix, str) or not isinstance(suffix, str | None):
         raise PromptError(
             f"{place}: expected an object with the text `prompt`, and `suffix` or not, got {line!r}"
         )
-    return Prompt(prefix, suffix)
+    others = {name: value for name, value in fields.items() if name not in _OWN_FIELDS}
+    return Asked(Prompt(prefix, suffix), others)
 
 
-def _with_hole(text: str) -> Prompt:
+def _with_hole(text: str) -> Asked:
     """Returns a text as a prompt, split where its hole is.
 
     Raises:
@@ -148,15 +183,20 @@ def _with_hole(text: str) -> Prompt:
     prefix, *suffixes = text.split(HOLE)
     if len(suffixes) > 1:
         raise PromptError(f"expected one {HOLE} in a prompt, got {len(suffixes)}; fill one by one")
-    return Prompt(prefix, *suffixes)
+    return Asked(Prompt(prefix, *suffixes))
 
 
-def _requests(prompts: list[Prompt]) -> list[Request]:
+def unescape(text: str) -> str:
+    """Returns a text with Python's escapes, such as `\\n` and `\\u2028`, read."""
+    return _ESCAPE.sub(lambda match: ast.literal_eval(f"'{match[0]}'"), text)
+
+
+def _requests(asked: list[Asked]) -> list[Request]:
     sampling = writer.sampling()
-    stop = tuple(text.replace(r"\n", "\n") for text in FLAGS.stop)
+    stop = tuple(map(unescape, FLAGS.stop))
     return [
-        Request(prompt, FLAGS.seed + sample, stop, FLAGS.max_tokens, sampling)
-        for prompt in prompts
+        Request(one.prompt, FLAGS.seed + sample, stop, FLAGS.max_tokens, sampling)
+        for one in asked
         for sample in range(FLAGS.samples)
     ]
 
@@ -179,7 +219,12 @@ def _print(console: Console, text: str, style: str | None = None) -> None:
         console.file.flush()
 
 
-def _print_all(pieces: Iterator[Piece], requests: list[Request], console: Console) -> None:
+def _print_all(
+    pieces: Iterator[Piece],
+    requests: list[Request],
+    others: list[Mapping[str, Any]],
+    console: Console,
+) -> None:
     """Prints all texts in their order, when they are done."""
     texts = [""] * len(requests)
     endings = [""] * len(requests)
@@ -187,11 +232,12 @@ def _print_all(pieces: Iterator[Piece], requests: list[Request], console: Consol
     for piece in pieces:
         texts[piece.request] += piece.text
         endings[piece.request] = piece.ending or ""
-    for request, text, ending in zip(requests, texts, endings, strict=True):
+    for request, other, text, ending in zip(requests, others, texts, endings, strict=True):
         prompt = request.prompt
         if FLAGS.json:
-            found = {"prompt": prompt.prefix, "suffix": prompt.suffix, "seed": request.seed}
-            _print(console, json.dumps({**found, "completion": text, "ending": ending}) + "\n")
+            found = {**other, "prompt": prompt.prefix, "suffix": prompt.suffix}
+            found |= {"seed": request.seed, "completion": text, "ending": ending}
+            _print(console, json.dumps(found) + "\n")
         else:
             console.rule(f"seed {request.seed}: {prompt.prefix[-40:]!r}", align="left")
             _print(console, text + "\n")

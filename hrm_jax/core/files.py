@@ -1,5 +1,6 @@
 """Files that stay whole, old or new, if the process is killed, and whose damage is detected."""
 
+import codecs
 import contextlib
 import hashlib
 import json
@@ -12,6 +13,43 @@ from hrm_jax.core.errors import UserError
 
 MANIFEST = "manifest.json"
 _LOCK = ".lock"
+
+
+class TextError(UserError, ValueError):
+    """A file is not UTF-8 text."""
+
+
+def read_text(path: Path) -> str:
+    """Returns the text of a UTF-8 file, without a byte-order mark.
+
+    Raises:
+      TextError: it is in another encoding; the message names the line.
+      OSError: it cannot be read.
+    """
+    content = path.read_bytes()
+    return decode_text(content, str(path))
+
+
+def decode_text(content: bytes, source: str) -> str:
+    """Returns UTF-8 text without a byte-order mark; `source` names it in errors.
+
+    Raises:
+      TextError: it is in another encoding; the message names the line.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise TextError(f"{source}: expected UTF-8 text, got UTF-16; {_convert('UTF-16')}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise TextError(
+            f"{source}, line {line}: expected UTF-8 text, got byte {content[error.start]:#04x}; "
+            f"{_convert('LATIN1')} (or the encoding that it has)"
+        ) from error
+
+
+def _convert(encoding: str) -> str:
+    return f"convert it: iconv -f {encoding} -t UTF-8 FILE > NEW_FILE"
 
 
 class InUse(UserError, OSError):

@@ -273,7 +273,7 @@ def read_completions(path: Path) -> list[Judged]:
         # The next line would otherwise be appended to the torn one.
         os.truncate(path, len(whole))
     lines = []
-    for number, line in enumerate(whole.splitlines(), 1):
+    for number, line in enumerate(whole[:-1].split(b"\n") if whole else (), 1):
         try:
             lines.append(Judged(**json.loads(line)))
         except (ValueError, TypeError) as error:

@@ -65,7 +65,7 @@ def read_benchmark(path: pathlib.Path | str) -> Iterator[str]:
         content = file.read()
     try:
         if ".jsonl" in path.suffixes:
-            records = [json.loads(line) for line in content.splitlines() if line.strip()]
+            records = [json.loads(line) for line in content.split("\n") if line.strip()]
         else:
             records = json.loads(content)
         fields = [record.items() for record in records]
