@@ -214,10 +214,7 @@ def program(example: Example, **door: Any) -> Callable[[], dict[str, np.ndarray]
         results, pullback = jax.vjp(function, *operands)
         return *results, *pullback(cotangents)
 
-    # An interpreter is slow to compile and has little to compute; what it computes is the same.
-    options = {"xla_backend_optimization_level": 0} if door.get("interpret") else None
-    lowered = jax.jit(run).lower(example.operands, example.cotangents)
-    compiled = lowered.compile(compiler_options=options)
+    compiled = jax.jit(run).lower(example.operands, example.cotangents).compile()
 
     def call() -> dict[str, np.ndarray]:
         arrays = compiled(example.operands, example.cotangents)
