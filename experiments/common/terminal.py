@@ -135,7 +135,7 @@ def training_progress(
     Yields:
       A callback for the step and its record (empty between records).
     """
-    with live_line(console, "train", steps, completed=first_step) as line:
+    with live_line(console, "train", steps, completed=first_step, waits_for="compiling") as line:
         newest: dict[str, float] = {}
 
         def update(step: int, averages: Mapping[str, float]) -> None:
@@ -151,14 +151,14 @@ def training_progress(
 
 @contextmanager
 def counting_progress(
-    console: Console, name: str, total: int, unit: str = "puzzles"
+    console: Console, name: str, total: int, unit: str = "puzzles", waits_for: str = ""
 ) -> Iterator[Callable[[int], None]]:
-    """Shows how many of a number of things are done.
+    """Shows how many of a number of things are done; the arguments are `live_line`'s.
 
     Yields:
       A callback for how many more are done.
     """
-    with live_line(console, name, total, unit=unit, transient=True) as line:
+    with live_line(console, name, total, unit=unit, transient=True, waits_for=waits_for) as line:
         yield lambda count: line.update(line.completed + count)
 
 
@@ -171,6 +171,7 @@ def live_line(
     unit: str = "",
     completed: int = 0,
     transient: bool = False,
+    waits_for: str = "",
 ) -> Iterator["Line"]:
     """Shows one line of progress while the context lasts.
 
@@ -181,6 +182,7 @@ def live_line(
       unit: what they are called; nothing if it is clear.
       completed: how many are done before.
       transient: whether the line goes away at the end.
+      waits_for: what happens before the first thing is done, such as "compiling".
 
     Yields:
       The line, to be updated.
@@ -188,8 +190,7 @@ def live_line(
     with _FittedProgress(
         console=console, disable=not console.is_terminal, transient=transient
     ) as bar:
-        # Nothing is done before the first call is compiled, which may take a minute.
-        parts = ("compiling",)
+        parts = (waits_for,) if waits_for else ()
         task = bar.add_task(name, total=total, completed=completed, unit=unit, parts=parts)
         yield Line(console, bar, task)
 

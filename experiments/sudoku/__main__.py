@@ -289,14 +289,18 @@ def _measure(
     """Evaluates with a progress bar, prints the tables, and returns the report."""
     source = task.config.data.load(split)
     total = min(settings.puzzles or len(source), len(source))
-    with terminal.counting_progress(console, "evaluating", total) as progress:
+    with terminal.counting_progress(
+        console, "evaluating", total, waits_for="compiling"
+    ) as progress:
         report = task.evaluate(variables, source, settings, mesh, progress)
     title = f"{task.config.data.name}, {split} split"
     console.print(display.accuracy_table(report.as_dict(), f"{title}, single pass"))
     if settings.search.attempts:
         # By the rules alone: whether an answer is right is not known to a search.
         unsolved = int((~report.results.valid).sum())
-        with terminal.counting_progress(console, "searching", unsolved) as progress:
+        with terminal.counting_progress(
+            console, "searching", unsolved, waits_for="compiling"
+        ) as progress:
             report = task.search(variables, source, settings, mesh, report, progress)
         spent = f"up to {settings.search.attempts} further attempts"
         console.print(display.accuracy_table(report.as_dict()["search"], f"{title}, {spent}"))

@@ -65,7 +65,15 @@ def check_keys(file: GgufFile) -> None:
     Raises:
       ConfigError: there is one; the message names it.
     """
-    head_size = file.of_model("embedding_length") // file.of_model("attention.head_count")
+    heads = file.of_model("attention.head_count")
+    check(
+        isinstance(heads, int) and heads > 0,
+        f"{file.architecture}.attention.head_count",
+        expected="a number of heads, the same in all layers",
+        got=heads,
+        remedy="no other is implemented",
+    )
+    head_size = file.of_model("embedding_length") // heads
     head_size = file.of_model("attention.key_length", head_size)
     neutral: dict[str, tuple[Any, ...]] = dict.fromkeys(_FACTORS, (0, 1))
     neutral["attention.causal"] = (True,)

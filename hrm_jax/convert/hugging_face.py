@@ -25,7 +25,7 @@ NOT_READ = {
     *("temperature", "top_k", "top_p", "typical_p", "do_sample", "num_beams", "num_beam_groups"),
     *("diversity_penalty", "length_penalty", "repetition_penalty", "early_stopping", "max_length"),
     *("min_length", "num_return_sequences", "no_repeat_ngram_size", "begin_suppress_tokens"),
-    *("encoder_no_repeat_ngram_size", "bad_words_ids", "suppress_tokens", "exponential_decay"),
+    *("encoder_no_repeat_ngram_size", "bad_words_ids", "suppress_tokens", "is_decoder"),
     *("exponential_decay_length_penalty", "remove_invalid_values", "forced_bos_token_id"),
     *("forced_eos_token_id", "decoder_start_token_id", "sep_token_id", "max_new_tokens"),
     # What tools write that made or changed the model, or that run it elsewhere.
@@ -39,7 +39,6 @@ FIXED = {
     "attention_dropout": (0, None),
     "is_encoder_decoder": (False,),
     "chunk_size_feed_forward": (0,),
-    "is_decoder": (False, True),
     "add_cross_attention": (False,),
     "cross_attention_hidden_size": (None,),
     "tie_encoder_decoder": (False,),

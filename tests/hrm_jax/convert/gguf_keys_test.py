@@ -44,6 +44,11 @@ def test_what_is_not_implemented_is_refused_by_name(tmp_path, name, value):
         read(tmp_path / "model.gguf", {f"llama.{name}": value})
 
 
+def test_a_number_of_heads_that_no_model_has_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"attention\.head_count: expected a number of heads"):
+        read(tmp_path / "model.gguf", {"llama.attention.head_count": 0})
+
+
 def test_what_switches_nothing_on_is_read(tmp_path):
     plain = read(tmp_path / "a.gguf", {})
     metadata = {
