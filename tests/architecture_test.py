@@ -52,8 +52,8 @@ LAYERS: tuple[dict[str, str], ...] = (
             " generator csv_format bank sudoku_dataset_builder source"
         ),
         "hrm_jax.data.text": (
-            "wrapped_tokenizer tokenizers languages infilling packing source exercises at_hand"
-            " batches"
+            "markers wrapped_tokenizer tokenizers chat languages infilling packing source exercises"
+            " at_hand batches"
         ),
         "hrm_jax.data.corpus": (
             "documents licences generated credentials duplicates benchmarks filters projects"
@@ -68,7 +68,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.convert": (
             "weights pytorch published_config files folders model_folder shards fusion"
             " hugging_face hrm_text_config hrm_text llama_config llama gguf_file gguf_keys"
-            " gguf_llama gguf_tokenizer hrm_llama language"
+            " gguf_llama gguf_tokenizer chat_templates hrm_llama language"
         ),
     },
     {
@@ -95,7 +95,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments.sudoku": "display presets variants exported solving __main__",
-        "experiments.codegen": "presets training writer generation measuring __main__",
+        "experiments.codegen": "presets training writer prompts generation measuring __main__",
         "experiments": (
             "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"
             " make_corpus"

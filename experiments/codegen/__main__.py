@@ -21,7 +21,11 @@ from hrm_jax.core.protocols import Completer
 FLAGS = flags.FLAGS
 MODES = {
     "train": ("experiments.codegen.training",),
-    "generate": ("experiments.codegen.writer", "experiments.codegen.generation"),
+    "generate": (
+        "experiments.codegen.writer",
+        "experiments.codegen.prompts",
+        "experiments.codegen.generation",
+    ),
     "eval": ("experiments.codegen.writer", "experiments.codegen.measuring"),
 }
 """The modules of each mode.
@@ -70,7 +74,7 @@ def measure(console: Console) -> int:
 
     def load_model() -> tuple[Completer, str]:
         name = f"{FLAGS.model}, {writer.sampling()}"
-        return writer.load_writer().complete, name
+        return writer.make_writer(writer.load_model()).complete, name
 
     named = not FLAGS["model"].using_default_value
     return measuring.run(console, load_model if named else None)

@@ -1,10 +1,13 @@
 """Flags that choose the model and its sampling, for generating and measuring."""
 
+import copy
+import dataclasses
 from typing import Any
 
 from absl import flags
 
-from hrm_jax.convert.language import PACKAGED, load_language_model
+from hrm_jax.convert.language import PACKAGED, LoadedLanguageModel, load_language_model
+from hrm_jax.core.config import check
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Writer
 
@@ -19,6 +22,11 @@ flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "of weights and c
 flags.DEFINE_float("temperature", 0.0, "0 takes the likeliest token, 1 draws as the model believes")
 flags.DEFINE_integer("top_k", 0, "draw from so many likeliest tokens; 0 for all")
 flags.DEFINE_float("top_p", 1.0, "draw from the likeliest tokens with this probability together")
+flags.DEFINE_multi_string(
+    "stop_token",
+    [],
+    "name of a special token that ends a completion too, as <|im_end|>. May be given again",
+)
 flags.DEFINE_integer("max_tokens", 128, "longest completion", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "of the first sample; each further one has the next")
 flags.DEFINE_integer("samples", 1, "completions of each prompt", lower_bound=1)
@@ -28,13 +36,30 @@ flags.DEFINE_bool(
 )
 
 
-def load_writer() -> Writer:
-    """Returns a writer for the model of `--model`, as the flags say.
+def load_model() -> LoadedLanguageModel:
+    """Returns the model of `--model`, with what `--stop_token` names among its ends.
 
     Raises:
-      ConfigError, WeightsError, ValueError, OSError: as `load_language_model`.
+      ConfigError, WeightsError, ValueError, OSError: as `load_language_model`; ConfigError also for
+        an end that the model does not have.
     """
     loaded = load_language_model(FLAGS.model, dtype=FLAGS.dtype)
+    markers = loaded.tokenizer.markers
+    for name in FLAGS.stop_token:
+        check(
+            name in markers,
+            "--stop_token",
+            expected=f"a special token of the model ({', '.join(sorted(markers)[:12])}, ...)",
+            got=name,
+            remedy="name one of them, or give a text by --stop",
+        )
+    tokenizer: Any = copy.copy(loaded.tokenizer)
+    tokenizer.eos_tokens += tuple(markers[name].token for name in FLAGS.stop_token)
+    return dataclasses.replace(loaded, tokenizer=tokenizer)
+
+
+def make_writer(loaded: LoadedLanguageModel) -> Writer:
+    """Returns a writer for a model, as the flags say."""
     return Writer(
         loaded.model,
         loaded.variables,

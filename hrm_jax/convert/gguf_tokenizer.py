@@ -47,6 +47,14 @@ _USUAL_ENDS = frozenset(
     ]
 )
 """What ends a turn or a text, by llama.cpp's list: files often name one of several."""
+_USES = {
+    "bos_token": "bos",
+    "eos_token": "eos",
+    "unk_token": "unknown",
+    "pad_token": "padding",
+    "sep_token": "seperator",  # spelt so in the format
+}
+"""What chat templates call tokens: what the metadata calls them."""
 _WHOLE_WORDS_FIRST = ("llama-bpe",)  # a word that is a token is not put together from parts
 _NORMALISED = ("qwen2",)  # to NFC
 _BEGINNING = ("llama-bpe",)  # with a bos_token where the file does not say, as in llama.cpp
@@ -69,10 +77,10 @@ def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
         remedy="load the model as a folder with its tokenizer.json",
     )
     names = file.get("tokenizer.ggml.tokens")
-    ends = [names[file.get("tokenizer.ggml.eos_token_id")]]
+    ends = [_named(file, names, "eos")]
     # Models trained on conversations end a turn with a token of its own.
-    if file.has("tokenizer.ggml.eot_token_id"):
-        ends.append(names[file.get("tokenizer.ggml.eot_token_id")])
+    if file.has(_number_key("eot")):
+        ends.append(_named(file, names, "eot"))
     kinds = file.get("tokenizer.ggml.token_type", [])
     ends += [name for name, kind in zip(names, kinds, strict=False) if _ends(name, kind)]
     usual = model == "llama" or file.get("tokenizer.ggml.pre", "default") in _BEGINNING
@@ -82,8 +90,9 @@ def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
     return WrappedTokenizer(
         tokenizer,
         eos_tokens=list(dict.fromkeys(ends)),
-        bos_token=names[file.get("tokenizer.ggml.bos_token_id")] if begins else None,
+        bos_token=_named(file, names, "bos") if begins else None,
         infilling=_infilling(file),
+        special_names=_special_names(file, names),
     )
 
 
@@ -91,10 +100,33 @@ def _ends(name: str, kind: int) -> bool:
     return name in _USUAL_ENDS and kind in (_CONTROL, _USER_DEFINED)
 
 
+def _special_names(file: GgufFile, names: Sequence[str]) -> dict[str, str]:
+    """Returns the names of tokens by what they are for, as the metadata states their numbers."""
+    stated = {use: key for use, key in _USES.items() if file.has(_number_key(key))}
+    return {use: _named(file, names, key) for use, key in stated.items()}
+
+
+def _number_key(use: str) -> str:
+    return f"tokenizer.ggml.{use}_token_id"
+
+
+def _named(file: GgufFile, names: Sequence[str], use: str) -> str:
+    """Returns the name of the token whose number the metadata gives for a use, as `eos`."""
+    number = file.get(_number_key(use))
+    check(
+        isinstance(number, int) and 0 <= number < len(names),
+        _number_key(use),
+        expected=f"the number of a token, 0 to {len(names) - 1}",
+        got=number,
+        remedy="fetch the file anew",
+    )
+    return names[number]
+
+
 def _infilling(file: GgufFile) -> InfillingTokens | None:
     """Returns the marks of a hole that the metadata states, under its new names or its old ones."""
     for names in (("fim_pre", "fim_suf", "fim_mid"), ("prefix", "suffix", "middle")):
-        keys = [f"tokenizer.ggml.{name}_token_id" for name in names]
+        keys = [_number_key(name) for name in names]
         if all(map(file.has, keys)):
             return InfillingTokens(*(int(file.get(key)) for key in keys))
     return None

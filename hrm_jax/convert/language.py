@@ -5,12 +5,20 @@ import dataclasses
 import importlib.util
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxtyping import PRNGKeyArray
 
 from hrm_jax.convert import hrm_llama, hrm_text_config, llama_config
+from hrm_jax.convert.chat_templates import (
+    OTHERS_FOLDER,
+    TEMPLATE_FILE,
+    gguf_chat_template,
+    read_chat_template,
+    write_chat_template,
+)
 from hrm_jax.convert.folders import replacing_folder
 from hrm_jax.convert.gguf_file import GgufFile
 from hrm_jax.convert.gguf_llama import load_gguf_llama
@@ -20,9 +28,9 @@ from hrm_jax.convert.hugging_face import CONFIG, eos_tokens, is_model_file, read
 from hrm_jax.convert.llama import load_llama, write_llama
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError, check, replace
-from hrm_jax.core.files import write_atomically
 from hrm_jax.core.protocols import LanguageModel, Tokenizer
-from hrm_jax.core.types import Variables
+from hrm_jax.core.types import Prompt, Variables
+from hrm_jax.data.text.chat import ChatError, ChatTemplate, Message, conversation
 from hrm_jax.data.text.tokenizers import load_tokenizer
 from hrm_jax.data.text.wrapped_tokenizer import CONFIG_FILE, TOKENIZER_FILE
 from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
@@ -36,7 +44,6 @@ RUN_MODEL = "model"
 """The folder within a finished run's folder that this module, and transformers, read."""
 
 _GENERATION = "generation_config.json"
-_CHAT_TEMPLATE = "chat_template.jinja"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,16 +54,33 @@ class LoadedLanguageModel:
       model: the model.
       variables: its values.
       tokenizer: its tokenizer.
-      chat_template: how a conversation is written as a text, a Jinja template; None for a model
-        that was not trained on any.
+      chat_template: how a conversation is written as a text; None for a model that was not trained
+        on any.
       origin: path or name that the weights were loaded by; of HRM on Llama, its foundation's.
     """
 
     model: LanguageModel
     variables: Variables
     tokenizer: Tokenizer
-    chat_template: str | None = None
+    chat_template: ChatTemplate | None = None
     origin: str | None = None
+
+    def conversation(self, messages: Sequence[Message], **options: Any) -> Prompt:
+        """Returns the prompt of a conversation; see `data.text.chat.conversation`.
+
+        Args:
+          messages: the turns, such as `{"role": "user", "content": "Hello"}`.
+          **options: `tools`, `now`, and variables that the template reads.
+
+        Raises:
+          ChatError: the model has no chat template, or as `conversation`.
+        """
+        if self.chat_template is None:
+            raise ChatError(
+                f"{self.origin} has no chat template: it was not trained on conversations; leave "
+                "out --chat and write a prompt that it goes on from"
+            )
+        return conversation(self.tokenizer, self.chat_template, messages, **options)
 
 
 def load_language_model(
@@ -85,7 +109,7 @@ def load_language_model(
         return _load_gguf(place, origin, dtype)
     model, variables, foundation = _load_folder(place, dtype)
     tokenizer = _tokenizer(place)
-    template = _chat_template(place)
+    template = read_chat_template(place)
     _check_vocabulary(place, model, tokenizer)
     return LoadedLanguageModel(model, variables, tokenizer, template, foundation or origin)
 
@@ -103,7 +127,7 @@ def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageMo
       OSError: the disk is full or fails.
     """
     model = loaded.model
-    beside = (TOKENIZER_FILE, CONFIG_FILE, _CHAT_TEMPLATE)
+    beside = (TOKENIZER_FILE, CONFIG_FILE, TEMPLATE_FILE, OTHERS_FOLDER)
     with replacing_folder(folder, lambda n: is_model_file(n) or n in beside) as saving:
         if isinstance(model, HrmText):
             write_hrm_text(saving, model.config, loaded.variables)
@@ -120,7 +144,7 @@ def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageMo
             raise TypeError(f"expected HrmText, Llama or HrmLlama, got {type(model).__name__}")
         loaded.tokenizer.save(saving)
         if loaded.chat_template is not None:
-            write_atomically(saving / _CHAT_TEMPLATE, loaded.chat_template)
+            write_chat_template(saving, loaded.chat_template)
 
 
 def reason_on(foundation: LoadedLanguageModel, key: PRNGKeyArray, **fields) -> LoadedLanguageModel:
@@ -182,10 +206,9 @@ def _load_gguf(path: Path, origin: str, dtype: str) -> LoadedLanguageModel:
     file = GgufFile(path)
     model, variables = load_gguf_llama(file, dtype)
     model = Llama(dataclasses.replace(model.config, compute_dtype=dtype))
-    template = file.get("tokenizer.chat_template", "") or None
     tokenizer = gguf_tokenizer(file)
     _check_vocabulary(path, model, tokenizer)
-    return LoadedLanguageModel(model, variables, tokenizer, template, origin)
+    return LoadedLanguageModel(model, variables, tokenizer, gguf_chat_template(file), origin)
 
 
 def _check_vocabulary(place: Path, model: Any, tokenizer: Any) -> None:
@@ -233,14 +256,6 @@ def _tokenizer(folder: Path) -> Tokenizer:
         ends = eos_tokens(_read_json(folder / _GENERATION).get("eos_token_id"))
         tokenizer.eos_tokens = tuple(dict.fromkeys([*tokenizer.eos_tokens, *ends]))
     return tokenizer
-
-
-def _chat_template(folder: Path) -> str | None:
-    """Returns the chat template: a file, or in older folders a field of the tokenizer's config."""
-    if (folder / _CHAT_TEMPLATE).exists():
-        return (folder / _CHAT_TEMPLATE).read_text(encoding="utf-8")
-    template = _read_json(folder / CONFIG_FILE).get("chat_template")
-    return template if isinstance(template, str) else None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Protocols by which layers of the code use each other without importing one another."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
@@ -135,6 +135,19 @@ class InfillingTokens:
     middle: int
 
 
+class Marker(NamedTuple):
+    """A token that is written within a text by its name, such as `<|im_end|>`.
+
+    Attributes:
+      token: its number.
+      special: whether it is no part of what the text says; others, as `<think>`, are text to the
+        model's users and are found in any text.
+    """
+
+    token: int
+    special: bool
+
+
 class Tokenizer(Protocol):
     """Converts text to tokens and back."""
 
@@ -158,8 +171,25 @@ class Tokenizer(Protocol):
         """The tokens of fill-in-the-middle, if there are any."""
         ...
 
+    @property
+    def markers(self) -> Mapping[str, Marker]:
+        """The tokens that `encode_marked` finds in a text, by name."""
+        ...
+
+    @property
+    def special_names(self) -> Mapping[str, str]:
+        """Names of tokens by what they are for, such as `bos_token`; read by chat templates."""
+        ...
+
     def encode(self, text: str) -> list[int]:
         """Returns the tokens of a part of a text; none is special, whatever the text says."""
+        ...
+
+    def encode_marked(self, text: str) -> list[int]:
+        """Returns the tokens of a whole text in which names of markers are these tokens.
+
+        Nothing is put before it. `data.text.markers.BREAK` is dropped, after markers are found.
+        """
         ...
 
     def begin(self, text: str) -> list[int]:

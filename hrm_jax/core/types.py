@@ -150,7 +150,10 @@ class Prompt:
     Attributes:
       prefix: the text before.
       suffix: the text after, for fill-in-the-middle; None if the prefix is to be continued.
+      tokens: what the model reads, where that is more than the prefix's text: markers that are
+        tokens, as of a conversation; None to encode the text.
     """
 
     prefix: str
     suffix: str | None = None
+    tokens: tuple[int, ...] | None = None

@@ -8,11 +8,14 @@ goes with its word, as in GPT-2.
 
 import json
 import pathlib
+import re
 from collections.abc import Iterable, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from hrm_jax.core.files import write_atomically
-from hrm_jax.core.protocols import InfillingTokens, Tokenizer
+from hrm_jax.core.protocols import InfillingTokens, Marker, Tokenizer
+from hrm_jax.data.text.markers import BREAK
 from hrm_jax.data.text.wrapped_tokenizer import (
     CONFIG_FILE,
     INFILLING_NAMES,
@@ -26,6 +29,9 @@ _BYTES = 256
 _WORDS = r" ?[\p{L}\p{M}_]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}_]+|\s*\n|\s+(?!\S)|\s+"
 
 
+_MARKERS = re.compile(f"({'|'.join(map(re.escape, (END_OF_TEXT, *INFILLING_NAMES[0])))})")
+
+
 class ByteTokenizer:
     """UTF-8 bytes as tokens: token b is the byte b.
 
@@ -36,10 +42,25 @@ class ByteTokenizer:
     bos_token = None
     eos_tokens = (_BYTES,)
     infilling = InfillingTokens(prefix=_BYTES + 1, suffix=_BYTES + 2, middle=_BYTES + 3)
+    markers = MappingProxyType(
+        {
+            name: Marker(_BYTES + number, special=True)
+            for number, name in enumerate((END_OF_TEXT, *INFILLING_NAMES[0]))
+        }
+    )
+    special_names = MappingProxyType({"eos_token": END_OF_TEXT})
 
     def encode(self, text: str) -> list[int]:
         """Returns the bytes of a text."""
         return list(text.encode("utf-8"))
+
+    def encode_marked(self, text: str) -> list[int]:
+        """Returns the bytes of a text, in which names of markers are these tokens."""
+        tokens = []
+        for part in _MARKERS.split(text):
+            marker = self.markers.get(part)
+            tokens += self.encode(part.replace(BREAK, "")) if marker is None else [marker.token]
+        return tokens
 
     def begin(self, text: str) -> list[int]:
         """Returns the bytes of a text, as `encode`: there is no `bos_token`."""

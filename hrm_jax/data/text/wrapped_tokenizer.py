@@ -7,16 +7,18 @@ token stands for have tokens of their own, such as "<0x0A>"; there the tokenizer
 before each text. Extra: `codegen`.
 """
 
+import functools
 import itertools
 import json
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import write_atomically
-from hrm_jax.core.protocols import InfillingTokens
+from hrm_jax.core.protocols import InfillingTokens, Marker
+from hrm_jax.data.text.markers import BREAK, is_marker
 
 if TYPE_CHECKING:
     import tokenizers
@@ -69,12 +71,16 @@ class WrappedTokenizer:
       bos_token: what a text begins with, or None.
       eos_tokens: what a text ends with, the usual one first.
       infilling: the marks of fill-in-the-middle, if the vocabulary has any of `INFILLING_NAMES`.
+      special_names: names of tokens by what they are for, as the model's files state them.
+      markers: the added tokens that mark something, by name.
     """
 
     vocab_size: int
     bos_token: int | None
     eos_tokens: tuple[int, ...]
     infilling: InfillingTokens | None
+    special_names: Mapping[str, str]
+    markers: Mapping[str, Marker]
 
     def __init__(
         self,
@@ -83,6 +89,7 @@ class WrappedTokenizer:
         eos_tokens: Sequence[str],
         bos_token: str | None = None,
         infilling: InfillingTokens | None = None,
+        special_names: Mapping[str, str] | None = None,
     ):
         """Takes over `tokenizer`: its truncation and padding are switched off.
 
@@ -91,6 +98,7 @@ class WrappedTokenizer:
           eos_tokens: names of the tokens that end a text, the usual one first.
           bos_token: name of the token that begins a text, only if models are trained with one.
           infilling: the marks of a hole; None for those of `INFILLING_NAMES`.
+          special_names: of tokens by what they are for; None for the ends and the beginning.
 
         Raises:
           TokenizerError: the vocabulary is of another kind, or lacks a named token, or no end is
@@ -110,6 +118,14 @@ class WrappedTokenizer:
         self.bos_token = None if bos_token is None else self._find(bos_token)
         self.eos_tokens = tuple(self._find(name) for name in eos_tokens)
         self.infilling = infilling or _find_infilling(tokenizer)
+        usual = {"eos_token": eos_tokens[0], "bos_token": bos_token}
+        given = usual if special_names is None else special_names
+        self.special_names = {use: name for use, name in given.items() if name is not None}
+        self.markers = {
+            added.content: Marker(token, added.special)
+            for token, added in tokenizer.get_added_tokens_decoder().items()
+            if is_marker(added.content, special=added.special)
+        }
 
     @classmethod
     def load(cls, folder: pathlib.Path | str) -> "WrappedTokenizer":
@@ -152,14 +168,17 @@ class WrappedTokenizer:
         begins = config.get("bos_token") and _name(config["bos_token"])
         if not config.get("add_bos_token", begins in tokenizer.encode("").tokens):
             begins = None
-        return cls(tokenizer, eos_tokens=names, bos_token=begins)
+        return cls(
+            tokenizer, eos_tokens=names, bos_token=begins, special_names=_special_names(config)
+        )
 
     def save(self, folder: Any) -> None:
         """Writes the two files that `load` reads."""
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         ends = [self._tokenizer.id_to_token(token) for token in self.eos_tokens]
-        config = {"eos_token": ends[0], "eos_tokens": ends, "add_bos_token": False}
+        config = {**self.special_names, "eos_token": ends[0], "eos_tokens": ends}
+        config["add_bos_token"] = False
         if self.bos_token is not None:
             name = self._tokenizer.id_to_token(self.bos_token)
             config |= {"bos_token": name, "add_bos_token": True}
@@ -169,6 +188,39 @@ class WrappedTokenizer:
     def encode(self, text: str) -> list[int]:
         """Returns the tokens of a part of a text; special tokens are never produced."""
         return _tokens(self._within, text)
+
+    def encode_marked(self, text: str) -> list[int]:
+        """Returns the tokens of a whole text in which names of special tokens are these tokens."""
+        return _tokens(self._marking, text)
+
+    @functools.cached_property
+    def _marking(self) -> "tokenizers.Tokenizer":
+        """A twin that finds all markers, and drops `BREAK` from what is between them."""
+        import tokenizers
+        from tokenizers import AddedToken, normalizers
+
+        # Made of the same parts, which are shared: copying a large vocabulary takes seconds.
+        own: Any = self._tokenizer
+        twin: Any = tokenizers.Tokenizer(own.model)
+        twin.pre_tokenizer = own.pre_tokenizer
+        steps = [] if own.normalizer is None else [own.normalizer]
+        twin.normalizer = normalizers.Sequence([normalizers.Replace(BREAK, ""), *steps])
+        added = sorted(own.get_added_tokens_decoder().items())
+        twin.add_tokens(
+            [
+                AddedToken(
+                    token.content,
+                    single_word=token.single_word,
+                    lstrip=token.lstrip,
+                    rstrip=token.rstrip,
+                    # Tokens are found before or after normalizing; after it, broken ones are whole.
+                    normalized=token.normalized and token.content not in self.markers,
+                    special=token.special,
+                )
+                for _, token in added
+            ]
+        )
+        return twin
 
     def begin(self, text: str) -> list[int]:
         """Returns `bos_token`, if there is one, and the tokens of a text's first part."""
@@ -228,6 +280,16 @@ def _ends_by_number(path: pathlib.Path, tokenizer: dict[str, Any]) -> list[str]:
         names = {token: name for name, token in vocabulary.items()}
     names |= {added["id"]: added["content"] for added in tokenizer.get("added_tokens") or ()}
     return [names[token] for token in numbers if token in names]
+
+
+def _special_names(config: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the fields of a config that name a token, such as `pad_token`."""
+    named = {use: token for use, token in config.items() if use.endswith("_token")}
+    return {
+        use: _name(token)
+        for use, token in named.items()
+        if isinstance(token, str) or (isinstance(token, dict) and "content" in token)
+    }
 
 
 def _tokens(tokenizer: "tokenizers.Tokenizer", text: str) -> list[int]:

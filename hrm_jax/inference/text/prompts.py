@@ -19,7 +19,9 @@ def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
       PromptError: if the prompt has a suffix but the tokenizer has no marks, or if there would be
         no token at all.
     """
-    if prompt.suffix is None:
+    if prompt.tokens is not None:
+        tokens = list(prompt.tokens)
+    elif prompt.suffix is None:
         tokens = tokenizer.begin(prompt.prefix)
     else:
         marks = tokenizer.infilling
@@ -37,3 +39,16 @@ def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
             "text; write how the text begins"
         )
     return tokens
+
+
+def marked_prompt(tokenizer: Tokenizer, text: str) -> Prompt:
+    """Returns a prompt in which the names of special tokens, such as `<|im_start|>`, are tokens.
+
+    The text must be the caller's own: what others write in it can forge markers. `bos_token` comes
+    first, unless the text begins with it.
+    """
+    tokens = tokenizer.encode_marked(text)
+    begin = tokenizer.begin("")
+    if tokens[: len(begin)] != begin:
+        tokens = begin + tokens
+    return Prompt(text, tokens=tuple(tokens))

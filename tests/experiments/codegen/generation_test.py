@@ -1,16 +1,16 @@
 import io
 import json
-import sys
 
 import pytest
-from absl import app, flags
+from absl import flags
 from absl.testing import flagsaver
 from rich.console import Console
 
 from experiments.codegen import generation, writer
-from hrm_jax.core.files import TextError
+from hrm_jax.convert.language import LoadedLanguageModel
+from hrm_jax.core.config import ConfigError
 from hrm_jax.core.types import Prompt
-from hrm_jax.inference.text.prompts import PromptError
+from hrm_jax.data.text.chat import ChatTemplate
 from hrm_jax.inference.text.writing import Piece, Writer
 from tests.hrm_jax.inference.text import tiny
 
@@ -30,12 +30,10 @@ def tiny_writer(monkeypatch):
     """The tests' model in place of one that is loaded; nothing is kept on disk."""
     model, variables = tiny.hrm_text()
 
-    def load() -> Writer:
-        tokenizer = tiny.ByteTokenizer()
-        sampling = writer.sampling()
-        return Writer(model, variables, tokenizer, batch_size=2, sampling=sampling)
-
-    monkeypatch.setattr(writer, "load_writer", load)
+    template = ChatTemplate("{{ messages[0].content }}<end>")
+    loaded = LoadedLanguageModel(model, variables, tiny.ByteTokenizer(), template)
+    FLAGS.batch_size = 2
+    monkeypatch.setattr(writer, "load_language_model", lambda name, dtype: loaded)
     monkeypatch.setenv("HRM_JAX_COMPILED", "")
 
 
@@ -50,7 +48,7 @@ def written(**asked) -> str:
 
 def test_a_text_is_printed_as_it_comes(tiny_writer, capsys):
     text = written(prompt=["def f"], max_tokens=8)
-    model = writer.load_writer()
+    model = writer.make_writer(writer.load_model())
     assert text == model.complete([Prompt("def f")], seeds=[0], max_tokens=8)[0] + "\n"
     error = capsys.readouterr().err
     assert "first token after" in error
@@ -79,68 +77,6 @@ def test_several_texts_come_whole(tiny_writer):
     assert text.index("'one'") < text.index("'two'")
 
 
-def test_prompts_come_from_flags_files_and_standard_input(tmp_path, monkeypatch):
-    plain = tmp_path / "plain.py"
-    many = tmp_path / "many.jsonl"
-    plain.write_text("x = <FILL>\n")
-    many.write_text('{"prompt": "a", "suffix": "b"}\n\n{"prompt": "c"}\n')
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(plain.read_bytes())))
-    FLAGS.prompt = ["p"]
-    FLAGS.prompt_file = [str(plain), str(many), "-"]
-    hole = Prompt("x = ", "\n")
-    found = [asked.prompt for asked in generation.read_prompts()]
-    assert found == [Prompt("p"), hole, Prompt("a", "b"), Prompt("c"), hole]
-
-
-def test_a_suffix_makes_a_hole():
-    FLAGS.prompt = ["a"]
-    FLAGS.suffix = "b"
-    assert generation.read_prompts() == [generation.Asked(Prompt("a", "b"))]
-
-
-@pytest.mark.parametrize("prompts", [["a", "b"], ["a<FILL>c"]])
-def test_a_suffix_is_for_one_prompt_without_a_hole(prompts):
-    FLAGS.prompt = prompts
-    FLAGS.suffix = "b"
-    with pytest.raises(PromptError, match="a single prompt that has no hole"):
-        generation.read_prompts()
-
-
-def test_a_text_has_one_hole():
-    FLAGS.prompt = ["a<FILL>b<FILL>c"]
-    with pytest.raises(PromptError, match="expected one <FILL> in a prompt, got 2"):
-        generation.read_prompts()
-
-
-def test_something_must_be_asked():
-    with pytest.raises(app.UsageError, match="--prompt or --prompt_file"):
-        generation.read_prompts()
-
-
-def test_a_file_that_is_not_there_is_named(tmp_path):
-    FLAGS.prompt_file = [str(tmp_path / "none.py")]
-    with pytest.raises(FileNotFoundError, match=r"none\.py"):
-        generation.read_prompts()
-
-
-@pytest.mark.parametrize("line", ["{", "[]", '{"prompt": 1}', '{"prompt": "a", "suffix": 2}'])
-def test_lines_that_are_no_prompts_are_refused(tmp_path, line):
-    file = tmp_path / "many.jsonl"
-    file.write_text(f'{{"prompt": "a"}}\n{line}\n')
-    FLAGS.prompt_file = [str(file)]
-    with pytest.raises(PromptError, match=r"many\.jsonl, line 2: expected"):
-        generation.read_prompts()
-
-
-def test_lines_end_at_line_feeds_alone(tmp_path):
-    file = tmp_path / "many.jsonl"
-    texts = ["a\u2028b", "c\u0085d", "e\x0cf"]
-    lines = [json.dumps({"prompt": text}, ensure_ascii=False) for text in texts]
-    file.write_bytes("\r\n".join(lines).encode())
-    FLAGS.prompt_file = [str(file)]
-    assert [asked.prompt.prefix for asked in generation.read_prompts()] == texts
-
-
 def test_other_fields_of_a_line_come_out_with_its_texts(tiny_writer, tmp_path):
     file = tmp_path / "many.jsonl"
     file.write_text('{"task_id": 7, "prompt": "a", "seed": "x"}\n{"prompt": "b", "note": null}\n')
@@ -149,29 +85,6 @@ def test_other_fields_of_a_line_come_out_with_its_texts(tiny_writer, tmp_path):
     assert [line.get("task_id") for line in lines] == [7, 7, None, None]
     assert ["note" in line for line in lines] == [False, False, True, True]
     assert [line["seed"] for line in lines] == [0, 1, 0, 1]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (
-            "x = 1\n# caf\xe9\n".encode("latin1"),
-            r"line 2: expected UTF-8 text, got byte 0xe9; .*iconv",
-        ),
-        ("x = 1".encode("utf-16"), "expected UTF-8 text, got UTF-16; .*iconv -f UTF-16"),
-    ],
-)
-def test_another_encoding_is_named(tmp_path, content, message):
-    (tmp_path / "prompt.py").write_bytes(content)
-    FLAGS.prompt_file = [str(tmp_path / "prompt.py")]
-    with pytest.raises(TextError, match=message):
-        generation.read_prompts()
-
-
-def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path):
-    (tmp_path / "prompt.py").write_bytes("x = 1".encode("utf-8-sig"))
-    FLAGS.prompt_file = [str(tmp_path / "prompt.py")]
-    assert [asked.prompt for asked in generation.read_prompts()] == [Prompt("x = 1")]
 
 
 @pytest.mark.parametrize(
@@ -186,3 +99,20 @@ def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path):
 )
 def test_escapes_of_a_stop_are_read(text, read):
     assert generation.unescape(text) == read
+
+
+def test_a_conversation_is_answered(tiny_writer):
+    lines = written(prompt=["a<end>", "b"], chat=True, json=True, max_tokens=4).splitlines()
+    found = [json.loads(line) for line in lines]
+    assert [line["prompt"] for line in found] == ["a<end><end>", "b<end>"]
+    model = writer.make_writer(writer.load_model())
+    prompt = Prompt("", tokens=(*b"a<end>", tiny.END))
+    assert found[0]["completion"] == model.complete([prompt], seeds=[0], max_tokens=4)[0]
+
+
+def test_other_tokens_can_end_a_text(tiny_writer):
+    FLAGS.stop_token = ["<end>"]
+    assert writer.load_model().tokenizer.eos_tokens == (tiny.END, tiny.END)
+    FLAGS.stop_token = ["<stop>"]
+    with pytest.raises(ConfigError, match=r"--stop_token: expected .*<end>.*<stop>"):
+        writer.load_model()

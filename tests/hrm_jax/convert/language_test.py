@@ -22,6 +22,7 @@ from hrm_jax.convert.language import (
 from hrm_jax.convert.llama import llama_weights
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
+from hrm_jax.data.text.chat import ChatTemplate
 from hrm_jax.data.text.tokenizers import ByteTokenizer, train_bpe
 from hrm_jax.data.text.wrapped_tokenizer import TokenizerError
 from hrm_jax.models.hrm_llama import HrmLlama
@@ -69,12 +70,15 @@ def assert_same(found: LoadedLanguageModel, expected: LoadedLanguageModel) -> No
 
 @pytest.fixture
 def foundation(tmp_path) -> LoadedLanguageModel:
-    save_language_model(tmp_path / "foundation", fresh(Llama(LLAMA), chat_template="{{x}}"))
+    saved = fresh(Llama(LLAMA), chat_template=ChatTemplate("{{x}}"))
+    save_language_model(tmp_path / "foundation", saved)
     return load_language_model(tmp_path / "foundation")
 
 
 @pytest.mark.parametrize("model", [Llama(LLAMA), HrmText(HRM_TEXT)])
-@pytest.mark.parametrize("template", [None, "{% for m in messages %}{{ m }}{% endfor %}"])
+@pytest.mark.parametrize(
+    "template", [None, ChatTemplate("{{x}}"), ChatTemplate("{{x}}", with_tools="{{tools}}")]
+)
 def test_what_is_saved_is_loaded(tmp_path, model, template):
     saved = fresh(model, chat_template=template)
     for _ in range(2):  # the second over the first
@@ -178,7 +182,7 @@ def test_an_older_folder_has_its_template_among_the_tokenizers_fields(tmp_path):
     save_language_model(tmp_path / "model", fresh(Llama(LLAMA)))
     path = tmp_path / "model" / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": "{{y}}"}))
-    assert load_language_model(tmp_path / "model").chat_template == "{{y}}"
+    assert load_language_model(tmp_path / "model").chat_template == ChatTemplate("{{y}}")
 
 
 def test_a_gguf_file_has_everything(tmp_path):
@@ -188,7 +192,7 @@ def test_a_gguf_file_has_everything(tmp_path):
     path = tmp_path / "model.gguf"
     write_gguf(path, config, llama_weights(config, variables), metadata=metadata)
     loaded = load_language_model(path)
-    assert loaded.chat_template == "{{z}}"
+    assert loaded.chat_template == ChatTemplate("{{z}}")
     assert loaded.tokenizer.encode("ab") == [6]
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
     save_language_model(tmp_path / "model", loaded)

@@ -81,7 +81,7 @@ def test_what_it_is(loaded):
     assert values == 134_515_008
     assert loaded.model.vocab_size == loaded.tokenizer.vocab_size == 49152
     assert loaded.origin == "smollm2-135m"
-    assert "<|im_start|>" in (loaded.chat_template or "")
+    assert "<|im_start|>" in loaded.chat_template.source
     (end,) = loaded.tokenizer.eos_tokens
     assert end == 2
     assert loaded.tokenizer.token_bytes(end) == b""

@@ -2,18 +2,20 @@
 
 import dataclasses
 import functools
+from types import MappingProxyType
 
 import jax
 
-from hrm_jax.core.protocols import InfillingTokens
+from hrm_jax.core.protocols import InfillingTokens, Marker
 from hrm_jax.core.types import Variables
+from hrm_jax.data.text.markers import BREAK
 from hrm_jax.models.hrm_text import HrmText, HrmTextConfig
 
 END, PREFIX, SUFFIX, MIDDLE = range(256, 260)
 MARKS = InfillingTokens(PREFIX, SUFFIX, MIDDLE)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(unsafe_hash=True)
 class ByteTokenizer:
     """A token for every byte, and four special ones."""
 
@@ -21,6 +23,12 @@ class ByteTokenizer:
     bos_token: int | None = None
     eos_tokens: tuple[int, ...] = (END,)
     infilling: InfillingTokens | None = MARKS
+    markers = MappingProxyType({"<end>": Marker(END, special=True)})
+    special_names = MappingProxyType({"eos_token": "<end>"})
+
+    def encode_marked(self, text):
+        texts = (self.encode(part.replace(BREAK, "")) for part in text.split("<end>"))
+        return functools.reduce(lambda before, after: [*before, END, *after], texts)
 
     def encode(self, text):
         return list(text.encode())

@@ -1,0 +1,179 @@
+"""Prompts from flags and files: texts, texts with a hole, and conversations."""
+
+import dataclasses
+import json
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import app, flags
+
+from hrm_jax.convert.language import LoadedLanguageModel
+from hrm_jax.core import files
+from hrm_jax.core.types import Prompt
+from hrm_jax.data.text.chat import Message
+from hrm_jax.inference.text.prompts import PromptError, marked_prompt
+
+FLAGS = flags.FLAGS
+HOLE = "<FILL>"
+STANDARD_INPUT = "-"
+_OWN_FIELDS = ("prompt", "suffix", "seed", "completion", "ending")
+
+flags.DEFINE_multi_string(
+    "prompt", None, f"text to go on from; {HOLE} in it marks a hole to fill. May be given again"
+)
+flags.DEFINE_multi_string(
+    "prompt_file",
+    None,
+    "file with a prompt, - for standard input; *.jsonl holds many, an object with prompt and, for "
+    "a hole, suffix in each line. May be given again",
+)
+flags.DEFINE_string("suffix", None, "text after the hole, for a single prompt without a mark")
+flags.DEFINE_bool(
+    "chat",
+    False,
+    "write the prompt as the user's turn of a conversation, by the model's chat template. A file "
+    "*.json is a list of messages with role and content; a line of *.jsonl may have them as "
+    "messages, with tools or not",
+)
+flags.DEFINE_string("system", None, "with --chat: what the system says before the first turn")
+flags.DEFINE_bool(
+    "special",
+    False,
+    "read names of special tokens in prompts, such as <|im_start|>, as these tokens; for prompts "
+    "that are yours alone, as others' texts could forge them",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What one text is to be written from.
+
+    Attributes:
+      text: what to go on from, with a hole or not; empty for a conversation.
+      messages: the turns of a conversation; None for a text.
+      tools: JSON schemas of the functions that the model may call in a conversation.
+      others: an identifier, a task's name, and whatever else stood beside the prompt in a file,
+        which goes into the line of output.
+    """
+
+    text: Prompt = dataclasses.field(default_factory=lambda: Prompt(""))
+    messages: Sequence[Message] | None = None
+    tools: Sequence[Mapping[str, Any]] | None = None
+    others: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def prompt(self, loaded: LoadedLanguageModel) -> Prompt:
+        """Returns the prompt for a model.
+
+        Raises:
+          ChatError: as `conversation`.
+        """
+        if self.messages is not None:
+            return loaded.conversation(self.messages, tools=self.tools)
+        if FLAGS.special:
+            return marked_prompt(loaded.tokenizer, self.text.prefix)
+        return self.text
+
+
+def read_prompts() -> list[Asked]:
+    """Returns the prompts of all flags, in their order, those of `--prompt` first.
+
+    Raises:
+      PromptError: a file does not hold prompts, a text has several holes, or flags contradict each
+        other.
+      TextError: a file is in another encoding than UTF-8.
+      OSError: a file cannot be read.
+    """
+    prompts = [_from_text(text) for text in FLAGS.prompt or []]
+    for name in FLAGS.prompt_file or []:
+        prompts += _read_file(name)
+    if not prompts:
+        raise app.UsageError("--mode=generate needs --prompt or --prompt_file", exitcode=2)
+    if FLAGS.suffix is not None:
+        if len(prompts) > 1 or prompts[0].text.suffix is not None or FLAGS.chat:
+            raise PromptError("--suffix: expected with a single prompt that has no hole of its own")
+        text = dataclasses.replace(prompts[0].text, suffix=FLAGS.suffix)
+        prompts = [dataclasses.replace(prompts[0], text=text)]
+    if FLAGS.special:
+        if FLAGS.chat:
+            raise PromptError("--special: expected without --chat, whose template writes markers")
+        if any(one.text.suffix is not None for one in prompts):
+            raise PromptError(
+                f"--special: expected prompts without {HOLE} and --suffix; write the marks of the "
+                "hole by their names"
+            )
+    if FLAGS.system is not None and not FLAGS.chat:
+        raise PromptError("--system: expected with --chat; add it")
+    return prompts
+
+
+def _read_file(name: str) -> list[Asked]:
+    if name == STANDARD_INPUT:
+        return [_from_text(files.decode_text(sys.stdin.buffer.read(), "standard input"))]
+    text = files.read_text(pathlib.Path(name))
+    if name.endswith(".json") and FLAGS.chat:
+        return [_from_json(text, name)]
+    if not name.endswith(".jsonl"):
+        return [_from_text(text)]
+    # Not `splitlines`: JSON's texts may hold U+2028 and U+0085, which it takes for line ends.
+    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return [_from_json(line, f"{name}, line {number}") for number, line in lines]
+
+
+def _from_json(text: str, place: str) -> Asked:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise PromptError(f"{place}: expected a JSON object, got {error}") from error
+    if isinstance(found, list) and FLAGS.chat:
+        found = {"messages": found}
+    fields = found if isinstance(found, dict) else {}
+    others = {name: value for name, value in fields.items() if name not in _OWN_FIELDS}
+    if FLAGS.chat and "messages" in fields:
+        return _from_messages(fields, others, place)
+    prefix = fields.get("prompt")
+    suffix = fields.get("suffix")
+    if not isinstance(prefix, str) or not isinstance(suffix, str | None):
+        conversation = ", or `messages`" if FLAGS.chat else ""
+        raise PromptError(
+            f"{place}: expected an object with the text `prompt`, and `suffix` or not"
+            f"{conversation}, got {text!r:.200}"
+        )
+    if not FLAGS.chat:
+        return Asked(Prompt(prefix, suffix), others=others)
+    if suffix is not None:
+        raise PromptError(f"{place}: expected no suffix with --chat; leave out one of the two")
+    return dataclasses.replace(_from_text(prefix), others=others)
+
+
+def _from_messages(fields: Mapping[str, Any], others: Mapping[str, Any], place: str) -> Asked:
+    messages = fields["messages"]
+    tools = fields.get("tools")
+    if not isinstance(messages, list) or not isinstance(tools, list | None):
+        raise PromptError(
+            f"{place}: expected a list of messages, and of tools where there are some, got "
+            f"{messages!r:.80} and {tools!r:.80}"
+        )
+    if FLAGS.system is not None:
+        messages = [_system(), *messages]
+    return Asked(messages=messages, tools=tools, others=others)
+
+
+def _from_text(text: str) -> Asked:
+    """Returns a text as a prompt, split where its hole is; with `--chat` as the user's turn.
+
+    Raises:
+      PromptError: it has several holes.
+    """
+    if FLAGS.chat:
+        system = [] if FLAGS.system is None else [_system()]
+        return Asked(messages=[*system, {"role": "user", "content": text}])
+    prefix, *suffixes = text.split(HOLE)
+    if len(suffixes) > 1:
+        raise PromptError(f"expected one {HOLE} in a prompt, got {len(suffixes)}; fill one by one")
+    return Asked(Prompt(prefix, suffixes[0] if suffixes else None))
+
+
+def _system() -> Message:
+    return {"role": "system", "content": FLAGS.system}
