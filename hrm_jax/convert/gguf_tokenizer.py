@@ -28,12 +28,54 @@ _LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_WORDS = {  # each rule cuts what the one before has left in one piece
+_TEKKEN = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_DEEPSEEK_V3 = (
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+    r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_LLAMA3_NAMES = frozenset(
+    ["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"]
+)
+WORDS = {  # each rule cuts what the one before has left in one piece
     "default": (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"),
     "gpt-2": (_GPT2,),
     "smollm": (r"\p{N}", _GPT2),
     "llama-bpe": (_LLAMA3,),
     "qwen2": (_LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}"),),
+    "tekken": (_TEKKEN,),
+    "deepseek-coder": (
+        r"[\r\n]",
+        r"\s?\p{L}+",
+        r"\s?\p{P}+",
+        r"[\u0800-\u9fa5\uac00-\ud7ff]+",
+        r"\p{N}",
+    ),
+    "deepseek-v3": (r"\p{N}{1,3}", r"[\u4e00-\u9fa5\u3040-\u30ff]+", _DEEPSEEK_V3),
+    "seed-coder": (
+        _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}").replace(
+            r"[^\s\p{L}\p{N}]+[\r\n]*", r"[^\s\p{L}\p{N}\r\n]+"
+        ),
+    ),
+}
+_SAME_WORDS = {  # other names of these rules; models that share one may differ in other things
+    **dict.fromkeys(
+        ["phi-2", "mpt", "olmo", "jais", "trillion", "mellum", "exaone4", "gigachat", "a.x-4.0"],
+        "gpt-2",
+    ),
+    **dict.fromkeys(
+        ["starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"],
+        "smollm",
+    ),
+    **dict.fromkeys([*_LLAMA3_NAMES, "smaug-bpe", "dbrx", "chatglm-bpe", "glm4"], "llama-bpe"),
+    **dict.fromkeys(
+        ["deepseek-r1-qwen", "kormo", "megrez", "stablelm2", "hunyuan", "grok-2", "solar-open"],
+        "qwen2",
+    ),
+    "hunyuan-dense": "deepseek-v3",
 }
 _USUAL_ENDS = frozenset(
     [
@@ -55,9 +97,11 @@ _USES = {
     "sep_token": "seperator",  # spelt so in the format
 }
 """What chat templates call tokens: what the metadata calls them."""
-_WHOLE_WORDS_FIRST = ("llama-bpe",)  # a word that is a token is not put together from parts
-_NORMALISED = ("qwen2",)  # to NFC
-_BEGINNING = ("llama-bpe",)  # with a bos_token where the file does not say, as in llama.cpp
+_WHOLE_WORDS_FIRST = {*_LLAMA3_NAMES, "tekken", "glm4"}
+"""A word that is a token is not put together from parts."""
+_BEGINNING = {*_LLAMA3_NAMES, "tekken"}
+"""Texts have a bos_token where the file does not say, as in llama.cpp."""
+_NORMALISED = ("qwen2",)  # to NFC, as the model's own tokenizer.json
 
 
 def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
@@ -144,10 +188,11 @@ def _byte_level(file: GgufFile, names: list[str]) -> "tokenizers.Tokenizer":
             file.path,
         )
         words = "default"
+    rule = _SAME_WORDS.get(words, words)
     check(
-        words in _WORDS,
+        rule in WORDS,
         "tokenizer.ggml.pre",
-        expected=f"one of {tuple(_WORDS)}",
+        expected=f"one of {(*WORDS, *_SAME_WORDS)}",
         got=words,
         remedy="load the model as a folder with its tokenizer.json",
     )
@@ -157,9 +202,7 @@ def _byte_level(file: GgufFile, names: list[str]) -> "tokenizers.Tokenizer":
     tokenizer: Any = tokenizers.Tokenizer(
         models.BPE(vocabulary, pairs, ignore_merges=words in _WHOLE_WORDS_FIRST)
     )
-    cuts = [
-        pre_tokenizers.Split(tokenizers.Regex(rule), behavior="isolated") for rule in _WORDS[words]
-    ]
+    cuts = [pre_tokenizers.Split(tokenizers.Regex(cut), behavior="isolated") for cut in WORDS[rule]]
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*cuts, as_bytes])
     tokenizer.decoder = decoders.ByteLevel()

@@ -127,12 +127,14 @@ class InfillingTokens:
     """The tokens that mark the parts of a text with a hole: `prefix ... suffix ... middle ...`.
 
     Attributes:
-      prefix, suffix, middle: the token before each part; the middle is what fills the hole.
+      prefix, suffix, middle: the token before each part; the middle is what fills the hole. Without
+        a middle the order is `suffix ... prefix ...`, and what fills the hole follows the prefix,
+        as in Codestral.
     """
 
     prefix: int
     suffix: int
-    middle: int
+    middle: int | None
 
 
 class Marker(NamedTuple):

@@ -46,7 +46,7 @@ class TextConfig(rows.RowsConfig):
 
     row_tokens: int = field(
         1024,
-        at_least=1 + infilling.NUM_MARKS + 1,
+        at_least=1 + infilling.MOST_MARKS + 1,
         remedy="rows of 512 to 4,096 tokens are usual",
     )
     prefix: PrefixKind = field("learned", remedy="take learned for plain language modelling")
@@ -76,13 +76,13 @@ class _Packed:
 
 def _pack(source: TextSource, config: TextConfig) -> _Packed:
     # A hole adds its marks, and an end where the window has none.
-    spare = infilling.NUM_MARKS + 1 if config.infilling_rate else 0
+    spare = infilling.MOST_MARKS + 1 if config.infilling_rate else 0
     windows = packing.cut(source.lengths, config.row_tokens - spare)
     draws = np.random.default_rng([config.seed, _HOLES]).random(len(windows.text))
     # Texts with a prefix of their own keep it: a hole would move a part of the prefix.
     with_hole = (draws < config.infilling_rate) & (source.prefix_lengths[windows.text] == 0)
     ends_here = windows.stop == source.lengths[windows.text]
-    sizes = windows.stop - windows.start + with_hole * (infilling.NUM_MARKS + ~ends_here)
+    sizes = windows.stop - windows.start + with_hole * (infilling.MOST_MARKS + ~ends_here)
     # Shuffled before packing, as best fit fills rows in the order in which the pieces come.
     order = np.arange(len(sizes))
     if config.shuffle:

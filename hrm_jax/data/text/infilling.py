@@ -1,16 +1,30 @@
-"""Fill-in-the-middle: a text whose middle is moved to its end (Bavarian et al. 2022, "PSM").
+"""Fill-in-the-middle: a text whose middle is moved to its end (Bavarian et al. 2022).
 
 The hole lies between two tokens drawn uniformly. It may begin within a word, but never within a
 token; with bytes that is anywhere.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int
 
 from hrm_jax.core.protocols import InfillingTokens
 
-NUM_MARKS = 3
-"""The number of tokens that a hole adds to a text."""
+MOST_MARKS = 3
+"""The largest number of tokens that a hole adds to a text."""
+
+
+def around_hole(
+    prefix: Sequence[int] | np.ndarray, suffix: Sequence[int] | np.ndarray, marks: InfillingTokens
+) -> list[Sequence[int] | np.ndarray]:
+    """Returns the parts of a text after which a model writes what fills its hole, marks included.
+
+    The order is "PSM", or "SPM" where the marks have no middle.
+    """
+    if marks.middle is None:
+        return [[marks.suffix], suffix, [marks.prefix], prefix]
+    return [[marks.prefix], prefix, [marks.suffix], suffix, [marks.middle]]
 
 
 def draw_hole(rng: np.random.Generator, length: int) -> tuple[int, int]:
@@ -25,20 +39,15 @@ def draw_hole(rng: np.random.Generator, length: int) -> tuple[int, int]:
 def with_hole(
     tokens: Int[np.ndarray, " T"], hole: tuple[int, int], marks: InfillingTokens
 ) -> Int[np.ndarray, " U"]:
-    """Returns a text with a hole, int [U]: U = T + `NUM_MARKS`.
+    """Returns a text with a hole, int [U]: `around_hole`, then the tokens within it.
 
-    Its order is: mark of the prefix, tokens before the hole, mark of the suffix, tokens after it,
-    mark of the middle, tokens within it ("PSM").
+    U is T and the number of marks, at most `MOST_MARKS`.
 
     Args:
       tokens: the text.
       hole: its first token, and the first one after it.
-      marks: the three special tokens.
+      marks: the special tokens.
     """
     first, second = hole
-    parts = (tokens[:first], tokens[second:], tokens[first:second])
-    marked = [
-        np.concatenate([np.array([mark], tokens.dtype), part])
-        for mark, part in zip((marks.prefix, marks.suffix, marks.middle), parts, strict=True)
-    ]
-    return np.concatenate(marked)
+    parts = [*around_hole(tokens[:first], tokens[second:], marks), tokens[first:second]]
+    return np.concatenate([np.asarray(part, tokens.dtype) for part in parts])

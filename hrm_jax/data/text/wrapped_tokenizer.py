@@ -36,6 +36,8 @@ INFILLING_NAMES = (
     ("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cfim\u2581end\uff5c>"),
     # Code Llama's.
     ("\u2581<PRE>", "\u2581<SUF>", "\u2581<MID>"),
+    # Codestral's, which has no mark of the middle.
+    ("[PREFIX]", "[SUFFIX]"),
 )
 """How vocabularies name the marks of fill-in-the-middle; ours come first."""
 
@@ -371,7 +373,8 @@ def _find_infilling(tokenizer: "tokenizers.Tokenizer") -> InfillingTokens | None
         found = [tokenizer.token_to_id(name) for name in names]
         tokens = [token for token in found if token is not None]
         if len(tokens) == len(names):
-            return InfillingTokens(*tokens)
+            prefix, suffix, *middle = tokens
+            return InfillingTokens(prefix, suffix, middle[0] if middle else None)
     return None
 
 

@@ -1,8 +1,11 @@
 """Encodes prompts as the tokens that a model reads."""
 
+import itertools
+
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import Tokenizer
 from hrm_jax.core.types import Prompt
+from hrm_jax.data.text.infilling import around_hole
 
 
 class PromptError(UserError, ValueError):
@@ -12,8 +15,7 @@ class PromptError(UserError, ValueError):
 def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
     """Returns the tokens of a prompt, including those that begin a text and mark a hole.
 
-    A text with a hole is `prefix mark, prefix, suffix mark, suffix, middle mark`, after which a
-    model trained for it writes the middle (arXiv 2207.14255).
+    After a text with a hole (`around_hole`), a model trained for it writes what is in the hole.
 
     Raises:
       PromptError: if the prompt has a suffix but the tokenizer has no marks, or if there would be
@@ -32,7 +34,8 @@ def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
             )
         prefix = tokenizer.encode(prompt.prefix)
         suffix = tokenizer.encode(prompt.suffix)
-        tokens = [*tokenizer.begin(""), marks.prefix, *prefix, marks.suffix, *suffix, marks.middle]
+        parts = around_hole(prefix, suffix, marks)
+        tokens = [*tokenizer.begin(""), *itertools.chain.from_iterable(parts)]
     if not tokens:
         raise PromptError(
             "expected a prompt of at least one token, as this tokenizer has none that begins a "

@@ -7,9 +7,11 @@ pytest.importorskip("tokenizers", reason="needs the extra foundation")
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Regex
+from tokenizers.pre_tokenizers import Sequence, Split
 
 from hrm_jax.convert.gguf_file import GgufFile
-from hrm_jax.convert.gguf_tokenizer import gguf_tokenizer
+from hrm_jax.convert.gguf_tokenizer import WORDS, gguf_tokenizer
 from hrm_jax.core.config import ConfigError
 from hrm_jax.core.protocols import InfillingTokens
 from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
@@ -49,6 +51,54 @@ def pieces(tokenizer: WrappedTokenizer, text: str) -> list[str]:
 )
 def test_words_are_cut_by_the_rule_that_the_file_names(read, words, expected):
     assert pieces(read(pre=words), "ab ab 12c") == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        ("llama3", "llama-bpe"),
+        ("lfm2", "llama-bpe"),
+        ("mellum", "gpt-2"),
+        ("refact", "smollm"),
+        ("deepseek-r1-qwen", "qwen2"),
+    ],
+)
+def test_rules_have_other_names(read, words, known):
+    found = read(pre=words)
+    expected = read(pre=known)
+    assert pieces(found, "ab ab 12c") == pieces(expected, "ab ab 12c")
+    assert found.bos_token == expected.bos_token
+
+
+CUT = "Wörter im Satz, x+=1234; 'quoted'\t語学ab\n\n  def HTMLRow():"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),  # with a bar at each cut
+    [
+        (
+            "deepseek-coder",
+            "Wörter| im| Satz|,| x|+=|1|2|3|4|;| '|quoted|'|\t|語学|ab|\n|\n| | def| HTMLRow|():",
+        ),
+        (
+            "deepseek-v3",
+            "Wörter| im| Satz|,| x|+=|123|4|;| '|quoted|'|\t|語学|ab|\n\n| | def| HTMLRow|():",
+        ),
+        (
+            "seed-coder",
+            "Wörter| im| Satz|,| x|+=|1|2|3|4|;| '|quoted|'|\t語学ab|\n\n| | def| HTMLRow|():",
+        ),
+        (
+            "tekken",
+            "Wörter| im| Satz|,| x|+=|1|2|3|4|;| '|quoted|'|\t語学ab|\n\n| | def| HTMLRow|():",
+        ),
+    ],
+)
+def test_rules_cut_as_published(words, expected):
+    """Expected by the regular expressions of the models' own `tokenizer.json`, read by hand."""
+    cuts = [Split(Regex(cut), behavior="isolated") for cut in WORDS[words]]
+    parts = [part for part, _ in Sequence(cuts).pre_tokenize_str(CUT)]
+    assert "|".join(parts) == expected
 
 
 def test_the_space_before_a_digit_joins_the_spaces_before_it(read):
@@ -134,7 +184,8 @@ def test_pieces_are_the_text_by_every_rule(all_rules, text):
     ("changes", "message"),
     [
         ({"model": "t5"}, r"tokenizer\.ggml\.model: expected 'gpt2', byte.* 'llama', .*, got 't5'"),
-        ({"pre": "tekken"}, r"tokenizer\.ggml\.pre: expected one of \('default', .*got 'tekken'"),
+        ({"pre": "cuts"}, r"tokenizer\.ggml\.pre: expected one of \('default', .*got 'cuts'"),
+        ({"eos_token_id": 99}, r"tokenizer\.ggml\.eos_token_id: expected the number of a token"),
         ({"eos_token_id": None}, r"tokenizer\.ggml\.eos_token_id: expected a value"),
     ],
 )

@@ -10,6 +10,12 @@ from hrm_jax.data.text import infilling
 MARKS = InfillingTokens(prefix=901, suffix=902, middle=903)
 
 
+def test_without_a_mark_of_the_middle_the_suffix_comes_first():
+    marks = InfillingTokens(prefix=901, suffix=902, middle=None)
+    marked = infilling.with_hole(np.arange(6, dtype=np.int32), (1, 4), marks)
+    assert marked.tolist() == [902, 4, 5, 901, 0, 1, 2, 3]
+
+
 def test_parts_stand_behind_their_marks():
     marked = infilling.with_hole(np.arange(6, dtype=np.int32), (1, 4), MARKS)
     assert marked.tolist() == [901, 0, 902, 4, 5, 903, 1, 2, 3]
@@ -23,7 +29,7 @@ def test_putting_the_middle_back_gives_the_text(length, seed):
     marked = infilling.with_hole(tokens, hole, MARKS).tolist()
     suffix = marked.index(MARKS.suffix)
     middle = marked.index(MARKS.middle)
-    assert len(marked) == length + infilling.NUM_MARKS
+    assert len(marked) == length + infilling.MOST_MARKS
     assert marked[0] == MARKS.prefix
     whole = marked[1:suffix] + marked[middle + 1 :] + marked[suffix + 1 : middle]
     assert whole == tokens.tolist()
