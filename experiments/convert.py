@@ -9,7 +9,6 @@ A file becomes a model folder (`config.json` and `weights.safetensors`), a model
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +26,7 @@ from hrm_jax.convert.published_config import infer_config, is_published_config
 from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
 from hrm_jax.convert.weights import StateDict
 from hrm_jax.core.config import ConfigError
+from hrm_jax.core.files import parse_json, read_text
 from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm
 from hrm_jax.models.puzzle_model import PuzzleModel
 
@@ -63,7 +63,7 @@ def main() -> None:
 def _import(source: pathlib.Path, folder: pathlib.Path, console: Console) -> None:
     state_dict = load_state_dict(source)
     overrides = ml_flags.get_override_values(flags.FLAGS["config"])
-    config, origins = infer_config(state_dict, _read_arch(_ARCH.value), overrides)
+    config, origins = infer_config(state_dict, read_arch(_ARCH.value), overrides)
     console.print(_table(config, {name: _ORIGINS[origin] for name, origin in origins.items()}))
     save_model(folder, config, from_state_dict(PuzzleModel(config), state_dict))
     _report(console, state_dict, folder)
@@ -77,15 +77,15 @@ def _export(folder: pathlib.Path, path: pathlib.Path, console: Console) -> None:
     _report(console, state_dict, path)
 
 
-def _read_arch(path: str | None) -> Mapping[str, Any]:
+def read_arch(path: str | None) -> Mapping[str, Any]:
     """Returns the fields of an original's config file, without those that refer to other fields."""
     if path is None:
         return {}
-    text = pathlib.Path(path).read_text(encoding="utf-8")
+    text = read_text(pathlib.Path(path))
     try:
         # JSON's 1e-5 is text to YAML.
-        content = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        content = parse_json(text, path) if path.endswith(".json") else yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError("--arch", f"expected JSON or YAML in {path}, got {error}") from error
     if not isinstance(content, Mapping):
         raise ConfigError("--arch", f"expected fields in {path}, got {type(content).__name__}")

@@ -29,6 +29,9 @@ def pytest_addoption(parser):
         "--golden", default=None, metavar="DIR", help="further recordings of the originals to check"
     )
     parser.addoption(
+        "--fuzz", default=300, type=int, metavar="N", help="damaged files to read in all"
+    )
+    parser.addoption(
         "--every", default=1, type=int, metavar="N", help="run the first of every N cases of a test"
     )
 

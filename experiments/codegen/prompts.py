@@ -1,7 +1,6 @@
 """Prompts from flags and files: texts, texts with a hole, and conversations."""
 
 import dataclasses
-import json
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -82,7 +81,7 @@ def read_prompts() -> list[Asked]:
     Raises:
       PromptError: a file does not hold prompts, a text has several holes, or flags contradict each
         other.
-      TextError: a file is in another encoding than UTF-8.
+      JsonError, TextError: a file is not JSON, or not UTF-8.
       OSError: a file cannot be read.
     """
     prompts = [_from_text(text) for text in FLAGS.prompt or []]
@@ -118,14 +117,13 @@ def _read_file(name: str) -> list[Asked]:
         return [_from_text(text)]
     # Not `splitlines`: JSON's texts may hold U+2028 and U+0085, which it takes for line ends.
     lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not lines:
+        raise PromptError(f"{name}: expected an object with a prompt in each line, got no lines")
     return [_from_json(line, f"{name}, line {number}") for number, line in lines]
 
 
 def _from_json(text: str, place: str) -> Asked:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise PromptError(f"{place}: expected a JSON object, got {error}") from error
+    found = files.parse_json(text, place)
     if isinstance(found, list) and FLAGS.chat:
         found = {"messages": found}
     fields = found if isinstance(found, dict) else {}

@@ -4,14 +4,13 @@ A model may have several templates, by name; `default` and `tool_use` are used h
 `apply_chat_template` of transformers does.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hrm_jax.convert.gguf_file import GgufFile
 from hrm_jax.core.config import ConfigError
-from hrm_jax.core.files import read_text, write_atomically
+from hrm_jax.core.files import read_json_object, read_text, write_atomically
 from hrm_jax.data.text.chat import ChatTemplate
 from hrm_jax.data.text.wrapped_tokenizer import CONFIG_FILE
 
@@ -36,7 +35,7 @@ def read_chat_template(folder: Path) -> ChatTemplate | None:
     named = {}
     for path in (folder / CONFIG_FILE, folder / _LEGACY_FILE):
         if path.exists():
-            named |= _from_field(path, json.loads(read_text(path)).get("chat_template"))
+            named |= _from_field(path, read_json_object(path).get("chat_template"))
     if (folder / TEMPLATE_FILE).exists():
         named[_DEFAULT] = read_text(folder / TEMPLATE_FILE)
     for path in sorted((folder / OTHERS_FOLDER).glob("*.jinja")):

@@ -12,8 +12,8 @@ import numpy as np
 
 from hrm_jax.convert.shards import MAX_SHARD_BYTES, is_weights_file, save_shards
 from hrm_jax.convert.weights import Deferred, Weights, WeightsError
-from hrm_jax.core.config import ConfigError, check, unknown_field
-from hrm_jax.core.files import write_atomically
+from hrm_jax.core.config import check, unknown_field
+from hrm_jax.core.files import read_json_object, write_atomically
 
 CONFIG = "config.json"
 NOT_READ = {
@@ -56,17 +56,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Returns the `config.json` of a folder.
 
     Raises:
-      ConfigError: it is not a JSON object.
+      JsonError, TextError: it is not a JSON object.
       OSError: it is absent or cannot be read.
     """
-    path = folder / CONFIG
-    try:
-        published = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError("", f"{path}: expected JSON text, got {error}") from error
-    if not isinstance(published, dict):
-        raise ConfigError("", f"{path}: expected an object, got {published!r:.40}")
-    return published
+    return read_json_object(folder / CONFIG)
 
 
 def is_model_file(name: str) -> bool:

@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import importlib.util
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from hrm_jax.convert.hugging_face import CONFIG, eos_tokens, is_model_file, read
 from hrm_jax.convert.llama import load_llama, write_llama
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError, check, replace
+from hrm_jax.core.files import read_json_object
 from hrm_jax.core.protocols import LanguageModel, Tokenizer
 from hrm_jax.core.types import Prompt, Variables
 from hrm_jax.data.text.chat import ChatError, ChatTemplate, Message, conversation
@@ -260,4 +260,4 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
 def _read_json(path: Path) -> dict[str, Any]:
     """Returns the values of a JSON file; empty if there is no file."""
-    return {} if not path.exists() else json.loads(path.read_text(encoding="utf-8"))
+    return {} if not path.exists() else read_json_object(path)

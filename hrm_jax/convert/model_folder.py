@@ -7,17 +7,15 @@ Both kinds of configuration are read as either: a run's holds its model's under 
 """
 
 import dataclasses
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.folders import replacing_folder
 from hrm_jax.convert.pytorch import Initialised, from_state_dict, to_state_dict
-from hrm_jax.core.config import from_dict, from_json, to_json
-from hrm_jax.core.files import write_atomically
+from hrm_jax.core.config import from_dict, to_json
+from hrm_jax.core.files import read_json_object, write_atomically
 from hrm_jax.core.types import Variables
 from hrm_jax.models.puzzle_config import PuzzleModelConfig
 from hrm_jax.models.puzzle_model import PuzzleModel
@@ -74,18 +72,13 @@ def load_model_config(folder: str | os.PathLike[str], kind: type[Config]) -> Con
     """
     # A run's configuration and a model's are told apart by the field `model`, which only a run's
     # has.
-    text = (Path(folder) / CONFIG).read_text(encoding="utf-8")
-    try:
-        mapping = json.loads(text)
-    except json.JSONDecodeError:
-        return from_json(kind, text)  # says what is wrong with it
-    if isinstance(mapping, Mapping):
-        wants_run = _MODEL in {field.name for field in dataclasses.fields(kind)}  # pyright: ignore
-        holds_run = _MODEL in mapping
-        if wants_run and not holds_run:
-            mapping = {_MODEL: mapping}
-        elif holds_run and not wants_run:
-            mapping = mapping[_MODEL]
+    mapping = read_json_object(Path(folder) / CONFIG)
+    wants_run = _MODEL in {field.name for field in dataclasses.fields(kind)}  # pyright: ignore
+    holds_run = _MODEL in mapping
+    if wants_run and not holds_run:
+        mapping = {_MODEL: mapping}
+    elif holds_run and not wants_run:
+        mapping = mapping[_MODEL]
     return from_dict(kind, mapping)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from hrm_jax.convert.files import open_safetensors, save_state_dict
 from hrm_jax.convert.weights import Deferred, StateDict, WeightsError
-from hrm_jax.core.files import write_atomically
+from hrm_jax.core.files import read_json_object, write_atomically
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -113,10 +113,10 @@ def _read_index(path: Path) -> dict[str, str]:
     Files must be names beside the index: a path could lead out of the folder.
     """
     try:
-        weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        weight_map = read_json_object(path)["weight_map"]
         good = all(Path(file).name == file and file != INDEX for file in weight_map.values())
         good = good and all(file.endswith(".safetensors") for file in weight_map.values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path}: expected an index with a weight_map, got {error!r}") from error
     if not good:
         raise WeightsError(

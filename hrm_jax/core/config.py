@@ -190,6 +190,6 @@ def from_json(cls: type[Config], text: str) -> Config:
     """Returns the config that `to_json` wrote; raises as `from_dict`, and for invalid JSON."""
     try:
         mapping = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError("", f"expected JSON text of a {cls.__name__}, got {error}") from error
     return from_dict(cls, mapping)

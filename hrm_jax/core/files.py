@@ -48,6 +48,42 @@ def decode_text(content: bytes, source: str) -> str:
         ) from error
 
 
+class JsonError(UserError, ValueError):
+    """A file is not JSON, or holds another kind of value than it should."""
+
+
+def read_json(path: Path) -> Any:
+    """Returns the value of a JSON file.
+
+    Raises:
+      JsonError: it is no JSON.
+      TextError: it is not UTF-8.
+      OSError: it cannot be read.
+    """
+    return parse_json(read_text(path), str(path))
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Returns the fields of a JSON file; raises as `read_json`, and JsonError for other values."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise JsonError(f"{path}: expected a JSON object, got {value!r:.40}; get the file anew")
+    return value
+
+
+def parse_json(text: str, source: str) -> Any:
+    """Returns the value of JSON text; `source` names it in errors.
+
+    Raises:
+      JsonError: it is no JSON.
+    """
+    try:
+        return json.loads(text)
+    # Deeper brackets than any file has by intention end the parser's recursion.
+    except (ValueError, RecursionError) as error:
+        raise JsonError(f"{source}: expected JSON text, got {error}; get the file anew") from error
+
+
 def _convert(encoding: str) -> str:
     return f"convert it: iconv -f {encoding} -t UTF-8 FILE > NEW_FILE"
 
@@ -144,7 +180,7 @@ def find_damage(folder: Path, *, hashes: bool = True) -> str | None:
         Which file is damaged and how.
     """
     try:
-        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        entries = read_json_object(folder / MANIFEST)["files"]
         expected = {name: (entry["bytes"], entry["sha256"]) for name, entry in entries.items()}
     except FileNotFoundError:
         return f"{MANIFEST} is missing"

@@ -276,7 +276,7 @@ def read_completions(path: Path) -> list[Judged]:
     for number, line in enumerate(whole[:-1].split(b"\n") if whole else (), 1):
         try:
             lines.append(Judged(**json.loads(line)))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ResumeError(
                 f"{path}, line {number}: expected a completion as this version writes it, got a"
                 f" line that does not read as one ({error}): measure into a new folder"

@@ -7,6 +7,7 @@ import jax
 from jax.sharding import Mesh
 
 from hrm_jax.core import config as config_lib
+from hrm_jax.core.files import read_json_object
 from hrm_jax.core.mesh import replicated
 from hrm_jax.core.types import Variables
 from hrm_jax.training.checkpoint import CheckpointReader
@@ -47,7 +48,7 @@ def read_config(folder: pathlib.Path, kind: type[Config]) -> Config:
     path = folder / "config.json"
     if not path.is_file():
         raise RunError(f"expected a run in {folder}, found no config.json; name a run's folder")
-    return config_lib.from_json(kind, path.read_text(encoding="utf-8"))
+    return config_lib.from_dict(kind, read_json_object(path))
 
 
 def restore(task: Task, checkpoint: pathlib.Path, mesh: Mesh) -> tuple[Variables, int]:

@@ -193,7 +193,7 @@ def _to_line(record: dict[str, Any]) -> str:
 def _from_line(line: str) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(record, dict) or any(name not in record for name in _RESERVED):
         return None

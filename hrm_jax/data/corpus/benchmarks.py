@@ -12,12 +12,19 @@ import pathlib
 import re
 from collections.abc import Iterable, Iterator
 
+from hrm_jax.core.errors import UserError
+from hrm_jax.core.files import decode_text
+
 RUN_WORDS = 13
 SHORTEST_WORDS = 8
 _LEAST_NAMES = 3
 
 _WORD = re.compile(r"\w+")
 _NAME = re.compile(r"[^\W\d]\w+")
+
+
+class BenchmarkError(UserError, ValueError):
+    """A file holds no records of a benchmark."""
 
 
 class Benchmarks:
@@ -57,28 +64,30 @@ def read_benchmark(path: pathlib.Path | str) -> Iterator[str]:
         compressed (`.gz`); HumanEval, MBPP, HumanEvalPack and CRUXEval come so.
 
     Raises:
-      ValueError: the file is neither.
+      BenchmarkError: the file is neither.
     """
     path = pathlib.Path(path).expanduser()
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as file:
-        content = file.read()
     try:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rb") as file:
+            content = decode_text(file.read(), str(path))
         if ".jsonl" in path.suffixes:
             records = [json.loads(line) for line in content.split("\n") if line.strip()]
         else:
             records = json.loads(content)
         fields = [record.items() for record in records]
-    except (ValueError, AttributeError) as error:
-        raise ValueError(
-            f"{path} holds no JSON records, one a line or in a list: {error}"
-        ) from None
+    except (ValueError, TypeError, AttributeError, RecursionError, EOFError) as error:
+        raise BenchmarkError(
+            f"{path}: expected JSON records, one a line or in a list, got {error}"
+        ) from error
     for record in map(dict, fields):
         for value in record.values():
             values = value if isinstance(value, list) else [value]
             yield from (text for text in values if isinstance(text, str))
-        if "prompt" in record and "canonical_solution" in record:
-            yield record["prompt"] + record["canonical_solution"]
+        prompt = record.get("prompt")
+        solution = record.get("canonical_solution")
+        if isinstance(prompt, str) and isinstance(solution, str):
+            yield prompt + solution
 
 
 def read_human_eval() -> Iterator[str]:

@@ -132,7 +132,7 @@ def is_licence_file(name: str) -> bool:
 def _of_package_json(files: Mapping[str, str]) -> str | None:
     try:
         stated = json.loads(files.get("package.json", "{}")).get("license")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
     return stated if isinstance(stated, str) else None
 
@@ -140,7 +140,7 @@ def _of_package_json(files: Mapping[str, str]) -> str | None:
 def _of_pyproject(files: Mapping[str, str]) -> str | None:
     try:
         stated = tomllib.loads(files.get("pyproject.toml", "")).get("project", {}).get("license")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
     stated = stated.get("text") if isinstance(stated, dict) else stated
     return stated if isinstance(stated, str) else None

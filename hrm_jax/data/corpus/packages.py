@@ -25,7 +25,7 @@ from typing import Literal
 from hrm_jax.core import config as config_lib
 from hrm_jax.core.config import configclass, field
 from hrm_jax.core.errors import UserError
-from hrm_jax.core.files import write_atomically
+from hrm_jax.core.files import read_json, write_atomically
 from hrm_jax.data.corpus.documents import SPLITS, Project
 from hrm_jax.data.corpus.licences import licence_of_project
 from hrm_jax.data.corpus.projects import archive_files
@@ -84,7 +84,7 @@ def read_manifest(path: pathlib.Path) -> Manifest:
     Raises:
       ConfigError: a field is unknown, missing, or of a wrong type.
     """
-    mapping = json.loads(path.read_text(encoding="utf-8"))
+    mapping = read_json(path)
     return config_lib.from_dict(Manifest, mapping)
 
 

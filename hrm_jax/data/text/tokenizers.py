@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from hrm_jax.core.files import write_atomically
+from hrm_jax.core.files import read_json_object, write_atomically
 from hrm_jax.core.protocols import InfillingTokens, Marker, Tokenizer
 from hrm_jax.data.text.markers import BREAK
 from hrm_jax.data.text.wrapped_tokenizer import (
@@ -136,7 +136,7 @@ def load_tokenizer(folder: pathlib.Path | str) -> Tokenizer:
     if (folder / TOKENIZER_FILE).exists():
         return WrappedTokenizer.load(folder)
     config = folder / CONFIG_FILE
-    saved = json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
+    saved = read_json_object(config) if config.exists() else {}
     if saved.get("tokenizer_class") == ByteTokenizer.__name__:
         return ByteTokenizer()
     raise FileNotFoundError(

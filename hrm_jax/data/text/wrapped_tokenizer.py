@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hrm_jax.core.errors import UserError
-from hrm_jax.core.files import write_atomically
+from hrm_jax.core.files import read_json_object, write_atomically
 from hrm_jax.core.protocols import InfillingTokens, Marker
 from hrm_jax.data.text.markers import BREAK, is_marker
 
@@ -155,12 +155,12 @@ class WrappedTokenizer:
             )
         names = [_name(end) for end in ends]
         marks = {*names, *itertools.chain(*INFILLING_NAMES)}
-        for token in whole.get("added_tokens") or ():  # not all published files say it of all
-            token["special"] = token["special"] or token["content"] in marks
         try:
+            for token in whole.get("added_tokens") or ():  # not all published files say it of all
+                token["special"] = token["special"] or token["content"] in marks
             tokenizer = tokenizers.Tokenizer.from_str(json.dumps(whole))
         except Exception as error:  # the library raises nothing more special
-            kinds = {part: (whole.get(part) or {}).get("type") for part in _PARTS}
+            kinds = {part: _kind(whole.get(part)) for part in _PARTS}
             raise TokenizerError(
                 f"{folder / TOKENIZER_FILE}: tokenizers {tokenizers.__version__} cannot read it "
                 f"({error}); it states {kinds}: install the version that the model asks for"
@@ -256,20 +256,13 @@ class WrappedTokenizer:
 
 
 def _read_object(path: pathlib.Path, *, absent_is_empty: bool = False) -> dict[str, Any]:
-    """Returns the fields of a JSON file.
+    """Returns the fields of a JSON file; raises as `read_json_object`."""
+    return {} if absent_is_empty and not path.exists() else read_json_object(path)
 
-    Raises:
-      TokenizerError: it is not JSON, or holds something else than fields.
-    """
-    if absent_is_empty and not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TokenizerError(f"{path}: expected JSON text, got {error}; fetch it anew") from error
-    if not isinstance(content, dict):
-        raise TokenizerError(f"{path}: expected an object, got {content!r:.40}; fetch it anew")
-    return content
+
+def _kind(part: Any) -> Any:
+    """Returns what a part of a `tokenizer.json` says that it is."""
+    return part.get("type") if isinstance(part, dict) else part
 
 
 def _ends_by_number(path: pathlib.Path, tokenizer: dict[str, Any]) -> list[str]:

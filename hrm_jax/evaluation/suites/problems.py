@@ -161,7 +161,7 @@ def read_records(path: Path, fields: Iterable[str]) -> list[dict[str, Any]]:
     try:
         one_list = ".jsonl" not in path.suffixes
         records = json.loads(text) if one_list else [json.loads(line) for line in _lines(text)]
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise SuiteError(f"{path}: expected JSON, got {error}") from error
     if not isinstance(records, list) or not records:
         got = "an empty one" if isinstance(records, list) else type(records).__name__

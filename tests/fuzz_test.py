@@ -1,0 +1,56 @@
+"""Damaged files of every format that a command reads end in a message, never in a traceback.
+
+`pytest tests/fuzz_test.py --fuzz=20000` tries so many in all; without it some hundreds.
+"""
+
+import pathlib
+import shutil
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hrm_jax.core.errors import UserError
+from tests.mutated_files import FORMATS, Format, damaged
+
+FLAGS = flags.FLAGS
+
+
+def message_of(form: Format, place: pathlib.Path) -> str | None:
+    """What a user is told about a damaged file; None if it is read as it is."""
+    try:
+        with flagsaver.flagsaver():
+            form.read(place)
+    except (UserError, OSError) as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_damaged_file_ends_in_a_message(name, tmp_path, request):
+    form = FORMATS[name]
+    place = form.make(tmp_path)
+    form.read(place)
+    intact = tmp_path.with_name(tmp_path.name + "_intact")
+    shutil.copytree(tmp_path, intact)
+    cases = max(1, request.config.option.fuzz // len(FORMATS))
+    FLAGS.mark_as_parsed()
+
+    @given(data=st.data())
+    @settings(
+        max_examples=cases,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        derandomize=request.config.option.fuzz < 1000,
+    )
+    def check(data):
+        shutil.rmtree(tmp_path)
+        shutil.copytree(intact, tmp_path)
+        form.damage(place, lambda content: data.draw(damaged(content), label="content"))
+        message = message_of(form, place)
+        assert message is None or len(message) > 20
+
+    check()
+    shutil.rmtree(intact)
