@@ -16,8 +16,8 @@ from hrm_jax.data.corpus.corpus_dataset_builder import CorpusConfig, CorpusRepor
 from hrm_jax.data.corpus.documents import Project
 from hrm_jax.data.corpus.filters import Count, standard_filters
 from hrm_jax.data.corpus.packages import Manifest
-from hrm_jax.data.corpus.projects import projects_at
-from hrm_jax.data.storage import default_data_dir
+from hrm_jax.data.corpus.projects import projects_at, readable
+from hrm_jax.data.storage import Damaged, default_data_dir
 from hrm_jax.data.text.languages import LANGUAGES
 
 _CORPUS = flags.DEFINE_string(
@@ -49,12 +49,9 @@ def main() -> int:
 def _make(console: Console) -> int:
     data_dir = pathlib.Path(_OUT.value).expanduser() if _OUT.value else default_data_dir()
     manifest = _find_manifest(_CORPUS.value)
-    place = pathlib.Path(_CORPUS.value).expanduser().resolve().name
+    place = readable(pathlib.Path(_CORPUS.value).expanduser().resolve().name)
     name = _NAME.value or (manifest.name if manifest else place.removesuffix(".git"))
-    try:
-        folder = None if _REMAKE.value else prepared.find(name, data_dir)
-    except FileNotFoundError:
-        folder = None
+    folder = None if _REMAKE.value else _intact(console, name, data_dir)
     if folder is not None:
         _show(console, folder, f"{name}, made before; --remake makes it again")
         return 0
@@ -75,7 +72,7 @@ def _make(console: Console) -> int:
     with counting_progress(console, "filtering", len(projects), unit="projects") as progress:
         config = CorpusConfig(
             name=name,
-            description=f"Texts of {_CORPUS.value}.",
+            description=f"Texts of {readable(_CORPUS.value)}.",
             projects=projects,
             filters=standard_filters(Benchmarks(texts)),
             languages=languages,
@@ -86,6 +83,19 @@ def _make(console: Console) -> int:
         folder = prepared.prepare(config, data_dir)
     _show(console, folder, f"{name}, made in {time.monotonic() - started:.0f} s")
     return 0
+
+
+def _intact(console: Console, name: str, data_dir: pathlib.Path) -> pathlib.Path | None:
+    """Returns the folder of a corpus that was made before, or None; damage to it is shown."""
+    try:
+        folder = prepared.find(name, data_dir)
+        prepared.check(folder)
+        return folder
+    except FileNotFoundError:
+        return None
+    except Damaged as damage:
+        console.print(f"making {name} again: {damage}", soft_wrap=True)
+        return None
 
 
 def _find_manifest(corpus: str) -> Manifest | None:

@@ -46,7 +46,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             "interrupt state_arrays run_log checkpoint state optimizers batches progress step flops"
             " loop curriculum task run run_folder"
         ),
-        "hrm_jax.data": "rows pipeline storage",
+        "hrm_jax.data": "rows pipeline downloads storage",
         "hrm_jax.data.sudoku": (
             "rules judging propagation solver puzzles symmetry assuming easing canonical mixture"
             " generator csv_format bank sudoku_dataset_builder source"
