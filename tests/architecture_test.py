@@ -44,7 +44,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.training": (
             "interrupt state_arrays run_log checkpoint state optimizers batches progress step flops"
-            " loop curriculum task run run_folder"
+            " loop curriculum task learned_data run run_folder"
         ),
         "hrm_jax.data": "rows pipeline downloads storage",
         "hrm_jax.data.sudoku": (

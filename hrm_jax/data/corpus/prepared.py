@@ -11,13 +11,10 @@ from typing import Any
 from hrm_jax.core.protocols import Tokenizer
 from hrm_jax.data import storage
 from hrm_jax.data.corpus.corpus_dataset_builder import Builder, CorpusConfig, CorpusReport
-from hrm_jax.data.corpus.documents import SPLITS, Document
+from hrm_jax.data.corpus.documents import CORPUS_FILE, SPLITS, Document
 from hrm_jax.data.corpus.filters import Count
 from hrm_jax.data.storage import Damaged, data_dir_of
 from hrm_jax.data.text.source import Text, TextSource, tokenize
-
-CORPUS_FILE = "dataset_info.json"
-"""A file that every folder of a corpus holds."""
 
 
 def prepare(config: CorpusConfig, data_dir: pathlib.Path | str | None = None) -> pathlib.Path:
