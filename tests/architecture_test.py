@@ -57,7 +57,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.data.corpus": (
             "documents licences generated credentials duplicates benchmarks filters projects"
-            " packages corpus_dataset_builder prepared"
+            " packages corpus_dataset_builder prepared recipe"
         ),
     },
     {

@@ -188,5 +188,5 @@ def _naming_damage(path: pathlib.Path) -> Iterator[None]:
     # TFDS, protobuf, array_record, zipfile and numpy each have errors of their own.
     except Exception as error:
         lines = str(error).strip().splitlines() or [""]
-        reason = f"{type(error).__name__}: {lines[0][:_LONGEST_REASON]}"
+        reason = f"{type(error).__name__}: {lines[0][:_LONGEST_REASON].rstrip('.')}"
         raise Damaged(f"prepared data are damaged: {path} ({reason})") from error

@@ -67,7 +67,7 @@ def test_a_folder_becomes_a_corpus_once(shelf, tmp_path):
     ("arguments", "message"),
     [
         (["--corpus=nothing/here"], "is no folder, and cannot be cloned"),
-        (["--languages=klingon"], "klingon: the languages are python"),
+        (["--languages=klingon"], "languages[0]: expected one of 'python', "),
     ],
 )
 def test_bad_flags_are_explained(shelf, tmp_path, arguments, message):

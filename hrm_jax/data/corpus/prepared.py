@@ -142,7 +142,7 @@ def load_source(
 
 @contextlib.contextmanager
 def _saying_how_to_mend() -> Iterator[None]:
-    """Adds to `Damaged` how a corpus is made again."""
+    """Adds to `Damaged` how any corpus is made again; `recipe.find_intact` does it by itself."""
     try:
         yield
     except Damaged as damage:

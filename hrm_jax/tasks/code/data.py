@@ -38,7 +38,7 @@ def read_splits(config: CodeDataConfig) -> TextSplits:
 
     Raises:
       ConfigError: there is no such corpus, MBPP's file is missing, or a split is empty.
-      Damaged: the corpus cannot be read.
+      Damaged: the corpus is damaged, and cannot be made again.
     """
     splits = _read_corpus(config)
     if config.form == "exercises":
@@ -61,10 +61,11 @@ def _read_corpus(config: CodeDataConfig) -> TextSplits:
         from hrm_jax.data.text.at_hand import texts_at_hand
 
         return TextSplits(**{name: tuple(texts) for name, texts in texts_at_hand().items()})
-    from hrm_jax.data.corpus.prepared import find, read_documents  # TFDS: half a second
+    from hrm_jax.data.corpus.prepared import read_documents  # TFDS: half a second
+    from hrm_jax.data.corpus.recipe import find_intact
 
     try:
-        folder = find(config.corpus, config.data_dir or None)
+        folder = find_intact(config.corpus, config.data_dir or None)
         documents = [tuple(read_documents(folder, split)) for split in TextSplits._fields]
     except (FileNotFoundError, ValueError) as error:
         raise ConfigError("data.corpus", str(error)) from error
