@@ -1,7 +1,7 @@
 """Makes a corpus of text and code: filtered, split by project, ready for training."""
 
 import dataclasses
-import itertools
+import functools
 import pathlib
 import time
 
@@ -11,13 +11,11 @@ from rich.console import Console
 from experiments.common import command
 from experiments.common.terminal import Table, counting_progress, make_console
 from hrm_jax.data.corpus import packages, prepared
-from hrm_jax.data.corpus.benchmarks import Benchmarks, read_benchmark, read_human_eval
-from hrm_jax.data.corpus.corpus_dataset_builder import CorpusConfig, CorpusReport
-from hrm_jax.data.corpus.documents import Project
-from hrm_jax.data.corpus.filters import Count, standard_filters
-from hrm_jax.data.corpus.packages import Manifest
-from hrm_jax.data.corpus.projects import projects_at
-from hrm_jax.data.storage import default_data_dir
+from hrm_jax.data.corpus.corpus_dataset_builder import CorpusReport
+from hrm_jax.data.corpus.filters import Count
+from hrm_jax.data.corpus.projects import readable
+from hrm_jax.data.corpus.recipe import CorpusRecipe, find_manifest, make
+from hrm_jax.data.storage import Damaged, default_data_dir
 from hrm_jax.data.text.languages import LANGUAGES
 
 _CORPUS = flags.DEFINE_string(
@@ -48,66 +46,44 @@ def main() -> int:
 
 def _make(console: Console) -> int:
     data_dir = pathlib.Path(_OUT.value).expanduser() if _OUT.value else default_data_dir()
-    manifest = _find_manifest(_CORPUS.value)
-    place = pathlib.Path(_CORPUS.value).expanduser().resolve().name
+    manifest = find_manifest(_CORPUS.value)
+    place = readable(pathlib.Path(_CORPUS.value).expanduser().resolve().name)
     name = _NAME.value or (manifest.name if manifest else place.removesuffix(".git"))
-    try:
-        folder = None if _REMAKE.value else prepared.find(name, data_dir)
-    except FileNotFoundError:
-        folder = None
+    folder = None if _REMAKE.value else _intact(console, name, data_dir)
     if folder is not None:
         _show(console, folder, f"{name}, made before; --remake makes it again")
         return 0
     started = time.monotonic()
-    # Flags have precedence over the manifest.
-    languages = _LANGUAGES.value or (manifest.languages if manifest else LANGUAGES)
-    unknown = sorted(set(languages) - set(LANGUAGES))
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)}: the languages are {', '.join(LANGUAGES)}")
-    if manifest:
-        projects = _fetch_all(console, manifest, data_dir / "downloads")
-    else:
-        projects = projects_at(_CORPUS.value, data_dir / "clones")
-    benchmarks = {"HumanEval": [*read_human_eval()]} if _HUMAN_EVAL.value else {}
-    for path in _BENCHMARKS.value:
-        benchmarks[pathlib.Path(path).name] = [*read_benchmark(path)]
-    texts = itertools.chain.from_iterable(benchmarks.values())
-    with counting_progress(console, "filtering", len(projects), unit="projects") as progress:
-        config = CorpusConfig(
-            name=name,
-            description=f"Texts of {_CORPUS.value}.",
-            projects=projects,
-            filters=standard_filters(Benchmarks(texts)),
-            languages=languages,
-            benchmarks=list(benchmarks),
-            any_licence=_ANY_LICENCE.value,
-            on_project=lambda _: progress(1),
-        )
-        folder = prepared.prepare(config, data_dir)
+    recipe = CorpusRecipe(
+        name=name,
+        corpus=_place(_CORPUS.value),
+        languages=tuple(_LANGUAGES.value),
+        benchmarks=tuple(_place(path) for path in _BENCHMARKS.value),
+        human_eval=_HUMAN_EVAL.value,
+        any_licence=_ANY_LICENCE.value,
+    )
+    folder = make(recipe, data_dir, functools.partial(counting_progress, console))
     _show(console, folder, f"{name}, made in {time.monotonic() - started:.0f} s")
     return 0
 
 
-def _find_manifest(corpus: str) -> Manifest | None:
-    """Returns the manifest that --corpus names, or None if it names something else."""
-    shipped = packages.MANIFESTS / f"{corpus}.json"
-    path = pathlib.Path(corpus).expanduser()
-    if path.suffix == ".json" and path.is_file():
-        return packages.read_manifest(path)
-    # An existing folder of the same name has precedence over a shipped manifest.
-    return packages.read_manifest(shipped) if shipped.is_file() and not path.exists() else None
+def _intact(console: Console, name: str, data_dir: pathlib.Path) -> pathlib.Path | None:
+    """Returns the folder of a corpus that was made before, or None; damage to it is shown."""
+    try:
+        folder = prepared.find(name, data_dir)
+        prepared.check(folder)
+        return folder
+    except FileNotFoundError:
+        return None
+    except Damaged as damage:
+        console.print(f"making {name} again: {damage}", soft_wrap=True)
+        return None
 
 
-def _fetch_all(console: Console, manifest: Manifest, downloads: pathlib.Path) -> list[Project]:
-    projects = []
-    with counting_progress(
-        console, "downloading", len(manifest.packages), unit="packages"
-    ) as progress:
-        for package in manifest.packages:
-            archive = packages.fetch(package, downloads)
-            projects.append(packages.package_project(package, archive))
-            progress(1)
-    return projects
+def _place(named: str) -> str:
+    """Returns what leads to a file or folder from anywhere, or a name as it is."""
+    path = pathlib.Path(named).expanduser()
+    return str(path.resolve()) if path.exists() else named
 
 
 def _pin(console: Console, path: pathlib.Path) -> int:

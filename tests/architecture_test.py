@@ -44,9 +44,9 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
         "hrm_jax.training": (
             "interrupt state_arrays run_log checkpoint state optimizers batches progress step flops"
-            " loop curriculum task run run_folder"
+            " loop curriculum task learned_data run run_folder"
         ),
-        "hrm_jax.data": "rows pipeline storage",
+        "hrm_jax.data": "rows pipeline downloads storage",
         "hrm_jax.data.sudoku": (
             "rules judging propagation solver puzzles symmetry assuming easing canonical mixture"
             " generator csv_format bank sudoku_dataset_builder source"
@@ -57,7 +57,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.data.corpus": (
             "documents licences generated credentials duplicates benchmarks filters projects"
-            " packages corpus_dataset_builder prepared"
+            " packages corpus_dataset_builder prepared recipe"
         ),
     },
     {

@@ -36,6 +36,11 @@ _PANELS = (
 flags.DEFINE_string(
     "run", None, "train: the run's folder; a new one below runs/, or to --resume the newest one"
 )
+flags.DEFINE_bool(
+    "accept_changed_data",
+    False,
+    "train: go on with --resume though the training texts are others than before",
+)
 config_flags.define(PRESETS, default="first_look")
 
 
@@ -51,7 +56,13 @@ def run(console: Console) -> int:
     console.print(f"training in {folder}: {config.description}", soft_wrap=True)
     shown = terminal.Shown("tokens", config.batch_tokens, _AVERAGES)
     progress = terminal.TrainingProgress(console, shown)
-    state = train(task, folder, resume=FLAGS.resume, progress=progress)
+    state = train(
+        task,
+        folder,
+        resume=FLAGS.resume,
+        accept_changed_data=FLAGS.accept_changed_data,
+        progress=progress,
+    )
     # Collective work, such as evaluation, is done by all processes; files are written by the first.
     if jax.process_index() == 0:
         curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)

@@ -4,6 +4,7 @@
 message on standard error that says what was expected, what came, and what to do.
 """
 
+import logging as standard_logging
 import os
 import sys
 from collections.abc import Callable
@@ -39,6 +40,8 @@ def run(main: Callable[[], int | None], extras: str = "") -> None:
             # absl leaves what is no flag in argv; a forgotten -- would otherwise pass unnoticed.
             return refuse(f"unexpected arguments {argv[1:]}; flags start with --")
         logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
+        # What is waited for: downloads, and data that are prepared.
+        standard_logging.getLogger("hrm_jax.data").setLevel(standard_logging.INFO)
         expand_home(flags.FLAGS)
         try:
             return main() or 0

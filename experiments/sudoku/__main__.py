@@ -70,6 +70,11 @@ flags.DEFINE_string(
     "run", None, "folder of the run; a new one below runs/, or to --resume the newest one"
 )
 flags.DEFINE_bool("resume", False, "train: go on from the newest intact checkpoint of --run")
+flags.DEFINE_bool(
+    "accept_changed_data",
+    False,
+    "train: go on with --resume though the training data are others than before",
+)
 flags.DEFINE_string(
     "checkpoint",
     None,
@@ -122,7 +127,7 @@ config_flags.define(PRESETS, default="relational")
 _MODEL = ("checkpoint", "run")
 _ATTEMPTS = ("max_steps", "search_attempts", "search_max_steps", "search_assume", "search_noise")
 _READS = {
-    "train": ("run", "resume", "data", "preset", "config"),
+    "train": ("run", "resume", "accept_changed_data", "data", "preset", "config"),
     "eval": (*_MODEL, "data", "split", "puzzles", "halting", *_ATTEMPTS, "config.test"),
     "solve": (*_MODEL, "puzzle", "render", *_ATTEMPTS),
     "export": (*_MODEL, "out", "config"),
@@ -155,7 +160,13 @@ def train(console: Console) -> int:
     console.print(f"training in {folder}: {config.description}", soft_wrap=True)
     shown = terminal.Shown("puzzles", config.batch_size, _AVERAGES)
     progress = terminal.TrainingProgress(console, shown)
-    state = train_in(task, folder, resume=FLAGS.resume, progress=progress)
+    state = train_in(
+        task,
+        folder,
+        resume=FLAGS.resume,
+        accept_changed_data=FLAGS.accept_changed_data,
+        progress=progress,
+    )
     if jax.process_index() == 0:
         curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
     # A signal ended training early; the exit code tells scripts to resume.

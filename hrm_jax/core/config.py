@@ -55,6 +55,7 @@ class FieldInfo(NamedTuple):
         value: its value.
         help: its line of help.
         allowed: what its value must be beyond its type, such as `0 to 1`; empty for anything.
+        path_holds: as in `field`.
     """
 
     path: str
@@ -62,6 +63,7 @@ class FieldInfo(NamedTuple):
     value: Any
     help: str
     allowed: str
+    path_holds: str | None
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
@@ -96,6 +98,7 @@ def field(
     one_of: tuple[str, ...] = (),
     nonempty: bool = False,
     remedy: str = "",
+    path_holds: str | None = None,
 ) -> Any:
     """Returns a field of a `configclass`, with the constraints on its value.
 
@@ -114,6 +117,8 @@ def field(
         nonempty: whether a tuple must have an item.
         remedy: the end of the message about a wrong value: what to set, or what a good value means;
           by default, what is allowed.
+        path_holds: for a text that may be a path, what is found below it where it is one: a file's
+          name, or `.` where the path may lead to anything.
     """
     constraint = Constraint(
         at_least=at_least,
@@ -126,7 +131,7 @@ def field(
     )
     if not remedy and str(constraint):
         remedy = "set one of these" if one_of else f"set {constraint}"
-    metadata = {"help": help, "constraint": constraint, "remedy": remedy}
+    metadata = {"help": help, "constraint": constraint, "remedy": remedy, "path_holds": path_holds}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -146,7 +151,9 @@ def fields(config: Any, path: str = "") -> Iterator[FieldInfo]:
         if dataclasses.is_dataclass(value):
             yield from fields(value, f"{path}{own.name}.")
         else:
-            yield FieldInfo(path + own.name, own.annotation, value, own.help, own.allowed)
+            yield FieldInfo(
+                path + own.name, own.annotation, value, own.help, own.allowed, own.path_holds
+            )
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -83,6 +83,7 @@ class OwnField(NamedTuple):
     help: str
     constraint: Constraint
     remedy: str
+    path_holds: str | None
 
     @property
     def allowed(self) -> str:
@@ -116,6 +117,7 @@ def own_fields(cls: type) -> tuple[OwnField, ...]:
                 help=item.metadata.get("help", ""),
                 constraint=item.metadata.get("constraint", UNCONSTRAINED),
                 remedy=item.metadata.get("remedy", ""),
+                path_holds=item.metadata.get("path_holds"),
             )
             _refuse_idle(own, cls)
             found.append(own)
@@ -128,7 +130,7 @@ def _refuse_idle(own: OwnField, cls: type) -> None:
     needed = ""
     if own.constraint.of_numbers and not (int in parts or float in parts):
         needed = "int or float"
-    if own.constraint.one_of and str not in parts:
+    if (own.constraint.one_of or own.path_holds) and str not in parts:
         needed = "str"
     if own.constraint.nonempty and typing.get_origin(own.annotation) is not tuple:
         needed = "tuple"

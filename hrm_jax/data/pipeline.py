@@ -14,6 +14,7 @@ Building whole batches makes it fast: one core gives about 200,000 augmented Sud
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,13 @@ class Source:
 
     def __len__(self) -> int:
         return len(self.rating)
+
+    def fingerprint(self) -> str:
+        """Returns the SHA-256 of puzzles and solutions in their order, in hexadecimal."""
+        digest = hashlib.sha256(str(self.inputs.shape).encode("ascii"))
+        for array in (self.inputs, self.labels):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
 
 def with_fixed_augmentations(source: Source, count: int, seed: int) -> Source:

@@ -1,6 +1,7 @@
 """Trains a task in a folder, from a fresh state or from the folder's newest checkpoint.
 
     config.json, environment.json    what was run
+    data.json                        what it learned from
     metrics.jsonl, events.*          what was measured
     checkpoints/step_*               from where it can resume
 
@@ -21,7 +22,7 @@ from jax.sharding import Mesh
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import exclusive
 from hrm_jax.core.mesh import batch_sharding, make_mesh, replicated, with_ambient_mesh
-from hrm_jax.training import loop
+from hrm_jax.training import learned_data, loop
 from hrm_jax.training.checkpoint import CheckpointStore, check_writable
 from hrm_jax.training.interrupt import GracefulStop
 from hrm_jax.training.progress import Progress
@@ -43,6 +44,7 @@ def train(
     folder: str | os.PathLike[str],
     *,
     resume: bool = False,
+    accept_changed_data: bool = False,
     progress: Progress | None = None,
 ) -> TrainState:
     """Trains in `folder` until the last step or a signal, and saves the final state.
@@ -51,6 +53,7 @@ def train(
       task: what to train.
       folder: the run's folder; without `resume` it must not hold a run yet.
       resume: whether to continue from the newest intact checkpoint in `folder`, if there is one.
+      accept_changed_data: whether a resumed run may go on with other data than it learned from.
       progress: receives what happens; by default it goes to the log.
 
     Returns:
@@ -58,6 +61,7 @@ def train(
 
     Raises:
       RunError: if the folder holds a run already and `resume` is False.
+      DataChanged: if a resumed run would learn from other data than before.
       InUse: if another process trains in the folder.
       CheckpointError: if the folder cannot be written, or is too small for the checkpoints.
       Diverged: if a loss or a parameter is not finite.
@@ -73,15 +77,19 @@ def train(
     check_writable(folder, checkpoints * state_bytes(abstract_state(task)))
     # Locked before the checkpoints are looked at: that removes what another process is writing.
     with exclusive(folder, wanted=jax.process_index() == 0):
-        return _train_alone(task, folder, mesh, resume, progress)
+        compared = resume and not accept_changed_data
+        return _train_alone(task, folder, mesh, resume, compared, progress)
 
 
 def _train_alone(
-    task: Task, folder: pathlib.Path, mesh: Mesh, resume: bool, progress: Progress
+    task: Task, folder: pathlib.Path, mesh: Mesh, resume: bool, compared: bool, progress: Progress
 ) -> TrainState:
     config = task.config
     with progress.preparing():
         data = _load_in_turn(task.load)
+        fingerprint = task.fingerprint(data)
+    if fingerprint and compared:
+        learned_data.check_unchanged(folder, fingerprint)
     state = begin(task, mesh)
     batches = task.training_batches(data, mesh)
     store = CheckpointStore(folder / CHECKPOINTS, config.loop.keep_checkpoints)
@@ -95,6 +103,8 @@ def _train_alone(
         progress.training(first_step, config.loop.steps) as tell,
     ):
         write_run_info(folder, config)
+        if fingerprint and jax.process_index() == 0:
+            learned_data.record(folder, first_step, fingerprint)
         state = loop.run_steps(
             state,
             compile_step(task, state_shardings(abstract_state(task), mesh), mesh),

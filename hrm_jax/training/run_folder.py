@@ -12,6 +12,7 @@ from hrm_jax.core.mesh import replicated
 from hrm_jax.core.types import Variables
 from hrm_jax.training.checkpoint import CheckpointReader
 from hrm_jax.training.run import CHECKPOINTS, RunError, abstract_state
+from hrm_jax.training.run_log import working_folder
 from hrm_jax.training.task import Task
 
 Config = TypeVar("Config")
@@ -40,15 +41,37 @@ def run_of(checkpoint: pathlib.Path) -> pathlib.Path:
 def read_config(folder: pathlib.Path, kind: type[Config]) -> Config:
     """Returns the configuration that a run was started with.
 
+    Relative paths in it lead where they led from the folder in which the run's command was given,
+    if they still lead somewhere from there.
+
     Raises:
       RunError: if the folder holds no run.
-      ConfigError: if the run was of another kind.
-    ConfigError: if the configuration is not of this kind.
+      ConfigError: if the configuration is not of this kind.
     """
     path = folder / "config.json"
     if not path.is_file():
         raise RunError(f"expected a run in {folder}, found no config.json; name a run's folder")
-    return config_lib.from_dict(kind, read_json_object(path))
+    config = config_lib.from_dict(kind, read_json_object(path))
+    began_in = working_folder(folder)
+    # From the same folder paths stay as they were written.
+    if began_in is None or began_in == pathlib.Path.cwd():
+        return config
+    return _with_paths_from(began_in, config)
+
+
+def _with_paths_from(folder: pathlib.Path, config: Config) -> Config:
+    """Returns a config whose relative paths are absolute where they lead somewhere from `folder`.
+
+    Paths are the values of fields that declare `path_holds`.
+    """
+    changes = {}
+    for leaf in config_lib.fields(config):
+        if leaf.path_holds is None or not leaf.value:
+            continue
+        place = folder / leaf.value  # an absolute path stays as it is
+        if (place / leaf.path_holds).exists():
+            changes[leaf.path] = str(place)
+    return config_lib.replace(config, changes)
 
 
 def restore(task: Task, checkpoint: pathlib.Path, mesh: Mesh) -> tuple[Variables, int]:

@@ -3,7 +3,7 @@
     metrics.jsonl               one JSON object a record: step, time_seconds, split, metrics
     events.out.tfevents.*       the same for TensorBoard, as `<split>/<metric>`
     config.json                 the resolved config
-    environment.json            commit, package versions, devices, command line
+    environment.json            commit, package versions, devices, command line and its folder
 
 Only process 0 writes.
 """
@@ -29,6 +29,7 @@ from hrm_jax.core import files
 from hrm_jax.core.errors import UserError
 
 METRICS = "metrics.jsonl"
+_ENVIRONMENT = "environment.json"
 _RESERVED = ("step", "time_seconds", "split")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -164,9 +165,19 @@ def write_run_info(folder: str | os.PathLike[str], config: Any) -> None:
         "devices": dict(Counter(device.device_kind for device in jax.devices())),
         "process_count": jax.process_count(),
         "command": sys.argv,
+        "working_folder": os.getcwd(),
     }
     text = json.dumps(environment, indent=2) + "\n"
-    files.write_atomically(folder / "environment.json", text)
+    files.write_atomically(folder / _ENVIRONMENT, text)
+
+
+def working_folder(folder: Path) -> Path | None:
+    """Returns where the command of a run was last given; None for a run that does not say so."""
+    try:
+        environment = json.loads((folder / _ENVIRONMENT).read_text(encoding="utf-8"))
+        return Path(environment["working_folder"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _to_number(name: str, value: Any) -> bool | int | float:

@@ -116,6 +116,15 @@ class Task(abc.ABC):
         """Returns training and held-out data, which are prepared at first use; None by default."""
         return None
 
+    def fingerprint(self, data: Any) -> str | None:
+        """Returns a hash of what is learned from, or None where resumed runs need not compare it.
+
+        Args:
+          data: as `load` returned them.
+        """
+        del data
+        return None
+
     def abstract_batch(self) -> Any:
         """Returns the shapes and dtypes of a global batch."""
         as_shape = lambda x: jax.ShapeDtypeStruct(np.shape(x), np.asarray(x).dtype)  # noqa: E731

@@ -53,7 +53,10 @@ def test_a_folder_becomes_a_corpus_once(shelf, tmp_path):
     (shelf / "project0" / "new.py").write_text(CODE.format(9))
     again = make(tmp_path / "data", f"--corpus={shelf}")
     assert "shelf, made before; --remake makes it again" in again.stdout
-    remade = make(tmp_path / "data", f"--corpus={shelf}", "--nohuman_eval", "--remake")
+    damaged = prepared.find("shelf", tmp_path / "data") / "dataset_info.json"
+    damaged.write_bytes(b"")
+    remade = make(tmp_path / "data", f"--corpus={shelf}", "--nohuman_eval")
+    assert f"making shelf again: prepared data are damaged: {damaged.parent}" in remade.stdout
     assert "clear of no benchmark" in remade.stdout
     assert "MBPP is not among them" in remade.stdout
     report = prepared.read_report(prepared.find("shelf", tmp_path / "data"))
@@ -64,7 +67,7 @@ def test_a_folder_becomes_a_corpus_once(shelf, tmp_path):
     ("arguments", "message"),
     [
         (["--corpus=nothing/here"], "is no folder, and cannot be cloned"),
-        (["--languages=klingon"], "klingon: the languages are python"),
+        (["--languages=klingon"], "languages[0]: expected one of 'python', "),
     ],
 )
 def test_bad_flags_are_explained(shelf, tmp_path, arguments, message):

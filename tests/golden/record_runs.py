@@ -286,6 +286,7 @@ def _forget_later_steps(run: pathlib.Path) -> None:
     environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     program = pathlib.Path(environment["command"][0])
     environment["command"][0] = program.relative_to(ROOT).as_posix()
+    del environment["working_folder"]
     text = json.dumps(environment, indent=2) + "\n"
     (run / "environment.json").write_text(text, encoding="utf-8")
 

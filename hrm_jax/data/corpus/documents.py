@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 SPLITS = ("train", "validation", "test")
+CORPUS_FILE = "dataset_info.json"
+"""A file that the folder of every prepared corpus holds."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,29 +1,24 @@
 """Prepared corpora: made once, then read as documents, or as tokens of any tokenizer."""
 
+import contextlib
 import dataclasses
 import hashlib
-import os
 import pathlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-import tensorflow_datasets as tfds
-
 from hrm_jax.core.protocols import Tokenizer
+from hrm_jax.data import storage
 from hrm_jax.data.corpus.corpus_dataset_builder import Builder, CorpusConfig, CorpusReport
-from hrm_jax.data.corpus.documents import SPLITS, Document
+from hrm_jax.data.corpus.documents import CORPUS_FILE, SPLITS, Document
 from hrm_jax.data.corpus.filters import Count
-from hrm_jax.data.storage import default_data_dir, quiet_tfds
+from hrm_jax.data.storage import Damaged, data_dir_of
 from hrm_jax.data.text.source import Text, TextSource, tokenize
-
-# Records decoded at once.
-_DECODE_ROWS = 1000
 
 
 def prepare(config: CorpusConfig, data_dir: pathlib.Path | str | None = None) -> pathlib.Path:
-    """Makes a corpus, replacing a prepared one of the same name.
+    """Makes a corpus, which replaces a prepared one of the same name once it is whole.
 
     Args:
       config: what to make it of.
@@ -35,13 +30,7 @@ def prepare(config: CorpusConfig, data_dir: pathlib.Path | str | None = None) ->
     Raises:
       ValueError: the filters leave nothing, or two projects share a name.
     """
-    data_dir = default_data_dir() if data_dir is None else pathlib.Path(data_dir).expanduser()
-    # With this mode TFDS makes the data anew; its default would return the existing folder.
-    settings = tfds.download.DownloadConfig(download_mode=tfds.GenerateMode.REUSE_CACHE_IF_EXISTS)
-    with quiet_tfds():
-        builder = Builder(config=config, data_dir=str(data_dir), file_format="array_record")
-        builder.download_and_prepare(download_config=settings)
-    return pathlib.Path(builder.data_dir)
+    return storage.make(Builder, config, data_dir_of(data_dir), replace=True)
 
 
 def find(corpus: pathlib.Path | str, data_dir: pathlib.Path | str | None = None) -> pathlib.Path:
@@ -54,11 +43,13 @@ def find(corpus: pathlib.Path | str, data_dir: pathlib.Path | str | None = None)
     Raises:
       FileNotFoundError: it is not prepared.
     """
-    data_dir = default_data_dir() if data_dir is None else pathlib.Path(data_dir).expanduser()
-    named = data_dir / Builder.name / str(corpus) / str(Builder.VERSION)
-    for folder in (pathlib.Path(corpus).expanduser(), named):
-        if (folder / "dataset_info.json").exists():
-            return folder
+    data_dir = data_dir_of(data_dir)
+    folder = pathlib.Path(corpus).expanduser()
+    if (folder / CORPUS_FILE).exists():
+        return folder
+    named = storage.prepared_folder(Builder, str(corpus), data_dir)
+    if named.is_dir():
+        return named
     raise FileNotFoundError(
         f"{corpus} is not prepared, neither as a folder nor below {data_dir / Builder.name}: run"
         f" python -m experiments.make_corpus --corpus={corpus}"
@@ -66,14 +57,22 @@ def find(corpus: pathlib.Path | str, data_dir: pathlib.Path | str | None = None)
 
 
 def read_report(folder: pathlib.Path) -> CorpusReport:
-    """Returns the report that was saved with a prepared corpus."""
-    metadata: Any = _open(folder).info.metadata
-    kept = {
-        split: {language: Count(**count) for language, count in languages.items()}
-        for split, languages in metadata["kept"].items()
-    }
-    removed = {reason: Count(**count) for reason, count in metadata["removed"].items()}
-    return CorpusReport(metadata["projects"], kept, removed, metadata["benchmarks"])
+    """Returns the report that was saved with a prepared corpus.
+
+    Raises:
+      Damaged: the corpus, or its report, cannot be read.
+    """
+    with _saying_how_to_mend():
+        metadata: Any = storage.open_prepared(folder).info.metadata
+        try:
+            kept = {
+                split: {language: Count(**count) for language, count in languages.items()}
+                for split, languages in metadata["kept"].items()
+            }
+            removed = {reason: Count(**count) for reason, count in metadata["removed"].items()}
+            return CorpusReport(metadata["projects"], kept, removed, metadata["benchmarks"])
+        except (AttributeError, KeyError, TypeError) as error:
+            raise Damaged(f"prepared data are damaged: {folder / 'metadata.json'}") from error
 
 
 def read_documents(folder: pathlib.Path, split: str) -> Iterator[Document]:
@@ -81,18 +80,29 @@ def read_documents(folder: pathlib.Path, split: str) -> Iterator[Document]:
 
     Raises:
       ValueError: the corpus has no such split.
+      Damaged: it cannot be read.
     """
-    builder = _open(folder)
-    if split not in builder.info.splits:
-        raise ValueError(
-            f"{folder} has the splits {', '.join(sorted(builder.info.splits))}, not {split!r}; a"
-            f" corpus has {', '.join(SPLITS)} if it has enough projects"
-        )
-    records: Any = builder.as_data_source(split)  # pyright: ignore[reportCallIssue]
-    for first in range(0, len(records), _DECODE_ROWS):
-        rows = records.__getitems__(range(first, min(first + _DECODE_ROWS, len(records))))
-        for row in rows:
-            yield Document(**{field: value.decode("utf-8") for field, value in row.items()})
+    with _saying_how_to_mend():
+        splits = sorted(storage.open_prepared(folder).info.splits)
+        if split not in splits:
+            raise ValueError(
+                f"{folder} has the splits {', '.join(splits)}, not {split!r}; a corpus has"
+                f" {', '.join(SPLITS)} if it has enough projects"
+            )
+        for rows in storage.read_records(folder, split):
+            for row in rows:
+                yield Document(**{field: value.decode("utf-8") for field, value in row.items()})
+
+
+def check(folder: pathlib.Path) -> None:
+    """Reads the whole of a prepared corpus.
+
+    Raises:
+      Damaged: something of it cannot be read.
+    """
+    read_report(folder)
+    with _saying_how_to_mend():
+        storage.check_prepared(folder)
 
 
 def load_source(
@@ -101,7 +111,7 @@ def load_source(
     tokenizer: Tokenizer,
     data_dir: pathlib.Path | str | None = None,
 ) -> TextSource:
-    """Loads a split as tokens, which are saved beside the documents for the next call.
+    """Loads a split as tokens, which are kept beside the documents for the next call.
 
     Args:
       corpus: a name or a folder, as in `find`.
@@ -112,30 +122,33 @@ def load_source(
     Raises:
       FileNotFoundError: the corpus is not prepared.
       ValueError: the corpus has no such split.
+      Damaged: the documents cannot be read.
     """
     folder = find(corpus, data_dir)
     arrays = folder / f"tokens-{split}-{_fingerprint(tokenizer)}.npz"
     # The fields that are arrays, found by their annotations; the others follow from the tokenizer.
     plain = [field.name for field in dataclasses.fields(TextSource) if "Int[" in str(field.type)]
-    if arrays.exists():
-        with np.load(arrays) as saved:
-            return TextSource(
-                **{name: saved[name] for name in plain},
-                begins=tokenizer.bos_token is not None,
-                infilling=tokenizer.infilling,
-            )
-    texts = (Text(d.text, language=d.language) for d in read_documents(folder, split))
-    source = tokenize(texts, tokenizer)
-    # Written aside and renamed, so that a reader beside us never sees half a file.
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".npz", delete=False) as file:
-        np.savez(file, **{name: getattr(source, name) for name in plain})
-    os.replace(file.name, arrays)
-    return source
+
+    def encode() -> Mapping[str, Any]:
+        texts = (Text(d.text, language=d.language) for d in read_documents(folder, split))
+        return vars(tokenize(texts, tokenizer))
+
+    return TextSource(
+        **storage.kept_arrays(arrays, plain, encode),
+        begins=tokenizer.bos_token is not None,
+        infilling=tokenizer.infilling,
+    )
 
 
-def _open(folder: pathlib.Path) -> tfds.core.DatasetBuilder:
-    with quiet_tfds():
-        return tfds.builder_from_directory(str(folder))
+@contextlib.contextmanager
+def _saying_how_to_mend() -> Iterator[None]:
+    """Adds to `Damaged` how any corpus is made again; `recipe.find_intact` does it by itself."""
+    try:
+        yield
+    except Damaged as damage:
+        raise Damaged(
+            f"{damage}; python -m experiments.make_corpus, with the flags of before, makes it again"
+        ) from damage
 
 
 def _fingerprint(tokenizer: Tokenizer) -> str:

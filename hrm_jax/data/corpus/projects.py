@@ -6,6 +6,7 @@ file would measure memory.
 
 import hashlib
 import itertools
+import os
 import pathlib
 import shutil
 import subprocess
@@ -77,7 +78,8 @@ def archive_files(content: bytes, *, strip_folder: bool = True) -> Iterator[tupl
 def documents(project: Project, languages: Collection[str] = LANGUAGES) -> Iterator[Document]:
     """Yields the files of a project that are UTF-8 text in one of the languages.
 
-    Line ends become those of Unix, and a byte-order mark is left out.
+    Line ends become those of Unix, and a byte-order mark is left out. A name that is not UTF-8 is
+    written with escapes.
     """
     for path, content in project.read_files():
         try:
@@ -89,7 +91,7 @@ def documents(project: Project, languages: Collection[str] = LANGUAGES) -> Itera
         language = language_of(path, text) if "\0" not in text else None
         if language is not None and language in languages:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-            yield Document(project.name, path, language, text)
+            yield Document(project.name, readable(path), language, text)
 
 
 def split_projects(projects: Sequence[Project]) -> dict[str, list[Project]]:
@@ -165,13 +167,13 @@ def _project(
         for path in sorted(folder.iterdir())
         if path.is_file() and path.stat().st_size <= _METADATA_BYTES
     }
-    return Project(name, version, licence_of_project(top), read_files)
+    return Project(readable(name), version, licence_of_project(top), read_files)
 
 
 def _clone(location: str, clones: pathlib.Path) -> pathlib.Path:
     """Returns the clone of a repository, cloning it if there is none."""
     clones = clones.expanduser()
-    folder = clones / hashlib.sha256(location.encode("utf-8")).hexdigest()[:16]
+    folder = clones / hashlib.sha256(os.fsencode(location)).hexdigest()[:16]
     if folder.exists():
         return folder
     clones.mkdir(parents=True, exist_ok=True)
@@ -200,6 +202,11 @@ def _git(folder: pathlib.Path, *arguments: str) -> str:
     if done.returncode:
         raise ValueError(done.stderr.decode("utf-8", errors="replace").strip())
     return done.stdout.decode("utf-8", errors="surrogateescape")
+
+
+def readable(name: str) -> str:
+    r"""Returns a file's name as text: bytes of it that are not UTF-8 are written as `\xff`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _stripped(name: str, strip_folder: bool) -> str:

@@ -1,25 +1,29 @@
 """Sudoku puzzles in memory, prepared by the TFDS builder at first use."""
 
 import difflib
-import os
+import logging
 import pathlib
-import tempfile
+from collections.abc import Mapping
 
 import numpy as np
 
+from hrm_jax.core.errors import UserError
+from hrm_jax.data import storage
 from hrm_jax.data.pipeline import Source
-from hrm_jax.data.storage import default_data_dir, quiet_tfds
 from hrm_jax.data.sudoku import symmetry
 from hrm_jax.data.sudoku.sudoku_dataset_builder import Builder, SudokuConfig
 
-# Records decoded at once: few enough for a gigabyte of Python objects.
-_DECODE_ROWS = 100_000
+_DTYPES = {"inputs": np.uint8, "labels": np.uint8, "rating": np.int32}
+
+_log = logging.getLogger(__name__)
 
 
 def load_source(
     config: str | SudokuConfig, split: str, data_dir: pathlib.Path | str | None = None
 ) -> Source:
     """Loads a split, after preparing the data if that was not done before.
+
+    Damaged data are named in a logged warning, and prepared again.
 
     Args:
       config: `bank`, `extreme` or `extreme_1k`, or a configuration from
@@ -33,27 +37,26 @@ def load_source(
     Raises:
       ValueError: there is no such configuration or split.
       csv_format.CsvFormatError: a file has unusable rows.
+      storage.Damaged: the data are damaged, and cannot be prepared again.
+      DownloadError: Sudoku-Extreme cannot be downloaded.
     """
     if isinstance(config, str):
         config = _find_config(config)
-    data_dir = default_data_dir() if data_dir is None else pathlib.Path(data_dir).expanduser()
-    builder = _prepared(config, data_dir)
-    if split not in builder.info.splits:
-        raise ValueError(
-            f"{config.name} has the splits {', '.join(sorted(builder.info.splits))}, not {split!r};"
-            " files of the user have a test split only if a test file is given"
-        )
-    # Decoding takes 60 us a record, minutes for millions: the arrays are kept beside the records.
-    arrays = pathlib.Path(builder.data_dir) / f"arrays-{split}.npz"
-    if not arrays.exists():
-        _decode(builder, split, arrays)
-    with np.load(arrays) as decoded:
-        return Source(
-            inputs=decoded["inputs"],
-            labels=decoded["labels"],
-            rating=decoded["rating"],
-            augment=symmetry.augment,
-        )
+    data_dir = storage.data_dir_of(data_dir)
+    folder = storage.prepared_folder(Builder, config.name, data_dir)
+    if not folder.exists():
+        _log.info("preparing %s", folder)
+        storage.make(Builder, config, data_dir, replace=False)
+    try:
+        arrays = _arrays(folder, split)
+    except storage.Damaged as damage:
+        _log.warning("%s; they are prepared again", damage)
+        try:
+            storage.make(Builder, config, data_dir, replace=True)
+        except (UserError, OSError) as failure:
+            raise storage.Damaged(f"{damage}, and cannot be prepared again: {failure}") from failure
+        arrays = _arrays(folder, split)
+    return Source(**arrays, augment=symmetry.augment)
 
 
 def _find_config(name: str) -> SudokuConfig:
@@ -68,31 +71,21 @@ def _find_config(name: str) -> SudokuConfig:
     return configs[name]
 
 
-def _prepared(config: SudokuConfig, data_dir: pathlib.Path) -> Builder:
+def _arrays(folder: pathlib.Path, split: str) -> Mapping[str, np.ndarray]:
+    """Returns the arrays of a split; raises Damaged, and ValueError for a split there is not."""
+    splits = sorted(storage.open_prepared(folder).info.splits)
+    if split not in splits:
+        raise ValueError(
+            f"{folder.parent.name} has the splits {', '.join(splits)}, not {split!r}; files of the"
+            " user have a test split only if a test file is given"
+        )
 
-    def prepare() -> Builder:
-        builder = Builder(config=config, data_dir=str(data_dir), file_format="array_record")
-        builder.download_and_prepare()
-        return builder
+    def decode() -> Mapping[str, np.ndarray]:
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in _DTYPES}
+        for rows in storage.read_records(folder, split):
+            for name, dtype in _DTYPES.items():
+                parts[name].append(np.array([row[name] for row in rows], dtype=dtype))
+        return {name: np.concatenate(part) for name, part in parts.items()}
 
-    with quiet_tfds():
-        try:
-            return prepare()
-        except FileExistsError:  # another process was faster; a new builder reads what it made
-            return prepare()
-
-
-def _decode(builder: Builder, split: str, path: pathlib.Path) -> None:
-    """Decodes all records of a split into arrays and saves them under `path`."""
-    records = builder.as_data_source(split)  # pyright: ignore[reportCallIssue] (untyped wrapper)
-    dtypes = {"inputs": np.uint8, "labels": np.uint8, "rating": np.int32}
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in dtypes}
-    for first in range(0, len(records), _DECODE_ROWS):
-        rows = records.__getitems__(range(first, min(first + _DECODE_ROWS, len(records))))
-        for name, dtype in dtypes.items():
-            parts[name].append(np.array([row[name] for row in rows], dtype=dtype))
-    arrays = {name: np.concatenate(part) for name, part in parts.items()}
-    # Written aside and renamed, so that a reader beside us never sees half a file.
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-        np.savez(file, inputs=arrays["inputs"], labels=arrays["labels"], rating=arrays["rating"])
-    os.replace(file.name, path)
+    # Decoding takes 60 us a record, minutes for millions: the arrays are kept beside the records.
+    return storage.kept_arrays(folder / f"arrays-{split}.npz", _DTYPES, decode)

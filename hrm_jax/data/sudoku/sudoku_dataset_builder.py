@@ -3,7 +3,8 @@
 Configurations:
 
 - `bank`: the bank that ships with the package; nothing is downloaded.
-- `extreme`: the official Sudoku-Extreme files, downloaded from Hugging Face.
+- `extreme`: the official Sudoku-Extreme files, downloaded from Hugging Face, or put by hand into
+  the folder `downloads/sudoku_extreme` of prepared data.
 - `extreme_1k`: 1,000 of its training puzzles, drawn by numpy's generator with seed 0, and all of
   its test puzzles: the setting of the published results.
 - `csv_<hash>`, from `csv_config`: files of the user. The name holds a hash of their content, so two
@@ -27,6 +28,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from hrm_jax.data.downloads import DownloadError, download
 from hrm_jax.data.sudoku import bank, canonical, csv_format, rules
 from hrm_jax.data.sudoku.puzzles import Puzzles
 
@@ -101,13 +103,19 @@ def extreme_config(
     if train_puzzles is not None and train_puzzles < 1:
         raise ValueError(f"train_puzzles is a number of puzzles or None, not {train_puzzles}")
     size = "" if train_puzzles is None else "_1k" if train_puzzles == 1000 else f"_{train_puzzles}"
-    mirror = hashlib.sha256(address.encode()).hexdigest()[:8]
     return SudokuConfig(
-        name=f"extreme{size}" + ("" if address == EXTREME_ADDRESS else f"_mirror_{mirror}"),
+        name=f"extreme{size}{_mirror(address)}",
         description="Sudoku-Extreme: puzzles that are hard for solvers, rated by tdoku's guesses.",
         address=address.rstrip("/"),
         train_puzzles=train_puzzles,
     )
+
+
+def _mirror(address: str) -> str:
+    """Returns what names an address other than the official one."""
+    if address == EXTREME_ADDRESS:
+        return ""
+    return f"_mirror_{hashlib.sha256(address.encode()).hexdigest()[:8]}"
 
 
 def _content_hash(path: str) -> str:
@@ -136,6 +144,27 @@ def _subsample(train: Puzzles, size: int) -> Puzzles:
         )
     rng = np.random.default_rng(_SUBSAMPLE_SEED)
     return train.take(rng.choice(len(train), size=size, replace=False))
+
+
+def _downloaded(address: str, folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Returns the files of Sudoku-Extreme in a folder, after downloading what is not there.
+
+    Raises:
+      DownloadError: that fails; the message says where to put the files by hand.
+    """
+    files = {split: folder / f"{split}.csv" for split in ("train", "test")}
+    for path in files.values():
+        if path.exists():
+            continue
+        try:
+            download(f"{address}/{path.name}", path)
+        except DownloadError as error:
+            names = " and ".join(file.name for file in files.values())
+            raise DownloadError(
+                f"{error}. Try again with a network, or put {names} of {address} into {folder}:"
+                " files that are there are read, not downloaded"
+            ) from error
+    return files
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -197,10 +226,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if config.files:
             return {split: pathlib.Path(path) for split, path in config.files.items()}
         if config.address is not None:
-            return {
-                split: pathlib.Path(dl_manager.download(f"{config.address}/{split}.csv"))
-                for split in ("train", "test")
-            }
+            downloads = pathlib.Path(dl_manager.download_dir)
+            return _downloaded(
+                config.address, downloads / f"sudoku_extreme{_mirror(config.address)}"
+            )
         return {
             split: stack.enter_context(importlib.resources.as_file(bank.shipped_file(split)))
             for split in bank.SPLITS

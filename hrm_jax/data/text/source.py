@@ -1,6 +1,8 @@
 """Texts in memory, as tokens."""
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -26,6 +28,15 @@ class Text(NamedTuple):
     text: str
     prefix: str = ""
     language: str | None = None
+
+
+def fingerprint(texts: Iterable[Text]) -> str:
+    """Returns the SHA-256 of texts in their order, in hexadecimal."""
+    digest = hashlib.sha256()
+    for text in texts:
+        # Written with quotes, so that no two series of texts are written alike.
+        digest.update(json.dumps(text).encode("ascii"))
+    return digest.hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)

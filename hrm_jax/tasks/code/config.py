@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from hrm_jax.core.config import check, configclass, field
 from hrm_jax.core.mesh import MeshConfig
+from hrm_jax.data.corpus.documents import CORPUS_FILE
 from hrm_jax.data.text.languages import LANGUAGES
 from hrm_jax.data.text.source import Text
 from hrm_jax.models.hrm_llama import HrmLlamaConfig
@@ -28,8 +29,12 @@ class CodeDataConfig:
         "at_hand",
         help="at_hand, the code that comes with Python and this package; or name or folder of a "
         "corpus that experiments.make_corpus has prepared",
+        # A folder of the same name may hold the sources of a corpus that is named.
+        path_holds=CORPUS_FILE,
     )
-    data_dir: str = field("", help="prepared corpora; HRM_JAX_DATA or ~/.cache/hrm_jax if empty")
+    data_dir: str = field(
+        "", help="prepared corpora; HRM_JAX_DATA or ~/.cache/hrm_jax if empty", path_holds="."
+    )
     form: Literal["files", "exercises"] = field(
         "files",
         help="whole files; or exercises: each function of Python that has a docstring is to be "
@@ -39,7 +44,9 @@ class CodeDataConfig:
     tasks: Literal["none", "mbpp"] = field(
         "none", help="mbpp: its training tasks as well, with those of its validation held out"
     )
-    suite_data: str = field("", help="folder of MBPP's file; HRM_JAX_CODE_DATA if empty")
+    suite_data: str = field(
+        "", help="folder of MBPP's file; HRM_JAX_CODE_DATA if empty", path_holds="."
+    )
     tokenizer: str = field(
         "bpe",
         help="bytes; bpe, trained on the corpus; foundation, that of the model trained from; or "
@@ -122,7 +129,9 @@ class CodeConfig:
     description: str = field("", help="what this preset is for")
     model: ModelConfig = dataclasses.field(default_factory=HrmTextConfig)
     foundation: str = field(
-        "", help="path or name of a model whose values training starts from; fresh ones if empty"
+        "",
+        help="path or name of a model whose values training starts from; fresh ones if empty",
+        path_holds=".",
     )
     border: BorderWarmup | None = None
     recompute_calls: bool = field(

@@ -8,6 +8,7 @@ from hrm_jax.convert.language import load_language_model
 from hrm_jax.core.config import ConfigError, check
 from hrm_jax.data.text.exercises import exercises
 from hrm_jax.data.text.source import Text
+from hrm_jax.data.text.tokenizers import ByteTokenizer, load_tokenizer, train_bpe
 from hrm_jax.evaluation.suites.named import DATA_VARIABLE, data_folder, load_suite
 from hrm_jax.evaluation.suites.problems import SuiteError
 from hrm_jax.tasks.code.config import CodeConfig, CodeDataConfig, Phase
@@ -37,6 +38,7 @@ def read_splits(config: CodeDataConfig) -> TextSplits:
 
     Raises:
       ConfigError: there is no such corpus, MBPP's file is missing, or a split is empty.
+      Damaged: the corpus is damaged, and cannot be made again.
     """
     splits = _read_corpus(config)
     if config.form == "exercises":
@@ -59,11 +61,12 @@ def _read_corpus(config: CodeDataConfig) -> TextSplits:
         from hrm_jax.data.text.at_hand import texts_at_hand
 
         return TextSplits(**{name: tuple(texts) for name, texts in texts_at_hand().items()})
-    from hrm_jax.data.corpus.prepared import find, read_documents  # TFDS: half a second
+    from hrm_jax.data.corpus.prepared import read_documents  # TFDS: half a second
+    from hrm_jax.data.corpus.recipe import find_intact
 
     try:
-        folder = find(config.corpus, config.data_dir or None)
-        documents = [read_documents(folder, split) for split in TextSplits._fields]
+        folder = find_intact(config.corpus, config.data_dir or None)
+        documents = [tuple(read_documents(folder, split)) for split in TextSplits._fields]
     except (FileNotFoundError, ValueError) as error:
         raise ConfigError("data.corpus", str(error)) from error
     return TextSplits(*(tuple(Text(d.text, language=d.language) for d in s) for s in documents))
@@ -95,8 +98,6 @@ def make_tokenizer(config: CodeConfig, texts: Sequence[Text], folder: pathlib.Pa
     Raises:
       ConfigError: there is no such tokenizer.
     """
-    from hrm_jax.data.text.tokenizers import ByteTokenizer, load_tokenizer, train_bpe
-
     place = folder / TOKENIZER
     named = config.data.tokenizer
     # A resumed run keeps its tokenizer, whatever the config asks for now: the weights depend on it.

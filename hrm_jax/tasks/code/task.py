@@ -18,7 +18,7 @@ from hrm_jax.core.mesh import batch_share, check_divisible
 from hrm_jax.core.protocols import Tokenizer
 from hrm_jax.core.types import TextBatch, TextOutputs, Variables
 from hrm_jax.data.text.batches import TextConfig, as_text_batch, evaluation_batches, text_batches
-from hrm_jax.data.text.source import Text, tokenize
+from hrm_jax.data.text.source import Text, fingerprint, tokenize
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Writer
 from hrm_jax.losses.language import TextMetrics, average_text_metrics, language_loss
@@ -166,6 +166,10 @@ class CodeTask(Task):
             remedy="set it to that",
         )
         return splits
+
+    def fingerprint(self, data: TextSplits) -> str:
+        """Returns the fingerprint of the training texts."""
+        return fingerprint(data.train)
 
     def training_batches(self, data: TextSplits, mesh: Mesh) -> Curriculum:
         """Returns endless batches, phase after phase; each process holds its part of them."""

@@ -42,9 +42,15 @@ class DataConfig:
     """Which puzzles to train on, and how they are augmented."""
 
     name: str = field("bank", help="bank, extreme or extreme_1k; csv to read the files below")
-    train_csv: str = field("", help="for csv: training puzzles, .csv, .csv.gz or a line a puzzle")
-    test_csv: str = field("", help="for csv: held-out puzzles; without it some of train are")
-    data_dir: str = field("", help="prepared data; HRM_JAX_DATA or ~/.cache/hrm_jax if empty")
+    train_csv: str = field(
+        "", help="for csv: training puzzles, .csv, .csv.gz or a line a puzzle", path_holds="."
+    )
+    test_csv: str = field(
+        "", help="for csv: held-out puzzles; without it some of train are", path_holds="."
+    )
+    data_dir: str = field(
+        "", help="prepared data; HRM_JAX_DATA or ~/.cache/hrm_jax if empty", path_holds="."
+    )
     augment: bool = field(True, help="show training puzzles under random symmetries")
     num_augmentations: int = field(
         0,
@@ -172,6 +178,10 @@ class SudokuTask(Task):
     def load(self) -> tuple[Source, Source]:
         """Returns training and validation puzzles; raises as `DataConfig.load`."""
         return self.config.data.load("train"), self.config.data.load("validation")
+
+    def fingerprint(self, data: tuple[Source, Source]) -> str:
+        """Returns the fingerprint of the training puzzles, without their random symmetries."""
+        return data[0].fingerprint()
 
     def training_batches(self, data: tuple[Source, Source], mesh: Mesh) -> PlacedBatches:
         """Returns endless batches of training puzzles; each process holds its part of them."""

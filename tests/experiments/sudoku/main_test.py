@@ -1,6 +1,7 @@
 """The command as its users run it: train, eval and solve."""
 
 import csv
+import dataclasses
 import gzip
 import json
 import re
@@ -190,17 +191,23 @@ def test_eval_measures_with_the_changes_that_the_flags_say(sudoku, trained):
     assert report["count"] == 4
 
 
-def test_a_run_on_a_file_is_measured_on_what_it_held_out(sudoku):
+def test_a_run_on_a_file_is_measured_on_what_it_held_out_and_knows_its_file(sudoku):
     source = load_source("bank", "train", sudoku.data)
-    path = sudoku.folder / "mine.txt"
-    puzzles = (rules.format_grid(rules.decode(row)) for row in source.inputs[:200])
-    path.write_text("".join(f"{puzzle}\n" for puzzle in puzzles))
-    run = sudoku.folder / "on_a_file"
-    done = sudoku.run(*sudoku.tiny, *SCHEDULE, f"--data={path}", f"--run={run}")
+    puzzles = [rules.format_grid(rules.decode(row)) + "\n" for row in source.inputs[:200]]
+    begun_in = sudoku.folder / "begun_in"
+    begun_in.mkdir()
+    (begun_in / "mine.txt").write_text("".join(puzzles))
+    there = dataclasses.replace(sudoku, folder=begun_in)
+    run = begun_in / "run"
+    done = there.run(*sudoku.tiny, *SCHEDULE, "--data=mine.txt", "--run=run")
     assert done.returncode == 0, done.stderr
+    # The path leads to the file from any folder.
     done = sudoku.run("--mode=eval", f"--checkpoint={run}")
     assert done.returncode == 0, done.stderr
     assert "csv, validation split" in done.stdout
+    (begun_in / "mine.txt").write_text("".join(puzzles[1:]))
+    done = sudoku.run("--resume", f"--run={run}", "--config.loop.steps=8")
+    assert_refused(done, "error: the training data are not those .* add --accept_changed_data")
 
 
 def test_a_folder_is_used_once(sudoku, trained):

@@ -245,6 +245,7 @@ def test_a_field_without_a_default_has_to_be_given():
         (Literal[1, 2], {"less_than": 2}, "int or float"),
         (tuple[str, ...], {"more_than": 0}, "int or float"),
         (int, {"one_of": ("a",)}, "str"),
+        (int, {"path_holds": "."}, "str"),
         (int | None, {"nonempty": True}, "tuple"),
     ],
 )

@@ -39,6 +39,22 @@ def _assert_equal(batches, expected):
             np.testing.assert_array_equal(batch[name], other[name])
 
 
+@given(st.integers(0, 9), st.integers(0, TOKENS - 1), st.sampled_from(["inputs", "labels"]))
+def test_a_fingerprint_is_of_every_token(row, token, name):
+    source = _source(10)
+    same = _source(10, augment=None)
+    assert source.fingerprint() == same.fingerprint()
+    getattr(same, name)[row, token] += 1
+    assert source.fingerprint() != same.fingerprint()
+
+
+def test_a_fingerprint_is_of_the_order_and_the_number_of_puzzles():
+    source = _source(10)
+    turned = pipeline.Source(source.inputs[::-1], source.labels[::-1], source.rating)
+    fingerprints = {s.fingerprint() for s in (source, turned, _source(9), _source(11))}
+    assert len(fingerprints) == 4
+
+
 def test_batches_have_the_documented_form():
     batch = next(pipeline.training_batches(_source(10), _config()))
     assert {name: array.shape for name, array in batch.items()} == {

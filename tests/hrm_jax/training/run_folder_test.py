@@ -6,10 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from hrm_jax.core.config import to_json
+from hrm_jax.core.config import configclass, field, to_json
 from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.training import run
 from hrm_jax.training.run_folder import newest_run, read_config, restore, run_of
+from hrm_jax.training.run_log import write_run_info
 from hrm_jax.training.task import TrainConfig
 from tests.hrm_jax.training.tiny import TinyTask
 
@@ -34,6 +35,54 @@ def test_a_config_comes_back_as_it_was_saved(tmp_path):
     assert read_config(tmp_path, TrainConfig) == TinyTask().config
     with pytest.raises(run.RunError, match=r"found no config\.json; name a run's folder"):
         read_config(tmp_path / "elsewhere", TrainConfig)
+
+
+@configclass
+class Paths:
+    file: str = field("", path_holds=".")
+    corpus: str = field("", path_holds="mark")
+    text: str = ""
+
+
+CONFIG = Paths("data/a.csv", "mine", "data/a.csv")
+
+
+@pytest.fixture
+def begun_in(tmp_path, monkeypatch):
+    """The folder in which a run began, whose run is in its folder `run`."""
+    folder = tmp_path / "begun"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "a.csv").write_text("here")
+    (folder / "mine").mkdir()
+    monkeypatch.chdir(folder)
+    write_run_info(folder / "run", CONFIG)
+    return folder
+
+
+def test_paths_lead_where_they_led_when_the_run_began(begun_in, tmp_path, monkeypatch):
+    assert read_config(begun_in / "run", Paths) == CONFIG  # as they were written
+    monkeypatch.chdir(tmp_path)
+    found = read_config(begun_in / "run", Paths)
+    # `mine` is a name: no corpus lies there.
+    assert found == Paths(str(begun_in / "data" / "a.csv"), "mine", "data/a.csv")
+    (begun_in / "mine" / "mark").touch()
+    assert read_config(begun_in / "run", Paths).corpus == str(begun_in / "mine")
+    # Resumed from elsewhere, the run's paths are those of there.
+    write_run_info(begun_in / "run", found)
+    monkeypatch.chdir("/")
+    assert read_config(begun_in / "run", Paths) == found
+
+
+def test_paths_that_lead_nowhere_stay_as_they_are(begun_in, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (begun_in / "data" / "a.csv").unlink()
+    assert read_config(begun_in / "run", Paths) == CONFIG
+    (begun_in / "data" / "a.csv").touch()
+    for text in ("{}", "[]", "{", '{"working_folder": 3}'):  # also of earlier versions
+        (begun_in / "run" / "environment.json").write_text(text)
+        assert read_config(begun_in / "run", Paths) == CONFIG
+    (begun_in / "run" / "environment.json").unlink()
+    assert read_config(begun_in / "run", Paths) == CONFIG
 
 
 def test_a_run_without_a_checkpoint_cannot_be_restored(tmp_path):

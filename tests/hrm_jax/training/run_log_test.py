@@ -224,6 +224,7 @@ def test_run_info(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "run/config.json").read_text()) == {"rate": 0.1, "sizes": [1, 2]}
     environment = json.loads((tmp_path / "run/environment.json").read_text())
     assert environment["command"] == ["train", "--preset=paper"]
+    assert environment["working_folder"] == os.getcwd()
     assert environment["packages"]["jax"] == jax.__version__
     assert environment["packages"].keys() == {
         "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy",

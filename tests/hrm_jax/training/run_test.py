@@ -1,6 +1,7 @@
 """Training in a folder: what stops it at its start, what it compiles, and how it goes on."""
 
 import contextlib
+import json
 import logging
 import shutil
 import signal
@@ -13,7 +14,7 @@ import pytest
 
 from hrm_jax.core.config import to_json
 from hrm_jax.core.files import InUse, exclusive
-from hrm_jax.training import run
+from hrm_jax.training import learned_data, run
 from hrm_jax.training.checkpoint import CheckpointStore
 from hrm_jax.training.progress import Progress
 from hrm_jax.training.state_arrays import CheckpointError
@@ -109,6 +110,43 @@ def test_a_run_in_use_is_left_as_it_is(tmp_path):
     with exclusive(tmp_path), pytest.raises(InUse, match="another process works in"):
         run.train(TinyTask(), tmp_path, resume=True)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+class Fingerprinted(TinyTask):
+    """A task whose data are what they are said to be."""
+
+    def __init__(self, fingerprint, steps=4):
+        super().__init__(steps)
+        self._fingerprint = fingerprint
+
+    def fingerprint(self, data):
+        return self._fingerprint
+
+
+def learned(folder):
+    return json.loads((folder / learned_data.DATA).read_text())
+
+
+def test_other_data_are_refused_unless_they_are_accepted(tmp_path):
+    run.train(Fingerprinted("a" * 64), tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("[!.]*")}
+    message = "expected fingerprint aaaaaaaaaaaa, got bbbbbbbbbbbb; .* --accept_changed_data"
+    with pytest.raises(learned_data.DataChanged, match=message):
+        run.train(Fingerprinted("b" * 64), tmp_path, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("[!.]*")} == before
+    changed = Fingerprinted("b" * 64, steps=6)
+    run.train(changed, tmp_path, resume=True, accept_changed_data=True)
+    assert learned(tmp_path) == [
+        {"step": 0, "fingerprint": "a" * 64},
+        {"step": 4, "fingerprint": "b" * 64},
+    ]
+
+
+def test_a_run_that_does_not_say_what_it_learned_from_goes_on(tmp_path):
+    run.train(TinyTask(), tmp_path)
+    assert not (tmp_path / learned_data.DATA).exists()
+    run.train(Fingerprinted("a", steps=6), tmp_path, resume=True)
+    assert learned(tmp_path) == [{"step": 4, "fingerprint": "a"}]
 
 
 def test_the_default_progress_goes_to_the_log(tmp_path, caplog):

@@ -1,5 +1,7 @@
 """Corpora: made, read back, tokenized; the report; the way to batches."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from hrm_jax.data.corpus.benchmarks import Benchmarks
 from hrm_jax.data.corpus.corpus_dataset_builder import NO_LICENCE, Builder, CorpusConfig
 from hrm_jax.data.corpus.documents import Document, Project
 from hrm_jax.data.corpus.filters import Count, standard_filters
+from hrm_jax.data.storage import Damaged
 from hrm_jax.data.text import batches
 from hrm_jax.data.text.languages import LANGUAGES
 from hrm_jax.data.text.tokenizers import ByteTokenizer, train_bpe
@@ -109,6 +112,51 @@ def test_sources_are_tokenized_once(data_dir, make, monkeypatch):
         np.testing.assert_array_equal(getattr(again, name), value)
     batch = next(batches.text_batches(again, batches.TextConfig(2, row_tokens=64)))
     assert batch["tokens"].shape == (2, 64)
+
+
+def _copied(data_dir, tmp_path):
+    ignore = shutil.ignore_patterns("tokens-*")
+    return prepared.find("small", shutil.copytree(data_dir, tmp_path / "data", ignore=ignore))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"{}"])
+def test_damaged_tokens_are_named_and_made_again(data_dir, tmp_path, caplog, content):
+    folder = _copied(data_dir, tmp_path)
+    expected = prepared.load_source(folder, "train", ByteTokenizer())
+    (tokens,) = folder.glob("tokens-train-*.npz")
+    tokens.write_bytes(content)
+    found = prepared.load_source(folder, "train", ByteTokenizer())
+    np.testing.assert_array_equal(found.tokens, expected.tokens)
+    assert f"prepared data are damaged: {tokens}" in caplog.text
+    with np.load(tokens) as again:
+        np.testing.assert_array_equal(again["tokens"], expected.tokens)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("dataset_info.json", b""),
+        ("dataset_info.json", b'{"name": "corpus", "spl'),
+        ("dataset_info.json", b'{"name": "corpus", "version": "1.0.0"}'),
+        ("dataset_info.json", None),
+        ("features.json", b"[]"),
+        ("corpus-train.array_record*", b"x" * 100_000),
+        ("corpus-train.array_record*", None),
+        ("metadata.json", b"{}"),
+        ("metadata.json", b"]"),
+    ],
+)
+def test_a_damaged_corpus_says_how_it_is_made_again(data_dir, tmp_path, name, content):
+    folder = _copied(data_dir, tmp_path)
+    (path,) = folder.glob(name)
+    path.unlink() if content is None else path.write_bytes(content)
+    message = f"prepared data are damaged: {folder}.*make_corpus, with the flags of before"
+    with pytest.raises(Damaged, match=message):
+        prepared.check(prepared.find("small", tmp_path / "data"))
+    if name == "metadata.json":
+        return
+    with pytest.raises(Damaged, match=message):
+        list(prepared.read_documents(prepared.find("small", tmp_path / "data"), "train"))
 
 
 def test_what_is_not_prepared_says_how_to_prepare_it(data_dir):

@@ -1,13 +1,17 @@
 """Projects: folders, repositories, archives; their documents and splits."""
 
 import io
+import os
 import subprocess
 import tarfile
 import zipfile
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hrm_jax.data.corpus import projects
+from hrm_jax.data.corpus import prepared, projects
+from hrm_jax.data.corpus.corpus_dataset_builder import CorpusConfig
 from hrm_jax.data.corpus.documents import Document, Project
 
 MIT = "Permission is hereby granted, free of charge, to any person obtaining a copy"
@@ -165,3 +169,39 @@ def test_names_and_splits_are_checked():
         projects.split_projects([_project("a"), _project("b"), _project("a")])
     with pytest.raises(ValueError, match="splits are train, validation, test, not 'dev'"):
         projects.split_projects([_project("a", split="dev")])
+
+
+NOT_UTF8 = b"caf\xe9"
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+def test_names_that_are_not_utf8_are_written_with_escapes(tmp_path, versioned):
+    folder = tmp_path / os.fsdecode(NOT_UTF8)
+    _write(folder, {os.fsdecode(NOT_UTF8 + b".py"): "1", "b.py": "2"})
+    if versioned:
+        _git(folder, "init", "-q")
+    found = projects.projects_at(str(folder), tmp_path / "clones")
+    assert [project.name for project in found] == [r"caf\xe9"]
+    assert {d.path: d.text for d in projects.documents(found[0])} == {
+        r"caf\xe9.py": "1",
+        "b.py": "2",
+    }
+    config = CorpusConfig(name="c", projects=found, any_licence=True)
+    prepared_folder = prepared.prepare(config, tmp_path / "data")
+    paths = [document.path for document in prepared.read_documents(prepared_folder, "train")]
+    assert sorted(paths) == ["b.py", r"caf\xe9.py"]
+    assert [project["name"] for project in prepared.read_report(prepared_folder).projects] == [
+        r"caf\xe9"
+    ]
+
+
+@given(st.binary(min_size=1))
+def test_every_name_of_a_file_becomes_text(name):
+    text = projects.readable(os.fsdecode(name))
+    assert text.encode("utf-8")
+    assert projects.readable(text) == text
+
+
+def test_a_location_that_is_not_utf8_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot be cloned"):
+        projects.projects_at(str(tmp_path / os.fsdecode(NOT_UTF8)), tmp_path / "clones")

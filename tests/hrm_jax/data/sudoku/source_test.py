@@ -1,9 +1,12 @@
-"""Loading: preparation once, arrays equal to the files, quiet, clear errors."""
+"""Loading: preparation once, arrays equal to the files, damage mended, quiet, clear errors."""
+
+import logging
+import shutil
 
 import numpy as np
 import pytest
 
-from hrm_jax.data import pipeline
+from hrm_jax.data import pipeline, storage
 from hrm_jax.data.sudoku import csv_format, generator, rules, source, symmetry
 from hrm_jax.data.sudoku.sudoku_dataset_builder import csv_config
 
@@ -51,6 +54,93 @@ def test_two_processes_that_prepare_the_same_both_read_it(config, tmp_path, monk
     monkeypatch.setattr(source.Builder, "_split_generators", overtaken)
     loaded = source.load_source(config, "train", tmp_path)
     np.testing.assert_array_equal(rules.decode(loaded.inputs), PUZZLES.questions[:30])
+
+
+PREPARED = ("arrays-train.npz", "dataset_info.json", "features.json", "sudoku-train.array_record*")
+DAMAGES = {
+    "empty": lambda content: b"",
+    "cut": lambda content: content[: len(content) * 2 // 5],
+    "other": lambda content: bytes(byte ^ 0x55 for byte in content),
+    "foreign": lambda content: b"{}",
+    "missing": None,
+}
+
+
+def damage(folder, name, kind):
+    """Damages one file of prepared data; returns its path, which may hold a pattern."""
+    (path,) = folder.rglob(name)
+    if DAMAGES[kind] is None:
+        path.unlink()
+    else:
+        path.write_bytes(DAMAGES[kind](path.read_bytes()))
+    return path
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize("name", PREPARED)
+def test_damaged_data_are_named_and_prepared_again(config, data_dir, tmp_path, caplog, name, kind):
+    expected = source.load_source(config, "train", data_dir)
+    folder = shutil.copytree(data_dir, tmp_path / "data")
+    path = damage(folder, name, kind)
+    if path.suffix != ".npz" and kind != "missing":
+        (path.parent / "arrays-train.npz").unlink(missing_ok=True)  # the records are read
+    loaded = source.load_source(config, "train", folder)
+    for field in ("inputs", "labels", "rating"):
+        np.testing.assert_array_equal(getattr(loaded, field), getattr(expected, field))
+    warned = [record for record in caplog.records if record.levelno == logging.WARNING]
+    if (path.suffix, kind) == (".npz", "missing"):  # as before the first load
+        assert warned == []
+        return
+    (message,) = [record.getMessage() for record in warned]
+    assert "prepared data are damaged: " in message
+    assert str(path.parent) in message
+    assert message.endswith("prepared again" if path.suffix != ".npz" else "made again")
+    caplog.clear()
+    source.load_source(config, "train", folder)
+    assert not caplog.records
+    assert not list(folder.glob(".making*"))
+
+
+def test_the_bank_is_prepared_again_too(tmp_path, caplog, monkeypatch):
+    small = PUZZLES.take(slice(0, 12))
+    monkeypatch.setattr("hrm_jax.data.sudoku.csv_format.read", lambda path: small)
+    expected = source.load_source("bank", "test", tmp_path)
+    damage(tmp_path, "dataset_info.json", "empty")
+    found = source.load_source("bank", "test", tmp_path)
+    np.testing.assert_array_equal(found.inputs, expected.inputs)
+    assert caplog.text.count("prepared again") == 1
+
+
+def test_damaged_data_stay_where_they_cannot_be_prepared_again(
+    config, data_dir, tmp_path, monkeypatch
+):
+    source.load_source(config, "train", data_dir)
+    folder = shutil.copytree(data_dir, tmp_path / "data")
+    path = damage(folder, "dataset_info.json", "cut")
+    before = sorted(folder.rglob("*"))
+
+    def fail(builder, manager):
+        raise FileNotFoundError("the source is gone")
+
+    monkeypatch.setattr(source.Builder, "_split_generators", fail)
+    message = "prepared data are damaged: .*, and cannot be prepared again: the source is gone"
+    with pytest.raises(storage.Damaged, match=message):
+        source.load_source(config, "train", folder)
+    assert path.exists()
+    assert [file for file in before if file.is_file()] == [
+        file for file in sorted(folder.rglob("*")) if file.is_file()
+    ]
+
+
+def test_what_may_not_be_read_is_not_damaged(config, data_dir, monkeypatch):
+    source.load_source(config, "train", data_dir)
+
+    def refuse(path):
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(np, "load", refuse)
+    with pytest.raises(PermissionError, match="not yours"):
+        source.load_source(config, "train", data_dir)
 
 
 def test_loading_prints_nothing(config, tmp_path, capfd):

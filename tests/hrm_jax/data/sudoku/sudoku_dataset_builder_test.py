@@ -2,12 +2,15 @@
 
 import functools
 import http.server
+import re
+import shutil
 import sys
 import threading
 
 import numpy as np
 import pytest
 
+from hrm_jax.data import downloads, storage
 from hrm_jax.data.sudoku import bank, canonical, csv_format, generator, rules, source, symmetry
 from hrm_jax.data.sudoku import sudoku_dataset_builder as sudoku
 
@@ -53,6 +56,33 @@ def test_extreme_is_downloaded_and_split_by_class(address, tmp_path):
     for split, held_out in (("train", False), ("validation", True)):
         prints = canonical.class_fingerprints(rules.decode(splits[split].labels))
         assert {bool(held) for held in prints % np.uint64(100) == 0} == {held_out}
+
+
+def test_files_that_are_put_there_by_hand_are_read(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "_PAUSES_SECONDS", ())
+    config = sudoku.extreme_config("http://127.0.0.1:1", 50)  # nothing listens at port 1
+    with pytest.raises(downloads.DownloadError) as refused:
+        source.load_source(config, "train", tmp_path)
+    told = re.search(r"put train.csv and test.csv of \S+ into (\S+):", str(refused.value))
+    assert told is not None, refused.value
+    assert str(refused.value).startswith("http://127.0.0.1:1/train.csv cannot be downloaded: no")
+    shutil.copytree(files, told[1])
+    test = source.load_source(config, "test", tmp_path)
+    np.testing.assert_array_equal(rules.decode(test.inputs), TEST.questions)
+    assert len(source.load_source(config, "train", tmp_path)) == 50
+
+
+def test_damaged_data_that_cannot_be_downloaded_again_say_so(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "_PAUSES_SECONDS", ())
+    config = sudoku.extreme_config("http://127.0.0.1:1", 50)
+    by_hand = tmp_path / "downloads" / config.name.replace("extreme_50", "sudoku_extreme")
+    shutil.copytree(files, by_hand)
+    source.load_source(config, "train", tmp_path)
+    shutil.rmtree(by_hand)
+    (damaged,) = tmp_path.rglob("dataset_info.json")
+    damaged.write_bytes(b"")
+    with pytest.raises(storage.Damaged, match=f"prepared again: .*put .* into {by_hand}"):
+        source.load_source(config, "train", tmp_path)
 
 
 def test_extreme_1k_draws_its_training_puzzles(address, tmp_path):

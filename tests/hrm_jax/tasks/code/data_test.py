@@ -7,6 +7,10 @@ import json
 import pytest
 
 from hrm_jax.core.config import ConfigError
+from hrm_jax.data.corpus.corpus_dataset_builder import CorpusConfig
+from hrm_jax.data.corpus.documents import Project
+from hrm_jax.data.corpus.prepared import prepare
+from hrm_jax.data.storage import Damaged
 from hrm_jax.data.text import at_hand
 from hrm_jax.data.text.source import Text
 from hrm_jax.evaluation.suites.named import DATA_VARIABLE
@@ -87,6 +91,18 @@ def test_a_missing_file_of_mbpp_is_told(tmp_path, monkeypatch):
 def test_a_corpus_without_exercises_is_told():
     with pytest.raises(ConfigError, match=r"data.corpus: expected texts in train, got 0"):
         read_splits(dataclasses.replace(EXERCISES, longest_exercise=10))
+
+
+def test_a_corpus_without_a_split_or_damaged_is_told(tmp_path):
+    projects = [Project("a", "1", "MIT", lambda: iter([("a.py", b"print(1)\n")]), "train")]
+    folder = prepare(CorpusConfig(name="c", projects=projects), tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"data.corpus: .* has the splits train, not 'validation'"
+    ):
+        read_splits(CodeDataConfig(corpus=str(folder)))
+    (folder / "dataset_info.json").write_bytes(b"")
+    with pytest.raises(Damaged, match=r"damaged: .*make_corpus, with the flags of before"):
+        read_splits(CodeDataConfig(corpus="c", data_dir=str(tmp_path)))
 
 
 def test_a_corpus_that_is_not_there_is_told():

@@ -27,6 +27,7 @@ from hrm_jax.tasks.code.task import CodeTask
 from hrm_jax.training import run
 from hrm_jax.training.checkpoint import CheckpointReader, CheckpointStore
 from hrm_jax.training.curriculum import Gate
+from hrm_jax.training.learned_data import DataChanged
 from hrm_jax.training.loop import Ended
 from hrm_jax.training.run_folder import restore
 from hrm_jax.training.run_log import read_metrics
@@ -110,6 +111,18 @@ def test_resuming_changes_no_bit(whole, tmp_path, step):
     assert records(tmp_path) == records(task.folder)
     extras = [CheckpointReader(f / run.CHECKPOINTS).load_extras(8) for f in (tmp_path, task.folder)]
     assert extras[0] == extras[1]
+
+
+def test_a_run_does_not_go_on_with_other_texts_unnoticed(whole, tmp_path, monkeypatch):
+    task, _ = whole
+    shutil.copytree(task.folder, tmp_path, dirs_exist_ok=True)
+    changed = SPLITS._replace(train=SPLITS.train[1:])
+    monkeypatch.setattr(task_module, "read_splits", lambda _: changed)
+    with pytest.raises(DataChanged, match="training data are not those that"):
+        train(tmp_path, resume=True)
+    # What is only measured on may change.
+    measured = SPLITS._replace(validation=SPLITS.validation[:1])
+    assert CodeTask(CONFIG, tmp_path).fingerprint(measured) == task.fingerprint(SPLITS)
 
 
 def test_a_shut_gate_ends_the_run_which_is_saved(tmp_path):

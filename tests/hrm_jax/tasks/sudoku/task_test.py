@@ -43,6 +43,14 @@ SOURCE = Source(
 THREE_DEVICES = AbstractMesh((3, 1), ("data", "model"))
 
 
+def test_a_fingerprint_is_of_the_training_puzzles():
+    fewer = dataclasses.replace(
+        SOURCE, inputs=SOURCE.inputs[1:], labels=SOURCE.labels[1:], rating=SOURCE.rating[1:]
+    )
+    assert TASK.fingerprint((SOURCE, fewer)) == TASK.fingerprint((SOURCE, SOURCE))
+    assert TASK.fingerprint((fewer, SOURCE)) != TASK.fingerprint((SOURCE, SOURCE))
+
+
 @pytest.fixture(scope="module")
 def mesh():
     return make_mesh(MeshConfig(), jax.devices()[:1])
