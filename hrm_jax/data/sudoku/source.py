@@ -32,7 +32,7 @@ def load_source(
 
     Raises:
       ValueError: there is no such configuration or split.
-      csv_format.CsvFormatError: a file has unusable rows.
+      puzzle_files.PuzzleFileError: a file has unusable rows.
     """
     if isinstance(config, str):
         config = _find_config(config)
