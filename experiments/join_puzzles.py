@@ -5,11 +5,12 @@ import pathlib
 from absl import flags
 
 from experiments.common import command
-from hrm_jax.data.sudoku import bank, csv_format, mixture
+from hrm_jax.data.sudoku import bank, csv_format, mixture, puzzle_files
 from hrm_jax.data.sudoku.puzzles import Puzzles
 
 _PUZZLES = flags.DEFINE_list("puzzles", None, "Collections to train on.", required=True)
 _HELD_OUT = flags.DEFINE_list("held_out", ["bank"], "Collections to keep clear of.")
+_SKIP_BAD = flags.DEFINE_bool("skip_bad", False, "Leave out puzzles that cannot be used.")
 _OUT = flags.DEFINE_string("out", None, "The file, .csv or .csv.gz.", required=True)
 
 
@@ -34,8 +35,8 @@ def _name(text: str) -> str:
 def _read(text: str, splits: list[str]) -> Puzzles:
     """Returns the puzzles of a file, or of splits of the bank."""
     if text != "bank":
-        return csv_format.read(text)
-    return mixture.concatenate([csv_format.read(str(bank.shipped_file(s))) for s in splits])
+        return puzzle_files.read(text, skip_bad=_SKIP_BAD.value)
+    return mixture.concatenate([puzzle_files.read(str(bank.shipped_file(s))) for s in splits])
 
 
 if __name__ == "__main__":

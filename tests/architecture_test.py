@@ -49,7 +49,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.data": "rows pipeline downloads storage",
         "hrm_jax.data.sudoku": (
             "rules judging propagation solver puzzles symmetry assuming easing canonical mixture"
-            " generator csv_format bank sudoku_dataset_builder source"
+            " generator csv_format unpacking cell_text tables grids layouts puzzle_files"
+            " bank sudoku_dataset_builder source"
         ),
         "hrm_jax.data.text": (
             "markers wrapped_tokenizer tokenizers chat languages infilling packing source exercises"

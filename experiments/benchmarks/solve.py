@@ -74,7 +74,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     """Times the contestants in turns; prints a table and returns the figures.
 
     Raises:
-      ConfigError, RunError, CheckpointError, CsvFormatError, FileNotFoundError: the checkpoint or
+      ConfigError, RunError, CheckpointError, PuzzleFileError, FileNotFoundError: the checkpoint or
         the data cannot be used.
     """
     mesh = make_mesh(MeshConfig())

@@ -64,7 +64,7 @@ _AVERAGES = {
 
 flags.DEFINE_enum("mode", "train", ["train", "eval", "solve", "export"], "what to do")
 flags.DEFINE_string(
-    "data", None, "bank, extreme, extreme_1k, or a puzzle file (.csv, .csv.gz, or a line a puzzle)"
+    "data", None, "bank, extreme, extreme_1k, or a puzzle file of any kind (docs/sudoku.md)"
 )
 flags.DEFINE_string(
     "run", None, "folder of the run; a new one below runs/, or to --resume the newest one"
@@ -117,7 +117,10 @@ flags.DEFINE_float(
     "search_noise", None, "eval, solve: noise on the initial state of further attempts"
 )
 flags.DEFINE_string(
-    "puzzle", None, "solve: 81 characters, a file with a puzzle a line, or - for standard input"
+    "puzzle", None, "solve: 81 characters, a puzzle file of any kind, or - for standard input"
+)
+flags.DEFINE_bool(
+    "skip_bad", None, "leave out puzzles that cannot be used, instead of refusing their file"
 )
 flags.DEFINE_string(
     "render", None, "solve: draw every step of thought into this file: *.html, *.png or *.gif"
@@ -127,9 +130,9 @@ config_flags.define(PRESETS, default="relational")
 _MODEL = ("checkpoint", "run")
 _ATTEMPTS = ("max_steps", "search_attempts", "search_max_steps", "search_assume", "search_noise")
 _READS = {
-    "train": ("run", "resume", "accept_changed_data", "data", "preset", "config"),
-    "eval": (*_MODEL, "data", "split", "puzzles", "halting", *_ATTEMPTS, "config.test"),
-    "solve": (*_MODEL, "puzzle", "render", *_ATTEMPTS),
+    "train": ("run", "resume", "accept_changed_data", "data", "skip_bad", "preset", "config"),
+    "eval": (*_MODEL, "data", "skip_bad", "split", "puzzles", "halting", *_ATTEMPTS, "config.test"),
+    "solve": (*_MODEL, "puzzle", "skip_bad", "render", *_ATTEMPTS),
     "export": (*_MODEL, "out", "config"),
 }
 """The flags of each mode; flags of other modes are refused, as they would change nothing."""
@@ -225,7 +228,7 @@ def solve(console: Console) -> int:
         raise app.UsageError(message, exitcode=2)
     process.keep_compiled()
     # Puzzle and picture are checked first: loading a model takes seconds.
-    puzzles = solving.read_puzzles(FLAGS.puzzle)
+    puzzles = solving.read_puzzles(FLAGS.puzzle, bool(FLAGS.skip_bad))
     picture = pathlib.Path(FLAGS.render) if FLAGS.render else None
     if picture is not None:
         check_picture(picture, len(puzzles))
@@ -263,7 +266,9 @@ def _named(step: int | None) -> str:
 
 
 def _with_data(config: SudokuConfig, split: str) -> SudokuConfig:
-    """Returns the config with the data that --data names; a file is read as `split`."""
+    """Returns the config with the data that flags name; a file of --data is read as `split`."""
+    if FLAGS.skip_bad is not None:
+        config = replace(config, {"data.skip_bad": FLAGS.skip_bad})
     if FLAGS.data is None:
         return config
     names = ("bank", "extreme", "extreme_1k")

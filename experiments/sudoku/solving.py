@@ -1,6 +1,7 @@
 """Solves single puzzles: reads and checks them, shows the steps, and judges the answer."""
 
 import dataclasses
+import io
 import os
 import pathlib
 import sys
@@ -19,7 +20,7 @@ from hrm_jax.core.config import replace
 from hrm_jax.core.mesh import MeshConfig, make_mesh, replicated
 from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source
-from hrm_jax.data.sudoku import rules, solver
+from hrm_jax.data.sudoku import puzzle_files, rules, solver
 from hrm_jax.data.sudoku.assuming import NumberedAssumptions
 from hrm_jax.inference.config import SearchConfig
 from hrm_jax.inference.engine import Engine
@@ -35,67 +36,39 @@ FURTHER_ATTEMPTS = 128
 """Attempts at a puzzle that the first attempt leaves unsolved."""
 
 
-def read_puzzles(text: str) -> list[Grid]:
+def read_puzzles(text: str, skip_bad: bool = False) -> list[Grid]:
     """Reads and checks puzzles.
 
     Args:
-      text: 81 characters; or the path of a file with one puzzle a line; or `-` for standard input.
+      text: a puzzle, as any file may hold one; or the path of a file; or `-` for standard input.
+      skip_bad: leave out puzzles that cannot be read or have not one solution.
 
     Raises:
-      PuzzleError: a puzzle is malformed, contradicts itself, or has no or several solutions; the
-        message names the line where there are several.
+      PuzzleError: it is neither a puzzle nor a file.
+      PuzzleFileError: a puzzle is malformed, contradicts itself, or has no or several solutions,
+        and is not skipped; the message names the lines.
+      OSError: a file cannot be read.
     """
     if text == "-":
-        lines = _lines(sys.stdin.buffer.read())
-    elif os.path.isfile(text):
-        lines = _lines(pathlib.Path(text).read_bytes())
+        # All of it: an archive is not read from its beginning to its end.
+        stream = io.BytesIO(sys.stdin.buffer.read())
+        source = "standard input"
+    elif os.path.exists(text):
+        stream = io.BytesIO(pathlib.Path(text).read_bytes())
+        source = text
     elif _looks_like_a_path(text):
         raise rules.PuzzleError(f"expected 81 characters or a file, and there is no file {text}")
     else:
-        lines = [text]
-    # Lines are numbered before blank ones are dropped, as editors number them.
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not numbered:
-        raise rules.PuzzleError("expected a puzzle, got no text; give 81 characters a line")
-    puzzles = []
-    for number, line in numbered:
-        try:
-            puzzles.append(_check(rules.parse(line)))
-        # The type is kept: callers tell malformed puzzles from those without a unique solution.
-        except rules.PuzzleError as error:
-            where = f"line {number}: " if len(lines) > 1 else ""
-            raise type(error)(f"{where}{error}") from None
-    return puzzles
+        # The command line may hold bytes that are no text; the error then names them.
+        stream = io.BytesIO(os.fsencode(text))
+        source = "--puzzle"
+    puzzles = puzzle_files.read_stream(stream, source, check_unique=True, skip_bad=skip_bad)
+    return list(puzzles.questions)
 
 
 def _looks_like_a_path(text: str) -> bool:
     named = pathlib.Path(text).suffix.strip(".").isalpha() or "/" in text or os.sep in text
-    return named and len(text.strip()) != rules.NUM_CELLS
-
-
-def _lines(content: bytes) -> list[str]:
-    """Returns the lines of a file, also where its bytes are no text.
-
-    Such lines are no puzzles; the error message then names what they hold.
-    """
-    return content.decode("utf-8-sig", errors="replace").splitlines()
-
-
-def _check(puzzle: Grid) -> Grid:
-    """Returns the puzzle if it has exactly one solution.
-
-    Raises:
-      PuzzleError: its givens contradict each other, or it has no solution or several.
-    """
-    rules.require_consistent(puzzle)
-    solutions = solver.count_solutions(puzzle)
-    if solutions == 0:
-        raise solver.NoUniqueSolutionError("the puzzle has no solution: check its givens")
-    if solutions > 1:
-        raise solver.NoUniqueSolutionError(
-            "the puzzle has more than one solution: it lacks givens, so no answer is the answer"
-        )
-    return puzzle
+    return named and "\n" not in text and len(text.strip()) != rules.NUM_CELLS
 
 
 def settings_of(config: SudokuConfig, changes: Mapping[str, Any] | None = None) -> EvaluationConfig:

@@ -30,8 +30,13 @@ def read_text(path: Path) -> str:
     return decode_text(content, str(path))
 
 
-def decode_text(content: bytes, source: str) -> str:
-    """Returns UTF-8 text without a byte-order mark; `source` names it in errors.
+def decode_text(content: bytes, source: str, first_line: int = 1) -> str:
+    """Returns UTF-8 text without a byte-order mark.
+
+    Args:
+      content: the text, or a part of it that begins with a line.
+      source: names it in errors.
+      first_line: the number of the line that it begins with.
 
     Raises:
       TextError: it is in another encoding; the message names the line.
@@ -41,7 +46,7 @@ def decode_text(content: bytes, source: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = content.count(b"\n", 0, error.start) + first_line
         raise TextError(
             f"{source}, line {line}: expected UTF-8 text, got byte {content[error.start]:#04x}; "
             f"{_convert('LATIN1')} (or the encoding that it has)"

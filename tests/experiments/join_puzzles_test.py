@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from hrm_jax.data.sudoku import bank, canonical, csv_format, generator
+from hrm_jax.data.sudoku import bank, canonical, csv_format, generator, puzzle_files
 
 
 def _join(*flags):
@@ -22,10 +22,10 @@ def test_no_class_of_the_joined_file_is_held_out(tmp_path):
     held_out = f"--held_out=bank,{tmp_path / 'kept.csv'}"
     done = _join(f"--puzzles=bank,{tmp_path / 'mine.csv'}", held_out, f"--out={out}")
     assert done.returncode == 0, done.stderr
-    joined = csv_format.read(out)
+    joined = puzzle_files.read(out)
     assert f"{len(joined)} puzzles; left out: " in done.stdout
     found = set(canonical.grid_classes(joined.answers[-25:]))
-    kept = [csv_format.read(str(bank.shipped_file(split))).answers for split in ("test",)]
+    kept = [puzzle_files.read(str(bank.shipped_file(split))).answers for split in ("test",)]
     for answers in (puzzles.answers[:5], *kept):
         assert not found & set(canonical.grid_classes(answers[:300]))
     assert found == set(canonical.grid_classes(puzzles.answers[5:]))

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from hrm_jax.data.sudoku import bank, csv_format
+from hrm_jax.data.sudoku import bank, puzzle_files
 
 
 def _make(out, seed):
@@ -17,5 +17,5 @@ def test_equal_seeds_give_equal_bytes(tmp_path):
     first = _make(tmp_path / "new" / "folder", seed=3)
     assert _make(tmp_path / "again", seed=3) == first
     for split in bank.SPLITS:
-        puzzles = csv_format.read(tmp_path / "again" / f"{split}.csv.gz", check_unique=True)
+        puzzles = puzzle_files.read(tmp_path / "again" / f"{split}.csv.gz", check_unique=True)
         assert len(puzzles) == 6

@@ -44,7 +44,7 @@ from hrm_jax.core.types import Batch
 from hrm_jax.data.corpus.corpus_dataset_builder import CorpusConfig
 from hrm_jax.data.corpus.documents import Project
 from hrm_jax.data.corpus.prepared import prepare
-from hrm_jax.data.sudoku import bank, canonical, csv_format
+from hrm_jax.data.sudoku import bank, canonical, csv_format, puzzle_files
 from hrm_jax.training.checkpoint import CheckpointReader
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -302,7 +302,7 @@ def _forget_place(checkpoint: pathlib.Path) -> None:
 
 def _write_puzzles(path: pathlib.Path) -> None:
     """Some puzzles of the bank, among them some that become the validation split."""
-    puzzles = csv_format.read(str(bank.shipped_file("train")))
+    puzzles = puzzle_files.read(str(bank.shipped_file("train")))
     held_out = canonical.class_fingerprints(puzzles.answers) % np.uint64(100) == 0
     rows = [*np.flatnonzero(~held_out)[:40], *np.flatnonzero(held_out)[:8]]
     csv_format.write(path, puzzles.take(np.array(rows)), ["bank"] * len(rows))

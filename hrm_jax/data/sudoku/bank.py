@@ -194,7 +194,7 @@ def make_bank(
 
 
 def shipped_file(split: str) -> importlib.resources.abc.Traversable:
-    """Returns the file of the shipped bank with one split, in the form `csv_format` reads.
+    """Returns the file of the shipped bank with one split, as `puzzle_files` reads it.
 
     Raises:
       ValueError: there is no such split.

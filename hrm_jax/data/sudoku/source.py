@@ -36,7 +36,7 @@ def load_source(
 
     Raises:
       ValueError: there is no such configuration or split.
-      csv_format.CsvFormatError: a file has unusable rows.
+      puzzle_files.PuzzleFileError: a file has unusable rows.
       storage.Damaged: the data are damaged, and cannot be prepared again.
       DownloadError: Sudoku-Extreme cannot be downloaded.
     """

@@ -12,7 +12,8 @@ Configurations:
 
 Where no validation file exists, about 1 % of the training puzzles are held out: those whose class
 fingerprint (`canonical.class_fingerprints`) is a multiple of 100, so that no symmetry leads from
-one split to the other. A file so small that none is held out has no validation split.
+one split to the other. Of small files it is a tenth of the classes, up to ten of them, and never
+none.
 
 Records keep the order of the file. The data is written as array_record, without TensorFlow.
 """
@@ -29,12 +30,16 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from hrm_jax.data.downloads import DownloadError, download
-from hrm_jax.data.sudoku import bank, canonical, csv_format, rules
+from hrm_jax.data.sudoku import bank, canonical, puzzle_files, rules
 from hrm_jax.data.sudoku.puzzles import Puzzles
 
 EXTREME_ADDRESS = "https://huggingface.co/datasets/sapientinc/sudoku-extreme/resolve/main"
 
 _HOLD_OUT_EVERY = 100
+# Classes; of fewer than a hundred, a tenth.
+_FEWEST_HELD_OUT = 10
+# Part of the names of prepared files; a new one when the same files give other puzzles or splits.
+_FILES_VERSION = 2
 _SUBSAMPLE_SEED = 0
 _HASH_BLOCK_BYTES = 2**20
 
@@ -47,24 +52,28 @@ class SudokuConfig(tfds.core.BuilderConfig):
       files: for each split the path of its file; empty if the files are shipped or downloaded.
       address: where `train.csv` and `test.csv` are downloaded from, without a slash at the end.
       train_puzzles: size of the training set that is drawn; None for all.
+      skip_bad: leave out puzzles of the files that cannot be used.
     """
 
     files: dict[str, str] = dataclasses.field(default_factory=dict)
     address: str | None = None
     train_puzzles: int | None = None
+    skip_bad: bool = False
 
 
 def csv_config(
     train: pathlib.Path | str | None = None,
     validation: pathlib.Path | str | None = None,
     test: pathlib.Path | str | None = None,
+    skip_bad: bool = False,
 ) -> SudokuConfig:
-    """Returns the configuration for files in a form that `csv_format` reads.
+    """Returns the configuration for files of any kind that `puzzle_files` reads.
 
     Args:
       train: the training puzzles; None to measure on the other files only.
       validation: puzzles to choose by; without it, some training puzzles are held out.
       test: puzzles to report on; without it there is no test split.
+      skip_bad: leave out puzzles that cannot be used, instead of refusing the file.
 
     Raises:
       FileNotFoundError: a file does not exist.
@@ -78,7 +87,7 @@ def csv_config(
         for split, path in given.items()
         if path is not None
     }
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{_FILES_VERSION};{skip_bad};".encode("ascii"))
     for split, path in files.items():
         # The split is hashed with the content: the same file as train or as test is other data.
         digest.update(f"{split}:{_content_hash(path)};".encode("ascii"))
@@ -86,6 +95,7 @@ def csv_config(
         name=f"csv_{digest.hexdigest()[:16]}",
         description="Puzzle files given by the user.",
         files=files,
+        skip_bad=skip_bad,
     )
 
 
@@ -127,11 +137,24 @@ def _content_hash(path: str) -> str:
 
 
 def _hold_out(train: Puzzles) -> dict[str, Puzzles]:
-    """Splits off the validation puzzles, by class."""
-    held_out = canonical.class_fingerprints(train.answers) % np.uint64(_HOLD_OUT_EVERY) == 0
-    # TFDS accepts no empty split, so a file from which none or all would be held out stays whole.
-    if not held_out.any() or held_out.all():
-        return {"train": train}
+    """Splits off the validation puzzles, by class.
+
+    Raises:
+      ValueError: all puzzles are of one class.
+    """
+    fingerprints = canonical.class_fingerprints(train.answers)
+    classes = np.unique(fingerprints)
+    if len(classes) == 1:
+        raise ValueError(
+            "some training puzzles are held out, so at least 2 are needed whose solved grids differ"
+            f" by more than a symmetry, but {len(train)} of one grid came: add others"
+        )
+    remainders = classes % np.uint64(_HOLD_OUT_EVERY)
+    fewest = min(_FEWEST_HELD_OUT, len(classes) // _FEWEST_HELD_OUT)
+    count = max((remainders == 0).sum(), fewest, 1)
+    # Fingerprints are as good as random, and so is their order.
+    chosen = classes[np.lexsort((classes, remainders))[: min(count, len(classes) - 1)]]
+    held_out = np.isin(fingerprints, chosen)
     return {"train": train.take(~held_out), "validation": train.take(held_out)}
 
 
@@ -211,7 +234,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         # open.
         with contextlib.ExitStack() as stack:
             files = self._find_files(dl_manager, stack)
-            splits = {split: csv_format.read(path) for split, path in files.items()}
+            splits = {
+                split: puzzle_files.read(path, skip_bad=self._config.skip_bad)
+                for split, path in files.items()
+            }
         if "validation" not in splits and "train" in splits:
             splits |= _hold_out(splits["train"])
         if self._config.train_puzzles is not None:

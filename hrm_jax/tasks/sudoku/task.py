@@ -21,8 +21,8 @@ from hrm_jax.data.pipeline import (
     with_fixed_augmentations,
 )
 from hrm_jax.data.sudoku import rules
-from hrm_jax.data.sudoku.csv_format import CsvFormatError
 from hrm_jax.data.sudoku.easing import ease_after
+from hrm_jax.data.sudoku.puzzle_files import PuzzleFileError
 from hrm_jax.losses.act import Metrics, act_loss, average_metrics
 from hrm_jax.models.puzzle_config import PuzzleModelConfig
 from hrm_jax.models.puzzle_model import PuzzleModel
@@ -43,11 +43,12 @@ class DataConfig:
 
     name: str = field("bank", help="bank, extreme or extreme_1k; csv to read the files below")
     train_csv: str = field(
-        "", help="for csv: training puzzles, .csv, .csv.gz or a line a puzzle", path_holds="."
+        "", help="for csv: a file of training puzzles of any kind", path_holds="."
     )
     test_csv: str = field(
         "", help="for csv: held-out puzzles; without it some of train are", path_holds="."
     )
+    skip_bad: bool = field(False, help="for csv: leave out unusable puzzles instead of refusing")
     data_dir: str = field(
         "", help="prepared data; HRM_JAX_DATA or ~/.cache/hrm_jax if empty", path_holds="."
     )
@@ -88,7 +89,7 @@ class DataConfig:
 
         Raises:
           ConfigError: there is no such data set, or it has no such split.
-          CsvFormatError: a file has unusable rows.
+          PuzzleFileError: a file has unusable rows.
           FileNotFoundError: a file does not exist.
         """
         # TFDS takes half a second to import, which those who only solve do not spend.
@@ -98,10 +99,12 @@ class DataConfig:
         config = self.name
         if self.name == "csv":
             # Without a validation file the builder holds out some of the training puzzles.
-            config = csv_config(train=self.train_csv or None, test=self.test_csv or None)
+            config = csv_config(
+                train=self.train_csv or None, test=self.test_csv or None, skip_bad=self.skip_bad
+            )
         try:
             source = load_source(config, split, self.data_dir or None)
-        except CsvFormatError:
+        except PuzzleFileError:
             raise
         except ValueError as error:
             raise ConfigError("data", str(error)) from error

@@ -11,7 +11,7 @@ from experiments.sudoku.presets import PRESETS
 from hrm_jax.convert.model_folder import WEIGHTS, load_model, save_model
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.mesh import MeshConfig, make_mesh
-from hrm_jax.data.sudoku import bank, csv_format, rules
+from hrm_jax.data.sudoku import bank, puzzle_files, rules
 from hrm_jax.data.sudoku.judging import solves
 from hrm_jax.inference.stream import solve_stream
 from hrm_jax.tasks.sudoku.task import SudokuTask
@@ -61,7 +61,7 @@ def test_the_shipped_model_is_small_and_solves_held_out_puzzles():
     size_bytes = sum(path.stat().st_size for path in exported.shipped().iterdir())
     assert size_bytes <= 10 * 2**20
     task, variables = exported.load(exported.shipped())
-    puzzles = csv_format.read(str(bank.shipped_file("test"))).take(slice(0, 2004, 84))
+    puzzles = puzzle_files.read(str(bank.shipped_file("test"))).take(slice(0, 2004, 84))
     settings = dataclasses.replace(task.config.test, batch_size=24, max_steps=16)
     assert settings.halting == "rules"
     engine = settings.engine(task.model, make_mesh(MeshConfig()))

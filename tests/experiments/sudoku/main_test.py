@@ -157,7 +157,7 @@ def assert_refused(done, message):
 
 
 def test_solve_of_a_bad_puzzle_is_2(sudoku):
-    message = r"^error: equal digits share .* r1c1=5, r1c2=5"
+    message = r"^error: --puzzle: 1 unusable puzzle\(s\):\n  line 1: equal digits share .* r1c1=5"
     assert_refused(sudoku.run("--mode=solve", f"--puzzle=55{PUZZLE[2:]}"), message)
 
 
@@ -175,6 +175,7 @@ def test_solve_without_a_puzzle_is_2(sudoku):
     [
         (("--mode=eval", "--config.model.halt_max_steps=3"), "eval does not read --config.model"),
         (("--mode=eval", "--config.mesh.data=1"), "eval does not read --config.mesh"),
+        (("--mode=export", "--skip_bad"), "export does not read --skip_bad"),
         (("--mode=solve", "--halting=steps"), "solve does not read --halting, only eval does"),
         (("--mode=train", "--checkpoint=x"), "only eval, solve, export does"),
     ],
@@ -191,21 +192,26 @@ def test_eval_measures_with_the_changes_that_the_flags_say(sudoku, trained):
     assert report["count"] == 4
 
 
-def test_a_run_on_a_file_is_measured_on_what_it_held_out_and_knows_its_file(sudoku):
+def test_a_run_on_a_small_file_is_measured_on_what_it_held_out_and_knows_its_file(sudoku):
     source = load_source("bank", "train", sudoku.data)
-    puzzles = [rules.format_grid(rules.decode(row)) + "\n" for row in source.inputs[:200]]
+    puzzles = [rules.format_grid(rules.decode(row)) for row in source.inputs[:40]]
     begun_in = sudoku.folder / "begun_in"
     begun_in.mkdir()
-    (begun_in / "mine.txt").write_text("".join(puzzles))
+    path = begun_in / "forty.txt"
+    path.write_text("\n".join(["# forty", *puzzles, "53..7"]))
     there = dataclasses.replace(sudoku, folder=begun_in)
     run = begun_in / "run"
-    done = there.run(*sudoku.tiny, *SCHEDULE, "--data=mine.txt", "--run=run")
+    flags = (*sudoku.tiny, *SCHEDULE, "--data=forty.txt", "--run=run")
+    assert_refused(there.run(*flags), r"error: forty\.txt: 1 unusable.*\n  line 42: ")
+    done = there.run(*flags, "--skip_bad")
     assert done.returncode == 0, done.stderr
+    assert "skipped; 40 puzzle(s) are left" in done.stderr
+    assert json.loads((run / "report.json").read_text())["count"] == 4
     # The path leads to the file from any folder.
     done = sudoku.run("--mode=eval", f"--checkpoint={run}")
     assert done.returncode == 0, done.stderr
     assert "csv, validation split" in done.stdout
-    (begun_in / "mine.txt").write_text("".join(puzzles[1:]))
+    path.write_text("\n".join(puzzles[1:]))
     done = sudoku.run("--resume", f"--run={run}", "--config.loop.steps=8")
     assert_refused(done, "error: the training data are not those .* add --accept_changed_data")
 

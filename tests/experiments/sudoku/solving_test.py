@@ -1,8 +1,10 @@
 """Puzzles that can be solved are told from others, and answers that are right from others."""
 
 import dataclasses
+import gzip
 import io
 import types
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +16,11 @@ from experiments.rendering.trace import Trace
 from experiments.sudoku import exported, solving
 from experiments.sudoku.presets import PRESETS
 from hrm_jax.core.config import replace
+from hrm_jax.core.files import TextError
 from hrm_jax.core.types import Carry, Latents, Outputs, Variables
-from hrm_jax.data.sudoku import bank, csv_format, rules, solver
+from hrm_jax.data.sudoku import bank, puzzle_files, rules, solver
 from hrm_jax.data.sudoku.assuming import NumberedAssumptions
+from hrm_jax.data.sudoku.puzzle_files import PuzzleFileError
 from hrm_jax.inference.attempts import disturb
 from hrm_jax.inference.stream import Answers
 from hrm_jax.models.puzzle_config import PuzzleModelConfig
@@ -33,7 +37,8 @@ AMBIGUOUS = PUZZLE.replace("5", ".").replace("8", ".")
 BAD = {
     "53..7": "a puzzle has 81 characters.* but this one has 5",
     PUZZLE * 4: "a puzzle has 81 characters.* but this one has 324",
-    "x" + PUZZLE[1:]: "character 1 is 'x'",
+    "k" + PUZZLE[1:]: "character 1 is 'k'",
+    256 * ".": "a puzzle of 16x16 cells; the sizes that can be solved are: 9x9",
     CONFLICTING: r"share a row, column or box: r1c1=5, r1c2=5",
     UNSOLVABLE: "the puzzle has no solution",
     AMBIGUOUS: "the puzzle has more than one solution",
@@ -57,19 +62,45 @@ def give(request, tmp_path, monkeypatch):
     return ways[request.param]
 
 
-def test_a_puzzle_is_read(give):
-    (puzzle,) = solving.read_puzzles(give(PUZZLE))
+@pytest.mark.parametrize(
+    "text",
+    [
+        PUZZLE,
+        PUZZLE.replace(".", "-"),
+        "\n".join(PUZZLE[first : first + 9] for first in range(0, 81, 9)),
+        f"question,answer\n{PUZZLE},{rules.format_grid(SOLUTION)}",
+    ],
+    ids=["line", "dashes", "grid", "table"],
+)
+def test_a_puzzle_is_read(give, text):
+    (puzzle,) = solving.read_puzzles(give(text))
     np.testing.assert_array_equal(puzzle, EASY)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     BAD.items(),
-    ids=["too short", "too long", "character", "conflict", "no solution", "several solutions"],
+    ids=[
+        *("too short", "too long", "character", "size"),
+        *("conflict", "no solution", "several solutions"),
+    ],
 )
 def test_a_bad_puzzle_is_refused_with_its_reason(give, text, message):
-    with pytest.raises(rules.PuzzleError, match=f"^[^:]*{message}"):
+    with pytest.raises(PuzzleFileError, match=rf"\n  line 1: .*{message}"):
         solving.read_puzzles(give(text))
+
+
+def test_bad_puzzles_are_left_out_on_demand(give, caplog):
+    puzzles = solving.read_puzzles(give(f"{PUZZLE}\n{AMBIGUOUS}\n{PUZZLE}\n53..7"), skip_bad=True)
+    assert len(puzzles) == 2
+    assert "line 2: the puzzle has more than one solution" in caplog.text
+    assert "line 4: a puzzle has 81 characters" in caplog.text
+
+
+def test_a_wrong_answer_beside_a_puzzle_is_told(give):
+    wrong = rules.format_grid(SOLUTION)[:-1] + "8"
+    with pytest.raises(PuzzleFileError, match=r"line 2: answer: r9c9 is 8, but .* gives 9"):
+        solving.read_puzzles(give(f"question,answer\n{PUZZLE},{wrong}"))
 
 
 @pytest.mark.parametrize("text", ["nowhere/puzzles.txt", "puzzles.sdm", "/nowhere"])
@@ -78,24 +109,29 @@ def test_a_file_that_is_not_there_is_named(text):
         solving.read_puzzles(text)
 
 
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(OSError, match=str(tmp_path)):
+        solving.read_puzzles(str(tmp_path))
+
+
 def test_no_puzzle_is_refused(give):
-    with pytest.raises(rules.PuzzleError, match="expected a puzzle, got no text"):
+    with pytest.raises(PuzzleFileError, match="expected a puzzle, found none"):
         solving.read_puzzles(give("\n"))
 
 
-def test_blank_lines_are_skipped_and_a_bad_line_is_named(tmp_path):
-    path = tmp_path / "puzzles.txt"
-    path.write_text(f"{PUZZLE}\n\n{PUZZLE}\n", encoding="utf-8")
-    assert len(solving.read_puzzles(str(path))) == 2
-    path.write_text(f"{PUZZLE}\n\n53..7\n", encoding="utf-8")
-    with pytest.raises(rules.PuzzleError, match=r"^line 3: a puzzle has 81 characters"):
-        solving.read_puzzles(str(path))
+def test_archives_are_read_from_standard_input_too(monkeypatch):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("puzzles.txt", gzip.compress(PUZZLE.encode()))
+    stream = types.SimpleNamespace(buffer=io.BytesIO(content.getvalue()))
+    monkeypatch.setattr("sys.stdin", stream)
+    assert len(solving.read_puzzles("-")) == 1
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "puzzles.gz"
     path.write_bytes(bytes(range(128, 256)))
-    with pytest.raises(rules.PuzzleError, match="character 1 is"):
+    with pytest.raises(TextError, match="line 1: expected UTF-8 text, got byte 0x80"):
         solving.read_puzzles(str(path))
 
 
@@ -345,7 +381,9 @@ def test_a_trace_shows_the_answer_of_the_engine_on_searched_puzzles():
     # Attempts as long as in training: the shipped settings would try four times as long first.
     settings = dataclasses.replace(solving.settings_of(task.config), max_steps=16)
     puzzle_solver = solving.PuzzleSolver.make(task, variables, settings)
-    puzzles = csv_format.read(str(bank.shipped_file("test"))).take(np.array(SEARCHED.split(), int))
+    puzzles = puzzle_files.read(str(bank.shipped_file("test"))).take(
+        np.array(SEARCHED.split(), int)
+    )
     searched = solved = 0
     for question, answer in zip(puzzles.questions, puzzles.answers, strict=True):
         solution = puzzle_solver.solve(question)

@@ -7,7 +7,7 @@ from hrm_jax.core.config import ConfigError
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import InUse
 from hrm_jax.data.corpus.packages import PackageError
-from hrm_jax.data.sudoku.csv_format import CsvFormatError
+from hrm_jax.data.sudoku.puzzle_files import PuzzleFileError
 from hrm_jax.data.sudoku.rules import PuzzleError
 from hrm_jax.evaluation.evaluate import ResumeError
 from hrm_jax.evaluation.judge.toolchains import ToolchainMissing
@@ -21,7 +21,7 @@ from hrm_jax.training.state_arrays import CheckpointError
 
 ANCESTRY = {
     ValueError: (
-        *(ConfigError, WeightsError, CsvFormatError, PuzzleError),
+        *(ConfigError, WeightsError, PuzzleFileError, PuzzleError),
         *(ResumeError, SuiteError, PromptError),
     ),
     RuntimeError: (Diverged, Ended, SandboxUnavailable, ToolchainMissing),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hrm_jax.data.sudoku import rules
 from hrm_jax.data.sudoku.assuming import NumberedAssumptions
 from hrm_jax.data.sudoku.bank import shipped_file
-from hrm_jax.data.sudoku.csv_format import read
+from hrm_jax.data.sudoku.puzzle_files import read
 
 BANK = read(str(shipped_file("validation")))
 PUZZLES, SOLUTIONS = (rules.encode(grids[:32]) for grids in (BANK.questions, BANK.answers))

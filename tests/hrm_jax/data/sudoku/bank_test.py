@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from hrm_jax.data.sudoku import bank, canonical, csv_format, solver
+from hrm_jax.data.sudoku import bank, canonical, puzzle_files, solver
 
 SMALL = bank.BankConfig(seed=1, train=12, validation=6, test=6, chunk=60, tries=100)
 
@@ -84,7 +84,7 @@ def test_shipped_splits_are_named():
 
 @pytest.fixture(scope="module")
 def shipped():
-    return {split: csv_format.read(bank.shipped_file(split)) for split in bank.SPLITS}
+    return {split: puzzle_files.read(bank.shipped_file(split)) for split in bank.SPLITS}
 
 
 def test_shipped_bank_is_balanced_and_unique(shipped):

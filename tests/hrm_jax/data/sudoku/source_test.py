@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hrm_jax.data import pipeline, storage
-from hrm_jax.data.sudoku import csv_format, generator, rules, source, symmetry
+from hrm_jax.data.sudoku import csv_format, generator, puzzle_files, rules, source, symmetry
 from hrm_jax.data.sudoku.sudoku_dataset_builder import csv_config
 
 PUZZLES = generator.generate(np.random.default_rng(0), 40)
@@ -171,7 +171,7 @@ def test_unknown_splits_name_those_there_are(config, data_dir):
 
 def test_a_bad_file_leaves_nothing_prepared(tmp_path):
     (tmp_path / "bad.csv").write_text("question\n123\n")
-    with pytest.raises(csv_format.CsvFormatError, match="line 2"):
+    with pytest.raises(puzzle_files.PuzzleFileError, match="line 2"):
         source.load_source(csv_config(tmp_path / "bad.csv"), "train", tmp_path / "data")
-    with pytest.raises(csv_format.CsvFormatError, match="line 2"):
+    with pytest.raises(puzzle_files.PuzzleFileError, match="line 2"):
         source.load_source(csv_config(tmp_path / "bad.csv"), "train", tmp_path / "data")

@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 from hrm_jax.data import downloads, storage
-from hrm_jax.data.sudoku import bank, canonical, csv_format, generator, rules, source, symmetry
+from hrm_jax.data.sudoku import (
+    bank,
+    canonical,
+    csv_format,
+    generator,
+    puzzle_files,
+    rules,
+    source,
+    symmetry,
+)
 from hrm_jax.data.sudoku import sudoku_dataset_builder as sudoku
 
 TRAIN = generator.generate(np.random.default_rng(0), 300)
@@ -53,9 +62,9 @@ def test_extreme_is_downloaded_and_split_by_class(address, tmp_path):
     assert _questions(splits["train"]) | _questions(splits["validation"]) == everything
     assert len(splits["train"]) + len(splits["validation"]) == len(TRAIN)
     np.testing.assert_array_equal(rules.decode(splits["test"].inputs), TEST.questions)
-    for split, held_out in (("train", False), ("validation", True)):
-        prints = canonical.class_fingerprints(rules.decode(splits[split].labels))
-        assert {bool(held) for held in prints % np.uint64(100) == 0} == {held_out}
+    prints = canonical.class_fingerprints(rules.decode(splits["train"].labels))
+    assert (prints % np.uint64(100) != 0).all()
+    assert len(splits["validation"]) == 10
 
 
 def test_files_that_are_put_there_by_hand_are_read(files, tmp_path, monkeypatch):
@@ -118,6 +127,37 @@ def test_the_hold_out_follows_the_class(files, tmp_path):
         )
     ]
     assert held_out[0] == held_out[1]
+
+
+@pytest.mark.parametrize(("count", "held_out"), [(200, 10), (40, 4), (9, 1), (2, 1)])
+def test_of_a_small_file_some_are_held_out_too(tmp_path, count, held_out):
+    small = TRAIN.take(slice(0, count))
+    csv_format.write(tmp_path / "small.csv", small, ["here"] * count)
+    config = sudoku.csv_config(tmp_path / "small.csv")
+    splits = [source.load_source(config, split, tmp_path) for split in ("train", "validation")]
+    assert [len(split) for split in splits] == [count - held_out, held_out]
+    everything = {rules.format_grid(question) for question in small.questions}
+    assert _questions(splits[0]) | _questions(splits[1]) == everything
+
+
+def test_puzzles_of_one_grid_are_too_few_to_hold_some_out(tmp_path):
+    one = TRAIN.take(np.zeros(3, dtype=int))
+    csv_format.write(tmp_path / "one.csv", one, ["here"] * 3)
+    with pytest.raises(ValueError, match=r"at least 2 are needed .* but 3 of one grid came: add"):
+        source.load_source(sudoku.csv_config(tmp_path / "one.csv"), "train", tmp_path)
+
+
+def test_bad_puzzles_are_left_out_on_demand_and_kept_apart(tmp_path, caplog):
+    lines = [rules.format_grid(question) for question in TEST.questions]
+    (tmp_path / "test.txt").write_text("\n".join(["53..7", *lines]))
+    strict = sudoku.csv_config(test=tmp_path / "test.txt")
+    lenient = sudoku.csv_config(test=tmp_path / "test.txt", skip_bad=True)
+    loaded = source.load_source(lenient, "test", tmp_path)
+    np.testing.assert_array_equal(rules.decode(loaded.inputs), TEST.questions)
+    assert "line 1: a puzzle has 81 characters" in caplog.text
+    # What was prepared without them does not pass for the whole file.
+    with pytest.raises(puzzle_files.PuzzleFileError, match="line 1"):
+        source.load_source(strict, "test", tmp_path)
 
 
 def _held_out_rows(loaded, questions):

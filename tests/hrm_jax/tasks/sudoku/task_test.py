@@ -12,7 +12,7 @@ from hrm_jax.core.config import ConfigError, replace
 from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.core.types import Batch
 from hrm_jax.data.pipeline import Source
-from hrm_jax.data.sudoku import csv_format, generator, rules, symmetry
+from hrm_jax.data.sudoku import csv_format, generator, puzzle_files, rules, symmetry
 from hrm_jax.inference.thinking import think
 from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.tasks.sudoku.task import DataConfig, EvaluationConfig, SudokuConfig, SudokuTask
@@ -119,7 +119,7 @@ def test_a_missing_split_is_a_matter_of_the_config(tmp_path):
 def test_unusable_rows_are_named(tmp_path):
     (tmp_path / "test.csv").write_text("question\n53..7\n")
     data = DataConfig("csv", test_csv=str(tmp_path / "test.csv"), data_dir=str(tmp_path / "data"))
-    with pytest.raises(csv_format.CsvFormatError, match="line 2"):
+    with pytest.raises(puzzle_files.PuzzleFileError, match="line 2"):
         data.load("test")
 
 

@@ -1,0 +1,116 @@
+"""Reads puzzles from tables whose first line names the columns: CSV, or parted by `;` or tabs."""
+
+import csv
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+
+_DELIMITERS = ",;\t"
+_QUESTIONS = (
+    *("question", "questions", "quiz", "quizzes", "puzzle", "puzzles"),
+    *("sudoku", "problem", "unsolved", "givens"),
+)
+_ANSWERS = ("answer", "answers", "solution", "solutions", "solved")
+_RATINGS = ("rating",)
+_ABSENT = ("", "nan", "none", "null", "na", "n/a")
+"""What programs write into a field that has no value, in small letters."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A puzzle as it was found.
+
+    Attributes:
+      line: where it begins, from 1.
+      question: the text of its cells.
+      answer: likewise of its solution; None if none is given.
+      rating: a number as text, likewise.
+    """
+
+    line: int
+    question: str
+    answer: str | None = None
+    rating: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Something that cannot be read, and why; `line` is where it begins, from 1."""
+
+    line: int
+    message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """The line that names the columns.
+
+    Attributes:
+      line: its number.
+      delimiter: the character between fields.
+      names: of the columns, in small letters.
+    """
+
+    line: int
+    delimiter: str
+    names: tuple[str, ...]
+
+    def column(self, known: Sequence[str]) -> int | None:
+        """Returns the position of the column with one of these names, or None.
+
+        Raises:
+          ValueError: several columns have one.
+        """
+        found = [name for name in self.names if name in known]
+        if len(found) > 1:
+            raise ValueError(
+                f"the columns {' and '.join(found)} may each be the {known[0]}: rename all but"
+                " the one that is meant"
+            )
+        return self.names.index(found[0]) if found else None
+
+
+def find_header(line: int, text: str) -> Header | None:
+    """Returns the header of a table, or None if the text is not one that names a puzzle.
+
+    One name alone is none: what follows is a list of puzzles with a title.
+    """
+    for delimiter in _DELIMITERS:
+        names = tuple(name.strip(" '\"\t").lower() for name in text.split(delimiter))
+        if len(names) > 1 and not set(names).isdisjoint(_QUESTIONS):
+            return Header(line, delimiter, names)
+    return None
+
+
+def read_rows(header: Header, lines: Iterable[str]) -> Iterator[Record | Problem]:
+    """Yields what stands below a header; empty lines and those that begin with # are passed over.
+
+    Args:
+      header: of the table.
+      lines: those behind it, without their ends.
+    """
+    try:
+        question = header.column(_QUESTIONS)
+        answer = header.column(_ANSWERS)
+        rating = header.column(_RATINGS)
+    except ValueError as error:
+        yield Problem(header.line, str(error))
+        return
+    assert question is not None, "a header names a question"
+    expected = len(header.names)
+    commentless = ("\n" if line.startswith("#") else f"{line}\n" for line in lines)
+    reader = csv.reader(commentless, delimiter=header.delimiter)
+    try:
+        for row in reader:
+            line = header.line + reader.line_num
+            if len(row) == expected:
+                yield Record(line, row[question], _field(row, answer), _field(row, rating))
+            elif row:
+                yield Problem(line, f"has {len(row)} field(s), expected {expected}")
+    except csv.Error as error:
+        # A quote that is not closed makes one field of all that follows: nothing of it is a row.
+        yield Problem(header.line + reader.line_num, f"cannot be read as a table: {error}")
+
+
+def _field(row: list[str], column: int | None) -> str | None:
+    text = "" if column is None else row[column].strip()
+    return None if text.lower() in _ABSENT else text
