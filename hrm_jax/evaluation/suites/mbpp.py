@@ -84,7 +84,7 @@ def _problem(
     lines = [*record.get("test_imports", ()), record.get("test_setup_code", "")]
     tests = "\n".join([*lines, *record["test_list"]]).replace("\r\n", "\n")
     try:
-        exam = Exam("python", "", tests, _remote_names(code, tests), reference=code)
+        exam = Exam("python", "", tests, remote_names(code, tests), reference=code)
     except SyntaxError as error:
         raise SuiteError(
             f"task {record['task_id']}: expected Python in code and tests, got {error}"
@@ -111,7 +111,7 @@ def _solution(record: Mapping[str, Any]) -> str:
     return record["code"].replace("\r\n", "\n").rstrip()
 
 
-def _remote_names(code: str, tests: str) -> tuple[str, ...]:
+def remote_names(code: str, tests: str) -> tuple[str, ...]:
     """Returns the names that the solution defines and the tests use."""
     with warnings.catch_warnings():  # some escapes in the suite's text are none
         warnings.simplefilter("ignore")
