@@ -12,10 +12,15 @@ from rich.console import Console
 
 from experiments.common.terminal import Table, live_line
 from hrm_jax.core.protocols import Completer
-from hrm_jax.evaluation.evaluate import EvaluationSettings, Judged, SuiteReport, evaluate
+from hrm_jax.evaluation.evaluate import (
+    REPORT,
+    EvaluationSettings,
+    Judged,
+    SuiteReport,
+    evaluate,
+)
 from hrm_jax.evaluation.judge.exams import Bounds
 from hrm_jax.evaluation.judge.judge import Judge
-from hrm_jax.evaluation.judge.toolchains import find_missing
 from hrm_jax.evaluation.sandbox.isolation import find_sandbox
 from hrm_jax.evaluation.suites import known_answers, named
 from hrm_jax.evaluation.suites.mbpp import SPLITS
@@ -23,6 +28,7 @@ from hrm_jax.evaluation.suites.problems import Suite
 
 FLAGS = flags.FLAGS
 RUNS = pathlib.Path("runs")
+_MOST_NAMES = 10
 
 LoadModel = Callable[[], tuple[Completer, str]]
 """A function that loads a model: the completer, and its name in reports with its sampling."""
@@ -75,8 +81,6 @@ def run(console: Console, load_model: LoadModel | None) -> int:
         or does not fit.
     """
     suite = _load_suite()
-    for missing in find_missing().values():
-        console.print(f"not on this machine: {missing}", style="dim", soft_wrap=True)
     # Sandbox and toolchain are found before a model is loaded: they fail at once.
     sandbox = find_sandbox()
     judge = Judge.of(suite.language, sandbox, Bounds(), FLAGS.judges)
@@ -100,6 +104,8 @@ def run(console: Console, load_model: LoadModel | None) -> int:
             progress=progress,
         )
     console.print(results_table(report))
+    for note in notes(report):
+        console.print(note, soft_wrap=True)
     return 0
 
 
@@ -115,9 +121,28 @@ def results_table(report: SuiteReport) -> Table:
     table.add_row("completions that parse", f"{report.parse_rate:.1%}", "")
     table.add_section()
     table.add_row("problems", str(settings.problems), "")
+    if report.too_long:
+        table.add_row("problems longer than the context", str(len(report.too_long)), "")
     for result, count in report.results.items():
         table.add_row(f"completions: {result}", str(count), "")
     return table
+
+
+def notes(report: SuiteReport) -> list[str]:
+    """Returns what to say below the table: which problems were too long, for the model."""
+    if not report.too_long:
+        return []
+    return [
+        f"not written, as their prompts are longer than the model's context, and counted as "
+        f"unsolved: {named_briefly(report.too_long)}"
+    ]
+
+
+def named_briefly(names: Sequence[str]) -> str:
+    """Returns the first names, and how many more there are."""
+    shown = ", ".join(names[:_MOST_NAMES])
+    more = len(names) - _MOST_NAMES
+    return f"{shown} and {more} more (all in {REPORT})" if more > 0 else shown
 
 
 def _load_suite() -> Suite:

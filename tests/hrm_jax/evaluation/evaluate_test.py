@@ -94,6 +94,24 @@ def test_programs_are_parsed_whatever_the_verdict(tmp_path):
         assert not line.passed
 
 
+def test_prompts_that_are_too_long_are_counted_apart(tmp_path):
+    def completer(prompts, *, seeds, stop, max_tokens):
+        short = Numbers()(prompts, seeds=seeds, stop=stop, max_tokens=max_tokens)
+        return [None if "3" in p.prefix else text for p, text in zip(prompts, short, strict=True)]
+
+    report = measure(tmp_path / "some", completer, batch=3)
+    assert report.too_long == ("task/3",)
+    assert report.results["prompt_too_long"] == 4
+    assert "task/3" in report.unsolved
+    assert report.parse_rate == 1.0
+    assert report.as_dict()["too_long"] == ["task/3"]
+    assert measure(tmp_path / "some", completer, resume=True) == report
+
+    none = measure(tmp_path / "none", lambda prompts, **_: [None] * len(prompts))
+    assert none.too_long == none.unsolved == tuple(problem.task_id for problem in PROBLEMS)
+    assert (none.pass_at[1].value, none.parse_rate) == (0.0, 0.0)
+
+
 def test_a_killed_measurement_goes_on(tmp_path):
     whole = measure(tmp_path / "whole", batch=3)
     with pytest.raises(Kill):
