@@ -63,6 +63,12 @@ flags.DEFINE_integer(
     "that a long one does not keep all others waiting",
     lower_bound=1,
 )
+flags.DEFINE_list(
+    "allow_packages",
+    [],
+    "eval: packages, such as numpy, that programs in Python may import besides the standard "
+    "library; read-only, as they are installed here",
+)
 flags.DEFINE_string("results", None, "eval: folder of the results; a new one below runs/ if unset")
 
 
@@ -77,13 +83,13 @@ def run(console: Console, load_model: LoadModel | None) -> int:
       load_model: of `--completer=model`; None where no model is named.
 
     Raises:
-      SuiteError, ToolchainMissing, SandboxUnavailable, ResumeError, ConfigError: what is missing,
-        or does not fit.
+      SuiteError, ToolchainMissing, PackageMissing, SandboxUnavailable, ResumeError, ConfigError:
+        what is missing, or does not fit.
     """
     suite = _load_suite()
     # Sandbox and toolchain are found before a model is loaded: they fail at once.
     sandbox = find_sandbox()
-    judge = Judge.of(suite.language, sandbox, Bounds(), FLAGS.judges)
+    judge = Judge.of(suite.language, sandbox, Bounds(), FLAGS.judges, FLAGS.allow_packages)
     completer, name = _completer(suite, load_model)
     settings = _settings(suite, name)
     folder = _folder(suite)
@@ -129,13 +135,20 @@ def results_table(report: SuiteReport) -> Table:
 
 
 def notes(report: SuiteReport) -> list[str]:
-    """Returns what to say below the table: which problems were too long, for the model."""
-    if not report.too_long:
-        return []
-    return [
-        f"not written, as their prompts are longer than the model's context, and counted as "
-        f"unsolved: {named_briefly(report.too_long)}"
-    ]
+    """Returns what to say below the table: problems too long for the model, missing packages."""
+    said = []
+    if report.too_long:
+        said.append(
+            "not written, as their prompts are longer than the model's context, and counted as "
+            f"unsolved: {named_briefly(report.too_long)}"
+        )
+    if report.missing_packages:
+        counts = [f"{name} ({count})" for name, count in report.missing_packages.items()]
+        said.append(
+            f"completions that failed as a package is not there: {named_briefly(counts)}; "
+            "--allow_packages lets programs import what is installed here"
+        )
+    return said
 
 
 def named_briefly(names: Sequence[str]) -> str:
@@ -178,6 +191,7 @@ def _settings(suite: Suite, completer: str) -> EvaluationSettings:
         ks=ks,
         max_tokens=FLAGS.max_tokens,
         seed=FLAGS.seed,
+        packages=tuple(sorted(FLAGS.allow_packages)),
     )
 
 
@@ -212,7 +226,7 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[Sequence[Judge
     It shows a line of progress on a terminal, and a line for each batch elsewhere.
     """
     tally = _Tally(time.monotonic())
-    with live_line(console, "measure", total) as line:
+    with live_line(console, "measure", total, waits_for="writing") as line:
 
         def update(lines: Sequence[Judged]) -> None:
             parts = tally.add(lines)

@@ -7,6 +7,7 @@ with its verdict, in the order they were judged; and `report.json`, the figures.
 import dataclasses
 import json
 import os
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -50,6 +51,9 @@ class EvaluationSettings:
     )
     max_tokens: int = field(512, help="longest completion", at_least=1)
     seed: int = field(0, help="of the completions' seeds and of the intervals")
+    packages: tuple[str, ...] = field(
+        (), help="what programs may import beyond the standard library"
+    )
 
     def __post_init__(self):
         check(
@@ -97,6 +101,7 @@ class SuiteReport:
       results: how many completions came to each result.
       unsolved: task ids of which no completion passed.
       too_long: those of them whose prompt is longer than the model's context.
+      missing_packages: how many completions failed for want of a package, by its name.
       judging_seconds: of all verdicts together.
     """
 
@@ -106,6 +111,7 @@ class SuiteReport:
     results: dict[str, int]
     unsolved: tuple[str, ...]
     too_long: tuple[str, ...]
+    missing_packages: dict[str, int]
     judging_seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -117,6 +123,7 @@ class SuiteReport:
             "results": self.results,
             "unsolved": list(self.unsolved),
             "too_long": list(self.too_long),
+            "missing_packages": self.missing_packages,
             "judging_seconds": self.judging_seconds,
         }
 
@@ -194,8 +201,15 @@ def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged
         dict(Counter(line.result for line in lines).most_common()),
         tuple(p.task_id for p in suite.problems if not right[p.task_id]),
         tuple(p.task_id for p in suite.problems if p.task_id in too_long),
+        dict(Counter(filter(None, map(_missing_package, lines))).most_common()),
         sum(line.seconds for line in lines),
     )
+
+
+def _missing_package(line: Judged) -> str | None:
+    """Returns the package for want of which a program failed; None if that was not the reason."""
+    found = re.match(r"ModuleNotFoundError: No module named '(\w+)", line.detail)
+    return found[1] if found and not line.passed else None
 
 
 def seed_of(settings: EvaluationSettings, task_id: str, sample: int) -> int:

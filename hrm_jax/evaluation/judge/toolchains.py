@@ -39,11 +39,14 @@ class Toolchain:
       language: which.
       programs: absolute path of each program, links followed, by its name.
       mounts: folders outside the system's that the programs need, read-only.
+      packages: of Python, what else programs may import, read-only; see
+        `hrm_jax.evaluation.judge.packages`.
     """
 
     language: Language
     programs: dict[str, str]
     mounts: tuple[Mount, ...] = ()
+    packages: tuple[Mount, ...] = ()
 
 
 def find_toolchain(language: Language) -> Toolchain:
