@@ -67,6 +67,7 @@ def test_solutions_are_measured_and_a_measurement_goes_on(tmp_path):
             ["--suite=mbpp", "--suite_data=nowhere"],
             "expected mbpp.jsonl or mbpp.jsonl.gz in nowhere",
         ),
+        (["--completer=canonical", "--allow_packages=nowhere"], "install what brings nowhere"),
         (["--completer=buggy"], "humaneval has no buggy solutions"),
         (["--completer=model"], "--completer=model needs --model"),
         (["--completer=canonical", "--pass_k=2"], "ks: expected numbers up to samples=1"),

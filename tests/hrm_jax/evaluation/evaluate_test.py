@@ -166,6 +166,25 @@ def test_other_settings_are_named(tmp_path):
         measure(tmp_path, settings=other, resume=True)
 
 
+def test_a_measurement_of_before_packages_could_be_allowed_goes_on(tmp_path):
+    report = measure(tmp_path)
+    settings = json.loads((tmp_path / SETTINGS).read_text())
+    del settings["packages"]
+    (tmp_path / SETTINGS).write_text(json.dumps(settings))
+    assert measure(tmp_path, resume=True) == report
+
+
+def test_packages_that_programs_want_are_counted(tmp_path):
+    class Wanting:
+        def judge_all(self, exams):
+            for _ in exams:
+                yield Verdict("failed", "ModuleNotFoundError: No module named 'numpy.linalg'", 0.1)
+
+    settings = dataclasses.replace(SETTINGS_OF_4, samples=1, ks=(1,))
+    report = evaluate(SUITE, Numbers(), Wanting(), settings, tmp_path)
+    assert report.missing_packages == {"numpy": 5}
+
+
 def test_broken_settings_are_told(tmp_path):
     measure(tmp_path)
     (tmp_path / SETTINGS).write_text("{")

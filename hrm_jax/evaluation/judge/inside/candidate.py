@@ -6,6 +6,7 @@ can gain is to send other answers, or none.
 
 import builtins
 import copy
+import importlib
 import itertools
 import math
 import operator
@@ -66,9 +67,12 @@ class Candidate:
         """Returns the value of a kind that is not plain; see `wire.Side`."""
         if kind == "iterator":
             return iter(items)
+        if kind == "library":
+            module, name = items
+            return getattr(importlib.import_module(module), name)
         number = items[0]
         if kind == "test":
-            return self._functions.setdefault(number, _TestFunction(self, number))
+            return self._functions.setdefault(number, _TestFunction(self, *items))
         if number is None:
             return make_error(items[1], items[2], None)
         return self._values.value_of(number)
@@ -128,9 +132,10 @@ class Candidate:
 class _TestFunction:
     """A function of the tests that the program was given."""
 
-    def __init__(self, candidate: Candidate, number: int):
+    def __init__(self, candidate: Candidate, number: int, name: str):
         self._candidate = candidate
         self.number = number
+        self.__name__ = name
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         return self._candidate.call_test(self.number, list(arguments), options)

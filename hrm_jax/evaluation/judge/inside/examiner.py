@@ -85,8 +85,12 @@ class Channel:
             return {"kind": "iterator", "items": items}
         if base_form(value) is not None:
             return wire.encode(plain_part(value), self)
+        place = _place_in_library(value)
+        if place is not None:
+            return {"kind": "library", "items": place}
         if callable(value):
-            return {"kind": "test", "items": [self._functions.number_of(value)]}
+            name = str(getattr(value, "__name__", type(value).__name__))
+            return {"kind": "test", "items": [self._functions.number_of(value), name]}
         raise TypeError(
             f"expected plain values and functions for the program, got a {type(value).__name__}"
         )
@@ -185,6 +189,20 @@ def _find(channel: Channel, name: str, reference: Any) -> Any:
     if is_remote(found) and isinstance(reference, type):
         state_of(found).trusted = True
     return found
+
+
+def _place_in_library(value: Any) -> list[str] | None:
+    """Returns module and name of a function of the standard library; None for other values.
+
+    The program gets its own, as `eval` of this process would let it do here what it likes.
+    """
+    module = getattr(value, "__module__", None)
+    name = getattr(value, "__name__", None)
+    if not isinstance(module, str) or not isinstance(name, str):
+        return None
+    if module.partition(".")[0] not in sys.stdlib_module_names:
+        return None
+    return [module, name] if getattr(sys.modules.get(module), name, None) is value else None
 
 
 def _bounded(values: Any) -> Any:

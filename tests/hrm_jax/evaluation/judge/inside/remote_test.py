@@ -1,5 +1,7 @@
 """Objects of a program that claim to be whatever tests expect: no operator believes them."""
 
+import pytest
+
 LIAR = """
 class Liar{base}:
     def yes(self, *others): return True
@@ -128,3 +130,27 @@ def test_no_operator_believes_an_object_that_agrees_to_everything(judged_togethe
         if report["passed"]
     ]
     assert not passed, "\n".join(map(str, passed))
+
+
+@pytest.mark.parametrize("name", ["eval", "exec", "__import__", "getattr"])
+def test_functions_of_the_library_do_nothing_in_the_process_of_the_tests(judged_together, name):
+    program = """
+def f(function, place):
+    if function.__name__ == '__import__': return function('os').environ.get(place)
+    if function.__name__ == 'getattr': return function(__import__('os'), 'environ').get(place)
+    found = []
+    function(f"found.append(__import__('os').environ.get('{place}'))", {'found': found})
+    return found[0]
+"""
+    tests = f"import os; os.environ['PLACE'] = 'tests'\nassert f({name}, 'PLACE') == 'tests'"
+    (report,) = judged_together([(program, tests)])
+    assert report["detail"] == "AssertionError: "
+
+
+def test_functions_of_tests_are_only_called(judged_together):
+    snippets = [
+        ("def f(g): return g.__globals__['secret']", "secret = 5\ndef g(): pass\nassert f(g) == 5"),
+        ("def f(g): return g.__call__.__self__()", "assert f(lambda: 5) == 6"),
+        ("def f(g): return g(lambda: 1)", "assert f(lambda h: h == 5)"),
+    ]
+    assert not [report for report in judged_together(snippets) if report["passed"]]
