@@ -230,6 +230,7 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[Sequence[Judge
 
         def update(lines: Sequence[Judged]) -> None:
             parts = tally.add(lines)
-            line.update(tally.judged, parts, record=f"{tally.judged}/{total}: " if lines else "")
+            if lines:
+                line.update(tally.judged, parts, record=f"{tally.judged}/{total}: ")
 
         yield update
