@@ -78,9 +78,9 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.evaluation.sandbox": "limits base bubblewrap namespaces processes isolation",
-        "hrm_jax.evaluation.judge.inside": "wire candidate examiner",
+        "hrm_jax.evaluation.judge.inside": "forms wire remote errors candidate examiner",
         "hrm_jax.evaluation.judge": (
-            "toolchains exams examination go_files recipes building judge"
+            "toolchains packages exams examination go_files recipes building judge"
         ),
         "hrm_jax.evaluation.suites": (
             "problems humaneval mbpp humanevalpack cruxeval named known_answers"

@@ -12,10 +12,15 @@ from rich.console import Console
 
 from experiments.common.terminal import Table, live_line
 from hrm_jax.core.protocols import Completer
-from hrm_jax.evaluation.evaluate import EvaluationSettings, Judged, SuiteReport, evaluate
+from hrm_jax.evaluation.evaluate import (
+    REPORT,
+    EvaluationSettings,
+    Judged,
+    SuiteReport,
+    evaluate,
+)
 from hrm_jax.evaluation.judge.exams import Bounds
 from hrm_jax.evaluation.judge.judge import Judge
-from hrm_jax.evaluation.judge.toolchains import find_missing
 from hrm_jax.evaluation.sandbox.isolation import find_sandbox
 from hrm_jax.evaluation.suites import known_answers, named
 from hrm_jax.evaluation.suites.mbpp import SPLITS
@@ -23,6 +28,7 @@ from hrm_jax.evaluation.suites.problems import Suite
 
 FLAGS = flags.FLAGS
 RUNS = pathlib.Path("runs")
+_MOST_NAMES = 10
 
 LoadModel = Callable[[], tuple[Completer, str]]
 """A function that loads a model: the completer, and its name in reports with its sampling."""
@@ -57,6 +63,12 @@ flags.DEFINE_integer(
     "that a long one does not keep all others waiting",
     lower_bound=1,
 )
+flags.DEFINE_list(
+    "allow_packages",
+    [],
+    "eval: packages, such as numpy, that programs in Python may import besides the standard "
+    "library; read-only, as they are installed here",
+)
 flags.DEFINE_string("results", None, "eval: folder of the results; a new one below runs/ if unset")
 
 
@@ -71,15 +83,13 @@ def run(console: Console, load_model: LoadModel | None) -> int:
       load_model: of `--completer=model`; None where no model is named.
 
     Raises:
-      SuiteError, ToolchainMissing, SandboxUnavailable, ResumeError, ConfigError: what is missing,
-        or does not fit.
+      SuiteError, ToolchainMissing, PackageMissing, SandboxUnavailable, ResumeError, ConfigError:
+        what is missing, or does not fit.
     """
     suite = _load_suite()
-    for missing in find_missing().values():
-        console.print(f"not on this machine: {missing}", style="dim", soft_wrap=True)
     # Sandbox and toolchain are found before a model is loaded: they fail at once.
     sandbox = find_sandbox()
-    judge = Judge.of(suite.language, sandbox, Bounds(), FLAGS.judges)
+    judge = Judge.of(suite.language, sandbox, Bounds(), FLAGS.judges, FLAGS.allow_packages)
     completer, name = _completer(suite, load_model)
     settings = _settings(suite, name)
     folder = _folder(suite)
@@ -100,6 +110,8 @@ def run(console: Console, load_model: LoadModel | None) -> int:
             progress=progress,
         )
     console.print(results_table(report))
+    for note in notes(report):
+        console.print(note, soft_wrap=True)
     return 0
 
 
@@ -115,9 +127,35 @@ def results_table(report: SuiteReport) -> Table:
     table.add_row("completions that parse", f"{report.parse_rate:.1%}", "")
     table.add_section()
     table.add_row("problems", str(settings.problems), "")
+    if report.too_long:
+        table.add_row("problems longer than the context", str(len(report.too_long)), "")
     for result, count in report.results.items():
         table.add_row(f"completions: {result}", str(count), "")
     return table
+
+
+def notes(report: SuiteReport) -> list[str]:
+    """Returns what to say below the table: problems too long for the model, missing packages."""
+    said = []
+    if report.too_long:
+        said.append(
+            "not written, as their prompts are longer than the model's context, and counted as "
+            f"unsolved: {named_briefly(report.too_long)}"
+        )
+    if report.missing_packages:
+        counts = [f"{name} ({count})" for name, count in report.missing_packages.items()]
+        said.append(
+            f"completions that failed as a package is not there: {named_briefly(counts)}; "
+            "--allow_packages lets programs import what is installed here"
+        )
+    return said
+
+
+def named_briefly(names: Sequence[str]) -> str:
+    """Returns the first names, and how many more there are."""
+    shown = ", ".join(names[:_MOST_NAMES])
+    more = len(names) - _MOST_NAMES
+    return f"{shown} and {more} more (all in {REPORT})" if more > 0 else shown
 
 
 def _load_suite() -> Suite:
@@ -153,6 +191,7 @@ def _settings(suite: Suite, completer: str) -> EvaluationSettings:
         ks=ks,
         max_tokens=FLAGS.max_tokens,
         seed=FLAGS.seed,
+        packages=tuple(sorted(FLAGS.allow_packages)),
     )
 
 
@@ -187,10 +226,11 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[Sequence[Judge
     It shows a line of progress on a terminal, and a line for each batch elsewhere.
     """
     tally = _Tally(time.monotonic())
-    with live_line(console, "measure", total) as line:
+    with live_line(console, "measure", total, waits_for="writing") as line:
 
         def update(lines: Sequence[Judged]) -> None:
             parts = tally.add(lines)
-            line.update(tally.judged, parts, record=f"{tally.judged}/{total}: " if lines else "")
+            if lines:
+                line.update(tally.judged, parts, record=f"{tally.judged}/{total}: ")
 
         yield update

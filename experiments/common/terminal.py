@@ -7,8 +7,10 @@ not fit; a table likewise its last columns. Where there is no terminal, a record
 import copy
 import dataclasses
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from rich import table
@@ -22,6 +24,9 @@ from hrm_jax.training.progress import StepCallback
 
 FILE_COLUMNS = 160
 """Width of tables where there is no terminal: a log file has no edge, but people read it."""
+
+SILENCE_SECONDS = 60.0
+"""Time after which a line of progress is printed where there is no terminal."""
 
 _BARS = {100: 20, 140: 40}
 """Width of a terminal, in columns, from which on there is a bar of so many."""
@@ -175,6 +180,8 @@ def live_line(
 ) -> Iterator["Line"]:
     """Shows one line of progress while the context lasts.
 
+    Where there is no terminal it is printed when nothing else was for a minute.
+
     Args:
       console: where to show it.
       name: what is done, such as "train".
@@ -190,9 +197,11 @@ def live_line(
     with _FittedProgress(
         console=console, disable=not console.is_terminal, transient=transient
     ) as bar:
-        parts = (waits_for,) if waits_for else ()
-        task = bar.add_task(name, total=total, completed=completed, unit=unit, parts=parts)
-        yield Line(console, bar, task)
+        fields = {"unit": unit, "parts": (waits_for,) if waits_for else ()}
+        task = bar.add_task(name, total=total, completed=completed, said=time.monotonic(), **fields)
+        line = Line(console, bar, task)
+        with nullcontext() if console.is_terminal else _said_each_minute(line):
+            yield line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,12 +232,43 @@ class Line:
         """
         self._progress.update(self._id, completed=completed, parts=tuple(parts))
         if record and not self._console.is_terminal:
-            text = ", ".join(_parts(self._task)[1:])
-            self._console.print(record + text, soft_wrap=True, highlight=False)
+            self._say(record + ", ".join(_parts(self._task)[1:]))
+
+    @property
+    def silent_seconds(self) -> float:
+        """Seconds since a line was printed."""
+        return time.monotonic() - self._task.fields["said"]
+
+    def say(self) -> None:
+        """Prints what a terminal would show, as a line of its own."""
+        self._say(", ".join(_parts(self._task)))
+
+    def _say(self, text: str) -> None:
+        self._progress.update(self._id, said=time.monotonic())
+        self._console.print(text, soft_wrap=True, highlight=False)
 
     @property
     def _task(self) -> Task:
         return next(task for task in self._progress.tasks if task.id == self._id)
+
+
+@contextmanager
+def _said_each_minute(line: Line) -> Iterator[None]:
+    """Prints a line of progress whenever nothing was printed for a while, from a thread."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(max(SILENCE_SECONDS - line.silent_seconds, 0)):
+            if line.silent_seconds >= SILENCE_SECONDS:
+                line.say()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class _FittedProgress(Progress):

@@ -227,8 +227,10 @@ class Completer(Protocol):
         seeds: Sequence[int],
         stop: Sequence[str],
         max_tokens: int,
-    ) -> list[str]:
+    ) -> Sequence[str | None]:
         """Returns a completion of each prompt, without the prompt, cut before the first stop text.
+
+        None stands for the completion of a prompt that is longer than the model's context.
 
         Args:
           prompts: the prompts.

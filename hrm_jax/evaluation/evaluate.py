@@ -7,6 +7,7 @@ with its verdict, in the order they were judged; and `report.json`, the figures.
 import dataclasses
 import json
 import os
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,7 @@ from hrm_jax.core.config import ConfigError, check, configclass, field
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import write_atomically
 from hrm_jax.core.protocols import Completer
+from hrm_jax.evaluation.judge.exams import Verdict
 from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.pass_at_k import Estimate, estimate
 from hrm_jax.evaluation.suites.problems import Problem, Suite
@@ -28,6 +30,8 @@ from hrm_jax.evaluation.syntax import parses
 SETTINGS = "settings.json"
 COMPLETIONS = "completions.jsonl"
 REPORT = "report.json"
+TOO_LONG = "prompt_too_long"
+"""Result of a problem whose prompt is longer than the model's context: nothing was written."""
 
 
 class ResumeError(UserError, ValueError):
@@ -47,6 +51,9 @@ class EvaluationSettings:
     )
     max_tokens: int = field(512, help="longest completion", at_least=1)
     seed: int = field(0, help="of the completions' seeds and of the intervals")
+    packages: tuple[str, ...] = field(
+        (), help="what programs may import beyond the standard library"
+    )
 
     def __post_init__(self):
         check(
@@ -65,10 +72,10 @@ class Judged:
     Attributes:
       task_id, sample: the problem, and which of its completions.
       seed: that the completion was drawn with.
-      completion: as the completer gave it, before `Suite.finish`.
+      completion: as the completer gave it, before `Suite.finish`; empty where it gave none.
       parses: whether the program that was judged is free of syntax errors.
       passed: the verdict.
-      result, detail, seconds: see `Verdict`.
+      result, detail, seconds: see `Verdict`; the result may be `TOO_LONG` as well.
     """
 
     task_id: str
@@ -89,9 +96,12 @@ class SuiteReport:
     Attributes:
       settings: what was measured.
       pass_at: the estimate by k.
-      parse_rate: the share of completions whose programs are free of syntax errors.
+      parse_rate: the share of completions whose programs are free of syntax errors; 0 if nothing
+        was written.
       results: how many completions came to each result.
       unsolved: task ids of which no completion passed.
+      too_long: those of them whose prompt is longer than the model's context.
+      missing_packages: how many completions failed for want of a package, by its name.
       judging_seconds: of all verdicts together.
     """
 
@@ -100,6 +110,8 @@ class SuiteReport:
     parse_rate: float
     results: dict[str, int]
     unsolved: tuple[str, ...]
+    too_long: tuple[str, ...]
+    missing_packages: dict[str, int]
     judging_seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -110,6 +122,8 @@ class SuiteReport:
             "parse_rate": self.parse_rate,
             "results": self.results,
             "unsolved": list(self.unsolved),
+            "too_long": list(self.too_long),
+            "missing_packages": self.missing_packages,
             "judging_seconds": self.judging_seconds,
         }
 
@@ -178,14 +192,24 @@ def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged
     lines = list(lines)
     right = Counter(line.task_id for line in lines if line.passed)
     counts = np.array([right[problem.task_id] for problem in suite.problems])
+    written = [line for line in lines if line.result != TOO_LONG]
+    too_long = {line.task_id for line in lines if line.result == TOO_LONG}
     return SuiteReport(
         settings,
         {k: estimate(settings.samples, counts, k, settings.seed) for k in settings.ks},
-        sum(line.parses for line in lines) / len(lines),
+        sum(line.parses for line in written) / max(len(written), 1),
         dict(Counter(line.result for line in lines).most_common()),
         tuple(p.task_id for p in suite.problems if not right[p.task_id]),
+        tuple(p.task_id for p in suite.problems if p.task_id in too_long),
+        dict(Counter(filter(None, map(_missing_package, lines))).most_common()),
         sum(line.seconds for line in lines),
     )
+
+
+def _missing_package(line: Judged) -> str | None:
+    """Returns the package for want of which a program failed; None if that was not the reason."""
+    found = re.match(r"ModuleNotFoundError: No module named '(\w+)", line.detail)
+    return found[1] if found and not line.passed else None
 
 
 def seed_of(settings: EvaluationSettings, task_id: str, sample: int) -> int:
@@ -208,25 +232,43 @@ def _judge(
         stop=suite.stop,
         max_tokens=settings.max_tokens,
     )
-    pairs = list(zip(wanted, completions, strict=True))
     # Completions are recorded as written; only exams have them finished by the suite.
-    exams = [suite.exam_of(problem, completion) for (problem, _), completion in pairs]
+    exams = [
+        None if completion is None else suite.exam_of(problem, completion)
+        for (problem, _), completion in zip(wanted, completions, strict=True)
+    ]
+    verdicts = judge.judge_all(exam for exam in exams if exam is not None)
     return [
         Judged(
             problem.task_id,
             sample,
             seed,
-            completion,
-            parses(exam.program, suite.language),
-            verdict.passed,
-            verdict.result,
-            verdict.detail,
-            round(verdict.seconds, 3),
+            completion or "",
+            exam is not None and parses(exam.program, suite.language),
+            **_TOO_LONG if exam is None else _as_fields(next(verdicts)),
         )
-        for ((problem, sample), completion), seed, exam, verdict in zip(
-            pairs, seeds, exams, judge.judge_all(exams), strict=True
+        for (problem, sample), seed, completion, exam in zip(
+            wanted, seeds, completions, exams, strict=True
         )
     ]
+
+
+_TOO_LONG = {
+    "passed": False,
+    "result": TOO_LONG,
+    "detail": "the prompt is longer than the model's context",
+    "seconds": 0.0,
+}
+
+
+def _as_fields(verdict: Verdict) -> dict[str, Any]:
+    """Returns the fields of a verdict in `Judged`."""
+    return {
+        "passed": verdict.passed,
+        "result": verdict.result,
+        "detail": verdict.detail,
+        "seconds": round(verdict.seconds, 3),
+    }
 
 
 def _open(folder: Path, settings: EvaluationSettings, resume: bool) -> list[Judged]:

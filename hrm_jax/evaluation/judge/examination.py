@@ -4,13 +4,14 @@ In a language where everything can be changed at run time, a program can make te
 process pass: by `os._exit(0)`, by an answer whose `__eq__` returns True, by a new
 `JSON.stringify`. So tests run in another process. The examiner runs them in a sandbox of its own;
 where they call the program's function, the arguments go as plain data to the sandbox of the
-program, and the answer comes back as plain data (`hrm_jax.evaluation.judge.inside`).
+program, and the answer comes back as plain data, or as a number by which the examiner asks the
+program about an object of its own (`hrm_jax.evaluation.judge.inside`).
 
 The program can reach its own process, its scratch folder, and the two pipes to the examiner, on
 which it can only send answers. It sees neither the tests nor the report. If it ends, kills other
 processes of its sandbox or breaks the protocol, it has failed. Trusted are the sandbox, the
-examiner, and the tests, for which right answers to a few calls make a right program. Arguments are
-copies: a test cannot see a program change what it was given.
+examiner, and the tests, for which right answers to a few calls make a right program. Arguments
+and plain answers are copies: a test cannot see a program change what it was given.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from hrm_jax.evaluation.judge import packages
 from hrm_jax.evaluation.judge.exams import Bounds, Exam, Verdict
 from hrm_jax.evaluation.judge.toolchains import Toolchain
 from hrm_jax.evaluation.sandbox import processes
@@ -29,7 +31,12 @@ _HOME = "/inside"
 _PACKAGE = f"{__package__}.inside"
 _FOLDER = f"{_HOME}/{_PACKAGE.replace('.', '/')}"
 _MOUNT = Mount(str(Path(__file__).resolve().with_name("inside")), _FOLDER)
-_ENVIRONMENT = (("PATH", "/usr/bin:/bin"), ("LANG", "C.UTF-8"), ("PYTHONPATH", _HOME))
+_ENVIRONMENT = (
+    *(("PATH", "/usr/bin:/bin"), ("LANG", "C.UTF-8")),
+    ("PYTHONPATH", f"{_HOME}:{packages.FOLDER}"),
+    # A thread of a library for each core would not fit into the limits of a program.
+    *(("OPENBLAS_NUM_THREADS", "1"), ("OMP_NUM_THREADS", "1")),
+)
 
 
 def examine(sandbox: Sandbox, exam: Exam, toolchain: Toolchain, bounds: Bounds) -> Verdict:
@@ -37,7 +44,8 @@ def examine(sandbox: Sandbox, exam: Exam, toolchain: Toolchain, bounds: Bounds) 
     limits = bounds.run
     if exam.language == "js":  # it reserves gibibytes of addresses
         limits = dataclasses.replace(limits, address_space=False)
-    job = Job((), limits, (_MOUNT, *toolchain.mounts), _ENVIRONMENT)
+    mounts = (_MOUNT, *toolchain.mounts, *toolchain.packages)
+    job = Job((), limits, mounts, _ENVIRONMENT)
     # Two pipes: requests from the examiner to the candidate, and answers back.
     requests, ask, answers, answer = ends = [*os.pipe(), *os.pipe()]
 

@@ -2,10 +2,11 @@
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from hrm_jax.evaluation.judge import building, examination
 from hrm_jax.evaluation.judge.exams import Bounds, Exam, Verdict
+from hrm_jax.evaluation.judge.packages import PackageMissing, package_mounts
 from hrm_jax.evaluation.judge.toolchains import Language, Toolchain, find_toolchain
 from hrm_jax.evaluation.sandbox.base import Sandbox
 
@@ -29,9 +30,33 @@ class Judge:
     workers: int = 2
 
     @classmethod
-    def of(cls, language: Language, sandbox: Sandbox, bounds: Bounds, workers: int) -> "Judge":
-        """Returns a judge of a language; raises `ToolchainMissing` as `find_toolchain`."""
-        return cls(sandbox, find_toolchain(language), bounds, workers)
+    def of(
+        cls,
+        language: Language,
+        sandbox: Sandbox,
+        bounds: Bounds,
+        workers: int,
+        packages: Sequence[str] = (),
+    ) -> "Judge":
+        """Returns a judge of a language.
+
+        Args:
+          language: of the exams.
+          sandbox, bounds, workers: as the attributes.
+          packages: what programs in Python may import besides the standard library.
+
+        Raises:
+          ToolchainMissing: as `find_toolchain`.
+          PackageMissing: as `package_mounts`, or the language is not Python.
+        """
+        if packages and language != "python":
+            raise PackageMissing(
+                f"--allow_packages: expected none for {language}, as only programs in Python may "
+                f"import packages, got {', '.join(packages)}; leave it out"
+            )
+        toolchain = find_toolchain(language)
+        toolchain = dataclasses.replace(toolchain, packages=package_mounts(packages))
+        return cls(sandbox, toolchain, bounds, workers)
 
     def judge(self, exam: Exam) -> Verdict:
         """Returns the verdict on one program.

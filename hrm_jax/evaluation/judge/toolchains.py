@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -40,11 +39,14 @@ class Toolchain:
       language: which.
       programs: absolute path of each program, links followed, by its name.
       mounts: folders outside the system's that the programs need, read-only.
+      packages: of Python, what else programs may import, read-only; see
+        `hrm_jax.evaluation.judge.packages`.
     """
 
     language: Language
     programs: dict[str, str]
     mounts: tuple[Mount, ...] = ()
+    packages: tuple[Mount, ...] = ()
 
 
 def find_toolchain(language: Language) -> Toolchain:
@@ -77,17 +79,6 @@ def find_toolchain(language: Language) -> Toolchain:
         links = {str(path.resolve().parent) for path in home.glob("conf/**/*") if path.is_symlink()}
         return Toolchain(language, programs, _mounts(str(home), *links))
     return Toolchain(language, programs, _mounts(*map(os.path.dirname, programs.values())))
-
-
-def find_missing(languages: Sequence[Language] = LANGUAGES) -> dict[Language, str]:
-    """Returns what is missing, by language; languages that can be judged are left out."""
-    missing = {}
-    for language in languages:
-        try:
-            find_toolchain(language)
-        except ToolchainMissing as error:
-            missing[language] = str(error)
-    return missing
 
 
 def _ask(argv: list[str]) -> str:

@@ -153,8 +153,7 @@ class _Pipes:
 
     def turn(self, seconds: float) -> None:
         """Reads and writes what is ready; waits `seconds` at most."""
-        if not self._selector.get_map():
-            time.sleep(seconds)
+        # Without any pipe left this only waits.
         for key, _ in self._selector.select(seconds):
             if key.fileobj is self._stdin:
                 self._feed()

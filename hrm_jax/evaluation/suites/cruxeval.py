@@ -14,7 +14,7 @@ def load_cruxeval(folder: Path) -> Suite:
       SuiteError: as `read_records`.
     """
     problems = []
-    for record in read_records(folder / "cruxeval.jsonl.gz", ("code", "input", "output", "id")):
+    for record in read_records(folder / "cruxeval.jsonl", ("code", "input", "output", "id")):
         prompt = f"{record['code']}\n\nassert f({record['input']}) =="
         exam = Exam("python", "", f"assert answer() == {record['output']}", ("answer",))
         completion = f" {record['output']}"

@@ -24,8 +24,8 @@ STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 
 _FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 _FILES = {
-    "single_line": "HumanEval-SingleLineInfilling.jsonl.gz",
-    "random_span": "HumanEval-RandomSpanInfillingLight.jsonl.gz",
+    "single_line": "HumanEval-SingleLineInfilling.jsonl",
+    "random_span": "HumanEval-RandomSpanInfillingLight.jsonl",
 }
 
 

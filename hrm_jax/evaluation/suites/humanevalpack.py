@@ -62,7 +62,7 @@ def load_humanevalpack(folder: Path, language: Language) -> Suite:
     Raises:
       SuiteError: as `read_records`; or a record of the file has another form than its language's.
     """
-    records = read_records(folder / f"humanevalpack_{language}.jsonl.gz", _FIELDS)
+    records = read_records(folder / f"humanevalpack_{language}.jsonl", _FIELDS)
     problems = tuple(_problem(record, language) for record in records)
     finish = functools.partial(whole_blocks, quotes=_QUOTES.get(language, '"'))
     if language == "python":

@@ -36,6 +36,8 @@ _STOP: dict[Style, tuple[str, ...]] = {
     # No "\nclass", though published: after a docstring some solutions begin with one.
     "instruction": ("\nassert", '\n"""', "\nprint", "\nif", "\n```"),
 }
+_FULL = "mbpp.jsonl"
+_SANITIZED = "sanitized-mbpp.json"
 _FIELDS = ("task_id", "code", "test_list")
 
 
@@ -45,7 +47,7 @@ def load_mbpp(
     """Returns the problems of a split.
 
     Args:
-      folder: where `mbpp.jsonl.gz` and `sanitized-mbpp.json.gz` are.
+      folder: where `mbpp.jsonl` and `sanitized-mbpp.json` are, or the same with `.gz`.
       sanitized: the 427 that were looked through by hand, instead of all 974.
       split: by task id: 11 to 510 test, 511 to 600 validation, 601 to 974 train.
       style: three solved tasks before the task; or the task as a docstring, with its first test.
@@ -54,7 +56,7 @@ def load_mbpp(
       SuiteError: as `read_records`; or a shot is not in the file.
     """
     text_field = "prompt" if sanitized else "text"
-    file = "sanitized-mbpp.json.gz" if sanitized else "mbpp.jsonl.gz"
+    file = _SANITIZED if sanitized else _FULL
     records = read_records(folder / file, (*_FIELDS, text_field))
     records = [{**record, "text": record[text_field]} for record in records]
     shots = _full_shots(folder, records, sanitized)
@@ -68,11 +70,11 @@ def _full_shots(
 ) -> list[Mapping[str, Any]]:
     """Returns the few-shot tasks, in order, from the full file: the sanitized one lacks some."""
     if sanitized:
-        records = read_records(folder / "mbpp.jsonl.gz", (*_FIELDS, "text"))
+        records = read_records(folder / _FULL, (*_FIELDS, "text"))
     by_id = {record["task_id"]: record for record in records}
     missing = [shot for shot in SHOTS if shot not in by_id]
     if missing:
-        raise SuiteError(f"expected the tasks {SHOTS} in mbpp.jsonl.gz, missing {missing}")
+        raise SuiteError(f"expected the tasks {SHOTS} in {_FULL}, missing {missing}")
     return [by_id[shot] for shot in SHOTS]
 
 
@@ -84,7 +86,7 @@ def _problem(
     lines = [*record.get("test_imports", ()), record.get("test_setup_code", "")]
     tests = "\n".join([*lines, *record["test_list"]]).replace("\r\n", "\n")
     try:
-        exam = Exam("python", "", tests, _remote_names(code, tests), reference=code)
+        exam = Exam("python", "", tests, remote_names(code, tests), reference=code)
     except SyntaxError as error:
         raise SuiteError(
             f"task {record['task_id']}: expected Python in code and tests, got {error}"
@@ -111,7 +113,7 @@ def _solution(record: Mapping[str, Any]) -> str:
     return record["code"].replace("\r\n", "\n").rstrip()
 
 
-def _remote_names(code: str, tests: str) -> tuple[str, ...]:
+def remote_names(code: str, tests: str) -> tuple[str, ...]:
     """Returns the names that the solution defines and the tests use."""
     with warnings.catch_warnings():  # some escapes in the suite's text are none
         warnings.simplefilter("ignore")

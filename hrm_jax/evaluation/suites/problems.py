@@ -5,6 +5,7 @@ import functools
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from hrm_jax.core.errors import UserError
 from hrm_jax.core.types import Prompt
 from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.evaluation.judge.toolchains import Language
+
+_GZIP = b"\x1f\x8b"
 
 
 class SuiteError(UserError, ValueError):
@@ -138,29 +141,36 @@ class Suite:
 
 
 def read_records(path: Path, fields: Iterable[str]) -> list[dict[str, Any]]:
-    """Reads `.jsonl` or `.json` (a list), gzipped or not, and checks the fields of each record.
+    """Reads a list in JSON, or a line of JSON for each record, and checks each one's fields.
+
+    Which of them, and whether it is gzipped, is seen from the content.
 
     Args:
-      path: the file.
+      path: the file; one of the same name with `.gz` after it does as well.
       fields: names that every record must have.
 
     Raises:
-      SuiteError: no such file, broken JSON, or a record without one of the fields.
+      SuiteError: no such file, one that cannot be read, broken JSON, or a record without one of
+        the fields.
     """
-    try:
-        opened = gzip.open if path.suffix == ".gz" else open
-        with opened(path, "rt", encoding="utf-8") as file:
-            text = file.read()
-    except FileNotFoundError as error:
+    packed_path = path.with_name(f"{path.name}.gz")
+    if not path.exists() and not packed_path.exists():
         raise SuiteError(
-            f"expected {path.name} in {path.parent}, found none; name the folder that has it by "
-            "--suite_data or HRM_JAX_CODE_DATA"
-        ) from error
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+            f"expected {path.name} or {packed_path.name} in {path.parent}, found none; name the "
+            "folder that has it by --suite_data or HRM_JAX_CODE_DATA"
+        )
+    path = path if path.exists() else packed_path
+    try:
+        content = path.read_bytes()
+        packed = content.startswith(_GZIP) or path.suffix == ".gz"
+        text = (gzip.decompress(content) if packed else content).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise SuiteError(f"{path}: cannot be read ({error})") from error
     try:
-        one_list = ".jsonl" not in path.suffixes
-        records = json.loads(text) if one_list else [json.loads(line) for line in _lines(text)]
+        if text.lstrip().startswith("["):
+            records = json.loads(text)
+        else:
+            records = [json.loads(line) for line in _lines(text)]
     except (ValueError, RecursionError) as error:
         raise SuiteError(f"{path}: expected JSON, got {error}") from error
     if not isinstance(records, list) or not records:

@@ -12,6 +12,10 @@ class PromptError(UserError, ValueError):
     """A prompt cannot be completed."""
 
 
+class PromptTooLong(PromptError):
+    """A prompt leaves no room for a completion in the model's context."""
+
+
 def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
     """Returns the tokens of a prompt, including those that begin a text and mark a hole.
 

@@ -3,6 +3,7 @@
 Texts share a batch of rows; when one ends, the next prompt takes its row.
 """
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from hrm_jax.core.protocols import LanguageModel, Tokenizer
 from hrm_jax.core.types import Prompt, Variables
 from hrm_jax.inference.text import rows as device
 from hrm_jax.inference.text.buckets import bucket, power_of_two
-from hrm_jax.inference.text.prompts import PromptError, encode_prompt
+from hrm_jax.inference.text.prompts import PromptTooLong, encode_prompt
 from hrm_jax.inference.text.sampling import Draws, SamplingConfig
 from hrm_jax.inference.text.transcripts import Transcript
 
@@ -134,18 +135,22 @@ class Writer:
         seeds: Sequence[int],
         stop: Sequence[str] = (),
         max_tokens: int = 256,
-    ) -> list[str]:
+    ) -> list[str | None]:
         """Returns all texts, in the order of their prompts; see `core.protocols.Completer`.
 
         Raises:
-          PromptError: as `write`.
+          PromptError: as `write`, but for prompts that leave no room in `max_length`: theirs is
+            None.
         """
-        pairs = zip(prompts, seeds, strict=True)
         shared = tuple(stop), max_tokens, self.sampling
-        texts = [""] * len(prompts)
-        for piece in self.write([Request(prompt, seed, *shared) for prompt, seed in pairs]):
+        jobs = []
+        for number, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+            with contextlib.suppress(PromptTooLong):
+                jobs.append(self._job(number, Request(prompt, seed, *shared)))
+        texts = {job.number: "" for job in jobs}
+        for piece in self._write(jobs):
             texts[piece.request] += piece.text
-        return texts
+        return [texts.get(number) for number in range(len(prompts))]
 
     def write(self, requests: Sequence[Request]) -> Iterator[Piece]:
         """Returns an iterator over the pieces of all texts; each one's last says why it is over.
@@ -157,14 +162,7 @@ class Writer:
           PromptError: a prompt cannot be completed, or leaves no room in `max_length`.
           ValueError: a stop sequence is empty, or `max_tokens` is below 1.
         """
-        jobs = [self._job(number, request) for number, request in enumerate(requests)]
-        if not jobs:
-            return iter(())
-        room = power_of_two(max(_LEAST_ROOM, *(len(job.tokens) + job.left for job in jobs)))
-        # Equal prompts become neighbours, of which `_read_prompt` prefills the first; and the
-        # longest texts do not start last.
-        jobs.sort(key=lambda job: (-len(job.tokens), job.tokens))
-        return self._write(jobs, room)
+        return self._write([self._job(number, one) for number, one in enumerate(requests)])
 
     def _job(self, number: int, request: Request) -> _Job:
         tokens = encode_prompt(self.tokenizer, request.prompt)
@@ -172,17 +170,23 @@ class Writer:
         if request.max_tokens < 1:
             raise ValueError(f"max_tokens: expected 1 or more, got {request.max_tokens}; raise it")
         if left < 1:
-            raise PromptError(
+            raise PromptTooLong(
                 f"expected a prompt of fewer than {self.max_length} tokens, got {len(tokens)}; "
                 "shorten it, or raise max_length if the model was trained on longer texts"
             )
         transcript = Transcript(self.tokenizer, request.stop)
         return _Job(number, request, tokens, left, transcript, self.tokenizer.eos_tokens)
 
-    def _write(self, waiting: list[_Job], room: int) -> Iterator[Piece]:
-        session = _Session(self, power_of_two(min(len(waiting), self.batch_size)), room)
+    def _write(self, jobs: list[_Job]) -> Iterator[Piece]:
+        if not jobs:
+            return
+        room = power_of_two(max(_LEAST_ROOM, *(len(job.tokens) + job.left for job in jobs)))
+        session = _Session(self, power_of_two(min(len(jobs), self.batch_size)), room)
+        # Equal prompts become neighbours, of which `_read_prompt` prefills the first; and the
+        # longest texts do not start last.
+        waiting = sorted(jobs, key=lambda job: (-len(job.tokens), job.tokens))
         # `pop` takes the last job, and the longest prompt is to go first.
-        waiting = waiting[::-1]
+        waiting.reverse()
         while waiting or session.busy:
             while waiting and session.free is not None:
                 yield session.enter(waiting.pop(), session.free)

@@ -78,7 +78,7 @@ def _mbpp(config: CodeDataConfig, split: Literal["train", "validation"]) -> tupl
     check(
         folder is not None,
         "data.suite_data",
-        expected="the folder of mbpp.jsonl.gz for data.tasks=mbpp",
+        expected="the folder of mbpp.jsonl for data.tasks=mbpp",
         got=config.suite_data,
         remedy=f"set it, or {DATA_VARIABLE}",
     )

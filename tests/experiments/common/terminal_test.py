@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,28 @@ def test_without_a_terminal_each_record_is_a_line(console):
     assert "cells 50.0%, " in lines[0]
     assert "steps/s" in lines[0]
     assert lines[1].startswith("step 4/4: 100%, ")
+
+
+def test_without_a_terminal_a_long_silence_is_broken(console, monkeypatch):
+    monkeypatch.setattr(terminal, "SILENCE_SECONDS", 0.05)
+    with terminal.live_line(console, "measure", 9, waits_for="writing") as line:
+        time.sleep(0.2)
+        line.update(3, ["50.0% pass"])
+        time.sleep(0.2)
+    lines = console.file.getvalue().splitlines()
+    assert 4 <= len(lines) <= 8
+    assert lines[0].startswith("measure 0/9, 0%, writing, ")
+    assert lines[-1].startswith("measure 3/9, 33%, ")
+    assert "50.0% pass" in lines[-1]
+
+
+def test_what_says_enough_is_not_interrupted(console, monkeypatch):
+    monkeypatch.setattr(terminal, "SILENCE_SECONDS", 0.5)
+    with terminal.live_line(console, "measure", 9) as line:
+        for count in range(9):
+            line.update(count, record=f"{count}: ")
+            time.sleep(0.01)
+    assert len(console.file.getvalue().splitlines()) == 9
 
 
 @pytest.mark.parametrize(

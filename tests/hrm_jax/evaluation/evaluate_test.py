@@ -94,6 +94,24 @@ def test_programs_are_parsed_whatever_the_verdict(tmp_path):
         assert not line.passed
 
 
+def test_prompts_that_are_too_long_are_counted_apart(tmp_path):
+    def completer(prompts, *, seeds, stop, max_tokens):
+        short = Numbers()(prompts, seeds=seeds, stop=stop, max_tokens=max_tokens)
+        return [None if "3" in p.prefix else text for p, text in zip(prompts, short, strict=True)]
+
+    report = measure(tmp_path / "some", completer, batch=3)
+    assert report.too_long == ("task/3",)
+    assert report.results["prompt_too_long"] == 4
+    assert "task/3" in report.unsolved
+    assert report.parse_rate == 1.0
+    assert report.as_dict()["too_long"] == ["task/3"]
+    assert measure(tmp_path / "some", completer, resume=True) == report
+
+    none = measure(tmp_path / "none", lambda prompts, **_: [None] * len(prompts))
+    assert none.too_long == none.unsolved == tuple(problem.task_id for problem in PROBLEMS)
+    assert (none.pass_at[1].value, none.parse_rate) == (0.0, 0.0)
+
+
 def test_a_killed_measurement_goes_on(tmp_path):
     whole = measure(tmp_path / "whole", batch=3)
     with pytest.raises(Kill):
@@ -146,6 +164,25 @@ def test_other_settings_are_named(tmp_path):
     other = dataclasses.replace(SETTINGS_OF_4, seed=7, completer="else")
     with pytest.raises(ResumeError, match=r"completer 'table', now 'else'; seed 0, now 7; name"):
         measure(tmp_path, settings=other, resume=True)
+
+
+def test_a_measurement_of_before_packages_could_be_allowed_goes_on(tmp_path):
+    report = measure(tmp_path)
+    settings = json.loads((tmp_path / SETTINGS).read_text())
+    del settings["packages"]
+    (tmp_path / SETTINGS).write_text(json.dumps(settings))
+    assert measure(tmp_path, resume=True) == report
+
+
+def test_packages_that_programs_want_are_counted(tmp_path):
+    class Wanting:
+        def judge_all(self, exams):
+            for _ in exams:
+                yield Verdict("failed", "ModuleNotFoundError: No module named 'numpy.linalg'", 0.1)
+
+    settings = dataclasses.replace(SETTINGS_OF_4, samples=1, ks=(1,))
+    report = evaluate(SUITE, Numbers(), Wanting(), settings, tmp_path)
+    assert report.missing_packages == {"numpy": 5}
 
 
 def test_broken_settings_are_told(tmp_path):

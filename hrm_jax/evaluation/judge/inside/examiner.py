@@ -6,15 +6,26 @@ to standard output. The candidate sees the arguments of calls and nothing else: 
 what they expect, not the report. Tests run here, on values built here.
 """
 
-import builtins
+import collections.abc
 import json
 import os
 import sys
 from typing import Any, BinaryIO
 
 from hrm_jax.evaluation.judge.inside import wire
+from hrm_jax.evaluation.judge.inside.errors import (
+    ErrorClass,
+    answered_error,
+    error_answer,
+    make_error,
+    make_error_class,
+    number_of_error,
+)
+from hrm_jax.evaluation.judge.inside.forms import base_form, plain_part
+from hrm_jax.evaluation.judge.inside.remote import is_remote, make_remote, state_of
 
-MAX_LINE_BYTES = 1 << 26
+MAX_ITEMS = 1_000_000
+"""Limit for the items of an iterator of the tests that are sent, as some never end."""
 
 
 class CandidateGoneError(BaseException):
@@ -24,77 +35,120 @@ class CandidateGoneError(BaseException):
     """
 
 
-class RemoteError(Exception):
-    """The program raised an exception whose type is not a builtin."""
-
-
 class Channel:
-    """Sends requests to the candidate.
+    """Sends requests to the candidate, and keeps what stands for its values.
 
     Args:
       requests: where requests are written.
       answers: where answers are read.
+
+    Attributes:
+      changes: number of requests that may have changed something there.
     """
 
     def __init__(self, requests: BinaryIO, answers: BinaryIO):
         self._requests = requests
         self._answers = answers
+        self._functions = wire.Numbers()
+        self._known: dict[int, Any] = {}
+        self.changes = 0
 
     def ask(self, do: str, *items: Any) -> Any:
         """Sends one request and returns its answer.
 
         Raises:
           CandidateGoneError: no answer, or one that means nothing.
-          Exception: what the program raised, by name where it is a builtin.
+          TypeError: an item cannot be sent.
+          BaseException: what the program raised.
         """
-        encoded = [wire.encode(item, _number_of) for item in items]
+        self.changes += do != "plain"
+        self._send({"do": do, "items": [wire.encode(item, self) for item in items]})
+        answer = self._receive()
+        # Before it answers, the program may call functions that the tests gave to it.
+        while isinstance(answer, dict) and "call" in answer:
+            self._send(self._call(answer))
+            answer = self._receive()
+        if isinstance(answer, dict) and "value" in answer:
+            return self._trying(wire.decode, answer["value"], self)
+        raise self._trying(answered_error, answer, self)
+
+    def encode_other(self, value: Any) -> Any:
+        """Returns the data of a value that the candidate knows, or may call; see `wire.Side`."""
+        if is_remote(value):
+            return {"kind": "object", "items": [state_of(value).number]}
+        if isinstance(value, ErrorClass):
+            return {"kind": "error", "items": [value._remote_class[1]]}
+        if isinstance(value, BaseException):
+            return wire.encode_exception(value, number_of_error(value), self)
+        if isinstance(value, collections.abc.Iterator):
+            items = [wire.encode(item, self) for item in _bounded(value)]
+            return {"kind": "iterator", "items": items}
+        if base_form(value) is not None:
+            return wire.encode(plain_part(value), self)
+        place = _place_in_library(value)
+        if place is not None:
+            return {"kind": "library", "items": place}
+        if callable(value):
+            name = str(getattr(value, "__name__", type(value).__name__))
+            return {"kind": "test", "items": [self._functions.number_of(value), name]}
+        raise TypeError(
+            f"expected plain values and functions for the program, got a {type(value).__name__}"
+        )
+
+    def decode_other(self, kind: str, items: list[Any]) -> Any:
+        """Returns what stands for a value of the candidate; see `wire.Side`."""
+        number = items[0]
+        if kind == "test":
+            return self._functions.value_of(number)
+        if not isinstance(number, int) or kind not in _STAND_INS:
+            raise TypeError(f"expected a value and its number, got {kind!r} {number!r}")
+        # One stands for a value, however often it comes: tests may compare by `is`.
+        if number not in self._known:
+            self._known[number] = _STAND_INS[kind](self, *items)
+        return self._known[number]
+
+    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Calls a function of the tests for the program; returns the answer to the program."""
+        function = self._trying(self._functions.value_of, request["call"])
+        arguments, options = self._trying(
+            lambda: [wire.decode(item, self) for item in request["items"]]
+        )
         try:
-            self._requests.write(json.dumps({"do": do, "items": encoded}).encode() + b"\n")
-            self._requests.flush()
-            # Bounded, so that an endless line cannot use up the examiner's memory.
-            line = self._answers.readline(MAX_LINE_BYTES)
+            return {"value": wire.encode(function(*arguments, **options), self)}
+        except Exception as error:
+            return error_answer(error, self)
+
+    def _send(self, data: Any) -> None:
+        try:
+            wire.write_line(self._requests, data)
         except OSError as error:
             raise CandidateGoneError("the program ended during the tests") from error
-        if not line.endswith(b"\n"):
-            raise CandidateGoneError("the program ended during the tests")
+
+    def _receive(self) -> Any:
         try:
-            answer = json.loads(line)
-            if "value" in answer:
-                return wire.decode(answer["value"], lambda number: Remote(self, number))
-            name = str(answer["error"])
-            message = str(answer["message"])
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            answer = wire.read_line(self._answers)
+        except OSError as error:
+            raise CandidateGoneError("the program ended during the tests") from error
+        except (ValueError, RecursionError) as error:
             raise CandidateGoneError("the program spoke to the examiner") from error
-        raise _error(name, message)
+        if answer is None:
+            raise CandidateGoneError("the program ended during the tests")
+        return answer
+
+    def _trying(self, read: Any, *items: Any) -> Any:
+        """Returns what `read` makes of the candidate's data."""
+        try:
+            return read(*items)
+        except Exception as error:
+            raise CandidateGoneError("the program spoke to the examiner") from error
 
 
-class Remote:
-    """A value of the candidate that has no plain form: it can be called and its attributes used.
-
-    It equals nothing but itself. Whether it is true is asked of the candidate: one more answer
-    that may be right or wrong.
-    """
-
-    def __init__(self, channel: Channel, number: int):
-        # Past `__setattr__`, which would ask the candidate.
-        object.__setattr__(self, "_channel", channel)
-        object.__setattr__(self, "_number", number)
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """Calls it with plain values, or with other values of the candidate."""
-        return self._channel.ask("call", self, list(arguments), options)
-
-    def __getattr__(self, name: str) -> Any:
-        return self._channel.ask("get", self, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self._channel.ask("set", self, name, value)
-
-    def __str__(self) -> str:
-        return str(self._channel.ask("text", self))
-
-    def __bool__(self) -> bool:
-        return self._channel.ask("truth", self)
+_STAND_INS = {
+    "object": make_remote,
+    "error": make_error_class,
+    "exception": lambda channel, number, kind, arguments: make_error(kind, arguments, number),
+}
+"""What makes a stand-in for a value of the candidate, of its channel, number and other items."""
 
 
 def examine(exam: dict[str, Any], channel: Channel) -> dict[str, Any]:
@@ -110,7 +164,7 @@ def examine(exam: dict[str, Any], channel: Channel) -> dict[str, Any]:
         channel.ask("load", exam["program"])
         exec(compile(exam["reference"], "reference.py", "exec"), names)
         # After the reference ran: the program's functions replace the reference's of the same name.
-        names.update({name: channel.ask("find", name) for name in exam["remote"]})
+        names.update({name: _find(channel, name, names.get(name)) for name in exam["remote"]})
         exec(compile(exam["tests"], "tests.py", "exec"), names)
     except BaseException as error:
         return {"passed": False, "detail": f"{type(error).__name__}: {error}"[:500]}
@@ -129,20 +183,33 @@ def main() -> None:
     os._exit(0)  # the pipes may be broken, and no test may have the last word
 
 
-def _number_of(value: Any) -> int:
-    if type(value) is not Remote:
-        raise TypeError(f"expected plain values for the program, got a {type(value).__name__}")
-    return object.__getattribute__(value, "_number")
+def _find(channel: Channel, name: str, reference: Any) -> Any:
+    """Returns the program's value of a name; trusted as a class if the reference's is one."""
+    found = channel.ask("find", name)
+    if is_remote(found) and isinstance(reference, type):
+        state_of(found).trusted = True
+    return found
 
 
-def _error(name: str, message: str) -> Exception:
-    kind = getattr(builtins, name, None)
-    if isinstance(kind, type) and issubclass(kind, Exception):
-        try:
-            return kind(message)
-        except TypeError:  # it wants more than a message
-            pass
-    return RemoteError(f"{name}: {message}")
+def _place_in_library(value: Any) -> list[str] | None:
+    """Returns module and name of a function of the standard library; None for other values.
+
+    The program gets its own, as `eval` of this process would let it do here what it likes.
+    """
+    module = getattr(value, "__module__", None)
+    name = getattr(value, "__name__", None)
+    if not isinstance(module, str) or not isinstance(name, str):
+        return None
+    if module.partition(".")[0] not in sys.stdlib_module_names:
+        return None
+    return [module, name] if getattr(sys.modules.get(module), name, None) is value else None
+
+
+def _bounded(values: Any) -> Any:
+    for count, value in enumerate(values):
+        if count == MAX_ITEMS:
+            raise ValueError(f"expected an iterator of at most {MAX_ITEMS} items, got a longer one")
+        yield value
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def test_all_texts_of_all_records_are_read(tmp_path, name, opened):
 @pytest.mark.parametrize("content", ["no JSON", '{"a": "b"}', "[1, 2]"])
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
-    with pytest.raises(ValueError, match="holds no JSON records, one a line or in a list"):
+    with pytest.raises(ValueError, match="expected JSON records, one a line or in a list"):
         list(benchmarks.read_benchmark(tmp_path / "a.json"))
 
 

@@ -23,7 +23,8 @@ FIELDS = ("task_id", "prompt")
 
 def write(path, records):
     text = "\n".join(json.dumps(record) for record in records)
-    with gzip.open(path, "wt", encoding="utf-8") as file:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "wt", encoding="utf-8") as file:
         file.write(json.dumps(records) if ".jsonl" not in path.name else text + "\n")
     return path
 
@@ -54,15 +55,25 @@ def test_white_space_moves_from_the_prompt_to_the_solutions(prompt):
     assert [shown + solution for solution in solutions] == [prompt + "  a\n", prompt]
 
 
-@pytest.mark.parametrize("name", ["x.jsonl.gz", "x.json.gz"])
+@pytest.mark.parametrize("name", ["x.jsonl.gz", "x.json.gz", "x.jsonl", "x.json"])
 def test_records_are_read(tmp_path, name):
     records = [{"task_id": "é", "prompt": "a\nb"}, {"task_id": 2, "prompt": ""}]
-    assert read_records(write(tmp_path / name, records), FIELDS) == records
+    write(tmp_path / name, records)
+    assert read_records(tmp_path / name.removesuffix(".gz"), FIELDS) == records
+
+
+def test_what_a_file_is_is_seen_from_its_content(tmp_path):
+    records = [{"task_id": 1, "prompt": "a"}]
+    path = tmp_path / "x.jsonl"
+    for text in (json.dumps(records), json.dumps(records[0]), "\ufeff" + json.dumps(records)):
+        for content in (text.encode(), gzip.compress(text.encode())):
+            path.write_bytes(content)
+            assert read_records(path, FIELDS) == records
 
 
 def test_a_missing_file_is_told_with_the_remedy(tmp_path):
-    with pytest.raises(SuiteError, match=r"expected x.jsonl.gz in .*, found none; .*--suite_data"):
-        read_records(tmp_path / "x.jsonl.gz", FIELDS)
+    with pytest.raises(SuiteError, match=r"expected x.jsonl or x.jsonl.gz in .*, .*--suite_data"):
+        read_records(tmp_path / "x.jsonl", FIELDS)
 
 
 def test_a_missing_field_is_named(tmp_path):
@@ -102,6 +113,17 @@ def test_a_damaged_archive_is_told(tmp_path, cut):
 def test_mbpp_is_split_by_task(mbpp_folder, split, ids):
     suite = mbpp.load_mbpp(mbpp_folder, split=split)
     assert [problem.task_id for problem in suite.problems] == ids
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_mbpp_has_the_names_that_it_was_published_with(tmp_path, ending):
+    records = [mbpp_record(i) for i in (2, 3, 4, 11)]
+    write(tmp_path / f"mbpp.jsonl{ending}", records)
+    edited = [{**record, "prompt": "Edited."} for record in records]
+    write(tmp_path / f"sanitized-mbpp.json{ending}", edited)
+    assert len(mbpp.load_mbpp(tmp_path).problems) == 1
+    (problem,) = mbpp.load_mbpp(tmp_path, sanitized=True, style="instruction").problems
+    assert "Edited." in problem.prompt.prefix
 
 
 def test_mbpp_shows_three_solved_tasks(mbpp_folder):

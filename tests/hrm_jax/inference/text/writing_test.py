@@ -113,6 +113,14 @@ def test_a_text_that_ends_at_once_gives_its_row_to_the_next():
     assert texts[5] == streamed(ending, Request(Prompt("other"), max_tokens=4))
 
 
+def test_prompts_that_are_too_long_have_no_completion():
+    prompts = [Prompt("x" * 12), Prompt("def"), Prompt("x" * 40)]
+    texts = writer(max_length=12).complete(prompts, seeds=range(3), max_tokens=4)
+    (alone,) = writer(max_length=12).complete(prompts[1:2], seeds=[1], max_tokens=4)
+    assert texts == [None, alone, None]
+    assert writer(max_length=12).complete(prompts[:1], seeds=[0]) == [None]
+
+
 def test_a_text_ends_where_max_length_does():
     pieces = list(writer(max_length=12).stream(Request(Prompt("x" * 10), max_tokens=100)))
     assert sum(piece.tokens for piece in pieces) == 2

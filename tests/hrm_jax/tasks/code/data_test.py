@@ -84,7 +84,7 @@ def test_a_missing_file_of_mbpp_is_told(tmp_path, monkeypatch):
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     with pytest.raises(ConfigError, match=f"data.suite_data: expected .*{DATA_VARIABLE}"):
         read_splits(dataclasses.replace(EXERCISES, tasks="mbpp"))
-    with pytest.raises(ConfigError, match=r"data\.tasks: expected mbpp\.jsonl\.gz"):
+    with pytest.raises(ConfigError, match=r"data\.tasks: expected mbpp\.jsonl or mbpp\.jsonl\.gz"):
         read_splits(dataclasses.replace(EXERCISES, tasks="mbpp", suite_data=str(tmp_path)))
 
 

@@ -1,0 +1,296 @@
+"""What stands for the values of the program that have no plain form.
+
+Tests use them as if they were here; each use is a question to the candidate, where they live. Who
+decides an operator with two operands:
+
+- between two values of the program, the program;
+- between one and a value of the tests, never the program: its plain part counts, if it has one,
+  and otherwise they are not equal, and nothing else is defined. An answer cannot define itself to
+  be equal to, near to, or a container of what tests expect;
+- except that objects that tests made, by calling a class that the reference has as well, may define
+  their operators, `==` excepted: then these are what is tested.
+
+Nor does it handle exceptions of tests, as a context manager, unless it is one of the latter.
+"""
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from hrm_jax.evaluation.judge.inside.forms import EXTENDED
+from hrm_jax.evaluation.judge.inside.wire import NO_PLAIN_PART
+
+_ONE_BY_ONE = 64
+_MOST_AT_ONCE = 4096
+"""Items of an iterator: the first are asked for one by one, so that none is taken in advance; later
+ones in growing numbers, as a question takes a while."""
+
+
+_PREDICATES = ("isdisjoint", "issubset", "issuperset", "startswith", "endswith")
+"""Methods of plain types that compare with values of tests: operators in all but form."""
+
+
+class Asker(Protocol):
+    """A channel to the candidate."""
+
+    @property
+    def changes(self) -> int:
+        """Number of requests that may have changed something there."""
+        ...
+
+    def ask(self, do: str, *items: Any) -> Any:
+        """Returns the candidate's answer to a request; see `candidate.Candidate`."""
+        ...
+
+
+class _State:
+    """What is known of a value of the program.
+
+    Attributes:
+      channel: to the candidate.
+      number: of the value there.
+      plain: its plain part, `NO_PLAIN_PART` if it has none.
+      seen: `changes` of the channel when `plain` came.
+      trusted: whether it is a class that the reference has too, or an object that tests made of it.
+    """
+
+    __slots__ = ("channel", "number", "plain", "seen", "trusted")
+
+    def __init__(self, channel: Asker, number: int, plain: Any):
+        self.channel = channel
+        self.number = number
+        self.plain = plain
+        self.seen = channel.changes
+        self.trusted = False
+
+
+def is_remote(value: Any) -> bool:
+    """Returns whether a value is the program's; by its real type, whatever its `__class__` says."""
+    return issubclass(type(value), Reference)
+
+
+def state_of(value: "Reference") -> _State:
+    """Returns what is known of a value of the program."""
+    return object.__getattribute__(value, "_state_of_remote")
+
+
+def make_remote(channel: Asker, number: int, plain: Any = NO_PLAIN_PART) -> "Reference":
+    """Returns what stands for a value of the program.
+
+    Args:
+      channel: to the candidate.
+      number: of the value there.
+      plain: its plain part, if it has one. Where that cannot change, such as a number, the result
+        is of its type.
+    """
+    made = _VALUES[type(plain)](plain) if type(plain) in _VALUES else Remote()
+    # Past `__setattr__`, which would ask the candidate.
+    object.__setattr__(made, "_state_of_remote", _State(channel, number, plain))
+    return made
+
+
+def _ask(value: "Reference", do: str, *items: Any) -> Any:
+    return state_of(value).channel.ask(do, *items)
+
+
+def _apply(value: "Reference", function: str, *operands: Any) -> Any:
+    return _ask(value, "apply", function, *operands)
+
+
+def _plain(value: "Reference") -> Any:
+    """Returns the plain part as it is now."""
+    state = state_of(value)
+    # What can change is hashed by nobody. It is asked for again only after other requests, so that
+    # it is one value to all comparisons of an expression such as `{1} <= f() <= {1, 2}`.
+    if state.plain is NO_PLAIN_PART or type(state.plain).__hash__ is not None:
+        return state.plain
+    if state.seen != state.channel.changes:
+        state.plain = _ask(value, "plain", value)
+        state.seen = state.channel.changes
+    return state.plain
+
+
+class Reference:
+    """A value of the program: its attributes, its texts, and operators with two operands."""
+
+    def __getattr__(self, name: str) -> Any:
+        plain = state_of(self).plain
+        if name in _PREDICATES and not state_of(self).trusted and hasattr(plain, name):
+            return getattr(_plain(self), name)
+        return _ask(self, "get", self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _ask(self, "set", self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        _ask(self, "delete", self, name)
+
+    @property
+    def __dict__(self) -> dict[str, Any]:
+        return _ask(self, "get", self, "__dict__")
+
+    def __str__(self) -> str:
+        return _apply(self, "str", self)
+
+    def __repr__(self) -> str:
+        return _apply(self, "repr", self)
+
+    def __format__(self, form: str) -> str:
+        return _apply(self, "format", self, form)
+
+    def __eq__(self, other: object) -> Any:
+        if is_remote(other):
+            return _apply(self, "__eq__", self, other)
+        plain = _plain(self)
+        return NotImplemented if plain is NO_PLAIN_PART else plain == other
+
+    def __ne__(self, other: object) -> Any:
+        if is_remote(other):
+            return _apply(self, "__ne__", self, other)
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
+
+    def __hash__(self) -> int:
+        plain = state_of(self).plain
+        if plain is not NO_PLAIN_PART and type(plain).__hash__ is not None:
+            return hash(plain)  # not the candidate's: texts hash differently in each process
+        return _apply(self, "hash", self)
+
+    def __copy__(self) -> Any:
+        return _ask(self, "copy", self, False)
+
+    def __deepcopy__(self, memo: object) -> Any:
+        return _ask(self, "copy", self, True)
+
+
+class Remote(Reference):
+    """A value of the program that can be called, measured, gone through and changed."""
+
+    @property
+    def __doc__(self) -> str | None:
+        return _ask(self, "get", self, "__doc__")
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Calls it with plain values, with functions, or with other values of the program."""
+        made = _ask(self, "call", self, list(arguments), options)
+        return _trusting(self, made)
+
+    @property
+    def __class__(self) -> Any:
+        plain = state_of(self).plain
+        return _ask(self, "get", self, "__class__") if plain is NO_PLAIN_PART else type(plain)
+
+    def __bool__(self) -> bool:
+        return _apply(self, "truth", self)
+
+    def __iter__(self) -> Iterator[Any]:
+        iterator = _apply(self, "iter", self)
+        count = 0
+        while True:
+            wanted = 1 if count < _ONE_BY_ONE else min(count, _MOST_AT_ONCE)
+            items = _ask(self, "take", iterator, wanted)
+            yield from items
+            count += len(items)
+            if len(items) < wanted:
+                return
+
+    def __contains__(self, item: object) -> bool:
+        if is_remote(item) or state_of(self).trusted:
+            return _apply(self, "contains", self, item)
+        plain = _plain(self)
+        if plain is NO_PLAIN_PART:
+            return any(item is one or item == one for one in self)  # compared here
+        return item in plain
+
+    def __instancecheck__(self, instance: object) -> bool:
+        return is_remote(instance) and _apply(self, "isinstance", instance, self)
+
+    def __subclasscheck__(self, kind: type) -> bool:
+        return is_remote(kind) and _apply(self, "issubclass", kind, self)
+
+    def __enter__(self) -> Any:
+        return self.__getattr__("__enter__")()
+
+    def __exit__(self, kind: type | None, error: object, trace: object) -> Any:
+        handled = self.__getattr__("__exit__")(kind, error, None)
+        # Otherwise it could keep a failed test to itself.
+        may_handle = state_of(self).trusted and not issubclass(kind or object, AssertionError)
+        return handled if may_handle else False
+
+
+def _trusting(maker: Reference, made: Any) -> Any:
+    """Returns what a value of the program made, trusted if its maker is."""
+    if is_remote(made) and state_of(maker).trusted:
+        state_of(made).trusted = True
+    return made
+
+
+def _unary(function: str) -> Callable[..., Any]:
+    def method(self: Reference, *details: Any) -> Any:
+        return _apply(self, function, self, *details)
+
+    return method
+
+
+def _binary(function: str) -> Callable[..., Any]:
+    """Returns the method of an operator, by its name in `operator`, with the program's first."""
+
+    def method(self: Reference, other: Any) -> Any:
+        if is_remote(other) or state_of(self).trusted:
+            return _trusting(self, _apply(self, function, self, other))
+        plain = _plain(self)
+        if plain is NO_PLAIN_PART:
+            return NotImplemented
+        return getattr(operator, function)(plain, other)
+
+    return method
+
+
+def _in_place(function: str) -> Callable[..., Any]:
+    """Returns the method of an operator that changes the program's value."""
+
+    def method(self: Reference, other: Any) -> Any:
+        if is_remote(other) or state_of(self).trusted:
+            return _trusting(self, _apply(self, function, self, other))
+        return NotImplemented  # Python goes on with the operator that changes nothing
+
+    return method
+
+
+def _reflected(function: str) -> Callable[..., Any]:
+    """Returns the method of an operator with the program's value second."""
+
+    def method(self: Reference, other: Any) -> Any:
+        if state_of(self).trusted:
+            return _trusting(self, _apply(self, function, other, self))
+        plain = _plain(self)
+        if plain is NO_PLAIN_PART:
+            return NotImplemented
+        return getattr(operator, function)(other, plain)
+
+    return method
+
+
+_COMPARISONS = ("lt", "le", "gt", "ge")
+_ARITHMETIC = (
+    *("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow"),
+    *("lshift", "rshift", "and", "or", "xor"),
+)
+_QUESTIONS = (
+    *("len", "next", "reversed", "abs", "round", "int", "float", "complex"),
+    *("trunc", "floor", "ceil"),
+    *("neg", "pos", "invert", "index", "getitem", "setitem", "delitem"),
+)
+
+for _name in _COMPARISONS:
+    setattr(Reference, f"__{_name}__", _binary(f"__{_name}__"))
+for _name in _ARITHMETIC:
+    setattr(Reference, f"__{_name}__", _binary(f"__{_name}__"))
+    setattr(Reference, f"__r{_name}__", _reflected(f"__{_name}__"))
+    setattr(Reference, f"__i{_name}__", _in_place(f"__i{_name}__"))
+for _name in _QUESTIONS:
+    setattr(Remote, f"__{_name}__", _unary(_name))
+
+_VALUES: dict[type, Any] = {
+    kind: type(f"Remote {kind.__name__}", (Reference, kind), {}) for kind in EXTENDED
+}
