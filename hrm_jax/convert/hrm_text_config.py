@@ -52,7 +52,7 @@ _THEIR_DEFAULTS = {
 _THEIR_NUM_LAYERS = 16
 _FIXED = {**FIXED, "attention_bias": (False,), "mlp_bias": (False,)}
 # The fixed fields of transformers' class; others stand only in files of other tools.
-_WRITTEN = ("hidden_act", "attention_dropout", "is_encoder_decoder", "attention_bias", "mlp_bias")
+_WRITTEN = ("hidden_act", "is_encoder_decoder", "attention_bias", "mlp_bias")
 _READ_APART = {
     "L_bp_steps",  # the research code's export; transformers does not read it
     *("model_type", "num_hidden_layers", "num_key_value_heads", "rope_parameters", "rope_theta"),
@@ -113,6 +113,7 @@ def to_hugging_face(config: HrmTextConfig) -> dict[str, Any]:
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
         "eos_token_id": eos_token_id(ours["eos_tokens"]),
         "dtype": config.compute_dtype,
+        "attention_dropout": 0.0,
         **{name: _FIXED[name][0] for name in _WRITTEN},
     }
 

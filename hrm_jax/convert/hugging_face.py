@@ -32,11 +32,16 @@ NOT_READ = {
     *("unsloth_version", "unsloth_fixed", "_attn_implementation", "_attn_implementation_autoset"),
     *("transformers.js_config", "is_llama_config", "max_sequence_length", "model_max_length"),
     *("_flash_attn_2_enabled", "gradient_checkpointing", "_commit_hash", "attn_implementation"),
+    *("internal_version", "neftune_noise_alpha"),
+    # Dropout of training; there is none here, and the trained model computes the same.
+    *("attention_dropout", "resid_pdrop"),
+    # In no class of transformers for these models, or read by none of today.
+    *("layer_norm_eps", "pretraining_tp"),
 }
 """Fields of any model that do not change what it computes."""
 FIXED = {
     "hidden_act": ("silu", "swish"),
-    "attention_dropout": (0, None),
+    "is_causal": (True, None),
     "is_encoder_decoder": (False,),
     "chunk_size_feed_forward": (0,),
     "add_cross_attention": (False,),
@@ -48,8 +53,11 @@ FIXED = {
     "use_mrope": (False,),
     "partial_rotary_factor": (1, None),
     "quantization_config": (None,),
+    "quantization": (None,),
+    "compression_config": (None,),
 }
 """Fields that all models here share, with the values that mean what is implemented."""
+_QUANTISATIONS = ("quantization_config", "quantization", "compression_config")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -115,13 +123,13 @@ def check_fields(
             # Only fields that matter are suggested in place of the unknown one.
             raise unknown_field(name, sorted(known - NOT_READ))
     for name, values in fixed.items():
-        check(
-            published.get(name, values[0]) in values,
-            name,
-            expected=f"one of {values}",
-            got=published.get(name),
-            remedy="nothing else is implemented",
-        )
+        got = published.get(name, values[0])
+        if got not in values:
+            remedy = "nothing else is implemented"
+            if name in _QUANTISATIONS:
+                remedy = "take the model's folder without quantisation, or a GGUF file of it"
+            # How a model is quantised may take pages.
+            raise ConfigError(name, f"expected one of {values}, got {got!r:.200}; {remedy}")
 
 
 def rope_of(published: Mapping[str, Any], default_theta: float) -> dict[str, Any]:

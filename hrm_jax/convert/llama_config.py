@@ -51,7 +51,7 @@ _THEIR_DEFAULTS = {
 _THEIR_THETA = 1e4
 _THEIR_WINDOW = 4096  # Mistral's
 _THEIR_QWEN3_HEAD = 128
-_FIXED = {**FIXED, "pretraining_tp": (1,), "use_sliding_window": (False,)}
+_FIXED = {**FIXED, "use_sliding_window": (False,)}
 _READ_APART = {
     *("model_type", "rope_parameters", "rope_theta", "rope_scaling", "dtype", "torch_dtype"),
     *("eos_token_id", "pad_token_id", "attention_bias", "mlp_bias", "sliding_window"),

@@ -114,7 +114,7 @@ def test_older_names():
         ({"hidden_act": "gelu"}, r"hidden_act: expected one of \('silu', 'swish'\), got 'gelu'"),
         ({"attention_bias": True}, "attention_bias: expected one of .*got True"),
         ({"mlp_bias": True}, "mlp_bias: expected one of .*got True"),
-        ({"attention_dropout": 0.1}, "attention_dropout: expected one of .*got 0.1"),
+        ({"is_causal": False}, "is_causal: expected one of .*got False"),
         ({"num_key_value_heads": 1}, "num_key_value_heads: expected num_attention_heads = 2"),
         ({"rope_parameters": {"rope_type": "yarn"}}, "rope_type: expected 'default', got 'yarn'"),
         ({"rope_parameters": {"rope_theta": 1.0, "factor": 2}}, "rope_parameters: expected"),

@@ -123,8 +123,10 @@ def test_other_spellings(changed, field, value):
         {"unsloth_version": "2025.1", "_attn_implementation_autoset": True},
         {"temperature": 1.0, "do_sample": False, "max_length": 20, "top_p": 1.0, "num_beams": 1},
         {"pruned_heads": {}, "torchscript": False, "tie_encoder_decoder": False},
+        {"attention_dropout": 0.1, "resid_pdrop": 0.1, "layer_norm_eps": None},
+        {"pretraining_tp": 2},
     ],
-    ids=["smollm2", "qwen2.5", "unsloth", "sampling", "old"],
+    ids=["smollm2", "qwen2.5", "unsloth", "sampling", "old", "seed-coder", "llama2"],
 )
 def test_fields_that_change_nothing_are_left_out(fields):
     assert from_hugging_face(PUBLISHED | fields) == from_hugging_face(PUBLISHED)
@@ -136,7 +138,9 @@ def test_fields_that_change_nothing_are_left_out(fields):
         ({"rope_interleaved": True}, "rope_interleaved: expected one of"),
         ({"use_mrope": True}, "use_mrope: expected one of"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor: expected one of"),
-        ({"quantization_config": {"bits": 4}}, "quantization_config: expected one of"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config: .*; take .* GGUF file of it"),
+        ({"quantization": {"bits": 4}}, "quantization: expected one of"),
+        ({"is_causal": False}, "is_causal: expected one of"),
         ({"model_type": "gemma"}, "model_type: expected one of .*got 'gemma'"),
         ({"hidden_act": "gelu"}, "hidden_act: expected one of"),
         ({"use_sliding_window": True}, "use_sliding_window: expected one of"),
