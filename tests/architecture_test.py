@@ -68,8 +68,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.convert": (
             "weights pytorch published_config files folders model_folder shards fusion"
-            " hugging_face hrm_text_config hrm_text llama_config llama gguf_file gguf_keys"
-            " gguf_llama gguf_tokenizer chat_templates hrm_llama language"
+            " hugging_face hrm_text_config hrm_text llama_config llama gguf_header gguf_file"
+            " gguf_keys gguf_llama gguf_tokenizer chat_templates hrm_llama language"
         ),
     },
     {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hrm_jax.convert.weights import Deferred, StateDict, Weights
+from hrm_jax.convert.weights import Deferred, StateDict, Weights, WeightsError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +26,9 @@ def fuse(state_dict: Weights, fusions: Sequence[Fusion]) -> dict[str, np.ndarray
     """Returns weights with parts joined into wholes, when they are read.
 
     Wholes stay as they are, and so do parts of which one is missing.
+
+    Raises:
+      WeightsError: parts do not fit together.
     """
     fused = dict(state_dict)
     for fusion in fusions:
@@ -36,7 +39,7 @@ def fuse(state_dict: Weights, fusions: Sequence[Fusion]) -> dict[str, np.ndarray
                 names = [f"{match[1]}{part}.{match[2]}" for part in fusion.parts]
                 if all(name in fused for name in names):
                     whole = f"{match[1]}{fusion.whole}.{match[2]}"
-                    fused[whole] = _joined([fused.pop(name) for name in names])
+                    fused[whole] = _joined(whole, [fused.pop(name) for name in names])
     return fused
 
 
@@ -63,8 +66,13 @@ def _match(module: str, name: str) -> re.Match[str] | None:
     return re.fullmatch(rf"(.+\.){re.escape(module)}\.(weight|bias)", name)
 
 
-def _joined(parts: Sequence[np.ndarray | Deferred]) -> np.ndarray | Deferred:
+def _joined(whole: str, parts: Sequence[np.ndarray | Deferred]) -> np.ndarray | Deferred:
     if len(parts) == 1:
         return parts[0]
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise WeightsError(
+            f"{whole}: expected parts of one width, found the shapes "
+            f"{', '.join(str(part.shape) for part in parts)}; get the weights anew"
+        )
     shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
     return Deferred(shape, parts[0].dtype, lambda: np.concatenate([np.asarray(p) for p in parts]))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hrm_jax.convert.gguf_header import check_header
 from hrm_jax.convert.weights import Deferred, WeightsError
 from hrm_jax.core.config import ConfigError
 
@@ -28,13 +29,15 @@ class GgufFile:
         """
         gguf = _import_gguf()
         self.path = Path(path)
+        check_header(self.path)
         try:
             self._reader = gguf.GGUFReader(path)
         except OSError:
             raise
-        except (ValueError, IndexError, KeyError) as error:
+        # A damaged file leads the library astray in many ways.
+        except Exception as error:
             raise WeightsError(
-                f"{path}: expected a GGUF file, got {error}; fetch it anew"
+                f"{path}: expected a GGUF file, got {error!r}; fetch it anew"
             ) from error
         self.architecture: str = self.get("general.architecture")
         if (files := self.get("split.count", 1)) > 1:
@@ -56,10 +59,16 @@ class GgufFile:
         """
         field = self._reader.get_field(name)
         if field is not None:
-            return field.contents()
+            return self._contents(name, field)
         if default is None:
             raise ConfigError(name, f"expected a value, got nothing in {self.path}; fetch it anew")
         return default
+
+    def _contents(self, name: str, field: Any) -> Any:
+        try:
+            return field.contents()
+        except UnicodeDecodeError as error:
+            raise ConfigError(name, f"expected UTF-8 in {self.path}, got {error}") from error
 
     def of_model(self, name: str, default: Any = None) -> Any:
         """Returns the metadata value `<architecture>.<name>`, or `default`.

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from hrm_jax.convert.gguf_file import GgufFile
 from hrm_jax.core.config import check
+from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import InfillingTokens
-from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
+from hrm_jax.data.text.wrapped_tokenizer import TokenizerError, WrappedTokenizer
 
 if TYPE_CHECKING:
     import tokenizers
@@ -129,8 +130,16 @@ def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
     ends += [name for name, kind in zip(names, kinds, strict=False) if _ends(name, kind)]
     usual = model == "llama" or file.get("tokenizer.ggml.pre", "default") in _BEGINNING
     begins = file.get("tokenizer.ggml.add_bos_token", usual)
-    tokenizer = _MAKERS[model](file, names)
-    _add(tokenizer, names, kinds)
+    try:
+        tokenizer = _MAKERS[model](file, names)
+        _add(tokenizer, names, kinds)
+    except UserError:
+        raise
+    # The library raises nothing more special for merges and names that do not fit together.
+    except Exception as error:
+        raise TokenizerError(
+            f"{file.path}: the vocabulary cannot be read ({error}); fetch the file anew"
+        ) from error
     return WrappedTokenizer(
         tokenizer,
         eos_tokens=list(dict.fromkeys(ends)),

@@ -12,12 +12,12 @@ import numpy as np
 
 from hrm_jax.convert.shards import MAX_SHARD_BYTES, is_weights_file, save_shards
 from hrm_jax.convert.weights import Deferred, Weights, WeightsError
-from hrm_jax.core.config import check, unknown_field
+from hrm_jax.core.config import ConfigError, check, unknown_field
 from hrm_jax.core.files import read_json_object, write_atomically
 
 CONFIG = "config.json"
 NOT_READ = {
-    *("_name_or_path", "architectures", "auto_map", "id2label", "label2id", "problem_type"),
+    *("_name_or_path", "auto_map", "id2label", "label2id", "problem_type"),
     *("output_attentions", "output_hidden_states", "return_dict", "transformers_version"),
     *("use_cache", "torchscript", "use_bfloat16", "tf_legacy_loss", "return_dict_in_generate"),
     *("output_scores", "finetuning_task", "task_specific_params", "tokenizer_class", "prefix"),
@@ -117,7 +117,16 @@ def check_fields(
     published: Mapping[str, Any], read: Collection[str], fixed: Mapping[str, tuple[Any, ...]]
 ) -> None:
     """Raises ConfigError for a field that is not known, or asks for what is not implemented."""
-    known = {*read, *fixed, *NOT_READ}
+    classes = published.get("architectures") or []
+    # A base model has no head, and the head of a classifier or a reward model is of another kind.
+    check(
+        not classes or any(str(name).endswith("ForCausalLM") for name in classes),
+        "architectures",
+        expected="a language model's class, ...ForCausalLM",
+        got=classes,
+        remedy="take the folder of the language model",
+    )
+    known = {"architectures", *read, *fixed, *NOT_READ}
     for name in published:
         if name not in known:
             # Only fields that matter are suggested in place of the unknown one.

@@ -5,6 +5,7 @@ parameter's published name depends on the model: `puzzle_name` is for HRM and TR
 listed in `docs/weights.md`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -20,6 +21,9 @@ Stored = TypeVar("Stored")
 Naming: TypeAlias = Callable[[tuple[Any, ...]], tuple[str, bool]]
 """A function of a parameter's path to its published name, and whether its matrix is transposed."""
 
+_DEPTHS = ("num_layers", "layers_per_stack", "H_layers", "L_layers")
+"""Fields of configs that state a number of layers."""
+_LAYER = re.compile(r"\blayers\.(\d+)\.")
 COMPILED_PREFIX = "_orig_mod."  # torch.compile puts it before every name
 # The published models are wrapped twice: by the loss (`model`), and by halting (`inner`).
 INNER = "model.inner."
@@ -92,6 +96,7 @@ def from_state_dict(
     weights = without_compiled_prefix(state_dict)
     # Shapes alone: nothing is initialised, and everything is checked before the first tensor is
     # read.
+    _check_depth(weights, model)
     expected = jax.eval_shape(model.init, jax.random.key(0))
     _check(weights, _expected_shapes(expected, naming))
 
@@ -145,6 +150,19 @@ def _expected_shapes(variables: Variables, naming: Naming) -> dict[str, tuple[in
     if variables.puzzle_rows is not None:
         shapes[TABLE] = variables.puzzle_rows.shape
     return shapes
+
+
+def _check_depth(weights: Weights, model: Any) -> None:
+    """Refuses a config of more layers than there are, before a model of that depth is built."""
+    numbers = (_LAYER.search(name) for name in weights)
+    found = max((1 + int(number[1]) for number in numbers if number), default=0)
+    for field in _DEPTHS:
+        stated = getattr(model.config, field, 0)
+        if stated > found:
+            raise WeightsError(
+                f"the weights do not fit the config: expected {field}={stated}, found {found} "
+                "layers; take the config.json that belongs to them"
+            )
 
 
 def _check(weights: Weights, expected: Mapping[str, tuple[int, ...]]) -> None:

@@ -103,7 +103,7 @@ def test_damaged_data_are_named_and_prepared_again(config, data_dir, tmp_path, c
 
 def test_the_bank_is_prepared_again_too(tmp_path, caplog, monkeypatch):
     small = PUZZLES.take(slice(0, 12))
-    monkeypatch.setattr("hrm_jax.data.sudoku.puzzle_files.read", lambda path: small)
+    monkeypatch.setattr("hrm_jax.data.sudoku.puzzle_files.read", lambda path, skip_bad: small)
     expected = source.load_source("bank", "test", tmp_path)
     damage(tmp_path, "dataset_info.json", "empty")
     found = source.load_source("bank", "test", tmp_path)
