@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import pathlib
+import shutil
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -22,8 +23,10 @@ from hrm_jax.convert.language import LoadedLanguageModel, load_language_model, s
 from hrm_jax.convert.llama import llama_weights
 from hrm_jax.convert.model_folder import load_model, save_model
 from hrm_jax.core.config import to_dict
+from hrm_jax.data.corpus import prepared
 from hrm_jax.data.corpus.benchmarks import read_benchmark
 from hrm_jax.data.corpus.packages import read_manifest
+from hrm_jax.data.sudoku import puzzle_files
 from hrm_jax.data.text.chat import ChatTemplate
 from hrm_jax.data.text.tokenizers import train_bpe
 from hrm_jax.evaluation.evaluate import read_completions
@@ -33,8 +36,10 @@ from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_jax.models.puzzle_config import PuzzleModelConfig
 from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.training.checkpoint import CheckpointReader, CheckpointStore
+from hrm_jax.training.learned_data import check_unchanged
 from hrm_jax.training.run_folder import read_config
-from hrm_jax.training.run_log import read_metrics
+from hrm_jax.training.run_log import read_metrics, working_folder
+from tests.golden.record_runs import RECORDINGS
 from tests.hrm_jax.convert.gguf_files import TOKENS, write_gguf
 
 FLAGS = flags.FLAGS
@@ -51,6 +56,7 @@ _LLAMA = LlamaConfig(
 _PUZZLE = PuzzleModelConfig(
     vocab_size=3, seq_len=4, hidden_size=4, num_heads=1, H_layers=1, L_layers=1
 )
+_QUESTION = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 _ATOMS: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, False, 0, -1, 1, 2**31, 2**70, 0.5, -1e300, "", "x", "\ud800", "0", [], {}, [None]]
 )
@@ -241,6 +247,19 @@ def _lines(name: str, *records: Any) -> Callable[[pathlib.Path], pathlib.Path]:
     return _text(name, "".join(json.dumps(record) + "\n" for record in records))
 
 
+def _corpus(folder: pathlib.Path) -> pathlib.Path:
+    return shutil.copytree(RECORDINGS / "code" / "corpus", folder / "corpus")
+
+
+def _read_corpus(folder: pathlib.Path) -> None:
+    prepared.read_report(folder)
+    prepared.check(folder)
+
+
+def _read_puzzles(path: pathlib.Path) -> None:
+    puzzle_files.read(path, skip_bad=False)
+
+
 def _read_prompts(path: pathlib.Path) -> None:
     FLAGS.prompt_file = [str(path)]
     FLAGS.chat = path.suffix == ".json"
@@ -299,6 +318,30 @@ FORMATS = {
     "puzzle model: weights": Format(_puzzle_model, load_model, "weights.safetensors"),
     "checkpoint: state.json": Format(_checkpoint, _read_checkpoint, "state.json"),
     "checkpoint: manifest.json": Format(_checkpoint, _read_checkpoint, "manifest.json"),
+    **{
+        f"corpus: {name}": Format(_corpus, _read_corpus, name)
+        for name in (
+            "dataset_info.json",
+            "features.json",
+            "metadata.json",
+            "corpus-test.array_record-00000-of-00001",
+        )
+    },
+    "puzzles, lines": Format(_text("puzzles.txt", f"{_QUESTION}  # easy\n" * 2), _read_puzzles),
+    "puzzles, table": Format(
+        _text("puzzles.csv", f"question,rating\n{_QUESTION},1\n"), _read_puzzles
+    ),
+    "puzzles, compressed": Format(
+        _text("puzzles.txt.gz", "\n".join([_QUESTION, _QUESTION])), _read_puzzles
+    ),
+    "data of a run": Format(
+        _text("data.json", json.dumps([{"step": 0, "fingerprint": "a"}])),
+        lambda path: check_unchanged(path.parent, "a"),
+    ),
+    "environment of a run": Format(
+        _text("environment.json", json.dumps({"working_folder": "/"})),
+        lambda path: working_folder(path.parent),
+    ),
     "config of a run": Format(
         _text("config.json", json.dumps(to_dict(_PUZZLE))),
         lambda path: read_config(path.parent, PuzzleModelConfig),

@@ -104,7 +104,7 @@ class CheckpointReader:
 
     def load_extras(self, path_or_step: str | os.PathLike[str] | int) -> dict[str, Any]:
         """Returns the extras; raises CheckpointError if the checkpoint is absent or damaged."""
-        return _read_json(self._verified(path_or_step) / "extras.json")
+        return files.read_json(self._verified(path_or_step) / "extras.json")
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step_{step:08d}"
@@ -253,14 +253,14 @@ def check_writable(folder: str | os.PathLike[str], required_bytes: int) -> None:
 
 
 def _load(folder: Path, target: Any) -> Restored:
-    saved = _read_json(folder / "state.json")
+    saved = files.read_json(folder / "state.json")
     abstract = state_arrays.abstract_arrays(saved["leaves"], target, folder)
     import orbax.checkpoint as ocp
 
     with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
         arrays = checkpointer.restore(folder / "state", args=ocp.args.StandardRestore(abstract))
     state = state_arrays.unflatten(arrays, saved["leaves"], target)
-    return Restored(saved["step"], state, _read_json(folder / "extras.json"))
+    return Restored(saved["step"], state, files.read_json(folder / "extras.json"))
 
 
 def _to_json(extras: dict[str, Any]) -> str:
@@ -270,10 +270,6 @@ def _to_json(extras: dict[str, Any]) -> str:
         raise CheckpointError(
             f"extras: expected values that JSON can hold, got {error}; put arrays into the state"
         ) from error
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _remove(folder: Path) -> None:

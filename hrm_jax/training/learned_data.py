@@ -48,7 +48,7 @@ def record(folder: Path, step: int, fingerprint: str) -> None:
 def _read(folder: Path) -> list[dict[str, Any]]:
     path = folder / DATA
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = files.read_json(path)
         return [{"step": int(e["step"]), "fingerprint": str(e["fingerprint"])} for e in entries]
     except FileNotFoundError:
         return []

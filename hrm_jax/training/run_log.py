@@ -174,7 +174,7 @@ def write_run_info(folder: str | os.PathLike[str], config: Any) -> None:
 def working_folder(folder: Path) -> Path | None:
     """Returns where the command of a run was last given; None for a run that does not say so."""
     try:
-        environment = json.loads((folder / _ENVIRONMENT).read_text(encoding="utf-8"))
+        environment = files.read_json_object(folder / _ENVIRONMENT)
         return Path(environment["working_folder"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
