@@ -67,7 +67,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             " text_attention text_model text_recurrence hrm_text llama hrm_llama text_step"
         ),
         "hrm_jax.convert": (
-            "weights pytorch published_config files folders model_folder shards fusion"
+            "weights catalogue pytorch published_config files folders model_folder shards fusion"
             " hugging_face hrm_text_config hrm_text llama_config llama gguf_header gguf_file"
             " gguf_keys gguf_llama gguf_tokenizer chat_templates hrm_llama language"
         ),
@@ -96,7 +96,9 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments.sudoku": "display presets variants exported solving __main__",
-        "experiments.codegen": "presets training writer prompts generation measuring __main__",
+        "experiments.codegen": (
+            "presets training writer prompts models generation measuring __main__"
+        ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"
             " make_corpus"

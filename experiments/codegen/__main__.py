@@ -26,6 +26,7 @@ MODES = {
         "experiments.codegen.prompts",
         "experiments.codegen.generation",
     ),
+    "models": ("experiments.codegen.models",),
     "eval": ("experiments.codegen.writer", "experiments.codegen.measuring"),
 }
 """The modules of each mode.
@@ -44,7 +45,9 @@ def main() -> int:
     """Runs the mode; returns the exit code."""
     distributed.join()
     console = make_console(markup=False, quiet=jax.process_index() != 0)
-    return {"train": train, "generate": generate, "eval": measure}[FLAGS.mode](console)
+    return {"train": train, "generate": generate, "eval": measure, "models": list_models}[
+        FLAGS.mode
+    ](console)
 
 
 def train(console: Console) -> int:
@@ -59,6 +62,13 @@ def generate(console: Console) -> int:
     from experiments.codegen import generation
 
     return generation.run(console)
+
+
+def list_models(console: Console) -> int:
+    """Lists the models that have names; returns the exit code."""
+    from experiments.codegen import models
+
+    return models.run(console)
 
 
 def measure(console: Console) -> int:

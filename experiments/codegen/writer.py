@@ -6,7 +6,8 @@ from typing import Any
 
 from absl import flags
 
-from hrm_jax.convert.language import PACKAGED, LoadedLanguageModel, load_language_model
+from hrm_jax.convert import catalogue
+from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
 from hrm_jax.core.config import check
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Writer
@@ -15,8 +16,9 @@ FLAGS = flags.FLAGS
 
 flags.DEFINE_string(
     "model",
-    next(iter(PACKAGED)),
-    f"a model's or a run's folder, a .gguf file, or one of {', '.join(PACKAGED)}",
+    None,
+    f"a model's or a run's folder, a .gguf file, or one of {', '.join(catalogue.MODELS)} "
+    "(--mode=models); the best of those that are there if unset",
 )
 flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "of weights and computation")
 flags.DEFINE_float("temperature", 0.0, "0 takes the likeliest token, 1 draws as the model believes")
@@ -43,7 +45,7 @@ def load_model() -> LoadedLanguageModel:
       ConfigError, WeightsError, ValueError, OSError: as `load_language_model`; ConfigError also for
         an end that the model does not have.
     """
-    loaded = load_language_model(FLAGS.model, dtype=FLAGS.dtype)
+    loaded = load_language_model(FLAGS.model or catalogue.best(), dtype=FLAGS.dtype)
     markers = loaded.tokenizer.markers
     for name in FLAGS.stop_token:
         check(

@@ -41,7 +41,8 @@ def run(main: Callable[[], int | None], extras: str = "") -> None:
             return refuse(f"unexpected arguments {argv[1:]}; flags start with --")
         logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
         # What is waited for: downloads, and data that are prepared.
-        standard_logging.getLogger("hrm_jax.data").setLevel(standard_logging.INFO)
+        for told in ("hrm_jax.data", "hrm_jax.convert.catalogue"):  # what takes long is said
+            standard_logging.getLogger(told).setLevel(standard_logging.INFO)
         expand_home(flags.FLAGS)
         try:
             return main() or 0

