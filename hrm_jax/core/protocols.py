@@ -190,7 +190,7 @@ class Tokenizer(Protocol):
     def encode_marked(self, text: str) -> list[int]:
         """Returns the tokens of a whole text in which names of markers are these tokens.
 
-        Nothing is put before it. `data.text.markers.BREAK` is dropped, after markers are found.
+        Nothing is put before it. What `data.text.markers.hide` has hidden is text.
         """
         ...
 

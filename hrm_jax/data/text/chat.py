@@ -17,13 +17,17 @@ from typing import Any
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import Tokenizer
 from hrm_jax.core.types import Prompt
-from hrm_jax.data.text.markers import BREAK, hide
+from hrm_jax.data.text.markers import CUT, find_reserved, hide, show
 
 Message = Mapping[str, Any]
 """A turn: `role`, `content`, and what else the template reads, as `tool_calls`."""
 
 ASSISTANT = "assistant"
+THOUGHTS = ("<think>", "</think>", "[THINK]", "[/THINK]")
+"""Marks around the assistant's thoughts, which templates cut off from earlier turns."""
+
 _ROLE = re.compile(r"\w+")
+_ESCAPED = re.compile(r"\\u(fd[de][0-9a-f])")
 
 
 class ChatError(UserError, ValueError):
@@ -54,9 +58,9 @@ def conversation(
 ) -> Prompt:
     """Returns the prompt of a conversation, after which the model writes the assistant's turn.
 
-    The template's markers become tokens. Markers in the messages stay text: all of them, but in
-    the assistant's own turns only those of special tokens, because templates look there for marks
-    such as `</think>`. If the last turn is the assistant's, the model goes on with it.
+    The template's markers become tokens; markers in the messages stay text, but for `THOUGHTS` in
+    the assistant's own turns, where templates look for them. If the last turn is the assistant's,
+    the model goes on with it.
 
     Args:
       tokenizer: the model's.
@@ -72,13 +76,14 @@ def conversation(
     """
     _check(messages)
     _check_reserved([*messages, *(tools or ())])
-    markers = tokenizer.markers
-    special = [name for name, marker in markers.items() if marker.special]
+    markers = tuple(tokenizer.markers)
     turns = [
-        _hidden(message, special if message["role"] == ASSISTANT else list(markers))
+        _hidden(message, markers, THOUGHTS if message["role"] == ASSISTANT else ())
         for message in map(_as_text, messages)
     ]
     goes_on = turns[-1]["role"] == ASSISTANT
+    if goes_on:
+        turns[-1] = {**turns[-1], "content": (turns[-1].get("content") or "") + CUT}
     source = template.source
     if tools and template.with_tools is not None:
         source = template.with_tools
@@ -89,15 +94,14 @@ def conversation(
             **tokenizer.special_names,
             **variables,
             "messages": turns,
-            "tools": _hidden(list(tools), list(markers)) if tools else None,
+            "tools": _hidden(list(tools), markers) if tools else None,
             "documents": None,
             "add_generation_prompt": not goes_on,
         },
     )
     if goes_on:
-        text = _cut(text, turns[-1].get("content") or "")
-    tokens = tokenizer.encode_marked(text)
-    return Prompt(text.replace(BREAK, ""), tokens=tuple(tokens))
+        text = _until_cut(text)
+    return Prompt(show(text), tokens=tuple(tokenizer.encode_marked(text)))
 
 
 def _check(messages: Sequence[Message]) -> None:
@@ -111,7 +115,9 @@ def _check(messages: Sequence[Message]) -> None:
                 f"user or assistant, and its `content`, got {message!r:.80}"
             )
         content = message.get("content")
-        if not isinstance(content, str | list | None):
+        # A turn that only calls tools may have no content.
+        absent = content is None and "tool_calls" in message
+        if not isinstance(content, str | list) and not absent:
             raise ChatError(
                 f"message {number}: expected a text as its content, got {content!r:.80}"
             )
@@ -124,9 +130,10 @@ def _check(messages: Sequence[Message]) -> None:
 
 
 def _check_reserved(values: Sequence[Any]) -> None:
-    if BREAK in json.dumps(values, ensure_ascii=False, default=str):
+    reserved = find_reserved(json.dumps(values, ensure_ascii=False, default=str))
+    if reserved is not None:
         raise ChatError(
-            f"a message contains U+{ord(BREAK):04X}, which Unicode reserves for use inside of "
+            f"a message contains U+{ord(reserved):04X}, which Unicode reserves for use inside of "
             "programs; remove it"
         )
 
@@ -139,30 +146,28 @@ def _as_text(message: Message) -> Message:
     return {**message, "content": "\n".join(part["text"] for part in content)}
 
 
-def _hidden(value: Any, markers: list[str]) -> Any:
+def _hidden(value: Any, markers: Sequence[str], readable: Sequence[str] = ()) -> Any:
     """Returns a JSON value whose texts have their markers hidden, names of fields included."""
     if isinstance(value, str):
-        return hide(value, markers)
+        return hide(value, markers, readable)
     if isinstance(value, Mapping):
-        return {hide(str(name), markers): _hidden(one, markers) for name, one in value.items()}
+        return {
+            hide(str(name), markers): _hidden(one, markers, readable) for name, one in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_hidden(one, markers) for one in value]
+        return [_hidden(one, markers, readable) for one in value]
     return value
 
 
-def _cut(text: str, content: str) -> str:
-    """Returns what a template wrote up to the end of the last turn's content.
-
-    Templates may strip the content; then the white space at its end is put back.
-    """
-    body = content.strip()
-    place = text.rfind(body)
-    if place < 0 or not body:
+def _until_cut(text: str) -> str:
+    """Returns what a template wrote up to the end of the last turn's content."""
+    text, cut, _ = text.partition(CUT)
+    if not cut:
         raise ChatError(
             "the last message is the assistant's, and the template does not write its content as "
             "it is; end with a message of the user"
         )
-    return text[:place] + body + content[len(content.rstrip()) :]
+    return text
 
 
 def _render(source: str, now: datetime.datetime, variables: Mapping[str, Any]) -> str:
@@ -231,5 +236,5 @@ def _to_json(
         separators=separators,
         sort_keys=sort_keys,
     )
-    # In ASCII `BREAK` would be an escape sequence, which tokenizers would not drop.
-    return text.replace(json.dumps(BREAK).strip('"'), BREAK)
+    # In ASCII hidden characters would be escape sequences, which tokenizers would not show.
+    return _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), text)

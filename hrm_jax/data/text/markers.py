@@ -1,17 +1,27 @@
 """Markers: the names of tokens that are written within a text, such as `<|im_end|>`.
 
-A text that is read with its markers must not let what others wrote forge one. `hide` breaks the
-markers of such a part by `BREAK`, a character that tokenizers drop again: the part keeps its
-characters, and none of them is read as a marker.
+A text that is read with its markers must not let what others wrote forge one. `hide` replaces the
+brackets of such a part by characters that Unicode reserves for use inside of programs; tokenizers
+take them for the brackets again after they have looked for markers. A template may cut, join,
+delete or change what is hidden: no bracket of a marker can come of it.
 """
 
 import re
 from collections.abc import Collection
 
-BREAK = "\ufdd0"
-"""Stands within hidden markers. Unicode reserves it for use inside of programs, never in texts."""
+_BRACKETS = "<>[]|\uff5c{}"
+_FIRST_HIDDEN = 0xFDD0
+HIDDEN = {chr(_FIRST_HIDDEN + place): bracket for place, bracket in enumerate(_BRACKETS)}
+"""What each hidden character stands for."""
+BREAK = "\ufdee"
+"""Stands within hidden markers that have no brackets, and for nothing."""
+CUT = "\ufdef"
+"""Marks a place in a text; no text contains it when it is read."""
 
+_HIDE = str.maketrans({bracket: hidden for hidden, bracket in HIDDEN.items()})
+_SHOW = str.maketrans({**HIDDEN, BREAK: "", CUT: ""})
 _BRACKETED = re.compile(r"<.+>|\[.+\]", re.DOTALL)
+_RESERVED = re.compile("[\ufdd0-\ufdef]")
 
 
 def is_marker(name: str, *, special: bool) -> bool:
@@ -23,34 +33,31 @@ def is_marker(name: str, *, special: bool) -> bool:
     return special or _BRACKETED.fullmatch(name) is not None
 
 
-def hide(text: str, markers: Collection[str]) -> str:
-    """Returns a text whose markers are broken by `BREAK`, after their first character.
-
-    The beginning of a marker at the text's end is broken too: what follows may complete it.
+def hide(text: str, markers: Collection[str], readable: Collection[str] = ()) -> str:
+    """Returns a text in which no marker is found, nor in what is made of it.
 
     Args:
-      text: what others wrote, without `BREAK`.
+      text: what others wrote, without reserved characters.
       markers: names of tokens.
+      readable: markers that stay as they are.
     """
-    names = sorted(name for name in markers if len(name) > 1)
-    if not names:
-        return text
-    # A lookahead, as one marker may begin within another.
-    begins = re.compile(f"(?={'|'.join(map(re.escape, names))})(.)", re.DOTALL)
-    hidden = begins.sub(rf"\1{BREAK}", text)
-    # White space behind it does not count: templates strip it.
-    body = hidden.rstrip()
-    place = _partial(body, names)
-    if place is None:
-        return hidden
-    return body[: place + 1] + BREAK + body[place + 1 :] + hidden[len(body) :]
+    if readable:
+        parts = re.split(f"({'|'.join(map(re.escape, readable))})", text)
+        return "".join(part if part in readable else hide(part, markers) for part in parts)
+    plain = [name for name in markers if len(name) > 1 and not set(name) & set(_BRACKETS)]
+    if plain:
+        # A lookahead, as one marker may begin within another.
+        begins = re.compile(f"(?={'|'.join(map(re.escape, plain))})(.)", re.DOTALL)
+        text = begins.sub(rf"\1{BREAK}", text)
+    return text.translate(_HIDE)
 
 
-def _partial(text: str, names: Collection[str]) -> int | None:
-    """Returns where the longest beginning of a marker, at the end of `text`, begins."""
-    starts = {name[:length] for name in names for length in range(1, len(name))}
-    longest = max(map(len, starts))
-    for place in range(max(0, len(text) - longest), len(text)):
-        if text[place:] in starts:
-            return place
-    return None
+def show(text: str) -> str:
+    """Returns a text as it was before `hide`."""
+    return text.translate(_SHOW)
+
+
+def find_reserved(text: str) -> str | None:
+    """Returns a character that is reserved for use here, or None if a text has none."""
+    found = _RESERVED.search(text)
+    return found[0] if found else None

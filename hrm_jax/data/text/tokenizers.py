@@ -15,7 +15,7 @@ from typing import Any
 
 from hrm_jax.core.files import read_json_object, write_atomically
 from hrm_jax.core.protocols import InfillingTokens, Marker, Tokenizer
-from hrm_jax.data.text.markers import BREAK
+from hrm_jax.data.text.markers import show
 from hrm_jax.data.text.wrapped_tokenizer import (
     CONFIG_FILE,
     INFILLING_NAMES,
@@ -59,7 +59,7 @@ class ByteTokenizer:
         tokens = []
         for part in _MARKERS.split(text):
             marker = self.markers.get(part)
-            tokens += self.encode(part.replace(BREAK, "")) if marker is None else [marker.token]
+            tokens += self.encode(show(part)) if marker is None else [marker.token]
         return tokens
 
     def begin(self, text: str) -> list[int]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import read_json_object, write_atomically
 from hrm_jax.core.protocols import InfillingTokens, Marker
-from hrm_jax.data.text.markers import BREAK, is_marker
+from hrm_jax.data.text.markers import BREAK, HIDDEN, is_marker
 
 if TYPE_CHECKING:
     import tokenizers
@@ -197,7 +197,7 @@ class WrappedTokenizer:
 
     @functools.cached_property
     def _marking(self) -> "tokenizers.Tokenizer":
-        """A twin that finds all markers, and drops `BREAK` from what is between them."""
+        """A twin that finds all markers, and then shows what is hidden between them."""
         import tokenizers
         from tokenizers import AddedToken, normalizers
 
@@ -205,8 +205,11 @@ class WrappedTokenizer:
         own: Any = self._tokenizer
         twin: Any = tokenizers.Tokenizer(own.model)
         twin.pre_tokenizer = own.pre_tokenizer
+        shown = [
+            normalizers.Replace(hidden, text) for hidden, text in {**HIDDEN, BREAK: ""}.items()
+        ]
         steps = [] if own.normalizer is None else [own.normalizer]
-        twin.normalizer = normalizers.Sequence([normalizers.Replace(BREAK, ""), *steps])
+        twin.normalizer = normalizers.Sequence([*shown, *steps])
         added = sorted(own.get_added_tokens_decoder().items())
         twin.add_tokens(
             [
@@ -215,7 +218,7 @@ class WrappedTokenizer:
                     single_word=token.single_word,
                     lstrip=token.lstrip,
                     rstrip=token.rstrip,
-                    # Tokens are found before or after normalizing; after it, broken ones are whole.
+                    # Tokens are found before or after normalizing; then, hidden ones are shown.
                     normalized=token.normalized and token.content not in self.markers,
                     special=token.special,
                 )

@@ -2,10 +2,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrm_jax.data.text.markers import BREAK, hide, is_marker
+from hrm_jax.data.text.markers import find_reserved, hide, is_marker, show
 
-MARKERS = ["<|im_end|>", "<|im|>", "</s>", "<s>", "[INST]", "<", "<|im_end|><|x|>"]
-PIECES = st.lists(st.sampled_from([*MARKERS, "<|im_", "end|>", "<|", "s>", " ", "\n", "a", "["]))
+MARKERS = [
+    "<|im_end|>",
+    "<|im|>",
+    "</s>",
+    "<s>",
+    "[INST]",
+    "<",
+    "<\uff5cUser\uff5c>",
+    "EOT",
+    "TOKEN",
+]
+PIECES = st.lists(
+    st.sampled_from([*MARKERS, "<|im_", "end|>", "<|", "s>", " ", "\n", "a", "[", "EO", "T"])
+)
 
 
 @pytest.mark.parametrize(
@@ -28,17 +40,32 @@ def test_markers_are_special_or_have_brackets(name, special, marks):
 @given(PIECES.map("".join))
 def test_no_marker_is_left_and_no_character_is_lost(text):
     hidden = hide(text, MARKERS)
-    assert not any(marker in hidden for marker in MARKERS if len(marker) > 1)
-    assert hidden.replace(BREAK, "") == text
+    assert not any(marker in hidden for marker in MARKERS)
+    assert show(hidden) == text
 
 
-@given(PIECES.map("".join), PIECES.map("".join))
-def test_two_texts_make_no_marker_together(one, other):
-    for joined in (hide(one, MARKERS), hide(one, MARKERS).strip()):
-        together = joined + hide(other, MARKERS)
-        assert not any(marker in together for marker in MARKERS if len(marker) > 1)
+@given(st.lists(PIECES.map("".join)), st.lists(st.sampled_from(["<", "|>", "<|", "im_end", ""])))
+def test_hidden_texts_make_no_marker_with_what_is_around_them(texts, around):
+    joined = "".join(
+        hide(text, MARKERS).strip() + other for text, other in zip(texts, around, strict=False)
+    )
+    for marker in MARKERS[:5]:
+        assert marker not in joined
 
 
-def test_a_text_without_markers_stays():
-    assert hide("a < b and c > d", ["<|im_end|>"]) == "a < b and c > d"
-    assert hide("x", []) == "x"
+def test_what_is_readable_stays():
+    text = "<think>a<s></think>"
+    hidden = hide(text, MARKERS, readable=["<think>", "</think>"])
+    assert hidden.startswith("<think>a")
+    assert hidden.endswith("</think>")
+    assert "<s>" not in hidden
+    assert show(hidden) == text
+
+
+def test_a_text_without_brackets_stays():
+    assert hide("a and b", ["<|im_end|>"]) == "a and b"
+
+
+def test_reserved_characters_are_found():
+    assert find_reserved("a < b") is None
+    assert find_reserved("a \ufdd0 b") == "\ufdd0"

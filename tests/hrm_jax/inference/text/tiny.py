@@ -8,7 +8,7 @@ import jax
 
 from hrm_jax.core.protocols import InfillingTokens, Marker
 from hrm_jax.core.types import Variables
-from hrm_jax.data.text.markers import BREAK
+from hrm_jax.data.text.markers import show
 from hrm_jax.models.hrm_text import HrmText, HrmTextConfig
 
 END, PREFIX, SUFFIX, MIDDLE = range(256, 260)
@@ -27,7 +27,7 @@ class ByteTokenizer:
     special_names = MappingProxyType({"eos_token": "<end>"})
 
     def encode_marked(self, text):
-        texts = (self.encode(part.replace(BREAK, "")) for part in text.split("<end>"))
+        texts = (self.encode(show(part)) for part in text.split("<end>"))
         return functools.reduce(lambda before, after: [*before, END, *after], texts)
 
     def encode(self, text):
