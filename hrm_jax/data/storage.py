@@ -12,6 +12,7 @@ import itertools
 import logging
 import os
 import pathlib
+import re
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
@@ -225,7 +226,9 @@ def _naming_damage(path: pathlib.Path) -> Iterator[None]:
 
 def _no_damage(error: BaseException, path: pathlib.Path) -> BaseException | None:
     """Returns what an error comes from if that is no damage to a file; None if it is."""
-    if isinstance(error, (ImportError, MemoryError, PermissionError)):
+    if isinstance(error, ImportError):
+        return None if _names_module(path / "features.json", error.name) else error
+    if isinstance(error, (MemoryError, PermissionError)):
         return error
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
         return error
@@ -236,3 +239,12 @@ def _no_damage(error: BaseException, path: pathlib.Path) -> BaseException | None
             return OSError(number, words, str(path))
     # TFDS wraps what it meets.
     return None if error.__cause__ is None else _no_damage(error.__cause__, path)
+
+
+def _names_module(features: pathlib.Path, name: str | None) -> bool:
+    """Returns whether a file, which names the classes that read the data, names this module."""
+    try:
+        text = features.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    return name is not None and re.search(f'"{re.escape(name)}[."]', text) is not None

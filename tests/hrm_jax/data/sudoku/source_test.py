@@ -170,6 +170,28 @@ def test_what_the_machine_lacks_is_no_damage(config, data_dir, monkeypatch, capl
     assert not caplog.records
 
 
+@pytest.mark.parametrize("module", ["array_record", "tensorflow"])
+def test_a_package_that_is_missing_is_no_damage(config, data_dir, monkeypatch, module):
+    source.load_source(config, "train", data_dir)
+
+    def fail(folder):
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    monkeypatch.setattr(storage.tfds, "builder_from_directory", fail)
+    with pytest.raises(ModuleNotFoundError, match=module):
+        source.load_source(config, "train", data_dir)
+
+
+def test_a_module_that_only_the_damaged_file_names_is_damage(config, data_dir, tmp_path):
+    source.load_source(config, "train", data_dir)
+    kept = storage.prepared_folder(source.Builder, config.name, data_dir)
+    folder = shutil.copytree(kept, tmp_path / "data")
+    features = folder / "features.json"
+    features.write_text(features.read_text().replace(".core.features", ".corez.features"))
+    with pytest.raises(storage.Damaged, match=r"Unrecognized .*\.corez"):
+        storage.open_prepared(folder)
+
+
 def test_files_that_cannot_be_opened_now_are_not_damaged(config, data_dir, monkeypatch):
     source.load_source(config, "train", data_dir)
     folder = storage.prepared_folder(source.Builder, config.name, data_dir)
