@@ -15,7 +15,7 @@ from hrm_jax.data.corpus.corpus_dataset_builder import CorpusReport
 from hrm_jax.data.corpus.filters import Count
 from hrm_jax.data.corpus.projects import readable
 from hrm_jax.data.corpus.recipe import CorpusRecipe, find_manifest, make
-from hrm_jax.data.storage import Damaged, default_data_dir
+from hrm_jax.data.storage import Damaged, default_data_dir, name_for_damaged
 from hrm_jax.data.text.languages import LANGUAGES
 
 _CORPUS = flags.DEFINE_string(
@@ -49,8 +49,9 @@ def _make(console: Console) -> int:
     manifest = find_manifest(_CORPUS.value)
     place = readable(pathlib.Path(_CORPUS.value).expanduser().resolve().name)
     name = _NAME.value or (manifest.name if manifest else place.removesuffix(".git"))
-    folder = None if _REMAKE.value else _intact(console, name, data_dir)
-    if folder is not None:
+    folder = None if _REMAKE.value else _find(name, data_dir)
+    keep_as = _name_if_damaged(console, folder) if folder else None
+    if folder and keep_as is None:
         _show(console, folder, f"{name}, made before; --remake makes it again")
         return 0
     started = time.monotonic()
@@ -62,22 +63,30 @@ def _make(console: Console) -> int:
         human_eval=_HUMAN_EVAL.value,
         any_licence=_ANY_LICENCE.value,
     )
-    folder = make(recipe, data_dir, functools.partial(counting_progress, console))
+    folder = make(recipe, data_dir, functools.partial(counting_progress, console), keep_as)
     _show(console, folder, f"{name}, made in {time.monotonic() - started:.0f} s")
     return 0
 
 
-def _intact(console: Console, name: str, data_dir: pathlib.Path) -> pathlib.Path | None:
-    """Returns the folder of a corpus that was made before, or None; damage to it is shown."""
+def _find(name: str, data_dir: pathlib.Path) -> pathlib.Path | None:
+    """Returns the folder of a corpus that was made before, or None."""
     try:
-        folder = prepared.find(name, data_dir)
-        prepared.check(folder)
-        return folder
+        return prepared.find(name, data_dir)
     except FileNotFoundError:
         return None
-    except Damaged as damage:
-        console.print(f"making {name} again: {damage}", soft_wrap=True)
+
+
+def _name_if_damaged(console: Console, folder: pathlib.Path) -> pathlib.Path | None:
+    """Returns the name that a damaged corpus is to get, and shows the damage; None if intact."""
+    try:
+        prepared.check(folder)
         return None
+    except Damaged as damage:
+        keep_as = name_for_damaged(folder)
+        console.print(
+            f"making it again, and keeping the old as {keep_as}: {damage}", soft_wrap=True
+        )
+        return keep_as
 
 
 def _place(named: str) -> str:

@@ -336,7 +336,7 @@ FORMATS = {
     ),
     "data of a run": Format(
         _text("data.json", json.dumps([{"step": 0, "fingerprint": "a"}])),
-        lambda path: check_unchanged(path.parent, "a"),
+        lambda path: check_unchanged(path.parent, 0, "a"),
     ),
     "environment of a run": Format(
         _text("environment.json", json.dumps({"working_folder": "/"})),

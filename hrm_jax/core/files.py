@@ -5,9 +5,10 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hrm_jax.core.errors import UserError
 
@@ -131,6 +132,24 @@ def _locks() -> Any:
     except ImportError:
         return None
     return fcntl
+
+
+@contextlib.contextmanager
+def appearing_whole(path: Path) -> Iterator[BinaryIO]:
+    """Yields a file that gets its name when the block ends, and is removed where that fails.
+
+    Until then it lies beside `path` under a name of its own, so that several processes may write
+    the same, and a file that was there before stays.
+    """
+    # A file of `tempfile` could be read by its owner alone; the mode of this one is the umask's.
+    aside = path.with_name(f".part-{secrets.token_hex(8)}")
+    try:
+        with open(aside, "xb") as file:
+            yield file
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

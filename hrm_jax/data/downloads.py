@@ -1,13 +1,10 @@
 """Downloads of files: a bounded wait, progress in the log, and whole files only."""
 
 import concurrent.futures
-import contextlib
 import http.client
 import logging
 import math
-import os
 import pathlib
-import tempfile
 import threading
 import time
 import urllib.error
@@ -16,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hrm_jax.core.errors import UserError
+from hrm_jax.core.files import appearing_whole
 
 CONNECT_SECONDS = 20.0
 """How long all tries to connect take together, at most, and how long a server may be silent."""
@@ -49,10 +47,10 @@ def download(address: str, path: pathlib.Path, *, connect_seconds: float = CONNE
     _log.info("downloading %s; waiting up to %.0f s for a connection", address, connect_seconds)
     answer = connect(address, connect_seconds)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with answer, _appearing_whole(path) as file:
+    with answer, appearing_whole(path) as file:
         done = 0
         told = time.monotonic()
-        total = int(answer.headers.get("Content-Length") or 0)
+        total = _stated_bytes(answer)
         for block in _blocks(answer, address):
             file.write(block)
             done += len(block)
@@ -120,6 +118,12 @@ def _reason(error: BaseException) -> str:
     return f"no connection ({str(reason) or type(reason).__name__})"
 
 
+def _stated_bytes(answer: Any) -> int:
+    """Returns how long a server says that its answer is; 0 where it says nothing of use."""
+    stated = answer.headers.get("Content-Length", "")
+    return int(stated) if stated.isdecimal() else 0
+
+
 def _blocks(answer: Any, address: str) -> Iterator[bytes]:
     while True:
         try:
@@ -129,15 +133,3 @@ def _blocks(answer: Any, address: str) -> Iterator[bytes]:
         if not block:
             return
         yield block
-
-
-@contextlib.contextmanager
-def _appearing_whole(path: pathlib.Path) -> Iterator[Any]:
-    """Yields a file that gets its name only when the block ends without an error."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-", delete=False) as file:
-        try:
-            yield file
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)

@@ -6,10 +6,13 @@ possible.
 """
 
 import contextlib
+import errno
 import io
+import itertools
 import logging
 import os
 import pathlib
+import re
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
@@ -19,6 +22,7 @@ import tensorflow_datasets as tfds
 from absl import logging as absl_logging
 
 from hrm_jax.core.errors import UserError
+from hrm_jax.core.files import appearing_whole
 
 DATA_DIR_VARIABLE = "HRM_JAX_DATA"
 """Environment variable with the folder for prepared data."""
@@ -26,6 +30,20 @@ DATA_DIR_VARIABLE = "HRM_JAX_DATA"
 # Records decoded at once: few enough for documents of some kB each.
 _DECODE_ROWS = 1000
 _LONGEST_REASON = 200
+# Errors of the machine, which pass or which its owner ends; none of them is a file's fault.
+_OF_THE_MACHINE = (
+    errno.EACCES,
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.EINTR,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EPERM,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +75,7 @@ def make(
     data_dir: pathlib.Path,
     *,
     replace: bool,
+    keep_as: pathlib.Path | None = None,
 ) -> pathlib.Path:
     """Makes data, which appear in their folder only when they are whole.
 
@@ -65,6 +84,7 @@ def make(
       config: what to make; its name names the folder.
       data_dir: folder for prepared data; downloads are kept in its folder `downloads`.
       replace: whether data that are there already give way, or stay as they are.
+      keep_as: the name that data get which give way; they are deleted if None.
 
     Returns:
       `prepared_folder`.
@@ -76,15 +96,25 @@ def make(
         with quiet_tfds():
             making = builder(config=config, data_dir=aside, file_format="array_record")
             making.download_and_prepare(download_dir=str(data_dir / "downloads"))
+        old = keep_as or pathlib.Path(aside) / "replaced"
         if replace and folder.exists():
-            os.rename(folder, pathlib.Path(aside) / "replaced")
+            os.rename(folder, old)
         try:
             os.rename(making.data_dir, folder)
         except OSError:
-            # Another process was faster, and what it made is as good.
+            # If it is there, another process was faster, and what it made is as good.
             if not folder.exists():
+                if old.exists():
+                    os.rename(old, folder)
                 raise
     return folder
+
+
+def name_for_damaged(folder: pathlib.Path) -> pathlib.Path:
+    """Returns a free name beside a folder of prepared data, for `keep_as`."""
+    numbers = itertools.count(1)
+    names = (folder.with_name(f"{folder.name}-damaged-{number}") for number in numbers)
+    return next(name for name in names if not name.exists())
 
 
 def open_prepared(folder: pathlib.Path) -> tfds.core.DatasetBuilder:
@@ -157,10 +187,8 @@ def kept_arrays(
             _log.warning("%s; it is made again", damage)
     made = make()
     arrays = {name: made[name] for name in names}
-    # Written aside and renamed, so that a reader beside us never sees half a file.
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
+    with appearing_whole(path) as file:
         np.savez(file, **arrays)
-    os.replace(file.name, path)
     return arrays
 
 
@@ -180,13 +208,43 @@ def quiet_tfds() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _naming_damage(path: pathlib.Path) -> Iterator[None]:
-    """Turns what a reader says about the bytes of a file into `Damaged`."""
+    """Turns what a reader says about the bytes of a file into `Damaged`.
+
+    What the file is not to blame for stays what it is: errors of the machine, and of packages.
+    """
     try:
         yield
-    except (PermissionError, MemoryError):
-        raise
     # TFDS, protobuf, array_record, zipfile and numpy each have errors of their own.
     except Exception as error:
+        other = _no_damage(error, path)
+        if other is not None:
+            raise other from None
         lines = str(error).strip().splitlines() or [""]
         reason = f"{type(error).__name__}: {lines[0][:_LONGEST_REASON].rstrip('.')}"
         raise Damaged(f"prepared data are damaged: {path} ({reason})") from error
+
+
+def _no_damage(error: BaseException, path: pathlib.Path) -> BaseException | None:
+    """Returns what an error comes from if that is no damage to a file; None if it is."""
+    if isinstance(error, ImportError):
+        return None if _names_module(path / "features.json", error.name) else error
+    if isinstance(error, (MemoryError, PermissionError)):
+        return error
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        return error
+    for number in _OF_THE_MACHINE:
+        words = os.strerror(number)
+        # array_record's errors have words only.
+        if isinstance(error, RuntimeError) and words in str(error):
+            return OSError(number, words, str(path))
+    # TFDS wraps what it meets.
+    return None if error.__cause__ is None else _no_damage(error.__cause__, path)
+
+
+def _names_module(features: pathlib.Path, name: str | None) -> bool:
+    """Returns whether a file, which names the classes that read the data, names this module."""
+    try:
+        text = features.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    return name is not None and re.search(f'"{re.escape(name)}[."]', text) is not None

@@ -18,17 +18,18 @@ class DataChanged(UserError):
     """A run is about to go on with other data than it learned from."""
 
 
-def check_unchanged(folder: Path, fingerprint: str) -> None:
-    """Compares data with those that a run learned from last; a run that does not say passes.
+def check_unchanged(folder: Path, step: int, fingerprint: str) -> None:
+    """Compares data with those of a run up to a step; a run that does not say passes.
 
     Args:
       folder: the run's.
+      step: the one that it goes on from, which may be an older one than it came to.
       fingerprint: of the data that it is to go on with.
 
     Raises:
       DataChanged: they are others, or `data.json` cannot be read.
     """
-    learned = _read(folder)
+    learned = [entry for entry in _read(folder) if entry["step"] <= step]
     if learned and learned[-1]["fingerprint"] != fingerprint:
         raise DataChanged(
             f"the training data are not those that {folder} learned from: expected fingerprint"

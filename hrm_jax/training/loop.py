@@ -221,9 +221,18 @@ def _all_finite(tree: PyTree) -> Bool[Array, ""]:
 
 
 def resume(
-    store: CheckpointStore, target: TrainState, batches: BatchIterator
+    store: CheckpointStore,
+    target: TrainState,
+    batches: BatchIterator,
+    check: Callable[[int], None] = lambda step: None,
 ) -> tuple[TrainState, dict[str, Any]] | None:
     """Restores the newest intact checkpoint, and sets `batches` to where it left off.
+
+    Args:
+      store: where the checkpoints are.
+      target: a state like the saved one.
+      batches: of the data that the run goes on with.
+      check: takes the step; nothing has changed yet where it raises.
 
     Returns:
       The state, and the extras for `run_steps`; None where there is no checkpoint.
@@ -231,6 +240,7 @@ def resume(
     restored = store.latest(target)
     if restored is None:
         return None
+    check(restored.step)
     # The checkpoints left are damaged ones. The run will save at the same steps again, and until
     # then they must not be taken for later progress.
     store.discard_after(restored.step)

@@ -88,13 +88,16 @@ def _train_alone(
     with progress.preparing():
         data = _load_in_turn(task.load)
         fingerprint = task.fingerprint(data)
-    if fingerprint and compared:
-        learned_data.check_unchanged(folder, fingerprint)
+
+    def check(step: int) -> None:
+        if fingerprint and compared:
+            learned_data.check_unchanged(folder, step, fingerprint)
+
     state = begin(task, mesh)
     batches = task.training_batches(data, mesh)
     store = CheckpointStore(folder / CHECKPOINTS, config.loop.keep_checkpoints)
     # A resumed state is restored over a fresh one, whose shardings it takes on.
-    resumed = loop.resume(store, state, batches) if resume else None
+    resumed = loop.resume(store, state, batches, check) if resume else None
     state, extras = resumed or (state, None)
     first_step = int(state.step)
     with (

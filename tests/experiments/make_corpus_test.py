@@ -56,7 +56,10 @@ def test_a_folder_becomes_a_corpus_once(shelf, tmp_path):
     damaged = prepared.find("shelf", tmp_path / "data") / "dataset_info.json"
     damaged.write_bytes(b"")
     remade = make(tmp_path / "data", f"--corpus={shelf}", "--nohuman_eval")
-    assert f"making shelf again: prepared data are damaged: {damaged.parent}" in remade.stdout
+    kept = damaged.parent.with_name("1.0.0-damaged-1")
+    told = f"making it again, and keeping the old as {kept}: prepared data are damaged: "
+    assert f"{told}{damaged.parent}" in remade.stdout
+    assert (kept / damaged.name).read_bytes() == b""
     assert "clear of no benchmark" in remade.stdout
     assert "MBPP is not among them" in remade.stdout
     report = prepared.read_report(prepared.find("shelf", tmp_path / "data"))

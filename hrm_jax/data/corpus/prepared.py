@@ -17,12 +17,17 @@ from hrm_jax.data.storage import Damaged, data_dir_of
 from hrm_jax.data.text.source import Text, TextSource, tokenize
 
 
-def prepare(config: CorpusConfig, data_dir: pathlib.Path | str | None = None) -> pathlib.Path:
+def prepare(
+    config: CorpusConfig,
+    data_dir: pathlib.Path | str | None = None,
+    keep_as: pathlib.Path | None = None,
+) -> pathlib.Path:
     """Makes a corpus, which replaces a prepared one of the same name once it is whole.
 
     Args:
       config: what to make it of.
       data_dir: folder for prepared data; `default_data_dir()` if None.
+      keep_as: the name that the replaced one gets; it is deleted if None.
 
     Returns:
       The folder of the corpus, which the other functions here take.
@@ -30,7 +35,7 @@ def prepare(config: CorpusConfig, data_dir: pathlib.Path | str | None = None) ->
     Raises:
       ValueError: the filters leave nothing, or two projects share a name.
     """
-    return storage.make(Builder, config, data_dir_of(data_dir), replace=True)
+    return storage.make(Builder, config, data_dir_of(data_dir), replace=True, keep_as=keep_as)
 
 
 def find(corpus: pathlib.Path | str, data_dir: pathlib.Path | str | None = None) -> pathlib.Path:
@@ -142,7 +147,7 @@ def load_source(
 
 @contextlib.contextmanager
 def _saying_how_to_mend() -> Iterator[None]:
-    """Adds to `Damaged` how any corpus is made again; `recipe.find_intact` does it by itself."""
+    """Adds to `Damaged` how any corpus is made again; `recipe.read_intact` does it by itself."""
     try:
         yield
     except Damaged as damage:

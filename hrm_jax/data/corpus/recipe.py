@@ -6,7 +6,7 @@ import logging
 import pathlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from hrm_jax.core import config as config_lib
 from hrm_jax.core.config import configclass, field
@@ -27,6 +27,8 @@ RECIPE = "recipe.json"
 
 Counting: TypeAlias = Callable[[str, int, str], AbstractContextManager[Callable[[int], None]]]
 """(what is done, how many, of what) -> a context whose callback takes how many more are done."""
+
+_Read = TypeVar("_Read")
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +70,10 @@ def _silently(what: str, total: int, unit: str) -> AbstractContextManager[Callab
 
 
 def make(
-    recipe: CorpusRecipe, data_dir: pathlib.Path, counting: Counting = _silently
+    recipe: CorpusRecipe,
+    data_dir: pathlib.Path,
+    counting: Counting = _silently,
+    keep_as: pathlib.Path | None = None,
 ) -> pathlib.Path:
     """Makes a corpus, and keeps its recipe beside it.
 
@@ -76,6 +81,7 @@ def make(
       recipe: what it is made of.
       data_dir: folder for prepared data; downloads and clones are kept there, too.
       counting: shows progress.
+      keep_as: the name that a corpus of this name gets which is there; it is deleted if None.
 
     Returns:
       The folder of the corpus.
@@ -105,7 +111,7 @@ def make(
             any_licence=recipe.any_licence,
             on_project=lambda _: progress(1),
         )
-        folder = prepared.prepare(config, data_dir)
+        folder = prepared.prepare(config, data_dir, keep_as)
     write_atomically(folder.parent / RECIPE, config_lib.to_json(recipe))
     return folder
 
@@ -120,14 +126,17 @@ def _fetch_all(manifest: Manifest, downloads: pathlib.Path, counting: Counting) 
     return projects
 
 
-def find_intact(
-    corpus: pathlib.Path | str, data_dir: pathlib.Path | str | None = None
-) -> pathlib.Path:
-    """Returns the folder of a corpus, which is read once to see that it is intact.
+def read_intact(
+    read: Callable[[pathlib.Path], _Read],
+    corpus: pathlib.Path | str,
+    data_dir: pathlib.Path | str | None = None,
+) -> _Read:
+    """Returns what is read of a corpus, which is made again where it turns out to be damaged.
 
-    A damaged one is named in a logged warning, and made again where its recipe lies beside it.
+    That takes its recipe beside it. A logged warning names the damaged one, and where it is kept.
 
     Args:
+      read: takes the folder, and raises `Damaged` if it cannot be read.
       corpus, data_dir: as in `prepared.find`.
 
     Raises:
@@ -136,17 +145,18 @@ def find_intact(
     """
     folder = prepared.find(corpus, data_dir).absolute()
     try:
-        prepared.check(folder)
-        return folder
+        return read(folder)
     except storage.Damaged as damage:
         recipe = _recipe_of(folder)
         if recipe is None:
             raise
-        _log.warning("%s; it is made again now", damage)
+        kept = storage.name_for_damaged(folder)
+        _log.warning("%s; it is made again now, and then kept as %s", damage, kept)
         try:
-            return make(recipe, folder.parents[2])
+            made = make(recipe, folder.parents[2], keep_as=kept)
         except (UserError, OSError, ValueError) as failure:
             raise storage.Damaged(f"{damage}, but now that fails: {failure}") from failure
+        return read(made)
 
 
 def _recipe_of(folder: pathlib.Path) -> CorpusRecipe | None:

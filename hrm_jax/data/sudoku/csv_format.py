@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from hrm_jax.data.sudoku import rules
 from hrm_jax.data.sudoku.puzzles import Puzzles
 
-_HEADER = "source,question,answer,rating"
+HEADER = "source,question,answer,rating"
+"""The first line."""
 
 
 def write(path: pathlib.Path | str, puzzles: Puzzles, sources: Sequence[str]) -> None:
@@ -23,7 +24,7 @@ def write(path: pathlib.Path | str, puzzles: Puzzles, sources: Sequence[str]) ->
         line break.
     """
     path = pathlib.Path(path)
-    lines = [_HEADER]
+    lines = [HEADER]
     for source, question, answer, rating in zip(
         sources, puzzles.questions, puzzles.answers, puzzles.ratings, strict=True
     ):

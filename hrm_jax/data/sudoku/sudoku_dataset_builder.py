@@ -30,7 +30,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from hrm_jax.data.downloads import DownloadError, download
-from hrm_jax.data.sudoku import bank, canonical, puzzle_files, rules
+from hrm_jax.data.sudoku import bank, canonical, csv_format, puzzle_files, rules
 from hrm_jax.data.sudoku.puzzles import Puzzles
 
 EXTREME_ADDRESS = "https://huggingface.co/datasets/sapientinc/sudoku-extreme/resolve/main"
@@ -42,6 +42,7 @@ _FEWEST_HELD_OUT = 10
 _FILES_VERSION = 2
 _SUBSAMPLE_SEED = 0
 _HASH_BLOCK_BYTES = 2**20
+_SHOWN_BYTES = 60
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -174,13 +175,20 @@ def _downloaded(address: str, folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
     Raises:
       DownloadError: that fails; the message says where to put the files by hand.
+      PuzzleFileError: a file that is there is no such file.
     """
     files = {split: folder / f"{split}.csv" for split in ("train", "test")}
     for path in files.values():
         if path.exists():
+            came = _other_beginning(path)
+            if came is not None:
+                raise puzzle_files.PuzzleFileError(
+                    f"{path}: expected the first line {csv_format.HEADER}, got {came}; delete it,"
+                    f" and it is downloaded again from {address}"
+                )
             continue
         try:
-            download(f"{address}/{path.name}", path)
+            _download(f"{address}/{path.name}", path)
         except DownloadError as error:
             names = " and ".join(file.name for file in files.values())
             raise DownloadError(
@@ -188,6 +196,27 @@ def _downloaded(address: str, folder: pathlib.Path) -> dict[str, pathlib.Path]:
                 " files that are there are read, not downloaded"
             ) from error
     return files
+
+
+def _download(address: str, path: pathlib.Path) -> None:
+    """Downloads a file of Sudoku-Extreme; raises DownloadError, also if something else came."""
+    download(address, path)
+    came = _other_beginning(path)
+    if came is not None:
+        # Networks that ask for a login first answer with a page, and say that all is well.
+        path.unlink()
+        raise DownloadError(
+            f"{address}: expected the first line {csv_format.HEADER}, got {came}; see in a browser"
+            " whether the network asks for a login"
+        )
+
+
+def _other_beginning(path: pathlib.Path) -> str | None:
+    """Returns how a file begins that is none of Sudoku-Extreme's; None for one that is."""
+    with open(path, "rb") as file:
+        first = file.readline(len(csv_format.HEADER) + _SHOWN_BYTES)
+    line = first.decode("utf-8-sig", errors="replace").rstrip("\r\n")
+    return None if line == csv_format.HEADER else repr(line[:_SHOWN_BYTES])
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):

@@ -62,14 +62,16 @@ def _read_corpus(config: CodeDataConfig) -> TextSplits:
 
         return TextSplits(**{name: tuple(texts) for name, texts in texts_at_hand().items()})
     from hrm_jax.data.corpus.prepared import read_documents  # TFDS: half a second
-    from hrm_jax.data.corpus.recipe import find_intact
+    from hrm_jax.data.corpus.recipe import read_intact
+
+    def read(folder: pathlib.Path) -> TextSplits:
+        splits = (read_documents(folder, split) for split in TextSplits._fields)
+        return TextSplits(*(tuple(Text(d.text, language=d.language) for d in s) for s in splits))
 
     try:
-        folder = find_intact(config.corpus, config.data_dir or None)
-        documents = [tuple(read_documents(folder, split)) for split in TextSplits._fields]
+        return read_intact(read, config.corpus, config.data_dir or None)
     except (FileNotFoundError, ValueError) as error:
         raise ConfigError("data.corpus", str(error)) from error
-    return TextSplits(*(tuple(Text(d.text, language=d.language) for d in s) for s in documents))
 
 
 def _mbpp(config: CodeDataConfig, split: Literal["train", "validation"]) -> tuple[Text, ...]:

@@ -6,6 +6,7 @@ config with all of its fields, and the name that the message of a `refused` one 
 
 import json
 import pathlib
+import re
 from typing import Any
 
 import pytest
@@ -32,6 +33,11 @@ def test_there_are_many_of_each_family():
     kinds = [model["config"]["model_type"] for model in MODELS]
     assert len({name(model) for model in MODELS}) == len(MODELS) >= 40
     assert all(kinds.count(kind) >= 5 for kind in llama_config.ARCHITECTURES)
+
+
+def test_sources_are_named_in_words():
+    assert not [m["source"] for m in MODELS if re.search(r"file \d+$", m["source"])]
+    assert all("/" in m["source"] for m in MODELS)
 
 
 @pytest.mark.parametrize("model", SERVED, ids=name)

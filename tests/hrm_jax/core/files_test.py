@@ -19,6 +19,42 @@ def test_write_atomically_replaces_whole_files(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_file_that_appears_whole_has_the_mode_of_the_umask(tmp_path):
+    path = tmp_path / "a"
+    before = os.umask(0o027)
+    try:
+        with files.appearing_whole(path) as file:
+            file.write(b"content")
+            assert not path.exists()
+    finally:
+        os.umask(before)
+    assert path.read_bytes() == b"content"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failing", ["block", "replace"])
+def test_a_file_that_does_not_become_whole_leaves_the_old_one(tmp_path, monkeypatch, failing):
+    path = tmp_path / "a"
+    path.write_text("old")
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    def write():
+        with files.appearing_whole(path) as file:
+            file.write(b"new")
+            if failing == "block":
+                fail()
+
+    if failing == "replace":
+        monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_write_atomically_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch, call):
     path = tmp_path / "a.json"

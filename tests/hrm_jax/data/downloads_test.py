@@ -11,19 +11,21 @@ import pytest
 from hrm_jax.data import downloads
 
 CONTENT = bytes(range(256)) * 10_000
+LENGTHS = {"/whole": f"{len(CONTENT)}", "/cut": f"{len(CONTENT) + 1}", "/odd": "abc", "/less": "-1"}
+"""What the server says about the length of `CONTENT`."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `/whole`, promises more than it has at `/cut`, fails at `/busy`, has nothing else."""
+    """Serves `CONTENT` at the keys of `LENGTHS`, fails at `/busy`, has nothing else."""
 
     asked: list[str] = []  # noqa: RUF012
 
     def do_GET(self):
         self.asked.append(self.path)
-        status = {"/whole": 200, "/cut": 200, "/busy": 503}.get(self.path, 404)
+        status = {"/busy": 503}.get(self.path, 200 if self.path in LENGTHS else 404)
         body = CONTENT if status == 200 else b""
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body) + (self.path == "/cut")))
+        self.send_header("Content-Length", LENGTHS.get(self.path, "0"))
         self.end_headers()
         self.wfile.write(body)
 
@@ -57,6 +59,12 @@ def test_a_file_is_downloaded_and_progress_is_told(address, tmp_path, monkeypatc
     told = [record.getMessage() for record in caplog.records]
     assert told[0] == f"downloading {address}/whole; waiting up to 20 s for a connection"
     assert told[-1] == "file.bin: 3 of 3 MB"
+
+
+@pytest.mark.parametrize("path", ["/odd", "/less"])
+def test_a_length_that_is_no_number_counts_as_none(address, tmp_path, path):
+    downloads.download(address + path, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
 
 
 def test_a_download_that_breaks_off_leaves_nothing(address, tmp_path):

@@ -142,6 +142,18 @@ def test_other_data_are_refused_unless_they_are_accepted(tmp_path):
     ]
 
 
+def test_an_older_checkpoint_goes_on_with_the_data_that_it_learned_from(tmp_path):
+    run.train(Fingerprinted("a" * 64), tmp_path)
+    run.train(Fingerprinted("b" * 64, steps=6), tmp_path, resume=True, accept_changed_data=True)
+    store = CheckpointStore(tmp_path / run.CHECKPOINTS, keep=3)
+    assert 2 in store.steps()
+    store.discard_after(2)
+    with pytest.raises(learned_data.DataChanged, match=r"expected fingerprint a+, got b"):
+        run.train(Fingerprinted("b" * 64, steps=6), tmp_path, resume=True)
+    run.train(Fingerprinted("a" * 64, steps=6), tmp_path, resume=True)
+    assert learned(tmp_path) == [{"step": 0, "fingerprint": "a" * 64}]
+
+
 def test_a_run_that_does_not_say_what_it_learned_from_goes_on(tmp_path):
     run.train(TinyTask(), tmp_path)
     assert not (tmp_path / learned_data.DATA).exists()

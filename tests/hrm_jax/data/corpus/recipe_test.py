@@ -23,6 +23,16 @@ def made(tmp_path):
     return wanted, folder, list(prepared.read_documents(folder, "train"))
 
 
+NAMES = ["f0.py", "f1.py", "f2.py"]
+
+
+def read_names(*corpus):
+    def read(folder):
+        return [document.path for document in prepared.read_documents(folder, "train")]
+
+    return recipe.read_intact(read, *corpus)
+
+
 def damage(folder):
     (folder / "dataset_info.json").write_bytes(b"")
 
@@ -30,16 +40,16 @@ def damage(folder):
 def test_a_recipe_lies_beside_its_corpus(made):
     wanted, folder, documents = made
     assert from_json(CorpusRecipe, (folder.parent / recipe.RECIPE).read_text()) == wanted
-    assert [document.path for document in documents] == ["f0.py", "f1.py", "f2.py"]
+    assert [document.path for document in documents] == NAMES
 
 
 def test_an_intact_corpus_is_found_as_it_is(made, tmp_path, caplog):
     _, folder, _ = made
-    assert recipe.find_intact("mine", tmp_path / "data") == folder
-    assert recipe.find_intact(folder) == folder
+    assert read_names("mine", tmp_path / "data") == NAMES
+    assert read_names(folder) == NAMES
     assert not caplog.records
     with pytest.raises(FileNotFoundError, match="is not prepared"):
-        recipe.find_intact("yours", tmp_path / "data")
+        read_names("yours", tmp_path / "data")
 
 
 @pytest.mark.parametrize("by_name", [True, False])
@@ -47,11 +57,19 @@ def test_a_damaged_corpus_is_named_and_made_again(made, tmp_path, caplog, by_nam
     _, folder, documents = made
     damage(folder)
     named = ("mine", tmp_path / "data") if by_name else (folder,)
-    assert recipe.find_intact(*named) == folder
+    assert read_names(*named) == NAMES
     assert list(prepared.read_documents(folder, "train")) == documents
     (record,) = caplog.records
     assert f"prepared data are damaged: {folder}" in record.getMessage()
-    assert record.getMessage().endswith("it is made again now")
+    kept = folder.with_name(f"{folder.name}-damaged-1")
+    assert record.getMessage().endswith(f"it is made again now, and then kept as {kept}")
+    assert (kept / "dataset_info.json").read_bytes() == b""
+    assert list(kept.glob("*.array_record*"))
+    damage(folder)
+    assert read_names(*named) == NAMES
+    assert sorted(path.name for path in folder.parent.glob("*-damaged-*")) == [
+        f"{folder.name}-damaged-{number}" for number in (1, 2)
+    ]
 
 
 def test_a_corpus_whose_source_is_gone_stays_and_says_so(made, tmp_path):
@@ -59,7 +77,7 @@ def test_a_corpus_whose_source_is_gone_stays_and_says_so(made, tmp_path):
     damage(folder)
     shutil.rmtree(tmp_path / "source")
     with pytest.raises(storage.Damaged, match=r"but now that fails: .*source is no folder"):
-        recipe.find_intact(folder)
+        read_names(folder)
     assert (folder / "features.json").exists()
 
 
@@ -70,4 +88,4 @@ def test_a_corpus_without_its_recipe_says_how_it_is_made_again(made, text):
     place = folder.parent / recipe.RECIPE
     place.unlink() if text is None else place.write_text(text)
     with pytest.raises(storage.Damaged, match="make_corpus, with the flags of before, makes it"):
-        recipe.find_intact(folder)
+        read_names(folder)

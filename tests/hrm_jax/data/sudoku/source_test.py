@@ -1,6 +1,10 @@
 """Loading: preparation once, arrays equal to the files, damage mended, quiet, clear errors."""
 
+import contextlib
+import errno
 import logging
+import os
+import resource
 import shutil
 
 import numpy as np
@@ -141,6 +145,106 @@ def test_what_may_not_be_read_is_not_damaged(config, data_dir, monkeypatch):
     monkeypatch.setattr(np, "load", refuse)
     with pytest.raises(PermissionError, match="not yours"):
         source.load_source(config, "train", data_dir)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files"),
+        ModuleNotFoundError("No module named 'x'"),
+        MemoryError(),
+        OSError(errno.EIO, "Input/output error"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_the_machine_lacks_is_no_damage(config, data_dir, monkeypatch, caplog, error):
+    source.load_source(config, "train", data_dir)
+
+    def fail(path):
+        raise error
+
+    monkeypatch.setattr(np, "load", fail)
+    with pytest.raises(type(error)) as raised:
+        source.load_source(config, "train", data_dir)
+    assert raised.value is error
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("module", ["array_record", "tensorflow"])
+def test_a_package_that_is_missing_is_no_damage(config, data_dir, monkeypatch, module):
+    source.load_source(config, "train", data_dir)
+
+    def fail(folder):
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    monkeypatch.setattr(storage.tfds, "builder_from_directory", fail)
+    with pytest.raises(ModuleNotFoundError, match=module):
+        source.load_source(config, "train", data_dir)
+
+
+def test_a_module_that_only_the_damaged_file_names_is_damage(config, data_dir, tmp_path):
+    source.load_source(config, "train", data_dir)
+    kept = storage.prepared_folder(source.Builder, config.name, data_dir)
+    folder = shutil.copytree(kept, tmp_path / "data")
+    features = folder / "features.json"
+    features.write_text(features.read_text().replace(".core.features", ".corez.features"))
+    with pytest.raises(storage.Damaged, match=r"Unrecognized .*\.corez"):
+        storage.open_prepared(folder)
+
+
+def test_files_that_cannot_be_opened_now_are_not_damaged(config, data_dir, monkeypatch):
+    source.load_source(config, "train", data_dir)
+    folder = storage.prepared_folder(source.Builder, config.name, data_dir)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = []
+
+    def hold_all():
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+
+    def raised_by(call):
+        # Pytest opens files, too, so the limit is for the call alone.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(limits[0], 200), limits[1]))
+        try:
+            hold_all()
+            return call()
+        except OSError as error:
+            return error
+        finally:
+            for number in held:
+                os.close(number)
+            held.clear()
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    builder = storage.open_prepared(folder)
+    for call in (
+        lambda: storage.open_prepared(folder),
+        lambda: list(storage.read_records(folder, "train")),
+    ):
+        error = raised_by(call)
+        assert isinstance(error, OSError)
+        assert not isinstance(error, storage.Damaged)
+        assert error.errno == errno.EMFILE
+        monkeypatch.setattr(storage, "open_prepared", lambda folder: builder)
+
+
+def test_a_failed_replacement_leaves_the_old_data(config, tmp_path, monkeypatch):
+    source.load_source(config, "train", tmp_path)
+    folder = storage.prepared_folder(source.Builder, config.name, tmp_path)
+    marked = folder / "mark"
+    marked.touch()
+    rename = os.rename
+
+    def fail_at_the_new(old, new):
+        if new == folder and "making" in str(old) and "replaced" not in str(old):
+            raise OSError(errno.EIO, "Input/output error")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", fail_at_the_new)
+    with pytest.raises(OSError, match="Input/output"):
+        storage.make(source.Builder, config, tmp_path, replace=True)
+    assert marked.exists()
 
 
 def test_loading_prints_nothing(config, tmp_path, capfd):

@@ -94,6 +94,47 @@ def test_damaged_data_that_cannot_be_downloaded_again_say_so(files, tmp_path, mo
         source.load_source(config, "train", tmp_path)
 
 
+PORTAL = "<!DOCTYPE html>\n<title>Log in</title>\n"
+
+
+@pytest.fixture
+def portal(address, files):
+    """The address of a network that asks for a login first."""
+    (files / "portal").mkdir()
+    for split in ("train", "test"):
+        (files / "portal" / f"{split}.csv").write_text(PORTAL)
+    yield f"{address}/portal"
+    shutil.rmtree(files / "portal")
+
+
+def test_a_page_that_came_instead_is_not_kept(portal, tmp_path):
+    message = r"train.csv: expected the first line source,.*, got '<!DOCTYPE html>'; .* login"
+    with pytest.raises(downloads.DownloadError, match=message):
+        source.load_source(sudoku.extreme_config(portal), "train", tmp_path)
+    assert not list(tmp_path.rglob("*.csv"))
+
+
+@pytest.mark.parametrize("content", [PORTAL.encode(), b"", b"\xff" * 200])
+def test_a_file_that_is_there_and_another_is_named(files, tmp_path, content):
+    config = sudoku.extreme_config("http://127.0.0.1:1")
+    by_hand = tmp_path / "downloads" / config.name.replace("extreme", "sudoku_extreme")
+    shutil.copytree(files, by_hand)
+    (by_hand / "test.csv").write_bytes(content)
+    message = f"{by_hand / 'test.csv'}: expected the first line source,.*, got '.*'; delete it"
+    with pytest.raises(puzzle_files.PuzzleFileError, match=message):
+        source.load_source(config, "train", tmp_path)
+
+
+def test_line_ends_of_windows_are_no_other_file(files, tmp_path):
+    config = sudoku.extreme_config("http://127.0.0.1:1")
+    by_hand = tmp_path / "downloads" / config.name.replace("extreme", "sudoku_extreme")
+    by_hand.mkdir(parents=True)
+    for name in ("train.csv", "test.csv"):
+        text = (files / name).read_bytes().replace(b"\n", b"\r\n")
+        (by_hand / name).write_bytes(b"\xef\xbb\xbf" + text)
+    assert len(source.load_source(config, "test", tmp_path)) == len(TEST)
+
+
 def test_extreme_1k_draws_its_training_puzzles(address, tmp_path):
     drawn = [
         source.load_source(sudoku.extreme_config(address, 50), "train", tmp_path / str(i))
