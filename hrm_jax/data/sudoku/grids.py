@@ -6,9 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from hrm_jax.data.sudoku import cell_text, rules
 from hrm_jax.data.sudoku.tables import Problem, Record
 
-FRAME_BLANKS = frozenset("-*_")
-"""Characters that are blanks to some and draw frames to others."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -34,8 +31,8 @@ class Row:
 
     @property
     def frame_blanks(self) -> frozenset[str]:
-        """Those of `FRAME_BLANKS` that occur."""
-        return FRAME_BLANKS.intersection(self.cells)
+        """Those of `cell_text.FRAME_BLANKS` that occur."""
+        return cell_text.FRAME_BLANKS.intersection(self.cells)
 
 
 def read_grids(groups: Iterable[Sequence[Row]]) -> Iterator[Record | Problem]:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from hrm_jax.data.sudoku import cell_text, rules, tables
-from hrm_jax.data.sudoku.grids import FRAME_BLANKS, Row, read_grids
+from hrm_jax.data.sudoku.grids import Row, read_grids
 from hrm_jax.data.sudoku.tables import Problem, Record
 
 _COMMENT = re.compile(r"(#|//).*")
@@ -26,8 +26,6 @@ _OTHER_SECTIONS = ("state", "candidate", "pencil", "solution", "comment", "note"
 # HoDoKu's :technique:candidate:cells:...; a digit behind a plus was filled in and is no given.
 _LIBRARY = re.compile(r":[\w-]+:[^:]*:([^:]{81,}):")
 _FILLED_IN = re.compile(r"\+[1-9]")
-_BLANKS = re.escape(cell_text.BLANKS)
-_RUN = re.compile(rf"(?<![\w{_BLANKS}])[1-9{_BLANKS}]{{81}}(?![\w{_BLANKS}])")
 # A list in code without what stands around it, such as `grid = [[5, 3, ...]], dtype=int8)`.
 _LIST = re.compile(r"\[.*\]|\[.*|^[^\[]*\]")
 _FRAME = re.compile(r"(?=.*[-+=|_*:\[\](){}\u2500-\u257f])[\W_]+")
@@ -59,8 +57,10 @@ def find_puzzles(lines: Iterable[str]) -> Iterator[Record | Problem]:
     """
     numbered = enumerate(lines, 1)
     for number, line in numbered:
-        text = _COMMENT.sub("", line).strip()
-        if not text or _COMMENT_LINE.match(text):
+        if cell_text.is_comment(line):
+            yield from _of_comment(number, line)
+            continue
+        if not line.strip() or _COMMENT_LINE.match(line.strip()):
             continue
         header = tables.find_header(number, line)
         if header is not None:
@@ -134,13 +134,15 @@ def _pieces(numbered: Iterable[tuple[int, str]]) -> Iterator[_Piece]:
 
 
 def _classify(number: int, line: str) -> list[_Piece]:
-    text = _COMMENT.sub("", line)
-    if not text.strip():
-        return [] if line.strip() else [_Gap()]
+    if cell_text.is_comment(line):
+        return _of_comment(number, line)
+    if not line.strip():
+        return [_Gap()]
+    text = _without_comment(line)
     library = _LIBRARY.match(text.strip())
     if library:
         text = _FILLED_IN.sub(".", library[1])
-    runs = [run for run in _RUN.findall(text) if not FRAME_BLANKS.issuperset(run)]
+    runs = cell_text.find_runs(text)
     if runs:
         return [_of_runs(number, runs)]
     listed = _LIST.search(text)
@@ -152,6 +154,26 @@ def _classify(number: int, line: str) -> list[_Piece]:
         size = rules.NUM_CELLS
         return [Record(number, cells[size * i : size * (i + 1)]) for i in range(puzzles)]
     return _of_other_text(number, text.strip(), cells)
+
+
+def _of_comment(number: int, line: str) -> list[Problem]:
+    """Returns the problem of a comment that may be a puzzle behind its number, such as #1."""
+    if not cell_text.has_puzzle(line):
+        return []
+    return [
+        Problem(
+            number,
+            "looks like a puzzle in a comment: delete what stands before the puzzle, or the line",
+        )
+    ]
+
+
+def _without_comment(line: str) -> str:
+    """Returns a line without the comment at its end, if that is one and holds no puzzle."""
+    comment = _COMMENT.search(line)
+    if comment is None or cell_text.has_puzzle(comment[0]):
+        return line
+    return line[: comment.start()]
 
 
 def _of_runs(number: int, runs: Sequence[str]) -> Record | Problem:

@@ -4,6 +4,8 @@ import csv
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
+from hrm_jax.data.sudoku import cell_text
+
 _DELIMITERS = ",;\t"
 _QUESTIONS = (
     *("question", "questions", "quiz", "quizzes", "puzzle", "puzzles"),
@@ -82,7 +84,9 @@ def find_header(line: int, text: str) -> Header | None:
 
 
 def read_rows(header: Header, lines: Iterable[str]) -> Iterator[Record | Problem]:
-    """Yields what stands below a header; empty lines and those that begin with # are passed over.
+    """Yields what stands below a header; empty lines and comments are passed over.
+
+    A line that begins with # is a row if it has as many fields as the header, or holds a puzzle.
 
     Args:
       header: of the table.
@@ -97,8 +101,7 @@ def read_rows(header: Header, lines: Iterable[str]) -> Iterator[Record | Problem
         return
     assert question is not None, "a header names a question"
     expected = len(header.names)
-    commentless = ("\n" if line.startswith("#") else f"{line}\n" for line in lines)
-    reader = csv.reader(commentless, delimiter=header.delimiter)
+    reader = csv.reader(_commentless(header, lines), delimiter=header.delimiter)
     try:
         for row in reader:
             line = header.line + reader.line_num
@@ -109,6 +112,18 @@ def read_rows(header: Header, lines: Iterable[str]) -> Iterator[Record | Problem
     except csv.Error as error:
         # A quote that is not closed makes one field of all that follows: nothing of it is a row.
         yield Problem(header.line + reader.line_num, f"cannot be read as a table: {error}")
+
+
+def _commentless(header: Header, lines: Iterable[str]) -> Iterator[str]:
+    """Yields lines as `csv` takes them, empty ones in place of comments."""
+    for line in lines:
+        yield "\n" if _is_comment(header, line) else f"{line}\n"
+
+
+def _is_comment(header: Header, line: str) -> bool:
+    if not line.startswith("#") or cell_text.has_puzzle(line):
+        return False
+    return len(next(csv.reader([line], delimiter=header.delimiter))) != len(header.names)
 
 
 def _field(row: list[str], column: int | None) -> str | None:

@@ -74,6 +74,9 @@ ONE = {
     "s06_trailing_rating": f"{PUZZLE},7.1",
     "s06_leading_number": f"17 {PUZZLE}",
     "s06_comment_line": f"# hardest puzzles, made up\n// more\n; and more\n{PUZZLE}",
+    "s06_number_with_a_mark": f"Game #1: {PUZZLE}",
+    "s06_address": f"http://example.com/?bd={PUZZLE}",
+    "s06_row_with_a_comment": GRID.replace("\n", " # of nine\n", 1),
     "s06_title": f"Grid 01\n{GRID}",
     "s06_number": f"1.\n{GRID}",
     "s06_title_of_one_column": f"question\n{PUZZLE}",
@@ -195,6 +198,9 @@ BAD = {
     "ten rows": (f"{GRID}\n{PUZZLE[:9]}", 10, "a puzzle has 81 characters.*has 9"),
     "rows of ten": ("\n".join(row + "1" for row in rows_of(PUZZLE)), 1, "the first of 10 cells"),
     "dashes both ways": (f"---------\n{GRID.replace('.', '-')}", 10, "has 81 char.*has 9"),
+    "number": (f"{PUZZLE}\n#2 {OTHER}", 2, "looks like a puzzle in a comment: delete what"),
+    "number at first": (f"#1 {PUZZLE}\n{OTHER}", 1, "looks like a puzzle in a comment"),
+    "code": (f"// {PUZZLE}\nquestion,id\n{OTHER},7", 1, "looks like a puzzle in a comment"),
     "candidates": (CANDIDATES, 1, "candidates, which are not read: export the givens"),
 }
 
@@ -214,7 +220,9 @@ def test_what_is_beside_a_bad_grid_is_found():
     assert [cells(found[1]), cells(found[3])] == [PUZZLE, OTHER]
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "# a comment", "a title", "+---+---+", "[Puzzle]"])
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "# a comment", f"# {81 * '.'}", "a title", "+---+---+", "[Puzzle]"]
+)
 def test_there_may_be_nothing(text):
     assert find(text) == []
 

@@ -51,6 +51,15 @@ def test_lines_are_numbered_beside_blank_lines_comments_and_fields_of_several_li
     ]
 
 
+def test_a_mark_of_comments_may_begin_a_row():
+    puzzle = "1" + 80 * "."
+    assert read(f"id,question,answer\n#1,Q,S\n# a, b\n#2,{puzzle}\n#3,R,T") == [
+        Record(8, "Q", "S"),
+        Problem(10, "has 2 field(s), expected 3"),
+        Record(11, "R", "T"),
+    ]
+
+
 def test_rows_of_another_length_are_problems_and_the_others_are_read():
     assert read("question,id\nQ\nR,2\nS,3,4") == [
         Problem(8, "has 1 field(s), expected 2"),
