@@ -28,6 +28,8 @@ _LIBRARY = re.compile(r":[\w-]+:[^:]*:([^:]{81,}):")
 _FILLED_IN = re.compile(r"\+[1-9]")
 # A list in code without what stands around it, such as `grid = [[5, 3, ...]], dtype=int8)`.
 _LIST = re.compile(r"\[.*\]|\[.*|^[^\[]*\]")
+# One of strings, as in JSON: `["53..7...", "..."]`.
+_LIST_OF_RUNS = re.compile(r"\[[\[\]\s]*([\"'])[^\"']{81}\1([\[\]\s,]*\1[^\"']{81}\1)*[\[\]\s,]*")
 _FENCE = re.compile(r"(```|~~~)\w*")
 _FRAME = re.compile(r"(?=.*[-+=|_*:\[\](){}\u2500-\u257f])[\W_]+")
 # A word with a letter that is no cell, also where puzzles are larger and their cells are letters.
@@ -168,7 +170,7 @@ def _classify(number: int, line: str) -> Sequence[_Piece]:
         text = _FILLED_IN.sub(".", library[1])
     runs = cell_text.find_runs(text)
     if runs:
-        return [_of_runs(number, runs)]
+        return _of_runs(number, text, runs)
     listed = _LIST.search(text)
     text = listed[0] if listed else text
     cells = cell_text.compact(text)
@@ -200,19 +202,23 @@ def _without_comment(line: str) -> str:
     return line[: comment.start()]
 
 
-def _of_runs(number: int, runs: Sequence[str]) -> Record | Problem:
-    """Returns the puzzle of a line with runs of 81 cells."""
+def _of_runs(number: int, text: str, runs: Sequence[str]) -> Sequence[Record | Problem]:
+    """Returns the puzzles of a line with runs of 81 cells."""
     if len(runs) == 1:
-        return Record(number, runs[0])
+        return [Record(number, runs[0])]
     full = [run for run in runs if _is_full(run)]
     if len(runs) == 2 and len(full) == 1:
         question = next(run for run in runs if run != full[0])
-        return Record(number, question, answer=full[0])
-    return Problem(
-        number,
-        f"{len(runs)} grids stand in this line, and which of them is the puzzle is not said: name"
-        " the columns in a first line, such as question,answer",
-    )
+        return [Record(number, question, answer=full[0])]
+    if _LIST_OF_RUNS.fullmatch(text.strip()):
+        return [Record(number, run) for run in runs]
+    return [
+        Problem(
+            number,
+            f"{len(runs)} grids stand in this line, and which of them is the puzzle is not said:"
+            " name the columns in a first line, such as question,answer",
+        )
+    ]
 
 
 def _of_other_text(number: int, text: str, cells: str) -> list[_Piece]:

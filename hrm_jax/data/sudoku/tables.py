@@ -79,7 +79,8 @@ def find_header(line: int, text: str, behind: Iterable[str]) -> Header | None:
     """Returns the header of a table, or None if the text is none that names puzzles or answers.
 
     One name alone is none: what follows is a list of puzzles with a title. Neither is a title with
-    a comma, such as "Sudoku, easy": no row behind it has as many fields.
+    a comma, such as "Sudoku, easy": no row behind it has as many fields. Nor are names of which
+    none is a puzzle's, above rows with two grids: which of them is full tells what they are.
 
     Args:
       line: the number of the line that may be one.
@@ -95,15 +96,18 @@ def find_header(line: int, text: str, behind: Iterable[str]) -> Header | None:
 
 
 def _has_rows(header: Header, lines: Iterable[str]) -> bool:
-    """Returns whether all names are common, or one of the first rows has as many fields."""
-    if _COMMON.issuperset(header.names):
-        return True
-    rows = filter(None, csv.reader(_commentless(header, lines), delimiter=header.delimiter))
+    """Returns whether the first rows are those of a header, as `find_header` describes."""
+    reader = csv.reader(_commentless(header, lines), delimiter=header.delimiter)
     try:
-        return any(len(row) == len(header.names) for row in itertools.islice(rows, _ROWS_SEEN))
+        rows = list(itertools.islice(filter(None, reader), _ROWS_SEEN))
     except csv.Error:
         # A quote that is not closed: where tables have them, `read_rows` says so.
         return True
+    if not _COMMON.issuperset(header.names) and all(len(row) != len(header.names) for row in rows):
+        return False
+    # A puzzle beside its answer is known also where its column has a name that is not.
+    named = not set(header.names).isdisjoint(_QUESTIONS)
+    return named or all(sum(map(bool, map(cell_text.find_runs, row))) < 2 for row in rows)
 
 
 def read_rows(header: Header, lines: Iterable[str]) -> Iterator[Record | Problem]:
