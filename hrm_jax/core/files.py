@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,12 @@ from hrm_jax.core.errors import UserError
 
 MANIFEST = "manifest.json"
 _LOCK = ".lock"
+# Without a byte-order mark it is known by the null beside each letter of a Latin text.
+_UTF16 = {
+    "UTF-16": re.compile(b"|".join((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))),
+    "UTF-16LE": re.compile(rb"([^\0]\0){2}"),
+    "UTF-16BE": re.compile(rb"(\0[^\0]){2}"),
+}
 
 
 class TextError(UserError, ValueError):
@@ -42,8 +49,9 @@ def decode_text(content: bytes, source: str, first_line: int = 1) -> str:
     Raises:
       TextError: it is in another encoding; the message names the line.
     """
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise TextError(f"{source}: expected UTF-8 text, got UTF-16; {_convert('UTF-16')}")
+    for encoding, beginning in _UTF16.items():
+        if beginning.match(content):
+            raise TextError(f"{source}: expected UTF-8 text, got {encoding}; {_convert(encoding)}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -11,6 +11,9 @@ from hrm_jax.data.sudoku import rules
 BLANKS = ".0*_-xX?"
 """Each stands for a blank cell somewhere."""
 
+FRAME_BLANKS = frozenset("-*_")
+"""Those that draw frames to others."""
+
 SIDES = (rules.SIDE,)
 """Sizes of puzzles that models solve: rows and columns."""
 
@@ -19,7 +22,10 @@ OTHER_SIDES = (4, 6, 8, 10, 12, 15, 16, 20, 25)
 
 _DIGITS = "123456789"
 _CELLS = frozenset(_DIGITS + BLANKS)
-_LARGER_CELL = re.compile(rf"[0-9A-Za-z{re.escape(BLANKS)}]+")
+_BLANKS_CLASS = re.escape(BLANKS)
+_RUN = re.compile(rf"(?<![\w{_BLANKS_CLASS}])[1-9{_BLANKS_CLASS}]{{81}}(?![\w{_BLANKS_CLASS}])")
+_COMMENT_MARKS = ("#", "//")
+_LARGER_CELL = re.compile(rf"[0-9A-Za-z{_BLANKS_CLASS}]+")
 _SEPARATORS = re.compile(r"[\s,;|!\[\](){}\"'\u2500-\u257f]+")
 # Numbers in a row, or in a puzzle, whose cells take numbers of two digits.
 _COUNTS_OF_NUMBERS = {
@@ -50,6 +56,21 @@ def compact(text: str) -> str:
     if len(tokens) in _COUNTS_OF_NUMBERS and max(map(len, tokens)) == 2:
         return "".join(token if len(token) == 1 else "A" for token in tokens)
     return "".join(tokens)
+
+
+def find_runs(text: str) -> list[str]:
+    """Returns what stands in a text as 81 cells in a row, beside lines that are drawn of blanks."""
+    return [run for run in _RUN.findall(text) if not FRAME_BLANKS.issuperset(run)]
+
+
+def is_comment(line: str) -> bool:
+    """Returns whether a line begins with a mark of comments."""
+    return line.lstrip().startswith(_COMMENT_MARKS)
+
+
+def has_puzzle(text: str) -> bool:
+    """Returns whether 81 cells stand in a row that are not all blank, as a puzzle in a comment."""
+    return any(not set(_DIGITS).isdisjoint(run) for run in find_runs(text))
 
 
 def are_cells(text: str) -> bool:

@@ -6,9 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from hrm_jax.data.sudoku import cell_text, rules
 from hrm_jax.data.sudoku.tables import Problem, Record
 
-FRAME_BLANKS = frozenset("-*_")
-"""Characters that are blanks to some and draw frames to others."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -34,8 +31,8 @@ class Row:
 
     @property
     def frame_blanks(self) -> frozenset[str]:
-        """Those of `FRAME_BLANKS` that occur."""
-        return FRAME_BLANKS.intersection(self.cells)
+        """Those of `cell_text.FRAME_BLANKS` that occur."""
+        return cell_text.FRAME_BLANKS.intersection(self.cells)
 
 
 def read_grids(groups: Iterable[Sequence[Row]]) -> Iterator[Record | Problem]:
@@ -69,8 +66,21 @@ def _side_of(rows: Sequence[Row]) -> int:
 def _cut(rows: Sequence[Row]) -> Iterator[Record | Problem]:
     """Yields the grids of successive rows."""
     side = _side_of(rows)
+    if len(rows) > side and len(rows) % side:
+        # Which row is missing is not known: any cut would make puzzles that nobody gave.
+        yield Problem(rows[0].line, _explain_rows(rows, side))
+        return
     for first in range(0, len(rows), side):
         yield _of_rows(rows[first : first + side], side)
+
+
+def _explain_rows(rows: Sequence[Row], side: int) -> str:
+    odd = next((row for row in rows if len(row.cells) != side), None)
+    hint = "" if odd is None else f"; line {odd.line} has {len(odd.cells)} cell(s)"
+    return (
+        f"up to line {rows[-1].line} there are {len(rows)} rows, which is no multiple of"
+        f" {side}{hint}: complete the grids, and part them by a blank line"
+    )
 
 
 def _of_rows(rows: Sequence[Row], side: int) -> Record | Problem:

@@ -7,6 +7,7 @@ of another scale. All that cannot be used is reported together, with line number
 on demand.
 """
 
+import dataclasses
 import itertools
 import logging
 import math
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from typing import IO
 
 import numpy as np
-from jaxtyping import Bool, Int32, UInt8
+from jaxtyping import Bool, Int, Int32, UInt8
 
 from hrm_jax.data.sudoku import cell_text, layouts, rules, solver
 from hrm_jax.data.sudoku.puzzles import Puzzles, concatenate
@@ -79,7 +80,9 @@ def read_stream(
         # A file of a wrong kind has a problem in every line: reading all of it would be in vain.
         if len(problems) > _MOST_PROBLEMS and not skip_bad:
             raise problems.error(stopped=True)
-    puzzles = concatenate(parts) if parts else None
+    if any(part.other_scale for part in parts):
+        parts = [_rate_anew(part, problems) for part in parts]
+    puzzles = concatenate([part.puzzles for part in parts]) if parts else None
     if problems and (puzzles is None or not len(puzzles) or not skip_bad):
         raise problems.error()
     if puzzles is None:
@@ -122,7 +125,24 @@ class _Problems:
         )
 
 
-def _check(records: Sequence[Record], check_unique: bool, problems: _Problems) -> Puzzles:
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """The usable puzzles of a chunk.
+
+    Attributes:
+      puzzles: with answers and ratings.
+      lines: int [B], where each begins.
+      rated: bool [B], whether the rating is the file's.
+      other_scale: whether a rating of the chunk has a fraction; then none is `rated`.
+    """
+
+    puzzles: Puzzles
+    lines: Int[np.ndarray, " B"]
+    rated: Bool[np.ndarray, " B"]
+    other_scale: bool
+
+
+def _check(records: Sequence[Record], check_unique: bool, problems: _Problems) -> _Part:
     """Returns those puzzles of a chunk that can be used, complete with answers and ratings."""
     lines = np.array([record.line for record in records])
     questions, usable = _parse([record.question for record in records], lines, "", problems)
@@ -135,18 +155,46 @@ def _check(records: Sequence[Record], check_unique: bool, problems: _Problems) -
     wrong = usable & answered & ~rules.is_solution(answers, questions)
     for row in np.flatnonzero(wrong):
         problems.add(int(lines[row]), f"answer: {_explain(questions[row], answers[row])}")
-    ratings, rated = _parse_ratings(records, problems)
-    usable &= ~wrong & rated
+    ratings, readable, whole = _parse_ratings(records, problems)
+    usable &= ~wrong & readable
+    rated = ratings != _UNRATED
+    part = _Part(Puzzles(questions, answers, ratings), lines, rated, other_scale=not whole)
     # The solver is the expensive part: it runs only where something is missing or is to be proved.
-    unsure = np.flatnonzero(usable & (check_unique | ~answered | (ratings == _UNRATED)))
-    solved = solver.search_many(questions[unsure])
-    for row, count in zip(unsure, solved.counts, strict=True):
+    unsure = check_unique | ~answered | ~rated
+    return _solve(_take(part, usable), unsure[usable], problems)
+
+
+def _take(part: _Part, rows: Bool[np.ndarray, " B"]) -> _Part:
+    return dataclasses.replace(
+        part, puzzles=part.puzzles.take(rows), lines=part.lines[rows], rated=part.rated[rows]
+    )
+
+
+def _rate_anew(part: _Part, problems: _Problems) -> _Part:
+    """Returns a part with computed ratings in place of those of the file."""
+    unrated = dataclasses.replace(part, rated=np.zeros_like(part.rated))
+    return _solve(unrated, part.rated, problems)
+
+
+def _solve(part: _Part, rows: Bool[np.ndarray, " B"], problems: _Problems) -> _Part:
+    """Returns a part with computed answers in some rows, and ratings where there are none.
+
+    Those of the rows that have not one solution are left out and reported.
+    """
+    chosen = np.flatnonzero(rows)
+    questions = part.puzzles.questions
+    solved = solver.search_many(questions[chosen])
+    usable = np.ones(len(rows), dtype=bool)
+    for row, count in zip(chosen, solved.counts, strict=True):
         if count != 1:
-            problems.add(int(lines[row]), _explain_count(questions[row], count))
+            problems.add(int(part.lines[row]), _explain_count(questions[row], count))
             usable[row] = False
-    answers[unsure] = np.where(answered[unsure, None], answers[unsure], solved.solutions)
-    ratings[unsure] = np.where(ratings[unsure] == _UNRATED, solved.guesses, ratings[unsure])
-    return Puzzles(questions, answers, ratings).take(usable)
+    answers = part.puzzles.answers.copy()
+    answers[chosen] = solved.solutions
+    ratings = part.puzzles.ratings.copy()
+    ratings[chosen] = np.where(part.rated[chosen], ratings[chosen], solved.guesses)
+    solved_part = dataclasses.replace(part, puzzles=Puzzles(questions, answers, ratings))
+    return _take(solved_part, usable)
 
 
 def _parse(
@@ -166,8 +214,8 @@ def _parse(
 
 def _parse_ratings(
     records: Sequence[Record], problems: _Problems
-) -> tuple[Int32[np.ndarray, " B"], Bool[np.ndarray, " B"]]:
-    """Returns ratings, `_UNRATED` where there are none, and whether each text is one or empty."""
+) -> tuple[Int32[np.ndarray, " B"], Bool[np.ndarray, " B"], bool]:
+    """Returns ratings, `_UNRATED` where none is used; which texts are usable; if all are whole."""
     values = [_number(record.rating) for record in records]
     ratings = np.full(len(records), _UNRATED, dtype=np.int32)
     usable = np.ones(len(records), dtype=bool)
@@ -180,7 +228,7 @@ def _parse_ratings(
             usable[row] = False
         elif value is not None and whole:
             ratings[row] = int(value)
-    return ratings, usable
+    return ratings, usable, whole
 
 
 def _number(text: str | None) -> float | None:

@@ -41,7 +41,9 @@ def test_nine_rows_are_a_grid(sizes, lines):
         ((8, 9), [Problem, Record]),
         ((9, 8), [Record, Problem]),
         ((3, 3, 2, 9), [Problem, Record]),
-        ((10,), [Record, Problem]),
+        ((10,), [Problem]),
+        ((17,), [Problem]),
+        ((9, 17, 9), [Record, Problem, Record]),
         ((), []),
     ],
 )

@@ -74,13 +74,25 @@ ONE = {
     "s06_trailing_rating": f"{PUZZLE},7.1",
     "s06_leading_number": f"17 {PUZZLE}",
     "s06_comment_line": f"# hardest puzzles, made up\n// more\n; and more\n{PUZZLE}",
+    "s06_number_with_a_mark": f"Game #1: {PUZZLE}",
+    "s06_address": f"http://example.com/?bd={PUZZLE}",
+    "s06_row_with_a_comment": GRID.replace("\n", " # of nine\n", 1),
     "s06_title": f"Grid 01\n{GRID}",
     "s06_number": f"1.\n{GRID}",
     "s06_title_of_one_column": f"question\n{PUZZLE}",
+    "s06_title_with_a_comma": f"Sudoku, easy\n{PUZZLE}",
+    "s06_title_with_a_comma_of_commas": f"Sudoku, easy\n\n{joined(PUZZLE, ',')}",
+    "s06_title_with_a_semicolon": f"Puzzle; hard\n{GRID}",
+    "s06_letters": f"abc\n{GRID}",
+    "s06_letter_and_number": f"A1\n\n{GRID}",
+    "s06_letter_and_number_of_a_line": f"A1:\n{PUZZLE}",
+    "s06_fence": f"```\n{GRID}\n```",
+    "s06_fence_of_a_kind": f"~~~text\n{PUZZLE}\n~~~",
     "s06_foreign_title": f"数独 42\n{PUZZLE}",
     "s07_kaggle1m": f"quizzes,solutions\n{ZEROS},{ANSWER}",
     "s07_kaggle9m": f"puzzle,solution\n{ZEROS},{ANSWER}",
     "s07_other_order": f"id,solution,puzzle\n1,{ANSWER},{ZEROS}",
+    "s07_unknown_column": f"board,solution\n{PUZZLE},{ANSWER}",
     "s07_without_header": f"{ZEROS},{ANSWER}",
     "s07_json_lines": f'{{"solution": "{ANSWER}", "quiz": "{PUZZLE}"}}',
     "s09_trailing_space": f"{PUZZLE} \t",
@@ -118,11 +130,15 @@ TWO = {
     "s04_many_grids_without_a_gap": f"{GRID}\n{OTHER_GRID}",
     "s04_many_bands": BANDS + "\n\n" + OTHER_GRID,
     "s04_titles": f"Grid 01\n{GRID}\nGrid 02\n{OTHER_GRID}\n",
+    "s04_names": f"A1\n{GRID}\nA2\n{OTHER_GRID}\n",
+    "s04_fences": f"```\n{GRID}\n```\n```\n{OTHER_GRID}\n```",
     "s04_numbers": f"1\n{GRID}\n2\n{OTHER_GRID}\n",
     "s04_frames": framed(PUZZLE) + "\n" + framed(OTHER),
     "s04_lines_and_grids": f"{PUZZLE}\n{OTHER_GRID}",
     "s04_nested_list": repr([NESTED, [[int(c.replace(".", "0")) for c in OTHER]]]),
     "s07_table": f"# of today\nquestion,rating\n{PUZZLE},1\n\n# more\n{OTHER},2",
+    "s20_list_of_strings": f'["{PUZZLE}","{OTHER}"]',
+    "s20_list_of_strings_with_an_answer": f"[['{PUZZLE}', '{ANSWER}'], ['{OTHER}']],",
     "s20_nested_lists": f"{NESTED}\n{[[int(c) for c in OTHER.replace('.', '0')]]}",
 }
 """Texts with two."""
@@ -192,9 +208,19 @@ BAD = {
     "a row of ten": (joined(PUZZLE, ",") + ",1", 9, "a row has 9 cells, but this one has 10"),
     "eight rows": (SHORT, 1, "9 rows of 9 cells, but up to line 8 there are 8 rows"),
     "eight rows and nine": (f"{SHORT}\n\n{GRID}", 1, "up to line 8 there are 8 rows"),
-    "ten rows": (f"{GRID}\n{PUZZLE[:9]}", 10, "a puzzle has 81 characters.*has 9"),
+    "ten rows": (f"{GRID}\n{PUZZLE[:9]}", 1, "up to line 10 there are 10 rows, .* of 9: compl"),
+    "eight rows and nine without a gap": (f"{SHORT}\n{GRID}", 1, "17 rows, which is no multiple"),
+    "a grid and a row cut off": (f"{GRID}\n53..7", 1, r"10 rows, .*line 10 has 5 cell\(s\)"),
     "rows of ten": ("\n".join(row + "1" for row in rows_of(PUZZLE)), 1, "the first of 10 cells"),
-    "dashes both ways": (f"---------\n{GRID.replace('.', '-')}", 10, "has 81 char.*has 9"),
+    "dashes both ways": (f"---------\n{GRID.replace('.', '-')}", 1, "there are 10 rows"),
+    "number": (f"{PUZZLE}\n#2 {OTHER}", 2, "looks like a puzzle in a comment: delete what"),
+    "number at first": (f"#1 {PUZZLE}\n{OTHER}", 1, "looks like a puzzle in a comment"),
+    "code": (f"// {PUZZLE}\nquestion,id\n{OTHER},7", 1, "looks like a puzzle in a comment"),
+    "answers": (f"{ANSWER}", 1, "a full grid, which is no puzzle, nor the answer of the one"),
+    "answers in a column": (f"solution\n{ANSWER}", 2, "a full grid, which is no puzzle"),
+    "a table of answers": (f"id,solution\n1,{ANSWER}", 1, "columns id, solution none is the puz"),
+    "an answer of another": (f"{OTHER}\n{ANSWER}", 2, "a full grid"),
+    "a second answer": (f"{PUZZLE}\n{ANSWER}\n{ANSWER}", 3, "a full grid"),
     "candidates": (CANDIDATES, 1, "candidates, which are not read: export the givens"),
 }
 
@@ -214,7 +240,9 @@ def test_what_is_beside_a_bad_grid_is_found():
     assert [cells(found[1]), cells(found[3])] == [PUZZLE, OTHER]
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "# a comment", "a title", "+---+---+", "[Puzzle]"])
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "# a comment", f"# {81 * '.'}", "a title", "+---+---+", "[Puzzle]"]
+)
 def test_there_may_be_nothing(text):
     assert find(text) == []
 

@@ -195,6 +195,19 @@ def test_ratings_that_are_none_of_ours_are_computed(tmp_path, text):
     assert (ratings[0], ratings[-1]) == (first, PUZZLES.ratings[-1])
 
 
+def test_a_fraction_in_a_later_chunk_tells_the_scale_of_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(puzzle_files, "_CHUNK", 7)
+    rows = [_spoil(row, 3, lambda _: "9") for row in _rows()]
+    rows[12] = _spoil(rows[12], 3, lambda _: "2.5")
+    _assert_same(puzzle_files.read(_write(tmp_path / "p.csv", [HEADER, *rows])))
+    rows[2] = _spoil(rows[2], 1, lambda _: 81 * ".")
+    path = _write(tmp_path / "q.csv", [HEADER, *rows])
+    with pytest.raises(puzzle_files.PuzzleFileError, match="line 4: the puzzle has more than one"):
+        puzzle_files.read(path)
+    kept = np.delete(np.arange(len(PUZZLES)), 2)
+    _assert_same(puzzle_files.read(path, skip_bad=True), PUZZLES.take(kept))
+
+
 def test_answers_may_be_missing_in_some_rows(tmp_path):
     rows = [row if i % 2 else _spoil(row, 2, lambda _: "") for i, row in enumerate(_rows())]
     _assert_same(puzzle_files.read(_write(tmp_path / "p.csv", [HEADER, *rows])))

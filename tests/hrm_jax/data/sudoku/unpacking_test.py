@@ -95,6 +95,9 @@ def test_another_encoding_is_named_with_its_line():
         lines_of("a\nb\nMüller\n".encode("latin-1"))
     with pytest.raises(TextError, match="got UTF-16; convert it"):
         lines_of(TEXT.encode("utf-16"))
+    for encoding in ("UTF-16LE", "UTF-16BE"):
+        with pytest.raises(TextError, match=f"got {encoding}; convert it: iconv -f {encoding} "):
+            lines_of(TEXT.encode(encoding))
 
 
 @settings(max_examples=200)
