@@ -95,7 +95,10 @@ def define_flags(argv: Sequence[str]) -> None:
     named = flags.FlagValues()
     flags.DEFINE_enum("mode", "train", list(MODES), "", flag_values=named)
     # A parser of its own: the other flags on the command line are not defined yet.
-    named(argv, known_only=True)
+    try:
+        named(argv, known_only=True)
+    except flags.Error as error:
+        sys.exit(command.refuse(f"{error}; --help shows all flags"))
     for module in MODES[str(named["mode"].value)]:
         flags.adopt_module_key_flags(importlib.import_module(module))
 

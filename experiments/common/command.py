@@ -17,7 +17,7 @@ from hrm_jax.core.errors import UserError
 TRACEBACK_VARIABLE = "HRM_JAX_TRACEBACK"
 """Environment variable: 1 shows where an error arose."""
 
-TEXT_FLAGS = frozenset({"prompt", "suffix", "stop"})
+TEXT_FLAGS = frozenset({"prompt", "suffix", "stop", "system", "stop_token"})
 """Flags that are no paths, and may begin with any character."""
 
 REFUSED = 2
@@ -41,7 +41,7 @@ def run(main: Callable[[], int | None], extras: str = "") -> None:
             return refuse(f"unexpected arguments {argv[1:]}; flags start with --")
         logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
         # What is waited for: downloads, and data that are prepared.
-        for told in ("hrm_jax.data", "hrm_jax.convert.catalogue"):  # what takes long is said
+        for told in ("hrm_jax.data", "hrm_jax.convert.catalogue"):
             standard_logging.getLogger(told).setLevel(standard_logging.INFO)
         expand_home(flags.FLAGS)
         try:
@@ -54,7 +54,15 @@ def run(main: Callable[[], int | None], extras: str = "") -> None:
             print("interrupted", file=sys.stderr)
             return INTERRUPTED
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=parse_flags)
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Returns what is no flag in `argv`; ends the process where flags are wrong."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(refuse(f"{error}; --help shows all flags"))
 
 
 def expand_home(values: flags.FlagValues) -> None:

@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 # Values of `tokenizer.ggml.token_type`.
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = range(1, 5)
 _SPECIAL = (_UNKNOWN, _CONTROL)
+_NO_TOKEN = 2**32 - 1
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
@@ -124,7 +125,7 @@ def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
     names = file.get("tokenizer.ggml.tokens")
     ends = [_named(file, names, "eos")]
     # Models trained on conversations end a turn with a token of its own.
-    if file.has(_number_key("eot")):
+    if _states(file, "eot"):
         ends.append(_named(file, names, "eot"))
     kinds = file.get("tokenizer.ggml.token_type", [])
     ends += [name for name, kind in zip(names, kinds, strict=False) if _ends(name, kind)]
@@ -144,7 +145,7 @@ def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
         tokenizer,
         eos_tokens=list(dict.fromkeys(ends)),
         bos_token=_named(file, names, "bos") if begins else None,
-        infilling=_infilling(file),
+        infilling=_infilling(file, names),
         special_names=_special_names(file, names),
     )
 
@@ -155,7 +156,7 @@ def _ends(name: str, kind: int) -> bool:
 
 def _special_names(file: GgufFile, names: Sequence[str]) -> dict[str, str]:
     """Returns the names of tokens by what they are for, as the metadata states their numbers."""
-    stated = {use: key for use, key in _USES.items() if file.has(_number_key(key))}
+    stated = {use: key for use, key in _USES.items() if _states(file, key)}
     return {use: _named(file, names, key) for use, key in stated.items()}
 
 
@@ -163,8 +164,17 @@ def _number_key(use: str) -> str:
     return f"tokenizer.ggml.{use}_token_id"
 
 
+def _states(file: GgufFile, use: str) -> bool:
+    """Returns whether the metadata gives a token for a use; all bits set mean none."""
+    return file.has(_number_key(use)) and file.get(_number_key(use)) != _NO_TOKEN
+
+
 def _named(file: GgufFile, names: Sequence[str], use: str) -> str:
     """Returns the name of the token whose number the metadata gives for a use, as `eos`."""
+    return names[_number(file, names, use)]
+
+
+def _number(file: GgufFile, names: Sequence[str], use: str) -> int:
     number = file.get(_number_key(use))
     check(
         isinstance(number, int) and 0 <= number < len(names),
@@ -173,15 +183,14 @@ def _named(file: GgufFile, names: Sequence[str], use: str) -> str:
         got=number,
         remedy="fetch the file anew",
     )
-    return names[number]
+    return number
 
 
-def _infilling(file: GgufFile) -> InfillingTokens | None:
+def _infilling(file: GgufFile, vocabulary: Sequence[str]) -> InfillingTokens | None:
     """Returns the marks of a hole that the metadata states, under its new names or its old ones."""
     for names in (("fim_pre", "fim_suf", "fim_mid"), ("prefix", "suffix", "middle")):
-        keys = [_number_key(name) for name in names]
-        if all(map(file.has, keys)):
-            return InfillingTokens(*(int(file.get(key)) for key in keys))
+        if all(_states(file, name) for name in names):
+            return InfillingTokens(*(_number(file, vocabulary, name) for name in names))
     return None
 
 

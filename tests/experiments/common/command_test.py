@@ -104,3 +104,23 @@ def test_an_interrupt_is_no_traceback():
     done = run("--end=KeyboardInterrupt()")
     assert done.returncode == command.INTERRUPTED
     assert done.stderr == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["experiments.codegen", "--mode=foo"], "should be one of"),
+        (["experiments.sudoku", "--mode=foo"], "should be one of"),
+        (["experiments.convert", "--nosuch=1"], "Unknown command line flag 'nosuch'"),
+        (["experiments.bench", "--suite=nonesuch"], "should be one of"),
+        (["experiments.join_puzzles"], "must have a value"),
+    ],
+)
+def test_flags_that_are_wrong_are_refused(arguments, message):
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == command.REFUSED
+    assert message in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
