@@ -28,6 +28,10 @@ MAX_ITEMS = 1_000_000
 """Limit for the items of an iterator of the tests that are sent, as some never end."""
 
 
+_QUIET = ("plain", "take", "iter", "len")
+"""Requests that change no value that tests could see otherwise than by going through it."""
+
+
 class CandidateGoneError(BaseException):
     """The candidate ended or broke the protocol.
 
@@ -61,7 +65,7 @@ class Channel:
           TypeError: an item cannot be sent.
           BaseException: what the program raised.
         """
-        self.changes += do != "plain"
+        self.changes += do not in _QUIET and not (do == "apply" and items[0] in _QUIET)
         self._send({"do": do, "items": [wire.encode(item, self) for item in items]})
         answer = self._receive()
         # Before it answers, the program may call functions that the tests gave to it.
@@ -105,6 +109,8 @@ class Channel:
         # One stands for a value, however often it comes: tests may compare by `is`.
         if number not in self._known:
             self._known[number] = _STAND_INS[kind](self, *items)
+        elif is_remote(self._known[number]):
+            state_of(self._known[number]).return_again()
         return self._known[number]
 
     def _call(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -184,10 +190,10 @@ def main() -> None:
 
 
 def _find(channel: Channel, name: str, reference: Any) -> Any:
-    """Returns the program's value of a name; trusted as a class if the reference's is one."""
+    """Returns the program's value of a name; what it makes is trusted if the reference's does."""
     found = channel.ask("find", name)
     if is_remote(found) and isinstance(reference, type):
-        state_of(found).trusted = True
+        state_of(found).maker = True
     return found
 
 

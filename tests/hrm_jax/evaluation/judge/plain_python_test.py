@@ -43,6 +43,18 @@ DIFFERENCES = {
     "class M:\n    def __add__(self, n): return 5 + n\ndef f(): return M()": "assert f() + 1 == 6",
     "class C:\n    def __contains__(self, x): return True\ndef f(): return C()": "assert 3 in f()",
     "import contextlib\ndef f(): return contextlib.suppress(KeyError)": "with f(): {}['a']",
+    "class K:\n    def __enter__(self): pass\n    def __exit__(self, *error): return True": (
+        "with K(): raise ValueError('kept inside')"
+    ),
+    "class D:\n    def __float__(self): return 2.5\ndef f(): return D()": (
+        "assert float(f()) == 2.5"
+    ),
+    "class W:\n    def startswith(self, text): return True\ndef f(): return W()": (
+        "assert f().startswith('a')"
+    ),
+    # An object that tests made is an answer from when a method returns it.
+    "class O:\n    def set(self, n):\n        self.n = n\n        return self\n"
+    "    def __add__(self, n): return self.n + n": "assert O().set(3) + 1 == 4",
     # Functions of the standard library are the program's own.
     "def f(g): return g": "assert f(len) is len",
     # What stands for an object is not of its class.
