@@ -69,7 +69,7 @@ class Candidate:
             return iter(items)
         if kind == "library":
             module, name = items
-            return getattr(importlib.import_module(module), name)
+            return operator.attrgetter(name)(importlib.import_module(module))
         number = items[0]
         if kind == "test":
             return self._functions.setdefault(number, _TestFunction(self, *items))

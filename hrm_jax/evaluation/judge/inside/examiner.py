@@ -8,6 +8,7 @@ what they expect, not the report. Tests run here, on values built here.
 
 import collections.abc
 import json
+import operator
 import os
 import sys
 from typing import Any, BinaryIO
@@ -198,17 +199,27 @@ def _find(channel: Channel, name: str, reference: Any) -> Any:
 
 
 def _place_in_library(value: Any) -> list[str] | None:
-    """Returns module and name of a function of the standard library; None for other values.
+    """Returns module and qualified name of a function of the standard library, None for others.
 
-    The program gets its own, as `eval` of this process would let it do here what it likes.
+    The program gets its own: `eval` of this process would let it do here what it likes, and the
+    texts given to `str.format` would let it read all that the tests know.
     """
-    module = getattr(value, "__module__", None)
-    name = getattr(value, "__name__", None)
+    owner = getattr(value, "__objclass__", getattr(value, "__self__", None))
+    # Methods of builtin types name no module.
+    place = owner if isinstance(owner, type) else value
+    module = getattr(place, "__module__", None)
+    name = getattr(value, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str):
         return None
     if module.partition(".")[0] not in sys.stdlib_module_names:
         return None
-    return [module, name] if getattr(sys.modules.get(module), name, None) is value else None
+    try:
+        found = operator.attrgetter(name)(sys.modules.get(module))
+    except AttributeError:
+        return None
+    # A class method is made anew each time.
+    same = found is value or (type(found) is type(value) and found == value)
+    return [module, name] if same else None
 
 
 def _bounded(values: Any) -> Any:

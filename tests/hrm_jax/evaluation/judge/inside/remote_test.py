@@ -264,6 +264,23 @@ def f(function, place):
     assert report["detail"] == "AssertionError: "
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("str.format", "'{0.__globals__[secret]}', g"),
+        ("str.format_map", "'{g.__globals__[secret]}', {'g': g}"),
+        ("string.Formatter.format", "string.Formatter(), '{0.__globals__[secret]}', g"),
+        ("object.__getattribute__", "g, '__globals__'"),
+    ],
+)
+def test_methods_of_the_library_do_nothing_in_the_process_of_the_tests(
+    judged_together, name, arguments
+):
+    program = f"import string\ndef f(method, g): return method({arguments})"
+    tests = f"import string\nsecret = '42'\nassert '42' in str(f({name}, lambda: 0))"
+    assert not judged_together([(program, tests)])[0]["passed"]
+
+
 def test_functions_of_tests_are_only_called(judged_together):
     snippets = [
         ("def f(g): return g.__globals__['secret']", "secret = 5\ndef g(): pass\nassert f(g) == 5"),
