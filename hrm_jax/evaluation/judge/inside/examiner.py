@@ -88,6 +88,9 @@ class Channel:
         if isinstance(value, collections.abc.Iterator):
             items = [wire.encode(item, self) for item in _bounded(value)]
             return {"kind": "iterator", "items": items}
+        if _is_named_tuple(value):
+            items = [type(value).__name__, type(value)._fields, tuple(value)]
+            return {"kind": "named tuple", "items": [wire.encode(item, self) for item in items]}
         if base_form(value) is not None:
             return wire.encode(plain_part(value), self)
         place = _place_in_library(value)
@@ -196,6 +199,10 @@ def _find(channel: Channel, name: str, reference: Any) -> Any:
     if is_remote(found) and isinstance(reference, type):
         state_of(found).maker = True
     return found
+
+
+def _is_named_tuple(value: Any) -> bool:
+    return isinstance(value, tuple) and hasattr(type(value), "_fields")
 
 
 def _place_in_library(value: Any) -> list[str] | None:
