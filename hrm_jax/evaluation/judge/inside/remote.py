@@ -18,16 +18,11 @@ gone through: otherwise they could be another value at each use. None handles ex
 import math
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from hrm_jax.evaluation.judge.inside.forms import EXTENDED
+from hrm_jax.evaluation.judge.inside.states import Asker, Items, State
 from hrm_jax.evaluation.judge.inside.wire import NO_PLAIN_PART
-
-_ONE_BY_ONE = 64
-_MOST_AT_ONCE = 4096
-"""Items of an iterator: the first are asked for one by one, so that none is taken in advance; later
-ones in growing numbers, as a question takes a while."""
-
 
 _PREDICATES = (
     *("isdisjoint", "issubset", "issuperset", "startswith", "endswith"),
@@ -36,88 +31,12 @@ _PREDICATES = (
 """Methods of plain types that compare with values of tests: operators in all but form."""
 
 
-class Asker(Protocol):
-    """A channel to the candidate."""
-
-    @property
-    def changes(self) -> int:
-        """Number of requests that may have changed something there."""
-        ...
-
-    def ask(self, do: str, *items: Any) -> Any:
-        """Returns the candidate's answer to a request; see `candidate.Candidate`."""
-        ...
-
-
-class _State:
-    """What is known of a value of the program.
-
-    Attributes:
-      channel: to the candidate.
-      number: of the value there.
-      plain: its plain part, `NO_PLAIN_PART` if it has none.
-      seen: `changes` of the channel when `plain` came.
-      items: the items it gave when it was last gone through, None if they are not kept.
-      items_seen: `changes` of the channel when that began.
-      maker: whether it is a class that the reference has too, so that what it makes is trusted.
-      returned: whether it came as an answer again, after the one that it came with first.
-      trusted: whether it is an object that tests made and nothing returned since.
-    """
-
-    __slots__ = (
-        *("channel", "number", "plain", "seen", "items", "items_seen"),
-        *("maker", "returned", "trusted"),
-    )
-
-    def __init__(self, channel: Asker, number: int, plain: Any):
-        self.channel = channel
-        self.number = number
-        self.plain = plain
-        self.seen = channel.changes
-        self.items: _Items | None = None
-        self.items_seen = channel.changes
-        self.maker = False
-        self.returned = False
-        self.trusted = False
-
-    def return_again(self) -> None:
-        """Notes that it came as an answer again."""
-        self.returned = True
-        self.trusted = False
-
-
-class _Items:
-    """Goes through what an iterator of the program gives, as often as is wanted.
-
-    Args:
-      iterator: the program's; each item is taken once.
-    """
-
-    def __init__(self, iterator: "Reference"):
-        self._iterator = iterator
-        self._taken: list[Any] = []
-        self._ended = False
-
-    def __iter__(self) -> Iterator[Any]:
-        count = 0
-        while True:
-            while count < len(self._taken):
-                yield self._taken[count]
-                count += 1
-            if self._ended:
-                return
-            wanted = 1 if count < _ONE_BY_ONE else min(count, _MOST_AT_ONCE)
-            items = _ask(self._iterator, "take", self._iterator, wanted)
-            self._taken += items
-            self._ended = len(items) < wanted
-
-
 def is_remote(value: Any) -> bool:
     """Returns whether a value is the program's; by its real type, whatever its `__class__` says."""
     return issubclass(type(value), Reference)
 
 
-def state_of(value: "Reference") -> _State:
+def state_of(value: "Reference") -> State:
     """Returns what is known of a value of the program."""
     return object.__getattribute__(value, "_state_of_remote")
 
@@ -133,7 +52,7 @@ def make_remote(channel: Asker, number: int, plain: Any = NO_PLAIN_PART) -> "Ref
     """
     made = _VALUES[type(plain)](plain) if type(plain) in _VALUES else Remote()
     # Past `__setattr__`, which would ask the candidate.
-    object.__setattr__(made, "_state_of_remote", _State(channel, number, plain))
+    object.__setattr__(made, "_state_of_remote", State(channel, number, plain))
     return made
 
 
@@ -240,7 +159,7 @@ class Remote(Reference):
         seen = state.channel.changes
         trusted = state.trusted
         iterator = _apply(self, "iter", self)
-        items = _Items(iterator)
+        items = Items(lambda count: _ask(iterator, "take", iterator, count))
         if iterator is self:
             state.trusted = trusted
         elif not trusted:
