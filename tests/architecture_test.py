@@ -78,7 +78,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.evaluation.sandbox": "limits base bubblewrap namespaces processes isolation",
-        "hrm_jax.evaluation.judge.inside": "forms wire remote errors candidate examiner",
+        "hrm_jax.evaluation.judge.inside": "forms states wire remote errors candidate examiner",
         "hrm_jax.evaluation.judge": (
             "toolchains packages exams examination go_files recipes building judge"
         ),

@@ -5,6 +5,7 @@ can gain is to send other answers, or none.
 """
 
 import builtins
+import collections
 import copy
 import importlib
 import itertools
@@ -36,6 +37,7 @@ class Candidate:
         sys.modules["candidate"] = self._module
         self._values = wire.Numbers()
         self._functions: dict[int, _TestFunction] = {}
+        self._named_tuples: dict[tuple[str, tuple[str, ...]], Any] = {}
 
     def serve(self) -> Any:
         """Answers requests until a line comes that is none, and returns that line."""
@@ -69,7 +71,10 @@ class Candidate:
             return iter(items)
         if kind == "library":
             module, name = items
-            return getattr(importlib.import_module(module), name)
+            return operator.attrgetter(name)(importlib.import_module(module))
+        if kind == "named tuple":
+            name, fields, values = items
+            return self._named_tuple(name, fields)(*values)
         number = items[0]
         if kind == "test":
             return self._functions.setdefault(number, _TestFunction(self, *items))
@@ -87,6 +92,14 @@ class Candidate:
         if "value" in answer:
             return wire.decode(answer["value"], self)
         raise answered_error(answer, self)
+
+    def _named_tuple(self, name: str, fields: tuple[str, ...]) -> Any:
+        """Returns what stands for a class of the tests: the same for all of its values."""
+        if (name, fields) not in self._named_tuples:
+            # "_1" is no name of a field, but what it becomes when renamed.
+            made = collections.namedtuple(name, fields, rename=True)
+            self._named_tuples[name, fields] = made
+        return self._named_tuples[name, fields]
 
     def _answer(self, request: dict[str, Any]) -> Any:
         """Returns the encoded answer to a request; exceptions are the program's."""

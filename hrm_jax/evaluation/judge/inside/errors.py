@@ -5,7 +5,7 @@ import contextlib
 from typing import Any
 
 from hrm_jax.evaluation.judge.inside import wire
-from hrm_jax.evaluation.judge.inside.remote import Asker
+from hrm_jax.evaluation.judge.inside.states import Asker
 
 
 class RemoteError(Exception):

@@ -8,6 +8,7 @@ what they expect, not the report. Tests run here, on values built here.
 
 import collections.abc
 import json
+import operator
 import os
 import sys
 from typing import Any, BinaryIO
@@ -26,6 +27,10 @@ from hrm_jax.evaluation.judge.inside.remote import is_remote, make_remote, state
 
 MAX_ITEMS = 1_000_000
 """Limit for the items of an iterator of the tests that are sent, as some never end."""
+
+
+_QUIET = ("plain", "take", "iter", "len")
+"""Requests that change no value that tests could see otherwise than by going through it."""
 
 
 class CandidateGoneError(BaseException):
@@ -61,7 +66,7 @@ class Channel:
           TypeError: an item cannot be sent.
           BaseException: what the program raised.
         """
-        self.changes += do != "plain"
+        self.changes += do not in _QUIET and not (do == "apply" and items[0] in _QUIET)
         self._send({"do": do, "items": [wire.encode(item, self) for item in items]})
         answer = self._receive()
         # Before it answers, the program may call functions that the tests gave to it.
@@ -83,6 +88,9 @@ class Channel:
         if isinstance(value, collections.abc.Iterator):
             items = [wire.encode(item, self) for item in _bounded(value)]
             return {"kind": "iterator", "items": items}
+        if _is_named_tuple(value):
+            items = [type(value).__name__, type(value)._fields, tuple(value)]
+            return {"kind": "named tuple", "items": [wire.encode(item, self) for item in items]}
         if base_form(value) is not None:
             return wire.encode(plain_part(value), self)
         place = _place_in_library(value)
@@ -105,6 +113,8 @@ class Channel:
         # One stands for a value, however often it comes: tests may compare by `is`.
         if number not in self._known:
             self._known[number] = _STAND_INS[kind](self, *items)
+        elif is_remote(self._known[number]):
+            state_of(self._known[number]).return_again()
         return self._known[number]
 
     def _call(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -184,25 +194,39 @@ def main() -> None:
 
 
 def _find(channel: Channel, name: str, reference: Any) -> Any:
-    """Returns the program's value of a name; trusted as a class if the reference's is one."""
+    """Returns the program's value of a name; what it makes is trusted if the reference's does."""
     found = channel.ask("find", name)
     if is_remote(found) and isinstance(reference, type):
-        state_of(found).trusted = True
+        state_of(found).maker = True
     return found
 
 
-def _place_in_library(value: Any) -> list[str] | None:
-    """Returns module and name of a function of the standard library; None for other values.
+def _is_named_tuple(value: Any) -> bool:
+    return isinstance(value, tuple) and hasattr(type(value), "_fields")
 
-    The program gets its own, as `eval` of this process would let it do here what it likes.
+
+def _place_in_library(value: Any) -> list[str] | None:
+    """Returns module and qualified name of a function of the standard library, None for others.
+
+    The program gets its own: `eval` of this process would let it do here what it likes, and the
+    texts given to `str.format` would let it read all that the tests know.
     """
-    module = getattr(value, "__module__", None)
-    name = getattr(value, "__name__", None)
+    owner = getattr(value, "__objclass__", getattr(value, "__self__", None))
+    # Methods of builtin types name no module.
+    place = owner if isinstance(owner, type) else value
+    module = getattr(place, "__module__", None)
+    name = getattr(value, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str):
         return None
     if module.partition(".")[0] not in sys.stdlib_module_names:
         return None
-    return [module, name] if getattr(sys.modules.get(module), name, None) is value else None
+    try:
+        found = operator.attrgetter(name)(sys.modules.get(module))
+    except AttributeError:
+        return None
+    # A class method is made anew each time.
+    same = found is value or (type(found) is type(value) and found == value)
+    return [module, name] if same else None
 
 
 def _bounded(values: Any) -> Any:

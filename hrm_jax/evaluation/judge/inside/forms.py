@@ -4,10 +4,18 @@ Only what the standard library defines is plain: its operators are the interpret
 process alike. Of a class that a program derives from one of them, the part of the plain type is.
 """
 
+import array
 import collections
 import datetime
 import decimal
 import fractions
+import http
+import ipaddress
+import pathlib
+import re
+import types
+import uuid
+import zoneinfo
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -20,18 +28,27 @@ class Form(NamedTuple):
       parts: takes a value, of this type or derived from it, apart into values that travel.
       make: makes the value of a list of them.
       name: of the type on the wire.
+      fits: whether a value has this form; it has none if it has not.
     """
 
     kind: type
     parts: Callable[[Any], Iterable[Any]]
     make: Callable[[list[Any]], Any]
     name: str
+    fits: Callable[[Any], bool] = lambda value: True
+
+
+def form_of(value: Any) -> Form | None:
+    """Returns the form of a value of a plain type, not one derived from it; None for others."""
+    form = BY_TYPE.get(type(value))
+    return form if form is not None and form.fits(value) else None
 
 
 def base_form(value: Any) -> Form | None:
     """Returns the form of the most special plain type that a value is of; None if it is of none."""
     # By the real type: `isinstance` would believe a `__class__` that says otherwise.
-    return next((form for form in FORMS if issubclass(type(value), form.kind)), None)
+    form = next((form for form in FORMS if issubclass(type(value), form.kind)), None)
+    return form if form is not None and form.fits(value) else None
 
 
 def plain_part(value: Any) -> Any:
@@ -67,6 +84,26 @@ def _clock(value: datetime.datetime | datetime.time) -> list[Any]:
     ]
 
 
+def _in_plain_zone(value: datetime.datetime | datetime.time) -> bool:
+    zone = value.tzinfo
+    return zone is None or form_of(zone) is not None
+
+
+def _by_text(kind: Any) -> Form:
+    """Returns the form of a type whose values are made of their texts."""
+    return _form(kind, lambda value: [kind.__str__(value)], lambda items: kind(*items))
+
+
+def _member(kind: Any) -> Form:
+    """Returns the form of an enumeration's members."""
+    return _form(kind, lambda value: [value.value], lambda items: kind(*items))
+
+
+def _alone(value: Any) -> Form:
+    """Returns the form of a value that is the only one of its type."""
+    return _form(type(value), lambda value: [], lambda items: value)
+
+
 def _views(kind: type) -> tuple[Form, Form, Form]:
     """Returns the forms of the three views of a type of dictionary."""
     empty = kind()
@@ -84,6 +121,7 @@ def _views(kind: type) -> tuple[Form, Form, Form]:
 
 FORMS: tuple[Form, ...] = (
     # A type stands before those that it is derived from.
+    *(_member(kind) for kind in (http.HTTPStatus, http.HTTPMethod, re.RegexFlag, uuid.SafeUUID)),
     _form(bool, lambda value: [value], lambda items: bool(*items)),
     _form(int, lambda value: [int.__int__(value)], lambda items: int(*items)),
     _form(float, lambda value: [float.__float__(value)], lambda items: float(*items)),
@@ -117,22 +155,22 @@ FORMS: tuple[Form, ...] = (
         lambda value: [value.numerator, value.denominator],
         lambda items: fractions.Fraction(*items),
     ),
-    _form(
-        decimal.Decimal,
-        lambda value: [decimal.Decimal.__str__(value)],
-        lambda items: decimal.Decimal(*items),
-    ),
+    _by_text(decimal.Decimal),
     _form(
         datetime.datetime,
         _moment,
         lambda items: datetime.datetime(*items[:-1], fold=items[-1]),
-    ),
+    )._replace(fits=_in_plain_zone),
     _form(
         datetime.date,
         lambda value: [value.year, value.month, value.day],
         lambda items: datetime.date(*items),
     ),
-    _form(datetime.time, _clock, lambda items: datetime.time(*items[:-1], fold=items[-1])),
+    _form(
+        datetime.time,
+        _clock,
+        lambda items: datetime.time(*items[:-1], fold=items[-1]),
+    )._replace(fits=_in_plain_zone),
     _form(
         datetime.timedelta,
         lambda value: [value.days, value.seconds, value.microseconds],
@@ -143,6 +181,40 @@ FORMS: tuple[Form, ...] = (
         lambda value: value.__reduce__()[1],
         lambda items: datetime.timezone(*items),
     ),
+    _form(
+        zoneinfo.ZoneInfo,
+        lambda value: [value.key],
+        lambda items: zoneinfo.ZoneInfo(*items),
+    )._replace(fits=lambda value: isinstance(value.key, str)),
+    _by_text(pathlib.PosixPath),
+    _by_text(pathlib.PurePosixPath),
+    _by_text(pathlib.PureWindowsPath),
+    _form(
+        uuid.UUID,
+        lambda value: [value.int, value.is_safe],
+        lambda items: uuid.UUID(int=items[0], is_safe=items[1]),
+    ),
+    *(
+        _by_text(kind)
+        for kind in (
+            *(ipaddress.IPv4Interface, ipaddress.IPv4Address, ipaddress.IPv4Network),
+            *(ipaddress.IPv6Interface, ipaddress.IPv6Address, ipaddress.IPv6Network),
+        )
+    ),
+    # "array" is numpy's.
+    _form(
+        array.array,
+        lambda value: [value.typecode, *array.array.tolist(value)],
+        lambda items: array.array(items[0], items[1:]),
+        "array.array",
+    ),
+    _form(
+        types.SimpleNamespace,
+        lambda value: [list(pair) for pair in vars(value).items()],
+        lambda items: types.SimpleNamespace(**dict(items)),
+    ),
+    _alone(...),
+    _alone(NotImplemented),
 )
 BY_TYPE = {form.kind: form for form in FORMS}
 BY_NAME = {form.name: form for form in FORMS}

@@ -8,60 +8,27 @@ decides an operator with two operands:
   and otherwise they are not equal, and nothing else is defined. An answer cannot define itself to
   be equal to, near to, or a container of what tests expect;
 - except that objects that tests made, by calling a class that the reference has as well, may define
-  their operators, `==` excepted: then these are what is tested.
+  their operators, `==` excepted: then these are what is tested. This ends when one comes back as an
+  answer, as a method that returns its object would otherwise answer with it.
 
-Nor does it handle exceptions of tests, as a context manager, unless it is one of the latter.
+Other objects without a plain part are no numbers either, and give the same items each time they are
+gone through: otherwise they could be another value at each use. None handles exceptions of tests.
 """
 
+import math
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from hrm_jax.evaluation.judge.inside.forms import EXTENDED
+from hrm_jax.evaluation.judge.inside.states import Asker, Items, State
 from hrm_jax.evaluation.judge.inside.wire import NO_PLAIN_PART
 
-_ONE_BY_ONE = 64
-_MOST_AT_ONCE = 4096
-"""Items of an iterator: the first are asked for one by one, so that none is taken in advance; later
-ones in growing numbers, as a question takes a while."""
-
-
-_PREDICATES = ("isdisjoint", "issubset", "issuperset", "startswith", "endswith")
+_PREDICATES = (
+    *("isdisjoint", "issubset", "issuperset", "startswith", "endswith"),
+    *("is_relative_to", "same_quantum", "subnet_of", "supernet_of"),
+)
 """Methods of plain types that compare with values of tests: operators in all but form."""
-
-
-class Asker(Protocol):
-    """A channel to the candidate."""
-
-    @property
-    def changes(self) -> int:
-        """Number of requests that may have changed something there."""
-        ...
-
-    def ask(self, do: str, *items: Any) -> Any:
-        """Returns the candidate's answer to a request; see `candidate.Candidate`."""
-        ...
-
-
-class _State:
-    """What is known of a value of the program.
-
-    Attributes:
-      channel: to the candidate.
-      number: of the value there.
-      plain: its plain part, `NO_PLAIN_PART` if it has none.
-      seen: `changes` of the channel when `plain` came.
-      trusted: whether it is a class that the reference has too, or an object that tests made of it.
-    """
-
-    __slots__ = ("channel", "number", "plain", "seen", "trusted")
-
-    def __init__(self, channel: Asker, number: int, plain: Any):
-        self.channel = channel
-        self.number = number
-        self.plain = plain
-        self.seen = channel.changes
-        self.trusted = False
 
 
 def is_remote(value: Any) -> bool:
@@ -69,7 +36,7 @@ def is_remote(value: Any) -> bool:
     return issubclass(type(value), Reference)
 
 
-def state_of(value: "Reference") -> _State:
+def state_of(value: "Reference") -> State:
     """Returns what is known of a value of the program."""
     return object.__getattribute__(value, "_state_of_remote")
 
@@ -85,7 +52,7 @@ def make_remote(channel: Asker, number: int, plain: Any = NO_PLAIN_PART) -> "Ref
     """
     made = _VALUES[type(plain)](plain) if type(plain) in _VALUES else Remote()
     # Past `__setattr__`, which would ask the candidate.
-    object.__setattr__(made, "_state_of_remote", _State(channel, number, plain))
+    object.__setattr__(made, "_state_of_remote", State(channel, number, plain))
     return made
 
 
@@ -114,10 +81,12 @@ class Reference:
     """A value of the program: its attributes, its texts, and operators with two operands."""
 
     def __getattr__(self, name: str) -> Any:
-        plain = state_of(self).plain
-        if name in _PREDICATES and not state_of(self).trusted and hasattr(plain, name):
-            return getattr(_plain(self), name)
-        return _ask(self, "get", self, name)
+        if name not in _PREDICATES or state_of(self).trusted:
+            return _ask(self, "get", self, name)
+        plain = _plain(self)
+        if plain is NO_PLAIN_PART:
+            raise TypeError(f"expected a plain value with {name}, got an object of the program")
+        return getattr(plain, name) if hasattr(plain, name) else _ask(self, "get", self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         _ask(self, "set", self, name, value)
@@ -173,7 +142,7 @@ class Remote(Reference):
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Calls it with plain values, with functions, or with other values of the program."""
         made = _ask(self, "call", self, list(arguments), options)
-        return _trusting(self, made)
+        return _trusting(made) if state_of(self).maker else made
 
     @property
     def __class__(self) -> Any:
@@ -184,15 +153,19 @@ class Remote(Reference):
         return _apply(self, "truth", self)
 
     def __iter__(self) -> Iterator[Any]:
+        state = state_of(self)
+        if state.items is not None and state.items_seen == state.channel.changes:
+            return iter(state.items)
+        seen = state.channel.changes
+        trusted = state.trusted
         iterator = _apply(self, "iter", self)
-        count = 0
-        while True:
-            wanted = 1 if count < _ONE_BY_ONE else min(count, _MOST_AT_ONCE)
-            items = _ask(self, "take", iterator, wanted)
-            yield from items
-            count += len(items)
-            if len(items) < wanted:
-                return
+        items = Items(lambda count: _ask(iterator, "take", iterator, count))
+        if iterator is self:
+            state.trusted = trusted
+        elif not trusted:
+            state.items = items
+            state.items_seen = seen
+        return iter(items)
 
     def __contains__(self, item: object) -> bool:
         if is_remote(item) or state_of(self).trusted:
@@ -212,17 +185,24 @@ class Remote(Reference):
         return self.__getattr__("__enter__")()
 
     def __exit__(self, kind: type | None, error: object, trace: object) -> Any:
-        handled = self.__getattr__("__exit__")(kind, error, None)
-        # Otherwise it could keep a failed test to itself.
-        may_handle = state_of(self).trusted and not issubclass(kind or object, AssertionError)
-        return handled if may_handle else False
+        self.__getattr__("__exit__")(kind, error, None)
+        return False  # otherwise it could keep a failed test to itself
 
 
-def _trusting(maker: Reference, made: Any) -> Any:
-    """Returns what a value of the program made, trusted if its maker is."""
-    if is_remote(made) and state_of(maker).trusted:
+def _trusting(made: Any) -> Any:
+    """Returns what tests made, trusted if it is an object that came as no answer before."""
+    if is_remote(made) and not state_of(made).returned:
         state_of(made).trusted = True
     return made
+
+
+def _operate(value: Reference, function: str, *operands: Any) -> Any:
+    """Returns the program's result of an operator, trusted if `value`, one of its operands, is."""
+    trusted = state_of(value).trusted
+    result = _apply(value, function, *operands)
+    if result is value:
+        state_of(value).trusted = trusted
+    return _trusting(result) if trusted else result
 
 
 def _unary(function: str) -> Callable[..., Any]:
@@ -232,12 +212,26 @@ def _unary(function: str) -> Callable[..., Any]:
     return method
 
 
+def _conversion(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the method of a conversion to a number."""
+
+    def method(self: Reference, *details: Any) -> Any:
+        if state_of(self).trusted:
+            return _apply(self, name, self, *details)
+        plain = _plain(self)
+        if plain is NO_PLAIN_PART:
+            raise TypeError("expected a number, got an object of the program")
+        return function(plain, *details)
+
+    return method
+
+
 def _binary(function: str) -> Callable[..., Any]:
     """Returns the method of an operator, by its name in `operator`, with the program's first."""
 
     def method(self: Reference, other: Any) -> Any:
         if is_remote(other) or state_of(self).trusted:
-            return _trusting(self, _apply(self, function, self, other))
+            return _operate(self, function, self, other)
         plain = _plain(self)
         if plain is NO_PLAIN_PART:
             return NotImplemented
@@ -251,7 +245,7 @@ def _in_place(function: str) -> Callable[..., Any]:
 
     def method(self: Reference, other: Any) -> Any:
         if is_remote(other) or state_of(self).trusted:
-            return _trusting(self, _apply(self, function, self, other))
+            return _operate(self, function, self, other)
         return NotImplemented  # Python goes on with the operator that changes nothing
 
     return method
@@ -262,7 +256,7 @@ def _reflected(function: str) -> Callable[..., Any]:
 
     def method(self: Reference, other: Any) -> Any:
         if state_of(self).trusted:
-            return _trusting(self, _apply(self, function, other, self))
+            return _operate(self, function, other, self)
         plain = _plain(self)
         if plain is NO_PLAIN_PART:
             return NotImplemented
@@ -277,10 +271,19 @@ _ARITHMETIC = (
     *("lshift", "rshift", "and", "or", "xor"),
 )
 _QUESTIONS = (
-    *("len", "next", "reversed", "abs", "round", "int", "float", "complex"),
-    *("trunc", "floor", "ceil"),
-    *("neg", "pos", "invert", "index", "getitem", "setitem", "delitem"),
+    *("len", "next", "reversed", "abs", "neg", "pos", "invert"),
+    *("getitem", "setitem", "delitem"),
 )
+_CONVERSIONS = {
+    "int": int,
+    "float": float,
+    "complex": complex,
+    "index": operator.index,
+    "round": round,
+    "trunc": math.trunc,
+    "floor": math.floor,
+    "ceil": math.ceil,
+}
 
 for _name in _COMPARISONS:
     setattr(Reference, f"__{_name}__", _binary(f"__{_name}__"))
@@ -290,6 +293,8 @@ for _name in _ARITHMETIC:
     setattr(Reference, f"__i{_name}__", _in_place(f"__i{_name}__"))
 for _name in _QUESTIONS:
     setattr(Remote, f"__{_name}__", _unary(_name))
+for _name, _function in _CONVERSIONS.items():
+    setattr(Remote, f"__{_name}__", _conversion(_name, _function))
 
 _VALUES: dict[type, Any] = {
     kind: type(f"Remote {kind.__name__}", (Reference, kind), {}) for kind in EXTENDED

@@ -13,7 +13,7 @@ import json
 import sys
 from typing import Any, BinaryIO, Protocol
 
-from hrm_jax.evaluation.judge.inside.forms import BY_NAME, BY_TYPE, base_form, plain_part
+from hrm_jax.evaluation.judge.inside.forms import BY_NAME, base_form, form_of, plain_part
 
 NO_PLAIN_PART: Any = object()
 """Stands for the plain part of a value that has none."""
@@ -60,8 +60,8 @@ def encode(value: Any, side: Side) -> Any:
         return value
     if kind is list:
         return [encode(item, side) for item in value]
-    if kind in BY_TYPE:
-        form = BY_TYPE[kind]
+    form = form_of(value)
+    if form is not None:
         return {"kind": form.name, "items": [encode(item, side) for item in form.parts(value)]}
     # By the real type: `isinstance` would believe a `__class__`, and ask a value's side for it.
     if issubclass(kind, type) and _type_named(value.__name__) is value:

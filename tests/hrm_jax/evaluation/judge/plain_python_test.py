@@ -16,12 +16,25 @@ from collections import *
 from datetime import *
 from decimal import Decimal
 from fractions import Fraction
+from array import array
+from http import HTTPStatus
+from ipaddress import *
+from pathlib import *
+from re import RegexFlag
+from types import SimpleNamespace
+from uuid import UUID
+from zoneinfo import ZoneInfo
 """
 VALUES = """0 | -7 | True | None | 2.5 | float('inf') | -0.0 | 10**40 | 1+2j | '' | 'é' | b'a' | []
 [1, [2]] | () | (1,) | {} | {'a': (1, 2)} | set() | {1, 2} | frozenset({1}) | bytearray(b'a')
 range(3) | Fraction(1, 3) | Decimal('1.10') | date(2020, 1, 2) | datetime(2020, 1, 2, 3) | time(4)
 timedelta(5) | timezone.utc | deque([1]) | Counter('aab') | OrderedDict(a=1) | defaultdict(int, a=1)
-{1: 2}.keys() | {1: 2}.items() | int | deque | ValueError""".replace("\n", " | ").split(" | ")
+{1: 2}.keys() | {1: 2}.items() | int | deque | ValueError
+PurePath('a/b') | PureWindowsPath('a/b') | Path('a') | UUID(int=5) | ip_address('1.1.1.1')
+ip_network('1.0.0.0/8') | ip_interface('::1/64') | array('i', [1, 2]) | array('d') | ...
+SimpleNamespace(a=[1]) | NotImplementedError | HTTPStatus.OK | RegexFlag.I | ZoneInfo('UTC')
+datetime(2020, 7, 2, 3, tzinfo=ZoneInfo('Europe/Paris'))
+time(4, tzinfo=timezone.utc)""".replace("\n", " | ").split(" | ")
 QUESTIONS = """assert f() == X | assert X == f() | assert f() != X | assert repr(f()) == repr(X)
 assert [f(), 1] == [X, 1] | assert type(f()) is type(X) | assert str(f()) == str(X) + ' '
 assert bool(f()) == bool(X)""".replace("\n", " | ").split(" | ")
@@ -43,12 +56,42 @@ DIFFERENCES = {
     "class M:\n    def __add__(self, n): return 5 + n\ndef f(): return M()": "assert f() + 1 == 6",
     "class C:\n    def __contains__(self, x): return True\ndef f(): return C()": "assert 3 in f()",
     "import contextlib\ndef f(): return contextlib.suppress(KeyError)": "with f(): {}['a']",
+    "class K:\n    def __enter__(self): pass\n    def __exit__(self, *error): return True": (
+        "with K(): raise ValueError('kept inside')"
+    ),
+    "class D:\n    def __float__(self): return 2.5\ndef f(): return D()": (
+        "assert float(f()) == 2.5"
+    ),
+    "class W:\n    def startswith(self, text): return True\ndef f(): return W()": (
+        "assert f().startswith('a')"
+    ),
+    # An object that tests made is an answer from when a method returns it.
+    "class O:\n    def set(self, n):\n        self.n = n\n        return self\n"
+    "    def __add__(self, n): return self.n + n": "assert O().set(3) + 1 == 4",
     # Functions of the standard library are the program's own.
     "def f(g): return g": "assert f(len) is len",
     # What stands for an object is not of its class.
     "class P: pass\ndef f(): return P()": "assert type(f()) is P",
     "import dataclasses\n@dataclasses.dataclass\nclass D:\n    x: int": (
         "import dataclasses\nassert dataclasses.asdict(D(1)) == {'x': 1}"
+    ),
+    # Types of the library without a plain form, and its state, which each process has for itself.
+    "import collections\ndef f(): return collections.ChainMap({1: 2})": "assert f() == {1: 2}",
+    "import collections\ndef f(): return collections.UserList([1])": "assert f() == [1]",
+    "import types\ndef f(): return types.MappingProxyType({1: 2})": "assert f() == {1: 2}",
+    "def f(): return memoryview(b'a')": "assert f() == b'a'",
+    "import re\ndef f(): return re.compile('a')": "import re\nassert f() == re.compile('a')",
+    "def f(x): return x.read()": "import io\nassert f(io.StringIO('a')) == 'a'",
+    "import random\ndef f(): return random.random()": (
+        "import random\nrandom.seed(1)\nx = f()\nrandom.seed(1)\nassert f() == x"
+    ),
+    "def f(): print('a')": (
+        "import contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()) as out: f()\n"
+        "assert out.getvalue() == 'a\\n'"
+    ),
+    "def f(x, y): pass": "import inspect\nassert str(inspect.signature(f)) == '(x, y)'",
+    "def f(): raise KeyError from ValueError()": (
+        "try: f()\nexcept KeyError as error: assert error.__cause__"
     ),
     "def f(x): return x.y": "class T: y = 1\nassert f(T()) == 1",
     "class A: pass": "class B(A): pass\nassert B()",

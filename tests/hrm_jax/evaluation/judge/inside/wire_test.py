@@ -1,12 +1,20 @@
 """Values across the wire: what comes out is what went in, and nothing comes alive."""
 
+import array
 import collections
 import datetime
 import decimal
 import fractions
+import http
 import io
+import ipaddress
 import json
 import math
+import pathlib
+import re
+import types
+import uuid
+import zoneinfo
 
 import numpy as np
 import pytest
@@ -98,6 +106,26 @@ def test_types_stay(value):
         {1: [2]}.items(),
         collections.OrderedDict(a=1).keys(),
         fractions.Fraction,
+        datetime.datetime(2024, 7, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Paris")),
+        zoneinfo.ZoneInfo("UTC"),
+        pathlib.Path("a/b"),
+        pathlib.PurePath("a/../b"),
+        pathlib.PureWindowsPath("c:/a"),
+        uuid.UUID(int=5, is_safe=uuid.SafeUUID.safe),
+        ipaddress.ip_address("1.2.3.4"),
+        ipaddress.ip_network("1.2.0.0/16"),
+        ipaddress.ip_interface("1.2.3.4/16"),
+        ipaddress.ip_address("fe80::1%eth0"),
+        ipaddress.ip_network("fe80::/64"),
+        ipaddress.ip_interface("fe80::1/64"),
+        array.array("d", [1.5, -0.0]),
+        array.array("u", "é"),
+        types.SimpleNamespace(a=[1], b=types.SimpleNamespace()),
+        ...,
+        NotImplemented,
+        http.HTTPStatus.OK,
+        http.HTTPMethod.GET,
+        re.I | re.M,
         np.float32(0.1),
         np.int8(-3),
         np.bool_(True),
@@ -121,6 +149,38 @@ class Liar(int):
         return True
 
     __hash__ = int.__hash__
+
+
+@pytest.mark.parametrize("value", [..., NotImplemented, http.HTTPStatus.OK, re.I])
+def test_values_that_are_compared_by_identity_stay_themselves(value):
+    assert across(value) is value
+
+
+class Zone(datetime.tzinfo):
+    """A time zone that is a program's own."""
+
+    def utcoffset(self, moment):
+        return datetime.timedelta(hours=1)
+
+
+def nameless_zone():
+    """A zone that is known by its contents alone."""
+    name = next(
+        pathlib.Path(place, "UTC")
+        for place in zoneinfo.TZPATH
+        if pathlib.Path(place, "UTC").exists()
+    )
+    with open(name, "rb") as file:
+        return zoneinfo.ZoneInfo.from_file(file)
+
+
+@pytest.mark.parametrize("make_zone", [Zone, nameless_zone])
+def test_moments_in_other_zones_are_a_matter_of_the_side(make_zone):
+    zone = make_zone()
+    for value in (datetime.datetime(2024, 1, 1, tzinfo=zone), datetime.time(1, tzinfo=zone)):
+        with pytest.raises(TypeError, match="has no plain form"):
+            across(value)
+        assert wire.encode_object(value, 5, Strict()) == {"kind": "object", "items": [5]}
 
 
 @pytest.mark.parametrize(
@@ -171,6 +231,14 @@ def test_lines_are_whole():
         {"kind": "defaultdict", "items": [3]},
         {"kind": "array", "items": ["O", [1], [None], True]},
         {"kind": "array", "items": ["i8", [2], [1], True]},
+        {"kind": "ZoneInfo", "items": ["../../etc/passwd"]},
+        {"kind": "ZoneInfo", "items": ["no/zone"]},
+        {"kind": "UUID", "items": [-1, None]},
+        {"kind": "IPv4Address", "items": ["1.2.3"]},
+        {"kind": "array.array", "items": ["x", 1]},
+        {"kind": "SimpleNamespace", "items": [[1, 2]]},
+        {"kind": "HTTPStatus", "items": [7]},
+        {"kind": "named tuple", "items": ["P", ["x"], [1]]},
         {"kind": ["tuple"], "items": []},
     ],
 )
