@@ -40,6 +40,7 @@ def run(main: Callable[[], int | None], extras: str = "") -> None:
             # absl leaves what is no flag in argv; a forgotten -- would otherwise pass unnoticed.
             return refuse(f"unexpected arguments {argv[1:]}; flags start with --")
         logging.set_verbosity(logging.WARNING)  # orbax tells of every save in a dozen lines
+        logging.get_absl_handler().setFormatter(PlainFormatter())
         # What is waited for: downloads, and data that are prepared.
         for told in ("hrm_jax.data", "hrm_jax.convert.catalogue"):
             standard_logging.getLogger(told).setLevel(standard_logging.INFO)
@@ -55,6 +56,17 @@ def run(main: Callable[[], int | None], extras: str = "") -> None:
             return INTERRUPTED
 
     app.run(guarded, flags_parser=parse_flags)
+
+
+class PlainFormatter(standard_logging.Formatter):
+    """Writes what is logged for people: without time, thread and line of the program."""
+
+    def format(self, record: standard_logging.LogRecord) -> str:
+        """Returns the message, behind its level where it is more than information."""
+        message = super().format(record)
+        if record.levelno <= standard_logging.INFO:
+            return message
+        return f"{record.levelname.lower()}: {message}"
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -124,3 +124,13 @@ def test_flags_that_are_wrong_are_refused(arguments, message):
     assert message in done.stderr
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_logged_is_written_for_people():
+    logged = (
+        "import logging; logging.getLogger('hrm_jax.data').info('preparing');"
+        "logging.getLogger('hrm_jax.data').warning('damaged');"
+        "logging.getLogger('other').info('not shown')"
+    )
+    done = run(f"--end=exec({logged!r}) or SystemExit(0)")
+    assert (done.returncode, done.stderr) == (0, "preparing\nwarning: damaged\n")
