@@ -13,7 +13,7 @@ import numpy as np
 from hrm_jax.convert.shards import MAX_SHARD_BYTES, is_weights_file, save_shards
 from hrm_jax.convert.weights import Deferred, Weights, WeightsError
 from hrm_jax.core.config import ConfigError, check, unknown_field
-from hrm_jax.core.files import read_json_object, write_atomically
+from hrm_jax.core.files import JsonError, TextError, read_json_object, write_atomically
 
 CONFIG = "config.json"
 NOT_READ = {
@@ -64,10 +64,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Returns the `config.json` of a folder.
 
     Raises:
-      JsonError, TextError: it is not a JSON object.
+      ConfigError: it is not a JSON object.
       OSError: it is absent or cannot be read.
     """
-    return read_json_object(folder / CONFIG)
+    try:
+        return read_json_object(folder / CONFIG)
+    except (JsonError, TextError) as error:
+        raise ConfigError("", str(error)) from error
 
 
 def is_model_file(name: str) -> bool:

@@ -156,8 +156,12 @@ def _check_depth(weights: Weights, model: Any) -> None:
     """Refuses a config of more layers than there are, before a model of that depth is built."""
     numbers = (_LAYER.search(name) for name in weights)
     found = max((1 + int(number[1]) for number in numbers if number), default=0)
+    config = getattr(model, "config", None)
     for field in _DEPTHS:
-        stated = getattr(model.config, field, 0)
+        stated = getattr(config, field, 0)
+        # Not read where one level serves as both.
+        if field == "H_layers" and getattr(config, "shared_level", False):
+            continue
         if stated > found:
             raise WeightsError(
                 f"the weights do not fit the config: expected {field}={stated}, found {found} "

@@ -116,7 +116,7 @@ def _read_index(path: Path) -> dict[str, str]:
         weight_map = read_json_object(path)["weight_map"]
         good = all(Path(file).name == file and file != INDEX for file in weight_map.values())
         good = good and all(file.endswith(".safetensors") for file in weight_map.values())
-    except (KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path}: expected an index with a weight_map, got {error!r}") from error
     if not good:
         raise WeightsError(

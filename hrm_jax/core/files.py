@@ -81,7 +81,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """Returns the fields of a JSON file; raises as `read_json`, and JsonError for other values."""
     value = read_json(path)
     if not isinstance(value, dict):
-        raise JsonError(f"{path}: expected a JSON object, got {value!r:.40}; get the file anew")
+        raise JsonError(f"{path}: expected an object, got {value!r:.40}; get the file anew")
     return value
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hrm_jax.core.errors import UserError
-from hrm_jax.core.files import read_json_object, write_atomically
+from hrm_jax.core.files import JsonError, TextError, read_json_object, write_atomically
 from hrm_jax.core.protocols import InfillingTokens, Marker
 from hrm_jax.data.text.markers import BREAK, HIDDEN, is_marker
 
@@ -259,8 +259,17 @@ class WrappedTokenizer:
 
 
 def _read_object(path: pathlib.Path, *, absent_is_empty: bool = False) -> dict[str, Any]:
-    """Returns the fields of a JSON file; raises as `read_json_object`."""
-    return {} if absent_is_empty and not path.exists() else read_json_object(path)
+    """Returns the fields of a JSON file.
+
+    Raises:
+      TokenizerError: it is not JSON, or holds something else than fields.
+    """
+    if absent_is_empty and not path.exists():
+        return {}
+    try:
+        return read_json_object(path)
+    except (JsonError, TextError) as error:
+        raise TokenizerError(str(error)) from error
 
 
 def _kind(part: Any) -> Any:

@@ -146,7 +146,7 @@ def test_the_end_of_a_text_may_be_named_beside_the_tokenizers_config(tmp_path, f
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", r"tokenizer\.json: expected JSON text, got .*; fetch it anew"),
+        ("{", r"tokenizer\.json: expected JSON text, got .*; get the file anew"),
         ("[]", r"tokenizer\.json: expected an object, got \[\]"),
         ('{"pre_tokenizer": {"type": "Novel"}}', r"cannot read it .*'pre_tokenizer': 'Novel'"),
     ],
