@@ -13,7 +13,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from absl import flags
 from ml_collections import config_flags as ml_flags
 from rich.console import Console
@@ -22,11 +21,9 @@ from experiments.common import command, config_flags
 from experiments.common.terminal import Table, make_console
 from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.model_folder import load_model, save_model
-from hrm_jax.convert.published_config import infer_config, is_published_config
+from hrm_jax.convert.published_config import infer_config, read_arch
 from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
 from hrm_jax.convert.weights import StateDict
-from hrm_jax.core.config import ConfigError
-from hrm_jax.core.files import parse_json, read_text
 from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm
 from hrm_jax.models.puzzle_model import PuzzleModel
 
@@ -63,10 +60,14 @@ def main() -> None:
 def _import(source: pathlib.Path, folder: pathlib.Path, console: Console) -> None:
     state_dict = load_state_dict(source)
     overrides = ml_flags.get_override_values(flags.FLAGS["config"])
-    config, origins = infer_config(state_dict, read_arch(_ARCH.value), overrides)
+    config, origins = infer_config(state_dict, _arch_fields(), overrides)
     console.print(_table(config, {name: _ORIGINS[origin] for name, origin in origins.items()}))
     save_model(folder, config, from_state_dict(PuzzleModel(config), state_dict))
     _report(console, state_dict, folder)
+
+
+def _arch_fields() -> Mapping[str, Any]:
+    return {} if _ARCH.value is None else read_arch(pathlib.Path(_ARCH.value))
 
 
 def _export(folder: pathlib.Path, path: pathlib.Path, console: Console) -> None:
@@ -75,45 +76,6 @@ def _export(folder: pathlib.Path, path: pathlib.Path, console: Console) -> None:
     save_state_dict(path, state_dict, compiled_prefix=_COMPILED_PREFIX.value)
     console.print(_table(model.config, dict.fromkeys(vars(model.config), "config.json")))
     _report(console, state_dict, path)
-
-
-def read_arch(path: str | None) -> Mapping[str, Any]:
-    """Returns the fields of an original's config file, without those that refer to other fields."""
-    if path is None:
-        return {}
-    text = read_text(pathlib.Path(path))
-    try:
-        # JSON's 1e-5 is text to YAML.
-        content = parse_json(text, path) if path.endswith(".json") else yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError("--arch", f"expected JSON or YAML in {path}, got {error}") from error
-    if not isinstance(content, Mapping):
-        raise ConfigError("--arch", f"expected fields in {path}, got {type(content).__name__}")
-    # Hydra's configs have the model's fields under `arch`.
-    content = _unwrapped(content)
-    fields = content.get("arch", content)
-    if not isinstance(fields, Mapping):
-        raise ConfigError("--arch", f"expected fields in arch of {path}, got {fields!r}")
-    if not is_published_config(fields):
-        raise ConfigError(
-            "--arch",
-            f"expected fields such as hidden_size and H_cycles in {path} or in its arch, got "
-            f"{', '.join(map(str, fields)) or 'none'}; name the run's all_config.yaml",
-        )
-    # An interpolation such as ${.hidden_size} is left to what the weights tell.
-    return {n: v for n, v in fields.items() if v is not None and not str(v).startswith("${")}
-
-
-def _unwrapped(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns fields as they were before Weights & Biases wrote each as {desc, value}."""
-
-    def value_of(field: Any) -> Any:
-        wrapped = (
-            isinstance(field, Mapping) and "value" in field and set(field) <= {"desc", "value"}
-        )
-        return field["value"] if wrapped else field
-
-    return {name: value_of(field) for name, field in content.items()}
 
 
 def _table(config: PuzzleModelConfig, origins: Mapping[str, str]) -> Table:

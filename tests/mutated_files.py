@@ -17,11 +17,11 @@ import jax
 from absl import flags
 from hypothesis import strategies as st
 
-from experiments import convert
 from experiments.codegen import prompts
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model, save_language_model
 from hrm_jax.convert.llama import llama_weights
 from hrm_jax.convert.model_folder import load_model, save_model
+from hrm_jax.convert.published_config import read_arch
 from hrm_jax.core.config import to_dict
 from hrm_jax.data.corpus import prepared
 from hrm_jax.data.corpus.benchmarks import read_benchmark
@@ -350,12 +350,10 @@ FORMATS = {
         _lines("metrics.jsonl", {"step": 1, "time": 1.0, "kind": "train", "loss": 0.5}),
         lambda path: read_metrics(path.parent),
     ),
-    "arch, JSON": Format(
-        _text("arch.json", json.dumps({"arch": _ORIGINAL})), lambda p: convert.read_arch(str(p))
-    ),
+    "arch, JSON": Format(_text("arch.json", json.dumps({"arch": _ORIGINAL})), read_arch),
     "arch, YAML": Format(
         _text("arch.yaml", "arch:\n  hidden_size: 4\n  H_cycles: 2\n"),
-        lambda path: convert.read_arch(str(path)),
+        read_arch,
     ),
     "prompts, lines": Format(
         _lines("prompts.jsonl", {"prompt": "a", "suffix": "b"}, {"prompt": "c"}), _read_prompts

@@ -1,5 +1,6 @@
 """Configs (`arch`) of the original HRM and TRM code as ours, and what weights tell without one."""
 
+import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +9,8 @@ import numpy as np
 
 from hrm_jax.convert.pytorch import INNER, without_compiled_prefix
 from hrm_jax.convert.weights import WeightsError
-from hrm_jax.core.config import check, replace
+from hrm_jax.core.config import ConfigError, check, replace
+from hrm_jax.core.files import parse_json, read_text
 from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
 from hrm_jax.nn.swiglu import swiglu_width
 
@@ -159,3 +161,47 @@ def _told_by_shapes(weights: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], 
         fields["pos_encodings"] = "none"  # a token MLP reads no rotary positions
     length = positions[0] if positions else token_mlp[1] if token_mlp else None
     return fields, length
+
+
+def read_arch(path: pathlib.Path) -> dict[str, Any]:
+    """Returns the fields of an original's config file, without those that refer to other fields.
+
+    Raises:
+      ConfigError, JsonError, TextError: it is not JSON or YAML with such fields.
+      OSError: it cannot be read.
+    """
+    import yaml
+
+    text = read_text(path)
+    try:
+        # JSON's 1e-5 is text to YAML.
+        content = parse_json(text, str(path)) if path.suffix == ".json" else yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError("--arch", f"expected JSON or YAML in {path}, got {error}") from error
+    if not isinstance(content, Mapping):
+        raise ConfigError("--arch", f"expected fields in {path}, got {type(content).__name__}")
+    # Hydra's configs have the model's fields under `arch`.
+    content = _unwrapped(content)
+    fields = content.get("arch", content)
+    if not isinstance(fields, Mapping):
+        raise ConfigError("--arch", f"expected fields in arch of {path}, got {fields!r}")
+    if not is_published_config(fields):
+        raise ConfigError(
+            "--arch",
+            f"expected fields such as hidden_size and H_cycles in {path} or in its arch, got "
+            f"{', '.join(map(str, fields)) or 'none'}; name the run's all_config.yaml",
+        )
+    # An interpolation such as ${.hidden_size} is left to what the weights tell.
+    return {n: v for n, v in fields.items() if v is not None and not str(v).startswith("${")}
+
+
+def _unwrapped(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns fields as they were before Weights & Biases wrote each as {desc, value}."""
+
+    def value_of(field: Any) -> Any:
+        wrapped = (
+            isinstance(field, Mapping) and "value" in field and set(field) <= {"desc", "value"}
+        )
+        return field["value"] if wrapped else field
+
+    return {name: value_of(field) for name, field in content.items()}

@@ -20,8 +20,7 @@ USER = {"role": "user", "content": "Hello"}
 
 @pytest.fixture(autouse=True)
 def parsed_flags():
-    if not FLAGS.is_parsed():
-        FLAGS(["test"])
+    FLAGS.mark_as_parsed()  # required flags of other commands have no values here
     with flagsaver.flagsaver():
         yield
 
