@@ -10,6 +10,7 @@ from rich.console import Console
 
 from experiments.common import command
 from experiments.common.terminal import Table, counting_progress, make_console
+from hrm_jax.core import files
 from hrm_jax.data.corpus import packages, prepared
 from hrm_jax.data.corpus.corpus_dataset_builder import CorpusReport
 from hrm_jax.data.corpus.filters import Count
@@ -107,7 +108,7 @@ def _pin(console: Console, path: pathlib.Path) -> int:
         if not package.sha256:
             found = packages.stated_licence(archive)
             console.print(f"{package.title}: {package.licence} in the manifest, {found} in itself")
-        pinned.append(dataclasses.replace(package, sha256=packages.hash_of(archive)))
+        pinned.append(dataclasses.replace(package, sha256=files.hash_of(archive)))
     packages.write_manifest(path, dataclasses.replace(manifest, packages=tuple(pinned)))
     return 0
 

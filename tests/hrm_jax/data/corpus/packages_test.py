@@ -8,6 +8,7 @@ import zipfile
 
 import pytest
 
+from hrm_jax.core import files
 from hrm_jax.core.config import ConfigError
 from hrm_jax.data.corpus import licences, packages
 from hrm_jax.data.corpus.packages import Manifest, Package, PackageError
@@ -67,7 +68,7 @@ def test_archives_are_downloaded_once_and_checked(served, tmp_path):
     assert served == ["index/some-thing/", "index/some-thing/files/some_thing-1.0.zip"]
     assert packages.fetch(_package(sha256=HASH), tmp_path / "downloads") == path
     assert len(served) == 2
-    assert packages.hash_of(path) == HASH
+    assert files.hash_of(path) == HASH
     assert packages.stated_licence(path) == "ISC"
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_jax.data.text import tokenizers
-from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
+from hrm_jax.data.text.wrapped_tokenizer import TokenizerError, WrappedTokenizer
 
 CODE = "def add(first, second):\n    return first + second\n\n\nprint(add(1234, 5), 'grün')\n"
 TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.just(CODE)
@@ -207,3 +207,11 @@ def test_marks_are_special_even_where_a_published_file_does_not_say_so(tmp_path)
     assert not set(marks) & set(tokenizer.encode(text))
     assert tokenizer.decode(tokenizer.encode(text)) == text
     assert {tokenizer.token_bytes(mark) for mark in marks} == {b""}
+
+
+def test_half_a_character_is_named():
+    """JSON's escape sequences can make a text of which UTF-8 has no form."""
+    tokenizer = tokenizers.train_bpe(["ab ab"], 300)
+    for encode in (tokenizer.encode, tokenizer.begin, tokenizer.encode_marked):
+        with pytest.raises(TokenizerError, match=r"half of a pair of surrogates in 'a.ud800"):
+            encode("a\ud800")
