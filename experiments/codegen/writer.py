@@ -7,6 +7,7 @@ from typing import Any
 from absl import flags
 
 from hrm_jax.convert import catalogue
+from hrm_jax.convert.holding import HOLDINGS
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
 from hrm_jax.core.config import check
 from hrm_jax.inference.text.sampling import SamplingConfig
@@ -20,7 +21,12 @@ flags.DEFINE_string(
     f"a model's or a run's folder, a .gguf file, or one of {', '.join(catalogue.MODELS)} "
     "(--mode=models); the best of those that are there if unset",
 )
-flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "of weights and computation")
+flags.DEFINE_enum(
+    "dtype",
+    "auto",
+    HOLDINGS,
+    "of weights: auto keeps quantised files as they are; int8 and int4 quantise others",
+)
 flags.DEFINE_float("temperature", 0.0, "0 takes the likeliest token, 1 draws as the model believes")
 flags.DEFINE_integer("top_k", 0, "draw from so many likeliest tokens; 0 for all")
 flags.DEFINE_float("top_p", 1.0, "draw from the likeliest tokens with this probability together")

@@ -1,11 +1,13 @@
 """Matrices that some files hold as one and others in parts, stacked along their rows."""
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from hrm_jax.convert.gguf_blocks import StoredRows
 from hrm_jax.convert.weights import Deferred, StateDict, Weights, WeightsError
 
 
@@ -75,4 +77,23 @@ def _joined(whole: str, parts: Sequence[np.ndarray | Deferred]) -> np.ndarray | 
             f"{', '.join(str(part.shape) for part in parts)}; get the weights anew"
         )
     shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
-    return Deferred(shape, parts[0].dtype, lambda: np.concatenate([np.asarray(p) for p in parts]))
+    return Deferred(
+        shape,
+        parts[0].dtype,
+        lambda: np.concatenate([np.asarray(p) for p in parts]),
+        _stored(parts),
+    )
+
+
+def _stored(parts: Sequence[np.ndarray | Deferred]) -> tuple[StoredRows, ...]:
+    """Returns the parts as they are stored, neighbours of one format joined; () if any is not."""
+    stored = [part.stored if isinstance(part, Deferred) else () for part in parts]
+    if not all(stored):
+        return ()
+    rows = itertools.chain.from_iterable(stored)
+    runs = itertools.groupby(rows, key=lambda part: part.kind)
+    return tuple(_one_of(kind, tuple(run)) for kind, run in runs)
+
+
+def _one_of(kind: str, parts: Sequence[StoredRows]) -> StoredRows:
+    return StoredRows(kind, lambda: np.concatenate([part.read() for part in parts]))

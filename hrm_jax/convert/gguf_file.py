@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hrm_jax.convert.gguf_blocks import KINDS, StoredRows
 from hrm_jax.convert.gguf_header import check_header
 from hrm_jax.convert.weights import Deferred, WeightsError
 from hrm_jax.core.config import ConfigError
@@ -101,7 +102,15 @@ class GgufFile:
 
         # ggml counts axes from the fastest one.
         shape = tuple(int(size) for size in reversed(tensor.shape))
-        return Deferred(shape, np.dtype(np.float32), read)
+        def read_stored() -> np.ndarray:
+            # Read and not mapped: pages of a mapped file would count as this process's memory.
+            offset = int(tensor.data_offset)
+            data = np.fromfile(self.path, np.uint8, int(tensor.n_bytes), offset=offset)
+            return data.reshape(shape[0], -1)
+
+        kind = tensor.tensor_type.name
+        stored = (StoredRows(kind, read_stored),) if kind in KINDS and len(shape) == 2 else ()
+        return Deferred(shape, np.dtype(np.float32), read, stored)
 
 
 def renamed(

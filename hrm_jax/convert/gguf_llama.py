@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 
+from hrm_jax.convert.gguf_blocks import StoredRows
 from hrm_jax.convert.gguf_file import GgufFile, renamed
 from hrm_jax.convert.gguf_keys import check_keys, linear_scaling
 from hrm_jax.convert.llama import llama_variables
@@ -152,11 +153,14 @@ def _scaling(file: GgufFile, head_size: int, theta: float) -> RopeScaling:
 def _with_halves_apart(rows: Deferred, heads: int) -> Deferred:
     """Returns rows of queries or keys with the two of each rotated pair half a head apart."""
 
-    def read() -> np.ndarray:
-        array = rows.read()
+    def moved(array: np.ndarray) -> np.ndarray:
         # [heads, pairs, 2, ...] becomes [heads, 2, pairs, ...]. The trailing axes are absent for a
         # bias.
         pairs = array.reshape(heads, -1, 2, *array.shape[1:])
         return np.swapaxes(pairs, 1, 2).reshape(array.shape)
 
-    return dataclasses.replace(rows, read=read)
+    def moved_rows(part: StoredRows) -> StoredRows:
+        return StoredRows(part.kind, lambda: moved(part.read()))
+
+    stored = tuple(map(moved_rows, rows.stored))
+    return dataclasses.replace(rows, read=lambda: moved(rows.read()), stored=stored)

@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxtyping import PRNGKeyArray
 
-from hrm_jax.convert import catalogue, hrm_llama, hrm_text_config, llama_config
+from hrm_jax.convert import catalogue, holding, hrm_llama, hrm_text_config, llama_config
 from hrm_jax.convert.chat_templates import (
     OTHERS_FOLDER,
     TEMPLATE_FILE,
@@ -88,7 +88,9 @@ def load_language_model(
       path: a folder with a `config.json`, weights and a tokenizer (HRM-Text, Llama, Mistral, Qwen2,
         Qwen3, or HRM on Llama), or one whose folder `model` is such a one, as a training run's
         is; a `.gguf` file; or a name in `catalogue.MODELS`, which is fetched if it is not there.
-      dtype: to hold the weights and compute in, float32 or bfloat16.
+      dtype: to hold the weights in, one of `holding.HOLDINGS`: "auto" keeps a quantised file's
+        weights as they are stored where this machine is fast with them. Activations are bfloat16
+        with "bfloat16", float32 with all others.
 
     Raises:
       ConfigError: the config is broken, or asks for what is not implemented.
@@ -96,8 +98,7 @@ def load_language_model(
       TokenizerError: the tokenizer cannot be used.
       OSError: a file is absent or cannot be read.
     """
-    known = ("float32", "bfloat16")
-    check(dtype in known, "dtype", expected=f"one of {known}", got=dtype, remedy="set one")
+    dtype = holding.resolved(dtype)
     place = locate(path)
     origin = str(path) if path in catalogue.MODELS else str(place)
     # A single file is GGUF, as `locate` has checked; it holds the tokenizer too.
@@ -189,7 +190,7 @@ def locate(path: str | os.PathLike[str]) -> Path:
 def _load_gguf(path: Path, origin: str, dtype: str) -> LoadedLanguageModel:
     file = GgufFile(path)
     model, variables = load_gguf_llama(file, dtype)
-    model = Llama(dataclasses.replace(model.config, compute_dtype=dtype))
+    model = Llama(dataclasses.replace(model.config, compute_dtype=holding.compute_dtype(dtype)))
     tokenizer = gguf_tokenizer(file)
     _check_vocabulary(path, model, tokenizer)
     return LoadedLanguageModel(model, variables, tokenizer, gguf_chat_template(file), origin)
@@ -212,10 +213,10 @@ def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, st
     kind = read_config(folder).get("model_type")
     if kind == hrm_text_config.MODEL_TYPE:
         model, variables = load_hrm_text(folder, dtype)
-        return HrmText(dataclasses.replace(model.config, compute_dtype=dtype)), variables, None
+        return HrmText(dataclasses.replace(model.config, compute_dtype=holding.compute_dtype(dtype))), variables, None
     if kind in llama_config.ARCHITECTURES:
         model, variables = load_llama(folder, dtype)
-        return Llama(dataclasses.replace(model.config, compute_dtype=dtype)), variables, None
+        return Llama(dataclasses.replace(model.config, compute_dtype=holding.compute_dtype(dtype))), variables, None
     families = (hrm_text_config.MODEL_TYPE, *llama_config.ARCHITECTURES, hrm_llama.MODEL_TYPE)
     check(
         kind == hrm_llama.MODEL_TYPE,

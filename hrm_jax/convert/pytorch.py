@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import PRNGKeyArray
 
+from hrm_jax.convert.holding import compute_dtype, quantised_weights, resolved
 from hrm_jax.convert.weights import Deferred, StateDict, Weights, WeightsError
 from hrm_jax.core.types import Variables
 
@@ -21,6 +22,9 @@ Stored = TypeVar("Stored")
 Naming: TypeAlias = Callable[[tuple[Any, ...]], tuple[str, bool]]
 """A function of a parameter's path to its published name, and whether its matrix is transposed."""
 
+_MATRICES = ("kernel", "table")
+"""Names of the leaves that `nn.product` multiplies or `nn.embedding` looks up."""
+_HEAD = "lm_head"
 _DEPTHS = ("num_layers", "layers_per_stack", "H_layers", "L_layers")
 """Fields of configs that state a number of layers."""
 _LAYER = re.compile(r"\blayers\.(\d+)\.")
@@ -84,7 +88,7 @@ def from_state_dict(
       state_dict: float32 arrays by published name, with or without `_orig_mod.`; a deferred one is
         read when its turn comes.
       naming: of the model's parameters.
-      dtype: to hold parameters and buffers in.
+      dtype: to hold parameters and buffers in, one of `holding.HOLDINGS`.
 
     Returns:
       The variables; puzzle rows are float32.
@@ -100,10 +104,17 @@ def from_state_dict(
     expected = jax.eval_shape(model.init, jax.random.key(0))
     _check(weights, _expected_shapes(expected, naming))
 
+    holding = resolved(dtype)
+
     def load(path, leaf: nnx.Variable) -> nnx.Variable:
         name, transpose = naming(path)
+        if path[-1] in _MATRICES:
+            is_table = path[-1] == "table" or path[0] == _HEAD
+            quantised = quantised_weights(weights[name], holding, is_table=is_table)
+            if quantised is not None:
+                return leaf.replace(quantised)
         array = np.asarray(weights[name])
-        return leaf.replace(_as_jax(array.T if transpose else array, dtype))
+        return leaf.replace(_as_jax(array.T if transpose else array, compute_dtype(holding)))
 
     table = expected.puzzle_rows
     return Variables(

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from hrm_jax.convert.gguf_blocks import StoredRows
 from hrm_jax.core.errors import UserError
 
 
@@ -21,11 +22,13 @@ class Deferred:
       shape: of the array.
       dtype: of the array.
       read: returns the array; may be called several times.
+      stored: its rows from the first to the last as the file has them, where they are quantised.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     read: Callable[[], np.ndarray]
+    stored: tuple[StoredRows, ...] = ()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Returns a new array, for `numpy.asarray`."""

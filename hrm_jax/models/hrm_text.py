@@ -23,7 +23,6 @@ from hrm_jax.nn.attention import Attend
 from hrm_jax.nn.embedding import Embedding
 from hrm_jax.nn.gated_stack import GatedBlockConfig, GatedStack
 from hrm_jax.nn.linear import Linear, truncated_normal
-from hrm_jax.nn.product import product
 from hrm_jax.nn.swiglu import swiglu_width
 
 
@@ -220,7 +219,7 @@ class HrmTextModule(nnx.Module):
     def read(self, hidden: Float[Array, "*axes D"]) -> Float[Array, "*axes V"]:
         """Returns the logits of the next token, in the compute dtype."""
         if self.config.tie_embeddings:
-            return product(hidden, self.embed_tokens.table[...].T)
+            return self.embed_tokens.logits(hidden)
         return self.lm_head(hidden)
 
 

@@ -21,7 +21,6 @@ from hrm_jax.nn.decoder_block import DecoderBlock, DecoderBlockConfig
 from hrm_jax.nn.embedding import Embedding
 from hrm_jax.nn.linear import Linear
 from hrm_jax.nn.norm import RMSNorm
-from hrm_jax.nn.product import product
 from hrm_jax.nn.rope import UNSCALED, RopeScaling
 
 
@@ -168,7 +167,7 @@ class LlamaModule(nnx.Module):
     def read(self, hidden: Float[Array, "*axes D"]) -> Float[Array, "*axes V"]:
         """Returns the logits of the next token, in the compute dtype."""
         if self.config.tie_embeddings:
-            return product(hidden, self.embed_tokens.table[...].T)
+            return self.embed_tokens.logits(hidden)
         return self.lm_head(hidden)
 
 

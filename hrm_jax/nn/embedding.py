@@ -8,6 +8,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from hrm_jax.nn.linear import truncated_normal
+from hrm_jax.nn.product import product
+from hrm_jax.nn.quantized import QuantizedWeights
 
 _FEW_TOKENS = 1024
 """Largest vocabulary whose gradient accelerators sum by a product with one-hot codes."""
@@ -30,7 +32,15 @@ class Embedding(nnx.Module):
 
     def __call__(self, tokens: Int[Array, "B T"], dtype: jnp.dtype) -> Float[Array, "B T D"]:
         """Returns the tokens' vectors, in `dtype`."""
-        return look_up(self.table[...], tokens, dtype)
+        table = self.table[...]
+        if isinstance(table, QuantizedWeights):
+            return table.look_up(tokens).astype(dtype)
+        return look_up(table, tokens, dtype)
+
+    def logits(self, hidden: Float[Array, "*axes D"]) -> Float[Array, "*axes V"]:
+        """Returns the products of states with all vectors, for a head that shares the table."""
+        table = self.table[...]
+        return product(hidden, table if isinstance(table, QuantizedWeights) else table.T)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))

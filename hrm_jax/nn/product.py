@@ -4,15 +4,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hrm_jax.nn.quantized import QuantizedWeights
+
 
 def product(
-    x: Float[Array, "*axes inputs"], kernel: Float[Array, "inputs outputs"]
+    x: Float[Array, "*axes inputs"], kernel: Float[Array, "inputs outputs"] | QuantizedWeights
 ) -> Float[Array, "*axes outputs"]:
     """Returns `x @ kernel` in the dtype of `x`, to which the kernel is rounded first.
 
-    On CPU the derivative is written by hand for XLA, in reverse mode only. The kernel's gradient is
+    A quantised kernel gets no gradient. Of others, on CPU, the derivative is written by hand for XLA, in reverse mode only. The kernel's gradient is
     float32 throughout there; elsewhere it is rounded to the dtype of `x` once.
     """
+    if isinstance(kernel, QuantizedWeights):
+        return kernel.product(x)
     if jax.default_backend() == "cpu":
         return _product(x, kernel)
     return x @ kernel.astype(x.dtype)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from hrm_jax.nn.linear import Linear
 from hrm_jax.nn.product import over_tokens, product
+from hrm_jax.nn.quantized import QuantizedWeights
 
 _FEW_TOKENS = 1024
 """Number of tokens below which, without a gradient, the result is split and not the kernel. A split
@@ -43,7 +44,8 @@ class SwiGLU(nnx.Module):
         """Returns the layer applied over the last axis."""
         gate_up = self.gate_up_proj.kernel[...]
         down = self.down_proj.kernel[...]
-        if not self.gate_up_proj.use_bias:
+        # Quantised kernels have no derivative that could be written by hand.
+        if not self.gate_up_proj.use_bias and not isinstance(gate_up, QuantizedWeights):
             return _swiglu(x, gate_up, down)
         gate, up = jnp.split(self.gate_up_proj(x), 2, axis=-1)
         return self.down_proj(jax.nn.silu(gate) * up)

@@ -1,9 +1,36 @@
-"""Attention, compiled for the platform at hand: the entry points, and the types they take."""
+"""Kernels compiled for the platform at hand: the entry points, and the types they take."""
 
 from hrm_kernels.attention import attention
 from hrm_kernels.choice import UnsupportedError
 from hrm_kernels.decode import KVCache, decode_attention
 from hrm_kernels.mask import Mask
 from hrm_kernels.operands import Rope
+from hrm_kernels.quantized import (
+    PANEL,
+    QuantizedMatrix,
+    concatenate,
+    dequantize,
+    pack,
+    quantize,
+    quantized_product,
+    refuses_quantized,
+    take_rows,
+)
 
-__all__ = ["KVCache", "Mask", "Rope", "UnsupportedError", "attention", "decode_attention"]
+__all__ = [
+    "PANEL",
+    "KVCache",
+    "Mask",
+    "QuantizedMatrix",
+    "Rope",
+    "UnsupportedError",
+    "attention",
+    "concatenate",
+    "decode_attention",
+    "dequantize",
+    "pack",
+    "quantize",
+    "quantized_product",
+    "refuses_quantized",
+    "take_rows",
+]
