@@ -26,7 +26,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             "mask reference operands blocks vjp mesh exponential xla_short xla_blocked xla_cached"
             " tpu_heads tpu_rows tpu_resident tpu_blocks tpu_walk tpu_tiled jax_versions gpu_blocks"
             " gpu_resident gpu_tiled_backward gpu_tiled choice attention decode textbook cases"
-            " __init__"
+            " native quantized __init__"
         )
     },
     {
@@ -37,7 +37,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.nn": (
-            "norm product linear rope swiglu attention relational block gated_stack decoder_block"
+            "quantized norm product linear rope swiglu attention relational block gated_stack decoder_block"
             " embedding"
         ),
         "hrm_jax.losses": "token act language",
@@ -67,7 +67,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             " text_attention text_model text_recurrence hrm_text llama hrm_llama text_step"
         ),
         "hrm_jax.convert": (
-            "weights catalogue pytorch published_config files folders model_folder shards fusion"
+            "gguf_blocks weights catalogue holding pytorch published_config files folders model_folder shards fusion"
             " hugging_face hrm_text_config hrm_text llama_config llama gguf_header gguf_file"
             " gguf_keys gguf_llama gguf_tokenizer chat_templates hrm_llama language"
         ),

@@ -58,17 +58,18 @@ def quantized(rows: StoredRows) -> QuantizedMatrix:
     D = size // kind.bytes * kind.elements
     panel = hrm_kernels.PANEL
     step = max(_PIECE // D // panel, 1) * panel
-    pieces = []
-    for first in range(0, V, step):
-        blocks = data[first : first + step].reshape(-1, D // kind.elements, kind.bytes)
-        parts = kind.read(blocks)._asdict()
-        codes = parts.pop("codes").reshape(len(blocks), D)
-        factors = {
-            name: None if factor is None else factor.reshape(len(blocks), -1)
-            for name, factor in parts.items()
-        }
-        pieces.append(hrm_kernels.pack(codes, **factors, bits=kind.bits, group=kind.group))
-    return hrm_kernels.concatenate(pieces)
+    pieces = (_piece(kind, data[first : first + step]) for first in range(0, V, step))
+    return hrm_kernels.concatenate(pieces, V)
+
+
+def _piece(kind: _Kind, rows: UInt8[np.ndarray, "V bytes"]) -> QuantizedMatrix:
+    blocks = rows.reshape(len(rows), -1, kind.bytes)
+    parts = kind.read(blocks)._asdict()
+    factors = {
+        name: None if factor is None else factor.reshape(len(rows), -1)
+        for name, factor in parts.items()
+    }
+    return hrm_kernels.pack(**factors, bits=kind.bits, group=kind.group)
 
 
 def _halves(blocks: UInt8[np.ndarray, "V n bytes"], begin: int) -> np.ndarray:

@@ -1,9 +1,9 @@
 """GGUF files: metadata, and tensors that are widened to float32 when they are read.
 
-The format and all quantisations are those of llama.cpp, read by its own package `gguf` (extra
-`foundation`).
+The quantisations are those of llama.cpp, widened by its own package `gguf` (extra `foundation`).
 """
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from hrm_jax.convert.gguf_blocks import KINDS, StoredRows
-from hrm_jax.convert.gguf_header import check_header
+from hrm_jax.convert.gguf_header import Tensor, read_header
 from hrm_jax.convert.weights import Deferred, WeightsError
 from hrm_jax.core.config import ConfigError
 
 
 class GgufFile:
-    """An open GGUF file, mapped into memory."""
+    """A GGUF file, of which tensors are read when they are asked for."""
 
     def __init__(self, path: str | os.PathLike[str]):
         """Reads the metadata.
@@ -28,48 +28,33 @@ class GgufFile:
             or the package `gguf` is not installed.
           OSError: it cannot be read.
         """
-        gguf = _import_gguf()
         self.path = Path(path)
-        check_header(self.path)
-        try:
-            self._reader = gguf.GGUFReader(path)
-        except OSError:
-            raise
-        # A damaged file leads the library astray in many ways.
-        except Exception as error:
-            raise WeightsError(
-                f"{path}: expected a GGUF file, got {error!r}; fetch it anew"
-            ) from error
+        self._header = read_header(self.path)
         self.architecture: str = self.get("general.architecture")
         if (files := self.get("split.count", 1)) > 1:
             raise WeightsError(
                 f"{path}: expected a whole model, got one of {files} files; join them with "
                 "llama-gguf-split --merge"
             )
-        self.tensors: dict[str, Deferred] = {}
-        # Tensors are dequantised one at a time, when they are read: all at once take several times
-        # the size of the file.
-        for tensor in self._reader.tensors:
-            self.tensors[tensor.name] = self._deferred(tensor)
+        tensors = self._header.tensors
+        self.tensors: dict[str, Deferred] = {
+            name: self._deferred(name, tensor) for name, tensor in tensors.items()
+        }
 
     def get(self, name: str, default: Any = None) -> Any:
         """Returns the metadata value under a full name, or `default`.
 
         Raises:
-          ConfigError: it is absent, and there is no default.
+          ConfigError: it is absent, and there is no default; or it is not UTF-8.
         """
-        field = self._reader.get_field(name)
-        if field is not None:
-            return self._contents(name, field)
+        if self.has(name):
+            try:
+                return _decoded(self._header.values[name])
+            except UnicodeDecodeError as error:
+                raise ConfigError(name, f"expected UTF-8 in {self.path}, got {error}") from error
         if default is None:
             raise ConfigError(name, f"expected a value, got nothing in {self.path}; fetch it anew")
         return default
-
-    def _contents(self, name: str, field: Any) -> Any:
-        try:
-            return field.contents()
-        except UnicodeDecodeError as error:
-            raise ConfigError(name, f"expected UTF-8 in {self.path}, got {error}") from error
 
     def of_model(self, name: str, default: Any = None) -> Any:
         """Returns the metadata value `<architecture>.<name>`, or `default`.
@@ -82,35 +67,60 @@ class GgufFile:
     @property
     def keys(self) -> list[str]:
         """The full names of all metadata."""
-        return list(self._reader.fields)
+        return list(self._header.values)
 
     def has(self, name: str) -> bool:
         """Returns whether the metadata has a value under a full name."""
-        return self._reader.get_field(name) is not None
+        return name in self._header.values
 
-    def _deferred(self, tensor: Any) -> Deferred:
+    def _deferred(self, name: str, tensor: Tensor) -> Deferred:
+        gguf = _import_gguf()
+        shape = tensor.shape
+        try:
+            kind = gguf.GGMLQuantizationType(tensor.kind)
+        except ValueError as error:
+            raise WeightsError(
+                f"{self.path}: {name} has a type of number {tensor.kind}, which is none that the "
+                "package gguf knows; fetch the file anew, or a newer package"
+            ) from error
+        elements, size = gguf.GGML_QUANT_SIZES[kind]
+        width = shape[-1] if shape else 1
+        count = math.prod(shape) // elements * size
+        if width % elements or tensor.offset + count > self._header.size:
+            raise WeightsError(
+                f"{self.path}: expected a GGUF file, got one that is damaged or cut off ({name} "
+                f"{shape} does not fit into it); fetch it anew"
+            )
+
+        def read_stored() -> np.ndarray:
+            # Read and not mapped: pages of a mapped file would count as this process's memory.
+            data = np.fromfile(self.path, np.uint8, count, offset=tensor.offset)
+            return data.reshape(*shape[:-1], width // elements * size)
+
         def read() -> np.ndarray:
             from gguf import quants
 
             try:
-                return np.asarray(quants.dequantize(tensor.data, tensor.tensor_type), np.float32)
+                widened = quants.dequantize(read_stored(), kind)
             except NotImplementedError as error:
                 raise WeightsError(
-                    f"{self.path}: {tensor.name} is stored as {tensor.tensor_type.name}, which "
+                    f"{self.path}: {name} is stored as {kind.name}, which "
                     "cannot be read; take a file in F16, Q8_0 or another common type"
                 ) from error
+            return np.asarray(widened, np.float32).reshape(shape)
 
-        # ggml counts axes from the fastest one.
-        shape = tuple(int(size) for size in reversed(tensor.shape))
-        def read_stored() -> np.ndarray:
-            # Read and not mapped: pages of a mapped file would count as this process's memory.
-            offset = int(tensor.data_offset)
-            data = np.fromfile(self.path, np.uint8, int(tensor.n_bytes), offset=offset)
-            return data.reshape(shape[0], -1)
-
-        kind = tensor.tensor_type.name
-        stored = (StoredRows(kind, read_stored),) if kind in KINDS and len(shape) == 2 else ()
+        is_quantised = kind.name in KINDS and len(shape) == 2
+        stored = (StoredRows(kind.name, read_stored),) if is_quantised else ()
         return Deferred(shape, np.dtype(np.float32), read, stored)
+
+
+def _decoded(value: Any) -> Any:
+    """Returns a value of the header with texts in place of bytes."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, list):
+        return [_decoded(one) for one in value]
+    return value
 
 
 def renamed(

@@ -64,4 +64,5 @@ def quantised_weights(
         parts = [hrm_kernels.quantize(np.asarray(matrix), bits)]
     else:
         return None
-    return jax.tree.map(jax.numpy.array, QuantizedWeights(tuple(parts)))
+    # `asarray` shares the memory where it can: nobody else has these arrays.
+    return jax.tree.map(jax.numpy.asarray, QuantizedWeights(tuple(parts)))

@@ -5,6 +5,8 @@ parameter's published name depends on the model: `puzzle_name` is for HRM and TR
 listed in `docs/weights.md`.
 """
 
+import concurrent.futures
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -27,6 +29,8 @@ _MATRICES = ("kernel", "table")
 _HEAD = "lm_head"
 _DEPTHS = ("num_layers", "layers_per_stack", "H_layers", "L_layers")
 """Fields of configs that state a number of layers."""
+_THREADS = 2
+"""Tensors that are converted at the same time; each needs memory of its own meanwhile."""
 _LAYER = re.compile(r"\blayers\.(\d+)\.")
 COMPILED_PREFIX = "_orig_mod."  # torch.compile puts it before every name
 # The published models are wrapped twice: by the loss (`model`), and by halting (`inner`).
@@ -145,10 +149,14 @@ def _as_jax(array: np.ndarray | Deferred, dtype: str) -> jax.Array:
 
 
 def _map_leaves(function: Callable, state: nnx.State) -> nnx.State:
-    """Applies `function(path, variable)` to the variables of a state."""
-    return nnx.from_flat_state(
-        [(path, function(path, leaf)) for path, leaf in nnx.to_flat_state(state)]
-    )
+    """Applies `function(path, variable)` to the variables of a state, some at a time."""
+    # The largest come first, when little else is in memory yet.
+    leaves = sorted(nnx.to_flat_state(state), key=lambda item: -math.prod(item[1].shape))
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        values = pool.map(lambda item: function(*item), leaves)
+        return nnx.from_flat_state(
+            [(path, value) for (path, _), value in zip(leaves, values, strict=True)]
+        )
 
 
 def _expected_shapes(variables: Variables, naming: Naming) -> dict[str, tuple[int, ...]]:

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import logging
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -23,8 +24,7 @@ SWITCH = "HRM_JAX_NATIVE"
 CACHE = "HRM_JAX_CACHE"
 _LOG = logging.getLogger(__name__)
 _SOURCE = Path(__file__).parent / "native" / "quantized_product.cc"
-_OPTIONS = ("-std=c++17", "-O3", "-DNDEBUG", "-march=native", "-ffp-contract=off", "-fPIC")
-_SYMBOLS = {QUANTIZED_PRODUCT: "HrmQuantizedProduct"}
+_OPTIONS = ("-std=c++17", "-O2", "-DNDEBUG", "-ffp-contract=off", "-fPIC", "-shared", "-w")
 _SECONDS = 300
 
 
@@ -37,20 +37,32 @@ def refuses() -> str | None:
     if compiler is None:
         return "there is no C++ compiler to build the kernels with; install g++ or clang"
     try:
-        library = ctypes.CDLL(str(_library(compiler)))
+        register(build(compiler), QUANTIZED_PRODUCT)
     except (OSError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or error
         return f"the kernels in C++ could not be built by {compiler}: {told}"
-    for name, symbol in _SYMBOLS.items():
-        handler = jax.ffi.pycapsule(getattr(library, symbol))
-        jax.ffi.register_ffi_target(name, handler, platform="cpu")
     return None
 
 
-def _library(compiler: str) -> Path:
-    """Returns the library's file, built if it is not there yet."""
-    command = [compiler, *_OPTIONS, "-shared", "-isystem", jax.ffi.include_dir()]
-    # Anything that changes the result changes the name; the processor, as `-march=native` reads it.
+def register(library: Path, name: str) -> None:
+    """Makes a library's product known to XLA; raises OSError if it cannot be loaded."""
+    handler = ctypes.CDLL(str(library)).HrmQuantizedProduct
+    jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(handler), platform="cpu")
+
+
+def build(compiler: str, machine: str = "native") -> Path:
+    """Returns the library's file, built if it is not there yet.
+
+    Args:
+      compiler: its command.
+      machine: whose instructions may be used, as the option `-march` names it.
+
+    Raises:
+      OSError: it cannot be started, or its result cannot be written.
+      subprocess.SubprocessError: it fails, or takes minutes.
+    """
+    command = [compiler, *_OPTIONS, f"-march={machine}", "-isystem", jax.ffi.include_dir()]
+    # Anything that changes the result changes the name; "native" is what the processor can do.
     parts = [_SOURCE.read_text(), *command, jax.__version__, _processor()]
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     place = _cache() / f"{_SOURCE.stem}-{name}.so"
@@ -83,7 +95,5 @@ def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        import platform
-
         return platform.machine() + platform.processor()
     return next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -6,7 +6,7 @@ These are the formats of llama.cpp's files. Sixteen outputs, a panel, lie side b
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -198,18 +198,29 @@ def pack(
     )
 
 
-def concatenate(pieces: Sequence[QuantizedMatrix]) -> QuantizedMatrix:
+def concatenate(pieces: Iterable[QuantizedMatrix], outputs: int) -> QuantizedMatrix:
     """Returns matrices of NumPy arrays and one format, joined along their outputs.
 
-    The outputs of all but the last must fill their panels.
+    Args:
+      pieces: taken one by one, so that they need not all exist at once; the outputs of all but the
+        last fill their panels.
+      outputs: of all pieces together, at least 1.
     """
-    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves), *map(_whole_panels, pieces))
-    return dataclasses.replace(joined, outputs=sum(piece.outputs for piece in pieces))
-
-
-def _whole_panels(matrix: QuantizedMatrix) -> QuantizedMatrix:
-    """Returns a matrix whose number of outputs is that of its panels, so that structures agree."""
-    return dataclasses.replace(matrix, outputs=0)
+    P = -(-outputs // PANEL)
+    joined: list[np.ndarray] = []
+    first = 0
+    structure = None
+    for piece in pieces:
+        piece = dataclasses.replace(piece, outputs=outputs)
+        leaves, structure = jax.tree.flatten(piece)
+        if not joined:
+            joined = [np.empty((P, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
+        end = first + leaves[0].shape[0]
+        for whole, leaf in zip(joined, leaves, strict=True):
+            whole[first:end] = leaf
+        first = end
+    assert structure is not None
+    return jax.tree.unflatten(structure, joined)
 
 
 def _multiply(exact: bool, x: Array, matrix: QuantizedMatrix) -> Array:

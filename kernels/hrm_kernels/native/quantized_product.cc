@@ -59,23 +59,15 @@ Floats LoadHalf(const uint16_t* from) {
 #if defined(__AVX512F__)
   return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from));
 #else
-  Floats wide;
-  for (int64_t lane = 0; lane < kLanes; ++lane) {
-    const uint32_t half = from[lane];
-    const uint32_t sign = (half & 0x8000u) << 16;
-    // Moved into float32's place, the exponent is too small by 127 - 15; the product mends that,
-    // for subnormal numbers too.
-    const uint32_t moved = (half & 0x7fffu) << 13;
-    float magnitude;
-    std::memcpy(&magnitude, &moved, sizeof(magnitude));
-    magnitude *= 0x1p112f;
-    uint32_t bits;
-    std::memcpy(&bits, &magnitude, sizeof(bits));
-    bits |= sign;
-    float value;
-    std::memcpy(&value, &bits, sizeof(value));
-    wide[lane] = value;
-  }
+  typedef uint16_t Halves __attribute__((vector_size(2 * kLanes)));
+  const Words halves = __builtin_convertvector(Load<Halves>(from), Words);
+  const Words size = halves & 0x7fffu;
+  // Moved into float32's place, the exponent is too small by 127 - 15. Subnormal numbers are
+  // counted in their unit instead: XLA's threads take those of float32 for zero.
+  const Floats normal = (Floats)((size << 13) + (112u << 23));
+  const Floats subnormal = __builtin_convertvector((Ints)size, Floats) * 0x1p-24f;
+  const Floats magnitude = size < 0x400u ? subnormal : normal;
+  const Floats wide = (Floats)((Words)magnitude | (halves & 0x8000u) << 16);
   return wide;
 #endif
 }
@@ -164,6 +156,7 @@ struct Format {
   static void Unpack(const Matrix& matrix, int64_t panel, int64_t group, Words* codes) {
     constexpr int kPerWord = 8 / kLow;
     const int64_t first = (panel * matrix.inputs + group * kGroup) * kLow / 32;
+#pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
       const Words word = Load<Words>(matrix.low + (first + v / kPerWord) * kLanes);
       codes[v] = kLow == 8 ? word : Take<kLow>(word, v % kPerWord, 0);
@@ -171,6 +164,7 @@ struct Format {
     if constexpr (kHigh > 0) {
       constexpr int kPerHigh = 8 / kHigh;
       const int64_t above = (panel * matrix.inputs + group * kGroup) * kHigh / 32;
+#pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         const Words word = Load<Words>(matrix.high + (above + v / kPerHigh) * kLanes);
         codes[v] |= Take<kHigh>(word, v % kPerHigh, kLow);
@@ -205,15 +199,17 @@ struct Activations {
 template <int kGroup>
 void Round(const float* x, int64_t groups, int32_t* codes, float* scales, int32_t* sums) {
   for (int64_t group = 0; group < groups; ++group, x += kGroup, codes += kGroup / 4) {
-    Floats largest = {};
+    // Sizes of numbers are ordered as their bits are, read as integers; what is infinite or not a
+    // number comes last.
+    Ints largest = {};
     for (int part = 0; part < kGroup; part += kLanes) {
-      const Floats values = Load<Floats>(x + part);
-      const Floats sizes = (Floats)((Ints)values & 0x7fffffff);
-      // The comparison fails for a number that is not one, which then stays as the largest.
-      largest = sizes <= largest ? largest : sizes;
+      const Ints sizes = Load<Ints>(x + part) & 0x7fffffff;
+      largest = sizes > largest ? sizes : largest;
     }
-    float most = 0;
-    for (int64_t lane = 0; lane < kLanes; ++lane) most = largest[lane] <= most ? most : largest[lane];
+    int32_t bits = 0;
+    for (int64_t lane = 0; lane < kLanes; ++lane) bits = std::max<int32_t>(bits, largest[lane]);
+    float most;
+    std::memcpy(&most, &bits, sizeof(most));
     const bool finite = most <= std::numeric_limits<float>::max();
     const float inverse = finite && most > 0 ? 127 / most : 0;
     scales[group] = finite ? most / 127 : std::numeric_limits<float>::quiet_NaN();
@@ -248,11 +244,13 @@ void Multiply(const Matrix& matrix, int64_t panel, const Activations& activation
     if constexpr (Kind::kOffset) {
       offset = Kind::Factor(matrix.offsets, matrix.offset_units, matrix, panel, group);
     }
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const int64_t at = (row + r) * groups + group;
       const int32_t* rounded = activations.codes.data() + at * Kind::kVectors;
       const int32_t sum = activations.sums[at];
       Ints dot = Ints{} - (Kind::kOffset ? 0 : Kind::kZero * sum);
+#pragma GCC unroll 8
       for (int v = 0; v < Kind::kVectors; ++v) dot = Kind::Dot(dot, codes[v], rounded[v]);
       const float size = activations.scales[at];
       sums[r] = MultiplyAdd(__builtin_convertvector(dot, Floats), scale * size, sums[r]);
@@ -343,16 +341,17 @@ void Product(ffi::ThreadPool& pool, const Matrix& matrix, const float* x, int64_
 
 using Run = void (*)(ffi::ThreadPool&, const Matrix&, const float*, int64_t, float*);
 
-template <bool kNested, bool kOffset>
-Run Choose(int64_t bits, int64_t group) {
-  if (group == 32) {
-    if (bits == 4) return Product<Format<4, 0, 32, kNested, kOffset>>;
-    if (bits == 5) return Product<Format<4, 1, 32, kNested, kOffset>>;
-  }
-  if constexpr (!kOffset) {
-    if (group == 16 && bits == 6) return Product<Format<4, 2, 16, kNested, kOffset>>;
-    if (group == 32 && bits == 8) return Product<Format<8, 0, 32, kNested, kOffset>>;
-  }
+// Returns the function for a format, or null: those of GGUF files, by bits and group.
+Run Choose(int64_t bits, int64_t group, bool nested, bool offset) {
+  if (bits == 6 && group == 16 && nested && !offset) return Product<Format<4, 2, 16, true, false>>;
+  if (group != 32) return nullptr;
+  if (bits == 8 && !nested && !offset) return Product<Format<8, 0, 32, false, false>>;
+  if (bits == 4 && !nested && !offset) return Product<Format<4, 0, 32, false, false>>;
+  if (bits == 4 && !nested && offset) return Product<Format<4, 0, 32, false, true>>;
+  if (bits == 4 && nested && offset) return Product<Format<4, 0, 32, true, true>>;
+  if (bits == 5 && !nested && !offset) return Product<Format<4, 1, 32, false, false>>;
+  if (bits == 5 && !nested && offset) return Product<Format<4, 1, 32, false, true>>;
+  if (bits == 5 && nested && offset) return Product<Format<4, 1, 32, true, true>>;
   return nullptr;
 }
 
@@ -363,8 +362,7 @@ ffi::Error QuantizedProduct(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> x,
                             ffi::ResultBuffer<ffi::F32> out, int64_t bits, int64_t group) {
   const bool nested = scale_units.element_count() > 0;
   const bool offset = offsets.element_count() > 0;
-  const Run run = nested ? (offset ? Choose<true, true>(bits, group) : Choose<true, false>(bits, group))
-                         : (offset ? Choose<false, true>(bits, group) : Choose<false, false>(bits, group));
+  const Run run = Choose(bits, group, nested, offset);
   if (run == nullptr) return ffi::Error::InvalidArgument("no kernel for this format");
   const auto half = [](ffi::AnyBuffer& units) {
     return static_cast<const uint16_t*>(units.untyped_data());

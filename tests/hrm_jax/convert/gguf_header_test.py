@@ -8,7 +8,7 @@ pytest.importorskip("gguf", reason="needs the extra foundation")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrm_jax.convert.gguf_header import check_header
+from hrm_jax.convert.gguf_header import read_header
 from hrm_jax.convert.llama import llama_weights
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.models.llama import Llama, LlamaConfig
@@ -34,7 +34,7 @@ def path(tmp_path_factory):
 
 
 def test_an_intact_file_passes(path):
-    check_header(path)
+    read_header(path)
 
 
 @settings(max_examples=50, deadline=None)
@@ -45,7 +45,7 @@ def test_a_header_that_is_cut_off_is_refused(path, data, tmp_path_factory):
     cut = tmp_path_factory.getbasetemp() / "cut.gguf"
     cut.write_bytes(content[: data.draw(st.integers(0, header))])
     with pytest.raises(WeightsError, match=r"expected a GGUF file, got .* fetch it anew"):
-        check_header(cut)
+        read_header(cut)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_counts_beyond_the_file_are_refused_at_once(path, tmp_path, place, form,
     struct.pack_into(form, content, place, value)
     (tmp_path / "damaged.gguf").write_bytes(content)
     with pytest.raises(WeightsError, match=message):
-        check_header(tmp_path / "damaged.gguf")
+        read_header(tmp_path / "damaged.gguf")
 
 
 def test_a_long_array_is_not_read_past_the_end(path, tmp_path):
@@ -73,4 +73,4 @@ def test_a_long_array_is_not_read_past_the_end(path, tmp_path):
     struct.pack_into("<Q", content, count, 2**60)
     (tmp_path / "damaged.gguf").write_bytes(content)
     with pytest.raises(WeightsError, match="ends before byte"):
-        check_header(tmp_path / "damaged.gguf")
+        read_header(tmp_path / "damaged.gguf")
