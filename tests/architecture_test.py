@@ -25,8 +25,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_kernels": (
             "mask reference operands blocks vjp mesh exponential xla_short xla_blocked xla_cached"
             " tpu_heads tpu_rows tpu_resident tpu_blocks tpu_walk tpu_tiled jax_versions gpu_blocks"
-            " gpu_resident gpu_tiled_backward gpu_tiled choice attention decode textbook cases"
-            " native quantized __init__"
+            " gpu_resident gpu_tiled_backward gpu_tiled choice attention native native_cached decode textbook"
+            " cases quantized __init__"
         )
     },
     {

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from hrm_kernels import xla_cached
+from hrm_kernels import native_cached, xla_cached
 from hrm_kernels.choice import PLATFORMS, choose, run
 from hrm_kernels.mask import KeyRanges, Mask, key_ranges
-from hrm_kernels.operands import Operands, Options, case_of
+from hrm_kernels.operands import Case, Operands, Options, case_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -86,6 +86,16 @@ def decode_attention(
     B, T, _, K = query.shape
     S = cache.key.shape[1]
     M = key.shape[2]
+    scale = float(K**-0.5 if scale is None else scale)
+    platform = jax.default_backend()
+    on_cpu = backend is None and platform not in PLATFORMS
+    case = Case(T, S, query.shape[2], M, K, query.dtype.name, masked=True)
+    if on_cpu and native_cached.refuses(case) is None:
+        _LOG.info("attention %s on %s: native_cached", case, platform)
+        out, keys, values = native_cached.append_and_attend(
+            query, key, value, cache.key, cache.value, cache.lengths, window=window, scale=scale
+        )
+        return out, KVCache(keys, values, jnp.minimum(cache.lengths + T, S))
     # The offset is the length before the tokens are appended, the limit below the one after.
     mask = Mask(causal=True, window=window, query_offset=cache.lengths)
     cache = _appended(cache, key, value)
@@ -93,9 +103,7 @@ def decode_attention(
     key, value = (x.reshape(B, S, M, K) for x in (cache.key, cache.value))
     operands = Operands(_folded(query, M), key, value, _tiled(ranges, query.shape[2] // M))
     case = case_of(operands)
-    scale = float(K**-0.5 if scale is None else scale)
-    platform = jax.default_backend()
-    if backend is None and platform not in PLATFORMS and xla_cached.suits(case):
+    if on_cpu and xla_cached.suits(case):
         _LOG.info("attention %s on %s: xla_cached", case, platform)
         return _unfolded(xla_cached.attend(scale, operands), T), cache
     name, interpreted = choose(case, platform, backend)

@@ -19,11 +19,18 @@ import jax
 
 QUANTIZED_PRODUCT = "hrm_quantized_product"
 """Name under which XLA knows the product of `quantized.py`."""
+CACHED_ATTENTION = "hrm_cached_attention"
+"""Name under which XLA knows the attention of `native_cached.py`."""
 
 SWITCH = "HRM_JAX_NATIVE"
 CACHE = "HRM_JAX_CACHE"
 _LOG = logging.getLogger(__name__)
-_SOURCE = Path(__file__).parent / "native" / "quantized_product.cc"
+_FOLDER = Path(__file__).parent / "native"
+_SOURCES = {
+    QUANTIZED_PRODUCT: (_FOLDER / "quantized_product.cc", "HrmQuantizedProduct"),
+    CACHED_ATTENTION: (_FOLDER / "cached_attention.cc", "HrmCachedAttention"),
+}
+"""File and symbol of each kernel."""
 _OPTIONS = ("-std=c++17", "-O2", "-DNDEBUG", "-ffp-contract=off", "-fPIC", "-shared", "-w")
 _SECONDS = 300
 
@@ -37,23 +44,25 @@ def refuses() -> str | None:
     if compiler is None:
         return "there is no C++ compiler to build the kernels with; install g++ or clang"
     try:
-        register(build(compiler), QUANTIZED_PRODUCT)
+        for name in _SOURCES:
+            register(build(name, compiler), name)
     except (OSError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or error
         return f"the kernels in C++ could not be built by {compiler}: {told}"
     return None
 
 
-def register(library: Path, name: str) -> None:
-    """Makes a library's product known to XLA; raises OSError if it cannot be loaded."""
-    handler = ctypes.CDLL(str(library)).HrmQuantizedProduct
-    jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(handler), platform="cpu")
+def register(library: Path, name: str, alias: str | None = None) -> None:
+    """Makes a kernel known to XLA, as `alias` if given; raises OSError if it cannot be loaded."""
+    handler = getattr(ctypes.CDLL(str(library)), _SOURCES[name][1])
+    jax.ffi.register_ffi_target(alias or name, jax.ffi.pycapsule(handler), platform="cpu")
 
 
-def build(compiler: str, machine: str = "native") -> Path:
-    """Returns the library's file, built if it is not there yet.
+def build(name: str, compiler: str, machine: str = "native") -> Path:
+    """Returns the file of a kernel's library, built if it is not there yet.
 
     Args:
+      name: of the kernel.
       compiler: its command.
       machine: whose instructions may be used, as the option `-march` names it.
 
@@ -63,16 +72,18 @@ def build(compiler: str, machine: str = "native") -> Path:
     """
     command = [compiler, *_OPTIONS, f"-march={machine}", "-isystem", jax.ffi.include_dir()]
     # Anything that changes the result changes the name; "native" is what the processor can do.
-    parts = [_SOURCE.read_text(), *command, jax.__version__, _processor()]
-    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    place = _cache() / f"{_SOURCE.stem}-{name}.so"
+    source = _SOURCES[name][0]
+    texts = [path.read_text() for path in (source, *sorted(_FOLDER.glob("*.h")))]
+    parts = [*texts, *command, jax.__version__, _processor()]
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    place = _cache() / f"{source.stem}-{digest}.so"
     if not place.exists():
         _LOG.info("building %s by %s, once", place, compiler)
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent) as folder:
             built = Path(folder) / place.name
             subprocess.run(
-                [*command, str(_SOURCE), "-o", str(built)],
+                [*command, str(source), "-o", str(built)],
                 check=True,
                 capture_output=True,
                 text=True,

@@ -129,7 +129,9 @@ def test_the_kernel_errs_by_the_rounding_of_activations(form):
 @pytest.mark.skipif(native.platform.machine() != "x86_64", reason="for these processors")
 @pytest.mark.parametrize("machine", MACHINES[1:])
 def test_other_machines_code_gives_the_same_integers(machine, monkeypatch):
-    native.register(native.build(shutil.which("c++") or "g++", machine), f"product_{machine}")
+    name = native.QUANTIZED_PRODUCT
+    built = native.build(name, shutil.which("c++") or "g++", machine)
+    native.register(built, name, f"product_{machine}")
     x = activations()
     for form in FORMATS:
         matrix, exact = made(*form)

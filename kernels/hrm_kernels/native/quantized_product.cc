@@ -6,76 +6,23 @@
 // order, however many rows there are and whichever thread takes them.
 
 #include <algorithm>
-#include <atomic>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <memory>
-#include <utility>
 #include <vector>
 
-#if defined(__AVX512F__) || defined(__AVX2__)
-#include <immintrin.h>
-#elif defined(__ARM_NEON)
-#include <arm_neon.h>
-#endif
-
+#include "parallel.h"
+#include "vectors.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace {
 
 namespace ffi = xla::ffi;
+using namespace hrm;
 
-constexpr int64_t kLanes = 16;   // outputs of a panel
 constexpr int64_t kUnit = 256;   // inputs that share a unit of their scales
 constexpr int kMostRows = 8;     // rows for which codes are unpacked once
-
-// GCC and Clang lower these to whatever vectors the machine has.
-typedef int32_t Ints __attribute__((vector_size(4 * kLanes)));
-typedef uint32_t Words __attribute__((vector_size(4 * kLanes)));
-typedef float Floats __attribute__((vector_size(4 * kLanes)));
-
-template <typename Vector>
-Vector Load(const void* from) {
-  Vector vector;
-  std::memcpy(&vector, from, sizeof(vector));
-  return vector;
-}
-
-Floats Broadcast(float x) { return Floats{} + x; }
-
-Floats MultiplyAdd(Floats x, Floats y, Floats sum) {
-#if defined(__AVX512F__)
-  return (Floats)_mm512_fmadd_ps((__m512)x, (__m512)y, (__m512)sum);
-#else
-  // Compiled without contraction, so that every row is rounded alike.
-  return x * y + sum;
-#endif
-}
-
-// Returns 16 float16 numbers, widened.
-Floats LoadHalf(const uint16_t* from) {
-#if defined(__AVX512F__)
-  return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from));
-#else
-  typedef uint16_t Halves __attribute__((vector_size(2 * kLanes)));
-  const Words halves = __builtin_convertvector(Load<Halves>(from), Words);
-  const Words size = halves & 0x7fffu;
-  // Moved into float32's place, the exponent is too small by 127 - 15. Subnormal numbers are
-  // counted in their unit instead: XLA's threads take those of float32 for zero.
-  const Floats normal = (Floats)((size << 13) + (112u << 23));
-  const Floats subnormal = __builtin_convertvector((Ints)size, Floats) * 0x1p-24f;
-  const Floats magnitude = size < 0x400u ? subnormal : normal;
-  const Floats wide = (Floats)((Words)magnitude | (halves & 0x8000u) << 16);
-  return wide;
-#endif
-}
-
-Floats LoadInt8(const int8_t* from) {
-  typedef int8_t Bytes __attribute__((vector_size(kLanes)));
-  return __builtin_convertvector(Load<Bytes>(from), Floats);
-}
+constexpr int64_t kAhead = 512;  // words; by itself the processor does not fetch across pages
 
 // Adds to each lane the dot product of its four codes, unsigned and below 128, and four int8.
 Ints DotOfSeven(Ints sum, Words codes, int32_t activations) {
@@ -156,6 +103,9 @@ struct Format {
   static void Unpack(const Matrix& matrix, int64_t panel, int64_t group, Words* codes) {
     constexpr int kPerWord = 8 / kLow;
     const int64_t first = (panel * matrix.inputs + group * kGroup) * kLow / 32;
+    for (int v = 0; v < kVectors / kPerWord; ++v) {
+      __builtin_prefetch(matrix.low + (first + v) * kLanes + kAhead);
+    }
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
       const Words word = Load<Words>(matrix.low + (first + v / kPerWord) * kLanes);
@@ -220,9 +170,7 @@ void Round(const float* x, int64_t groups, int32_t* codes, float* scales, int32_
       const Floats scaled = finite ? Load<Floats>(x + part) * inverse : Floats{};
       const Ints rounded = __builtin_convertvector((scaled + magic) - magic, Ints);
       sum += rounded;
-      typedef int8_t Bytes __attribute__((vector_size(kLanes)));
-      const Bytes bytes = __builtin_convertvector(rounded, Bytes);
-      std::memcpy(reinterpret_cast<int8_t*>(codes) + part, &bytes, sizeof(bytes));
+      StoreInt8(rounded, reinterpret_cast<int8_t*>(codes) + part);
     }
     int32_t total = 0;
     for (int64_t lane = 0; lane < kLanes; ++lane) total += sum[lane];
@@ -280,36 +228,6 @@ void MultiplyRows(const Matrix& matrix, int64_t panel, const Activations& activa
     row += 2;
   }
   if (rows - row == 1) Multiply<Kind, 1>(matrix, panel, activations, row, out);
-}
-
-// Calls `body(i)` for every i below `count`, on this thread and those of the pool that are free.
-// This thread takes whatever no other has begun, so that it waits for no task that may never run.
-template <typename Body>
-void Parallel(ffi::ThreadPool& pool, int64_t count, const Body& body) {
-  struct Shared {
-    std::atomic<int64_t> next{0};
-    std::atomic<int64_t> done{0};
-  };
-  const auto shared = std::make_shared<Shared>();
-  // A task may begin after this function has returned; then nothing is left, and `body` is not
-  // touched.
-  const auto work = [shared, count, &body] {
-    for (int64_t i = shared->next++; i < count; i = shared->next++) {
-      body(i);
-      shared->done.fetch_add(1, std::memory_order_release);
-    }
-  };
-  const int64_t helpers = std::min(pool.num_threads(), count) - 1;
-  for (int64_t helper = 0; helper < helpers; ++helper) {
-    auto task = work;
-    pool.Schedule(std::move(task));
-  }
-  work();
-  while (shared->done.load(std::memory_order_acquire) < count) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-  }
 }
 
 template <typename Kind>
