@@ -213,10 +213,18 @@ def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, st
     kind = read_config(folder).get("model_type")
     if kind == hrm_text_config.MODEL_TYPE:
         model, variables = load_hrm_text(folder, dtype)
-        return HrmText(dataclasses.replace(model.config, compute_dtype=holding.compute_dtype(dtype))), variables, None
+        return (
+            HrmText(dataclasses.replace(model.config, compute_dtype=holding.compute_dtype(dtype))),
+            variables,
+            None,
+        )
     if kind in llama_config.ARCHITECTURES:
         model, variables = load_llama(folder, dtype)
-        return Llama(dataclasses.replace(model.config, compute_dtype=holding.compute_dtype(dtype))), variables, None
+        return (
+            Llama(dataclasses.replace(model.config, compute_dtype=holding.compute_dtype(dtype))),
+            variables,
+            None,
+        )
     families = (hrm_text_config.MODEL_TYPE, *llama_config.ARCHITECTURES, hrm_llama.MODEL_TYPE)
     check(
         kind == hrm_llama.MODEL_TYPE,

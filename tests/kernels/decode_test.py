@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import hrm_kernels
-from hrm_kernels import cases, gpu_tiled, reference, xla_cached
+from hrm_kernels import cases, gpu_tiled, native, reference, xla_cached
 from hrm_kernels.choice import PATHS
 
 B = 3
@@ -19,6 +19,8 @@ M = 2
 K = 16
 LENGTHS = (0, 37, 61)
 """Tokens of each row before the first step."""
+PLAIN = "plain"
+"""This machine's own path without kernels in C++."""
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +30,17 @@ def several_splits(monkeypatch):
     monkeypatch.setattr(xla_cached, "BLOCK", 32)
 
 
+@pytest.fixture(autouse=True)
+def without_compiler(request, monkeypatch):
+    """Tests of `PLAIN` run as on a machine where the kernels in C++ cannot be built."""
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is not None and callspec.params.get("name") == PLAIN:
+        monkeypatch.setattr(native, "refuses", lambda: "there is no compiler")
+
+
 def door(name: str | None) -> dict:
     """How to ask for a path, or for this machine's own."""
-    if name is None:
+    if name in (None, PLAIN):
         return {}
     return {"backend": name, "interpret": not name.startswith("xla")}
 
@@ -67,7 +77,7 @@ def expected(query, cache: hrm_kernels.KVCache, before, window=None):
 
 @pytest.mark.parametrize("window", [None, 5])
 @pytest.mark.parametrize("T", [1, 4])
-@pytest.mark.parametrize("name", [None, *PATHS])
+@pytest.mark.parametrize("name", [None, PLAIN, *PATHS])
 def test_equals_attention_over_the_tokens_so_far(name, T, window):
     cache = filled()
     tokens = new_tokens(T)
@@ -87,7 +97,8 @@ def test_narrow_dtypes_are_as_near_as_they_can_be(name):
     assert cases.rms(error) < 2 * float(jnp.finfo(dtype).eps) * cases.rms(out.astype("float32"))
 
 
-def test_token_by_token_equals_the_whole_sequence():
+@pytest.mark.parametrize("name", [None, PLAIN])
+def test_token_by_token_equals_the_whole_sequence(name):
     """Twelve steps of one token, from an empty cache, in one compiled program."""
     steps = 12
     query, key, value = (normal(i, (B, steps, heads, K)) for i, heads in enumerate((N, M, M)))
@@ -104,7 +115,8 @@ def test_token_by_token_equals_the_whole_sequence():
     np.testing.assert_array_equal(cache.key[:, :steps], key.reshape(B, steps, -1))
 
 
-def test_only_the_new_tokens_are_written():
+@pytest.mark.parametrize("name", [None, PLAIN])
+def test_only_the_new_tokens_are_written(name):
     cache = filled()
     tokens = new_tokens(2)
     _, after = hrm_kernels.decode_attention(*tokens, cache)
@@ -118,7 +130,8 @@ def test_only_the_new_tokens_are_written():
             np.testing.assert_array_equal(old, same)
 
 
-def test_a_full_row_keeps_what_it_has():
+@pytest.mark.parametrize("name", [None, PLAIN])
+def test_a_full_row_keeps_what_it_has(name):
     cache = filled()
     tokens = new_tokens(4)
     cache = hrm_kernels.KVCache(cache.key, cache.value, jnp.asarray([0, 37, S - 1], jnp.int32))
@@ -128,7 +141,8 @@ def test_a_full_row_keeps_what_it_has():
     np.testing.assert_array_equal(after.key[2, : S - 1], cache.key[2, : S - 1])
 
 
-def test_a_donated_cache_is_updated_in_place():
+@pytest.mark.parametrize("name", [None, PLAIN])
+def test_a_donated_cache_is_updated_in_place(name):
     cache = hrm_kernels.KVCache.empty(1, 4096, M, K, "float32")
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), cache)
     tokens = [jax.ShapeDtypeStruct((1, 1, heads, K), "float32") for heads in (N, M, M)]
@@ -167,8 +181,44 @@ def test_a_backend_that_cannot_serve_says_why():
         hrm_kernels.decode_attention(*tokens, cache, backend="tpu")
 
 
-@pytest.mark.parametrize(("backend", "path"), [(None, "xla_cached"), ("xla", "xla_short")])
-def test_the_path_that_runs_is_logged(caplog, backend, path):
+@pytest.mark.skipif(native.refuses() is not None, reason="no C++ compiler")
+@pytest.mark.parametrize("window", [None, 5])
+def test_a_token_gives_the_same_bits_however_it_comes(window):
+    """Alone or beside other rows, at once with others or one by one."""
+    decode = functools.partial(hrm_kernels.decode_attention, window=window)
+    cache = filled()
+    tokens = new_tokens(9)
+    whole, after = decode(*tokens, cache)
+    for b in range(B):
+        row = [x[b : b + 1] for x in tokens]
+        alone = hrm_kernels.KVCache(
+            *(x[b : b + 1] for x in (cache.key, cache.value)), cache.lengths[b : b + 1]
+        )
+        for begin, end in [(0, 1), (1, 4), (4, 9)]:
+            out, alone = decode(*(x[:, begin:end] for x in row), alone)
+            np.testing.assert_array_equal(out, whole[b : b + 1, begin:end])
+        np.testing.assert_array_equal(alone.key[0], after.key[b])
+
+
+@pytest.mark.parametrize("K", [16, 48, 128])
+@pytest.mark.parametrize(("N", "M"), [(7, 1), (6, 3), (2, 2)])
+def test_sizes_of_models(N, M, K):
+    """Groups of heads that do not fill a block, and caches that end within one."""
+    S = 45
+    query, key, value = (normal(i, (1, S, heads, K)) for i, heads in enumerate((N, M, M)))
+    cache = hrm_kernels.KVCache.empty(1, S, M, K, "float32")
+    out, _ = hrm_kernels.decode_attention(query, key, value, cache)
+    whole = reference.attention(query, key, value, mask=hrm_kernels.Mask(causal=True)).out
+    np.testing.assert_allclose(out, whole, atol=3e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "path"),
+    [(None, None, "native_cached"), (PLAIN, None, "xla_cached"), (None, "xla", "xla_short")],
+)
+def test_the_path_that_runs_is_logged(caplog, name, backend, path):
+    if path == "native_cached" and native.refuses() is not None:
+        pytest.skip("no C++ compiler")
     with caplog.at_level(logging.INFO, "hrm_kernels"):
         hrm_kernels.decode_attention(*new_tokens(1), filled(), backend=backend)
     (line,) = [record.getMessage() for record in caplog.records]
