@@ -74,7 +74,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.inference": "attempts thinking config slots engine stream journal search",
-        "hrm_jax.inference.text": "buckets sampling prompts transcripts rows writing",
+        "hrm_jax.inference.text": "buckets sampling healing prompts transcripts rows writing",
     },
     {
         "hrm_jax.evaluation.sandbox": "limits base bubblewrap namespaces processes isolation",

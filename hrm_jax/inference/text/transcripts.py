@@ -18,12 +18,13 @@ class Transcript:
       stopped: whether a stop sequence has ended the text; later tokens are ignored.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()):
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = (), skip: int = 0):
         """Begins an empty text.
 
         Args:
           tokenizer: the tokenizer of the tokens to come.
           stop: the stop sequences.
+          skip: number of first bytes that are no part of the text.
 
         Raises:
           ValueError: for an empty stop sequence.
@@ -33,12 +34,16 @@ class Transcript:
         self.stopped = False
         self._tokenizer = tokenizer
         self._stop = tuple(stop)
+        self._skip = skip
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held = ""
 
     def add(self, tokens: Sequence[int]) -> str:
         """Adds tokens; returns the new text that is now certain."""
-        return self._add(b"".join(map(self._tokenizer.token_bytes, tokens)), final=False)
+        data = b"".join(map(self._tokenizer.token_bytes, tokens))
+        new = data[self._skip :]
+        self._skip -= len(data) - len(new)
+        return self._add(new, final=False)
 
     def finish(self) -> str:
         """Ends the text; returns what was held back, with a broken character as U+FFFD."""

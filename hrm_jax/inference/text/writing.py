@@ -5,6 +5,7 @@ Texts share a batch of rows; when one ends, the next prompt takes its row.
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
@@ -17,6 +18,7 @@ from hrm_jax.core.protocols import LanguageModel, Tokenizer
 from hrm_jax.core.types import Prompt, Variables
 from hrm_jax.inference.text import rows as device
 from hrm_jax.inference.text.buckets import bucket, power_of_two
+from hrm_jax.inference.text.healing import Healed, Owed, Vocabulary
 from hrm_jax.inference.text.prompts import PromptTooLong, encode_prompt
 from hrm_jax.inference.text.sampling import Draws, SamplingConfig
 from hrm_jax.inference.text.transcripts import Transcript
@@ -73,10 +75,15 @@ class _Job:
 
     number: int
     request: Request
-    tokens: list[int]
+    prompt: Healed
     left: int
     transcript: Transcript
     eos_tokens: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        """Largest number of tokens, the prompt's and those taken back from it included."""
+        return len(self.prompt.tokens) + self.prompt.taken + self.left
 
     def add(self, tokens: list[int], *, over: bool) -> Piece:
         """Returns the piece that tokens add; `over` means that the device has ended the text."""
@@ -103,6 +110,7 @@ class Writer:
         batch_size: int = 8,
         prompts_are_prefixes: bool = False,
         sampling: SamplingConfig = GREEDY,
+        heal: bool = True,
     ):
         """Stores the settings; nothing is compiled yet.
 
@@ -115,6 +123,8 @@ class Writer:
           prompts_are_prefixes: whether the tokens of a prompt see each other, for models trained so
             (`prefix_lm` in their config).
           sampling: how `complete` draws.
+          heal: whether the last tokens of prompts are taken back where they may be the beginning of
+            a longer one, and written anew (`inference.text.healing`).
         """
         self.model = model
         self.variables = variables
@@ -123,6 +133,13 @@ class Writer:
         self.batch_size = batch_size
         self.prompts_are_prefixes = prompts_are_prefixes
         self.sampling = sampling
+        self.heal = heal
+
+    @functools.cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The texts of the tokens that may be drawn: those of tokenizer and model both."""
+        size = min(self.tokenizer.vocab_size, self.model.vocab_size)
+        return Vocabulary([self.tokenizer.token_bytes(token) for token in range(size)])
 
     def stream(self, request: Request) -> Iterator[Piece]:
         """Yields the pieces of one text as they come; raises as `write`."""
@@ -165,26 +182,28 @@ class Writer:
         return self._write([self._job(number, one) for number, one in enumerate(requests)])
 
     def _job(self, number: int, request: Request) -> _Job:
-        tokens = encode_prompt(self.tokenizer, request.prompt)
-        left = min(request.max_tokens, self.max_length - len(tokens))
+        vocabulary = self.vocabulary if self.heal else None
+        prompt = encode_prompt(self.tokenizer, request.prompt, vocabulary)
+        length = len(prompt.tokens) + prompt.taken
+        left = min(request.max_tokens, self.max_length - length)
         if request.max_tokens < 1:
             raise ValueError(f"max_tokens: expected 1 or more, got {request.max_tokens}; raise it")
         if left < 1:
             raise PromptTooLong(
-                f"expected a prompt of fewer than {self.max_length} tokens, got {len(tokens)}; "
+                f"expected a prompt of fewer than {self.max_length} tokens, got {length}; "
                 "shorten it, or raise max_length if the model was trained on longer texts"
             )
-        transcript = Transcript(self.tokenizer, request.stop)
-        return _Job(number, request, tokens, left, transcript, self.tokenizer.eos_tokens)
+        transcript = Transcript(self.tokenizer, request.stop, skip=len(prompt.owed))
+        return _Job(number, request, prompt, left, transcript, self.tokenizer.eos_tokens)
 
     def _write(self, jobs: list[_Job]) -> Iterator[Piece]:
         if not jobs:
             return
-        room = power_of_two(max(_LEAST_ROOM, *(len(job.tokens) + job.left for job in jobs)))
+        room = power_of_two(max(_LEAST_ROOM, *(job.length for job in jobs)))
         session = _Session(self, power_of_two(min(len(jobs), self.batch_size)), room)
         # Equal prompts become neighbours, of which `_read_prompt` prefills the first; and the
         # longest texts do not start last.
-        waiting = sorted(jobs, key=lambda job: (-len(job.tokens), job.tokens))
+        waiting = sorted(jobs, key=lambda job: (-len(job.prompt.tokens), job.prompt.tokens))
         # `pop` takes the last job, and the longest prompt is to go first.
         waiting.reverse()
         while waiting or session.busy:
@@ -202,7 +221,7 @@ class _Session:
         self._writer = writer
         self._room = room
         self._eos_tokens = jnp.array(writer.tokenizer.eos_tokens, jnp.int32)
-        self._vocab_size = min(writer.tokenizer.vocab_size, writer.model.vocab_size)
+        self._pieces = writer.vocabulary.pieces
         self._rows = device.empty_rows(writer.model, writer.variables, B, room)
         self._jobs: list[_Job | None] = [None] * B
         self._read: tuple[list[int], tuple] = [], ()
@@ -224,11 +243,12 @@ class _Session:
         self._rows, written = device.enter(
             self._rows,
             row,
-            *self._read_prompt(job.tokens),
+            *self._read_prompt(job.prompt.tokens),
             Draws.of(job.request.sampling, job.request.seed),
+            Owed.of(job.prompt.owed, job.prompt.taken),
             job.left,
+            self._pieces,
             self._eos_tokens,
-            vocab_size=self._vocab_size,
         )
         tokens, left = jax.device_get(written)
         return self._add(job, row, tokens[0], left[0])
@@ -246,8 +266,8 @@ class _Session:
             self._rows,
             wanted,
             self._steps,
+            self._pieces,
             self._eos_tokens,
-            vocab_size=self._vocab_size,
         )
         tokens, left = jax.device_get(written)
         seconds = time.perf_counter() - begin

@@ -183,8 +183,6 @@ def test_prompts_are_checked_before_anything_is_written():
     long = Prompt("x" * 12)
     with pytest.raises(PromptError, match="fewer than 12 tokens, got 12; shorten it"):
         writer(max_length=12).write([Request(Prompt("a")), Request(long)])
-    with pytest.raises(PromptError, match="tokens that mark a hole"):
-        writer(tokenizer=ByteTokenizer(infilling=None)).stream(Request(Prompt("a", suffix="b")))
     with pytest.raises(ValueError, match="max_tokens: expected 1 or more, got 0"):
         writer().stream(Request(Prompt("a"), max_tokens=0))
     with pytest.raises(ValueError, match="stop sequences of a character or more"):
