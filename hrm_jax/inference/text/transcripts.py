@@ -1,9 +1,13 @@
-"""Turns tokens into text as they come, across characters and stop sequences that tokens split."""
+"""Turns tokens into text as they come, across characters and stop sequences that tokens split.
+
+What fills a hole is returned as far as it surely does (`data.text.holes`).
+"""
 
 import codecs
 from collections.abc import Sequence
 
 from hrm_jax.core.protocols import Tokenizer
+from hrm_jax.data.text.holes import Hole
 
 
 class Transcript:
@@ -67,6 +71,38 @@ class Transcript:
         certain = len(text) - held
         self._held = text[certain:]
         return text[:certain]
+
+
+class Filling:
+    """The text of one completion that fills a hole, returned as far as it is certain.
+
+    Attributes:
+      over: whether the hole is filled; later text is ignored.
+    """
+
+    def __init__(self, hole: Hole):
+        """Begins an empty text for a hole."""
+        self.over = False
+        self._hole = hole
+        self._written = ""
+        self._returned = 0
+
+    def add(self, text: str, *, ended: bool = False, cut: bool = False) -> str:
+        """Adds text; returns the new text that surely fills the hole.
+
+        Args:
+          text: the next part of what is written.
+          ended: whether what is written is complete.
+          cut: whether it is over, but not complete.
+        """
+        self._written += text
+        # What is certain changes with a line alone.
+        if self.over or not ("\n" in text or ended or cut):
+            return ""
+        length, self.over = self._hole.measure(self._written, ended=ended, cut=cut)
+        new = self._written[self._returned : length]
+        self._returned = max(self._returned, length)
+        return new
 
 
 def _overlap(text: str, stop: str) -> int:

@@ -16,12 +16,14 @@ import numpy as np
 
 from hrm_jax.core.protocols import LanguageModel, Tokenizer
 from hrm_jax.core.types import Prompt, Variables
+from hrm_jax.data.text.holes import Hole
+from hrm_jax.data.text.infilling import end_tokens
 from hrm_jax.inference.text import rows as device
 from hrm_jax.inference.text.buckets import bucket, power_of_two
 from hrm_jax.inference.text.healing import Healed, Owed, Vocabulary
 from hrm_jax.inference.text.prompts import PromptTooLong, encode_prompt
 from hrm_jax.inference.text.sampling import Draws, SamplingConfig
-from hrm_jax.inference.text.transcripts import Transcript
+from hrm_jax.inference.text.transcripts import Filling, Transcript
 
 GREEDY = SamplingConfig()
 _BLOCK_SECONDS = 0.05
@@ -30,8 +32,9 @@ host's share of the time stays small."""
 
 _LEAST_ROOM = 128
 
-Ending = Literal["end", "stop", "length"]
-"""Why a text is over: an ending token, a stop sequence, or the limit of its length."""
+Ending = Literal["end", "stop", "filled", "length"]
+"""Why a text is over: an ending token, a stop sequence, the far edge of a hole, or the limit of its
+length."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Request:
       stop: texts that end it; they are left out.
       max_tokens: largest number of tokens.
       sampling: how its tokens are drawn.
+      one_line: whether a single line is asked for.
     """
 
     prompt: Prompt
@@ -51,6 +55,7 @@ class Request:
     stop: tuple[str, ...] = ()
     max_tokens: int = 256
     sampling: SamplingConfig = GREEDY
+    one_line: bool = False
 
 
 class Piece(NamedTuple):
@@ -78,7 +83,8 @@ class _Job:
     prompt: Healed
     left: int
     transcript: Transcript
-    eos_tokens: tuple[int, ...]
+    filling: Filling | None
+    end_tokens: tuple[int, ...]
 
     @property
     def length(self) -> int:
@@ -91,9 +97,14 @@ class _Job:
         ending: Ending | None = None
         if over:
             text += self.transcript.finish()
-            ending = "end" if tokens[-1] in self.eos_tokens else "length"
+            ending = "end" if tokens[-1] in self.end_tokens else "length"
         if self.transcript.stopped:
             ending = "stop"
+        if self.filling is not None:
+            cut = ending == "length"
+            text = self.filling.add(text, ended=ending is not None and not cut, cut=cut)
+            if self.filling.over and ending is None:
+                ending = "filled"
         return Piece(self.number, text, len(tokens), ending)
 
 
@@ -134,6 +145,12 @@ class Writer:
         self.prompts_are_prefixes = prompts_are_prefixes
         self.sampling = sampling
         self.heal = heal
+        self.end_tokens = end_tokens(tokenizer)
+
+    @property
+    def fills_holes(self) -> bool:
+        """Whether prompts with a suffix are read whole; else their prefix alone goes on."""
+        return self.tokenizer.infilling is not None
 
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
@@ -194,7 +211,11 @@ class Writer:
                 "shorten it, or raise max_length if the model was trained on longer texts"
             )
         transcript = Transcript(self.tokenizer, request.stop, skip=len(prompt.owed))
-        return _Job(number, request, prompt, left, transcript, self.tokenizer.eos_tokens)
+        filling = None
+        if request.prompt.suffix is not None or request.one_line:
+            hole = Hole(request.prompt.prefix, request.prompt.suffix or "", request.one_line)
+            filling = Filling(hole)
+        return _Job(number, request, prompt, left, transcript, filling, self.end_tokens)
 
     def _write(self, jobs: list[_Job]) -> Iterator[Piece]:
         if not jobs:
@@ -220,7 +241,7 @@ class _Session:
         """Makes B free rows."""
         self._writer = writer
         self._room = room
-        self._eos_tokens = jnp.array(writer.tokenizer.eos_tokens, jnp.int32)
+        self._eos_tokens = jnp.array(writer.end_tokens, jnp.int32)
         self._pieces = writer.vocabulary.pieces
         self._rows = device.empty_rows(writer.model, writer.variables, B, room)
         self._jobs: list[_Job | None] = [None] * B

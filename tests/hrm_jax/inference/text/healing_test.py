@@ -23,7 +23,7 @@ from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Request, Writer
 from tests.hrm_jax.inference.text import tiny
 
-BYTES = [bytes([letter]) for letter in b"ab\xc3\xa9"]
+BYTES = [bytes([letter]) for letter in b"a \xc3\xa9"]
 PIECES = st.lists(
     st.binary(min_size=0, max_size=4).map(lambda b: bytes(BYTES[x % 4][0] for x in b))
 )
@@ -99,7 +99,10 @@ def test_the_most_that_may_be_the_beginning_of_a_token_is_taken_back(pieces, tok
         if count > len(tokens) - keep or b"" in last:
             break
         text = b"".join(last)
-        if any(piece.startswith(text) and piece != text for piece in pieces):
+        holds_white_space = (
+            text[-1:].isspace() and text.strip() and not text[len(last[0]) :].strip()
+        )
+        if holds_white_space or any(piece.startswith(text) and piece != text for piece in pieces):
             taken = count
     kept = len(tokens) - taken
     owed = b"".join(pieces[token] for token in tokens[kept:])
@@ -168,7 +171,6 @@ def test_healed_texts_are_those_of_the_oracle(prompt):
     text = "".join(piece.text for piece in pieces)
     spelled = likeliest(prompt, sum(piece.tokens for piece in pieces))
     assert (prompt + text).endswith(spelled.decode(errors="replace"))
-    assert pieces[-1].ending == "length"
     unhealed = "".join(piece.text for piece in writer(heal=False).stream(request))
     assert unhealed != text
 
