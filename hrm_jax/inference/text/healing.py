@@ -96,9 +96,8 @@ class Vocabulary:
     def take_back(self, tokens: Sequence[int], keep: int = 0) -> Healed:
         """Takes the last tokens back, as many as could be the beginning of a longer one.
 
-        These are the most whose text is the beginning of another token; and white space with the
-        token before it, as many tokens hold a line's end with what stands on either side. They are
-        of `MOST_OWED` bytes and 8 tokens at most. Special tokens stay, and what is before them.
+        These are the most whose text is the beginning of another token, of `MOST_OWED` bytes and 8
+        tokens at most. Special tokens stay, and what is before them.
 
         Args:
           tokens: the tokens of a text.
@@ -109,11 +108,10 @@ class Vocabulary:
         last = tokens[keep:][-_MOST_TAKEN:]
         for taken, token in enumerate(reversed(last), 1):
             piece = self._pieces[token] if token < len(self._pieces) else b""
-            ends_line = bool(piece.strip()) and not text.strip() and (piece + text)[-1:].isspace()
             text = piece + text
             if not piece or len(text) > MOST_OWED:
                 break
-            if ends_line or self._begins_another(text):
+            if self._begins_another(text):
                 best = Healed(list(tokens[:-taken]), text, taken)
         # Without a token for each of its bytes, some ways to spell the text would lead nowhere.
         spelled = all(best.owed[i : i + 1] in self._bytes for i in range(len(best.owed)))

@@ -22,8 +22,9 @@ def encode_prompt(
 ) -> Healed:
     """Returns the tokens of a prompt, including those that begin a text and mark a hole.
 
-    After a text with a hole (`around_hole`), a model trained for it writes what is in the hole. A
-    tokenizer without marks for holes leaves the suffix out: the prefix goes on.
+    After a text with a hole (`around_hole`), a model trained for it writes what is in the hole.
+    Blank lines before the hole are left out. A tokenizer without marks for holes leaves the suffix
+    out: the prefix goes on.
 
     Args:
       tokenizer: the model's.
@@ -40,7 +41,8 @@ def encode_prompt(
     elif prompt.suffix is None or marks is None:
         healed = _healed(tokenizer.begin(prompt.prefix), prompt, vocabulary, keep=1)
     else:
-        healed = _healed(tokenizer.encode(prompt.prefix), prompt, vocabulary)
+        prefix = _without_blank_lines(prompt.prefix)
+        healed = _healed(tokenizer.encode(prefix), prompt, vocabulary)
         parts = around_hole(healed.tokens, tokenizer.encode(prompt.suffix), marks)
         tokens = [*tokenizer.begin(""), *itertools.chain.from_iterable(parts)]
         healed = healed._replace(tokens=tokens)
@@ -50,6 +52,13 @@ def encode_prompt(
             "text; write how the text begins"
         )
     return healed
+
+
+def _without_blank_lines(text: str) -> str:
+    """Returns a text without blank lines at its end; after them, models take it for finished."""
+    shown = text.rstrip()
+    _, line_end, last = text[len(shown) :].rpartition("\n")
+    return shown + line_end + last
 
 
 def _healed(
