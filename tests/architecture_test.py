@@ -53,8 +53,8 @@ LAYERS: tuple[dict[str, str], ...] = (
             " bank sudoku_dataset_builder source"
         ),
         "hrm_jax.data.text": (
-            "markers wrapped_tokenizer tokenizers chat languages infilling packing source exercises"
-            " at_hand batches"
+            "markers wrapped_tokenizer tokenizers chat languages infilling well_formed holes"
+            " packing source exercises at_hand batches"
         ),
         "hrm_jax.data.corpus": (
             "documents licences generated credentials duplicates benchmarks filters projects"
@@ -74,7 +74,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.inference": "attempts thinking config slots engine stream journal search",
-        "hrm_jax.inference.text": "buckets sampling prompts transcripts rows writing",
+        "hrm_jax.inference.text": "buckets sampling healing prompts transcripts rows writing",
     },
     {
         "hrm_jax.evaluation.sandbox": "limits base bubblewrap namespaces processes isolation",

@@ -27,10 +27,12 @@ flags.DEFINE_multi_string(
     [],
     r"text that ends a completion, with Python's escapes, such as \n. May be given again",
 )
+flags.DEFINE_bool("one_line", False, "end with the first line that is written")
 flags.DEFINE_bool(
     "json",
     False,
-    "print an object a line: prompt, suffix, seed, completion, ending, and what else a line had",
+    "print an object a line: prompt, suffix, seed, completion, ending, and what else a line had; "
+    "suffix_read says of a hole whether the model read what is behind it",
 )
 
 
@@ -84,6 +86,14 @@ def run(console: Console) -> int:
     loaded = writer.load_model()
     model = writer.make_writer(loaded)
     requests = _requests([one.prompt(loaded) for one in asked])
+    errors = Console(stderr=True, quiet=console.quiet)
+    if not model.fills_holes and any(one.prompt.suffix is not None for one in requests):
+        errors.print(
+            "the model was not trained to fill holes: it goes on from the text before, without "
+            "reading the text behind",
+            style="yellow",
+            soft_wrap=True,
+        )
     tally = Tally()
     pieces = tally.over(model.write(requests))
     if len(requests) == 1 and not FLAGS.json:
@@ -91,8 +101,8 @@ def run(console: Console) -> int:
     else:
         # One request for each sample of each prompt, in this order.
         others = [one.others for one in asked for _ in range(FLAGS.samples)]
-        _print_all(pieces, requests, others, console)
-    Console(stderr=True, quiet=console.quiet).print(str(tally), style="dim", soft_wrap=True)
+        _print_all(pieces, requests, others, console, suffix_read=model.fills_holes)
+    errors.print(str(tally), style="dim", soft_wrap=True)
     return 0
 
 
@@ -105,7 +115,7 @@ def _requests(asked: list[Prompt]) -> list[Request]:
     sampling = writer.sampling()
     stop = tuple(map(unescape, FLAGS.stop))
     return [
-        Request(prompt, FLAGS.seed + sample, stop, FLAGS.max_tokens, sampling)
+        Request(prompt, FLAGS.seed + sample, stop, FLAGS.max_tokens, sampling, FLAGS.one_line)
         for prompt in asked
         for sample in range(FLAGS.samples)
     ]
@@ -136,6 +146,8 @@ def _print_all(
     requests: list[Request],
     others: list[Mapping[str, Any]],
     console: Console,
+    *,
+    suffix_read: bool,
 ) -> None:
     """Prints all texts in their order, when they are done."""
     texts = [""] * len(requests)
@@ -148,6 +160,8 @@ def _print_all(
         prompt = request.prompt
         if FLAGS.json:
             found = {**other, "prompt": prompt.prefix, "suffix": prompt.suffix}
+            if prompt.suffix is not None:
+                found["suffix_read"] = suffix_read
             found |= {"seed": request.seed, "completion": text, "ending": ending}
             _print(console, json.dumps(found) + "\n")
         else:

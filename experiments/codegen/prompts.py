@@ -17,7 +17,7 @@ from hrm_jax.inference.text.prompts import PromptError, marked_prompt
 FLAGS = flags.FLAGS
 HOLE = "<FILL>"
 STANDARD_INPUT = "-"
-_OWN_FIELDS = ("prompt", "suffix", "seed", "completion", "ending")
+_OWN_FIELDS = ("prompt", "suffix", "suffix_read", "seed", "completion", "ending")
 
 flags.DEFINE_multi_string(
     "prompt", None, f"text to go on from; {HOLE} in it marks a hole to fill. May be given again"

@@ -35,6 +35,11 @@ flags.DEFINE_multi_string(
     [],
     "name of a special token that ends a completion too, as <|im_end|>. May be given again",
 )
+flags.DEFINE_bool(
+    "heal",
+    True,
+    "take the last tokens of a prompt back where it may end within a token, and write them anew",
+)
 flags.DEFINE_integer("max_tokens", 128, "longest completion", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "of the first sample; each further one has the next")
 flags.DEFINE_integer("samples", 1, "completions of each prompt", lower_bound=1)
@@ -76,6 +81,7 @@ def make_writer(loaded: LoadedLanguageModel) -> Writer:
         batch_size=FLAGS.batch_size,
         prompts_are_prefixes=FLAGS.prompts_are_prefixes,
         sampling=sampling(),
+        heal=FLAGS.heal,
     )
 
 

@@ -152,8 +152,11 @@ class Prompt:
       suffix: the text after, for fill-in-the-middle; None if the prefix is to be continued.
       tokens: what the model reads, where that is more than the prefix's text: markers that are
         tokens, as of a conversation; None to encode the text.
+      ends_at_token: whether the text before surely ends where a token ends, as after a template's
+        opening of a turn, so that none of it has to be taken back.
     """
 
     prefix: str
     suffix: str | None = None
     tokens: tuple[int, ...] | None = None
+    ends_at_token: bool = False

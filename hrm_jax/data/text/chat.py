@@ -101,7 +101,8 @@ def conversation(
     )
     if goes_on:
         text = _until_cut(text)
-    return Prompt(show(text), tokens=tuple(tokenizer.encode_marked(text)))
+    tokens = tuple(tokenizer.encode_marked(text))
+    return Prompt(show(text), tokens=tokens, ends_at_token=not goes_on)
 
 
 def _check(messages: Sequence[Message]) -> None:

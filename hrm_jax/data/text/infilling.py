@@ -9,10 +9,25 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from hrm_jax.core.protocols import InfillingTokens
+from hrm_jax.core.protocols import InfillingTokens, Tokenizer
 
 MOST_MARKS = 3
 """The largest number of tokens that a hole adds to a text."""
+_ENDS = (
+    *("<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<|file_separator|>", "<|cursor|>"),
+    *("<fim_pad>", "<reponame>", "<repo_name>", "<file_sep>", "<filename>", "\u2581<EOT>"),
+)
+"""How vocabularies name what follows the end of a file, or of what fills a hole."""
+
+
+def end_tokens(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Returns the tokens that a text ends at: its usual ends, and the marks of files and holes."""
+    markers = tokenizer.markers
+    ends = [markers[name].token for name in _ENDS if name in markers]
+    marks = tokenizer.infilling
+    around = () if marks is None else (marks.prefix, marks.suffix, marks.middle)
+    found = [*tokenizer.eos_tokens, *ends, *(token for token in around if token is not None)]
+    return tuple(dict.fromkeys(found))
 
 
 def around_hole(

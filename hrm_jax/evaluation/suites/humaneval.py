@@ -14,7 +14,6 @@ from hrm_jax.evaluation.suites.problems import (
     Problem,
     Suite,
     SuiteError,
-    begin_with_space,
     check_fields,
     read_records,
 )
@@ -63,8 +62,6 @@ def _problem(record: Mapping[str, Any], suffix: str | None = None) -> Problem:
     prompt = record["prompt"]
     solution = record["canonical_solution"]
     after = suffix or ""
-    if suffix is None:
-        prompt, solution = begin_with_space(prompt, solution)
     name = record["entry_point"]
     tests = f"{record['test']}\n\ncheck({name})\n"
     # The whole solution, so that the tests can use names from the prompt.

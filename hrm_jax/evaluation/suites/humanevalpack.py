@@ -19,7 +19,6 @@ from hrm_jax.evaluation.suites.problems import (
     Suite,
     SuiteError,
     as_it_is,
-    begin_with_space,
     read_records,
     whole_blocks,
 )
@@ -73,12 +72,17 @@ def load_humanevalpack(folder: Path, language: Language) -> Suite:
 def _problem(record: Mapping[str, Any], language: Language) -> Problem:
     reference, tests = _EXAMS[language](record)
     exam = Exam(language, "", tests, (_entry_point(record),), reference)
-    # All three start from one prompt, so what is cut off it goes to both solutions.
-    prompt, canonical, buggy = begin_with_space(
-        record["prompt"], record["canonical_solution"], record["buggy_solution"]
-    )
+    prompt = record["prompt"]
+    solution = record["canonical_solution"]
     before = _BEFORE.get(language, "") + prompt
-    return Problem(record["task_id"], Prompt(prompt), exam, canonical, before=before, buggy=buggy)
+    return Problem(
+        record["task_id"],
+        Prompt(prompt),
+        exam,
+        solution,
+        before=before,
+        buggy=record["buggy_solution"],
+    )
 
 
 def _entry_point(record: Mapping[str, Any]) -> str:

@@ -15,7 +15,6 @@ from hrm_jax.evaluation.suites.problems import (
     Problem,
     Suite,
     SuiteError,
-    begin_with_space,
     read_records,
 )
 
@@ -94,7 +93,6 @@ def _problem(
     if style == "instruction":
         # The first test is shown, as nothing else in the prompt tells the function's name.
         prompt = f'"""\n{record["text"]}\n{record["test_list"][0]}\n"""\n'
-        prompt, code = begin_with_space(prompt, code)
     else:
         shown = [f"{_task(shot)}{_solution(shot)}\n[DONE]\n\n" for shot in shots]
         prompt = "".join([*shown, _task(record)])

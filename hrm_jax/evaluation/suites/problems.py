@@ -88,17 +88,6 @@ def _tokens(quotes: str) -> re.Pattern[str]:
     )
 
 
-def begin_with_space(prompt: str, *solutions: str) -> tuple[str, ...]:
-    """Returns a prompt without its trailing white space, which begins its solutions instead.
-
-    Most tokenizers join the end of a line with the indentation below it, so models have hardly
-    seen a text that continues after a line's end as the last token. (Those of Llama 3 and Qwen
-    join it with what stands before it, if that is punctuation.)
-    """
-    shown = prompt.rstrip()
-    return shown, *(prompt[len(shown) :] + solution for solution in solutions)
-
-
 def as_it_is(before: str, completion: str) -> str:
     """Returns a completion unchanged."""
     del before

@@ -6,6 +6,7 @@ from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import Tokenizer
 from hrm_jax.core.types import Prompt
 from hrm_jax.data.text.infilling import around_hole
+from hrm_jax.inference.text.healing import Healed, Vocabulary
 
 
 class PromptError(UserError, ValueError):
@@ -16,36 +17,56 @@ class PromptTooLong(PromptError):
     """A prompt leaves no room for a completion in the model's context."""
 
 
-def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
+def encode_prompt(
+    tokenizer: Tokenizer, prompt: Prompt, vocabulary: Vocabulary | None = None
+) -> Healed:
     """Returns the tokens of a prompt, including those that begin a text and mark a hole.
 
     After a text with a hole (`around_hole`), a model trained for it writes what is in the hole.
+    Blank lines before the hole are left out. A tokenizer without marks for holes leaves the suffix
+    out: the prefix goes on.
+
+    Args:
+      tokenizer: the model's.
+      prompt: the prompt.
+      vocabulary: with it, the last tokens of the text before are taken back where they may be the
+        beginning of a longer one (`Vocabulary.take_back`).
 
     Raises:
-      PromptError: if the prompt has a suffix but the tokenizer has no marks, or if there would be
-        no token at all.
+      PromptError: if there would be no token at all.
     """
+    marks = tokenizer.infilling
     if prompt.tokens is not None:
-        tokens = list(prompt.tokens)
-    elif prompt.suffix is None:
-        tokens = tokenizer.begin(prompt.prefix)
+        healed = _healed(list(prompt.tokens), prompt, vocabulary, keep=1)
+    elif prompt.suffix is None or marks is None:
+        healed = _healed(tokenizer.begin(prompt.prefix), prompt, vocabulary, keep=1)
     else:
-        marks = tokenizer.infilling
-        if marks is None:
-            raise PromptError(
-                "expected a prompt without a suffix, as this tokenizer has no tokens that mark a "
-                "hole; leave the suffix out, or take a model trained to fill in the middle"
-            )
-        prefix = tokenizer.encode(prompt.prefix)
-        suffix = tokenizer.encode(prompt.suffix)
-        parts = around_hole(prefix, suffix, marks)
+        prefix = _without_blank_lines(prompt.prefix)
+        healed = _healed(tokenizer.encode(prefix), prompt, vocabulary)
+        parts = around_hole(healed.tokens, tokenizer.encode(prompt.suffix), marks)
         tokens = [*tokenizer.begin(""), *itertools.chain.from_iterable(parts)]
-    if not tokens:
+        healed = healed._replace(tokens=tokens)
+    if not healed.tokens:
         raise PromptError(
             "expected a prompt of at least one token, as this tokenizer has none that begins a "
             "text; write how the text begins"
         )
-    return tokens
+    return healed
+
+
+def _without_blank_lines(text: str) -> str:
+    """Returns a text without blank lines at its end; after them, models take it for finished."""
+    shown = text.rstrip()
+    _, line_end, last = text[len(shown) :].rpartition("\n")
+    return shown + line_end + last
+
+
+def _healed(
+    tokens: list[int], prompt: Prompt, vocabulary: Vocabulary | None, keep: int = 0
+) -> Healed:
+    if vocabulary is None or prompt.ends_at_token:
+        return Healed(tokens)
+    return vocabulary.take_back(tokens, keep)
 
 
 def marked_prompt(tokenizer: Tokenizer, text: str) -> Prompt:

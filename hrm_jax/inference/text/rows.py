@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Int32
 
 from hrm_jax.core.protocols import LanguageModel, TextCache
 from hrm_jax.core.types import Variables
+from hrm_jax.inference.text.healing import Owed, Pieces, pay, restrict
 from hrm_jax.inference.text.sampling import Draws, SamplingConfig, sample
 
 NO_TOKEN = -1
@@ -33,12 +34,14 @@ class Rows:
       tokens: int32, the last token of each.
       left: int32, tokens still to be written; 0 in a free row, whose results are unused.
       draws: how each row draws its tokens.
+      owed: what each row's next tokens have to begin with.
     """
 
     cache: TextCache
     tokens: Int32[Array, " B"]
     left: Int32[Array, " B"]
     draws: Draws
+    owed: Owed
 
 
 class Written(NamedTuple):
@@ -61,7 +64,7 @@ def empty_rows(model: LanguageModel, variables: Variables, B: int, room: int) ->
     cache = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), cache)
     # Each array is one of its own, as all of them are donated.
     free = Draws.of(SamplingConfig(), 0, B)
-    return Rows(cache, jnp.zeros(B, jnp.int32), jnp.zeros(B, jnp.int32), free)
+    return Rows(cache, jnp.zeros(B, jnp.int32), jnp.zeros(B, jnp.int32), free, Owed.of(rows=B))
 
 
 @functools.partial(jax.jit, static_argnames=("model", "room"))
@@ -78,17 +81,17 @@ def read(
     return model.prefill(variables, tokens, room=room, token_types=token_types, lengths=lengths)
 
 
-@functools.partial(jax.jit, static_argnames="vocab_size", donate_argnames="rows")
+@functools.partial(jax.jit, donate_argnames="rows")
 def enter(
     rows: Rows,
     row: Int[Array, ""],
     logits: Float[Array, "1 V"],
     cache: TextCache,
     draws: Draws,
+    owed: Owed,
     left: Int[Array, ""],
+    pieces: Pieces,
     eos_tokens: Int[Array, " E"],
-    *,
-    vocab_size: int,
 ) -> tuple[Rows, Written]:
     """Puts a prefilled prompt into a row, and draws its first token.
 
@@ -99,19 +102,20 @@ def enter(
       cache: the prompt's cache, with the same room as the rows; it is not donated, so that equal
         prompts can enter several rows.
       draws: one row, before its first token.
+      owed: one row: the text taken back from the prompt.
       left: number of tokens to write, 1 or more.
+      pieces: the texts of the tokens that may be drawn: the model may have more tokens than its
+        tokenizer, after these.
       eos_tokens: the tokens that end a text.
-      vocab_size: number of tokens that may be drawn, the first ones: a model may have more than
-        its tokenizer (static).
 
     Returns:
       The rows, and the token written, [1, 1].
     """
-    token = sample(logits[:, :vocab_size], draws)
-    left = jnp.where((token[:, None] == eos_tokens[None]).any(-1), 0, left - 1)
-    entering = Rows(cache, token, left, dataclasses.replace(draws, drawn=draws.drawn + 1))
+    # The row before its first token: which token stands before it is not asked.
+    entering = Rows(cache, jnp.zeros(1, jnp.int32), left[None], draws, owed)
+    entering, token = _add_token(entering, logits, pieces, eos_tokens)
     rows = jax.tree.map(functools.partial(_put, row), rows, entering)
-    return rows, Written(token[:, None], left)
+    return rows, Written(token[:, None], entering.left)
 
 
 def _put(row: Int[Array, ""], rows: Array, one: Array) -> Array:
@@ -125,16 +129,15 @@ def _put(row: Int[Array, ""], rows: Array, one: Array) -> Array:
     return jax.lax.dynamic_update_slice_in_dim(rows, one.astype(rows.dtype), row, axis)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "vocab_size"), donate_argnames="rows")
+@functools.partial(jax.jit, static_argnames="model", donate_argnames="rows")
 def write(
     model: LanguageModel,
     variables: Variables,
     rows: Rows,
     wanted: Bool[Array, " B"],
     steps: Int[Array, ""],
+    pieces: Pieces,
     eos_tokens: Int[Array, " E"],
-    *,
-    vocab_size: int,
 ) -> tuple[Rows, Written]:
     """Adds up to `steps` tokens to every row; fewer if all rows end before.
 
@@ -144,8 +147,8 @@ def write(
       rows: donated.
       wanted: the rows to continue; the others are free from now on.
       steps: 1 to `MOST_TOKENS`; traced, so that one program serves every number.
+      pieces: as in `enter`.
       eos_tokens: the tokens that end a text.
-      vocab_size: as in `enter`.
     """
     B = wanted.shape[0]
     # The host may have ended a text that the device would go on with, at a stop sequence.
@@ -160,7 +163,7 @@ def write(
         step, rows, written = state
         logits, cache = model.decode(variables, rows.tokens[:, None], rows.cache)
         rows = dataclasses.replace(rows, cache=cache)
-        rows, tokens = _add_token(rows, logits[:, 0, :vocab_size], eos_tokens)
+        rows, tokens = _add_token(rows, logits[:, 0], pieces, eos_tokens)
         return step + 1, rows, jax.lax.dynamic_update_slice(written, tokens[:, None], (0, step))
 
     _, rows, written = jax.lax.while_loop(goes_on, add, (jnp.int32(0), rows, written))
@@ -168,15 +171,19 @@ def write(
 
 
 def _add_token(
-    rows: Rows, logits: Float[Array, "B V"], eos_tokens: Int[Array, " E"]
+    rows: Rows, logits: Float[Array, "B V"], pieces: Pieces, eos_tokens: Int[Array, " E"]
 ) -> tuple[Rows, Int32[Array, " B"]]:
     """Returns the rows with one more token each, and those tokens, `NO_TOKEN` in free rows."""
     alive = rows.left > 0
-    tokens = jnp.where(alive, sample(logits, rows.draws), rows.tokens)
+    # What a text that has ended still owed must not restrict the others any longer.
+    owed = dataclasses.replace(rows.owed, length=jnp.where(alive, rows.owed.length, 0))
+    drawn = sample(restrict(logits[:, : len(pieces.lengths)], owed, pieces), rows.draws)
+    tokens = jnp.where(alive, drawn, rows.tokens)
+    owed, counts = pay(owed, tokens, pieces)
     ended = (tokens[:, None] == eos_tokens[None]).any(-1)
-    left = jnp.where(alive & ~ended, rows.left - 1, 0)
+    left = jnp.where(alive & ~ended, rows.left - counts, 0)
     draws = dataclasses.replace(rows.draws, drawn=rows.draws.drawn + 1)
-    return Rows(rows.cache, tokens, left, draws), jnp.where(alive, tokens, NO_TOKEN)
+    return Rows(rows.cache, tokens, left, draws, owed), jnp.where(alive, tokens, NO_TOKEN)
 
 
 def padded_prompt(

@@ -1,9 +1,13 @@
-"""Turns tokens into text as they come, across characters and stop sequences that tokens split."""
+"""Turns tokens into text as they come, across characters and stop sequences that tokens split.
+
+What fills a hole is returned as far as it surely does (`data.text.holes`).
+"""
 
 import codecs
 from collections.abc import Sequence
 
 from hrm_jax.core.protocols import Tokenizer
+from hrm_jax.data.text.holes import Hole
 
 
 class Transcript:
@@ -18,12 +22,13 @@ class Transcript:
       stopped: whether a stop sequence has ended the text; later tokens are ignored.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()):
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = (), skip: int = 0):
         """Begins an empty text.
 
         Args:
           tokenizer: the tokenizer of the tokens to come.
           stop: the stop sequences.
+          skip: number of first bytes that are no part of the text.
 
         Raises:
           ValueError: for an empty stop sequence.
@@ -33,12 +38,16 @@ class Transcript:
         self.stopped = False
         self._tokenizer = tokenizer
         self._stop = tuple(stop)
+        self._skip = skip
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held = ""
 
     def add(self, tokens: Sequence[int]) -> str:
         """Adds tokens; returns the new text that is now certain."""
-        return self._add(b"".join(map(self._tokenizer.token_bytes, tokens)), final=False)
+        data = b"".join(map(self._tokenizer.token_bytes, tokens))
+        new = data[self._skip :]
+        self._skip -= len(data) - len(new)
+        return self._add(new, final=False)
 
     def finish(self) -> str:
         """Ends the text; returns what was held back, with a broken character as U+FFFD."""
@@ -62,6 +71,38 @@ class Transcript:
         certain = len(text) - held
         self._held = text[certain:]
         return text[:certain]
+
+
+class Filling:
+    """The text of one completion that fills a hole, returned as far as it is certain.
+
+    Attributes:
+      over: whether the hole is filled; later text is ignored.
+    """
+
+    def __init__(self, hole: Hole):
+        """Begins an empty text for a hole."""
+        self.over = False
+        self._hole = hole
+        self._written = ""
+        self._returned = 0
+
+    def add(self, text: str, *, ended: bool = False, cut: bool = False) -> str:
+        """Adds text; returns the new text that surely fills the hole.
+
+        Args:
+          text: the next part of what is written.
+          ended: whether what is written is complete.
+          cut: whether it is over, but not complete.
+        """
+        self._written += text
+        # What is certain changes with a line alone.
+        if self.over or not ("\n" in text or ended or cut):
+            return ""
+        length, self.over = self._hole.measure(self._written, ended=ended, cut=cut)
+        new = self._written[self._returned : length]
+        self._returned = max(self._returned, length)
+        return new
 
 
 def _overlap(text: str, stop: str) -> int:

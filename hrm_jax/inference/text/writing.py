@@ -5,6 +5,7 @@ Texts share a batch of rows; when one ends, the next prompt takes its row.
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
@@ -15,11 +16,14 @@ import numpy as np
 
 from hrm_jax.core.protocols import LanguageModel, Tokenizer
 from hrm_jax.core.types import Prompt, Variables
+from hrm_jax.data.text.holes import Hole
+from hrm_jax.data.text.infilling import end_tokens
 from hrm_jax.inference.text import rows as device
 from hrm_jax.inference.text.buckets import bucket, power_of_two
+from hrm_jax.inference.text.healing import Healed, Owed, Vocabulary
 from hrm_jax.inference.text.prompts import PromptTooLong, encode_prompt
 from hrm_jax.inference.text.sampling import Draws, SamplingConfig
-from hrm_jax.inference.text.transcripts import Transcript
+from hrm_jax.inference.text.transcripts import Filling, Transcript
 
 GREEDY = SamplingConfig()
 _BLOCK_SECONDS = 0.05
@@ -28,8 +32,9 @@ host's share of the time stays small."""
 
 _LEAST_ROOM = 128
 
-Ending = Literal["end", "stop", "length"]
-"""Why a text is over: an ending token, a stop sequence, or the limit of its length."""
+Ending = Literal["end", "stop", "filled", "length"]
+"""Why a text is over: an ending token, a stop sequence, the far edge of a hole, or the limit of its
+length."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Request:
       stop: texts that end it; they are left out.
       max_tokens: largest number of tokens.
       sampling: how its tokens are drawn.
+      one_line: whether a single line is asked for.
     """
 
     prompt: Prompt
@@ -49,6 +55,7 @@ class Request:
     stop: tuple[str, ...] = ()
     max_tokens: int = 256
     sampling: SamplingConfig = GREEDY
+    one_line: bool = False
 
 
 class Piece(NamedTuple):
@@ -73,10 +80,16 @@ class _Job:
 
     number: int
     request: Request
-    tokens: list[int]
+    prompt: Healed
     left: int
     transcript: Transcript
-    eos_tokens: tuple[int, ...]
+    filling: Filling | None
+    end_tokens: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        """Largest number of tokens, the prompt's and those taken back from it included."""
+        return len(self.prompt.tokens) + self.prompt.taken + self.left
 
     def add(self, tokens: list[int], *, over: bool) -> Piece:
         """Returns the piece that tokens add; `over` means that the device has ended the text."""
@@ -84,9 +97,14 @@ class _Job:
         ending: Ending | None = None
         if over:
             text += self.transcript.finish()
-            ending = "end" if tokens[-1] in self.eos_tokens else "length"
+            ending = "end" if tokens[-1] in self.end_tokens else "length"
         if self.transcript.stopped:
             ending = "stop"
+        if self.filling is not None:
+            cut = ending == "length"
+            text = self.filling.add(text, ended=ending is not None and not cut, cut=cut)
+            if self.filling.over and ending is None:
+                ending = "filled"
         return Piece(self.number, text, len(tokens), ending)
 
 
@@ -103,6 +121,7 @@ class Writer:
         batch_size: int = 8,
         prompts_are_prefixes: bool = False,
         sampling: SamplingConfig = GREEDY,
+        heal: bool = True,
     ):
         """Stores the settings; nothing is compiled yet.
 
@@ -115,6 +134,8 @@ class Writer:
           prompts_are_prefixes: whether the tokens of a prompt see each other, for models trained so
             (`prefix_lm` in their config).
           sampling: how `complete` draws.
+          heal: whether the last tokens of prompts are taken back where they may be the beginning of
+            a longer one, and written anew (`inference.text.healing`).
         """
         self.model = model
         self.variables = variables
@@ -123,6 +144,19 @@ class Writer:
         self.batch_size = batch_size
         self.prompts_are_prefixes = prompts_are_prefixes
         self.sampling = sampling
+        self.heal = heal
+        self.end_tokens = end_tokens(tokenizer)
+
+    @property
+    def fills_holes(self) -> bool:
+        """Whether prompts with a suffix are read whole; else their prefix alone goes on."""
+        return self.tokenizer.infilling is not None
+
+    @functools.cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The texts of the tokens that may be drawn: those of tokenizer and model both."""
+        size = min(self.tokenizer.vocab_size, self.model.vocab_size)
+        return Vocabulary([self.tokenizer.token_bytes(token) for token in range(size)])
 
     def stream(self, request: Request) -> Iterator[Piece]:
         """Yields the pieces of one text as they come; raises as `write`."""
@@ -165,26 +199,32 @@ class Writer:
         return self._write([self._job(number, one) for number, one in enumerate(requests)])
 
     def _job(self, number: int, request: Request) -> _Job:
-        tokens = encode_prompt(self.tokenizer, request.prompt)
-        left = min(request.max_tokens, self.max_length - len(tokens))
+        vocabulary = self.vocabulary if self.heal else None
+        prompt = encode_prompt(self.tokenizer, request.prompt, vocabulary)
+        length = len(prompt.tokens) + prompt.taken
+        left = min(request.max_tokens, self.max_length - length)
         if request.max_tokens < 1:
             raise ValueError(f"max_tokens: expected 1 or more, got {request.max_tokens}; raise it")
         if left < 1:
             raise PromptTooLong(
-                f"expected a prompt of fewer than {self.max_length} tokens, got {len(tokens)}; "
+                f"expected a prompt of fewer than {self.max_length} tokens, got {length}; "
                 "shorten it, or raise max_length if the model was trained on longer texts"
             )
-        transcript = Transcript(self.tokenizer, request.stop)
-        return _Job(number, request, tokens, left, transcript, self.tokenizer.eos_tokens)
+        transcript = Transcript(self.tokenizer, request.stop, skip=len(prompt.owed))
+        filling = None
+        if request.prompt.suffix is not None or request.one_line:
+            hole = Hole(request.prompt.prefix, request.prompt.suffix or "", request.one_line)
+            filling = Filling(hole)
+        return _Job(number, request, prompt, left, transcript, filling, self.end_tokens)
 
     def _write(self, jobs: list[_Job]) -> Iterator[Piece]:
         if not jobs:
             return
-        room = power_of_two(max(_LEAST_ROOM, *(len(job.tokens) + job.left for job in jobs)))
+        room = power_of_two(max(_LEAST_ROOM, *(job.length for job in jobs)))
         session = _Session(self, power_of_two(min(len(jobs), self.batch_size)), room)
         # Equal prompts become neighbours, of which `_read_prompt` prefills the first; and the
         # longest texts do not start last.
-        waiting = sorted(jobs, key=lambda job: (-len(job.tokens), job.tokens))
+        waiting = sorted(jobs, key=lambda job: (-len(job.prompt.tokens), job.prompt.tokens))
         # `pop` takes the last job, and the longest prompt is to go first.
         waiting.reverse()
         while waiting or session.busy:
@@ -201,8 +241,8 @@ class _Session:
         """Makes B free rows."""
         self._writer = writer
         self._room = room
-        self._eos_tokens = jnp.array(writer.tokenizer.eos_tokens, jnp.int32)
-        self._vocab_size = min(writer.tokenizer.vocab_size, writer.model.vocab_size)
+        self._eos_tokens = jnp.array(writer.end_tokens, jnp.int32)
+        self._pieces = writer.vocabulary.pieces
         self._rows = device.empty_rows(writer.model, writer.variables, B, room)
         self._jobs: list[_Job | None] = [None] * B
         self._read: tuple[list[int], tuple] = [], ()
@@ -224,11 +264,12 @@ class _Session:
         self._rows, written = device.enter(
             self._rows,
             row,
-            *self._read_prompt(job.tokens),
+            *self._read_prompt(job.prompt.tokens),
             Draws.of(job.request.sampling, job.request.seed),
+            Owed.of(job.prompt.owed, job.prompt.taken),
             job.left,
+            self._pieces,
             self._eos_tokens,
-            vocab_size=self._vocab_size,
         )
         tokens, left = jax.device_get(written)
         return self._add(job, row, tokens[0], left[0])
@@ -246,8 +287,8 @@ class _Session:
             self._rows,
             wanted,
             self._steps,
+            self._pieces,
             self._eos_tokens,
-            vocab_size=self._vocab_size,
         )
         tokens, left = jax.device_get(written)
         seconds = time.perf_counter() - begin

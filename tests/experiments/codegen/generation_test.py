@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 
@@ -69,6 +70,26 @@ def test_samples_have_seeds_of_their_own_and_come_as_json(tiny_writer):
         ("a", "b", "length")
     }
     assert lines[0]["completion"] != lines[1]["completion"]
+
+
+def test_a_model_without_marks_for_holes_says_that_it_goes_on(tiny_writer, monkeypatch, capsys):
+    read = json.loads(written(prompt=["a<FILL>b"], json=True, max_tokens=4))
+    assert read["suffix_read"] is True
+    assert "not trained to fill holes" not in capsys.readouterr().err
+    loaded = writer.load_model()
+    unmarked = dataclasses.replace(loaded, tokenizer=tiny.ByteTokenizer(infilling=None))
+    monkeypatch.setattr(writer, "load_language_model", lambda name, dtype: unmarked)
+    line = json.loads(written(prompt=["a<FILL>b"], json=True, max_tokens=4))
+    assert line["suffix_read"] is False
+    assert "was not trained to fill holes: it goes on from" in capsys.readouterr().err
+    assert "suffix_read" not in json.loads(written(prompt=["a"], json=True, max_tokens=4))
+
+
+def test_a_single_line_can_be_asked_for(tiny_writer, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Writer, "write", lambda self, requests: asked.extend(requests) or iter(()))
+    written(prompt=["a"], one_line=True)
+    assert asked[0].one_line
 
 
 def test_several_texts_come_whole(tiny_writer):

@@ -1,11 +1,14 @@
 """Fill-in-the-middle: a moved middle, found again."""
 
+from types import MappingProxyType
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrm_jax.core.protocols import InfillingTokens
+from hrm_jax.core.protocols import InfillingTokens, Marker
 from hrm_jax.data.text import infilling
+from hrm_jax.data.text.tokenizers import ByteTokenizer
 
 MARKS = InfillingTokens(prefix=901, suffix=902, middle=903)
 
@@ -39,3 +42,13 @@ def test_holes_reach_every_place():
     rng = np.random.default_rng(0)
     holes = {infilling.draw_hole(rng, 3) for _ in range(400)}
     assert holes == {(a, b) for a in range(4) for b in range(a, 4)}
+
+
+def test_a_text_ends_at_marks_of_files_and_holes_too():
+    assert infilling.end_tokens(ByteTokenizer()) == (256, 257, 258, 259)
+
+    class Marked(ByteTokenizer):
+        infilling = None
+        markers = MappingProxyType({"<|file_sep|>": Marker(7, True), "<other>": Marker(8, True)})
+
+    assert infilling.end_tokens(Marked()) == (256, 7)

@@ -13,7 +13,6 @@ from hrm_jax.evaluation.suites.humaneval import load_infilling
 from hrm_jax.evaluation.suites.named import load_suite
 from hrm_jax.evaluation.suites.problems import (
     SuiteError,
-    begin_with_space,
     read_records,
     whole_blocks,
 )
@@ -46,13 +45,6 @@ def mbpp_record(task_id, **changes):
 def mbpp_folder(tmp_path):
     write(tmp_path / "mbpp.jsonl.gz", [mbpp_record(i) for i in (2, 3, 4, 11, 510, 511, 601)])
     return tmp_path
-
-
-@pytest.mark.parametrize("prompt", ["def f():\n", "def f():", "{\n\n  ", ""])
-def test_white_space_moves_from_the_prompt_to_the_solutions(prompt):
-    shown, *solutions = begin_with_space(prompt, "  a\n", "")
-    assert shown == prompt.strip()
-    assert [shown + solution for solution in solutions] == [prompt + "  a\n", prompt]
 
 
 @pytest.mark.parametrize("name", ["x.jsonl.gz", "x.json.gz", "x.jsonl", "x.json"])
@@ -139,7 +131,7 @@ def test_mbpp_shows_three_solved_tasks(mbpp_folder):
 
 def test_mbpp_may_ask_in_a_docstring(mbpp_folder):
     suite = mbpp.load_mbpp(mbpp_folder, style="instruction")
-    assert suite.problems[0].prompt == Prompt('"""\nWrite task 11.\nassert f(1) == 1\n"""')
+    assert suite.problems[0].prompt == Prompt('"""\nWrite task 11.\nassert f(1) == 1\n"""\n')
 
 
 def test_mbpp_takes_from_the_program_what_tests_use(mbpp_folder):

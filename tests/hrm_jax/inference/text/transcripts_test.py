@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrm_jax.inference.text.transcripts import Transcript
+from hrm_jax.data.text.holes import Hole
+from hrm_jax.inference.text.transcripts import Filling, Transcript
 from tests.hrm_jax.inference.text.tiny import END, ByteTokenizer
 
 TEXTS = st.text(alphabet="abé€🙂\n", max_size=12)
@@ -71,3 +72,35 @@ def test_special_tokens_add_nothing():
 def test_an_empty_stop_sequence_is_refused():
     with pytest.raises(ValueError, match="stop sequences of a character or more"):
         Transcript(ByteTokenizer(), [""])
+
+
+@given(TEXTS, st.integers(0, 8), st.lists(st.integers(0, 60)))
+def test_bytes_that_were_in_the_prompt_are_skipped(text, skip, cuts):
+    tokens = ByteTokenizer().encode("b" * skip + text)
+    transcript = Transcript(ByteTokenizer(), skip=skip)
+    borders = [0, *sorted(min(c, len(tokens)) for c in cuts), len(tokens)]
+    pieces = [transcript.add(tokens[a:b]) for a, b in itertools.pairwise(borders)]
+    assert "".join(pieces) + transcript.finish() == text
+
+
+@given(st.lists(st.integers(0, 70)), st.booleans())
+def test_a_fill_does_not_depend_on_its_pieces(cuts, ended):
+    hole = Hole("def f(a):\n    b = 0\n", "        b += 1\n    return b\n")
+    text = "    for x in a:\n        b += 1\n    return b\n\n\nf([1, 2])\n"
+    filling = Filling(hole)
+    borders = [0, *sorted(min(c, len(text)) for c in cuts), len(text)]
+    pieces = [filling.add(text[a:b]) for a, b in itertools.pairwise(borders)]
+    pieces.append(filling.add("", ended=ended, cut=not ended))
+    assert "".join(pieces) == "    for x in a:\n"
+    assert filling.over
+
+
+def test_a_fill_that_goes_on_is_shown_as_far_as_it_is_certain():
+    filling = Filling(Hole("def f(a):\n", "    return b\n"))
+    assert filling.add("    b = (") == ""
+    assert filling.add("1,\n") == "    b = (1,"
+    assert filling.add("    )\n") == "\n    )\n"
+    assert filling.add("    return b") == ""
+    assert not filling.over
+    assert filling.add("\n") == ""
+    assert filling.over

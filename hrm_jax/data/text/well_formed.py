@@ -1,0 +1,52 @@
+"""Tells whether a text is well formed: Python that parses, or brackets that are all closed."""
+
+import ast
+import codeop
+import functools
+import re
+import warnings
+
+_NO_BRACKETS = re.compile(
+    r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`""", re.DOTALL
+)
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
+_NOT_PYTHON = (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError)
+
+
+@functools.lru_cache(maxsize=64)
+def parses(text: str) -> bool:
+    """Returns whether a text is Python."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ast.parse(text)
+        except _NOT_PYTHON:
+            return False
+    return True
+
+
+@functools.lru_cache(maxsize=8)
+def begins_python(text: str) -> bool:
+    """Returns whether Python may begin with a text, which ends with a line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            codeop.compile_command(text + "\n", symbol="exec")
+        except _NOT_PYTHON:
+            return False
+    return True
+
+
+@functools.lru_cache(maxsize=64)
+def is_balanced(text: str) -> bool:
+    """Returns whether all brackets of a text are closed, in comments and strings of C's kind aside.
+
+    Brackets in what is no string of the language, such as an apostrophe's, may be missed.
+    """
+    awaited = []
+    for character in _NO_BRACKETS.sub("", text):
+        if character in _CLOSING:
+            awaited.append(_CLOSING[character])
+        elif character in ")]}" and (not awaited or awaited.pop() != character):
+            return False
+    return not awaited
