@@ -12,7 +12,7 @@ import itertools
 import json
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hrm_jax.core.errors import UserError
@@ -137,8 +137,6 @@ class WrappedTokenizer:
           FileNotFoundError: one of the two files is not there.
           TokenizerError: they are damaged, do not say what a text ends with, or as the constructor.
         """
-        import tokenizers
-
         folder = pathlib.Path(folder)
         whole = _read_object(folder / TOKENIZER_FILE)
         # What the tokenizer's config leaves out, older files beside it may say.
@@ -146,8 +144,11 @@ class WrappedTokenizer:
         config |= {k: v for k, v in _read_object(folder / CONFIG_FILE).items() if v is not None}
         # `eos_tokens` is written by `save`; published files have a single `eos_token`.
         ends = config.get("eos_tokens") or [config.get("eos_token")]
+        if not isinstance(ends, list):
+            raise TokenizerError(f"{folder}: expected a list of names as eos_tokens, got {ends!r}")
         if None in ends:
-            ends = _ends_by_number(folder / MODEL_CONFIG, whole)
+            tokenizer = _parse(whole, folder / TOKENIZER_FILE)
+            ends = _ends_by_number(folder / MODEL_CONFIG, tokenizer)
         if not ends:
             raise TokenizerError(
                 f"{folder / CONFIG_FILE} names no eos_token, nor does {SPECIAL_FILE} or "
@@ -155,16 +156,7 @@ class WrappedTokenizer:
             )
         names = [_name(end) for end in ends]
         marks = {*names, *itertools.chain(*INFILLING_NAMES)}
-        try:
-            for token in whole.get("added_tokens") or ():  # not all published files say it of all
-                token["special"] = token["special"] or token["content"] in marks
-            tokenizer = tokenizers.Tokenizer.from_str(json.dumps(whole))
-        except Exception as error:  # the library raises nothing more special
-            kinds = {part: _kind(whole.get(part)) for part in _PARTS}
-            raise TokenizerError(
-                f"{folder / TOKENIZER_FILE}: tokenizers {tokenizers.__version__} cannot read it "
-                f"({error}); it states {kinds}: install the version that the model asks for"
-            ) from error
+        tokenizer = _parse(whole, folder / TOKENIZER_FILE, marks)
         # Not all published files state add_bos_token. The tokenizer then tells, by the tokens that
         # it gives for an empty text.
         begins = config.get("bos_token") and _name(config["bos_token"])
@@ -252,7 +244,10 @@ class WrappedTokenizer:
         return self._tokenizer.id_to_token(token) or str(token)
 
     def _find(self, name: str) -> int:
-        token = self._tokenizer.token_to_id(name)
+        try:
+            token = self._tokenizer.token_to_id(name)
+        except UnicodeEncodeError:  # JSON can escape half of a character
+            token = None
         if token is None:
             raise TokenizerError(f"the vocabulary has no token {name!r}: name one that it has")
         return token
@@ -277,16 +272,39 @@ def _kind(part: Any) -> Any:
     return part.get("type") if isinstance(part, dict) else part
 
 
-def _ends_by_number(path: pathlib.Path, tokenizer: dict[str, Any]) -> list[str]:
+def _parse(
+    whole: dict[str, Any], path: pathlib.Path, marks: Collection[str] = ()
+) -> "tokenizers.Tokenizer":
+    """Returns the tokenizer that a `tokenizer.json` describes.
+
+    Args:
+      whole: what the file holds; changed in place.
+      path: names it in errors.
+      marks: added tokens that are special, whatever the file says.
+
+    Raises:
+      TokenizerError: the library cannot read it.
+    """
+    import tokenizers
+
+    try:
+        for token in whole.get("added_tokens") or ():  # not all published files say it of all
+            token["special"] = token["special"] or token["content"] in marks
+        return tokenizers.Tokenizer.from_str(json.dumps(whole))
+    except Exception as error:  # the library raises nothing more special
+        kinds = {part: _kind(whole.get(part)) for part in _PARTS}
+        raise TokenizerError(
+            f"{path}: tokenizers {tokenizers.__version__} cannot read it ({error}); it states "
+            f"{kinds}: install the version that the model asks for"
+        ) from error
+
+
+def _ends_by_number(path: pathlib.Path, tokenizer: "tokenizers.Tokenizer") -> list[str]:
     """Returns the names of the tokens that the model's config gives as `eos_token_id`."""
     number = _read_object(path, absent_is_empty=True).get("eos_token_id")
     numbers = number if isinstance(number, list) else [number]
-    vocabulary = (tokenizer.get("model") or {}).get("vocab")
-    names = {}
-    if isinstance(vocabulary, dict):
-        names = {token: name for name, token in vocabulary.items()}
-    names |= {added["id"]: added["content"] for added in tokenizer.get("added_tokens") or ()}
-    return [names[token] for token in numbers if token in names]
+    names = {token: name for name, token in tokenizer.get_vocab().items()}
+    return [names[token] for token in numbers if isinstance(token, int) and token in names]
 
 
 def _special_names(config: Mapping[str, Any]) -> dict[str, str]:
@@ -391,5 +409,15 @@ def _find_infilling(tokenizer: "tokenizers.Tokenizer") -> InfillingTokens | None
 
 
 def _name(token: Any) -> str:
-    """Returns a token's name from a published config, where it may be an object with `content`."""
-    return token["content"] if isinstance(token, dict) else token
+    """Returns a token's name from a published config, where it may be an object with `content`.
+
+    Raises:
+      TokenizerError: it is neither.
+    """
+    name = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(name, str):
+        raise TokenizerError(
+            f"expected a token's name, or an object with its `content`, got {token!r:.80}; correct "
+            f"{CONFIG_FILE}"
+        )
+    return name
