@@ -53,8 +53,8 @@ LAYERS: tuple[dict[str, str], ...] = (
             " bank sudoku_dataset_builder source"
         ),
         "hrm_jax.data.text": (
-            "markers wrapped_tokenizer tokenizers chat languages infilling packing source exercises"
-            " at_hand batches"
+            "markers token_bytes wrapped_tokenizer tokenizers chat languages infilling packing"
+            " source exercises at_hand batches"
         ),
         "hrm_jax.data.corpus": (
             "documents licences generated credentials duplicates benchmarks filters projects"

@@ -238,6 +238,13 @@ def _tokenizer(folder: Path) -> Tokenizer:
         # Instruction-tuned models end a turn with a token that only the generation config names.
         tokenizer = copy.copy(tokenizer)
         ends = eos_tokens(_read_json(folder / _GENERATION).get("eos_token_id"))
+        check(
+            all(isinstance(end, int) for end in ends),
+            f"{folder / _GENERATION}: eos_token_id",
+            expected="the number of a token, or a list of them",
+            got=ends,
+            remedy="correct it",
+        )
         tokenizer.eos_tokens = tuple(dict.fromkeys([*tokenizer.eos_tokens, *ends]))
     return tokenizer
 

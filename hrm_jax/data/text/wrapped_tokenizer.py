@@ -1,24 +1,20 @@
 """A `tokenizers.Tokenizer` behind the protocol `hrm_jax.core.protocols.Tokenizer`.
 
-Two kinds of vocabularies are wrapped; in both every token stands for bytes. In byte-level ones
-(GPT-2, Llama 3, Qwen) a printable character stands for each of the 256 bytes. In those of
-SentencePiece (Llama 2, Mistral) a token is written as it is, "▁" for a space, and bytes that no
-token stands for have tokens of their own, such as "<0x0A>"; there the tokenizer puts a space
-before each text. Extra: `codegen`.
+Two kinds of vocabularies are wrapped, byte-level ones and those of SentencePiece (`token_bytes`).
+The tokenizers of the second kind put a space before each text. Extra: `codegen`.
 """
 
 import functools
 import itertools
 import json
 import pathlib
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import JsonError, TextError, read_json_object, write_atomically
 from hrm_jax.core.protocols import InfillingTokens, Marker
 from hrm_jax.data.text.markers import BREAK, HIDDEN, is_marker
+from hrm_jax.data.text.token_bytes import TokenizerError, falls_back, token_pieces
 
 if TYPE_CHECKING:
     import tokenizers
@@ -40,29 +36,6 @@ INFILLING_NAMES = (
     ("[PREFIX]", "[SUFFIX]"),
 )
 """How vocabularies name the marks of fill-in-the-middle; ours come first."""
-
-
-_SPACE = "▁"
-_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
-
-
-def byte_alphabet() -> dict[str, int]:
-    """Returns the byte that each character of a byte-level vocabulary stands for.
-
-    Printable characters of Latin-1 stand for themselves; the other bytes, in order, are written as
-    the characters from U+0100 (Radford et al. 2019, the code of GPT-2).
-    """
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    alphabet = {chr(byte): byte for byte in printable}
-    return alphabet | {chr(256 + place): byte for place, byte in enumerate(others)}
-
-
-_ALPHABET = byte_alphabet()
-
-
-class TokenizerError(UserError, ValueError):
-    """A tokenizer's files are damaged, lack something, or are of a kind that is not implemented."""
 
 
 class WrappedTokenizer:
@@ -114,8 +87,8 @@ class WrappedTokenizer:
         self._tokenizer = tokenizer
         # A part from within a text must not begin with the space that SentencePiece puts before a
         # text.
-        self._within = _without_first_space(tokenizer) if _falls_back(tokenizer) else tokenizer
-        self._pieces = _pieces(tokenizer)
+        self._within = _without_first_space(tokenizer) if falls_back(tokenizer) else tokenizer
+        self._pieces = token_pieces(tokenizer)
         self.vocab_size = len(self._pieces)
         self.bos_token = None if bos_token is None else self._find(bos_token)
         self.eos_tokens = tuple(self._find(name) for name in eos_tokens)
@@ -329,11 +302,6 @@ def _tokens(tokenizer: "tokenizers.Tokenizer", text: str) -> list[int]:
         ) from error
 
 
-def _falls_back(tokenizer: "tokenizers.Tokenizer") -> bool:
-    """Returns whether the vocabulary is SentencePiece's, with tokens for single bytes."""
-    return bool(getattr(tokenizer.model, "byte_fallback", False))
-
-
 def _without_first_space(tokenizer: "tokenizers.Tokenizer") -> "tokenizers.Tokenizer":
     """Returns a copy that does not put a space before a text."""
     import tokenizers
@@ -361,41 +329,6 @@ def _steps(part: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:
     if part is None:
         return []
     return part[name] if part["type"] == "Sequence" else [part]
-
-
-def _pieces(tokenizer: "tokenizers.Tokenizer") -> list[bytes]:
-    """Returns the bytes of every token; b"" for special tokens and for unused numbers."""
-    # Added tokens of byte-level vocabularies are stored as plain text, not in the byte alphabet.
-    piece_of = _byte_level
-    added_piece_of = str.encode
-    if _falls_back(tokenizer):
-        piece_of = added_piece_of = _sentencepiece
-    added = tokenizer.get_added_tokens_decoder()
-    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-    # Numbers may have gaps, so the list is as long as the largest number asks.
-    pieces = [b""] * (max(vocabulary.values(), default=-1) + 1)
-    for name, token in vocabulary.items():
-        if token in added:
-            pieces[token] = b"" if added[token].special else added_piece_of(name)
-            continue
-        try:
-            pieces[token] = piece_of(name)
-        except KeyError:
-            raise TokenizerError(
-                f"token {token} is {name!r}, which is not written in the byte-level alphabet: only"
-                " byte-level vocabularies (as GPT-2's), and those of SentencePiece with bytes to"
-                " fall back on (as Llama's), can be used"
-            ) from None
-    return pieces
-
-
-def _byte_level(name: str) -> bytes:
-    return bytes(_ALPHABET[character] for character in name)
-
-
-def _sentencepiece(name: str) -> bytes:
-    byte = _BYTE.fullmatch(name)
-    return bytes([int(byte[1], 16)]) if byte else name.replace(_SPACE, " ").encode("utf-8")
 
 
 def _find_infilling(tokenizer: "tokenizers.Tokenizer") -> InfillingTokens | None:

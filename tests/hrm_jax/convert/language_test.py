@@ -22,8 +22,8 @@ from hrm_jax.convert.llama import llama_weights
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.data.text.chat import ChatTemplate
+from hrm_jax.data.text.token_bytes import TokenizerError
 from hrm_jax.data.text.tokenizers import ByteTokenizer, train_bpe
-from hrm_jax.data.text.wrapped_tokenizer import TokenizerError
 from hrm_jax.models.hrm_llama import HrmLlama
 from hrm_jax.models.hrm_text import HrmText, hrm_text
 from hrm_jax.models.llama import Llama, LlamaConfig
@@ -108,6 +108,10 @@ def test_generation_stops_at_every_end_that_the_folder_names(tmp_path):
     assert load_language_model(tmp_path / "model").tokenizer.eos_tokens == (first, 7)
     path.write_text(json.dumps({"eos_token_id": 9}))
     assert load_language_model(tmp_path / "model").tokenizer.eos_tokens == (first, 9)
+    for wrong in ("</s>", [[], 7], {}):
+        path.write_text(json.dumps({"eos_token_id": wrong}))
+        with pytest.raises(ConfigError, match=r"generation_config\.json: eos_token_id: expected"):
+            load_language_model(tmp_path / "model")
 
 
 def test_tokens_beyond_the_embedding_are_named(tmp_path):

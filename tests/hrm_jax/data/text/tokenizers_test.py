@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_jax.data.text import tokenizers
-from hrm_jax.data.text.wrapped_tokenizer import TokenizerError, WrappedTokenizer
+from hrm_jax.data.text.token_bytes import TokenizerError
+from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
 
 CODE = "def add(first, second):\n    return first + second\n\n\nprint(add(1234, 5), 'grün')\n"
 TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.just(CODE)
