@@ -10,6 +10,7 @@ import struct
 from pathlib import Path
 
 from hrm_jax.convert.weights import WeightsError
+from hrm_jax.core.files import what_came
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -36,10 +37,10 @@ def check_header(path: Path) -> None:
             try:
                 _Walk(content).header()
             except (struct.error, ValueError) as error:
-                raise WeightsError(
-                    f"{path}: expected a GGUF file, got one that is damaged or cut off ({error}); "
-                    "fetch it anew"
-                ) from error
+                came = what_came(
+                    content[:64], f"one that is damaged or cut off ({error}); fetch it anew"
+                )
+                raise WeightsError(f"{path}: expected a GGUF file, got {came}") from error
 
 
 class _Walk:

@@ -1,6 +1,7 @@
 """What Hugging Face folders of language models have in common: `config.json` and its fields.
 
-Unknown fields of a `config.json` are refused: each may change what the model computes.
+Unknown fields of a `config.json` that have a value are refused: each may change what the model
+computes.
 """
 
 import json
@@ -130,10 +131,13 @@ def check_fields(
         remedy="take the folder of the language model",
     )
     known = {"architectures", *read, *fixed, *NOT_READ}
-    for name in published:
-        if name not in known:
+    for name, value in published.items():
+        # A field without a value asks for nothing.
+        if name not in known and value is not None:
             # Only fields that matter are suggested in place of the unknown one.
-            raise unknown_field(name, sorted(known - NOT_READ))
+            unknown = unknown_field(name, sorted(known - NOT_READ))
+            remedy = f"if it changes nothing in what the model computes, delete it from {CONFIG}"
+            raise ConfigError(name, f"{unknown.problem}; {remedy}")
     for name, values in fixed.items():
         got = published.get(name, values[0])
         if got not in values:

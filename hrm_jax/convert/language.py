@@ -40,6 +40,7 @@ RUN_MODEL = "model"
 """The folder within a finished run's folder that this module, and transformers, read."""
 
 _GENERATION = "generation_config.json"
+_ADAPTER = "adapter_config.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,9 +182,22 @@ def locate(path: str | os.PathLike[str]) -> Path:
         return place
     raise WeightsError(
         f"expected a folder with {CONFIG}, a run's folder, a .gguf file, or one of "
-        f"{', '.join(catalogue.MODELS)}; "
-        f"there is none at {path}"
+        f"{', '.join(catalogue.MODELS)}; {_what_is_at(place)}"
     )
+
+
+def _what_is_at(place: Path) -> str:
+    """Returns why a path is no model, for the end of a message."""
+    if (place / _ADAPTER).is_file():
+        return (
+            f"{place} holds an adapter (LoRA) alone: merge it into its model (merge_and_unload of "
+            "peft), and name the folder of the result"
+        )
+    if place.is_dir():
+        return f"{place} is a folder without {CONFIG}"
+    if place.suffix == ".safetensors":
+        return f"{place} is a file: name the folder that it lies in"
+    return f"there is none at {place}"
 
 
 def _load_gguf(path: Path, origin: str, dtype: str) -> LoadedLanguageModel:

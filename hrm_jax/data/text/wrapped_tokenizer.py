@@ -104,17 +104,18 @@ class WrappedTokenizer:
 
     @classmethod
     def load(cls, folder: pathlib.Path | str) -> "WrappedTokenizer":
-        """Reads `tokenizer.json` and `tokenizer_config.json`, ours or of a published model.
+        """Reads `tokenizer.json` and what is beside it, ours or of a published model.
 
         Raises:
-          FileNotFoundError: one of the two files is not there.
+          FileNotFoundError: there is no `tokenizer.json`.
           TokenizerError: they are damaged, do not say what a text ends with, or as the constructor.
         """
         folder = pathlib.Path(folder)
         whole = _read_object(folder / TOKENIZER_FILE)
         # What the tokenizer's config leaves out, older files beside it may say.
         config = _read_object(folder / SPECIAL_FILE, absent_is_empty=True)
-        config |= {k: v for k, v in _read_object(folder / CONFIG_FILE).items() if v is not None}
+        stated = _read_object(folder / CONFIG_FILE, absent_is_empty=True)
+        config |= {name: value for name, value in stated.items() if value is not None}
         # `eos_tokens` is written by `save`; published files have a single `eos_token`.
         ends = config.get("eos_tokens") or [config.get("eos_token")]
         if not isinstance(ends, list):

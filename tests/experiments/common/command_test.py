@@ -113,7 +113,7 @@ def test_an_interrupt_is_no_traceback():
         (["experiments.sudoku", "--mode=foo"], "should be one of"),
         (["experiments.convert", "--nosuch=1"], "Unknown command line flag 'nosuch'"),
         (["experiments.bench", "--suite=nonesuch"], "should be one of"),
-        (["experiments.join_puzzles"], "must have a value"),
+        (["experiments.join_puzzles"], "expected a value of --out and --puzzles"),
     ],
 )
 def test_flags_that_are_wrong_are_refused(arguments, message):

@@ -257,6 +257,29 @@ def test_reasoning_stands_on_a_decoder_alone(tmp_path):
         reason_on(fresh(HrmText(HRM_TEXT)), jax.random.key(0))
 
 
+@pytest.mark.parametrize(
+    ("file", "named", "message"),
+    [
+        ("adapter_config.json", "", r"holds an adapter \(LoRA\) alone: merge it"),
+        ("README.md", "", r"is a folder without config\.json"),
+        ("model.safetensors", "model.safetensors", "is a file: name the folder that it lies in"),
+    ],
+)
+def test_what_lies_at_a_path_that_is_no_model_is_told(tmp_path, file, named, message):
+    (tmp_path / file).touch()
+    with pytest.raises(WeightsError, match=message):
+        load_language_model(tmp_path / named)
+
+
+def test_a_tokenizer_without_a_config_has_its_ends_from_other_files(tmp_path, foundation):
+    folder = tmp_path / "model"
+    save_language_model(folder, foundation)
+    (folder / "tokenizer_config.json").unlink()
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"eos_token_id": 3}))
+    assert load_language_model(folder).tokenizer.eos_tokens == (3,)
+
+
 def test_what_is_no_model_is_refused(tmp_path, foundation):
     with pytest.raises(
         WeightsError, match=r"one of qwen2.*, smollm2-135m; there is none at .*absent"
