@@ -271,9 +271,9 @@ def test_what_lies_at_a_path_that_is_no_model_is_told(tmp_path, file, named, mes
         load_language_model(tmp_path / named)
 
 
-def test_a_tokenizer_without_a_config_has_its_ends_from_other_files(tmp_path, foundation):
+def test_a_tokenizer_without_a_config_has_its_ends_from_other_files(tmp_path):
     folder = tmp_path / "model"
-    save_language_model(folder, foundation)
+    save_language_model(folder, fresh(Llama(LLAMA), train_bpe(["ab"] * 3, 260)))
     (folder / "tokenizer_config.json").unlink()
     config = folder / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"eos_token_id": 3}))
