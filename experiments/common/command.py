@@ -51,6 +51,8 @@ def run(main: Callable[[], int | None], extras: str = "") -> None:
         expand_home(flags.FLAGS)
         try:
             return main() or 0
+        except app.UsageError as error:  # absl would print the whole help before it
+            return refuse(f"{error}; --help shows all flags")
         except FORESEEN as error:
             if os.environ.get(TRACEBACK_VARIABLE) == "1":
                 raise
