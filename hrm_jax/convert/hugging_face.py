@@ -152,8 +152,34 @@ def rope_of(published: Mapping[str, Any], default_theta: float) -> dict[str, Any
     """Returns the rotary positions in the new form, whichever form the config has.
 
     They are a dictionary with `rope_type`, `rope_theta` and the fields of the scaling.
+
+    Raises:
+      ConfigError: they are none, or the config states both forms, and not the same in them.
     """
-    rope = published.get("rope_parameters") or published.get("rope_scaling") or {}
+    stated = [name for name in ("rope_parameters", "rope_scaling") if published.get(name)]
+    theta = published.get("rope_theta", default_theta)
+    forms = [_rope_form(published[name], theta) for name in stated]
+    rope = forms[0] if forms else _rope_form({}, theta)
+    for name, form in zip(stated, forms, strict=True):
+        check(
+            form == rope,
+            name,
+            expected=f"the same as rope_parameters, {rope}",
+            got=form,
+            remedy="delete the one that does not hold",
+        )
+    check(
+        published.get("rope_theta") in (None, rope["rope_theta"]),
+        "rope_theta",
+        expected=f"the same as in rope_parameters, {rope['rope_theta']}",
+        got=theta,
+        remedy="delete the one that does not hold",
+    )
+    return rope
+
+
+def _rope_form(rope: Any, theta: Any) -> dict[str, Any]:
+    """Returns one form as the new one; the old one has "type", and theta outside of it."""
     check(
         isinstance(rope, Mapping),
         "rope_parameters",
@@ -161,11 +187,9 @@ def rope_of(published: Mapping[str, Any], default_theta: float) -> dict[str, Any
         got=rope,
         remedy="nothing else is implemented",
     )
-    # The old form has "type", and theta outside of the dictionary.
     kind = rope.get("rope_type", rope.get("type", "default"))
-    theta = rope.get("rope_theta", published.get("rope_theta", default_theta))
     others = {name: value for name, value in rope.items() if name != "type"}
-    return {**others, "rope_type": kind, "rope_theta": theta}
+    return {"rope_theta": theta, **others, "rope_type": kind}
 
 
 def eos_tokens(token: Any) -> list[Any]:
