@@ -62,10 +62,10 @@ def run(module: str, *flags: str) -> tuple[int, str]:
         env=os.environ | {"COLUMNS": "200"},
     )
     said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [""]
-    error = done.stderr[done.stderr.find("error: ") :].strip()
+    _, _, error = done.stderr.partition("error: ")
     if _TRACEBACK in done.stderr:
         return done.returncode, f"TRACEBACK: {said[-1]}"
-    return done.returncode, error if done.returncode == 2 else said[-1]
+    return done.returncode, error.strip() or said[-1]
 
 
 def main() -> int:
