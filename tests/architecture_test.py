@@ -25,8 +25,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_kernels": (
             "mask reference operands blocks vjp mesh exponential xla_short xla_blocked xla_cached"
             " tpu_heads tpu_rows tpu_resident tpu_blocks tpu_walk tpu_tiled jax_versions gpu_blocks"
-            " gpu_resident gpu_tiled_backward gpu_tiled choice attention native native_cached decode textbook"
-            " cases quantized __init__"
+            " gpu_resident gpu_tiled_backward gpu_tiled choice attention native norm native_cached"
+            " decode textbook cases quantized __init__"
         )
     },
     {
@@ -37,8 +37,8 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.nn": (
-            "quantized norm product linear rope swiglu attention relational block gated_stack decoder_block"
-            " embedding"
+            "quantized norm product linear rope swiglu attention relational block gated_stack"
+            " decoder_block embedding"
         ),
         "hrm_jax.losses": "token act language",
         "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
@@ -53,8 +53,8 @@ LAYERS: tuple[dict[str, str], ...] = (
             " bank sudoku_dataset_builder source"
         ),
         "hrm_jax.data.text": (
-            "markers wrapped_tokenizer tokenizers chat languages infilling well_formed holes"
-            " packing source exercises at_hand batches"
+            "markers token_bytes wrapped_tokenizer tokenizers chat languages infilling well_formed"
+            " holes packing source exercises at_hand batches"
         ),
         "hrm_jax.data.corpus": (
             "documents licences generated credentials duplicates benchmarks filters projects"
@@ -67,14 +67,17 @@ LAYERS: tuple[dict[str, str], ...] = (
             " text_attention text_model text_recurrence hrm_text llama hrm_llama text_step"
         ),
         "hrm_jax.convert": (
-            "gguf_blocks weights catalogue holding pytorch published_config files folders model_folder shards fusion"
-            " hugging_face hrm_text_config hrm_text llama_config llama gguf_header gguf_file"
-            " gguf_keys gguf_llama gguf_tokenizer chat_templates hrm_llama language"
+            "gguf_blocks weights catalogue holding pytorch published_config files folders"
+            " model_folder shards fusion hugging_face hrm_text_config hrm_text llama_config llama"
+            " gguf_header gguf_file gguf_keys gguf_llama gguf_tokenizer chat_templates hrm_llama"
+            " language"
         ),
     },
     {
         "hrm_jax.inference": "attempts thinking config slots engine stream journal search",
-        "hrm_jax.inference.text": "buckets sampling healing prompts transcripts rows writing",
+        "hrm_jax.inference.text": (
+            "buckets sampling healing prompts transcripts rows reading writing"
+        ),
     },
     {
         "hrm_jax.evaluation.sandbox": "limits base bubblewrap namespaces processes isolation",

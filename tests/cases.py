@@ -53,7 +53,7 @@ def commands(folder: pathlib.Path) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def run(module: str, *flags: str) -> tuple[int, str]:
-    """Returns a command's exit code, and the last line that it says."""
+    """Returns a command's exit code, and its error, or else the last line that it says."""
     done = subprocess.run(
         [sys.executable, "-m", module, *flags],
         capture_output=True,
@@ -62,10 +62,10 @@ def run(module: str, *flags: str) -> tuple[int, str]:
         env=os.environ | {"COLUMNS": "200"},
     )
     said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [""]
-    errors = [line for line in said if line.startswith("error: ")]
+    _, _, error = done.stderr.partition("error: ")
     if _TRACEBACK in done.stderr:
         return done.returncode, f"TRACEBACK: {said[-1]}"
-    return done.returncode, (errors or said[-1:])[0]
+    return done.returncode, error.strip() or said[-1]
 
 
 def main() -> int:

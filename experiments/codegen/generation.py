@@ -14,6 +14,7 @@ from rich.console import Console
 from experiments.codegen import prompts, writer
 from experiments.common import process
 from hrm_jax.core.types import Prompt
+from hrm_jax.inference.text.prompts import PromptError
 from hrm_jax.inference.text.writing import Piece, Request
 
 FLAGS = flags.FLAGS
@@ -21,6 +22,10 @@ _ESCAPE = re.compile(
     r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{1,3}|[abfnrtv\\'\"])"
 )
 """An escape sequence of Python's texts."""
+_WRITTEN = ("prompt", "suffix", "seed", "completion", "ending")
+"""Fields of a line of output; what else the prompt's line had comes before them."""
+_SUFFIX_READ = "suffix_read"
+"""A field more where there is a hole: whether the model read what is behind it."""
 
 flags.DEFINE_multi_string(
     "stop",
@@ -31,7 +36,7 @@ flags.DEFINE_bool("one_line", False, "end with the first line that is written")
 flags.DEFINE_bool(
     "json",
     False,
-    "print an object a line: prompt, suffix, seed, completion, ending, and what else a line had; "
+    f"print an object a line: {', '.join(_WRITTEN)}, and what else a line had; "
     "suffix_read says of a hole whether the model read what is behind it",
 )
 
@@ -82,6 +87,8 @@ def run(console: Console) -> int:
         PromptError also for a prompt's file.
     """
     asked = prompts.read_prompts()
+    if FLAGS.json:
+        _check_others(asked)
     process.keep_compiled()
     loaded = writer.load_model()
     model = writer.make_writer(loaded)
@@ -104,6 +111,21 @@ def run(console: Console) -> int:
         _print_all(pieces, requests, others, console, suffix_read=model.fills_holes)
     errors.print(str(tally), style="dim", soft_wrap=True)
     return 0
+
+
+def _check_others(asked: list[prompts.Asked]) -> None:
+    """Refuses fields beside a prompt that the output has for itself: one of the two would be lost.
+
+    Raises:
+      PromptError: there is one.
+    """
+    for number, one in enumerate(asked, 1):
+        taken = [name for name in (*_WRITTEN, _SUFFIX_READ) if name in one.others]
+        if taken:
+            raise PromptError(
+                f"prompt {number}: expected other fields than {', '.join(_WRITTEN)}, which --json "
+                f"writes itself, got {', '.join(taken)}; rename them"
+            )
 
 
 def unescape(text: str) -> str:
@@ -159,10 +181,10 @@ def _print_all(
     for request, other, text, ending in zip(requests, others, texts, endings, strict=True):
         prompt = request.prompt
         if FLAGS.json:
-            found = {**other, "prompt": prompt.prefix, "suffix": prompt.suffix}
+            values = (prompt.prefix, prompt.suffix, request.seed, text, ending)
+            found = {**other, **dict(zip(_WRITTEN, values, strict=True))}
             if prompt.suffix is not None:
-                found["suffix_read"] = suffix_read
-            found |= {"seed": request.seed, "completion": text, "ending": ending}
+                found[_SUFFIX_READ] = suffix_read
             _print(console, json.dumps(found) + "\n")
         else:
             console.rule(f"seed {request.seed}: {prompt.prefix[-40:]!r}", align="left")

@@ -1,15 +1,18 @@
 """Prompts from flags and files: texts, texts with a hole, and conversations."""
 
 import dataclasses
+import json
 import pathlib
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.core import files
+from hrm_jax.core.protocols import Tokenizer
 from hrm_jax.core.types import Prompt
 from hrm_jax.data.text.chat import Message
 from hrm_jax.inference.text.prompts import PromptError, marked_prompt
@@ -17,7 +20,8 @@ from hrm_jax.inference.text.prompts import PromptError, marked_prompt
 FLAGS = flags.FLAGS
 HOLE = "<FILL>"
 STANDARD_INPUT = "-"
-_OWN_FIELDS = ("prompt", "suffix", "suffix_read", "seed", "completion", "ending")
+_NAME = re.compile(r"<[|\uff5c][^<>|\uff5c\s]{1,40}[|\uff5c]>")
+"""A special token's name, as most models write them: `<|im_start|>`."""
 
 flags.DEFINE_multi_string(
     "prompt", None, f"text to go on from; {HOLE} in it marks a hole to fill. May be given again"
@@ -27,6 +31,13 @@ flags.DEFINE_multi_string(
     None,
     "file with a prompt, - for standard input; *.jsonl holds many, an object with prompt and, for "
     "a hole, suffix in each line. May be given again",
+)
+flags.DEFINE_enum(
+    "prompt_format",
+    None,
+    ["text", "jsonl", "json"],
+    "of --prompt_file: one prompt as it stands, an object a line, or with --chat one conversation; "
+    "if unset, files *.jsonl and with --chat *.json are what they say, others are text",
 )
 flags.DEFINE_string("suffix", None, "text after the hole, for a single prompt without a mark")
 flags.DEFINE_bool(
@@ -71,6 +82,7 @@ class Asked:
         if self.messages is not None:
             return loaded.conversation(self.messages, tools=self.tools)
         if FLAGS.special:
+            _warn_of_unknown(self.text.prefix, loaded.tokenizer)
             return marked_prompt(loaded.tokenizer, self.text.prefix)
         return self.text
 
@@ -109,17 +121,50 @@ def read_prompts() -> list[Asked]:
 
 def _read_file(name: str) -> list[Asked]:
     if name == STANDARD_INPUT:
-        return [_from_text(files.decode_text(sys.stdin.buffer.read(), "standard input"))]
-    text = files.read_text(pathlib.Path(name))
-    if name.endswith(".json") and FLAGS.chat:
-        return [_from_json(text, name)]
-    if not name.endswith(".jsonl"):
+        text = files.decode_text(sys.stdin.buffer.read(), "standard input")
+    else:
+        text = files.read_text(pathlib.Path(name))
+    place = "standard input" if name == STANDARD_INPUT else name
+    form = _format_of(name, text, place)
+    if form == "text":
         return [_from_text(text)]
+    if form == "json":
+        return [_from_json(text, place)]
     # Not `splitlines`: JSON's texts may hold U+2028 and U+0085, which it takes for line ends.
     lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
-        raise PromptError(f"{name}: expected an object with a prompt in each line, got no lines")
-    return [_from_json(line, f"{name}, line {number}") for number, line in lines]
+        raise PromptError(f"{place}: expected an object with a prompt in each line, got no lines")
+    return [_from_json(line, f"{place}, line {number}") for number, line in lines]
+
+
+def _format_of(name: str, text: str, place: str) -> str:
+    """Returns a file's format, as the flag or its name says.
+
+    Raises:
+      PromptError: neither does, and it looks like prompts in JSON.
+    """
+    if FLAGS.prompt_format is not None:
+        return FLAGS.prompt_format
+    if name.endswith(".jsonl"):
+        return "jsonl"
+    if name.endswith(".json") and FLAGS.chat:
+        return "json"
+    if _looks_like_prompts(text) or _looks_like_prompts(text.partition("\n")[0]):
+        raise PromptError(
+            f"{place}: expected one prompt, got what may be several in JSON; say which by "
+            "--prompt_format=text, jsonl, or with --chat json"
+        )
+    return "text"
+
+
+def _looks_like_prompts(text: str) -> bool:
+    """Returns whether a text is JSON that has the fields of a prompt, a message or messages."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    first = found[0] if isinstance(found, list) and found else found
+    return isinstance(first, dict) and not first.keys().isdisjoint({"prompt", "messages", "role"})
 
 
 def _from_json(text: str, place: str) -> Asked:
@@ -127,17 +172,18 @@ def _from_json(text: str, place: str) -> Asked:
     if isinstance(found, list) and FLAGS.chat:
         found = {"messages": found}
     fields = found if isinstance(found, dict) else {}
-    others = {name: value for name, value in fields.items() if name not in _OWN_FIELDS}
     if FLAGS.chat and "messages" in fields:
-        return _from_messages(fields, others, place)
+        return _from_messages(fields, place)
     prefix = fields.get("prompt")
     suffix = fields.get("suffix")
     if not isinstance(prefix, str) or not isinstance(suffix, str | None):
         conversation = ", or `messages`" if FLAGS.chat else ""
+        remedy = "; add --chat for conversations" if "messages" in fields else ""
         raise PromptError(
             f"{place}: expected an object with the text `prompt`, and `suffix` or not"
-            f"{conversation}, got {text!r:.200}"
+            f"{conversation}, got {text!r:.200}{remedy}"
         )
+    others = {name: value for name, value in fields.items() if name not in ("prompt", "suffix")}
     if not FLAGS.chat:
         return Asked(Prompt(prefix, suffix), others=others)
     if suffix is not None:
@@ -145,7 +191,7 @@ def _from_json(text: str, place: str) -> Asked:
     return dataclasses.replace(_from_text(prefix), others=others)
 
 
-def _from_messages(fields: Mapping[str, Any], others: Mapping[str, Any], place: str) -> Asked:
+def _from_messages(fields: Mapping[str, Any], place: str) -> Asked:
     messages = fields["messages"]
     tools = fields.get("tools")
     if not isinstance(messages, list) or not isinstance(tools, list | None):
@@ -153,9 +199,11 @@ def _from_messages(fields: Mapping[str, Any], others: Mapping[str, Any], place: 
             f"{place}: expected a list of messages, and of tools where there are some, got "
             f"{messages!r:.80} and {tools!r:.80}"
         )
+    if not fields.keys().isdisjoint({"prompt", "suffix"}):
+        raise PromptError(f"{place}: expected `messages` or `prompt`, got both; leave out one")
     if FLAGS.system is not None:
         messages = [_system(), *messages]
-    return Asked(messages=messages, tools=tools, others=others)
+    return Asked(messages=messages, tools=tools, others=fields)
 
 
 def _from_text(text: str) -> Asked:
@@ -171,6 +219,17 @@ def _from_text(text: str) -> Asked:
     if len(suffixes) > 1:
         raise PromptError(f"expected one {HOLE} in a prompt, got {len(suffixes)}; fill one by one")
     return Asked(Prompt(prefix, suffixes[0] if suffixes else None))
+
+
+def _warn_of_unknown(text: str, tokenizer: Tokenizer) -> None:
+    """Warns of what looks like a special token's name and is none of the model's."""
+    unknown = sorted(set(_NAME.findall(text)) - tokenizer.markers.keys())
+    if unknown:
+        logging.warning(
+            "--special: %s: no special token of this model, so read as text; it has %s, ...",
+            ", ".join(unknown),
+            ", ".join(sorted(tokenizer.markers)[:12]),
+        )
 
 
 def _system() -> Message:

@@ -6,6 +6,7 @@ message on standard error that says what was expected, what came, and what to do
 
 import logging as standard_logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +20,9 @@ TRACEBACK_VARIABLE = "HRM_JAX_TRACEBACK"
 
 TEXT_FLAGS = frozenset({"prompt", "suffix", "stop", "system", "stop_token"})
 """Flags that are no paths, and may begin with any character."""
+
+_ABSENT = re.compile(r"Flag (--\w+) must have a value other than None")
+"""What absl says of a required flag that is not given."""
 
 REFUSED = 2
 INTERRUPTED = 130
@@ -47,6 +51,8 @@ def run(main: Callable[[], int | None], extras: str = "") -> None:
         expand_home(flags.FLAGS)
         try:
             return main() or 0
+        except app.UsageError as error:  # absl would print the whole help before it
+            return refuse(f"{error}; --help shows all flags")
         except FORESEEN as error:
             if os.environ.get(TRACEBACK_VARIABLE) == "1":
                 raise
@@ -82,7 +88,9 @@ def parse_flags(
     try:
         return values(argv, known_only=known_only)
     except flags.Error as error:
-        sys.exit(refuse(f"{error}; --help shows all flags"))
+        absent = _ABSENT.findall(str(error))
+        told = f"expected a value of {' and '.join(sorted(absent))}" if absent else error
+        sys.exit(refuse(f"{told}; --help shows all flags"))
 
 
 def expand_home(values: flags.FlagValues) -> None:

@@ -18,7 +18,7 @@ import safetensors.numpy
 
 from hrm_jax.convert.pytorch import COMPILED_PREFIX
 from hrm_jax.convert.weights import Deferred, StateDict, WeightsError
-from hrm_jax.core.files import sync_folder
+from hrm_jax.core.files import sync_folder, what_came
 
 _FLOATS = ("F32", "BF16", "F16")  # those that are read as float32
 _TORCH_SUFFIXES = (".pt", ".pth", ".bin", "")  # the originals save as `step_1234` or `checkpoint`
@@ -39,7 +39,9 @@ def load_state_dict(path: str | os.PathLike[str]) -> StateDict:
       OSError: the file cannot be read.
     """
     path = Path(path)
-    if _is_safetensors(path):
+    is_safetensors = _is_safetensors(path)
+    path.stat()  # a file that is not there needs no PyTorch to say so
+    if is_safetensors:
         try:
             loaded = safetensors.numpy.load_file(path)
         except safetensors.SafetensorError as error:
@@ -130,7 +132,9 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def _damaged(path: Path, error: Exception) -> WeightsError:
-    return WeightsError(f"{path}: expected a safetensors file, got {error}")
+    with open(path, "rb") as file:
+        came = what_came(file.read(64), f"{error}; fetch it anew")
+    return WeightsError(f"{path}: expected a safetensors file, got {came}")
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hrm_jax.convert.weights import WeightsError
+from hrm_jax.core.files import what_came
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -84,10 +85,10 @@ def read_header(path: Path) -> Header:
             try:
                 values, tensors = _Reader(content).header()
             except (struct.error, ValueError) as error:
-                raise WeightsError(
-                    f"{path}: expected a GGUF file, got one that is damaged or cut off ({error}); "
-                    "fetch it anew"
-                ) from error
+                came = what_came(
+                    content[:64], f"one that is damaged or cut off ({error}); fetch it anew"
+                )
+                raise WeightsError(f"{path}: expected a GGUF file, got {came}") from error
     return Header(values, tensors, size)
 
 

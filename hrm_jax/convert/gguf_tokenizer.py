@@ -14,7 +14,8 @@ from hrm_jax.convert.gguf_file import GgufFile
 from hrm_jax.core.config import check
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import InfillingTokens
-from hrm_jax.data.text.wrapped_tokenizer import TokenizerError, WrappedTokenizer
+from hrm_jax.data.text.token_bytes import TokenizerError
+from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
 
 if TYPE_CHECKING:
     import tokenizers

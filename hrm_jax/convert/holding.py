@@ -43,6 +43,11 @@ def compute_dtype(holding: str) -> str:
     return "bfloat16" if holding == "bfloat16" else "float32"
 
 
+def is_quantised(holding: str) -> bool:
+    """Returns whether matrices are held in a few bits; such a model is not trained."""
+    return holding == "stored" or holding in _BITS
+
+
 def quantised_weights(
     matrix: np.ndarray | Deferred, holding: str, *, is_table: bool
 ) -> QuantizedWeights | None:
@@ -54,7 +59,7 @@ def quantised_weights(
       is_table: whether its rows stand for tokens: they get 8 bits where others get 4, since errors
         in them are not averaged over a layer.
     """
-    if holding not in ("stored", *_BITS):
+    if not is_quantised(holding):
         return None
     stored = matrix.stored if isinstance(matrix, Deferred) else ()
     if stored:

@@ -1,6 +1,7 @@
 """What Hugging Face folders of language models have in common: `config.json` and its fields.
 
-Unknown fields of a `config.json` are refused: each may change what the model computes.
+Unknown fields of a `config.json` that have a value are refused: each may change what the model
+computes.
 """
 
 import json
@@ -130,10 +131,13 @@ def check_fields(
         remedy="take the folder of the language model",
     )
     known = {"architectures", *read, *fixed, *NOT_READ}
-    for name in published:
-        if name not in known:
+    for name, value in published.items():
+        # A field without a value asks for nothing.
+        if name not in known and value is not None:
             # Only fields that matter are suggested in place of the unknown one.
-            raise unknown_field(name, sorted(known - NOT_READ))
+            unknown = unknown_field(name, sorted(known - NOT_READ))
+            remedy = f"if it changes nothing in what the model computes, delete it from {CONFIG}"
+            raise ConfigError(name, f"{unknown.problem}; {remedy}")
     for name, values in fixed.items():
         got = published.get(name, values[0])
         if got not in values:
@@ -148,8 +152,34 @@ def rope_of(published: Mapping[str, Any], default_theta: float) -> dict[str, Any
     """Returns the rotary positions in the new form, whichever form the config has.
 
     They are a dictionary with `rope_type`, `rope_theta` and the fields of the scaling.
+
+    Raises:
+      ConfigError: they are none, or the config states both forms, and not the same in them.
     """
-    rope = published.get("rope_parameters") or published.get("rope_scaling") or {}
+    stated = [name for name in ("rope_parameters", "rope_scaling") if published.get(name)]
+    theta = published.get("rope_theta", default_theta)
+    forms = [_rope_form(published[name], theta) for name in stated]
+    rope = forms[0] if forms else _rope_form({}, theta)
+    for name, form in zip(stated, forms, strict=True):
+        check(
+            form == rope,
+            name,
+            expected=f"the same as rope_parameters, {rope}",
+            got=form,
+            remedy="delete the one that does not hold",
+        )
+    check(
+        published.get("rope_theta") in (None, rope["rope_theta"]),
+        "rope_theta",
+        expected=f"the same as in rope_parameters, {rope['rope_theta']}",
+        got=theta,
+        remedy="delete the one that does not hold",
+    )
+    return rope
+
+
+def _rope_form(rope: Any, theta: Any) -> dict[str, Any]:
+    """Returns one form as the new one; the old one has "type", and theta outside of it."""
     check(
         isinstance(rope, Mapping),
         "rope_parameters",
@@ -157,11 +187,9 @@ def rope_of(published: Mapping[str, Any], default_theta: float) -> dict[str, Any
         got=rope,
         remedy="nothing else is implemented",
     )
-    # The old form has "type", and theta outside of the dictionary.
     kind = rope.get("rope_type", rope.get("type", "default"))
-    theta = rope.get("rope_theta", published.get("rope_theta", default_theta))
     others = {name: value for name, value in rope.items() if name != "type"}
-    return {**others, "rope_type": kind, "rope_theta": theta}
+    return {"rope_theta": theta, **others, "rope_type": kind}
 
 
 def eos_tokens(token: Any) -> list[Any]:

@@ -40,6 +40,7 @@ RUN_MODEL = "model"
 """The folder within a finished run's folder that this module, and transformers, read."""
 
 _GENERATION = "generation_config.json"
+_ADAPTER = "adapter_config.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,9 +183,22 @@ def locate(path: str | os.PathLike[str]) -> Path:
         return place
     raise WeightsError(
         f"expected a folder with {CONFIG}, a run's folder, a .gguf file, or one of "
-        f"{', '.join(catalogue.MODELS)}; "
-        f"there is none at {path}"
+        f"{', '.join(catalogue.MODELS)}; {_what_is_at(place)}"
     )
+
+
+def _what_is_at(place: Path) -> str:
+    """Returns why a path is no model, for the end of a message."""
+    if (place / _ADAPTER).is_file():
+        return (
+            f"{place} holds an adapter (LoRA) alone: merge it into its model (merge_and_unload of "
+            "peft), and name the folder of the result"
+        )
+    if place.is_dir():
+        return f"{place} is a folder without {CONFIG}"
+    if place.suffix == ".safetensors":
+        return f"{place} is a file: name the folder that it lies in"
+    return f"there is none at {place}"
 
 
 def _load_gguf(path: Path, origin: str, dtype: str) -> LoadedLanguageModel:
@@ -247,6 +261,13 @@ def _tokenizer(folder: Path) -> Tokenizer:
         # Instruction-tuned models end a turn with a token that only the generation config names.
         tokenizer = copy.copy(tokenizer)
         ends = eos_tokens(_read_json(folder / _GENERATION).get("eos_token_id"))
+        check(
+            all(isinstance(end, int) for end in ends),
+            f"{folder / _GENERATION}: eos_token_id",
+            expected="the number of a token, or a list of them",
+            got=ends,
+            remedy="correct it",
+        )
         tokenizer.eos_tokens = tuple(dict.fromkeys([*tokenizer.eos_tokens, *ends]))
     return tokenizer
 

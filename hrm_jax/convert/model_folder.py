@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.folders import replacing_folder
 from hrm_jax.convert.pytorch import Initialised, from_state_dict, to_state_dict
-from hrm_jax.core.config import from_dict, to_json
+from hrm_jax.core.config import check, from_dict, to_json
 from hrm_jax.core.files import read_json_object, write_atomically
 from hrm_jax.core.types import Variables
 from hrm_jax.models.puzzle_config import PuzzleModelConfig
@@ -73,6 +73,13 @@ def load_model_config(folder: str | os.PathLike[str], kind: type[Config]) -> Con
     # A run's configuration and a model's are told apart by the field `model`, which only a run's
     # has.
     mapping = read_json_object(Path(folder) / CONFIG)
+    check(
+        "model_type" not in mapping,
+        str(folder),
+        expected="a folder of HRM or TRM",
+        got=f"a language model's, {mapping.get('model_type')!r:.40}",
+        remedy="it needs no conversion: load_language_model and --model read it as it is",
+    )
     wants_run = _MODEL in {field.name for field in dataclasses.fields(kind)}  # pyright: ignore
     holds_run = _MODEL in mapping
     if wants_run and not holds_run:

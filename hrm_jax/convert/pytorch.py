@@ -16,9 +16,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import PRNGKeyArray
 
-from hrm_jax.convert.holding import compute_dtype, quantised_weights, resolved
+from hrm_jax.convert.holding import compute_dtype, is_quantised, quantised_weights, resolved
 from hrm_jax.convert.weights import Deferred, StateDict, Weights, WeightsError
 from hrm_jax.core.types import Variables
+from hrm_jax.nn.quantized import ExactScale
 
 Stored = TypeVar("Stored")
 Naming: TypeAlias = Callable[[tuple[Any, ...]], tuple[str, bool]]
@@ -26,6 +27,7 @@ Naming: TypeAlias = Callable[[tuple[Any, ...]], tuple[str, bool]]
 
 _MATRICES = ("kernel", "table")
 """Names of the leaves that `nn.product` multiplies or `nn.embedding` looks up."""
+_SCALE = "scale"
 _HEAD = "lm_head"
 _DEPTHS = ("num_layers", "layers_per_stack", "H_layers", "L_layers")
 """Fields of configs that state a number of layers."""
@@ -118,7 +120,9 @@ def from_state_dict(
             if quantised is not None:
                 return leaf.replace(quantised)
         array = np.asarray(weights[name])
-        return leaf.replace(_as_jax(array.T if transpose else array, compute_dtype(holding)))
+        values = _as_jax(array.T if transpose else array, compute_dtype(holding))
+        is_exact = path[-1] == _SCALE and is_quantised(holding)
+        return leaf.replace(ExactScale(values) if is_exact else values)
 
     table = expected.puzzle_rows
     return Variables(

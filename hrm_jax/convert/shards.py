@@ -104,7 +104,10 @@ def _only_file(folder: Path) -> Path:
             "and transformers converts it: AutoModelForCausalLM.from_pretrained(FOLDER)"
             ".save_pretrained(OTHER)"
         )
-    return folder / WEIGHTS
+    others = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+    raise FileNotFoundError(
+        f"{folder}: expected {WEIGHTS}, found {others}; fetch it, or name a .gguf file itself"
+    )
 
 
 def _read_index(path: Path) -> dict[str, str]:

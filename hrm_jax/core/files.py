@@ -15,6 +15,8 @@ from hrm_jax.core.errors import UserError
 
 MANIFEST = "manifest.json"
 _LOCK = ".lock"
+_POINTER = b"version https://git-lfs"
+_PAGE = re.compile(rb"\s*<(!doctype|html)", re.IGNORECASE)
 # Without a byte-order mark it is known by the null beside each letter of a Latin text.
 _UTF16 = {
     "UTF-16": re.compile(b"|".join((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))),
@@ -95,7 +97,23 @@ def parse_json(text: str, source: str) -> Any:
         return json.loads(text)
     # Deeper brackets than any file has by intention end the parser's recursion.
     except (ValueError, RecursionError) as error:
-        raise JsonError(f"{source}: expected JSON text, got {error}; get the file anew") from error
+        came = what_came(text, f"{error}; get the file anew")
+        raise JsonError(f"{source}: expected JSON text, got {came}") from error
+
+
+def what_came(content: bytes | str, otherwise: object) -> str:
+    """Returns what often comes in place of a file, or what is said otherwise.
+
+    Args:
+      content: the file's beginning.
+      otherwise: why it cannot be read.
+    """
+    start = content[:64].encode("utf-8", "replace") if isinstance(content, str) else content[:64]
+    if start.startswith(_POINTER):
+        return "a pointer of Git LFS to it: fetch the file itself (git lfs pull)"
+    if _PAGE.match(start):
+        return "a web page: take the link of the file itself, and log in where it is asked for"
+    return str(otherwise)
 
 
 def hash_of(path: Path) -> str:

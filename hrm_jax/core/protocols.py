@@ -115,6 +115,16 @@ class LanguageModel(Protocol):
         """Returns the logits after prompts, padded on the right, and a cache with `room` tokens."""
         ...
 
+    def empty_cache(self, B: int, room: int) -> TextCache:
+        """Returns a cache of B rows without tokens, with room for `room` in each."""
+        ...
+
+    def extend(
+        self, variables: Variables, tokens: Int[Array, "B T"], cache: Any, counts: Int[Array, " B"]
+    ) -> tuple[Float[Array, "B V"], TextCache]:
+        """Appends `counts` of T tokens to the rows; returns the logits after the last of each."""
+        ...
+
     def decode(
         self, variables: Variables, tokens: Int[Array, "B T"], cache: Any
     ) -> tuple[Float[Array, "B T V"], TextCache]:

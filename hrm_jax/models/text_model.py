@@ -181,6 +181,34 @@ class TextModel(abc.ABC, Generic[Config]):
         last = jnp.take_along_axis(hidden, (lengths - 1)[:, None, None], axis=1)
         return module.read(last[:, 0]), CallCache(kept, lengths)
 
+    def extend(
+        self,
+        variables: Variables,
+        tokens: Int[Array, "B T"],
+        cache: CallCache,
+        counts: Int[Array, " B"],
+    ) -> tuple[Float[Array, "B V"], CallCache]:
+        """Appends some tokens to every row, causally, and computes the logits after the last.
+
+        Args:
+          variables: the model's values.
+          tokens: the tokens after the cached text, padded on the right.
+          cache: as in `decode`.
+          counts: how many of the tokens are appended to each row, 1 to T.
+
+        Returns:
+          The logits of the token after each row, and the cache with the new tokens.
+        """
+        T = tokens.shape[1]
+        module = self.bind(variables)
+        attend = self.config.attention.continuing(cache.lengths, T, cache.room)
+        hidden, kept = module.think(tokens, attend, cache.calls)
+        # Only the last token's state goes through the head, whose product is V wide.
+        last = jnp.take_along_axis(hidden, (counts - 1)[:, None, None], axis=1)
+        # What padding has written lies behind the row's end, and is written over.
+        lengths = jnp.minimum(cache.lengths + counts, cache.room)
+        return module.read(last[:, 0]), CallCache(kept, lengths)
+
     def decode(
         self, variables: Variables, tokens: Int[Array, "B T"], cache: CallCache
     ) -> tuple[Float[Array, "B T V"], CallCache]:

@@ -1,11 +1,11 @@
 """Root-mean-square normalisation, without weights and with."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
+
+from hrm_jax.nn.quantized import ExactScale
 
 
 def rms_norm(x: Float[Array, "*axes"], *, eps: float, axis: int = -1) -> Float[Array, "*axes"]:
@@ -13,10 +13,6 @@ def rms_norm(x: Float[Array, "*axes"], *, eps: float, axis: int = -1) -> Float[A
     wide = x.astype(jnp.float32)
     mean_square = jnp.mean(jnp.square(wide), axis=axis, keepdims=True)
     return (wide * jax.lax.rsqrt(mean_square + eps)).astype(x.dtype)
-
-_ROWS = 8
-"""Number of vectors below which they are filled up: of fewer, XLA on CPU sums the squares in an
-order that depends on their number, and a token's last bits would depend on its neighbours."""
 
 
 class RMSNorm(nnx.Module):
@@ -33,11 +29,7 @@ class RMSNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "*axes D"]) -> Float[Array, "*axes D"]:
         """Returns `x` normalised and scaled, in its dtype."""
-        scale = self.scale[...].astype(x.dtype)
-        rows = math.prod(x.shape[:-1])
-        if rows >= _ROWS:
-            return rms_norm(x, eps=self.eps) * scale[(None,) * (x.ndim - 1)]
-        # The barrier keeps XLA from computing only the rows that are wanted.
-        padded = jnp.pad(x.reshape(rows, -1), ((0, _ROWS - rows), (0, 0)))
-        normed = rms_norm(jax.lax.optimization_barrier(padded), eps=self.eps) * scale[None]
-        return jax.lax.optimization_barrier(normed)[:rows].reshape(x.shape)
+        scale = self.scale[...]
+        if isinstance(scale, ExactScale):
+            return scale.norm(x, self.eps)
+        return rms_norm(x, eps=self.eps) * scale.astype(x.dtype)[(None,) * (x.ndim - 1)]

@@ -12,8 +12,9 @@ def product(
 ) -> Float[Array, "*axes outputs"]:
     """Returns `x @ kernel` in the dtype of `x`, to which the kernel is rounded first.
 
-    A quantised kernel gets no gradient. Of others, on CPU, the derivative is written by hand for XLA, in reverse mode only. The kernel's gradient is
-    float32 throughout there; elsewhere it is rounded to the dtype of `x` once.
+    A quantised kernel gets no gradient. On CPU the derivative of others is written by hand for XLA,
+    in reverse mode only. The kernel's gradient is float32 throughout there; elsewhere it is rounded
+    to the dtype of `x` once.
     """
     if isinstance(kernel, QuantizedWeights):
         return kernel.product(x)

@@ -1,4 +1,4 @@
-"""Weights in a few bits, in the place of an array: what a layer's `kernel` or `table` may hold."""
+"""What layers of a quantised model hold in the place of arrays: `kernel`, `table` and `scale`."""
 
 import dataclasses
 import types
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from hrm_kernels import QuantizedMatrix, quantized_product, take_rows
+from hrm_kernels import QuantizedMatrix, quantized_product, rms_norm, take_rows
 
 
 @jax.tree_util.register_dataclass
@@ -44,3 +44,25 @@ class QuantizedWeights:
         if len(self.parts) > 1:
             raise ValueError(f"expected rows in one format, got {len(self.parts)}")
         return take_rows(self.parts[0], rows)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ExactScale:
+    """A norm's scale in a model that is not trained: rows do not depend on their neighbours.
+
+    Attributes:
+      values: float32 [D].
+    """
+
+    values: Float[Array, " D"]
+
+    def __getitem__(self, index: types.EllipsisType) -> Self:
+        """Returns itself, as a variable of Flax asks its value for `[...]`."""
+        if index is not Ellipsis:
+            raise TypeError(f"a scale has no elements to be read one by one: {index}")
+        return self
+
+    def norm(self, x: Float[Array, "*axes D"], eps: float) -> Float[Array, "*axes D"]:
+        """Returns `x` normalised and scaled; see `hrm_kernels.rms_norm`."""
+        return rms_norm(x, self.values, eps=eps)

@@ -4,6 +4,7 @@ from hrm_kernels.attention import attention
 from hrm_kernels.choice import UnsupportedError
 from hrm_kernels.decode import KVCache, decode_attention
 from hrm_kernels.mask import Mask
+from hrm_kernels.norm import rms_norm
 from hrm_kernels.operands import Rope
 from hrm_kernels.quantized import (
     PANEL,
@@ -32,5 +33,6 @@ __all__ = [
     "quantize",
     "quantized_product",
     "refuses_quantized",
+    "rms_norm",
     "take_rows",
 ]

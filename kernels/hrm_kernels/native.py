@@ -19,6 +19,8 @@ import jax
 
 QUANTIZED_PRODUCT = "hrm_quantized_product"
 """Name under which XLA knows the product of `quantized.py`."""
+RMS_NORM = "hrm_rms_norm"
+"""Name under which XLA knows the normalisation of `norm.py`."""
 CACHED_ATTENTION = "hrm_cached_attention"
 """Name under which XLA knows the attention of `native_cached.py`."""
 
@@ -28,6 +30,7 @@ _LOG = logging.getLogger(__name__)
 _FOLDER = Path(__file__).parent / "native"
 _SOURCES = {
     QUANTIZED_PRODUCT: (_FOLDER / "quantized_product.cc", "HrmQuantizedProduct"),
+    RMS_NORM: (_FOLDER / "rms_norm.cc", "HrmRmsNorm"),
     CACHED_ATTENTION: (_FOLDER / "cached_attention.cc", "HrmCachedAttention"),
 }
 """File and symbol of each kernel."""

@@ -176,10 +176,7 @@ def test_quantising_errs_by_half_a_step(bits, error):
     weights[0] = 0
     weights[1] = 3
     groups = weights.reshape(V, -1, 32)
-    if bits == 8:
-        span = np.abs(groups).max(-1)
-    else:
-        span = groups.max(-1) - groups.min(-1)
+    span = np.abs(groups).max(-1) if bits == 8 else groups.max(-1) - groups.min(-1)
     # float16 factors add a thousandth.
     bound = np.repeat(span * error + 2e-3 * np.abs(groups).max(-1), 32, 1)
     widened = np.asarray(hrm_kernels.dequantize(hrm_kernels.quantize(weights, bits)))

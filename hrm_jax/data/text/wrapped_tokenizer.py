@@ -1,24 +1,20 @@
 """A `tokenizers.Tokenizer` behind the protocol `hrm_jax.core.protocols.Tokenizer`.
 
-Two kinds of vocabularies are wrapped; in both every token stands for bytes. In byte-level ones
-(GPT-2, Llama 3, Qwen) a printable character stands for each of the 256 bytes. In those of
-SentencePiece (Llama 2, Mistral) a token is written as it is, "▁" for a space, and bytes that no
-token stands for have tokens of their own, such as "<0x0A>"; there the tokenizer puts a space
-before each text. Extra: `codegen`.
+Two kinds of vocabularies are wrapped, byte-level ones and those of SentencePiece (`token_bytes`).
+The tokenizers of the second kind put a space before each text. Extra: `codegen`.
 """
 
 import functools
 import itertools
 import json
 import pathlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import JsonError, TextError, read_json_object, write_atomically
 from hrm_jax.core.protocols import InfillingTokens, Marker
 from hrm_jax.data.text.markers import BREAK, HIDDEN, is_marker
+from hrm_jax.data.text.token_bytes import TokenizerError, falls_back, token_pieces
 
 if TYPE_CHECKING:
     import tokenizers
@@ -40,29 +36,6 @@ INFILLING_NAMES = (
     ("[PREFIX]", "[SUFFIX]"),
 )
 """How vocabularies name the marks of fill-in-the-middle; ours come first."""
-
-
-_SPACE = "▁"
-_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
-
-
-def byte_alphabet() -> dict[str, int]:
-    """Returns the byte that each character of a byte-level vocabulary stands for.
-
-    Printable characters of Latin-1 stand for themselves; the other bytes, in order, are written as
-    the characters from U+0100 (Radford et al. 2019, the code of GPT-2).
-    """
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    alphabet = {chr(byte): byte for byte in printable}
-    return alphabet | {chr(256 + place): byte for place, byte in enumerate(others)}
-
-
-_ALPHABET = byte_alphabet()
-
-
-class TokenizerError(UserError, ValueError):
-    """A tokenizer's files are damaged, lack something, or are of a kind that is not implemented."""
 
 
 class WrappedTokenizer:
@@ -114,8 +87,8 @@ class WrappedTokenizer:
         self._tokenizer = tokenizer
         # A part from within a text must not begin with the space that SentencePiece puts before a
         # text.
-        self._within = _without_first_space(tokenizer) if _falls_back(tokenizer) else tokenizer
-        self._pieces = _pieces(tokenizer)
+        self._within = _without_first_space(tokenizer) if falls_back(tokenizer) else tokenizer
+        self._pieces = token_pieces(tokenizer)
         self.vocab_size = len(self._pieces)
         self.bos_token = None if bos_token is None else self._find(bos_token)
         self.eos_tokens = tuple(self._find(name) for name in eos_tokens)
@@ -131,23 +104,25 @@ class WrappedTokenizer:
 
     @classmethod
     def load(cls, folder: pathlib.Path | str) -> "WrappedTokenizer":
-        """Reads `tokenizer.json` and `tokenizer_config.json`, ours or of a published model.
+        """Reads `tokenizer.json` and what is beside it, ours or of a published model.
 
         Raises:
-          FileNotFoundError: one of the two files is not there.
+          FileNotFoundError: there is no `tokenizer.json`.
           TokenizerError: they are damaged, do not say what a text ends with, or as the constructor.
         """
-        import tokenizers
-
         folder = pathlib.Path(folder)
         whole = _read_object(folder / TOKENIZER_FILE)
         # What the tokenizer's config leaves out, older files beside it may say.
         config = _read_object(folder / SPECIAL_FILE, absent_is_empty=True)
-        config |= {k: v for k, v in _read_object(folder / CONFIG_FILE).items() if v is not None}
+        stated = _read_object(folder / CONFIG_FILE, absent_is_empty=True)
+        config |= {name: value for name, value in stated.items() if value is not None}
         # `eos_tokens` is written by `save`; published files have a single `eos_token`.
         ends = config.get("eos_tokens") or [config.get("eos_token")]
+        if not isinstance(ends, list):
+            raise TokenizerError(f"{folder}: expected a list of names as eos_tokens, got {ends!r}")
         if None in ends:
-            ends = _ends_by_number(folder / MODEL_CONFIG, whole)
+            tokenizer = _parse(whole, folder / TOKENIZER_FILE)
+            ends = _ends_by_number(folder / MODEL_CONFIG, tokenizer)
         if not ends:
             raise TokenizerError(
                 f"{folder / CONFIG_FILE} names no eos_token, nor does {SPECIAL_FILE} or "
@@ -155,16 +130,7 @@ class WrappedTokenizer:
             )
         names = [_name(end) for end in ends]
         marks = {*names, *itertools.chain(*INFILLING_NAMES)}
-        try:
-            for token in whole.get("added_tokens") or ():  # not all published files say it of all
-                token["special"] = token["special"] or token["content"] in marks
-            tokenizer = tokenizers.Tokenizer.from_str(json.dumps(whole))
-        except Exception as error:  # the library raises nothing more special
-            kinds = {part: _kind(whole.get(part)) for part in _PARTS}
-            raise TokenizerError(
-                f"{folder / TOKENIZER_FILE}: tokenizers {tokenizers.__version__} cannot read it "
-                f"({error}); it states {kinds}: install the version that the model asks for"
-            ) from error
+        tokenizer = _parse(whole, folder / TOKENIZER_FILE, marks)
         # Not all published files state add_bos_token. The tokenizer then tells, by the tokens that
         # it gives for an empty text.
         begins = config.get("bos_token") and _name(config["bos_token"])
@@ -252,7 +218,10 @@ class WrappedTokenizer:
         return self._tokenizer.id_to_token(token) or str(token)
 
     def _find(self, name: str) -> int:
-        token = self._tokenizer.token_to_id(name)
+        try:
+            token = self._tokenizer.token_to_id(name)
+        except UnicodeEncodeError:  # JSON can escape half of a character
+            token = None
         if token is None:
             raise TokenizerError(f"the vocabulary has no token {name!r}: name one that it has")
         return token
@@ -277,16 +246,39 @@ def _kind(part: Any) -> Any:
     return part.get("type") if isinstance(part, dict) else part
 
 
-def _ends_by_number(path: pathlib.Path, tokenizer: dict[str, Any]) -> list[str]:
+def _parse(
+    whole: dict[str, Any], path: pathlib.Path, marks: Collection[str] = ()
+) -> "tokenizers.Tokenizer":
+    """Returns the tokenizer that a `tokenizer.json` describes.
+
+    Args:
+      whole: what the file holds; changed in place.
+      path: names it in errors.
+      marks: added tokens that are special, whatever the file says.
+
+    Raises:
+      TokenizerError: the library cannot read it.
+    """
+    import tokenizers
+
+    try:
+        for token in whole.get("added_tokens") or ():  # not all published files say it of all
+            token["special"] = token["special"] or token["content"] in marks
+        return tokenizers.Tokenizer.from_str(json.dumps(whole))
+    except Exception as error:  # the library raises nothing more special
+        kinds = {part: _kind(whole.get(part)) for part in _PARTS}
+        raise TokenizerError(
+            f"{path}: tokenizers {tokenizers.__version__} cannot read it ({error}); it states "
+            f"{kinds}: install the version that the model asks for"
+        ) from error
+
+
+def _ends_by_number(path: pathlib.Path, tokenizer: "tokenizers.Tokenizer") -> list[str]:
     """Returns the names of the tokens that the model's config gives as `eos_token_id`."""
     number = _read_object(path, absent_is_empty=True).get("eos_token_id")
     numbers = number if isinstance(number, list) else [number]
-    vocabulary = (tokenizer.get("model") or {}).get("vocab")
-    names = {}
-    if isinstance(vocabulary, dict):
-        names = {token: name for name, token in vocabulary.items()}
-    names |= {added["id"]: added["content"] for added in tokenizer.get("added_tokens") or ()}
-    return [names[token] for token in numbers if token in names]
+    names = {token: name for name, token in tokenizer.get_vocab().items()}
+    return [names[token] for token in numbers if isinstance(token, int) and token in names]
 
 
 def _special_names(config: Mapping[str, Any]) -> dict[str, str]:
@@ -309,11 +301,6 @@ def _tokens(tokenizer: "tokenizers.Tokenizer", text: str) -> list[int]:
             f"expected whole characters, got half of a pair of surrogates in {text!r:.80}; correct "
             "the escape sequence"
         ) from error
-
-
-def _falls_back(tokenizer: "tokenizers.Tokenizer") -> bool:
-    """Returns whether the vocabulary is SentencePiece's, with tokens for single bytes."""
-    return bool(getattr(tokenizer.model, "byte_fallback", False))
 
 
 def _without_first_space(tokenizer: "tokenizers.Tokenizer") -> "tokenizers.Tokenizer":
@@ -345,41 +332,6 @@ def _steps(part: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:
     return part[name] if part["type"] == "Sequence" else [part]
 
 
-def _pieces(tokenizer: "tokenizers.Tokenizer") -> list[bytes]:
-    """Returns the bytes of every token; b"" for special tokens and for unused numbers."""
-    # Added tokens of byte-level vocabularies are stored as plain text, not in the byte alphabet.
-    piece_of = _byte_level
-    added_piece_of = str.encode
-    if _falls_back(tokenizer):
-        piece_of = added_piece_of = _sentencepiece
-    added = tokenizer.get_added_tokens_decoder()
-    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-    # Numbers may have gaps, so the list is as long as the largest number asks.
-    pieces = [b""] * (max(vocabulary.values(), default=-1) + 1)
-    for name, token in vocabulary.items():
-        if token in added:
-            pieces[token] = b"" if added[token].special else added_piece_of(name)
-            continue
-        try:
-            pieces[token] = piece_of(name)
-        except KeyError:
-            raise TokenizerError(
-                f"token {token} is {name!r}, which is not written in the byte-level alphabet: only"
-                " byte-level vocabularies (as GPT-2's), and those of SentencePiece with bytes to"
-                " fall back on (as Llama's), can be used"
-            ) from None
-    return pieces
-
-
-def _byte_level(name: str) -> bytes:
-    return bytes(_ALPHABET[character] for character in name)
-
-
-def _sentencepiece(name: str) -> bytes:
-    byte = _BYTE.fullmatch(name)
-    return bytes([int(byte[1], 16)]) if byte else name.replace(_SPACE, " ").encode("utf-8")
-
-
 def _find_infilling(tokenizer: "tokenizers.Tokenizer") -> InfillingTokens | None:
     for names in INFILLING_NAMES:
         found = [tokenizer.token_to_id(name) for name in names]
@@ -391,5 +343,15 @@ def _find_infilling(tokenizer: "tokenizers.Tokenizer") -> InfillingTokens | None
 
 
 def _name(token: Any) -> str:
-    """Returns a token's name from a published config, where it may be an object with `content`."""
-    return token["content"] if isinstance(token, dict) else token
+    """Returns a token's name from a published config, where it may be an object with `content`.
+
+    Raises:
+      TokenizerError: it is neither.
+    """
+    name = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(name, str):
+        raise TokenizerError(
+            f"expected a token's name, or an object with its `content`, got {token!r:.80}; correct "
+            f"{CONFIG_FILE}"
+        )
+    return name

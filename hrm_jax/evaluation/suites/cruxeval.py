@@ -4,7 +4,9 @@ from pathlib import Path
 
 from hrm_jax.core.types import Prompt
 from hrm_jax.evaluation.judge.exams import Exam
-from hrm_jax.evaluation.suites.problems import Problem, Suite, read_records
+from hrm_jax.evaluation.suites.problems import Kind, Problem, Suite, read_records
+
+_FIELDS: dict[str, Kind] = dict.fromkeys(("code", "input", "output", "id"), "a text")
 
 
 def load_cruxeval(folder: Path) -> Suite:
@@ -14,7 +16,7 @@ def load_cruxeval(folder: Path) -> Suite:
       SuiteError: as `read_records`.
     """
     problems = []
-    for record in read_records(folder / "cruxeval.jsonl", ("code", "input", "output", "id")):
+    for record in read_records(folder / "cruxeval.jsonl", _FIELDS):
         prompt = f"{record['code']}\n\nassert f({record['input']}) =="
         exam = Exam("python", "", f"assert answer() == {record['output']}", ("answer",))
         completion = f" {record['output']}"

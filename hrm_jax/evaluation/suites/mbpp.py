@@ -12,6 +12,7 @@ from typing import Any, Literal
 from hrm_jax.core.types import Prompt
 from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.evaluation.suites.problems import (
+    Kind,
     Problem,
     Suite,
     SuiteError,
@@ -37,7 +38,12 @@ _STOP: dict[Style, tuple[str, ...]] = {
 }
 _FULL = "mbpp.jsonl"
 _SANITIZED = "sanitized-mbpp.json"
-_FIELDS = ("task_id", "code", "test_list")
+_FIELDS: dict[str, Kind] = {
+    "task_id": "a whole number",
+    "code": "a text",
+    "test_list": "one or more texts",
+}
+_OPTIONAL: dict[str, Kind] = {"test_imports": "texts", "test_setup_code": "a text"}
 
 
 def load_mbpp(
@@ -56,7 +62,7 @@ def load_mbpp(
     """
     text_field = "prompt" if sanitized else "text"
     file = _SANITIZED if sanitized else _FULL
-    records = read_records(folder / file, (*_FIELDS, text_field))
+    records = read_records(folder / file, {**_FIELDS, text_field: "a text"}, _OPTIONAL)
     records = [{**record, "text": record[text_field]} for record in records]
     shots = _full_shots(folder, records, sanitized)
     chosen = [record for record in records if record["task_id"] in SPLITS[split]]
@@ -69,7 +75,7 @@ def _full_shots(
 ) -> list[Mapping[str, Any]]:
     """Returns the few-shot tasks, in order, from the full file: the sanitized one lacks some."""
     if sanitized:
-        records = read_records(folder / _FULL, (*_FIELDS, "text"))
+        records = read_records(folder / _FULL, {**_FIELDS, "text": "a text"}, _OPTIONAL)
     by_id = {record["task_id"]: record for record in records}
     missing = [shot for shot in SHOTS if shot not in by_id]
     if missing:
@@ -86,7 +92,7 @@ def _problem(
     tests = "\n".join([*lines, *record["test_list"]]).replace("\r\n", "\n")
     try:
         exam = Exam("python", "", tests, remote_names(code, tests), reference=code)
-    except SyntaxError as error:
+    except (SyntaxError, ValueError, RecursionError) as error:  # of a null byte, or too deep
         raise SuiteError(
             f"task {record['task_id']}: expected Python in code and tests, got {error}"
         ) from error

@@ -5,10 +5,11 @@ import functools
 import gzip
 import json
 import re
+import types
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.types import Prompt
@@ -16,6 +17,22 @@ from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.evaluation.judge.toolchains import Language
 
 _GZIP = b"\x1f\x8b"
+
+Kind = Literal["a text", "a whole number", "texts", "one or more texts"]
+"""What a field of a record holds."""
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+_IS: dict[Kind, Callable[[Any], bool]] = {
+    "a text": lambda value: isinstance(value, str),
+    "a whole number": lambda value: isinstance(value, int),
+    "texts": _are_texts,
+    "one or more texts": lambda value: _are_texts(value) and bool(value),
+}
+_NONE: Mapping[str, Kind] = types.MappingProxyType({})
 
 
 class SuiteError(UserError, ValueError):
@@ -129,18 +146,21 @@ class Suite:
         return dataclasses.replace(self, problems=tuple(self.problems[row] for row in rows))
 
 
-def read_records(path: Path, fields: Iterable[str]) -> list[dict[str, Any]]:
+def read_records(
+    path: Path, fields: Mapping[str, Kind], optional: Mapping[str, Kind] = _NONE
+) -> list[dict[str, Any]]:
     """Reads a list in JSON, or a line of JSON for each record, and checks each one's fields.
 
     Which of them, and whether it is gzipped, is seen from the content.
 
     Args:
       path: the file; one of the same name with `.gz` after it does as well.
-      fields: names that every record must have.
+      fields: what every record must have, by name.
+      optional: what it may have.
 
     Raises:
       SuiteError: no such file, one that cannot be read, broken JSON, or a record without one of
-        the fields.
+        the fields or with another kind of value in it.
     """
     packed_path = path.with_name(f"{path.name}.gz")
     if not path.exists() and not packed_path.exists():
@@ -165,21 +185,34 @@ def read_records(path: Path, fields: Iterable[str]) -> list[dict[str, Any]]:
     if not isinstance(records, list) or not records:
         got = "an empty one" if isinstance(records, list) else type(records).__name__
         raise SuiteError(f"{path}: expected a list of records, got {got}")
-    check_fields(records, fields, str(path))
+    check_fields(records, str(path), fields, optional)
     return records
 
 
-def check_fields(records: list[Any], fields: Iterable[str], source: str) -> None:
-    """Raises SuiteError unless every record is an object with all of the fields."""
+def check_fields(
+    records: list[Any],
+    source: str,
+    fields: Mapping[str, Kind],
+    optional: Mapping[str, Kind] = _NONE,
+) -> None:
+    """Raises SuiteError unless every record is an object with the fields; see `read_records`."""
     for number, record in enumerate(records):
+        place = f"{source}: record {number}"
         if not isinstance(record, Mapping):
-            raise SuiteError(f"{source}: record {number}: expected an object, got {record!r:.80}")
+            raise SuiteError(f"{place}: expected an object, got {record!r:.80}")
         missing = [name for name in fields if name not in record]
         if missing:
             raise SuiteError(
-                f"{source}: record {number}: expected the fields {', '.join(fields)}, missing "
-                f"{', '.join(missing)}; is it another suite's file?"
+                f"{place}: expected the fields {', '.join(fields)}, missing {', '.join(missing)}; "
+                "is it another suite's file?"
             )
+        kinds: dict[str, Kind] = {**fields, **optional}
+        for name, kind in kinds.items():
+            if name in record and not _IS[kind](record[name]):
+                raise SuiteError(
+                    f"{place}: expected {kind} as {name}, got {record[name]!r:.80}; get the "
+                    "published file anew"
+                )
 
 
 def _lines(text: str) -> list[str]:

@@ -7,7 +7,7 @@ lengths, room and batch size, and not for each token.
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,15 +56,34 @@ class Written(NamedTuple):
     left: Int32[Array, " B"]
 
 
-def empty_rows(model: LanguageModel, variables: Variables, B: int, room: int) -> Rows:
+def empty_rows(model: LanguageModel, B: int, room: int) -> Rows:
     """Returns B free rows of `room` tokens each."""
-    tokens = jax.ShapeDtypeStruct((B, 1), jnp.int32)
-    prefill = functools.partial(model.prefill, room=room)
-    _, cache = jax.eval_shape(prefill, variables, tokens)
-    cache = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), cache)
+    cache = model.empty_cache(B, room)
     # Each array is one of its own, as all of them are donated.
     free = Draws.of(SamplingConfig(), 0, B)
     return Rows(cache, jnp.zeros(B, jnp.int32), jnp.zeros(B, jnp.int32), free, Owed.of(rows=B))
+
+
+def empty_cache(model: LanguageModel, room: int) -> TextCache:
+    """Returns the cache of one row, without tokens."""
+    return model.empty_cache(1, room)
+
+
+def with_lengths(cache: Any, length: int) -> Any:
+    """Returns the cache of one row with its first `length` tokens alone."""
+    return dataclasses.replace(cache, lengths=jnp.array([length], jnp.int32))
+
+
+@functools.partial(jax.jit, static_argnames="model", donate_argnames="cache")
+def extend(
+    model: LanguageModel,
+    variables: Variables,
+    tokens: Int[Array, "1 T"],
+    cache: TextCache,
+    counts: Int[Array, " 1"],
+) -> tuple[Float[Array, "1 V"], TextCache]:
+    """Returns `model.extend` of one row; the cache is donated."""
+    return model.extend(variables, tokens, cache, counts)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "room"))

@@ -19,9 +19,10 @@ from hrm_jax.core.types import Prompt, Variables
 from hrm_jax.data.text.holes import Hole
 from hrm_jax.data.text.infilling import end_tokens
 from hrm_jax.inference.text import rows as device
-from hrm_jax.inference.text.buckets import bucket, power_of_two
+from hrm_jax.inference.text.buckets import power_of_two
 from hrm_jax.inference.text.healing import Healed, Owed, Vocabulary
 from hrm_jax.inference.text.prompts import PromptTooLong, encode_prompt
+from hrm_jax.inference.text.reading import PromptReader
 from hrm_jax.inference.text.sampling import Draws, SamplingConfig
 from hrm_jax.inference.text.transcripts import Filling, Transcript
 
@@ -145,6 +146,7 @@ class Writer:
         self.prompts_are_prefixes = prompts_are_prefixes
         self.sampling = sampling
         self.heal = heal
+        self.reader = PromptReader(model, variables, prompts_are_prefixes=prompts_are_prefixes)
         self.end_tokens = end_tokens(tokenizer)
 
     @property
@@ -222,7 +224,7 @@ class Writer:
             return
         room = power_of_two(max(_LEAST_ROOM, *(job.length for job in jobs)))
         session = _Session(self, power_of_two(min(len(jobs), self.batch_size)), room)
-        # Equal prompts become neighbours, of which `_read_prompt` prefills the first; and the
+        # Equal prompts become neighbours, of which the first alone is read; and the
         # longest texts do not start last.
         waiting = sorted(jobs, key=lambda job: (-len(job.prompt.tokens), job.prompt.tokens))
         # `pop` takes the last job, and the longest prompt is to go first.
@@ -243,9 +245,8 @@ class _Session:
         self._room = room
         self._eos_tokens = jnp.array(writer.end_tokens, jnp.int32)
         self._pieces = writer.vocabulary.pieces
-        self._rows = device.empty_rows(writer.model, writer.variables, B, room)
+        self._rows = device.empty_rows(writer.model, B, room)
         self._jobs: list[_Job | None] = [None] * B
-        self._read: tuple[list[int], tuple] = [], ()
         # Tokens of the next call of `write`, adapted to how long the last one took.
         self._steps = 1
 
@@ -264,7 +265,7 @@ class _Session:
         self._rows, written = device.enter(
             self._rows,
             row,
-            *self._read_prompt(job.prompt.tokens),
+            *self._writer.reader.read(job.prompt.tokens, self._room),
             Draws.of(job.request.sampling, job.request.seed),
             Owed.of(job.prompt.owed, job.prompt.taken),
             job.left,
@@ -304,14 +305,3 @@ class _Session:
         piece = job.add(tokens[tokens != device.NO_TOKEN].tolist(), over=left == 0)
         self._jobs[row] = None if piece.ending else job
         return piece
-
-    def _read_prompt(self, tokens: list[int]) -> tuple:
-        """Returns the logits after a prompt, and its cache; those of the last prompt are kept."""
-        if tokens != self._read[0]:
-            writer = self._writer
-            prompt = device.padded_prompt(
-                tokens, bucket(len(tokens)), are_prefix=writer.prompts_are_prefixes
-            )
-            read = device.read(writer.model, writer.variables, *prompt, room=self._room)
-            self._read = tokens, read
-        return self._read[1]

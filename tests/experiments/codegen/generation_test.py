@@ -12,6 +12,7 @@ from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.core.config import ConfigError
 from hrm_jax.core.types import Prompt
 from hrm_jax.data.text.chat import ChatTemplate
+from hrm_jax.inference.text.prompts import PromptError
 from hrm_jax.inference.text.writing import Piece, Writer
 from tests.hrm_jax.inference.text import tiny
 
@@ -99,12 +100,20 @@ def test_several_texts_come_whole(tiny_writer):
 
 def test_other_fields_of_a_line_come_out_with_its_texts(tiny_writer, tmp_path):
     file = tmp_path / "many.jsonl"
-    file.write_text('{"task_id": 7, "prompt": "a", "seed": "x"}\n{"prompt": "b", "note": null}\n')
+    file.write_text('{"task_id": 7, "prompt": "a"}\n{"prompt": "b", "note": null}\n')
     text = written(prompt_file=[str(file)], json=True, samples=2, max_tokens=2, temperature=1.0)
     lines = [json.loads(line) for line in text.splitlines()]
     assert [line.get("task_id") for line in lines] == [7, 7, None, None]
     assert ["note" in line for line in lines] == [False, False, True, True]
     assert [line["seed"] for line in lines] == [0, 1, 0, 1]
+
+
+def test_a_field_that_the_output_writes_itself_is_refused(tiny_writer, tmp_path):
+    file = tmp_path / "many.jsonl"
+    file.write_text('{"prompt": "a"}\n{"prompt": "b", "seed": 3, "ending": "x"}\n')
+    with pytest.raises(PromptError, match=r"prompt 2: .*got seed, ending; rename them"):
+        written(prompt_file=[str(file)], json=True)
+    assert "'b'" in written(prompt_file=[str(file)], json=False, max_tokens=1)
 
 
 @pytest.mark.parametrize(

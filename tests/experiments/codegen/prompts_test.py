@@ -3,7 +3,7 @@ import json
 import sys
 
 import pytest
-from absl import app, flags
+from absl import app, flags, logging
 from absl.testing import flagsaver
 
 from experiments.codegen import prompts
@@ -25,6 +25,18 @@ def parsed_flags():
         yield
 
 
+@pytest.fixture
+def files_of_prompts(tmp_path):
+    def write(**contents: str) -> None:
+        FLAGS.prompt_file = []
+        for name, content in contents.items():
+            path = tmp_path / name.replace("_", ".")
+            path.write_text(content)
+            FLAGS.prompt_file.append(str(path))
+
+    return write
+
+
 def test_prompts_come_from_flags_files_and_standard_input(tmp_path, monkeypatch):
     plain = tmp_path / "plain.py"
     many = tmp_path / "many.jsonl"
@@ -36,6 +48,45 @@ def test_prompts_come_from_flags_files_and_standard_input(tmp_path, monkeypatch)
     hole = Prompt("x = ", "\n")
     found = [asked.text for asked in prompts.read_prompts()]
     assert found == [Prompt("p"), hole, Prompt("a", "b"), Prompt("c"), hole]
+
+
+@pytest.mark.parametrize(
+    ("form", "chat", "content", "expected"),
+    [
+        ("jsonl", False, '{"prompt": "a"}\n{"prompt": "b"}', ["a", "b"]),
+        ("text", False, '{"prompt": "a"}', ['{"prompt": "a"}']),
+        ("jsonl", True, json.dumps([USER]), [[USER]]),
+        ("json", True, json.dumps([USER], indent=2), [[USER]]),
+    ],
+)
+def test_the_format_of_standard_input_is_said(monkeypatch, form, chat, content, expected):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    FLAGS.prompt_file = ["-"]
+    FLAGS.prompt_format = form
+    FLAGS.chat = chat
+    found = [asked.messages or asked.text.prefix for asked in prompts.read_prompts()]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"prompt": "a"}\n{"prompt": "b"}', json.dumps([USER], indent=2), '{"messages": []}'],
+)
+def test_what_looks_like_prompts_in_json_is_asked_about(files_of_prompts, content):
+    files_of_prompts(a_txt=content)
+    with pytest.raises(PromptError, match="say which by --prompt_format=text"):
+        prompts.read_prompts()
+
+
+@pytest.mark.parametrize("content", ['{"a": 1}', "[1, 2]", "[]", '{"prompt', "3", "[" * 100_000])
+def test_other_json_is_text(files_of_prompts, content):
+    files_of_prompts(a_txt=content)
+    assert [asked.text for asked in prompts.read_prompts()] == [Prompt(content)]
+
+
+def test_all_other_fields_are_kept(files_of_prompts):
+    files_of_prompts(a_jsonl='{"prompt": "a", "suffix": "b", "seed": 3, "id": 4}')
+    assert prompts.read_prompts()[0].others == {"seed": 3, "id": 4}
 
 
 def test_a_suffix_makes_a_hole():
@@ -110,18 +161,6 @@ def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path):
     assert [asked.text for asked in prompts.read_prompts()] == [Prompt("x = 1")]
 
 
-@pytest.fixture
-def files_of_prompts(tmp_path):
-    def write(**contents: str) -> None:
-        FLAGS.prompt_file = []
-        for name, content in contents.items():
-            path = tmp_path / name.replace("_", ".")
-            path.write_text(content)
-            FLAGS.prompt_file.append(str(path))
-
-    return write
-
-
 def test_with_chat_a_text_is_the_users_turn(files_of_prompts):
     FLAGS.chat = True
     FLAGS.prompt = ["Hello"]
@@ -155,6 +194,7 @@ def test_conversations_come_from_json(files_of_prompts):
         ('{"messages": 1}', "expected a list of messages"),
         ('{"messages": [], "tools": {}}', "expected a list of messages, and of tools"),
         ('{"prompt": "a", "suffix": "b"}', "expected no suffix with --chat"),
+        ('{"prompt": "a", "messages": []}', "expected `messages` or `prompt`, got both"),
         ('{"text": "a"}', "or `messages`, got"),
     ],
 )
@@ -198,6 +238,18 @@ def test_markers_in_a_text_are_text_unless_asked_for(loaded):
     assert asked.prompt(loaded) == Prompt("a<end>")
     FLAGS.special = True
     assert asked.prompt(loaded) == Prompt("a<end>", tokens=(ord("a"), tiny.END))
+
+
+def test_a_marker_that_the_model_lacks_is_told(loaded, caplog):
+    FLAGS.special = True
+    logger = logging.get_absl_logger()
+    logger.addHandler(caplog.handler)
+    prompts.Asked(Prompt("a <| b |> <end>")).prompt(loaded)
+    assert not caplog.text
+    prompts.Asked(Prompt("<|im_end|>a<\uff5cx\uff5c><end>")).prompt(loaded)
+    logger.removeHandler(caplog.handler)
+    assert "<|im_end|>, <\uff5cx\uff5c>: no special token of this model" in caplog.text
+    assert "it has <end>" in caplog.text
 
 
 def test_a_model_without_a_template_takes_no_conversation(loaded):

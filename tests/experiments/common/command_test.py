@@ -112,8 +112,9 @@ def test_an_interrupt_is_no_traceback():
         (["experiments.codegen", "--mode=foo"], "should be one of"),
         (["experiments.sudoku", "--mode=foo"], "should be one of"),
         (["experiments.convert", "--nosuch=1"], "Unknown command line flag 'nosuch'"),
+        (["experiments.codegen", "--mode=generate"], "needs --prompt or --prompt_file; --help"),
         (["experiments.bench", "--suite=nonesuch"], "should be one of"),
-        (["experiments.join_puzzles"], "must have a value"),
+        (["experiments.join_puzzles"], "expected a value of --out and --puzzles"),
     ],
 )
 def test_flags_that_are_wrong_are_refused(arguments, message):
@@ -123,6 +124,7 @@ def test_flags_that_are_wrong_are_refused(arguments, message):
     assert done.returncode == command.REFUSED
     assert message in done.stderr
     assert done.stderr.startswith("error: ")
+    assert not done.stdout
     assert "Traceback" not in done.stderr
 
 

@@ -164,10 +164,20 @@ def test_an_unknown_suffix_is_refused(tmp_path):
 
 
 def test_without_torch_the_extra_is_named(tmp_path, without_torch):
+    with pytest.raises(FileNotFoundError, match=r"weights\.pt"):
+        load_state_dict(tmp_path / "weights.pt")
+    (tmp_path / "weights.pt").touch()
     with pytest.raises(WeightsError, match=r"pip install 'hrm-jax\[oracle\]'"):
         load_state_dict(tmp_path / "weights.pt")
     with pytest.raises(WeightsError, match=r"pip install 'hrm-jax\[oracle\]'"):
         save_state_dict(tmp_path / "weights.pt", TENSORS)
+
+
+def test_what_came_in_place_of_a_file_is_told(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_text("version https://git-lfs\noid sha256:0\n")
+    with pytest.raises(WeightsError, match="got a pointer of Git LFS to it: fetch the file"):
+        load_state_dict(path)
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", pytest.param("pt", marks=pytest.mark.oracle)])

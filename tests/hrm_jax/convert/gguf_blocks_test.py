@@ -5,6 +5,7 @@ import pytest
 
 gguf = pytest.importorskip("gguf", reason="needs the extra foundation")
 
+# ruff: noqa: E402
 import hrm_kernels
 from hrm_jax.convert import gguf_blocks
 from hrm_jax.convert.gguf_blocks import KINDS, StoredRows, quantized

@@ -225,7 +225,10 @@ def test_a_part_of_a_model_is_refused(tmp_path):
 def test_a_file_that_is_none_is_refused(tmp_path):
     path = tmp_path / "model.gguf"
     path.write_bytes(b"GGML" + bytes(100))
-    with pytest.raises(WeightsError, match="expected a GGUF file"):
+    with pytest.raises(WeightsError, match="expected a GGUF file, got one that is damaged"):
+        GgufFile(path)
+    path.write_bytes(b"<!DOCTYPE html>" + bytes(100))
+    with pytest.raises(WeightsError, match="expected a GGUF file, got a web page"):
         GgufFile(path)
     with pytest.raises(FileNotFoundError):
         GgufFile(tmp_path / "absent.gguf")

@@ -22,8 +22,8 @@ from hrm_jax.convert.llama import llama_weights
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError
 from hrm_jax.data.text.chat import ChatTemplate
+from hrm_jax.data.text.token_bytes import TokenizerError
 from hrm_jax.data.text.tokenizers import ByteTokenizer, train_bpe
-from hrm_jax.data.text.wrapped_tokenizer import TokenizerError
 from hrm_jax.models.hrm_llama import HrmLlama
 from hrm_jax.models.hrm_text import HrmText, hrm_text
 from hrm_jax.models.llama import Llama, LlamaConfig
@@ -108,6 +108,10 @@ def test_generation_stops_at_every_end_that_the_folder_names(tmp_path):
     assert load_language_model(tmp_path / "model").tokenizer.eos_tokens == (first, 7)
     path.write_text(json.dumps({"eos_token_id": 9}))
     assert load_language_model(tmp_path / "model").tokenizer.eos_tokens == (first, 9)
+    for wrong in ("</s>", [[], 7], {}):
+        path.write_text(json.dumps({"eos_token_id": wrong}))
+        with pytest.raises(ConfigError, match=r"generation_config\.json: eos_token_id: expected"):
+            load_language_model(tmp_path / "model")
 
 
 def test_tokens_beyond_the_embedding_are_named(tmp_path):
@@ -251,6 +255,29 @@ def test_a_foundation_is_not_replaced_by_what_stands_on_it(tmp_path, foundation)
 def test_reasoning_stands_on_a_decoder_alone(tmp_path):
     with pytest.raises(ConfigError, match=r"foundation: expected a model of Llama's .*got HrmText"):
         reason_on(fresh(HrmText(HRM_TEXT)), jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    ("file", "named", "message"),
+    [
+        ("adapter_config.json", "", r"holds an adapter \(LoRA\) alone: merge it"),
+        ("README.md", "", r"is a folder without config\.json"),
+        ("model.safetensors", "model.safetensors", "is a file: name the folder that it lies in"),
+    ],
+)
+def test_what_lies_at_a_path_that_is_no_model_is_told(tmp_path, file, named, message):
+    (tmp_path / file).touch()
+    with pytest.raises(WeightsError, match=message):
+        load_language_model(tmp_path / named)
+
+
+def test_a_tokenizer_without_a_config_has_its_ends_from_other_files(tmp_path):
+    folder = tmp_path / "model"
+    save_language_model(folder, fresh(Llama(LLAMA), train_bpe(["ab"] * 3, 260)))
+    (folder / "tokenizer_config.json").unlink()
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"eos_token_id": 3}))
+    assert load_language_model(folder).tokenizer.eos_tokens == (3,)
 
 
 def test_what_is_no_model_is_refused(tmp_path, foundation):

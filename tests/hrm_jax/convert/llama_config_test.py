@@ -9,6 +9,7 @@ from hrm_jax.core.config import ConfigError
 from hrm_jax.models.llama import LlamaConfig
 from hrm_jax.nn.rope import RopeScaling
 
+DEFAULT_ROPE = {"rope_type": "default", "rope_theta": 100000}
 PUBLISHED = {  # as SmolLM2-135M's, and older ones
     "architectures": ["LlamaForCausalLM"],
     "attention_bias": False,
@@ -105,6 +106,15 @@ def test_model_types():
         ),
         ({"eos_token_id": [1, 2]}, "eos_tokens", (1, 2)),
         ({"layer_types": ["full_attention"] * 30}, "window", None),
+        ({"rope_parameters": DEFAULT_ROPE, "rope_scaling": {}}, "rope_theta", 100000.0),
+        (
+            {
+                "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 100000},
+                "rope_scaling": {"type": "linear", "factor": 2.0},
+            },
+            "rope_scaling",
+            RopeScaling("linear", 2.0),
+        ),
     ],
 )
 def test_other_spellings(changed, field, value):
@@ -125,8 +135,9 @@ def test_other_spellings(changed, field, value):
         {"pruned_heads": {}, "torchscript": False, "tie_encoder_decoder": False},
         {"attention_dropout": 0.1, "resid_pdrop": 0.1, "layer_norm_eps": None},
         {"pretraining_tp": 2},
+        {"a_field_of_tomorrow": None},
     ],
-    ids=["smollm2", "qwen2.5", "unsloth", "sampling", "old", "seed-coder", "llama2"],
+    ids=["smollm2", "qwen2.5", "unsloth", "sampling", "old", "seed-coder", "llama2", "no value"],
 )
 def test_fields_that_change_nothing_are_left_out(fields):
     assert from_hugging_face(PUBLISHED | fields) == from_hugging_face(PUBLISHED)
@@ -148,7 +159,18 @@ def test_fields_that_change_nothing_are_left_out(fields):
         ({"rope_scaling": {"type": "yarn", "factor": 2.0}}, "rope_type: expected one of .*'yarn'"),
         ({"rope_scaling": {"type": "linear"}}, "rope_parameters: expected rope_type, rope_theta, "),
         ({"rope_scaling": 7}, "rope_parameters: expected rope_type and rope_theta"),
-        ({"hidden_sise": 3}, "hidden_sise: unknown field; the nearest is hidden_size"),
+        (
+            {"rope_parameters": DEFAULT_ROPE, "rope_scaling": {"type": "linear", "factor": 2.0}},
+            "rope_scaling: expected the same as rope_parameters, .*factor.*; delete the one",
+        ),
+        (
+            {"rope_parameters": {"rope_type": "default", "rope_theta": 7.0}},
+            "rope_theta: expected the same as in rope_parameters, 7.0, got 100000",
+        ),
+        (
+            {"hidden_sise": 3},
+            "hidden_sise: unknown field; .* hidden_size; if it .* delete it",
+        ),
         ({"vocab_size": None}, "vocab_size: expected a number, got nothing"),
         ({"num_attention_heads": 7}, "num_attention_heads: expected a divisor of hidden_size=576"),
         ({"num_key_value_heads": 2}, "num_key_heads: expected a divisor of num_heads=9"),

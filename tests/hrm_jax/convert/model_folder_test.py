@@ -118,6 +118,9 @@ def test_a_config_of_something_else_is_refused(folder):
     (folder / "config.json").write_text('{"hidden_sise": 8}')
     with pytest.raises(ConfigError, match="hidden_sise: unknown field; the nearest is hidden_size"):
         load_model(folder)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(ConfigError, match=r"expected a folder of HRM or TRM, .*'llama'.*--model"):
+        load_model(folder)
 
 
 def test_an_absent_folder_is_an_os_error(folder):

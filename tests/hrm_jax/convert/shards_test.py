@@ -117,5 +117,8 @@ def test_a_pytorch_file_alone_is_named(tmp_path):
 
 
 def test_no_weights_at_all_is_a_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"expected model\.safetensors, found nothing"):
+        load_shards(tmp_path)
+    (tmp_path / "x.gguf").touch()
+    with pytest.raises(FileNotFoundError, match=r"found x\.gguf; fetch it, or name a \.gguf file"):
         load_shards(tmp_path)

@@ -159,3 +159,19 @@ except files.InUse as error:
         with files.exclusive(folder, wanted=False):
             pass
     assert other_process().returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"version https://git-lfs", "a pointer of Git LFS"),
+        ("version https://git-lfs\noid", "a pointer of Git LFS"),
+        (b"\n<!DOCTYPE html><html>", "a web page"),
+        ("<HTML lang=en>", "a web page"),
+        (b"GGML", "why"),
+        ("\ud800", "why"),
+        ("", "why"),
+    ],
+)
+def test_what_comes_in_place_of_a_file_is_seen_at_its_beginning(content, expected):
+    assert files.what_came(content, "why").startswith(expected)

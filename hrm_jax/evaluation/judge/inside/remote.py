@@ -226,41 +226,27 @@ def _conversion(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-def _binary(function: str) -> Callable[..., Any]:
-    """Returns the method of an operator, by its name in `operator`, with the program's first."""
+def _operator(
+    function: str, *, swapped: bool = False, decided_here: bool = True
+) -> Callable[..., Any]:
+    """Returns the method of an operator with two operands.
+
+    Args:
+      function: its name in `operator`.
+      swapped: the program's value is the second operand.
+      decided_here: its plain part counts against a value of the tests. An operator that changes
+        the program's value leaves that to the one that changes nothing.
+    """
 
     def method(self: Reference, other: Any) -> Any:
+        operands = (other, self) if swapped else (self, other)
         if is_remote(other) or state_of(self).trusted:
-            return _operate(self, function, self, other)
-        plain = _plain(self)
+            return _operate(self, function, *operands)
+        plain = _plain(self) if decided_here else NO_PLAIN_PART
         if plain is NO_PLAIN_PART:
             return NotImplemented
-        return getattr(operator, function)(plain, other)
-
-    return method
-
-
-def _in_place(function: str) -> Callable[..., Any]:
-    """Returns the method of an operator that changes the program's value."""
-
-    def method(self: Reference, other: Any) -> Any:
-        if is_remote(other) or state_of(self).trusted:
-            return _operate(self, function, self, other)
-        return NotImplemented  # Python goes on with the operator that changes nothing
-
-    return method
-
-
-def _reflected(function: str) -> Callable[..., Any]:
-    """Returns the method of an operator with the program's value second."""
-
-    def method(self: Reference, other: Any) -> Any:
-        if state_of(self).trusted:
-            return _operate(self, function, other, self)
-        plain = _plain(self)
-        if plain is NO_PLAIN_PART:
-            return NotImplemented
-        return getattr(operator, function)(other, plain)
+        operands = (other, plain) if swapped else (plain, other)
+        return getattr(operator, function)(*operands)
 
     return method
 
@@ -285,12 +271,11 @@ _CONVERSIONS = {
     "ceil": math.ceil,
 }
 
-for _name in _COMPARISONS:
-    setattr(Reference, f"__{_name}__", _binary(f"__{_name}__"))
+for _name in (*_COMPARISONS, *_ARITHMETIC):
+    setattr(Reference, f"__{_name}__", _operator(f"__{_name}__"))
 for _name in _ARITHMETIC:
-    setattr(Reference, f"__{_name}__", _binary(f"__{_name}__"))
-    setattr(Reference, f"__r{_name}__", _reflected(f"__{_name}__"))
-    setattr(Reference, f"__i{_name}__", _in_place(f"__i{_name}__"))
+    setattr(Reference, f"__r{_name}__", _operator(f"__{_name}__", swapped=True))
+    setattr(Reference, f"__i{_name}__", _operator(f"__i{_name}__", decided_here=False))
 for _name in _QUESTIONS:
     setattr(Remote, f"__{_name}__", _unary(_name))
 for _name, _function in _CONVERSIONS.items():

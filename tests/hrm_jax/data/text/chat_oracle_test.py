@@ -15,7 +15,8 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
 from hrm_jax.data.text.chat import ChatError, ChatTemplate, conversation
-from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer, byte_alphabet
+from hrm_jax.data.text.token_bytes import byte_alphabet
+from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
 
 pytestmark = pytest.mark.oracle
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from tokenizers import models, pre_tokenizers
 
 from hrm_jax.data.text.chat import ChatError, ChatTemplate, conversation
+from hrm_jax.data.text.token_bytes import byte_alphabet
 from hrm_jax.data.text.tokenizers import ByteTokenizer
-from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer, byte_alphabet
+from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
 
 CHATML = ChatTemplate(
     "{% for message in messages %}"

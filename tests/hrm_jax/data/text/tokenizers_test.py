@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_jax.data.text import tokenizers
-from hrm_jax.data.text.wrapped_tokenizer import TokenizerError, WrappedTokenizer
+from hrm_jax.data.text.token_bytes import TokenizerError
+from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
 
 CODE = "def add(first, second):\n    return first + second\n\n\nprint(add(1234, 5), 'grün')\n"
 TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.just(CODE)
@@ -174,6 +175,33 @@ def test_a_config_without_an_end_is_refused(trained, tmp_path):
     trained.save(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text("{}")
     with pytest.raises(ValueError, match="names no eos_token"):
+        WrappedTokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"eos_tokens": True}, "expected a list of names as eos_tokens, got True"),
+        ({"eos_tokens": [True]}, "expected a token's name"),
+        ({"eos_token": {}}, "expected a token's name"),
+        ({"eos_token": {"content": [2]}}, "expected a token's name"),
+        ({"eos_token": "a", "bos_token": ["a"]}, "expected a token's name"),
+        ({"eos_token": "\ud800"}, "has no token"),
+    ],
+)
+def test_names_that_are_no_texts_are_refused(trained, tmp_path, fields, message):
+    trained.save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(fields))
+    with pytest.raises(TokenizerError, match=message):
+        WrappedTokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("number", [None, [[0]], {}, -1, 2**70, "0", 1e300])
+def test_a_number_of_an_end_that_is_none_is_no_end(trained, tmp_path, number):
+    trained.save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": number}))
+    with pytest.raises(TokenizerError, match="names no eos_token"):
         WrappedTokenizer.load(tmp_path)
 
 

@@ -13,11 +13,12 @@ from hrm_jax.evaluation.suites.humaneval import load_infilling
 from hrm_jax.evaluation.suites.named import load_suite
 from hrm_jax.evaluation.suites.problems import (
     SuiteError,
+    check_fields,
     read_records,
     whole_blocks,
 )
 
-FIELDS = ("task_id", "prompt")
+FIELDS = {"task_id": "a whole number", "prompt": "a text"}
 
 
 def write(path, records):
@@ -49,7 +50,7 @@ def mbpp_folder(tmp_path):
 
 @pytest.mark.parametrize("name", ["x.jsonl.gz", "x.json.gz", "x.jsonl", "x.json"])
 def test_records_are_read(tmp_path, name):
-    records = [{"task_id": "é", "prompt": "a\nb"}, {"task_id": 2, "prompt": ""}]
+    records = [{"task_id": 1, "prompt": "é\nb"}, {"task_id": 2, "prompt": ""}]
     write(tmp_path / name, records)
     assert read_records(tmp_path / name.removesuffix(".gz"), FIELDS) == records
 
@@ -72,6 +73,33 @@ def test_a_missing_field_is_named(tmp_path):
     path = write(tmp_path / "x.jsonl.gz", [{"task_id": 1, "prompt": ""}, {"task_id": 2}])
     with pytest.raises(SuiteError, match=r"record 1: expected the fields .*, missing prompt"):
         read_records(path, FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("a text", ["", "a"], [None, 1, ["a"]]),
+        ("a whole number", [0, 7], [None, "7", 0.5, [7]]),
+        ("texts", [[], ["a"]], [None, "a", [None], ["a", 1]]),
+        ("one or more texts", [["a"]], [None, "a", [], [1]]),
+    ],
+)
+def test_a_value_of_another_kind_is_named(kind, good, bad):
+    for value in good:
+        check_fields([{"x": value}], "file", {"x": kind})
+        check_fields([{"x": value}, {}], "file", {}, {"x": kind})
+    for value in bad:
+        for kinds in (({"x": kind}, {}), ({}, {"x": kind})):
+            with pytest.raises(SuiteError, match=f"file: record 1: expected {kind} as x, got"):
+                check_fields([{"x": good[0]}, {"x": value}], "file", *kinds)
+
+
+@pytest.mark.parametrize("code", ["\0", "def", "(" * 1000])
+def test_code_that_is_no_python_is_named(tmp_path, code):
+    records = [mbpp_record(2), mbpp_record(3), mbpp_record(4), mbpp_record(11, code=code)]
+    write(tmp_path / "mbpp.jsonl", records)
+    with pytest.raises(SuiteError, match="task 11: expected Python in code and tests, got"):
+        mbpp.load_mbpp(tmp_path)
 
 
 @pytest.mark.parametrize(

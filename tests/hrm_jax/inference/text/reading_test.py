@@ -1,0 +1,132 @@
+"""Reading prompts: a prefix that is known is not read again, and changes no bit."""
+
+import jax
+import numpy as np
+import pytest
+
+import hrm_kernels
+from hrm_jax.convert.llama import llama_variables, llama_weights
+from hrm_jax.inference.text import reading
+from hrm_jax.inference.text import rows as device
+from hrm_jax.inference.text.reading import CHUNKS, PromptReader, chunk_of
+from hrm_jax.models.llama import Llama, LlamaConfig
+
+MODEL = Llama(
+    LlamaConfig(
+        vocab_size=64,
+        hidden_size=96,  # of such sizes XLA sums few and many rows in different orders
+        num_layers=2,
+        num_heads=4,
+        num_key_heads=2,
+        head_size=16,
+        mlp_width=32,
+    )
+)
+FLOATS = MODEL.init(jax.random.key(0))
+VARIABLES = llama_variables(MODEL, llama_weights(MODEL.config, FLOATS), "int8")
+ROOM = 128
+TEXT = np.random.default_rng(0).integers(0, 64, 100).tolist()
+needs_kernel = pytest.mark.skipif(
+    hrm_kernels.refuses_quantized() is not None, reason="no C++ compiler"
+)
+
+
+def reader(variables=VARIABLES) -> PromptReader:
+    return PromptReader(MODEL, variables, prompts_are_prefixes=False)
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """The chunks that are read, in their order."""
+    read = []
+    extend = device.extend
+
+    def noted(model, variables, tokens, cache, counts):
+        read.append((tokens.shape[1], int(counts[0])))
+        return extend(model, variables, tokens, cache, counts)
+
+    monkeypatch.setattr(reading.device, "extend", noted)
+    return read
+
+
+def assert_same(found, expected, length):
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1].lengths, [length])
+    for a, b in zip(
+        jax.tree.leaves(found[1].calls), jax.tree.leaves(expected[1].calls), strict=True
+    ):
+        np.testing.assert_array_equal(a[:, :length], b[:, :length])
+
+
+@needs_kernel
+def test_reading_in_chunks_is_reading_at_once(sizes):
+    logits, cache = reader().read(TEXT, ROOM)
+    assert sizes == [(64, 64), (16, 16), (16, 16), (16, 4)]
+    whole, whole_cache = MODEL.prefill(VARIABLES, np.array([TEXT]), room=ROOM)
+    np.testing.assert_allclose(logits, whole, atol=1e-5)
+    np.testing.assert_array_equal(cache.lengths, whole_cache.lengths)
+
+
+@needs_kernel
+@pytest.mark.parametrize("shared", [1, 16, 63, 99])
+def test_a_known_prefix_is_not_read_again(sizes, shared):
+    ours = reader()
+    ours.read(TEXT[:shared] + [1] * 20, ROOM)
+    sizes.clear()
+    # A copy, as the next call may donate the cache.
+    other = [*TEXT[:shared], 2, *TEXT[shared + 1 :]]
+    found = jax.tree.map(np.array, ours.read(other, ROOM))
+    assert sum(count for _, count in sizes) == len(other) - shared
+    assert_same(found, reader().read(other, ROOM), len(other))
+
+
+@needs_kernel
+def test_an_equal_prompt_is_not_read_at_all(sizes):
+    ours = reader()
+    first = ours.read(TEXT, ROOM)
+    sizes.clear()
+    assert ours.read(list(TEXT), ROOM) is first
+    assert not sizes
+    # A prompt that the last one begins with lacks its logits: one token is read.
+    short = jax.tree.map(np.array, ours.read(TEXT[:50], ROOM))
+    assert sizes == [(16, 1)]
+    assert_same(short, reader().read(TEXT[:50], ROOM), 50)
+
+
+@needs_kernel
+def test_another_room_is_another_cache(sizes):
+    ours = reader()
+    ours.read(TEXT, ROOM)
+    sizes.clear()
+    _, cache = ours.read(TEXT, 2 * ROOM)
+    assert cache.room == 2 * ROOM
+    assert sum(count for _, count in sizes) == len(TEXT)
+
+
+@needs_kernel
+def test_what_follows_does_not_depend_on_neighbours():
+    """Tokens decoded alone have the bits of those decoded beside other rows."""
+    _, cache = MODEL.prefill(VARIABLES, np.array([TEXT] * 5), room=ROOM)
+    together, _ = jax.jit(MODEL.decode)(VARIABLES, np.full((5, 1), 3, np.int32), cache)
+    _, cache = MODEL.prefill(VARIABLES, np.array([TEXT] * 5), room=ROOM)
+    first = jax.tree.map(lambda leaf: leaf[:1], cache)
+    alone, _ = jax.jit(MODEL.decode)(VARIABLES, np.full((1, 1), 3, np.int32), first)
+    np.testing.assert_array_equal(together[:1], alone)
+
+
+@pytest.mark.parametrize("variables", [FLOATS, VARIABLES])
+def test_where_bits_depend_on_sizes_prompts_are_read_whole(monkeypatch, sizes, variables):
+    monkeypatch.setattr(hrm_kernels, "refuses_quantized", lambda: "no compiler")
+    ours = reader(variables)
+    ours.read(TEXT[:50], ROOM)
+    logits, cache = ours.read(TEXT, ROOM)
+    assert not sizes
+    whole, _ = MODEL.prefill(variables, np.array([TEXT]), room=ROOM)
+    np.testing.assert_allclose(logits, whole, atol=1e-5)
+    assert int(cache.lengths[0]) == len(TEXT)
+
+
+def test_chunks_fill_what_is_left():
+    chunks = {1: 16, 15: 16, 16: 16, 63: 16, 64: 64, 511: 64, 512: 512, 9999: 512}
+    assert {length: chunk_of(length) for length in chunks} == chunks
+    assert sorted(CHUNKS, reverse=True) == list(CHUNKS)
