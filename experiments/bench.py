@@ -4,7 +4,8 @@ A comparison follows the protocol of `experiments.benchmarks.alternate`. PyTorch
 `pip install -e '.[oracle]'`, or `--torch_python` with another environment's interpreter; without
 them ours is measured alone. `--preset=hrm_tiny --batch_sizes=4` finishes in about a minute.
 `--suite=solve --checkpoint=RUN` measures ways to run a trained model, `--suite=decode` how fast a
-language model writes, against transformers; `--suite=device` is the whole picture of one GPU.
+language model writes, against transformers, `--suite=llama` the same of a GGUF file, against
+llama.cpp; `--suite=device` is the whole picture of one GPU.
 Results are medians over rounds; the JSON holds every turn.
 """
 
@@ -128,6 +129,21 @@ def _decode(console: Console) -> dict[str, Any]:
     return decode.run(options, console)
 
 
+def _llama(console: Console) -> dict[str, Any]:
+    """Measures how fast a GGUF file writes, ours against llama.cpp."""
+    from experiments.benchmarks import llama
+
+    options = llama.Options(
+        models=_MODELS.value,
+        rows=[int(rows) for rows in _ROWS.value],
+        prompt_tokens=_PROMPT_TOKENS.value,
+        tokens=_TOKENS.value,
+        rounds=_ROUNDS.value,
+        llama_python=_LLAMA_PYTHON.value,
+    )
+    return llama.run(options, console)
+
+
 def _picture() -> pathlib.Path | None:
     return None if _PICTURE.value is None else pathlib.Path(_PICTURE.value)
 
@@ -140,6 +156,7 @@ SUITES: dict[str, Suite] = {
     "attention": _attention,
     "solve": _solve,
     "decode": _decode,
+    "llama": _llama,
     "device": _device,
 }
 
@@ -164,6 +181,10 @@ _TARGETS = flags.DEFINE_list(
 _TORCH_PYTHON = flags.DEFINE_string(
     "torch_python", sys.executable, "The interpreter that has PyTorch."
 )
+_LLAMA_PYTHON = flags.DEFINE_string(
+    "llama_python", sys.executable, "The interpreter that has llama-cpp-python."
+)
+_ROWS = flags.DEFINE_list("rows", ["1", "8"], "llama: numbers of texts written together.")
 _PICTURE = flags.DEFINE_string("picture", None, "Where the attention suite draws its PNG.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "solve: a run's folder or a model's; the one that is shipped if unset."

@@ -103,17 +103,20 @@ def _measure(options: Options, model: str, names, place: pathlib.Path, report) -
         )
     rows = [_row(name, names[0], phases, options.prompt_tokens) for name in names]
     agreed = _agreed(list(texts.values()))
-    return {"model": model, **sizes, "threads": _threads(), "agreed_tokens": agreed, "rows": rows}
+    return {"model": model, **sizes, "threads": threads(), "agreed_tokens": agreed, "rows": rows}
 
 
-def _threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def threads() -> int:
+    """Returns the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _environment(name: str) -> dict[str, str]:
     """Returns the environment of a contestant: equal threads; ours with the heap of `codegen`."""
     if name == REFERENCE:
-        return {"OMP_NUM_THREADS": str(_threads())}
+        return {"OMP_NUM_THREADS": str(threads())}
     return dict(alternate.STEADY_HEAP)
 
 

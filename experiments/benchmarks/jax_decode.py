@@ -17,6 +17,8 @@ from hrm_jax.core.protocols import LanguageModel
 from hrm_jax.core.types import Variables
 from hrm_jax.inference.text import rows as device
 from hrm_jax.inference.text.buckets import power_of_two
+from hrm_jax.inference.text.healing import Owed, Vocabulary
+from hrm_jax.inference.text.reading import PromptReader
 from hrm_jax.inference.text.sampling import Draws, SamplingConfig
 from hrm_jax.models.hrm_text import HrmText, hrm_text
 
@@ -65,32 +67,64 @@ def _load(folder: str) -> tuple[LanguageModel, Variables]:
     return load_hrm_text(folder) if kind == "hrm_text" else load_llama(folder)
 
 
-class Text:
-    """One text that is written repeatedly."""
+def build_stored(
+    path: str, prompt: list[int], tokens: int, rows: int, dtype: str, phase: str
+) -> Callable[[int], None]:
+    """Returns `run(steps)` as `build`, for `rows` equal texts from a file held in `dtype`."""
+    loaded = load_language_model(path, dtype=dtype)
+    text = Text(loaded.model, loaded.variables, prompt, tokens, rows)
+    return text.decode if phase == "decode" else text.prefill
 
-    def __init__(self, model: LanguageModel, variables: Variables, prompt: list[int], tokens: int):
+
+def greedy_stored(path: str, prompt: list[int], tokens: int, dtype: str) -> list[int]:
+    """Returns the likeliest tokens after a prompt, `tokens` of them."""
+    loaded = load_language_model(path, dtype=dtype)
+    text = Text(loaded.model, loaded.variables, prompt, tokens)
+    text.decode(tokens)
+    return text.written
+
+
+class Text:
+    """Equal texts, one or more, that are written repeatedly."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        variables: Variables,
+        prompt: list[int],
+        tokens: int,
+        rows: int = 1,
+    ):
         self.model = model
         self.variables = variables
         self.prompt = prompt
+        self.count = rows
         self.room = power_of_two(len(prompt) + tokens + 1)
         # No token ends the text: every turn writes the same number of tokens.
         self.nothing_ends = jnp.array([-1], jnp.int32)
+        # Nothing was taken back from the prompt, so what tokens stand for is not asked.
+        self.pieces = Vocabulary([b""] * model.vocab_size).pieces
         logits, cache = self._read()
-        rows = device.empty_rows(self.model, self.variables, 1, self.room)
-        greedy = Draws.of(SamplingConfig(), 0)
-        self.rows, first = device.enter(
-            rows, 0, logits, cache, greedy, tokens, self.nothing_ends, vocab_size=self._vocab_size
-        )
-        self.first = int(first.tokens[0, 0])
-        self.written = []
-
-    @property
-    def _vocab_size(self) -> int:
-        return self.model.vocab_size
+        self.rows = device.empty_rows(model, rows, self.room)
+        for row in range(rows):
+            self.rows, first = device.enter(
+                self.rows,
+                np.int32(row),
+                logits,
+                cache,
+                Draws.of(SamplingConfig(), 0),
+                Owed.of(),
+                np.int32(tokens),
+                self.pieces,
+                self.nothing_ends,
+            )
+            self.first = int(first.tokens[0, 0])
+        self.written: list[int] = []
 
     def _read(self) -> tuple[jax.Array, Any]:
-        prompt = device.padded_prompt(self.prompt, len(self.prompt), are_prefix=False)
-        return device.read(self.model, self.variables, *prompt, room=self.room)
+        # A new reader: one that has read the prompt would not read it again.
+        reader = PromptReader(self.model, self.variables, prompts_are_prefixes=False)
+        return reader.read(self.prompt, self.room)
 
     def prefill(self, steps: int) -> None:
         """Reads the prompt `steps` times."""
@@ -101,11 +135,12 @@ class Text:
         """Writes `steps` tokens after the prompt in blocks, each fetched before the next begins."""
         # What the cache holds of the last turn is beyond the text, and written over.
         cache: Any = self.rows.cache
+        lengths = jnp.full(self.count, len(self.prompt), jnp.int32)
         self.rows = dataclasses.replace(
             self.rows,
-            cache=dataclasses.replace(cache, lengths=jnp.array([len(self.prompt)], jnp.int32)),
-            tokens=jnp.array([self.first], jnp.int32),
-            left=jnp.array([steps], jnp.int32),
+            cache=dataclasses.replace(cache, lengths=lengths),
+            tokens=jnp.full(self.count, self.first, jnp.int32),
+            left=jnp.full(self.count, steps, jnp.int32),
         )
         self.written = []
         while len(self.written) < steps:
@@ -113,10 +148,10 @@ class Text:
                 self.model,
                 self.variables,
                 self.rows,
-                np.array([True]),
+                np.ones(self.count, bool),
                 min(device.MOST_TOKENS, steps - len(self.written)),
+                self.pieces,
                 self.nothing_ends,
-                vocab_size=self._vocab_size,
             )
             # Fetched before the next block, as a writer has to look whether the text has ended.
             tokens = jax.device_get(written.tokens[0])

@@ -5,7 +5,7 @@ Rows are made of blocks of 32 or 256 elements; their layouts are those of ggml's
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -64,12 +64,11 @@ def quantized(rows: StoredRows) -> QuantizedMatrix:
 
 def _piece(kind: _Kind, rows: UInt8[np.ndarray, "V bytes"]) -> QuantizedMatrix:
     blocks = rows.reshape(len(rows), -1, kind.bytes)
-    parts = kind.read(blocks)._asdict()
-    factors = {
-        name: None if factor is None else factor.reshape(len(rows), -1)
-        for name, factor in parts.items()
+    parts: dict[str, Any] = {
+        name: None if part is None else part.reshape(len(rows), -1)
+        for name, part in kind.read(blocks)._asdict().items()
     }
-    return hrm_kernels.pack(**factors, bits=kind.bits, group=kind.group)
+    return hrm_kernels.pack(**parts, bits=kind.bits, group=kind.group)
 
 
 def _halves(blocks: UInt8[np.ndarray, "V n bytes"], begin: int) -> np.ndarray:

@@ -41,9 +41,10 @@ class QuantizedWeights:
         Raises:
           ValueError: the rows have several formats, as only those of fused projections do.
         """
-        if len(self.parts) > 1:
+        if len(self.parts) != 1:
             raise ValueError(f"expected rows in one format, got {len(self.parts)}")
-        return take_rows(self.parts[0], rows)
+        (matrix,) = self.parts
+        return take_rows(matrix, rows)
 
 
 @jax.tree_util.register_dataclass

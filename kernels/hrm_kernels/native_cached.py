@@ -46,4 +46,5 @@ def append_and_attend(
     )
     lengths = lengths.astype(jnp.int32)
     attributes = {"window": np.int64(window or 0), "scale": np.float32(scale)}
-    return call(query, key, value, cached_key, cached_value, lengths, **attributes)
+    out, keys, values = call(query, key, value, cached_key, cached_value, lengths, **attributes)
+    return out, keys, values

@@ -7,7 +7,7 @@ These are the formats of llama.cpp's files. Sixteen outputs, a panel, lie side b
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,8 @@ UNIT = 256
 """Inputs that share a unit of their scales, where scales are integers."""
 PLANES = {4: (4,), 5: (4, 1), 6: (4, 2), 8: (8,)}
 """Bits of the planes that codes are split into, the low bits first, by the bits of a code."""
+Stored: TypeAlias = Array | np.ndarray
+"""An array on a device, or one that is yet to be put there."""
 _WORD = 32
 _BYTES = 4
 
@@ -44,11 +46,11 @@ class QuantizedMatrix:
       outputs: V.
     """
 
-    planes: tuple[Array, ...]
-    scales: Array
-    offsets: Array | None
-    scale_units: Array | None
-    offset_units: Array | None
+    planes: tuple[Stored, ...]
+    scales: Stored
+    offsets: Stored | None
+    scale_units: Stored | None
+    offset_units: Stored | None
     bits: int = dataclasses.field(metadata={"static": True})
     group: int = dataclasses.field(metadata={"static": True})
     outputs: int = dataclasses.field(metadata={"static": True})
