@@ -182,11 +182,11 @@ def pack(
       offset_units: likewise.
     """
     V = codes.shape[0]
-    codes = _filled(codes.astype(np.uint8, copy=False))
+    fours = np.ascontiguousarray(_filled(codes), np.uint8).view("<u4")
     shift = 0
     planes = []
     for k in PLANES[bits]:
-        planes.append(_plane((codes >> shift) & ((1 << k) - 1), k))
+        planes.append(_plane(fours, k, shift))
         shift += k
     return QuantizedMatrix(
         tuple(planes),
@@ -282,24 +282,27 @@ def _codes(matrix: QuantizedMatrix) -> Int[Array, "P D 16"]:
     return codes
 
 
-def _factors(factors: Array, units: Array | None, matrix: QuantizedMatrix) -> Array:
+def _factors(factors: Stored, units: Stored | None, matrix: QuantizedMatrix) -> Array:
     """Returns scales or offsets, float32 [P, D / group, 16]."""
-    wide = factors.astype(jnp.float32)
+    wide = jnp.asarray(factors, jnp.float32)
     if units is None:
         return wide
-    return wide * jnp.repeat(units.astype(jnp.float32), UNIT // matrix.group, axis=1)
+    return wide * jnp.repeat(jnp.asarray(units, jnp.float32), UNIT // matrix.group, axis=1)
 
 
-def _plane(codes: Int[np.ndarray, "V D"], k: int) -> np.ndarray:
-    """Returns codes of k bits as words, uint32 [P, D * k / 32, 16]."""
-    V, D = codes.shape
-    parts = 8 // k
-    grouped = codes.reshape(V, D // (_BYTES * parts), parts, _BYTES)
-    packed = grouped[:, :, 0]
-    for j in range(1, parts):
-        packed = packed | (grouped[:, :, j] << (k * j))
-    words = np.ascontiguousarray(packed).view("<u4").reshape(V, -1)
-    return _in_panels(words)
+def _plane(fours: Int[np.ndarray, "V D/4"], k: int, shift: int) -> np.ndarray:
+    """Returns k bits of all codes from bit `shift` on, as words: uint32 [P, D * k / 32, 16].
+
+    Args:
+      fours: codes of four inputs in each uint32, which NumPy is fast with.
+      k: bits.
+      shift: the first of them.
+    """
+    parts = ((fours >> shift) & (((1 << k) - 1) * 0x01010101)).reshape(len(fours), -1, 8 // k)
+    packed = parts[..., 0]
+    for j in range(1, 8 // k):
+        packed = packed | (parts[..., j] << (k * j))
+    return _in_panels(packed)
 
 
 def _filled(rows: np.ndarray) -> np.ndarray:
