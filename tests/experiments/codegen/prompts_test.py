@@ -230,7 +230,10 @@ def loaded() -> LoadedLanguageModel:
 
 def test_a_conversation_is_written_by_the_template(loaded):
     prompt = prompts.Asked(messages=[USER]).prompt(loaded)
-    assert prompt == Prompt("user:Hello<end>", tokens=(*b"user:Hello", tiny.END))
+    tokens = (*b"user:Hello", tiny.END)
+    assert prompt == Prompt("user:Hello<end>", tokens=tokens, ends_at_token=True)
+    begun = prompts.Asked(messages=[USER, {"role": "assistant", "content": "Hi"}]).prompt(loaded)
+    assert not begun.ends_at_token
 
 
 def test_markers_in_a_text_are_text_unless_asked_for(loaded):
