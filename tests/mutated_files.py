@@ -6,11 +6,12 @@
 import dataclasses
 import gzip
 import io
+import itertools
 import json
 import pathlib
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -57,9 +58,13 @@ _PUZZLE = PuzzleModelConfig(
     vocab_size=3, seq_len=4, hidden_size=4, num_heads=1, H_layers=1, L_layers=1
 )
 _QUESTION = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
-_ATOMS: st.SearchStrategy[Any] = st.sampled_from(
-    [None, True, False, 0, -1, 1, 2**31, 2**70, 0.5, -1e300, "", "x", "\ud800", "0", [], {}, [None]]
-)
+_OTHER_VALUES: list[Any] = [
+    *(None, True, False, 0, -1, 1, 2**31, 2**70, 0.5, -1e300),
+    *("", "x", "\ud800", "0", [], {}, [None]),
+]
+_ATOMS: st.SearchStrategy[Any] = st.sampled_from(_OTHER_VALUES)
+_ALIKE = 4
+"""So many values of a list or an object are changed, as those of a vocabulary are all alike."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +105,35 @@ def damaged(content: bytes) -> st.SearchStrategy[bytes]:
         # Text that is still JSON gets further than any other.
         return st.one_of([*ways, *[_changed_json(trees)] * 4])
     return st.one_of(ways)
+
+
+def with_other_values(content: bytes) -> Iterator[bytes]:
+    """Yields JSON with each of its values replaced by each kind of other, and with it left out.
+
+    Of several lines the first is changed; what is no JSON yields nothing.
+    """
+    for split in (b"\0", b"\n"):
+        first, _, rest = content.strip().partition(split)
+        try:
+            tree = json.loads(first)
+        except ValueError:
+            continue
+        for other in _with_other_values(tree):
+            yield json.dumps(other).encode() + (split + rest if rest else b"")
+        return
+
+
+def _with_other_values(tree: Any) -> Iterator[Any]:
+    yield from _OTHER_VALUES
+    if isinstance(tree, dict):
+        for key in itertools.islice(tree, None if len(tree) < 50 else _ALIKE):
+            yield {name: value for name, value in tree.items() if name != key}
+            for other in _with_other_values(tree[key]):
+                yield {**tree, key: other}
+    elif isinstance(tree, list):
+        for place in range(min(len(tree), _ALIKE)):
+            for other in _with_other_values(tree[place]):
+                yield [*tree[:place], other, *tree[place + 1 :]]
 
 
 def _cut(content: bytes) -> st.SearchStrategy[bytes]:
