@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hrm_jax.core.errors import UserError
-from tests.mutated_files import FORMATS, Format, damaged, with_other_values
+from tests.damage import damaged, with_other_values
+from tests.mutated_files import FORMATS, Format
 
 FLAGS = flags.FLAGS
 
