@@ -1,21 +1,15 @@
-"""Files of every format that a command reads, and ways in which they get damaged.
-
-`FORMATS` has a maker of an intact file and a reader of each; `damaged` draws a damaged copy.
-"""
+"""Files of every format that a command reads: a maker of an intact one, and a reader of each."""
 
 import dataclasses
 import gzip
-import io
 import json
 import pathlib
 import shutil
-import zipfile
 from collections.abc import Callable
 from typing import Any
 
 import jax
 from absl import flags
-from hypothesis import strategies as st
 
 from experiments.codegen import prompts
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model, save_language_model
@@ -57,9 +51,6 @@ _PUZZLE = PuzzleModelConfig(
     vocab_size=3, seq_len=4, hidden_size=4, num_heads=1, H_layers=1, L_layers=1
 )
 _QUESTION = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
-_ATOMS: st.SearchStrategy[Any] = st.sampled_from(
-    [None, True, False, 0, -1, 1, 2**31, 2**70, 0.5, -1e300, "", "x", "\ud800", "0", [], {}, [None]]
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,98 +78,6 @@ class Format:
             path.write_bytes(gzip.compress(damage(gzip.decompress(content))))
         else:
             path.write_bytes(damage(content))
-
-
-def damaged(content: bytes) -> st.SearchStrategy[bytes]:
-    """Returns a strategy of damaged copies of a file's content."""
-    ways = [_cut(content), _changed(content), _replaced(content), st.sampled_from(_OTHERS)]
-    for split in (b"\0", b"\n"):  # one value, or one a line
-        try:
-            trees = [json.loads(part) for part in content.strip().split(split)]
-        except ValueError:
-            continue
-        # Text that is still JSON gets further than any other.
-        return st.one_of([*ways, *[_changed_json(trees)] * 4])
-    return st.one_of(ways)
-
-
-def _cut(content: bytes) -> st.SearchStrategy[bytes]:
-    return st.integers(0, len(content)).map(lambda end: content[:end])
-
-
-def _changed(content: bytes) -> st.SearchStrategy[bytes]:
-    """Changes some bytes; those of headers, which come first, as often as all others."""
-    near = st.integers(0, min(len(content), 256) - 1)
-    places = st.one_of(near, st.integers(0, len(content) - 1))
-
-    def change(edits: list[tuple[int, int]]) -> bytes:
-        changed = bytearray(content)
-        for place, byte in edits:
-            changed[place] = byte
-        return bytes(changed)
-
-    return st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=4).map(change)
-
-
-def _replaced(content: bytes) -> st.SearchStrategy[bytes]:
-    """Replaces a part by a few other bytes, so that the rest is moved."""
-
-    def replace(drawn: tuple[int, int, bytes]) -> bytes:
-        place, length, other = drawn
-        return content[:place] + other + content[place + length :]
-
-    return st.tuples(st.integers(0, len(content)), st.integers(0, 40), st.binary(max_size=8)).map(
-        replace
-    )
-
-
-@st.composite
-def _changed_json(draw: st.DrawFn, trees: list[Any]) -> bytes:
-    """Replaces, removes or adds a value somewhere in JSON, of which a line has each tree."""
-    number = draw(st.integers(0, len(trees) - 1))
-    tree = json.loads(json.dumps(trees[number]))
-    here = tree
-    while isinstance(here, dict | list) and here:
-        key: Any = draw(st.sampled_from(list(here) if isinstance(here, dict) else range(len(here))))
-        if not isinstance(here[key], dict | list) or not here[key] or draw(st.booleans()):
-            what = draw(st.sampled_from(["replace", "remove", "add"]))
-            if what == "remove":
-                del here[key]
-            elif what == "replace" or isinstance(here, list):
-                here[key] = draw(_ATOMS)
-            else:
-                here[draw(st.sampled_from(["", "x", "name"]))] = draw(_ATOMS)
-            break
-        here = here[key]
-    else:
-        tree = draw(_ATOMS)
-    lines = [*trees[:number], tree, *trees[number + 1 :]]
-    return "\n".join(map(json.dumps, lines)).encode()
-
-
-def _zipped(name: str, content: bytes) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(name, content)
-    return packed.getvalue()
-
-
-_OTHERS = [
-    b"",
-    b"\0" * 64,
-    b"null",
-    b"[]",
-    b"{}",
-    b"[" * 5000,
-    b'{"a": ' * 5000,
-    b"\xff\xfe{\0}\0",
-    b"\xef\xbb\xbf{}",
-    b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
-    b"<!DOCTYPE html><title>404</title>",
-    gzip.compress(b"{}"),
-    _zipped("a.json", b"{}"),
-]
-"""What lies in the place of a file: an empty one, a page of an error, another format."""
 
 
 def _language_model(folder: pathlib.Path) -> pathlib.Path:

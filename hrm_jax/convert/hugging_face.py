@@ -123,8 +123,9 @@ def check_fields(
     """Raises ConfigError for a field that is not known, or asks for what is not implemented."""
     classes = published.get("architectures") or []
     # A base model has no head, and the head of a classifier or a reward model is of another kind.
+    named = classes if isinstance(classes, list) else [classes]
     check(
-        not classes or any(str(name).endswith("ForCausalLM") for name in classes),
+        not classes or any(str(name).endswith("ForCausalLM") for name in named),
         "architectures",
         expected="a language model's class, ...ForCausalLM",
         got=classes,

@@ -224,7 +224,8 @@ def _check_vocabulary(place: Path, model: Any, tokenizer: Any) -> None:
 
 def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, str | None]:
     """Loads model and values, and for HRM on Llama the path or name of its foundation."""
-    kind = read_config(folder).get("model_type")
+    stated = read_config(folder).get("model_type")
+    kind = stated if isinstance(stated, str) else ""
     if kind == hrm_text_config.MODEL_TYPE:
         model, variables = load_hrm_text(folder, dtype)
         return (
@@ -244,7 +245,7 @@ def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, st
         kind == hrm_llama.MODEL_TYPE,
         "model_type",
         expected=f"one of {families}",
-        got=kind,
+        got=stated,
         remedy="no other is implemented",
     )
 

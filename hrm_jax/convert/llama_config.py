@@ -183,12 +183,13 @@ def _default_head_size(kind: str, fields: Mapping[str, Any]) -> Any:
 def _window(kind: str, published: Mapping[str, Any]) -> Any:
     """Returns Mistral's window, which all layers share, or None; `_FIXED` refuses Qwen's."""
     window = published.get("sliding_window", _THEIR_WINDOW) if kind == "mistral" else None
-    layers = set(published.get("layer_types") or ())
+    layers = published.get("layer_types") or []
+    wanted = "full_attention" if window is None else "sliding_attention"
     check(
-        layers <= {"full_attention" if window is None else "sliding_attention"},
+        isinstance(layers, list) and all(layer == wanted for layer in layers),
         "layer_types",
-        expected="layers that are all alike",
-        got=sorted(layers),
+        expected=f"{wanted} in all layers",
+        got=f"{layers!s:.80}",
         remedy="windows in some of the layers are not implemented",
     )
     return window
@@ -200,7 +201,7 @@ def _rope(published: Mapping[str, Any]) -> dict[str, Any]:
     kind = rope.pop("rope_type")
     theta = rope.pop("rope_theta")
     check(
-        kind in _SCALINGS,
+        kind in tuple(_SCALINGS),  # a dictionary cannot be asked for a list
         "rope_parameters.rope_type",
         expected=f"one of {tuple(_SCALINGS)}",
         got=kind,

@@ -280,6 +280,17 @@ def test_a_tokenizer_without_a_config_has_its_ends_from_other_files(tmp_path):
     assert load_language_model(folder).tokenizer.eos_tokens == (3,)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("model_type", []), ("model_type", True), ("architectures", True)]
+)
+def test_a_field_of_another_type_is_named(tmp_path, foundation, field, value):
+    save_language_model(tmp_path / "model", foundation)
+    config = tmp_path / "model" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {field: value}))
+    with pytest.raises(ConfigError, match=f"{field}: expected .*, got"):
+        load_language_model(tmp_path / "model")
+
+
 def test_what_is_no_model_is_refused(tmp_path, foundation):
     with pytest.raises(
         WeightsError, match=r"one of qwen2.*, smollm2-135m; there is none at .*absent"

@@ -155,7 +155,10 @@ def test_fields_that_change_nothing_are_left_out(fields):
         ({"model_type": "gemma"}, "model_type: expected one of .*got 'gemma'"),
         ({"hidden_act": "gelu"}, "hidden_act: expected one of"),
         ({"use_sliding_window": True}, "use_sliding_window: expected one of"),
-        ({"layer_types": ["sliding_attention", "full_attention"]}, "layer_types: expected layers"),
+        (
+            {"layer_types": ["sliding_attention", "full_attention"]},
+            "layer_types: expected full_attention in all layers",
+        ),
         ({"rope_scaling": {"type": "yarn", "factor": 2.0}}, "rope_type: expected one of .*'yarn'"),
         ({"rope_scaling": {"type": "linear"}}, "rope_parameters: expected rope_type, rope_theta, "),
         ({"rope_scaling": 7}, "rope_parameters: expected rope_type and rope_theta"),
@@ -163,6 +166,9 @@ def test_fields_that_change_nothing_are_left_out(fields):
             {"rope_parameters": DEFAULT_ROPE, "rope_scaling": {"type": "linear", "factor": 2.0}},
             "rope_scaling: expected the same as rope_parameters, .*factor.*; delete the one",
         ),
+        ({"rope_scaling": {"type": []}}, r"rope_type: expected one of .*got \[\]"),
+        ({"layer_types": [[]]}, "layer_types: expected full_attention in all layers"),
+        ({"layer_types": 7}, "layer_types: expected full_attention in all layers"),
         (
             {"rope_parameters": {"rope_type": "default", "rope_theta": 7.0}},
             "rope_theta: expected the same as in rope_parameters, 7.0, got 100000",
