@@ -144,6 +144,14 @@ def _llama(console: Console) -> dict[str, Any]:
     return llama.run(options, console)
 
 
+def _exactness(console: Console) -> dict[str, Any]:
+    """Measures what quantised products change in what a model says."""
+    from experiments.benchmarks import exactness
+
+    options = exactness.Options(models=_MODELS.value, holdings=_HOLDINGS.value)
+    return exactness.run(options, console)
+
+
 def _picture() -> pathlib.Path | None:
     return None if _PICTURE.value is None else pathlib.Path(_PICTURE.value)
 
@@ -157,6 +165,7 @@ SUITES: dict[str, Suite] = {
     "solve": _solve,
     "decode": _decode,
     "llama": _llama,
+    "exactness": _exactness,
     "device": _device,
 }
 
@@ -185,6 +194,9 @@ _LLAMA_PYTHON = flags.DEFINE_string(
     "llama_python", sys.executable, "The interpreter that has llama-cpp-python."
 )
 _ROWS = flags.DEFINE_list("rows", ["1", "8"], "llama: numbers of texts written together.")
+_HOLDINGS = flags.DEFINE_list(
+    "holdings", ["stored"], "exactness: how weights are held, beside float32."
+)
 _PICTURE = flags.DEFINE_string("picture", None, "Where the attention suite draws its PNG.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "solve: a run's folder or a model's; the one that is shipped if unset."

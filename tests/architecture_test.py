@@ -110,7 +110,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "experiments.benchmarks": (
             "workload aot_targets aot_cases shipped_attention aot jax_step torch_step worker"
             " alternate machine train_step step_profile recurrence attention solve jax_decode"
-            " torch_decode decode llama_decode llama"
+            " torch_decode decode llama_decode llama exactness"
         ),
         "experiments.benchmarks.device": (
             "card part right attention training text compiling suite"

@@ -19,7 +19,7 @@ from jaxtyping import PRNGKeyArray
 from hrm_jax.convert.holding import compute_dtype, is_quantised, quantised_weights, resolved
 from hrm_jax.convert.weights import Deferred, StateDict, Weights, WeightsError
 from hrm_jax.core.types import Variables
-from hrm_jax.nn.quantized import ExactScale
+from hrm_jax.nn.quantized import ExactScale, QuantizedWeights
 
 Stored = TypeVar("Stored")
 Naming: TypeAlias = Callable[[tuple[Any, ...]], tuple[str, bool]]
@@ -68,11 +68,20 @@ def text_name(path: tuple[Any, ...]) -> tuple[str, bool]:
 
 
 def to_state_dict(variables: Variables, naming: Naming = puzzle_name) -> StateDict:
-    """Returns variables under published names, as NumPy arrays in their dtype."""
+    """Returns variables under published names, as NumPy arrays in their dtype.
+
+    Raises:
+      WeightsError: the variables are quantised.
+    """
     state_dict = {}
     for values in (variables.params, variables.buffers):
         for path, leaf in nnx.to_flat_state(values):
             name, transpose = naming(path)
+            if isinstance(leaf[...], QuantizedWeights):
+                raise WeightsError(
+                    f"{name} is held in a few bits, which no file here is written with: load the "
+                    'model with dtype="float32" to save it'
+                )
             array = np.asarray(leaf[...])
             # A transposed array is a view; files need the rows in order.
             state_dict[name] = np.ascontiguousarray(array.T) if transpose else array
