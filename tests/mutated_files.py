@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 from absl import flags
+from absl.testing import flagsaver
 
 from experiments.codegen import prompts
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model, save_language_model
@@ -160,9 +161,9 @@ def _read_puzzles(path: pathlib.Path) -> None:
 
 
 def _read_prompts(path: pathlib.Path) -> None:
-    FLAGS.prompt_file = [str(path)]
-    FLAGS.chat = path.suffix == ".json"
-    prompts.read_prompts()
+    FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(prompt_file=[str(path)], chat=path.suffix == ".json"):
+        prompts.read_prompts()
 
 
 _ORIGINAL = {"hidden_size": 4, "num_heads": 1, "H_cycles": 2, "L_cycles": 2, "expansion": 4}
