@@ -5,7 +5,6 @@ import pytest
 
 pytest.importorskip("gguf", reason="needs the extra foundation")
 
-# ruff: noqa: E402
 from gguf import GGMLQuantizationType as Kind
 from rich.console import Console
 

@@ -34,8 +34,8 @@ CONFIG = LlamaConfig(
 WEIGHTS = llama_weights(CONFIG, Llama(CONFIG).init(jax.random.key(0)))
 TEXT = jnp.asarray([[2, 3, 4, 5, 6, 7, 8, 9, 10, 2, 3, 5]])
 ROUNDING = 0.02
-"""Largest difference of logits by activations in 8 bits, as a share of their standard deviation...
-of a model this narrow, whose errors average out over 64 features."""
+"""Largest difference of logits by activations in 8 bits, as a share of their standard deviation. The
+errors of a model this narrow average out over 64 features only."""
 
 
 def is_held(leaf):
@@ -86,7 +86,7 @@ def test_what_is_not_quantised_in_the_file_is_float32(tmp_path):
     assert difference(stored, load_language_model(tmp_path / "model.gguf")) < 1e-5
 
 
-@pytest.mark.parametrize(("dtype", "error"), [("int8", 0.02), ("int4", 0.15)])
+@pytest.mark.parametrize(("dtype", "error"), [("int8", 0.04), ("int4", 0.25)])
 def test_other_weights_are_quantised(dtype, error):
     model = Llama(CONFIG)
     variables = llama_variables(model, WEIGHTS, dtype)
