@@ -12,6 +12,7 @@ from typing import Any
 
 from jaxtyping import PRNGKeyArray
 
+from hrm_jax.convert.holding import compute_dtype
 from hrm_jax.convert.hugging_face import read_config, write_model
 from hrm_jax.convert.pytorch import from_state_dict, to_state_dict
 from hrm_jax.convert.shards import is_weights_file, load_shards
@@ -66,7 +67,7 @@ def load_hrm_llama(
     Args:
       folder: the model's.
       load_foundation: from a path or name to the file or folder of the weights, and the variables.
-      dtype: to hold values and compute in.
+      dtype: to hold values in, one of `holding.HOLDINGS`.
 
     Returns:
       The model, its variables, and the path or name of a frozen foundation.
@@ -81,7 +82,7 @@ def load_hrm_llama(
         raise ConfigError("config", f"expected the fields of a model, got nothing in {folder}")
     config = from_dict(HrmLlamaConfig, published["config"])
     # The foundation decides the dtype of the whole model.
-    model = HrmLlama(replace(config, {"foundation.compute_dtype": dtype}))
+    model = HrmLlama(replace(config, {"foundation.compute_dtype": compute_dtype(dtype)}))
     weights = load_shards(folder)
     if not config.freeze_foundation:
         return model, from_state_dict(model, weights, _name, dtype), None

@@ -125,7 +125,10 @@ def from_state_dict(
         name, transpose = naming(path)
         if path[-1] in _MATRICES:
             is_table = path[-1] == "table" or path[0] == _HEAD
-            quantised = quantised_weights(weights[name], holding, is_table=is_table)
+            stored = weights[name]
+            # Rows are outputs: PyTorch's are, and those of a table.
+            rows = stored if transpose or path[-1] == "table" else _turned(stored)
+            quantised = quantised_weights(rows, holding, is_table=is_table)
             if quantised is not None:
                 return leaf.replace(quantised)
         array = np.asarray(weights[name])
@@ -153,6 +156,11 @@ def without_compiled_prefix(state_dict: Mapping[str, Stored]) -> dict[str, Store
             f"expected names with or without {COMPILED_PREFIX}, found some both ways; keep one"
         )
     return weights
+
+
+def _turned(matrix: np.ndarray | Deferred) -> Deferred:
+    """Returns the transpose of a matrix, not read yet."""
+    return Deferred(matrix.shape[::-1], matrix.dtype, lambda: np.asarray(matrix).T)
 
 
 def _as_jax(array: np.ndarray | Deferred, dtype: str) -> jax.Array:
