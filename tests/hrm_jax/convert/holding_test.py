@@ -4,7 +4,6 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 pytest.importorskip("gguf", reason="needs the extra foundation")
@@ -157,16 +156,3 @@ def test_a_model_that_stands_on_a_quantised_one(tmp_path, dtype, frozen):
 def test_another_holding_is_refused():
     with pytest.raises(ConfigError, match=r"dtype: expected one of .*got 'int2'"):
         holding.resolved("int2")
-
-
-def test_elements_are_not_read_one_by_one():
-    weights = QuantizedWeights((hrm_kernels.quantize(np.eye(32, dtype=np.float32), 8),))
-    assert weights[...] is weights
-    with pytest.raises(TypeError, match="no elements"):
-        weights[0]
-    with pytest.raises(TypeError, match="no elements"):
-        ExactScale(jnp.ones(3))[0]
-    two = QuantizedWeights(weights.parts * 2)
-    assert two.product(jnp.ones((1, 32))).shape == (1, 64)
-    with pytest.raises(ValueError, match="in one format, got 2"):
-        two.look_up(jnp.asarray([0]))
