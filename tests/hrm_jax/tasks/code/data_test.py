@@ -74,9 +74,10 @@ def test_mbpp_gives_its_training_tasks_and_holds_out_those_of_its_validation(mbp
         with_tasks._asdict()[name][len(without._asdict()[name]) :]
         for name in with_tasks._fields[:2]
     )
-    assert [text.text for text in train] == [f"\ndef f():\n    return {n}\n" for n in (601, 602)]
-    assert [text.text for text in validation] == ["\ndef f():\n    return 511\n"]
-    assert train[0].prefix == '"""\nTask 601.\nassert f() == 601\n"""'
+    assert [text.text for text in train] == [f"def f():\n    return {n}\n" for n in (601, 602)]
+    assert [text.text for text in validation] == ["def f():\n    return 511\n"]
+    # The line's end belongs to the prompt, as it does where the suite is measured.
+    assert train[0].prefix == '"""\nTask 601.\nassert f() == 601\n"""\n'
     assert with_tasks.test == without.test
 
 
