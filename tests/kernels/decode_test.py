@@ -200,11 +200,11 @@ def test_a_token_gives_the_same_bits_however_it_comes(window):
         np.testing.assert_array_equal(alone.key[0], after.key[b])
 
 
+@pytest.mark.parametrize("S", [4, 33, 45, 67])
 @pytest.mark.parametrize("K", [16, 48, 128])
 @pytest.mark.parametrize(("N", "M"), [(7, 1), (6, 3), (2, 2)])
-def test_sizes_of_models(N, M, K):
+def test_sizes_of_models(N, M, K, S):
     """Groups of heads that do not fill a block, and caches that end within one."""
-    S = 45
     query, key, value = (normal(i, (1, S, heads, K)) for i, heads in enumerate((N, M, M)))
     cache = hrm_kernels.KVCache.empty(1, S, M, K, "float32")
     out, _ = hrm_kernels.decode_attention(query, key, value, cache)

@@ -194,15 +194,20 @@ void Attend(const Problem& problem, int64_t row, int64_t head, int64_t begin) {
   for (int64_t block = first / kBlock * kBlock; block < end; block += kBlock) {
     const float* keys = problem.key + origin + block * stride;
     const float* values = problem.value + origin + block * stride;
-    float scores[kQueries][kBlock];
+    // Four numbers more stand before the block's own; nobody reads them.
+    float room[kQueries][4 + kBlock];
+    float* scores[kQueries];
+    for (int q = 0; q < kQueries; ++q) scores[q] = room[q] + 4;
     const int64_t there = std::min(kBlock, problem.keys - block);
     for (int64_t k = 0; k < kBlock; k += 4) {
-      // The last four keys of a cache may be fewer; those that are repeated are masked.
-      const int64_t from = std::max<int64_t>(0, std::min(k, there - 4));
       if (k >= there) break;
+      // Where fewer than four keys are left of the cache, some before them are read again, if need
+      // be of the block before.
+      const int64_t from = std::min(k, there - 4);
       const Floats four = Scores(queries, keys + from * stride, stride, problem.size);
       for (int q = 0; q < kQueries; ++q) {
-        std::memcpy(&scores[q][from], reinterpret_cast<const float*>(&four) + 4 * q, 4 * sizeof(float));
+        const float* own = reinterpret_cast<const float*>(&four) + 4 * q;
+        std::memcpy(scores[q] + from, own, 4 * sizeof(float));
       }
     }
     // Values that no query sees may be anything, and are not read.
