@@ -81,14 +81,17 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.evaluation.sandbox": "limits base bubblewrap namespaces processes isolation",
-        "hrm_jax.evaluation.judge.inside": "forms states wire remote errors candidate examiner",
+        "hrm_jax.evaluation.judge.inside": (
+            "forms states wire remote errors units candidate examiner behave"
+        ),
         "hrm_jax.evaluation.judge": (
             "toolchains packages exams examination go_files recipes building judge"
         ),
         "hrm_jax.evaluation.suites": (
-            "problems humaneval mbpp humanevalpack cruxeval named known_answers"
+            "problems humaneval mbpp humanevalpack cruxeval chat_form named known_answers"
         ),
         "hrm_jax.evaluation": "accuracy pass_at_k syntax evaluate",
+        "hrm_jax.verified": "examples imports checks programs search inputs agreement",
         "hrm_jax.tasks.sudoku": "evaluation task",
         "hrm_jax.tasks.code": "config data evaluation samples task",
         "hrm_jax": "__init__",
@@ -100,7 +103,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments.sudoku": "display presets variants exported solving __main__",
         "experiments.codegen": (
-            "presets training writer prompts models generation measuring __main__"
+            "presets training writer prompts models judging verifying generation measuring __main__"
         ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"

@@ -24,10 +24,16 @@ MODES = {
     "generate": (
         "experiments.codegen.writer",
         "experiments.codegen.prompts",
+        "experiments.codegen.judging",
+        "experiments.codegen.verifying",
         "experiments.codegen.generation",
     ),
     "models": ("experiments.codegen.models",),
-    "eval": ("experiments.codegen.writer", "experiments.codegen.measuring"),
+    "eval": (
+        "experiments.codegen.writer",
+        "experiments.codegen.judging",
+        "experiments.codegen.measuring",
+    ),
 }
 """The modules of each mode.
 
@@ -83,7 +89,7 @@ def measure(console: Console) -> int:
 
     def load_model() -> tuple[Completer, str]:
         name = f"{FLAGS.model}, {writer.sampling()}"
-        return writer.make_writer(writer.load_model()).complete, name
+        return writer.make_completer(writer.load_model(), chat=FLAGS.form == "chat"), name
 
     named = not FLAGS["model"].using_default_value
     return measuring.run(console, load_model if named else None)

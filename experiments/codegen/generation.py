@@ -5,17 +5,18 @@ import dataclasses
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from absl import flags
 from rich.console import Console
 
-from experiments.codegen import prompts, writer
+from experiments.codegen import prompts, verifying, writer
 from experiments.common import process
+from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text.prompts import PromptError
-from hrm_jax.inference.text.writing import Piece, Request
+from hrm_jax.inference.text.writing import Piece, Request, Writer
 
 FLAGS = flags.FLAGS
 _ESCAPE = re.compile(
@@ -79,16 +80,19 @@ class Tally:
 def run(console: Console) -> int:
     """Writes what the flags ask for: a single text while it is written, several when they are done.
 
-    Texts go to the console, figures to standard error; returns the exit code.
+    Texts go to the console, figures to standard error. Returns the exit code: 1 where tests were
+    asked for and a text did not pass them.
 
     Raises:
       PromptError, ChatError: a prompt cannot be completed, or there is none.
+      CheckError, SandboxUnavailable, PackageMissing: tests cannot be run.
       ConfigError, WeightsError, OSError, ValueError: as `writer.load_model`; OSError and
         PromptError also for a prompt's file.
     """
     asked = prompts.read_prompts()
     if FLAGS.json:
         _check_others(asked)
+    verifier = verifying.Verifier(asked) if verifying.is_wanted() else None
     process.keep_compiled()
     loaded = writer.load_model()
     model = writer.make_writer(loaded)
@@ -101,6 +105,8 @@ def run(console: Console) -> int:
             style="yellow",
             soft_wrap=True,
         )
+    if verifier is not None:
+        return _verify(verifier, asked, requests, loaded, model, console, errors)
     tally = Tally()
     pieces = tally.over(model.write(requests))
     if len(requests) == 1 and not FLAGS.json:
@@ -111,6 +117,36 @@ def run(console: Console) -> int:
         _print_all(pieces, requests, others, console, suffix_read=model.fills_holes)
     errors.print(str(tally), style="dim", soft_wrap=True)
     return 0
+
+
+def _verify(
+    verifier: verifying.Verifier,
+    asked: Sequence[prompts.Asked],
+    requests: Sequence[Request],
+    loaded: LoadedLanguageModel,
+    model: Writer,
+    console: Console,
+    errors: Console,
+) -> int:
+    """Prints what was chosen for each prompt, and to standard error what is known of it."""
+    all_verified = True
+    for number, (one, request) in enumerate(zip(asked, requests, strict=True)):
+        chosen = verifier.write(number, one, request, loaded, model, errors)
+        all_verified &= chosen.verified
+        prompt = request.prompt
+        if FLAGS.json:
+            written = {"prompt": prompt.prefix, "suffix": prompt.suffix, "seed": request.seed}
+            written["completion"] = chosen.text
+            _print(console, json.dumps({**one.others, **written, **chosen.fields}) + "\n")
+            continue
+        if len(requests) > 1:
+            console.rule(f"prompt {number + 1}: {prompt.prefix[-40:]!r}", align="left")
+        shown = console.is_terminal and not FLAGS.chat
+        _print(console, prompt.prefix if shown else "", style="dim")
+        _print(console, chosen.text)
+        _print(console, (prompt.suffix or "" if shown else "") + "\n", style="dim")
+        errors.print(chosen.told, style="green" if chosen.verified else "yellow", soft_wrap=True)
+    return 0 if all_verified or FLAGS.agree else 1
 
 
 def _check_others(asked: list[prompts.Asked]) -> None:

@@ -1,7 +1,6 @@
 """Measures how much of the code that is written works: `--mode=eval` of `experiments.codegen`."""
 
 import dataclasses
-import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from absl import app, flags
 from rich.console import Console
 
+from experiments.codegen import judging
 from experiments.common.terminal import Table, live_line
 from hrm_jax.core.protocols import Completer
 from hrm_jax.evaluation.evaluate import (
@@ -19,10 +19,8 @@ from hrm_jax.evaluation.evaluate import (
     SuiteReport,
     evaluate,
 )
-from hrm_jax.evaluation.judge.exams import Bounds
-from hrm_jax.evaluation.judge.judge import Judge
-from hrm_jax.evaluation.sandbox.isolation import find_sandbox
 from hrm_jax.evaluation.suites import known_answers, named
+from hrm_jax.evaluation.suites.chat_form import in_chat_form
 from hrm_jax.evaluation.suites.mbpp import SPLITS
 from hrm_jax.evaluation.suites.problems import Suite
 
@@ -47,6 +45,13 @@ flags.DEFINE_enum(
     "eval: how MBPP asks: after three solved tasks, or in a docstring",
 )
 flags.DEFINE_enum(
+    "form",
+    "plain",
+    ["plain", "chat"],
+    "eval: how solutions are asked for: the problem is gone on from, or put to the model in a "
+    "conversation",
+)
+flags.DEFINE_enum(
     "completer",
     "model",
     ["model", "canonical", "buggy"],
@@ -55,19 +60,12 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_integer("suite_problems", 0, "eval: how many problems, spread over it; 0 for all")
 flags.DEFINE_list("pass_k", ["1"], "eval: k of each pass@k, each at most --samples")
-flags.DEFINE_integer("judges", os.cpu_count() or 1, "eval: programs run at a time", lower_bound=1)
 flags.DEFINE_integer(
     "judge_batch",
     128,
     "eval: completions written before they are judged and saved; several times --batch_size, so "
     "that a long one does not keep all others waiting",
     lower_bound=1,
-)
-flags.DEFINE_list(
-    "allow_packages",
-    [],
-    "eval: packages, such as numpy, that programs in Python may import besides the standard "
-    "library; read-only, as they are installed here",
 )
 flags.DEFINE_string("results", None, "eval: folder of the results; a new one below runs/ if unset")
 
@@ -88,14 +86,13 @@ def run(console: Console, load_model: LoadModel | None) -> int:
     """
     suite = _load_suite()
     # Sandbox and toolchain are found before a model is loaded: they fail at once.
-    sandbox = find_sandbox()
-    judge = Judge.of(suite.language, sandbox, Bounds(), FLAGS.judges, FLAGS.allow_packages)
+    judge = judging.make_judge(suite.language)
     completer, name = _completer(suite, load_model)
     settings = _settings(suite, name)
     folder = _folder(suite)
     console.print(
         f"{suite.name}: {len(suite.problems)} problems in {suite.language}, {settings.samples} "
-        f"completions each by {name}, judged in {sandbox.name}; results in {folder}",
+        f"completions each by {name}, judged in {judge.sandbox.name}; results in {folder}",
         soft_wrap=True,
     )
     with _progress(console, settings.problems * settings.samples) as progress:
@@ -161,10 +158,13 @@ def named_briefly(names: Sequence[str]) -> str:
 def _load_suite() -> Suite:
     folder = named.data_folder(FLAGS.suite_data)
     suite = named.load_suite(FLAGS.suite, folder, split=FLAGS.mbpp_split, style=FLAGS.mbpp_style)
-    return suite.take(FLAGS.suite_problems)
+    suite = suite.take(FLAGS.suite_problems)
+    return in_chat_form(suite) if FLAGS.form == "chat" else suite
 
 
 def _completer(suite: Suite, load_model: LoadModel | None) -> tuple[Completer, str]:
+    if FLAGS.completer != "model" and FLAGS.form == "chat":
+        raise app.UsageError("--form=chat: expected with --completer=model; leave it out")
     if FLAGS.completer == "canonical":
         return known_answers.canonical(suite), "canonical"
     if FLAGS.completer == "buggy":
@@ -183,6 +183,7 @@ def _settings(suite: Suite, completer: str) -> EvaluationSettings:
         raise app.UsageError(f"--pass_k: expected numbers, got {FLAGS.pass_k}", 2) from error
     # Flags that change the problems are part of the name: a resumed run must agree in them.
     variant = f", {FLAGS.mbpp_split}, {FLAGS.mbpp_style}" if suite.name.startswith("mbpp") else ""
+    variant += ", chat" if FLAGS.form == "chat" else ""
     return EvaluationSettings(
         suite=suite.name + variant,
         completer=completer,

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -10,6 +11,9 @@ from hrm_jax.convert import catalogue
 from hrm_jax.convert.holding import HOLDINGS
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
 from hrm_jax.core.config import check
+from hrm_jax.core.protocols import Completer
+from hrm_jax.core.types import Prompt
+from hrm_jax.evaluation.suites import chat_form
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Writer
 
@@ -83,6 +87,25 @@ def make_writer(loaded: LoadedLanguageModel) -> Writer:
         sampling=sampling(),
         heal=FLAGS.heal,
     )
+
+
+def make_completer(loaded: LoadedLanguageModel, *, chat: bool) -> Completer:
+    """Returns what completes a suite's prompts, as the flags say.
+
+    Args:
+      loaded: the model.
+      chat: whether prompts are put to it in a conversation.
+
+    Raises:
+      ChatError: when it is called: the model was not trained on conversations.
+    """
+    writer = make_writer(loaded)
+
+    def ask(prompts: Sequence[Prompt], **options: Any) -> list[str | None]:
+        asked = [loaded.conversation(chat_form.turns(prompt)) for prompt in prompts]
+        return writer.complete(asked, **options)
+
+    return ask if chat else writer.complete
 
 
 def sampling() -> SamplingConfig:

@@ -25,6 +25,7 @@ from hrm_jax.evaluation.judge.exams import Bounds, Exam, Verdict
 from hrm_jax.evaluation.judge.toolchains import Toolchain
 from hrm_jax.evaluation.sandbox import processes
 from hrm_jax.evaluation.sandbox.base import Job, Mount, Sandbox
+from hrm_jax.evaluation.sandbox.limits import Limits
 from hrm_jax.evaluation.sandbox.processes import Outcome
 
 _HOME = "/inside"
@@ -41,17 +42,12 @@ _ENVIRONMENT = (
 
 def examine(sandbox: Sandbox, exam: Exam, toolchain: Toolchain, bounds: Bounds) -> Verdict:
     """Returns the verdict on a program in Python or JavaScript."""
-    limits = bounds.run
-    if exam.language == "js":  # it reserves gibibytes of addresses
-        limits = dataclasses.replace(limits, address_space=False)
-    mounts = (_MOUNT, *toolchain.mounts, *toolchain.packages)
-    job = Job((), limits, mounts, _ENVIRONMENT)
+    limits = _limits(toolchain, bounds)
     # Two pipes: requests from the examiner to the candidate, and answers back.
     requests, ask, answers, answer = ends = [*os.pipe(), *os.pipe()]
 
     def start(role: str, descriptors: tuple[int, int], stream: int) -> "subprocess.Popen[bytes]":
-        argv = (*_argv(toolchain, role), *map(str, descriptors))
-        side = dataclasses.replace(job, argv=argv)
+        side = job_of(toolchain, bounds, role, *map(str, descriptors))
         return processes.start(sandbox, side, stdin=stream, stdout=stream, pass_fds=descriptors)
 
     try:
@@ -67,6 +63,22 @@ def examine(sandbox: Sandbox, exam: Exam, toolchain: Toolchain, bounds: Bounds) 
     # alone.
     outcome = processes.watch(examiner, limits, text.encode(), [candidate])
     return _verdict(outcome, candidate.returncode)
+
+
+def job_of(toolchain: Toolchain, bounds: Bounds, role: str, *arguments: str) -> Job:
+    """Returns the job that runs a module of `inside`, by its name, on the limits of a program."""
+    mounts = (_MOUNT, *toolchain.mounts, *toolchain.packages)
+    argv = (*_argv(toolchain, role), *arguments)
+    return Job(argv, _limits(toolchain, bounds), mounts, _ENVIRONMENT)
+
+
+def _limits(toolchain: Toolchain, bounds: Bounds) -> Limits:
+    # Node reserves gibibytes of addresses.
+    return (
+        dataclasses.replace(bounds.run, address_space=False)
+        if toolchain.language == "js"
+        else bounds.run
+    )
 
 
 def _argv(toolchain: Toolchain, role: str) -> tuple[str, ...]:
@@ -89,4 +101,10 @@ def _verdict(outcome: Outcome, candidate_status: int) -> Verdict:
         return Verdict("failed", f"no report ({outcome.status}): {said}", outcome.seconds)
     # `is True`: anything else in the report counts as failed.
     passed = report["passed"] is True
-    return Verdict("passed" if passed else "failed", report["detail"], outcome.seconds)
+    return Verdict(
+        "passed" if passed else "failed",
+        report["detail"],
+        outcome.seconds,
+        right=report.get("right", 0),
+        total=report.get("total", 0),
+    )

@@ -50,11 +50,14 @@ class Verdict:
       result: `passed`, or why not.
       detail: a message of one line or a few; untrusted text.
       seconds: wall-clock time, compiling included.
+      right, total: how many of how many tests passed, where a failed exam counts them; else 0.
     """
 
     result: Result
     detail: str
     seconds: float
+    right: int = 0
+    total: int = 0
 
     @property
     def passed(self) -> bool:

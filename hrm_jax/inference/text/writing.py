@@ -49,6 +49,7 @@ class Request:
       max_tokens: largest number of tokens.
       sampling: how its tokens are drawn.
       one_line: whether a single line is asked for.
+      one_block: whether it ends where the function or class does that it begins in.
     """
 
     prompt: Prompt
@@ -57,6 +58,7 @@ class Request:
     max_tokens: int = 256
     sampling: SamplingConfig = GREEDY
     one_line: bool = False
+    one_block: bool = False
 
 
 class Piece(NamedTuple):
@@ -200,6 +202,18 @@ class Writer:
         """
         return self._write([self._job(number, one) for number, one in enumerate(requests)])
 
+    def fits(self, request: Request) -> bool:
+        """Returns whether a prompt leaves room for at least one token in `max_length`.
+
+        Raises:
+          PromptError, ValueError: as `write`, but for prompts that are too long.
+        """
+        try:
+            self._job(0, request)
+        except PromptTooLong:
+            return False
+        return True
+
     def _job(self, number: int, request: Request) -> _Job:
         vocabulary = self.vocabulary if self.heal else None
         prompt = encode_prompt(self.tokenizer, request.prompt, vocabulary)
@@ -214,7 +228,7 @@ class Writer:
             )
         transcript = Transcript(self.tokenizer, request.stop, skip=len(prompt.owed))
         filling = None
-        if request.prompt.suffix is not None or request.one_line:
+        if request.prompt.suffix is not None or request.one_line or request.one_block:
             hole = Hole(request.prompt.prefix, request.prompt.suffix or "", request.one_line)
             filling = Filling(hole)
         return _Job(number, request, prompt, left, transcript, filling, self.end_tokens)

@@ -24,6 +24,7 @@ from hrm_jax.evaluation.judge.inside.errors import (
 )
 from hrm_jax.evaluation.judge.inside.forms import base_form, plain_part
 from hrm_jax.evaluation.judge.inside.remote import is_remote, make_remote, state_of
+from hrm_jax.evaluation.judge.inside.units import TestsFailed
 
 MAX_ITEMS = 1_000_000
 """Limit for the items of an iterator of the tests that are sent, as some never end."""
@@ -164,6 +165,8 @@ _STAND_INS = {
 def examine(exam: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Runs an exam and returns the report: `passed`, and `detail` otherwise.
 
+    Where tests were counted, it has how many there are, `total`, and how many passed, `right`.
+
     Args:
       exam: `program`, what the model wrote; `reference`, trusted, whose names the tests may use;
         `remote`, the names that are the program's; `tests`.
@@ -176,6 +179,9 @@ def examine(exam: dict[str, Any], channel: Channel) -> dict[str, Any]:
         # After the reference ran: the program's functions replace the reference's of the same name.
         names.update({name: _find(channel, name, names.get(name)) for name in exam["remote"]})
         exec(compile(exam["tests"], "tests.py", "exec"), names)
+    except TestsFailed as error:
+        counts = {"right": error.right, "total": error.total}
+        return {"passed": False, "detail": str(error)[:500], **counts}
     except BaseException as error:
         return {"passed": False, "detail": f"{type(error).__name__}: {error}"[:500]}
     return {"passed": True, "detail": ""}

@@ -1,0 +1,108 @@
+"""Chooses among candidates without tests: the largest group that behaves alike on many inputs.
+
+Programs that are wrong are mostly wrong in different ways, so what many candidates agree on is more
+likely to be right (self-consistency). It is no verification, and is not called one.
+"""
+
+import ast
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from hrm_jax.data.text.well_formed import parses
+from hrm_jax.evaluation.judge import examination
+from hrm_jax.evaluation.judge.judge import Judge
+from hrm_jax.evaluation.sandbox import processes
+from hrm_jax.verified.examples import Example
+from hrm_jax.verified.inputs import inputs_of
+
+INPUTS = 24
+"""Number of inputs on which candidates are compared."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """Which candidates behave alike.
+
+    Attributes:
+      function: name of the function that was called.
+      inputs: number of inputs.
+      groups: numbers of the programs that behave alike, the best group first: the largest of those
+        that give an answer to some input.
+    """
+
+    function: str
+    inputs: int
+    groups: tuple[tuple[int, ...], ...]
+
+
+def agreement(
+    programs: Sequence[str], name: str | None, examples: Sequence[Example], judge: Judge
+) -> Agreement | None:
+    """Returns which programs behave alike; None where there is no function to call.
+
+    Args:
+      programs: of the candidates.
+      name: of their function; the last that most of them define if None.
+      examples: whose inputs count first.
+      judge: of Python; its sandbox runs them.
+    """
+    found = _function(programs, name)
+    if found is None:
+        return None
+    inputs = inputs_of(found, examples, INPUTS)
+    distinct = list(dict.fromkeys(programs))
+    with ThreadPoolExecutor(judge.workers) as pool:
+        told = pool.map(lambda program: _behaviour(judge, program, found.name, inputs), distinct)
+        behaviours = dict(zip(distinct, told, strict=True))
+    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for number, program in enumerate(programs):
+        groups[behaviours[program]].append(number)
+    # Those that raise everywhere agree as well, but on nothing.
+    order = sorted(groups.items(), key=lambda group: (not _answers(group[0]), -len(group[1])))
+    return Agreement(found.name, len(inputs), tuple(tuple(group) for _, group in order))
+
+
+def last_function(text: str) -> str | None:
+    """Returns the name of the last function that a text, maybe unfinished, begins to define."""
+    names = [
+        line.split("def ", 1)[1].partition("(")[0].strip()
+        for line in text.split("\n")
+        if line.startswith(("def ", "async def "))
+    ]
+    return names[-1] if names else None
+
+
+def _function(programs: Sequence[str], name: str | None) -> ast.FunctionDef | None:
+    """Returns the definition of a function in the first program that has it."""
+    defined = [
+        [one for one in _functions(program) if name in (None, one.name)] for program in programs
+    ]
+    last = [functions[-1] for functions in defined if functions]
+    if not last:
+        return None
+    names = [one.name for one in last]
+    return last[names.index(max(names, key=names.count))]
+
+
+def _functions(program: str) -> Iterator[ast.FunctionDef]:
+    if parses(program):
+        yield from (one for one in ast.parse(program).body if isinstance(one, ast.FunctionDef))
+
+
+def _behaviour(judge: Judge, program: str, function: str, inputs: Sequence[str]) -> tuple[str, ...]:
+    """Returns what a program did on each input; a single text if it did not end."""
+    job = examination.job_of(judge.toolchain, judge.bounds, "behave")
+    request = {"program": program, "function": function, "inputs": list(inputs)}
+    outcome = processes.run(judge.sandbox, job, (json.dumps(request) + "\n").encode())
+    try:
+        return tuple(map(str, json.loads(outcome.stdout)))
+    except (ValueError, TypeError):
+        return (f"ended with {outcome.status} {outcome.stopped}",)
+
+
+def _answers(behaviour: Sequence[str]) -> bool:
+    failing = ("raises ", "no function", "ended with")
+    return any(not told.startswith(failing) for told in behaviour)
