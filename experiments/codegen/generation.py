@@ -38,7 +38,8 @@ flags.DEFINE_bool(
     "json",
     False,
     f"print an object a line: {', '.join(_WRITTEN)}, and what else a line had; "
-    "suffix_read says of a hole whether the model read what is behind it",
+    "suffix_read says of a hole whether the model read what is behind it. With tests or --agree "
+    f"there are {', '.join(verifying.FIELDS)} instead of ending",
 )
 
 
@@ -156,7 +157,8 @@ def _check_others(asked: list[prompts.Asked]) -> None:
       PromptError: there is one.
     """
     for number, one in enumerate(asked, 1):
-        taken = [name for name in (*_WRITTEN, _SUFFIX_READ) if name in one.others]
+        own = (*_WRITTEN, _SUFFIX_READ, *(verifying.FIELDS if verifying.is_wanted() else ()))
+        taken = [name for name in own if name in one.others]
         if taken:
             raise PromptError(
                 f"prompt {number}: expected other fields than {', '.join(_WRITTEN)}, which --json "

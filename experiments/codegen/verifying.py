@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import app, flags
@@ -26,6 +27,8 @@ from hrm_jax.verified.programs import Continued, Conversed
 from hrm_jax.verified.search import Budget, Candidate
 
 FLAGS = flags.FLAGS
+FIELDS = ("verified", "failed", "agree", "attempts", "seconds")
+"""What `--json` tells of a text."""
 _PYTEST = "pytest"
 
 flags.DEFINE_string(
@@ -54,15 +57,27 @@ class Chosen:
 
     Attributes:
       text: what the model wrote.
-      verified: whether it passed tests.
       told: what is known of it, a line.
-      fields: the same for `--json`.
+      verified: whether it passed tests.
+      failed: why it did not; empty if it did, or there were none.
+      agree: how many candidates behave alike, itself included; None with tests.
+      attempts: how many were written.
+      seconds: how long it took.
     """
 
     text: str
-    verified: bool
     told: str
-    fields: Mapping[str, Any]
+    verified: bool
+    failed: str
+    agree: int | None
+    attempts: int
+    seconds: float
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The values of `FIELDS`; null where nothing is said."""
+        values = {name: getattr(self, name) for name in FIELDS}
+        return {**values, "failed": self.failed or None, "seconds": round(self.seconds, 3)}
 
 
 def is_wanted() -> bool:
@@ -142,22 +157,18 @@ class Verifier:
     ) -> Chosen:
         found = search.search(writer, wanted, check, self._judge, self._budget, show)
         best = found.best
-        tests = "the examples" if FLAGS.doctests else FLAGS.tests
-        count = (
-            f"attempt {best.number + 1}" if found.verified else f"{len(found.candidates)} attempts"
-        )
-        told = f"verified: passes {tests}" if found.verified else f"not verified: {best.failure}"
-        fields = {
-            "verified": found.verified,
-            "failed": best.failure or None,
-            "attempts": len(found.candidates),
-            "seconds": round(found.seconds, 3),
-        }
-        return Chosen(best.text, found.verified, f"{told} ({count}, {found.seconds:.1f} s)", fields)
+        written = len(found.candidates)
+        if found.verified:
+            tests = "the examples" if FLAGS.doctests else FLAGS.tests
+            told = f"verified: passes {tests} (attempt {best.number + 1}, {found.seconds:.1f} s)"
+        else:
+            told = f"not verified: {best.failure} ({written} attempts, {found.seconds:.1f} s)"
+        return Chosen(best.text, told, found.verified, best.failure, None, written, found.seconds)
 
     def _agreed(
         self, asked: Asked, wanted: Any, writer: Writer, show: Callable[[Candidate], None]
     ) -> Chosen:
+        begin = time.monotonic()
         candidates = search.draw(writer, wanted, self._budget, show)
         text = _text_of(asked)
         programs = [one.program for one in candidates]
@@ -170,8 +181,8 @@ class Verifier:
                 f"not verified: {agreeing} of {len(candidates)} candidates behave like this one on "
                 f"{found.inputs} inputs of {found.function}"
             )
-        fields = {"verified": False, "agree": agreeing, "attempts": len(candidates)}
-        return Chosen(best.text, False, told, fields)
+        seconds = time.monotonic() - begin
+        return Chosen(best.text, told, False, "", agreeing, len(candidates), seconds)
 
 
 def _wanted(asked: Asked, request: Request, loaded: LoadedLanguageModel) -> Continued | Conversed:
