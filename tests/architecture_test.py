@@ -91,7 +91,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             "problems humaneval mbpp humanevalpack cruxeval chat_form named known_answers"
         ),
         "hrm_jax.evaluation": "accuracy pass_at_k syntax evaluate",
-        "hrm_jax.verified": "examples imports checks programs search inputs agreement",
+        "hrm_jax.verified": "examples imports checks programs search inputs agreement choices",
         "hrm_jax.tasks.sudoku": "evaluation task",
         "hrm_jax.tasks.code": "config data evaluation samples task",
         "hrm_jax": "__init__",
@@ -103,7 +103,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments.sudoku": "display presets variants exported solving __main__",
         "experiments.codegen": (
-            "presets training writer prompts models judging verifying generation measuring __main__"
+            "presets training writer prompts models judging verifying generation measuring"
+            " choosing __main__"
         ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"

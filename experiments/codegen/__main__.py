@@ -34,6 +34,11 @@ MODES = {
         "experiments.codegen.judging",
         "experiments.codegen.measuring",
     ),
+    "choose": (
+        "experiments.codegen.judging",
+        "experiments.codegen.measuring",
+        "experiments.codegen.choosing",
+    ),
 }
 """The modules of each mode.
 
@@ -51,7 +56,13 @@ def main() -> int:
     """Runs the mode; returns the exit code."""
     distributed.join()
     console = make_console(markup=False, quiet=jax.process_index() != 0)
-    run = {"train": train, "generate": generate, "models": list_models, "eval": measure}
+    run = {
+        "train": train,
+        "generate": generate,
+        "models": list_models,
+        "eval": measure,
+        "choose": choose,
+    }
     return run[FLAGS.mode](console)
 
 
@@ -93,6 +104,13 @@ def measure(console: Console) -> int:
 
     named = not FLAGS["model"].using_default_value
     return measuring.run(console, load_model if named else None)
+
+
+def choose(console: Console) -> int:
+    """Measures how samples are chosen among; returns the exit code."""
+    from experiments.codegen import choosing
+
+    return choosing.run(console)
 
 
 def define_flags(argv: Sequence[str]) -> None:

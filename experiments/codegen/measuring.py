@@ -84,7 +84,7 @@ def run(console: Console, load_model: LoadModel | None) -> int:
       SuiteError, ToolchainMissing, PackageMissing, SandboxUnavailable, ResumeError, ConfigError:
         what is missing, or does not fit.
     """
-    suite = _load_suite()
+    suite = load_suite()
     # Sandbox and toolchain are found before a model is loaded: they fail at once.
     judge = judging.make_judge(suite.language)
     completer, name = _completer(suite, load_model)
@@ -155,7 +155,8 @@ def named_briefly(names: Sequence[str]) -> str:
     return f"{shown} and {more} more (all in {REPORT})" if more > 0 else shown
 
 
-def _load_suite() -> Suite:
+def load_suite() -> Suite:
+    """Returns the suite that the flags name; raises SuiteError as `named.load_suite`."""
     folder = named.data_folder(FLAGS.suite_data)
     suite = named.load_suite(FLAGS.suite, folder, split=FLAGS.mbpp_split, style=FLAGS.mbpp_style)
     suite = suite.take(FLAGS.suite_problems)

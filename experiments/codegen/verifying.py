@@ -20,7 +20,7 @@ from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.sandbox.limits import Limits
 from hrm_jax.inference.text.writing import Request, Writer
 from hrm_jax.verified import search
-from hrm_jax.verified.agreement import agreement, last_function
+from hrm_jax.verified.agreement import behaviours, groups, last_function
 from hrm_jax.verified.checks import Check, CheckError, check_of_examples, check_of_tests
 from hrm_jax.verified.examples import examples_in
 from hrm_jax.verified.programs import Continued, Conversed
@@ -172,9 +172,11 @@ class Verifier:
         candidates = search.draw(writer, wanted, self._budget, show)
         text = _text_of(asked)
         programs = [one.program for one in candidates]
-        found = agreement(programs, last_function(text), examples_in(text), self._judge)
-        best = candidates[found.groups[0][0] if found else 0]
-        agreeing = len(found.groups[0]) if found else 0
+        found = behaviours(programs, last_function(text), examples_in(text), self._judge)
+        # Without a function to call, each is alone.
+        alike = groups(found.of)[0] if found else (0,)
+        best = candidates[alike[0]]
+        agreeing = len(alike)
         told = "not run: no function was found to call"
         if found:
             told = (

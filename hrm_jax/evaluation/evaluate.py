@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.pass_at_k import Estimate, estimate
 from hrm_jax.evaluation.suites.problems import Problem, Suite
 from hrm_jax.evaluation.syntax import parses
+
+Line = TypeVar("Line")
 
 SETTINGS = "settings.json"
 COMPLETIONS = "completions.jsonl"
@@ -173,7 +175,7 @@ def evaluate(
     for start in range(0, len(missing), batch):
         lines = _judge(suite, completer, judge, settings, missing[start : start + batch])
         # Written after each batch, with its verdicts: a kill loses one batch at most.
-        _append(folder / COMPLETIONS, lines)
+        append_lines(folder / COMPLETIONS, lines)
         done.extend(lines)
         progress(lines)
     report = summarize(suite, settings, done)
@@ -300,9 +302,18 @@ def _open(folder: Path, settings: EvaluationSettings, resume: bool) -> list[Judg
 
 
 def read_completions(path: Path) -> list[Judged]:
+    """Returns the completions of a file; see `read_lines`."""
+    return read_lines(path, Judged)
+
+
+def read_lines(path: Path, kind: Callable[..., Line]) -> list[Line]:
     """Returns the lines of a file; none where there is no file.
 
     A last line without its line end, left by a kill, is cut off the file.
+
+    Args:
+      path: of lines that `append_lines` wrote.
+      kind: the dataclass of each, or what makes one of its fields.
 
     Raises:
       ResumeError: another line is broken.
@@ -317,16 +328,17 @@ def read_completions(path: Path) -> list[Judged]:
     lines = []
     for number, line in enumerate(whole[:-1].split(b"\n") if whole else (), 1):
         try:
-            lines.append(Judged(**json.loads(line)))
+            lines.append(kind(**json.loads(line)))
         except (ValueError, TypeError, RecursionError) as error:
             raise ResumeError(
-                f"{path}, line {number}: expected a completion as this version writes it, got a"
-                f" line that does not read as one ({error}): measure into a new folder"
+                f"{path}, line {number}: expected a line as this version writes it, got one that "
+                f"does not read so ({error}): measure into a new folder"
             ) from error
     return lines
 
 
-def _append(path: Path, lines: Sequence[Judged]) -> None:
+def append_lines(path: Path, lines: Sequence[Any]) -> None:
+    """Appends dataclasses to a file, a line of JSON each, and waits until they are on disk."""
     text = "".join(json.dumps(dataclasses.asdict(line)) + "\n" for line in lines)
     with open(path, "a", encoding="utf-8") as file:
         file.write(text)

@@ -22,26 +22,29 @@ INPUTS = 24
 """Number of inputs on which candidates are compared."""
 
 
+Behaviour = tuple[str, ...]
+"""What a program did on each input; a single text if it did not end."""
+
+
 @dataclasses.dataclass(frozen=True)
-class Agreement:
-    """Which candidates behave alike.
+class Behaviours:
+    """What programs did on inputs.
 
     Attributes:
       function: name of the function that was called.
       inputs: number of inputs.
-      groups: numbers of the programs that behave alike, the best group first: the largest of those
-        that give an answer to some input.
+      of: of each program, in their order.
     """
 
     function: str
     inputs: int
-    groups: tuple[tuple[int, ...], ...]
+    of: tuple[Behaviour, ...]
 
 
-def agreement(
+def behaviours(
     programs: Sequence[str], name: str | None, examples: Sequence[Example], judge: Judge
-) -> Agreement | None:
-    """Returns which programs behave alike; None where there is no function to call.
+) -> Behaviours | None:
+    """Returns what programs do; None where there is no function to call.
 
     Args:
       programs: of the candidates.
@@ -56,13 +59,27 @@ def agreement(
     distinct = list(dict.fromkeys(programs))
     with ThreadPoolExecutor(judge.workers) as pool:
         told = pool.map(lambda program: _behaviour(judge, program, found.name, inputs), distinct)
-        behaviours = dict(zip(distinct, told, strict=True))
-    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for number, program in enumerate(programs):
-        groups[behaviours[program]].append(number)
-    # Those that raise everywhere agree as well, but on nothing.
-    order = sorted(groups.items(), key=lambda group: (not _answers(group[0]), -len(group[1])))
-    return Agreement(found.name, len(inputs), tuple(tuple(group) for _, group in order))
+        known = dict(zip(distinct, told, strict=True))
+    return Behaviours(found.name, len(inputs), tuple(known[program] for program in programs))
+
+
+def groups(of: Sequence[Behaviour]) -> list[tuple[int, ...]]:
+    """Returns the numbers of those that behave alike, the best group first.
+
+    That is the largest of those that give an answer to some input: those that raise everywhere
+    agree as well, but on nothing. Of equally large ones the one with the first member is better.
+    """
+    found: dict[Behaviour, list[int]] = defaultdict(list)
+    for number, behaviour in enumerate(of):
+        found[behaviour].append(number)
+    order = sorted(found.items(), key=lambda group: (not answers(group[0]), -len(group[1])))
+    return [tuple(numbers) for _, numbers in order]
+
+
+def answers(behaviour: Behaviour) -> bool:
+    """Returns whether a program gave an answer to some input."""
+    failing = ("raises ", "no function", "ended with")
+    return any(not told.startswith(failing) for told in behaviour)
 
 
 def last_function(text: str) -> str | None:
@@ -92,8 +109,7 @@ def _functions(program: str) -> Iterator[ast.FunctionDef]:
         yield from (one for one in ast.parse(program).body if isinstance(one, ast.FunctionDef))
 
 
-def _behaviour(judge: Judge, program: str, function: str, inputs: Sequence[str]) -> tuple[str, ...]:
-    """Returns what a program did on each input; a single text if it did not end."""
+def _behaviour(judge: Judge, program: str, function: str, inputs: Sequence[str]) -> Behaviour:
     job = examination.job_of(judge.toolchain, judge.bounds, "behave")
     request = {"program": program, "function": function, "inputs": list(inputs)}
     outcome = processes.run(judge.sandbox, job, (json.dumps(request) + "\n").encode())
@@ -101,8 +117,3 @@ def _behaviour(judge: Judge, program: str, function: str, inputs: Sequence[str])
         return tuple(map(str, json.loads(outcome.stdout)))
     except (ValueError, TypeError):
         return (f"ended with {outcome.status} {outcome.stopped}",)
-
-
-def _answers(behaviour: Sequence[str]) -> bool:
-    failing = ("raises ", "no function", "ended with")
-    return any(not told.startswith(failing) for told in behaviour)

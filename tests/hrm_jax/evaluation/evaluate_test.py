@@ -144,7 +144,7 @@ def test_another_broken_line_is_told(tmp_path):
     measure(tmp_path)
     path = tmp_path / COMPLETIONS
     path.write_bytes(b"{}\n" + path.read_bytes())
-    with pytest.raises(ResumeError, match="line 1: expected a completion"):
+    with pytest.raises(ResumeError, match="line 1: expected a line"):
         measure(tmp_path, resume=True)
 
 

@@ -56,9 +56,11 @@ def _outcome(function: Any, source: str) -> str:
     try:
         with _limit(), contextlib.redirect_stdout(printed):
             result = function(*values, **options)
+            kind = type(result).__name__
             if hasattr(result, "__next__"):
+                kind = "iterator"
                 result = list(result)
-            told = f"{type(result).__name__} {_told(result)}"
+            told = f"{kind} {_told(result)}"
     except BaseException as error:
         told = f"raises {type(error).__name__}"
     # A function may change its arguments or print instead of giving an answer.

@@ -1,0 +1,87 @@
+"""Measures how well examples and agreement choose among samples: `--mode=choose`."""
+
+import pathlib
+
+from absl import app, flags
+from rich.console import Console
+
+from experiments.codegen import judging, measuring
+from experiments.common.terminal import Table, live_line
+from hrm_jax.core.config import from_json
+from hrm_jax.evaluation.evaluate import (
+    COMPLETIONS,
+    SETTINGS,
+    EvaluationSettings,
+    ResumeError,
+    read_completions,
+)
+from hrm_jax.verified.choices import CHOICES, Chosen, Seen, choose, look
+
+FLAGS = flags.FLAGS
+_ROWS = {
+    "the first": "first",
+    "by agreement": "agreed",
+    "by examples": "shown",
+    "by examples, then agreement": "shown_agreed",
+    "any that is right": "possible",
+    "verified by examples": "verified",
+    "of these wrong": "wrong",
+    "of these wrong, with agreement": "wrong_agreed",
+}
+
+flags.DEFINE_list("choose_among", ["1", "10", "50"], "choose: how many samples, in groups of each")
+
+
+def run(console: Console) -> int:
+    """Shows a table of what would be shown, and how much of it is right; returns the exit code.
+
+    `--results` is a folder that `--mode=eval` has filled with samples; the other flags say of which
+    suite, as they did there. What was looked at is kept in the folder, so that a run that was cut
+    off goes on.
+
+    Raises:
+      ResumeError: the folder holds no samples, or others.
+      SuiteError, SandboxUnavailable, ToolchainMissing, PackageMissing: what is missing.
+    """
+    if not FLAGS.results:
+        raise app.UsageError("--mode=choose needs --results: a folder of --mode=eval", exitcode=2)
+    folder = pathlib.Path(FLAGS.results)
+    if not (folder / SETTINGS).exists():
+        raise ResumeError(f"{folder}: expected a folder of --mode=eval, got one without {SETTINGS}")
+    settings = from_json(EvaluationSettings, (folder / SETTINGS).read_text(encoding="utf-8"))
+    suite = measuring.load_suite()
+    lines = read_completions(folder / COMPLETIONS)
+    unknown = {line.task_id for line in lines} - {one.task_id for one in suite.problems}
+    if unknown:
+        raise ResumeError(
+            f"{folder}: expected samples of {suite.name}, got {sorted(unknown)[0]}; give the flags "
+            f"of the suite as for --mode=eval ({settings.suite}, {settings.problems} problems)"
+        )
+    judge = judging.make_judge("python")
+    with live_line(console, "look", len(suite.problems), waits_for="first") as line:
+        done = 0
+
+        def show(seen: Seen) -> None:
+            nonlocal done
+            done += 1
+            line.update(done, [seen.task_id], record=f"{done}: ")
+
+        found = look(suite, lines, judge, folder / CHOICES, show)
+    least = min(len(seen.passed) for seen in found)
+    among = [count for count in map(int, FLAGS.choose_among) if count <= least]
+    chosen = [choose(found, count) for count in among]
+    console.print(_table(f"{settings.suite}, by {settings.completer}", found, chosen))
+    return 0
+
+
+def _table(title: str, found: list[Seen], chosen: list[Chosen]) -> Table:
+    table = Table(title=title)
+    table.add_column("shown is")
+    for one in chosen:
+        table.add_column(f"of {one.samples}", justify="right")
+    for label, name in _ROWS.items():
+        table.add_row(label, *(f"{getattr(one, name):.1%}" for one in chosen))
+    table.add_row("problems", *(str(len(found)) for _ in chosen))
+    with_examples = sum(bool(seen.verified) for seen in found)
+    table.add_row("with examples", *(str(with_examples) for _ in chosen))
+    return table

@@ -1,0 +1,165 @@
+"""Measures how well examples and agreement choose among samples of a suite.
+
+The samples were judged by hidden tests (`evaluation.evaluate`). Here each is also run on the
+examples that its prompt shows, and on inputs; what is chosen by these is then looked up in the
+hidden verdicts.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from hrm_jax.evaluation.evaluate import Judged, append_lines, read_lines
+from hrm_jax.evaluation.judge.judge import Judge
+from hrm_jax.evaluation.suites.problems import Problem, Suite
+from hrm_jax.verified.agreement import answers, behaviours, last_function
+from hrm_jax.verified.checks import CheckError, check_of_examples
+from hrm_jax.verified.examples import examples_in
+from hrm_jax.verified.search import judged
+
+CHOICES = "choices.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What is seen of a problem's samples without the hidden tests.
+
+    Attributes:
+      task_id: the problem.
+      passed: of each sample, whether it passed the hidden tests.
+      verified: of each, whether it passed the examples; empty where the prompt shows none.
+      groups: of each, a number that is equal where samples behave alike; -1 for those that never
+        gave an answer.
+    """
+
+    task_id: str
+    passed: Sequence[bool]
+    verified: Sequence[bool]
+    groups: Sequence[int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """Shares of the problems, of those that a number of samples were drawn for.
+
+    Attributes:
+      samples: how many were drawn.
+      first: where the first sample passes the hidden tests.
+      agreed: where one of the largest group that behaves alike does.
+      shown: where the first that passes the examples does; by agreement where none passes.
+      shown_agreed: the same with agreement among those that pass the examples.
+      possible: where any sample does.
+      verified: where some sample passes the examples.
+      wrong: of those, where the first one fails the hidden tests.
+      wrong_agreed: of those, where the one chosen by agreement does.
+    """
+
+    samples: int
+    first: float
+    agreed: float
+    shown: float
+    shown_agreed: float
+    possible: float
+    verified: float
+    wrong: float
+    wrong_agreed: float
+
+
+def look(
+    suite: Suite,
+    lines: Iterable[Judged],
+    judge: Judge,
+    file: Path,
+    progress: Callable[[Seen], None] = lambda _: None,
+) -> list[Seen]:
+    """Returns what is seen of each problem's samples, in the suite's order.
+
+    Args:
+      suite: the problems, in Python.
+      lines: samples with hidden verdicts.
+      judge: of Python.
+      file: where it is kept, a line for each problem; what it holds is not done again.
+      progress: called with each problem's.
+    """
+    samples: dict[str, list[Judged]] = {}
+    for line in lines:
+        samples.setdefault(line.task_id, []).append(line)
+    known = {seen.task_id: seen for seen in read_lines(file, Seen)}
+    found = []
+    for problem in suite.problems:
+        mine = sorted(samples.get(problem.task_id, ()), key=lambda line: line.sample)
+        if not mine:
+            continue
+        seen = known.get(problem.task_id)
+        if seen is None or len(seen.passed) != len(mine):
+            seen = _look(suite, problem, mine, judge)
+            append_lines(file, [seen])
+        found.append(seen)
+        progress(seen)
+    return found
+
+
+def choose(found: Sequence[Seen], samples: int) -> Chosen:
+    """Returns how well is chosen among so many samples, over all disjoint sets of them.
+
+    Args:
+      found: of each problem, with at least as many samples.
+      samples: how many are chosen among.
+    """
+    rows = []
+    for seen in found:
+        sets = len(seen.passed) // samples
+        for begin in range(0, sets * samples, samples):
+            rows.append((_row(seen, range(begin, begin + samples)), 1 / sets))
+    weight = sum(one for _, one in rows)
+    names = [field.name for field in dataclasses.fields(Chosen)][1:]
+    shares = {name: sum(row[name] * one for row, one in rows) / weight for name in names}
+    for name in ("wrong", "wrong_agreed"):
+        shares[name] /= max(shares["verified"], 1e-9)
+    return Chosen(samples, **shares)
+
+
+def _row(seen: Seen, numbers: Sequence[int]) -> dict[str, bool]:
+    verified = [number for number in numbers if seen.verified and seen.verified[number]]
+    agreed = _agreed(seen, numbers)
+    of_verified = _agreed(seen, verified) if verified else agreed
+    first = verified[0] if verified else agreed
+    return {
+        "first": seen.passed[numbers[0]],
+        "agreed": seen.passed[agreed],
+        "shown": seen.passed[first],
+        "shown_agreed": seen.passed[of_verified],
+        "possible": any(seen.passed[number] for number in numbers),
+        "verified": bool(verified),
+        "wrong": bool(verified) and not seen.passed[first],
+        "wrong_agreed": bool(verified) and not seen.passed[of_verified],
+    }
+
+
+def _agreed(seen: Seen, numbers: Sequence[int]) -> int:
+    """Returns the first number of the largest group that gives answers."""
+    groups = [seen.groups[number] for number in numbers]
+    answering = [group for group in groups if group >= 0] or groups
+    return numbers[groups.index(max(answering, key=answering.count))]
+
+
+def _look(suite: Suite, problem: Problem, lines: Sequence[Judged], judge: Judge) -> Seen:
+    programs = [suite.exam_of(problem, line.completion).program for line in lines]
+    text = problem.prompt.prefix
+    examples = examples_in(text)
+    verified: list[bool] = []
+    with contextlib.suppress(CheckError):  # the prompt shows no example
+        check = check_of_examples(examples)
+        distinct = list(dict.fromkeys(programs))
+        with ThreadPoolExecutor(judge.workers) as pool:
+            verdicts = list(pool.map(lambda program: judged(judge, check, program), distinct))
+        passing = {program for program, one in zip(distinct, verdicts, strict=True) if one.passed}
+        verified = [program in passing for program in programs]
+    groups = [-1] * len(programs)
+    did = behaviours(programs, last_function(text), examples, judge)
+    if did is not None:
+        kinds = list(dict.fromkeys(did.of))
+        groups = [kinds.index(one) if answers(one) else -1 for one in did.of]
+    return Seen(problem.task_id, [line.passed for line in lines], verified, groups)
