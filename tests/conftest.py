@@ -1,6 +1,7 @@
 """Settings and options for all tests."""
 
 import collections
+import os
 import pathlib
 
 import jax
@@ -22,6 +23,22 @@ def pytest_configure(config):
     """Before any test module makes an array, where compilers for other machines are tested."""
     if config.option.markexpr == "aot":
         aot_targets.settle_process()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_by_children(tmp_path_factory):
+    """Lets the processes that tests start share what they compile, whichever worker starts them.
+
+    JAX reads these variables when it is imported, so this process does without.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of all workers
+    os.environ |= {
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
 
 
 def pytest_addoption(parser):

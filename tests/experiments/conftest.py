@@ -32,13 +32,11 @@ class Experiment:
 
     Attributes:
       data: prepared puzzles.
-      cache: compiled programs, for all processes after the first.
       folder: where it is run.
       program: its module.
     """
 
     data: pathlib.Path
-    cache: pathlib.Path
     folder: pathlib.Path
     program: str = "experiments.sudoku"
     tiny = TINY
@@ -72,9 +70,6 @@ class Experiment:
             "PYTHONPATH": str(ROOT),
             "HRM_JAX_DATA": str(self.data),
             "JAX_PLATFORMS": "cpu",
-            "JAX_COMPILATION_CACHE_DIR": str(self.cache),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
             "COLUMNS": "100",
         }
 
@@ -89,5 +84,5 @@ def bank(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sudoku(bank, tmp_path_factory):
-    """The experiment, run in an empty folder; the first run of a test module compiles."""
-    return Experiment(bank, tmp_path_factory.mktemp("compiled"), tmp_path_factory.mktemp("work"))
+    """The experiment, run in an empty folder."""
+    return Experiment(bank, tmp_path_factory.mktemp("work"))

@@ -43,8 +43,7 @@ def codegen(tmp_path_factory):
     splits = {0: "validation", 1: "test"}
     projects = [project(n, splits.get(n % 6, "train")) for n in range(18)]
     prepare(CorpusConfig(name="small", projects=projects), data)
-    places = (tmp_path_factory.mktemp(name) for name in ("compiled", "work"))
-    return Experiment(data, *places, program="experiments.codegen")
+    return Experiment(data, tmp_path_factory.mktemp("work"), program="experiments.codegen")
 
 
 @pytest.fixture(scope="module")
