@@ -26,7 +26,8 @@ LAYERS: tuple[dict[str, str], ...] = (
             "mask reference operands blocks vjp mesh exponential xla_short xla_blocked xla_cached"
             " tpu_heads tpu_rows tpu_resident tpu_blocks tpu_walk tpu_tiled jax_versions gpu_blocks"
             " gpu_resident gpu_tiled_backward gpu_tiled choice attention native norm native_cached"
-            " decode textbook cases quantized __init__"
+            " decode textbook cases quantized_matrix quantized_rows tpu_quantized gpu_quantized"
+            " quantized quantized_cases __init__"
         )
     },
     {

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 import hrm_kernels
+from hrm_kernels import quantized_cases
 from hrm_kernels.operands import rotate
 
 Function = Callable[..., Any]
@@ -198,6 +199,48 @@ DECODERS = {
         DecodeCase("decode_smollm2", B=1, S=2048, N=9, M=3, K=64),
         DecodeCase("decode_smollm2_float32", B=1, S=2048, N=9, M=3, K=64, dtype="float32"),
         DecodeCase("decode_hrm_text", B=4, S=4096, N=8, M=8, K=128),
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizedCase:
+    """One matrix of a model.
+
+    Attributes:
+      name: the model, and what the matrix does there.
+      form: its type, one of `quantized_cases.FORMS`.
+      V: outputs.
+      D: inputs.
+    """
+
+    name: str
+    form: str
+    V: int
+    D: int
+
+    def operands(self, rows: int, dtype: str) -> tuple[Any, ...]:
+        """Returns the shapes of activations and matrix."""
+        x = jax.ShapeDtypeStruct((rows, self.D), dtype)
+        return x, quantized_cases.shapes(quantized_cases.FORMS[self.form], self.V, self.D)
+
+
+# Matrices of Qwen2.5-Coder-0.5B and of SmolLM2-135M, in types that their files have, and others.
+QUANTIZED = {
+    case.name: case
+    for case in (
+        QuantizedCase("code_query", "Q5_0", 896, 896),
+        QuantizedCase("code_key", "Q8_0", 128, 896),
+        QuantizedCase("code_gate", "Q5_0", 4864, 896),
+        QuantizedCase("code_down", "Q6_K", 896, 4864),
+        QuantizedCase("code_down_4", "Q4_K", 896, 4864),
+        QuantizedCase("code_down_5", "Q5_K", 896, 4864),
+        QuantizedCase("code_tokens", "Q8_0", 151936, 896),
+        QuantizedCase("smollm2_query", "Q4_1", 576, 576),
+        QuantizedCase("smollm2_key", "Q5_1", 192, 576),
+        QuantizedCase("smollm2_gate", "Q4_1", 1536, 576),
+        QuantizedCase("smollm2_down", "Q4_0", 576, 1536),
+        QuantizedCase("smollm2_tokens", "Q8_0", 49152, 576),
     )
 }
 

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import UInt8
 
@@ -56,7 +57,7 @@ def quantized(rows: StoredRows) -> QuantizedMatrix:
     data = rows.read()
     V, size = data.shape
     D = size // kind.bytes * kind.elements
-    panel = hrm_kernels.PANEL
+    panel = hrm_kernels.layout_of(jax.default_backend()).panel
     step = max(_PIECE // D // panel, 1) * panel
     pieces = (_piece(kind, data[first : first + step]) for first in range(0, V, step))
     return hrm_kernels.concatenate(pieces, V)

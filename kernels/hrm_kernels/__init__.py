@@ -6,21 +6,21 @@ from hrm_kernels.decode import KVCache, decode_attention
 from hrm_kernels.mask import Mask
 from hrm_kernels.norm import rms_norm
 from hrm_kernels.operands import Rope
-from hrm_kernels.quantized import (
-    PANEL,
+from hrm_kernels.quantized import quantized_product, refuses_quantized, rows_are_independent
+from hrm_kernels.quantized_matrix import (
+    Layout,
     QuantizedMatrix,
     concatenate,
     dequantize,
+    layout_of,
     pack,
     quantize,
-    quantized_product,
-    refuses_quantized,
     take_rows,
 )
 
 __all__ = [
-    "PANEL",
     "KVCache",
+    "Layout",
     "Mask",
     "QuantizedMatrix",
     "Rope",
@@ -29,10 +29,12 @@ __all__ = [
     "concatenate",
     "decode_attention",
     "dequantize",
+    "layout_of",
     "pack",
     "quantize",
     "quantized_product",
     "refuses_quantized",
     "rms_norm",
+    "rows_are_independent",
     "take_rows",
 ]

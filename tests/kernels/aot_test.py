@@ -13,6 +13,7 @@ import pytest
 import hrm_kernels
 from experiments.benchmarks import aot, aot_cases, aot_targets
 from experiments.benchmarks.aot_cases import AotCase
+from hrm_kernels import gpu_quantized
 
 pytestmark = pytest.mark.aot
 TARGETS = [t for t in aot_targets.TARGETS.values() if aot_targets.is_installed(t)]
@@ -84,3 +85,21 @@ def test_decoding_compiles_and_updates_the_cache_in_place(target, case, T):
     assert compiled.num_kernels >= 1
     assert compiled.aliased_bytes >= case.floor_bytes
     assert compiled.temporary_bytes <= case.floor_bytes / 8 + SLACK_BYTES
+
+
+@pytest.mark.parametrize(("rows", "dtype"), [(1, "bfloat16"), (16, "float32"), (512, "bfloat16")])
+@pytest.mark.parametrize("case", aot_cases.QUANTIZED.values(), ids=list(aot_cases.QUANTIZED))
+@pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
+def test_quantised_matrices_are_not_widened_in_memory(target, case, rows, dtype):
+    """One kernel, which reads the matrix as it is stored, and nothing of its size beside it."""
+    x, matrix = case.operands(rows, dtype)
+    product = functools.partial(hrm_kernels.quantized_product, backend=target.family)
+    compiled = aot_targets.compile_for(target, product, x, matrix)
+    assert compiled.num_kernels == 1
+    item = jnp.dtype(dtype).itemsize
+    vectors = item * rows * (case.V + case.D)
+    # On GPU, results of parts of the inputs, one from each program.
+    partial = 4 * rows * gpu_quantized.OUTPUTS * gpu_quantized.PROGRAMS
+    assert compiled.temporary_bytes <= (partial if target.family == "gpu" else 0)
+    if compiled.accessed_bytes is not None and rows <= 16:
+        assert compiled.accessed_bytes <= 1.02 * (matrix.nbytes + 3 * vectors)

@@ -9,24 +9,14 @@ import numpy as np
 import pytest
 
 import hrm_kernels
-from hrm_kernels import native
-from hrm_kernels.quantized import UNIT
+from hrm_kernels import native, quantized_cases
+from hrm_kernels.quantized_cases import FORMS
+from hrm_kernels.quantized_matrix import ACCELERATOR, CPU, UNIT
 
 V = 200
 """Outputs: the last panel is not full."""
 D = 512
 ROWS = 13
-FORMATS = [
-    # bits, group, with offsets, with integer scales
-    (4, 32, False, False),
-    (4, 32, True, False),
-    (5, 32, False, False),
-    (5, 32, True, False),
-    (8, 32, False, False),
-    (4, 32, True, True),
-    (5, 32, True, True),
-    (6, 16, False, True),
-]
 MACHINES = ["native", "x86-64", "x86-64-v3"]
 """What the C++ kernel is compiled for: this machine, and others whose code is another."""
 ROUNDING = 0.5 / 127
@@ -37,41 +27,14 @@ needs_kernel = pytest.mark.skipif(
 )
 
 
-def made(bits, group, offset, nested, seed=0):
+def made(form, layout=CPU):
     """Returns a random matrix in a format, and its elements in float64."""
-    rng = np.random.default_rng(seed)
-    codes = rng.integers(0, 2**bits, (V, D))
-
-    def factors(sign):
-        if not nested:
-            scales = (sign * rng.random((V, D // group))).astype(np.float16)
-            return scales, None, np.repeat(scales.astype(np.float64), group, 1)
-        scales = rng.integers(-60, 60, (V, D // group)).astype(np.int8)
-        units = (sign * rng.random((V, D // UNIT)) / 60).astype(np.float16)
-        wide = np.repeat(units.astype(np.float64), UNIT // group, 1) * scales
-        return scales, units, np.repeat(wide, group, 1)
-
-    scales, scale_units, scale = factors(1)
-    offsets, offset_units, wide_offset = factors(-1) if offset else (None, None, 0)
-    matrix = hrm_kernels.pack(
-        codes,
-        scales,
-        offsets,
-        bits=bits,
-        group=group,
-        scale_units=scale_units,
-        offset_units=offset_units,
-    )
-    zero = 0 if offset else 2 ** (bits - 1)
-    return matrix, scale * (codes - zero) + wide_offset
+    example = quantized_cases.example(form, V, D, layout)
+    return example.matrix, example.weights
 
 
 def activations(rows=ROWS):
-    x = np.random.default_rng(1).standard_normal((rows, D))
-    # Groups of very different sizes, and one of zeros.
-    x *= np.repeat(10.0 ** np.random.default_rng(2).integers(-3, 3, (rows, D // 32)), 32, 1)
-    x[0, :32] = 0
-    return x.astype(np.float32)
+    return quantized_cases.activations(rows, D)
 
 
 @functools.cache
@@ -88,9 +51,10 @@ def assert_within_rounding(got, x, exact, group):
     assert (np.abs(got - x.astype(np.float64) @ exact.T) <= bound + slack).all()
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_elements_are_widened_exactly(form):
-    matrix, exact = made(*form)
+@pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
+@pytest.mark.parametrize("layout", [CPU, ACCELERATOR], ids=["cpu", "accelerator"])
+def test_elements_are_widened_exactly(form, layout):
+    matrix, exact = made(form, layout)
     np.testing.assert_allclose(hrm_kernels.dequantize(matrix), exact, rtol=1e-6, atol=1e-6)
     assert matrix.shape == (V, D)
     wanted = np.array([[3, 199], [16, 17]])
@@ -98,19 +62,19 @@ def test_elements_are_widened_exactly(form):
     np.testing.assert_array_equal(rows, np.asarray(hrm_kernels.dequantize(matrix))[wanted])
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
 def test_a_matrix_takes_its_bits_and_little_more(form):
     bits, group, offset, nested = form
     factor = (8 / group + 16 / UNIT) if nested else 16 / group
     expected = bits + factor * (2 if offset else 1)
-    matrix, _ = made(*form)
-    panels = -(-V // hrm_kernels.PANEL) * hrm_kernels.PANEL
+    matrix, _ = made(form)
+    panels = -(-V // CPU.panel) * CPU.panel
     assert matrix.nbytes * 8 == pytest.approx(expected * panels * D)
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
 def test_xla_multiplies_the_widened_matrix(form):
-    matrix, exact = made(*form)
+    matrix, exact = made(form)
     x = activations()
     scale = np.abs(x).astype(np.float64) @ np.abs(exact).T
     got = product("xla")(x, matrix)
@@ -118,11 +82,11 @@ def test_xla_multiplies_the_widened_matrix(form):
 
 
 @needs_kernel
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
 def test_the_kernel_errs_by_the_rounding_of_activations(form):
-    matrix, exact = made(*form)
+    matrix, exact = made(form)
     x = activations()
-    assert_within_rounding(np.asarray(product("cpu")(x, matrix)), x, exact, form[1])
+    assert_within_rounding(np.asarray(product("cpu")(x, matrix)), x, exact, form.group)
 
 
 @needs_kernel
@@ -133,12 +97,12 @@ def test_other_machines_code_gives_the_same_integers(machine, monkeypatch):
     built = native.build(name, shutil.which("c++") or "g++", machine)
     native.register(built, name, f"product_{machine}")
     x = activations()
-    for form in FORMATS:
-        matrix, exact = made(*form)
+    for form in FORMS.values():
+        matrix, exact = made(form)
         with monkeypatch.context() as patch:
             patch.setattr(native, "QUANTIZED_PRODUCT", f"product_{machine}")
             got = np.asarray(hrm_kernels.quantized_product(jnp.asarray(x), matrix, backend="cpu"))
-        assert_within_rounding(got, x, exact, form[1])
+        assert_within_rounding(got, x, exact, form.group)
         # Only the float32 sums are rounded in another way: without fused additions.
         size = np.abs(x).astype(np.float64) @ np.abs(exact).T
         np.testing.assert_array_less(
@@ -147,9 +111,9 @@ def test_other_machines_code_gives_the_same_integers(machine, monkeypatch):
 
 
 @needs_kernel
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
 def test_a_row_gives_the_same_bits_alone_and_beside_others(form):
-    matrix, _ = made(*form)
+    matrix, _ = made(form)
     x = activations(rows=17)
     whole = np.asarray(product("cpu")(x, matrix))
     for first, end in [(0, 1), (3, 5), (5, 8), (1, 12), (16, 17)]:
@@ -159,7 +123,7 @@ def test_a_row_gives_the_same_bits_alone_and_beside_others(form):
 
 @needs_kernel
 def test_what_is_not_finite_spoils_its_own_row_alone():
-    matrix, _ = made(*FORMATS[0])
+    matrix, _ = made(FORMS["Q4_0"])
     x = activations()
     clean = np.asarray(product("cpu")(x, matrix))
     x[2, 40] = np.nan
@@ -186,7 +150,7 @@ def test_quantising_errs_by_half_a_step(bits, error):
 
 @pytest.mark.parametrize("backend", ["xla", pytest.param("cpu", marks=needs_kernel)])
 def test_activations_get_the_gradient_of_the_widened_matrix(backend):
-    matrix, exact = made(*FORMATS[1])
+    matrix, exact = made(FORMS["Q4_1"])
     x = activations(3)
     d_out = np.random.default_rng(5).standard_normal((3, V)).astype(np.float32)
     _, pull = jax.vjp(lambda x: hrm_kernels.quantized_product(x, matrix, backend=backend), x)
@@ -195,7 +159,7 @@ def test_activations_get_the_gradient_of_the_widened_matrix(backend):
 
 
 def test_what_does_not_fit_is_refused():
-    matrix, _ = made(*FORMATS[0])
+    matrix, _ = made(FORMS["Q4_0"])
     with pytest.raises(ValueError, match="does not fit"):
         hrm_kernels.quantized_product(jnp.zeros((2, D + 1)), matrix)
     with pytest.raises(ValueError, match="expected None"):

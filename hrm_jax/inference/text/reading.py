@@ -107,7 +107,7 @@ def _is_exact(model: LanguageModel, variables: Variables) -> bool:
     """
     weights = jax.tree.leaves(variables.params, is_leaf=_is_quantised)
     products = [leaf for leaf in weights if _is_quantised(leaf) or leaf.ndim > 1]
-    is_ours = all(map(_is_quantised, products)) and hrm_kernels.refuses_quantized() is None
+    is_ours = all(map(_is_quantised, products)) and hrm_kernels.rows_are_independent()
     return is_ours and isinstance(model, Llama)
 
 

@@ -26,9 +26,7 @@ FLOATS = MODEL.init(jax.random.key(0))
 VARIABLES = llama_variables(MODEL, llama_weights(MODEL.config, FLOATS), "int8")
 ROOM = 128
 TEXT = np.random.default_rng(0).integers(0, 64, 100).tolist()
-needs_kernel = pytest.mark.skipif(
-    hrm_kernels.refuses_quantized() is not None, reason="no C++ compiler"
-)
+needs_kernel = pytest.mark.skipif(not hrm_kernels.rows_are_independent(), reason="no C++ compiler")
 
 
 def reader(variables=VARIABLES) -> PromptReader:
@@ -116,7 +114,7 @@ def test_what_follows_does_not_depend_on_neighbours():
 
 @pytest.mark.parametrize("variables", [FLOATS, VARIABLES])
 def test_where_bits_depend_on_sizes_prompts_are_read_whole(monkeypatch, sizes, variables):
-    monkeypatch.setattr(hrm_kernels, "refuses_quantized", lambda: "no compiler")
+    monkeypatch.setattr(hrm_kernels, "rows_are_independent", lambda: False)
     ours = reader(variables)
     ours.read(TEXT[:50], ROOM)
     logits, cache = ours.read(TEXT, ROOM)
