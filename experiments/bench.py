@@ -218,7 +218,9 @@ _PROMPT_TOKENS = flags.DEFINE_integer(
 )
 _TOKENS = flags.DEFINE_integer("tokens_per_round", 64, "decode: tokens of a turn.", lower_bound=1)
 _PARTS = flags.DEFINE_list(
-    "parts", [], "device: which; all of right, attention, train_step, relational, text, compiling."
+    "parts",
+    [],
+    "device: which; all of right, attention, quantized, train_step, relational, text, compiling.",
 )
 _MINUTES = flags.DEFINE_float("minutes", 8.0, "device: for all parts together.", lower_bound=0.1)
 _OUT = flags.DEFINE_string(

@@ -21,6 +21,12 @@ LENGTHS = (8192, 16384, 32768, 65536, 131072)
 SLACK_BYTES = 1 << 20
 SHAPES = ["hrm_small_82", "hrm_82", "hrm_82_float32", "trm_97", "hrm_text_4096"]
 """Of HRM, TRM and HRM-Text."""
+PRODUCTS = [
+    *((name, 1, "bfloat16") for name in aot_cases.QUANTIZED),
+    *((name, 16, "float32") for name in ("code_gate", "code_down", "smollm2_key")),
+    *((name, 512, "bfloat16") for name in ("code_gate", "code_down_4")),
+]
+"""Matrices by name, with rows of activations and their dtype."""
 
 
 @pytest.fixture(autouse=True)
@@ -87,11 +93,11 @@ def test_decoding_compiles_and_updates_the_cache_in_place(target, case, T):
     assert compiled.temporary_bytes <= case.floor_bytes / 8 + SLACK_BYTES
 
 
-@pytest.mark.parametrize(("rows", "dtype"), [(1, "bfloat16"), (16, "float32"), (512, "bfloat16")])
-@pytest.mark.parametrize("case", aot_cases.QUANTIZED.values(), ids=list(aot_cases.QUANTIZED))
+@pytest.mark.parametrize(("name", "rows", "dtype"), PRODUCTS)
 @pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
-def test_quantised_matrices_are_not_widened_in_memory(target, case, rows, dtype):
+def test_quantised_matrices_are_not_widened_in_memory(target, name, rows, dtype):
     """One kernel, which reads the matrix as it is stored, and nothing of its size beside it."""
+    case = aot_cases.QUANTIZED[name]
     x, matrix = case.operands(rows, dtype)
     product = functools.partial(hrm_kernels.quantized_product, backend=target.family)
     compiled = aot_targets.compile_for(target, product, x, matrix)

@@ -5,7 +5,8 @@ import pytest
 from jax._src.pallas.mosaic.interpret import interpret_pallas_call as simulator  # no public name
 from jax.experimental.pallas import tpu as pltpu
 
-from hrm_kernels import cases, tpu_blocks
+import hrm_kernels
+from hrm_kernels import cases, quantized_cases, tpu_blocks, tpu_quantized
 
 SIMULATED = pltpu.InterpretParams(
     detect_races=True,
@@ -37,3 +38,14 @@ def test_gives_the_numbers_of_the_plain_interpreter(name, case):
     assert not simulator.races.races_found
     for key, array in simulated.items():
         np.testing.assert_array_equal(array, plain[key], err_msg=key)
+
+
+def test_quantised_products_read_and_write_what_is_theirs(monkeypatch):
+    """Two blocks of rows, and two of panels, of which the last is not full."""
+    monkeypatch.setattr(tpu_quantized, "ROWS", 8)
+    monkeypatch.setattr(tpu_quantized, "BLOCK_BYTES", 1)
+    example = quantized_cases.example(quantized_cases.FORMS["Q5_0"], V=130, D=160)
+    x = quantized_cases.activations(11, 160)
+    found = hrm_kernels.quantized_product(x, example.matrix, backend="tpu", interpret=SIMULATED)
+    assert not simulator.races.races_found
+    assert quantized_cases.share_of_allowed(np.asarray(found), x, example) < 1

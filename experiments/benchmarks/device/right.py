@@ -6,6 +6,7 @@ Python traces one program at a time.
 
 import concurrent.futures
 import dataclasses
+import functools
 import multiprocessing
 import time
 from collections.abc import Callable, Iterable
@@ -17,8 +18,8 @@ import numpy as np
 
 import hrm_kernels
 from experiments.benchmarks.device.part import Part, Result, Setting, table_of
-from hrm_kernels import cases, gpu_blocks, reference
-from hrm_kernels.choice import path
+from hrm_kernels import cases, gpu_blocks, quantized_cases, reference
+from hrm_kernels.choice import PLATFORMS, path
 from hrm_kernels.operands import Case as Sizes
 
 PATHS = ("gpu_resident", "gpu_tiled")
@@ -55,11 +56,35 @@ DECODING = tuple(
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Product:
+    """A product with a quantised matrix whose last panel, steps and tiles are not full."""
+
+    form: str
+    rows: int
+    dtype: str = "float32"
+    V: int = 1000
+    D: int = 1280
+
+    def __str__(self) -> str:
+        return f"product-{self.form}-{self.rows}-{self.dtype}"
+
+
+PRODUCTS_OF_MATRICES = (
+    *(Product(form, 1) for form in quantized_cases.FORMS),
+    Product("Q5_0", 5, D=1312),
+    Product("Q4_1", 16, "bfloat16"),
+    Product("Q8_0", 8, "float16"),
+    Product("Q6_K", 100),
+)
+
+
 def run(setting: Setting) -> Result:
     """Checks all cases at the default precision, and some of them at the highest."""
     rotated = [case for case in cases.CASES if case.rope and case.dtype == "float32"]
     jobs: list[tuple[str, Any]] = [("products", case) for case in rotated[:1]]
     jobs += [("decoding", case) for case in DECODING]
+    jobs += [("quantized", case) for case in PRODUCTS_OF_MATRICES]
     # Wider heads in three products each are too much for the resident kernel's shared memory; the
     # automatic choice leaves exact float32 to XLA, which is faster at it.
     jobs += [("highest", case) for case in rotated if case.K == 32]
@@ -67,6 +92,7 @@ def run(setting: Setting) -> Result:
     jobs += [("xla_blocked", case) for case in cases.CASES[::8]]
     if setting.small:
         jobs = [("default", SMALL[0]), ("decoding", Decoding(1, "float32", S=70))]
+        jobs += [("quantized", Product("Q4_0", 1, V=64, D=128))]
     rows = []
     left_out = []
     for (_, case), found in _over_processes(jobs, setting):
@@ -119,6 +145,8 @@ def _check(kind: str, case: Any, small: bool) -> list[dict[str, Any]]:
     with jax.default_matmul_precision(precision):
         if kind == "decoding":
             return [_guarded("gpu_tiled", case, lambda: _decoding(case, small))]
+        if kind == "quantized":
+            return [_guarded("quantized", case, lambda: _quantized(case, small))]
         if kind == "products":
             return [
                 _guarded(f"gpu_resident, {name}", case, _products(case, name)) for name in PRODUCTS
@@ -235,6 +263,28 @@ def _decoding(case: Decoding, small: bool) -> dict[str, Any]:
     return {
         "of_allowed": error / allowed,
         "relative_error": error,
+        "repeats": repeats,
+        "wrong": wrong or ("" if repeats else "two runs differ"),
+    }
+
+
+def _quantized(case: Product, small: bool) -> dict[str, Any]:
+    """Compares a product with a quantised matrix with float64."""
+    form = quantized_cases.FORMS[case.form]
+    example = quantized_cases.example(form, case.V, case.D)
+    x = quantized_cases.activations(case.rows, case.D).astype(jnp.dtype(case.dtype))
+    backend = PLATFORMS.get(jax.default_backend(), "gpu")
+    product = jax.jit(
+        functools.partial(hrm_kernels.quantized_product, backend=backend, interpret=small)
+    )
+    first = np.asarray(product(x, example.matrix))
+    repeats = np.array_equal(first, product(x, example.matrix))
+    share = quantized_cases.share_of_allowed(first, x, example)
+    exact = x.astype(np.float64) @ example.weights.T
+    wrong = "" if share <= 1 else f"{share:.2f} of the allowed error"
+    return {
+        "of_allowed": share,
+        "relative_error": cases.rms(first - exact) / cases.rms(exact),
         "repeats": repeats,
         "wrong": wrong or ("" if repeats else "two runs differ"),
     }

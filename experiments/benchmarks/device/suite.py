@@ -22,11 +22,11 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from experiments.benchmarks.device import attention, compiling, right, text, training
+from experiments.benchmarks.device import attention, compiling, quantized, right, text, training
 from experiments.benchmarks.device.card import measure_card
 from experiments.benchmarks.device.part import Part, Result, Setting
 
-PARTS = ("right", "attention", "train_step", "relational", "text", "compiling")
+PARTS = ("right", "attention", "quantized", "train_step", "relational", "text", "compiling")
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
@@ -102,6 +102,7 @@ def _parts(building: training.Building) -> dict[str, Part]:
     return {
         "right": right.PART,
         "attention": attention.PART,
+        "quantized": quantized.PART,
         "train_step": training.train_step_part(building),
         "relational": training.RELATIONAL,
         "text": text.PART,
