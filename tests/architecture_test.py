@@ -118,7 +118,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             " torch_decode decode llama_decode llama exactness"
         ),
         "experiments.benchmarks.device": (
-            "card part right attention training text compiling suite"
+            "card part right attention quantized training text compiling suite"
         ),
     },
 )

@@ -134,8 +134,15 @@ def take_rows(matrix: QuantizedMatrix, rows: Int[Array, "*axes"]) -> Float[Array
     flat = rows.reshape(-1)
     panel = flat // matrix.layout.panel
     lane = flat % matrix.layout.panel
-    # A panel of its own for each row, as wide as one.
-    picked = jax.tree.map(lambda leaf: leaf[panel, :, lane][:, :, None], matrix)
+    own = jnp.arange(matrix.layout.panel)[None, None] == lane[:, None, None]
+
+    def one(leaf: Array) -> Array:
+        """Returns a panel for each row, as wide as one."""
+        # Whole panels are taken first: for single lanes, a TPU copies the matrix to another layout.
+        zero = jnp.zeros((), leaf.dtype)
+        return jnp.where(own, leaf[panel], zero).sum(-1, keepdims=True, dtype=leaf.dtype)
+
+    picked = jax.tree.map(one, matrix)
     picked = dataclasses.replace(picked, outputs=flat.shape[0])
     return dequantize(picked).reshape(*rows.shape, matrix.inputs)
 
