@@ -13,6 +13,9 @@ import pytest
 import hrm_kernels
 from experiments.benchmarks import aot, aot_cases, aot_targets
 from experiments.benchmarks.aot_cases import AotCase
+from hrm_jax.convert import holding
+from hrm_jax.convert.llama import llama_variables, llama_weights
+from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_kernels import gpu_quantized
 
 pytestmark = pytest.mark.aot
@@ -109,3 +112,23 @@ def test_quantised_matrices_are_not_widened_in_memory(target, name, rows, dtype)
     assert compiled.temporary_bytes <= (partial if target.family == "gpu" else 0)
     if compiled.accessed_bytes is not None and rows <= 16:
         assert compiled.accessed_bytes <= 1.02 * (matrix.nbytes + 3 * vectors)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
+def test_a_quantised_model_decodes_by_kernels_alone(target, monkeypatch):
+    """Four products and attention in each of SmolLM2's blocks, and the head."""
+    layers = 2
+    model = Llama(LlamaConfig(vocab_size=4096, num_layers=layers, max_length=2048))
+    weights = llama_weights(model.config, model.init(jax.random.key(0)))
+    aot_targets.mesh(target)
+    # What is chosen by platform: the layout at packing, and the kernels.
+    monkeypatch.setattr(jax, "default_backend", lambda: target.family)
+    assert holding.resolved("auto") == "stored"
+    variables = llama_variables(model, weights, "int4")
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), variables)
+    cache = jax.eval_shape(lambda: model.empty_cache(1, 512))
+    tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+    compiled = aot_targets.compile_for(target, model.decode, shapes, tokens, cache, donate=(2,))
+    assert compiled.num_kernels == 5 * layers + 1
+    weight_bytes = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(shapes))
+    assert compiled.temporary_bytes < weight_bytes / 4
