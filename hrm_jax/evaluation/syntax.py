@@ -3,13 +3,11 @@
 Python is parsed by Python, other languages by the grammars of tree-sitter (extra `codegen`).
 """
 
-import ast
-import codeop
 import functools
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hrm_jax.data.text import well_formed
 from hrm_jax.evaluation.judge.toolchains import LANGUAGES, Language
 
 _GRAMMARS: dict[Language, str] = {
@@ -22,8 +20,6 @@ _GRAMMARS: dict[Language, str] = {
     "bash": "bash",
 }
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
-_ALLOW_INCOMPLETE = codeop.PyCF_ALLOW_INCOMPLETE_INPUT  # pyright: ignore[reportAttributeAccessIssue]
-_UNFINISHED = "incomplete input"
 
 
 def parse_rate(texts: Sequence[str], language: Language, *, cut: Sequence[bool] = ()) -> float:
@@ -63,7 +59,7 @@ def parses(text: str, language: Language, *, cut: bool = False) -> bool:
     if cut:
         text = text.rpartition("\n")[0]
     if language == "python":
-        return _python_parses(text, cut)
+        return well_formed.may_go_on(text) if cut else well_formed.parses(text)
     parser = _parser(_GRAMMARS[language])
     root = parser.parse(text.encode("utf-8", errors="replace")).root_node
     if cut and root.has_error:
@@ -72,22 +68,6 @@ def parses(text: str, language: Language, *, cut: bool = False) -> bool:
         closed = text + "\n" + _closing(root)
         root = parser.parse(closed.encode("utf-8", errors="replace")).root_node
     return not root.has_error
-
-
-def _python_parses(text: str, cut: bool) -> bool:
-    flags = ast.PyCF_ONLY_AST | (_ALLOW_INCOMPLETE if cut else 0)
-    try:
-        # Python warns of invalid escapes and of comparisons with literals.
-        with warnings.catch_warnings():  # of strange escapes and comparisons
-            warnings.simplefilter("ignore")
-            compile(text, "text.py", "exec", flags)
-    except SyntaxError as error:
-        # With PyCF_ALLOW_INCOMPLETE_INPUT a text that may still be completed has an error of its
-        # own.
-        return cut and error.msg == _UNFINISHED
-    except (ValueError, RecursionError, MemoryError):  # null bytes; nested beyond the parser
-        return False
-    return True
 
 
 @functools.cache

@@ -10,6 +10,10 @@ _NO_BRACKETS = re.compile(
     r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`""", re.DOTALL
 )
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
+_ALLOW_INCOMPLETE = (
+    ast.PyCF_ONLY_AST | codeop.PyCF_ALLOW_INCOMPLETE_INPUT  # pyright: ignore[reportAttributeAccessIssue]
+)
+_UNFINISHED = "incomplete input"
 _NOT_PYTHON = (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError)
 
 
@@ -20,6 +24,20 @@ def parses(text: str) -> bool:
         warnings.simplefilter("ignore")
         try:
             ast.parse(text)
+        except _NOT_PYTHON:
+            return False
+    return True
+
+
+def may_go_on(text: str) -> bool:
+    """Returns whether a text is Python, or would be if it did not end where it does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            compile(text, "text.py", "exec", _ALLOW_INCOMPLETE)
+        except SyntaxError as error:
+            # What may still be completed has an error of its own.
+            return error.msg == _UNFINISHED
         except _NOT_PYTHON:
             return False
     return True

@@ -77,16 +77,47 @@ class Owed:
         )
 
 
+class Debt(NamedTuple):
+    """What a text owes after some tokens.
+
+    Attributes:
+      text: the bytes with which the next token has to begin.
+      spare: number of tokens that may spell them without counting as written.
+      counted: number of tokens that count as written.
+    """
+
+    text: bytes
+    spare: int
+    counted: int
+
+
+def debt(prompt: Healed, lengths: Sequence[int]) -> Debt:
+    """Returns what is still owed after tokens of so many bytes, as `pay` finds it on the device."""
+    owed = prompt.owed
+    spare = prompt.taken
+    counted = 0
+    for length in lengths:
+        counts = not owed or length > len(owed) or spare == 0
+        counted += counts
+        spare -= not counts
+        owed = owed[length:]
+    return Debt(owed, spare, counted)
+
+
 class Vocabulary:
-    """The bytes of all tokens that may be drawn: what can be taken back, what may come instead."""
+    """The bytes of all tokens that may be drawn: what can be taken back, what may come instead.
+
+    Attributes:
+      texts: the bytes of every token.
+    """
 
     def __init__(self, pieces: Sequence[bytes]):
         """Takes the bytes of every token; special ones have none."""
-        self._pieces = pieces
+        self.texts = pieces
         cut = np.array(pieces, f"S{MOST_OWED}")
         self._text = cut.view(np.uint8).reshape(len(pieces), MOST_OWED)
-        self._lengths = np.array([len(piece) for piece in self._pieces], np.int32)
-        self._bytes = {piece for piece in self._pieces if len(piece) == 1}
+        self._lengths = np.array([len(piece) for piece in self.texts], np.int32)
+        self._bytes = {piece for piece in self.texts if len(piece) == 1}
 
     @functools.cached_property
     def pieces(self) -> Pieces:
@@ -107,7 +138,7 @@ class Vocabulary:
         best = Healed(list(tokens))
         last = tokens[keep:][-_MOST_TAKEN:]
         for taken, token in enumerate(reversed(last), 1):
-            piece = self._pieces[token] if token < len(self._pieces) else b""
+            piece = self.texts[token] if token < len(self.texts) else b""
             text = piece + text
             if not piece or len(text) > MOST_OWED:
                 break
@@ -116,6 +147,12 @@ class Vocabulary:
         # Without a token for each of its bytes, some ways to spell the text would lead nowhere.
         spelled = all(best.owed[i : i + 1] in self._bytes for i in range(len(best.owed)))
         return best if spelled else Healed(list(tokens))
+
+    def beginning_with(self, text: bytes) -> Bool[np.ndarray, " V"]:
+        """Returns which tokens begin with a text of 1 to `MOST_OWED` bytes."""
+        wanted = np.frombuffer(text, np.uint8)
+        equal = (self._text[:, : len(text)] == wanted).all(1)
+        return equal & (self._lengths >= len(text))
 
     def _begins_another(self, text: bytes) -> bool:
         """Returns whether a token is longer than `text` and begins with it."""

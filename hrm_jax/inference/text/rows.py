@@ -111,6 +111,7 @@ def enter(
     left: Int[Array, ""],
     pieces: Pieces,
     eos_tokens: Int[Array, " E"],
+    allowed: Bool[Array, "1 V"] | None = None,
 ) -> tuple[Rows, Written]:
     """Puts a prefilled prompt into a row, and draws its first token.
 
@@ -126,13 +127,14 @@ def enter(
       pieces: the texts of the tokens that may be drawn: the model may have more tokens than its
         tokenizer, after these.
       eos_tokens: the tokens that end a text.
+      allowed: the tokens that may be drawn, of those with `pieces`; None for all.
 
     Returns:
       The rows, and the token written, [1, 1].
     """
     # The row before its first token: which token stands before it is not asked.
     entering = Rows(cache, jnp.zeros(1, jnp.int32), left[None], draws, owed)
-    entering, token = _add_token(entering, logits, pieces, eos_tokens)
+    entering, token = _add_token(entering, logits, pieces, eos_tokens, allowed)
     rows = jax.tree.map(functools.partial(_put, row), rows, entering)
     return rows, Written(token[:, None], entering.left)
 
@@ -157,6 +159,7 @@ def write(
     steps: Int[Array, ""],
     pieces: Pieces,
     eos_tokens: Int[Array, " E"],
+    allowed: Bool[Array, "B V"] | None = None,
 ) -> tuple[Rows, Written]:
     """Adds up to `steps` tokens to every row; fewer if all rows end before.
 
@@ -168,6 +171,7 @@ def write(
       steps: 1 to `MOST_TOKENS`; traced, so that one program serves every number.
       pieces: as in `enter`.
       eos_tokens: the tokens that end a text.
+      allowed: the tokens that may be drawn, as in `enter`, where `steps` is 1.
     """
     B = wanted.shape[0]
     # The host may have ended a text that the device would go on with, at a stop sequence.
@@ -182,21 +186,56 @@ def write(
         step, rows, written = state
         logits, cache = model.decode(variables, rows.tokens[:, None], rows.cache)
         rows = dataclasses.replace(rows, cache=cache)
-        rows, tokens = _add_token(rows, logits[:, 0], pieces, eos_tokens)
+        rows, tokens = _add_token(rows, logits[:, 0], pieces, eos_tokens, allowed)
         return step + 1, rows, jax.lax.dynamic_update_slice(written, tokens[:, None], (0, step))
 
     _, rows, written = jax.lax.while_loop(goes_on, add, (jnp.int32(0), rows, written))
     return rows, Written(written, rows.left)
 
 
+@functools.partial(jax.jit, donate_argnames="rows")
+def set_back(
+    rows: Rows,
+    row: Int[Array, ""],
+    token: Int[Array, ""],
+    length: Int[Array, ""],
+    left: Int[Array, ""],
+    drawn: Int[Array, ""],
+    owed: Owed,
+) -> Rows:
+    """Takes the last tokens of a row back.
+
+    Args:
+      rows: donated.
+      row: number of the row.
+      token: its last token that stays.
+      length: number of tokens before that one, the prompt's included.
+      left: number of tokens still to be written.
+      drawn: number of tokens of the text that stay.
+      owed: one row: what the next tokens have to begin with.
+    """
+    cache: Any = rows.cache
+    return Rows(
+        dataclasses.replace(cache, lengths=cache.lengths.at[row].set(length)),
+        rows.tokens.at[row].set(token),
+        rows.left.at[row].set(left),
+        dataclasses.replace(rows.draws, drawn=rows.draws.drawn.at[row].set(drawn)),
+        jax.tree.map(lambda many, one: many.at[row].set(one[0]), rows.owed, owed),
+    )
+
+
 def _add_token(
-    rows: Rows, logits: Float[Array, "B V"], pieces: Pieces, eos_tokens: Int[Array, " E"]
+    rows: Rows,
+    logits: Float[Array, "B V"],
+    pieces: Pieces,
+    eos_tokens: Int[Array, " E"],
+    allowed: Bool[Array, "B V"] | None,
 ) -> tuple[Rows, Int32[Array, " B"]]:
     """Returns the rows with one more token each, and those tokens, `NO_TOKEN` in free rows."""
     alive = rows.left > 0
     # What a text that has ended still owed must not restrict the others any longer.
     owed = dataclasses.replace(rows.owed, length=jnp.where(alive, rows.owed.length, 0))
-    drawn = sample(restrict(logits[:, : len(pieces.lengths)], owed, pieces), rows.draws)
+    drawn = sample(restrict(logits[:, : len(pieces.lengths)], owed, pieces), rows.draws, allowed)
     tokens = jnp.where(alive, drawn, rows.tokens)
     owed, counts = pay(owed, tokens, pieces)
     ended = (tokens[:, None] == eos_tokens[None]).any(-1)

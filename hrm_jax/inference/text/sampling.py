@@ -9,7 +9,7 @@ from typing import Self
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Int, Int32, UInt32
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32, UInt32
 
 from hrm_jax.core.config import configclass, field
 
@@ -77,15 +77,22 @@ class Draws:
         )
 
 
-def sample(logits: Float[Array, "B V"], draws: Draws) -> Int[Array, " B"]:
+def sample(
+    logits: Float[Array, "B V"], draws: Draws, allowed: Bool[Array, "B V"] | None = None
+) -> Int[Array, " B"]:
     """Returns a token for each row, int32.
 
     A row of temperature 0 takes its highest score, the first of equals. Any other row draws from
     the softmax of `logits / temperature`, limited to its top_k highest scores and then to the
     fewest of those whose probabilities sum to top_p; equal scores are kept or dropped together.
+
+    Seed and number put all tokens of a row into an order: those within the limits by score and
+    noise, then the others by score. The first is drawn, or with `allowed` the first that it allows.
+    So a token that is drawn without `allowed`, and is allowed, is what would be drawn with it.
     """
     logits = logits.astype(jnp.float32)
-    likeliest = logits.argmax(-1).astype(jnp.int32)
+    may_come = logits if allowed is None else jnp.where(allowed, logits, -jnp.inf)
+    likeliest = may_come.argmax(-1).astype(jnp.int32)
 
     def drawn() -> Int[Array, " B"]:
         greedy = draws.temperature <= 0
@@ -95,8 +102,11 @@ def sample(logits: Float[Array, "B V"], draws: Draws) -> Int[Array, " B"]:
         scores = jax.lax.cond(limited, _limit, lambda scores, _: scores, scores, draws)
         # Adding Gumbel noise and taking the maximum samples from the softmax of the scores.
         noise = jax.vmap(lambda seed, count: _gumbel(seed, count, scores.shape[1]))
-        tokens = (scores + noise(draws.seed, draws.drawn)).argmax(-1)
-        return jnp.where(greedy, likeliest, tokens.astype(jnp.int32))
+        scores += noise(draws.seed, draws.drawn)
+        if allowed is not None:
+            scores = jnp.where(allowed, scores, -jnp.inf)
+            greedy |= jnp.isneginf(scores).all(-1)
+        return jnp.where(greedy, likeliest, scores.argmax(-1).astype(jnp.int32))
 
     return jax.lax.cond((draws.temperature > 0).any(), drawn, lambda: likeliest)
 

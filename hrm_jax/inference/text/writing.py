@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool
 
 from hrm_jax.core.protocols import LanguageModel, Tokenizer
 from hrm_jax.core.types import Prompt, Variables
@@ -20,7 +21,8 @@ from hrm_jax.data.text.holes import Hole
 from hrm_jax.data.text.infilling import end_tokens
 from hrm_jax.inference.text import rows as device
 from hrm_jax.inference.text.buckets import power_of_two
-from hrm_jax.inference.text.healing import Healed, Owed, Vocabulary
+from hrm_jax.inference.text.constraints import Constraint, ConstraintError, Guard
+from hrm_jax.inference.text.healing import Healed, Owed, Vocabulary, debt
 from hrm_jax.inference.text.prompts import PromptTooLong, encode_prompt
 from hrm_jax.inference.text.reading import PromptReader
 from hrm_jax.inference.text.sampling import Draws, SamplingConfig
@@ -50,6 +52,7 @@ class Request:
       sampling: how its tokens are drawn.
       one_line: whether a single line is asked for.
       one_block: whether it ends where the function or class does that it begins in.
+      constraint: what it has to be, such as a program; None for any text.
     """
 
     prompt: Prompt
@@ -59,6 +62,7 @@ class Request:
     sampling: SamplingConfig = GREEDY
     one_line: bool = False
     one_block: bool = False
+    constraint: Constraint | None = None
 
 
 class Piece(NamedTuple):
@@ -69,12 +73,15 @@ class Piece(NamedTuple):
       text: the new text; empty while a character or a stop sequence may be incomplete.
       tokens: number of tokens it took.
       ending: why the text is over; None if it is not.
+      left_out: number of bytes that were written after the last complete statement, and are left
+        out of a text that its length has ended; 0 without a constraint.
     """
 
     request: int
     text: str
     tokens: int
     ending: Ending | None
+    left_out: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +95,7 @@ class _Job:
     transcript: Transcript
     filling: Filling | None
     end_tokens: tuple[int, ...]
+    guard: Guard | None
 
     @property
     def length(self) -> int:
@@ -96,6 +104,8 @@ class _Job:
 
     def add(self, tokens: list[int], *, over: bool) -> Piece:
         """Returns the piece that tokens add; `over` means that the device has ended the text."""
+        if self.guard is not None:
+            return self._add_guarded(self.guard, tokens, over=over)
         text = self.transcript.add(tokens)
         ending: Ending | None = None
         if over:
@@ -109,6 +119,16 @@ class _Job:
             if self.filling.over and ending is None:
                 ending = "filled"
         return Piece(self.number, text, len(tokens), ending)
+
+    def _add_guarded(self, guard: Guard, tokens: list[int], *, over: bool) -> Piece:
+        before = len(guard.tokens)
+        text = guard.add(tokens)
+        left_out = 0
+        is_long = over and not guard.refused and guard.ending is None
+        if is_long or guard.ending == "length":
+            rest, left_out = guard.finish()
+            text += rest
+        return Piece(self.number, text, len(guard.tokens) - before, guard.ending, left_out)
 
 
 class Writer:
@@ -125,6 +145,7 @@ class Writer:
         prompts_are_prefixes: bool = False,
         sampling: SamplingConfig = GREEDY,
         heal: bool = True,
+        constraint: Constraint | None = None,
     ):
         """Stores the settings; nothing is compiled yet.
 
@@ -139,6 +160,7 @@ class Writer:
           sampling: how `complete` draws.
           heal: whether the last tokens of prompts are taken back where they may be the beginning of
             a longer one, and written anew (`inference.text.healing`).
+          constraint: of the texts of `complete`.
         """
         self.model = model
         self.variables = variables
@@ -148,6 +170,7 @@ class Writer:
         self.prompts_are_prefixes = prompts_are_prefixes
         self.sampling = sampling
         self.heal = heal
+        self.constraint = constraint
         self.reader = PromptReader(model, variables, prompts_are_prefixes=prompts_are_prefixes)
         self.end_tokens = end_tokens(tokenizer)
 
@@ -184,7 +207,8 @@ class Writer:
         jobs = []
         for number, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
             with contextlib.suppress(PromptTooLong):
-                jobs.append(self._job(number, Request(prompt, seed, *shared)))
+                request = Request(prompt, seed, *shared, constraint=self.constraint)
+                jobs.append(self._job(number, request))
         texts = {job.number: "" for job in jobs}
         for piece in self._write(jobs):
             texts[piece.request] += piece.text
@@ -198,6 +222,7 @@ class Writer:
 
         Raises:
           PromptError: a prompt cannot be completed, or leaves no room in `max_length`.
+          ConstraintError: a constraint cannot be kept after its prompt.
           ValueError: a stop sequence is empty, or `max_tokens` is below 1.
         """
         return self._write([self._job(number, one) for number, one in enumerate(requests)])
@@ -231,7 +256,25 @@ class Writer:
         if request.prompt.suffix is not None or request.one_line or request.one_block:
             hole = Hole(request.prompt.prefix, request.prompt.suffix or "", request.one_line)
             filling = Filling(hole)
-        return _Job(number, request, prompt, left, transcript, filling, self.end_tokens)
+        guard = self._guard(request, prompt)
+        return _Job(number, request, prompt, left, transcript, filling, self.end_tokens, guard)
+
+    def _guard(self, request: Request, prompt: Healed) -> Guard | None:
+        """Returns what keeps a text within its constraint."""
+        if request.constraint is None:
+            return None
+        if request.one_line:
+            raise ConstraintError(
+                "expected either a constraint or a single line, got both; leave one out"
+            )
+        return Guard(
+            request.constraint.rules(request.prompt, self.vocabulary),
+            self.vocabulary,
+            self.end_tokens,
+            stop=request.stop,
+            owed=prompt.owed,
+            budget=request.max_tokens,
+        )
 
     def _write(self, jobs: list[_Job]) -> Iterator[Piece]:
         if not jobs:
@@ -263,6 +306,8 @@ class _Session:
         self._jobs: list[_Job | None] = [None] * B
         # Tokens of the next call of `write`, adapted to how long the last one took.
         self._steps = 1
+        # Rows whose first token was refused.
+        self._again: list[int] = []
 
     @property
     def busy(self) -> bool:
@@ -285,32 +330,45 @@ class _Session:
             job.left,
             self._pieces,
             self._eos_tokens,
+            self._allowed([job]),
         )
         tokens, left = jax.device_get(written)
         return self._add(job, row, tokens[0], left[0])
 
     def go_on(self) -> Iterator[Piece]:
         """Adds some tokens to every row; yields a piece of each job."""
+        again = self._again
+        self._again = []
+        for row in again:
+            job = self._jobs[row]
+            if job is not None:
+                yield self.enter(job, row)
         begin = time.perf_counter()
-        # A copy, as `_add` frees rows while the pieces are yielded.
-        jobs = list(self._jobs)
+        # A copy, as `_add` frees rows while the pieces are yielded. What has to enter once more is
+        # not continued before.
+        jobs = [None if row in self._again else job for row, job in enumerate(self._jobs)]
         wanted = np.array([job is not None for job in jobs])
+        if not wanted.any():
+            return
+        allowed = self._allowed(jobs)
         writer = self._writer
         self._rows, written = device.write(
             writer.model,
             writer.variables,
             self._rows,
             wanted,
-            self._steps,
+            self._steps if allowed is None else 1,
             self._pieces,
             self._eos_tokens,
+            allowed,
         )
         tokens, left = jax.device_get(written)
         seconds = time.perf_counter() - begin
         # Columns with any token: the device stops early when all texts have ended. A call that
         # compiled took long, so the next one is short and the number grows again after it.
         steps = (tokens != device.NO_TOKEN).any(0).sum()
-        self._steps = int(np.clip(_BLOCK_SECONDS / seconds * steps, 1, device.MOST_TOKENS))
+        if allowed is None:
+            self._steps = int(np.clip(_BLOCK_SECONDS / seconds * steps, 1, device.MOST_TOKENS))
         for row, job in enumerate(jobs):
             if job is not None:
                 yield self._add(job, row, tokens[row], left[row])
@@ -318,4 +376,31 @@ class _Session:
     def _add(self, job: _Job, row: int, tokens: np.ndarray, left: int) -> Piece:
         piece = job.add(tokens[tokens != device.NO_TOKEN].tolist(), over=left == 0)
         self._jobs[row] = None if piece.ending else job
+        if job.guard is not None and job.guard.refused and piece.ending is None:
+            self._set_back(job, row, job.guard.tokens)
         return piece
+
+    def _set_back(self, job: _Job, row: int, tokens: list[int]) -> None:
+        """Sets a row back to the first tokens of its text, or before them."""
+        if not tokens:
+            self._again.append(row)
+            return
+        texts = self._writer.vocabulary.texts
+        owed = debt(job.prompt, [len(texts[token]) for token in tokens])
+        self._rows = device.set_back(
+            self._rows,
+            row,
+            tokens[-1],
+            len(job.prompt.tokens) + len(tokens) - 1,
+            job.left - owed.counted,
+            len(tokens),
+            Owed.of(owed.text, owed.spare),
+        )
+
+    def _allowed(self, jobs: Sequence[_Job | None]) -> Bool[np.ndarray, "B V"] | None:
+        """Returns which tokens each row may draw; None if no row is constrained now."""
+        masks = [None if job is None or job.guard is None else job.guard.allowed() for job in jobs]
+        if all(mask is None for mask in masks):
+            return None
+        every = np.ones(len(self._writer.vocabulary.texts), bool)
+        return np.stack([every if mask is None else mask for mask in masks])

@@ -15,6 +15,7 @@ from hrm_jax.inference.text.healing import (
     Healed,
     Owed,
     Vocabulary,
+    debt,
     pay,
     restrict,
 )
@@ -104,6 +105,27 @@ def test_the_most_that_may_be_the_beginning_of_a_token_is_taken_back(pieces, tok
     kept = len(tokens) - taken
     owed = b"".join(pieces[token] for token in tokens[kept:])
     assert known.take_back(tokens, keep) == Healed(tokens[:kept], owed, taken)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.binary(max_size=6), st.integers(0, 3), st.lists(st.integers(0, 4), max_size=5))
+def test_the_host_counts_what_is_owed_as_the_device_does(text, spare, lengths):
+    owed = Owed.of(text, spare)
+    pieces = Vocabulary([b"x" * length for length in range(5)]).pieces
+    counted = 0
+    for length in lengths:
+        owed, counts = pay(owed, jnp.array([length]), pieces)
+        counted += int(counts[0])
+    left = debt(Healed([], text, spare), lengths)
+    assert left.text == bytes(owed.text[0, : int(owed.length[0])].tolist())
+    assert left.spare == int(owed.spare[0])
+    assert left.counted == counted
+
+
+def test_tokens_are_found_by_their_beginning():
+    pieces = Vocabulary([b"a", b"ab", b"", b"abc", b"b", b"x" * 40])
+    assert pieces.beginning_with(b"ab").tolist() == [False, True, False, True, False, False]
+    assert pieces.beginning_with(b"x" * 32).tolist() == [False] * 5 + [True]
 
 
 def test_long_texts_and_unknown_bytes_stay():

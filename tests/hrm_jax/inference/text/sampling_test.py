@@ -68,6 +68,23 @@ def test_draws_have_the_probabilities_of_the_softmax():
     np.testing.assert_allclose(shares, [0.5, 0.3, 0.2], atol=4 * 0.5 / 4000**0.5)
 
 
+@pytest.mark.parametrize("config", [SamplingConfig(), SamplingConfig(1.0, 3, 0.8)])
+def test_a_mask_takes_the_first_token_that_it_allows(config):
+    """Forbidding what is drawn, again and again, ends with what a mask of all of it gives."""
+    draw = jax.jit(sample)
+    scores = jax.random.normal(jax.random.key(0), (1, 12))
+    for seed in range(8):
+        draws = Draws.of(config, seed)
+        wanted = np.array([np.random.default_rng(seed).random(12) < 0.3])
+        allowed = np.ones((1, 12), bool)
+        token = int(draw(scores, draws)[0])
+        while wanted.any() and not wanted[0, token]:
+            allowed[0, token] = False
+            token = int(draw(scores, draws, allowed)[0])
+        if wanted.any():
+            assert token == int(draw(scores, draws, wanted)[0])
+
+
 def test_minus_zero_counts_as_zero():
     logits = jnp.array([[0.0, -0.0, -1.0, -2.0]])
     top = stacked([Draws.of(SamplingConfig(1.0, top_k=1), seed) for seed in range(64)])
