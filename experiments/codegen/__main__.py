@@ -99,7 +99,7 @@ def measure(console: Console) -> int:
         FLAGS.max_tokens = _LONGEST_SOLUTION_TOKENS
 
     def load_model() -> tuple[Completer, str]:
-        name = f"{FLAGS.model}, {writer.sampling()}"
+        name = f"{FLAGS.model}, {writer.named_settings()}"
         return writer.make_completer(writer.load_model(), chat=FLAGS.form == "chat"), name
 
     named = not FLAGS["model"].using_default_value

@@ -27,6 +27,8 @@ _WRITTEN = ("prompt", "suffix", "seed", "completion", "ending")
 """Fields of a line of output; what else the prompt's line had comes before them."""
 _SUFFIX_READ = "suffix_read"
 """A field more where there is a hole: whether the model read what is behind it."""
+_LEFT_OUT = "left_out"
+"""A field more where there is a constraint: bytes after the last complete statement."""
 
 flags.DEFINE_multi_string(
     "stop",
@@ -38,8 +40,9 @@ flags.DEFINE_bool(
     "json",
     False,
     f"print an object a line: {', '.join(_WRITTEN)}, and what else a line had; "
-    "suffix_read says of a hole whether the model read what is behind it. With tests or --agree "
-    f"there are {', '.join(verifying.FIELDS)} instead of ending",
+    "suffix_read says of a hole whether the model read what is behind it, left_out of a text by "
+    "syntax that --max_tokens ended how many bytes after its last complete statement are left out. "
+    f"With tests or --agree there are {', '.join(verifying.FIELDS)} instead of ending",
 )
 
 
@@ -87,6 +90,7 @@ def run(console: Console) -> int:
     Raises:
       PromptError, ChatError: a prompt cannot be completed, or there is none.
       CheckError, SandboxUnavailable, PackageMissing: tests cannot be run.
+      ConstraintError: what the texts have to be is not understood, or not possible.
       ConfigError, WeightsError, OSError, ValueError: as `writer.load_model`; OSError and
         PromptError also for a prompt's file.
     """
@@ -94,6 +98,8 @@ def run(console: Console) -> int:
     if FLAGS.json:
         _check_others(asked)
     verifier = verifying.Verifier(asked) if verifying.is_wanted() else None
+    # Before a model is loaded: a schema may be refused.
+    writer.constraint()
     process.keep_compiled()
     loaded = writer.load_model()
     model = writer.make_writer(loaded)
@@ -109,7 +115,7 @@ def run(console: Console) -> int:
     if verifier is not None:
         return _verify(verifier, asked, requests, loaded, model, console, errors)
     tally = Tally()
-    pieces = tally.over(model.write(requests))
+    pieces = tally.over(_saying(errors, model.write(requests)))
     if len(requests) == 1 and not FLAGS.json:
         _stream(pieces, requests[0], console)
     else:
@@ -157,7 +163,8 @@ def _check_others(asked: list[prompts.Asked]) -> None:
       PromptError: there is one.
     """
     for number, one in enumerate(asked, 1):
-        own = (*_WRITTEN, _SUFFIX_READ, *(verifying.FIELDS if verifying.is_wanted() else ()))
+        own = (*_WRITTEN, _SUFFIX_READ, _LEFT_OUT)
+        own += verifying.FIELDS if verifying.is_wanted() else ()
         taken = [name for name in own if name in one.others]
         if taken:
             raise PromptError(
@@ -174,11 +181,26 @@ def unescape(text: str) -> str:
 def _requests(asked: list[Prompt]) -> list[Request]:
     sampling = writer.sampling()
     stop = tuple(map(unescape, FLAGS.stop))
+    shared = stop, FLAGS.max_tokens, sampling, FLAGS.one_line
+    constraint = writer.constraint(after_prompt=not FLAGS.chat)
     return [
-        Request(prompt, FLAGS.seed + sample, stop, FLAGS.max_tokens, sampling, FLAGS.one_line)
+        Request(prompt, FLAGS.seed + sample, *shared, constraint)
         for prompt in asked
         for sample in range(FLAGS.samples)
     ]
+
+
+def _saying(errors: Console, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """Yields the pieces unchanged, and says where a text was cut back to a complete statement."""
+    for piece in pieces:
+        if piece.left_out:
+            errors.print(
+                f"text {piece.request + 1} ends at its last complete statement: the "
+                f"{piece.left_out} bytes after it are left out; raise --max_tokens",
+                style="yellow",
+                soft_wrap=True,
+            )
+        yield piece
 
 
 def _stream(pieces: Iterator[Piece], request: Request, console: Console) -> None:
@@ -212,17 +234,22 @@ def _print_all(
     """Prints all texts in their order, when they are done."""
     texts = [""] * len(requests)
     endings = [""] * len(requests)
+    left_out = [0] * len(requests)
     # Pieces of different requests are interleaved, as a batch writes several at once.
     for piece in pieces:
         texts[piece.request] += piece.text
         endings[piece.request] = piece.ending or ""
-    for request, other, text, ending in zip(requests, others, texts, endings, strict=True):
+        left_out[piece.request] += piece.left_out
+    ended = zip(requests, others, texts, endings, left_out, strict=True)
+    for request, other, text, ending, missing in ended:
         prompt = request.prompt
         if FLAGS.json:
             values = (prompt.prefix, prompt.suffix, request.seed, text, ending)
             found = {**other, **dict(zip(_WRITTEN, values, strict=True))}
             if prompt.suffix is not None:
                 found[_SUFFIX_READ] = suffix_read
+            if request.constraint is not None:
+                found[_LEFT_OUT] = missing
             _print(console, json.dumps(found) + "\n")
         else:
             console.rule(f"seed {request.seed}: {prompt.prefix[-40:]!r}", align="left")

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Sequence
+import pathlib
 from typing import Any
 
 from absl import flags
@@ -14,6 +15,10 @@ from hrm_jax.core.config import check
 from hrm_jax.core.protocols import Completer
 from hrm_jax.core.types import Prompt
 from hrm_jax.evaluation.suites import chat_form
+from hrm_jax.core.files import read_text
+from hrm_jax.inference.text import grammars
+from hrm_jax.inference.text.constraints import Constraint
+from hrm_jax.inference.text.python_syntax import PythonSyntax
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Writer
 
@@ -44,6 +49,14 @@ flags.DEFINE_bool(
     True,
     "take the last tokens of a prompt back where it may end within a token, and write them anew",
 )
+flags.DEFINE_enum(
+    "syntax",
+    None,
+    ["python", "json"],
+    "write what is free of syntax errors alone: python goes on from the prompt, json begins anew",
+)
+flags.DEFINE_string("json_schema", None, "file of a schema; write JSON that it allows alone")
+flags.DEFINE_string("grammar", None, "file of a grammar in Lark's form; write its texts alone")
 flags.DEFINE_integer("max_tokens", 128, "longest completion", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "of the first sample; each further one has the next")
 flags.DEFINE_integer("samples", 1, "completions of each prompt", lower_bound=1)
@@ -86,6 +99,7 @@ def make_writer(loaded: LoadedLanguageModel) -> Writer:
         prompts_are_prefixes=FLAGS.prompts_are_prefixes,
         sampling=sampling(),
         heal=FLAGS.heal,
+        constraint=constraint(),
     )
 
 
@@ -106,6 +120,39 @@ def make_completer(loaded: LoadedLanguageModel, *, chat: bool) -> Completer:
         return writer.complete(asked, **options)
 
     return ask if chat else writer.complete
+def constraint(*, after_prompt: bool = True) -> Constraint | None:
+    """Returns the constraint that the flags ask for, or None.
+
+    Args:
+      after_prompt: whether a program goes on from its prompt, which it does but for a chat.
+
+    Raises:
+      ConstraintError: a schema or grammar cannot be followed.
+      ConfigError: several constraints are asked for.
+      OSError: a file cannot be read.
+    """
+    asked = [name for name in ("syntax", "json_schema", "grammar") if FLAGS[name].value]
+    check(
+        len(asked) < 2,
+        f"--{' and --'.join(asked)}",
+        expected="one constraint",
+        got=len(asked),
+        remedy="leave the others out",
+    )
+    if FLAGS.json_schema:
+        return grammars.json_schema(read_text(pathlib.Path(FLAGS.json_schema)))
+    if FLAGS.grammar:
+        return grammars.lark(read_text(pathlib.Path(FLAGS.grammar)))
+    if FLAGS.syntax == "json":
+        return grammars.json_schema("{}")
+    return PythonSyntax(after_prompt) if FLAGS.syntax else None
+
+
+def named_settings() -> str:
+    """Returns what shapes the texts of a model, for reports: its sampling, and any constraint."""
+    given = [f"{name}={FLAGS[name].value}" for name in ("syntax", "json_schema", "grammar")]
+    constraints = [one for one in given if not one.endswith("=None")]
+    return ", ".join([str(sampling()), *constraints])
 
 
 def sampling() -> SamplingConfig:

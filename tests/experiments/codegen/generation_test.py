@@ -12,7 +12,9 @@ from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.core.config import ConfigError
 from hrm_jax.core.types import Prompt
 from hrm_jax.data.text.chat import ChatTemplate
+from hrm_jax.inference.text.constraints import ConstraintError
 from hrm_jax.inference.text.prompts import PromptError
+from hrm_jax.inference.text.python_syntax import PythonSyntax
 from hrm_jax.inference.text.writing import Piece, Writer
 from tests.hrm_jax.inference.text import tiny
 
@@ -145,3 +147,38 @@ def test_other_tokens_can_end_a_text(tiny_writer):
     FLAGS.stop_token = ["<stop>"]
     with pytest.raises(ConfigError, match=r"--stop_token: expected .*<end>.*<stop>"):
         writer.load_model()
+
+
+def test_a_text_follows_a_schema(tiny_writer, tmp_path):
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"enum": ["a", 12]}')
+    asked = {"json_schema": str(schema), "max_tokens": 8}
+    lines = written(prompt=["def f"], samples=2, temperature=1.0, json=True, **asked).splitlines()
+    for line in map(json.loads, lines):
+        assert line["completion"] in ('"a"', "12")
+        assert line["ending"] == "end"
+        assert line["left_out"] == 0
+
+
+def test_a_program_that_is_cut_says_so(tiny_writer, monkeypatch, capsys):
+    pieces = [Piece(0, "x = 1", 1, None), Piece(0, "", 1, "length", 7)]
+    monkeypatch.setattr(Writer, "write", lambda self, requests: iter(pieces))
+    assert json.loads(written(prompt=["y = 1\n"], syntax="python", json=True))["left_out"] == 7
+    assert "text 1 ends at its last complete statement: the 7 bytes" in capsys.readouterr().err
+
+
+def test_what_a_text_has_to_be_is_refused_before_a_model_is_loaded(tmp_path):
+    path = tmp_path / "schema.json"
+    path.write_text("{")
+    with pytest.raises(ConstraintError, match="expected a schema in JSON"):
+        written(prompt=["a"], json_schema=str(path))
+    with pytest.raises(ConfigError, match="--json_schema and --grammar: expected one constraint"):
+        written(prompt=["a"], grammar=str(path))
+    with pytest.raises(ConstraintError, match="expected a grammar"):
+        written(prompt=["a"], json_schema=None, grammar=str(path))
+
+
+def test_a_constraint_is_a_part_of_the_settings():
+    FLAGS.syntax = "python"
+    assert writer.named_settings().endswith(", syntax=python")
+    assert writer.constraint(after_prompt=False) == PythonSyntax(after_prompt=False)
