@@ -57,6 +57,13 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_string("json_schema", None, "file of a schema; write JSON that it allows alone")
 flags.DEFINE_string("grammar", None, "file of a grammar in Lark's form; write its texts alone")
+flags.DEFINE_integer(
+    "speculate",
+    None,
+    "propose so many tokens at once where a text repeats what stood before, 0 for none; if unset, "
+    "7 where that surely changes no text (quantised models of Llama's family on CPU)",
+    lower_bound=0,
+)
 flags.DEFINE_integer("max_tokens", 128, "longest completion", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "of the first sample; each further one has the next")
 flags.DEFINE_integer("samples", 1, "completions of each prompt", lower_bound=1)
@@ -100,6 +107,7 @@ def make_writer(loaded: LoadedLanguageModel) -> Writer:
         sampling=sampling(),
         heal=FLAGS.heal,
         constraint=constraint(),
+        speculate=FLAGS.speculate,
     )
 
 
@@ -120,6 +128,8 @@ def make_completer(loaded: LoadedLanguageModel, *, chat: bool) -> Completer:
         return writer.complete(asked, **options)
 
     return ask if chat else writer.complete
+
+
 def constraint(*, after_prompt: bool = True) -> Constraint | None:
     """Returns the constraint that the flags ask for, or None.
 

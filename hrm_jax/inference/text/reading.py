@@ -31,7 +31,7 @@ class PromptReader:
         self._model = model
         self._variables = variables
         self._are_prefixes = prompts_are_prefixes
-        self._in_chunks = not prompts_are_prefixes and _is_exact(model, variables)
+        self._in_chunks = not prompts_are_prefixes and is_exact(model, variables)
         self._tokens: list[int] = []
         self._room = 0
         self._read: tuple[Float[Array, "1 V"], TextCache] | None = None
@@ -99,7 +99,7 @@ def _common(first: list[int], second: list[int]) -> int:
     return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))
 
 
-def _is_exact(model: LanguageModel, variables: Variables) -> bool:
+def is_exact(model: LanguageModel, variables: Variables) -> bool:
     """Returns whether a token's states do not depend on how many are computed at once.
 
     The kernels in C++ sum every row in one order; XLA's products of matrices and norms do not. Of

@@ -48,11 +48,12 @@ class Written(NamedTuple):
     """The tokens that one call of `write` added.
 
     Attributes:
-      tokens: int32, `NO_TOKEN` where a row wrote none; an ending token is included.
+      tokens: int32, `NO_TOKEN` where a row wrote none; an ending token is included. By row and
+        step; where a step may add several, by these last.
       left: int32, as in `Rows`.
     """
 
-    tokens: Int32[Array, "B _"]
+    tokens: Int32[Array, "B ..."]
     left: Int32[Array, " B"]
 
 
@@ -134,7 +135,7 @@ def enter(
     """
     # The row before its first token: which token stands before it is not asked.
     entering = Rows(cache, jnp.zeros(1, jnp.int32), left[None], draws, owed)
-    entering, token = _add_token(entering, logits, pieces, eos_tokens, allowed)
+    entering, token = add_token(entering, logits, pieces, eos_tokens, allowed)
     rows = jax.tree.map(functools.partial(_put, row), rows, entering)
     return rows, Written(token[:, None], entering.left)
 
@@ -186,7 +187,7 @@ def write(
         step, rows, written = state
         logits, cache = model.decode(variables, rows.tokens[:, None], rows.cache)
         rows = dataclasses.replace(rows, cache=cache)
-        rows, tokens = _add_token(rows, logits[:, 0], pieces, eos_tokens, allowed)
+        rows, tokens = add_token(rows, logits[:, 0], pieces, eos_tokens, allowed)
         return step + 1, rows, jax.lax.dynamic_update_slice(written, tokens[:, None], (0, step))
 
     _, rows, written = jax.lax.while_loop(goes_on, add, (jnp.int32(0), rows, written))
@@ -224,7 +225,7 @@ def set_back(
     )
 
 
-def _add_token(
+def add_token(
     rows: Rows,
     logits: Float[Array, "B V"],
     pieces: Pieces,

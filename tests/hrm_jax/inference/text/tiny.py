@@ -6,10 +6,12 @@ from types import MappingProxyType
 
 import jax
 
+from hrm_jax.convert.llama import llama_variables, llama_weights
 from hrm_jax.core.protocols import InfillingTokens, Marker
 from hrm_jax.core.types import Variables
 from hrm_jax.data.text.markers import show
 from hrm_jax.models.hrm_text import HrmText, HrmTextConfig
+from hrm_jax.models.llama import Llama, LlamaConfig
 
 END, PREFIX, SUFFIX, MIDDLE = range(256, 260)
 MARKS = InfillingTokens(PREFIX, SUFFIX, MIDDLE)
@@ -65,3 +67,23 @@ def hrm_text() -> tuple[HrmText, Variables]:
     )
     model = HrmText(config)
     return model, jax.tree.map(lambda x: 3 * x, model.init(jax.random.key(1)))
+
+
+@functools.cache
+def quantised_llama() -> tuple[Llama, Variables]:
+    """A decoder of 300 tokens in 8 bits, of sizes that the kernels for them take.
+
+    The texts that it writes soon repeat themselves.
+    """
+    config = LlamaConfig(
+        vocab_size=300,
+        hidden_size=96,
+        num_layers=2,
+        num_heads=4,
+        num_key_heads=2,
+        head_size=16,
+        mlp_width=32,
+    )
+    model = Llama(config)
+    variables = model.init(jax.random.key(2))
+    return model, llama_variables(model, llama_weights(config, variables), "int8")
