@@ -64,6 +64,18 @@ flags.DEFINE_integer(
     "7 where that surely changes no text (quantised models of Llama's family on CPU)",
     lower_bound=0,
 )
+flags.DEFINE_bool(
+    "suffix_first",
+    False,
+    "read the text behind a hole before the one before it, for models that were trained on both "
+    "orders: a change before the hole then leaves it known",
+)
+flags.DEFINE_bool(
+    "reuse_shifted",
+    False,
+    "do not read again what stands behind a change in a prompt either: faster, but what is written "
+    "then depends on what was read before",
+)
 flags.DEFINE_integer("max_tokens", 128, "longest completion", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "of the first sample; each further one has the next")
 flags.DEFINE_integer("samples", 1, "completions of each prompt", lower_bound=1)
@@ -108,6 +120,8 @@ def make_writer(loaded: LoadedLanguageModel) -> Writer:
         heal=FLAGS.heal,
         constraint=constraint(),
         speculate=FLAGS.speculate,
+        suffix_first=FLAGS.suffix_first,
+        reuse_shifted=FLAGS.reuse_shifted,
     )
 
 

@@ -15,7 +15,7 @@ from hrm_jax.core.config import check
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import InfillingTokens
 from hrm_jax.data.text.token_bytes import TokenizerError
-from hrm_jax.data.text.wrapped_tokenizer import WrappedTokenizer
+from hrm_jax.data.text.wrapped_tokenizer import BOTH_ORDERS, WrappedTokenizer
 
 if TYPE_CHECKING:
     import tokenizers
@@ -191,7 +191,8 @@ def _infilling(file: GgufFile, vocabulary: Sequence[str]) -> InfillingTokens | N
     """Returns the marks of a hole that the metadata states, under its new names or its old ones."""
     for names in (("fim_pre", "fim_suf", "fim_mid"), ("prefix", "suffix", "middle")):
         if all(_states(file, name) for name in names):
-            return InfillingTokens(*(_number(file, vocabulary, name) for name in names))
+            prefix, suffix, middle = (_number(file, vocabulary, name) for name in names)
+            return InfillingTokens(prefix, suffix, middle, vocabulary[prefix] in BOTH_ORDERS)
     return None
 
 

@@ -125,6 +125,20 @@ class LanguageModel(Protocol):
         """Appends `counts` of T tokens to the rows; returns the logits after the last of each."""
         ...
 
+    def splice(
+        self,
+        cache: Any,
+        other: Any,
+        begin: Int[Array, ""],
+        end: Int[Array, ""],
+        by: Int[Array, ""],
+    ) -> TextCache:
+        """Returns a cache with the places `begin` to `end` from another, where they stood earlier.
+
+        See `TextModel.splice`.
+        """
+        ...
+
     def decode(
         self, variables: Variables, tokens: Int[Array, "B T"], cache: Any
     ) -> tuple[Float[Array, "B T V"], TextCache]:
@@ -140,11 +154,19 @@ class InfillingTokens:
       prefix, suffix, middle: the token before each part; the middle is what fills the hole. Without
         a middle the order is `suffix ... prefix ...`, and what fills the hole follows the prefix,
         as in Codestral.
+      both_orders: whether the model was also trained on `prefix suffix ... middle ...`, where the
+        text behind the hole comes first and the text before it follows the last mark.
     """
 
     prefix: int
     suffix: int
     middle: int | None
+    both_orders: bool = False
+
+    @property
+    def suffix_may_come_first(self) -> bool:
+        """Whether the text behind a hole may be read before the one before it."""
+        return self.both_orders or self.middle is None
 
 
 class Marker(NamedTuple):

@@ -118,6 +118,22 @@ class TextAttention:
 
         return attend
 
+    def shifted(self, slot: Slot, by: Int[Array, ""]) -> Slot:
+        """Returns a slot with all tokens moved by a number of places, and their keys turned so far.
+
+        Args:
+          slot: of one layer, with room for S tokens.
+          by: places to move, -S + 1 to S - 1; what leaves one end enters at the other.
+        """
+        B, S, features = slot.key.shape
+        table = self._rope(S)
+        # To turn back is to turn by the same angle with the other sign.
+        cos = jnp.asarray(table.cos)[jnp.abs(by)]
+        sin = jnp.asarray(table.sin)[jnp.abs(by)] * jnp.sign(by)
+        heads = jnp.roll(slot.key, by, axis=1).reshape(B, S, -1, self.head_size)
+        turned = rotate_at(heads, hrm_kernels.Rope(cos[None], sin[None]), jnp.zeros((B, S), int))
+        return Slot(turned.reshape(B, S, features), jnp.roll(slot.value, by, axis=1))
+
     @property
     def _backend(self) -> str | None:
         return None if self.backend == "auto" else self.backend

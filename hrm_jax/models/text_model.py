@@ -11,12 +11,13 @@ import functools
 from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from hrm_jax.core.types import Buffer, Variables
-from hrm_jax.models.call_cache import CacheOverflowError, CallCache, Calls, CallShape
+from hrm_jax.models.call_cache import CacheOverflowError, CallCache, Calls, CallShape, Slot
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_attention import TextAttention, positions_after
 from hrm_jax.nn.attention import Attend
@@ -209,6 +210,37 @@ class TextModel(abc.ABC, Generic[Config]):
         lengths = jnp.minimum(cache.lengths + counts, cache.room)
         return module.read(last[:, 0]), CallCache(kept, lengths)
 
+    def splice(
+        self,
+        cache: CallCache,
+        other: CallCache,
+        begin: Int[Array, ""],
+        end: Int[Array, ""],
+        by: Int[Array, ""],
+    ) -> CallCache:
+        """Returns a cache with a part of another text's, whose keys are turned to their new places.
+
+        What the part's tokens hold was computed after the other text's beginning, so it is not what
+        reading them after this one's gives, but near it where the two begin much alike.
+
+        Args:
+          cache: the text so far, `begin` tokens in each row.
+          other: of the same room.
+          begin: the first place that the part takes.
+          end: the first place behind it.
+          by: how many places later the part stands than in `other`; negative for earlier.
+        """
+        places = jnp.arange(cache.room)[None, :, None]
+        taken = (places >= begin) & (places < end)
+
+        def spliced(slot: Slot, moved: Slot) -> Slot:
+            moved = self.config.attention.shifted(moved, by)
+            key = jnp.where(taken, moved.key, slot.key)
+            return Slot(key, jnp.where(taken, moved.value, slot.value))
+
+        calls = jax.tree.map(spliced, cache.calls, other.calls, is_leaf=_is_slot)
+        return CallCache(calls, jnp.full_like(cache.lengths, end))
+
     def decode(
         self, variables: Variables, tokens: Int[Array, "B T"], cache: CallCache
     ) -> tuple[Float[Array, "B T V"], CallCache]:
@@ -231,6 +263,10 @@ class TextModel(abc.ABC, Generic[Config]):
         has_room = (positions_after(cache.lengths, T) < cache.room)[:, :, None]
         logits = jnp.where(has_room, module.read(hidden), jnp.nan)
         return logits, CallCache(kept, jnp.minimum(cache.lengths + T, cache.room))
+
+
+def _is_slot(node: Any) -> bool:
+    return isinstance(node, Slot)
 
 
 def variables_of(module: nnx.Module) -> Variables:

@@ -31,14 +31,26 @@ def end_tokens(tokenizer: Tokenizer) -> tuple[int, ...]:
 
 
 def around_hole(
-    prefix: Sequence[int] | np.ndarray, suffix: Sequence[int] | np.ndarray, marks: InfillingTokens
+    prefix: Sequence[int] | np.ndarray,
+    suffix: Sequence[int] | np.ndarray,
+    marks: InfillingTokens,
+    *,
+    suffix_first: bool = False,
 ) -> list[Sequence[int] | np.ndarray]:
     """Returns the parts of a text after which a model writes what fills its hole, marks included.
 
-    The order is "PSM", or "SPM" where the marks have no middle.
+    The order is "PSM", or "SPM" where the marks have no middle, or `suffix_first` asks for it, as
+    Code Llama (arXiv 2308.12950) and StarCoder (arXiv 2305.06161) were trained.
+
+    Raises:
+      ValueError: the suffix is to be first, and the model was not trained so.
     """
+    if suffix_first and not marks.suffix_may_come_first:
+        raise ValueError("suffix_first: expected marks of a model that was trained on both orders")
     if marks.middle is None:
         return [[marks.suffix], suffix, [marks.prefix], prefix]
+    if suffix_first:
+        return [[marks.prefix, marks.suffix], suffix, [marks.middle], prefix]
     return [[marks.prefix], prefix, [marks.suffix], suffix, [marks.middle]]
 
 

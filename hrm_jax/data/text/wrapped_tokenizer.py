@@ -37,6 +37,9 @@ INFILLING_NAMES = (
 )
 """How vocabularies name the marks of fill-in-the-middle; ours come first."""
 
+BOTH_ORDERS = ("<fim_prefix>", "\u2581<PRE>")
+"""First marks of StarCoder and its family and of Code Llama, which were trained on both orders."""
+
 
 class WrappedTokenizer:
     """A tokenizer of the library `tokenizers`, byte-level or with bytes to fall back on.
@@ -338,7 +341,8 @@ def _find_infilling(tokenizer: "tokenizers.Tokenizer") -> InfillingTokens | None
         tokens = [token for token in found if token is not None]
         if len(tokens) == len(names):
             prefix, suffix, *middle = tokens
-            return InfillingTokens(prefix, suffix, middle[0] if middle else None)
+            both = names[0] in BOTH_ORDERS
+            return InfillingTokens(prefix, suffix, middle[0] if middle else None, both)
     return None
 
 

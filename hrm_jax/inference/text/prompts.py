@@ -18,7 +18,11 @@ class PromptTooLong(PromptError):
 
 
 def encode_prompt(
-    tokenizer: Tokenizer, prompt: Prompt, vocabulary: Vocabulary | None = None
+    tokenizer: Tokenizer,
+    prompt: Prompt,
+    vocabulary: Vocabulary | None = None,
+    *,
+    suffix_first: bool = False,
 ) -> Healed:
     """Returns the tokens of a prompt, including those that begin a text and mark a hole.
 
@@ -31,6 +35,7 @@ def encode_prompt(
       prompt: the prompt.
       vocabulary: with it, the last tokens of the text before are taken back where they may be the
         beginning of a longer one (`Vocabulary.take_back`).
+      suffix_first: whether the text behind a hole comes first, for models that know that order.
 
     Raises:
       PromptError: if there would be no token at all.
@@ -43,7 +48,8 @@ def encode_prompt(
     else:
         prefix = _without_blank_lines(prompt.prefix)
         healed = _healed(tokenizer.encode(prefix), prompt, vocabulary)
-        parts = around_hole(healed.tokens, tokenizer.encode(prompt.suffix), marks)
+        suffix = tokenizer.encode(prompt.suffix)
+        parts = around_hole(healed.tokens, suffix, marks, suffix_first=suffix_first)
         tokens = [*tokenizer.begin(""), *itertools.chain.from_iterable(parts)]
         healed = healed._replace(tokens=tokens)
     if not healed.tokens:

@@ -1,40 +1,81 @@
-"""Reads prompts into caches, one after the other; what two neighbours begin with is read once.
+"""Reads prompts into caches, one after the other; what one begins with that is known is not read.
 
 Where the weights are quantised and the kernels in C++ multiply them, a token's states are the same
 to the bit however many are read at once. So prompts are read in chunks of a few sizes there, and a
 result does not depend on what was read before. Elsewhere each prompt is read whole.
+
+What stands behind a change is read again, as its states depend on what is before it. A reader that
+is to reuse it all the same (`reuse_shifted`) turns its keys to their new places: the result is then
+near that of reading, and no longer equal to it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 import hrm_kernels
+from hrm_jax.core.config import check
 from hrm_jax.core.protocols import LanguageModel, TextCache
 from hrm_jax.core.types import Variables
 from hrm_jax.inference.text import rows as device
 from hrm_jax.inference.text.buckets import bucket
+from hrm_jax.inference.text.prefixes import Reading, Readings, common
 from hrm_jax.models.llama import Llama
 from hrm_jax.nn.quantized import QuantizedWeights
 
 CHUNKS = (512, 64, 16)
 """Numbers of tokens that are read at once, each by a program of its own."""
+KNOWN_BYTES = 1 << 28
+"""Memory for the caches of known prompts by default: five of 2,048 tokens of a model of 0.5B."""
+_RENEWED = CHUNKS[-1]
+"""Tokens that are read again at both ends of what is reused: it is nearest to what has changed, and
+what is written next goes on from it."""
+_WORTHWHILE = CHUNKS[1]
+"""Tokens from which on reusing them takes less time than reading them."""
 
 
 class PromptReader:
-    """Reads prompts with one model, and keeps the last one's cache."""
+    """Reads prompts with one model, and keeps the last caches."""
 
-    def __init__(self, model: LanguageModel, variables: Variables, *, prompts_are_prefixes: bool):
-        """Stores the settings; `prompts_are_prefixes` as in `Writer`."""
+    def __init__(
+        self,
+        model: LanguageModel,
+        variables: Variables,
+        *,
+        prompts_are_prefixes: bool,
+        known_bytes: int = KNOWN_BYTES,
+        reuse_shifted: bool = False,
+    ):
+        """Stores the settings.
+
+        Args:
+          model: the model.
+          variables: its values.
+          prompts_are_prefixes: as in `Writer`; so are `known_bytes` and `reuse_shifted`.
+          known_bytes: memory for the caches of known prompts.
+          reuse_shifted: whether what is behind a change is reused too.
+
+        Raises:
+          ConfigError: it is to be, and prompts are always read whole.
+        """
         self._model = model
         self._variables = variables
         self._are_prefixes = prompts_are_prefixes
         self._in_chunks = not prompts_are_prefixes and is_exact(model, variables)
-        self._tokens: list[int] = []
-        self._room = 0
-        self._read: tuple[Float[Array, "1 V"], TextCache] | None = None
+        check(
+            self._in_chunks or not reuse_shifted,
+            "reuse_shifted",
+            expected="prompts that are read in parts: quantised weights of Llama's family on CPU, "
+            "with a C++ compiler, and prompts that are no prefixes",
+            got="prompts that are always read whole",
+            remedy="leave it out",
+        )
+        self._reuse_shifted = reuse_shifted
+        self._readings = Readings(known_bytes)
 
     def read(self, tokens: list[int], room: int) -> tuple[Float[Array, "1 V"], TextCache]:
         """Returns the logits after a prompt, and its cache with room for `room` tokens.
@@ -45,58 +86,83 @@ class PromptReader:
           tokens: the prompt, one token or more.
           room: tokens of the prompt and of what is written after it, at most.
         """
-        is_same = tokens == self._tokens and room == self._room
-        if self._read is None or not is_same:
-            if self._in_chunks:
-                self._read = self._extend(tokens, room)
-            else:
-                self._read = self._prefill(tokens, room)
-            self._tokens = tokens
-            self._room = room
-        return self._read
+        reading = self._readings.find(tokens, room)
+        if reading is None:
+            read = self._extend if self._in_chunks else self._prefill
+            reading = Reading(list(tokens), *read(tokens, room))
+            self._readings.keep(reading)
+        return reading.logits, reading.cache
 
     def _prefill(self, tokens: list[int], room: int) -> tuple[Array, TextCache]:
         prompt = device.padded_prompt(tokens, bucket(len(tokens)), are_prefix=self._are_prefixes)
         return device.read(self._model, self._variables, *prompt, room=room)
 
     def _extend(self, tokens: list[int], room: int) -> tuple[Array, TextCache]:
-        shared = 0
-        if self._read is not None and room == self._room:
-            # The last token is read in any case, for the logits after it.
-            shared = _common(self._tokens, tokens[:-1])
-        if self._read is not None and shared:
-            cache = self._read[1]
-        else:
-            cache = device.empty_cache(self._model, room)
         # Until all is read there is nothing to go on from, should reading be interrupted.
-        self._read = None
+        known = self._readings.take(tokens, room)
+        if known is None:
+            return self._read_on(device.empty_cache(self._model, room), tokens, 0)
+        # The last token is read in any case, for the logits after it.
+        shared = common(known.tokens, tokens[:-1])
+        if self._reuse_shifted:
+            begin, end = unchanged(known.tokens, tokens, shared)
+            if end - begin >= _WORTHWHILE:
+                return self._read_around(known, tokens, shared, begin, end)
+        return self._read_on(known.cache, tokens, shared)
+
+    def _read_around(
+        self, known: Reading, tokens: list[int], shared: int, begin: int, end: int
+    ) -> tuple[Array, TextCache]:
+        """Reads a prompt but for its first tokens and those from `begin` to `end`."""
+        # A copy, as reading writes over what is behind the first tokens.
+        cache = jax.tree.map(jnp.copy, known.cache)
+        _, cache = self._read_on(cache, tokens[:begin], shared)
+        by = len(tokens) - len(known.tokens)
+        cache = device.splice(self._model, cache, known.cache, begin, end, by)
+        return self._read_on(cache, tokens, end)
+
+    def _read_on(self, cache: TextCache, tokens: list[int], known: int) -> tuple[Array, TextCache]:
+        """Reads all tokens but the first `known`, which the cache holds."""
         logits = None
-        while shared < len(tokens):
-            chunk = chunk_of(len(tokens) - shared)
-            part = tokens[shared : shared + chunk]
+        while known < len(tokens):
+            chunk = chunk_of(len(tokens) - known)
+            part = tokens[known : known + chunk]
             padded = np.zeros((1, chunk), np.int32)
             padded[0, : len(part)] = part
             logits, cache = device.extend(
                 self._model,
                 self._variables,
                 padded,
-                device.with_lengths(cache, shared),
+                device.with_lengths(cache, known),
                 np.array([len(part)], np.int32),
             )
-            shared += len(part)
+            known += len(part)
         assert logits is not None
         return logits, cache
+
+
+def unchanged(known: Sequence[int], tokens: Sequence[int], shared: int) -> tuple[int, int]:
+    """Returns which tokens of a prompt stand in another one too, behind a change.
+
+    Args:
+      known: the other prompt.
+      tokens: the prompt.
+      shared: number of tokens that both begin with.
+
+    Returns:
+      The first token, and the first one behind; fewer tokens than both end with, as some at either
+      end are read again (`_RENEWED`). None if the first is not less than the second.
+    """
+    alike = common(known[shared:][::-1], tokens[shared:][::-1])
+    changed = len(tokens) - alike - shared
+    # What is read before them fills chunks of the smallest size, as padding would take as long.
+    chunks = max(1, -(-changed // _RENEWED))
+    return shared + chunks * _RENEWED, len(tokens) - _RENEWED
 
 
 def chunk_of(length: int) -> int:
     """Returns the largest of `CHUNKS` that `length` tokens fill, or the smallest of all."""
     return next((size for size in CHUNKS if size <= length), CHUNKS[-1])
-
-
-def _common(first: list[int], second: list[int]) -> int:
-    """Returns how many tokens two lists begin with alike."""
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))
 
 
 def is_exact(model: LanguageModel, variables: Variables) -> bool:

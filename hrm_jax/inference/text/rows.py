@@ -87,6 +87,19 @@ def extend(
     return model.extend(variables, tokens, cache, counts)
 
 
+@functools.partial(jax.jit, static_argnames="model", donate_argnames="cache")
+def splice(
+    model: LanguageModel,
+    cache: TextCache,
+    other: TextCache,
+    begin: Int[Array, ""],
+    end: Int[Array, ""],
+    by: Int[Array, ""],
+) -> TextCache:
+    """Returns `model.splice` of two caches of one row; the first is donated."""
+    return model.splice(cache, other, begin, end, by)
+
+
 @functools.partial(jax.jit, static_argnames=("model", "room"))
 def read(
     model: LanguageModel,

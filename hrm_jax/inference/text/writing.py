@@ -26,7 +26,7 @@ from hrm_jax.inference.text.buckets import power_of_two
 from hrm_jax.inference.text.constraints import Constraint, ConstraintError, Guard
 from hrm_jax.inference.text.healing import Healed, Owed, Vocabulary, debt
 from hrm_jax.inference.text.prompts import PromptTooLong, encode_prompt
-from hrm_jax.inference.text.reading import PromptReader, is_exact
+from hrm_jax.inference.text.reading import KNOWN_BYTES, PromptReader, is_exact
 from hrm_jax.inference.text.sampling import Draws, SamplingConfig
 from hrm_jax.inference.text.transcripts import Filling, Transcript
 
@@ -149,6 +149,9 @@ class Writer:
         heal: bool = True,
         constraint: Constraint | None = None,
         speculate: int | None = None,
+        suffix_first: bool = False,
+        known_bytes: int = KNOWN_BYTES,
+        reuse_shifted: bool = False,
     ):
         """Stores the settings; nothing is compiled yet.
 
@@ -167,9 +170,16 @@ class Writer:
           speculate: tokens that are proposed at once from what the text has repeated so far
             (`inference.text.speculation`), 0 for none. None is 7 where that surely changes no
             text, with quantised models of Llama's family on CPU, and 0 elsewhere.
+          suffix_first: whether the text behind a hole is read before the one before it, so that it
+            need not be read again after a change before the hole; for models that know that order.
+          known_bytes: memory for the caches of prompts that later ones may begin like.
+          reuse_shifted: whether what stands behind a change is not read again either, but what is
+            known of it moved to its new place (`inference.text.reading`): what is written then
+            depends on what was read before.
 
         Raises:
-          ConfigError: speculate is less than 0.
+          ConfigError: speculate is less than 0, the model does not know the order, or its prompts
+            are always read whole.
         """
         self.model = model
         self.variables = variables
@@ -190,7 +200,23 @@ class Writer:
             remedy="0 proposes none",
         )
         self.speculate = speculate
-        self.reader = PromptReader(model, variables, prompts_are_prefixes=prompts_are_prefixes)
+        marks = tokenizer.infilling
+        check(
+            not suffix_first or (marks is not None and marks.suffix_may_come_first),
+            "suffix_first",
+            expected="a model that was trained on texts with their suffix first, as StarCoder, "
+            "Code Llama and Codestral",
+            got="one that is not known for it",
+            remedy="leave it out",
+        )
+        self.suffix_first = suffix_first
+        self.reader = PromptReader(
+            model,
+            variables,
+            prompts_are_prefixes=prompts_are_prefixes,
+            known_bytes=known_bytes,
+            reuse_shifted=reuse_shifted,
+        )
         self.end_tokens = end_tokens(tokenizer)
 
     @property
@@ -260,7 +286,9 @@ class Writer:
 
     def _job(self, number: int, request: Request) -> _Job:
         vocabulary = self.vocabulary if self.heal else None
-        prompt = encode_prompt(self.tokenizer, request.prompt, vocabulary)
+        prompt = encode_prompt(
+            self.tokenizer, request.prompt, vocabulary, suffix_first=self.suffix_first
+        )
         length = len(prompt.tokens) + prompt.taken
         left = min(request.max_tokens, self.max_length - length)
         if request.max_tokens < 1:

@@ -152,6 +152,11 @@ def test_marks_of_a_hole_may_be_named_by_number(read, keys):
     assert read().infilling is None
     found = read(**{f"{key}_token_id": token for key, token in zip(keys, (5, 6, 7), strict=True)})
     assert found.infilling == InfillingTokens(5, 6, 7)
+    starcoder = [*TOKENS[:5], "<fim_prefix>", *TOKENS[6:]]
+    found = read(
+        tokens=starcoder, **dict(zip(map("{}_token_id".format, keys), (5, 6, 7), strict=True))
+    )
+    assert found.infilling == InfillingTokens(5, 6, 7, both_orders=True)
     assert read(**{f"{key}_token_id": 2**32 - 1 for key in keys}).infilling is None
     with pytest.raises(ConfigError, match=f"{keys[0]}_token_id: expected the number of a token"):
         read(**{f"{key}_token_id": 1_000_000 for key in keys})

@@ -3,6 +3,7 @@
 from types import MappingProxyType
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,14 @@ from hrm_jax.data.text import infilling
 from hrm_jax.data.text.tokenizers import ByteTokenizer
 
 MARKS = InfillingTokens(prefix=901, suffix=902, middle=903)
+
+
+def test_the_suffix_comes_first_where_the_model_was_trained_so():
+    marks = InfillingTokens(901, 902, 903, both_orders=True)
+    parts = infilling.around_hole([1, 2], [3], marks, suffix_first=True)
+    assert [token for part in parts for token in part] == [901, 902, 3, 903, 1, 2]
+    with pytest.raises(ValueError, match="trained on both orders"):
+        infilling.around_hole([1, 2], [3], MARKS, suffix_first=True)
 
 
 def test_without_a_mark_of_the_middle_the_suffix_comes_first():

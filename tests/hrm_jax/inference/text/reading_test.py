@@ -1,14 +1,20 @@
 """Reading prompts: a prefix that is known is not read again, and changes no bit."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import hrm_kernels
 from hrm_jax.convert.llama import llama_variables, llama_weights
+from hrm_jax.core.config import ConfigError
 from hrm_jax.inference.text import reading
 from hrm_jax.inference.text import rows as device
-from hrm_jax.inference.text.reading import CHUNKS, PromptReader, chunk_of
+from hrm_jax.inference.text.prefixes import common
+from hrm_jax.inference.text.reading import CHUNKS, PromptReader, chunk_of, unchanged
 from hrm_jax.models.llama import Llama, LlamaConfig
 
 MODEL = Llama(
@@ -29,8 +35,8 @@ TEXT = np.random.default_rng(0).integers(0, 64, 100).tolist()
 needs_kernel = pytest.mark.skipif(not hrm_kernels.rows_are_independent(), reason="no C++ compiler")
 
 
-def reader(variables=VARIABLES) -> PromptReader:
-    return PromptReader(MODEL, variables, prompts_are_prefixes=False)
+def reader(variables=VARIABLES, model=MODEL, **settings) -> PromptReader:
+    return PromptReader(model, variables, prompts_are_prefixes=False, **settings)
 
 
 @pytest.fixture
@@ -48,12 +54,16 @@ def sizes(monkeypatch):
 
 
 def assert_same(found, expected, length):
-    np.testing.assert_array_equal(found[0], expected[0])
+    assert_near(found, expected, length, atol=0)
+
+
+def assert_near(found, expected, length, atol):
+    np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=atol)
     np.testing.assert_array_equal(found[1].lengths, [length])
     for a, b in zip(
         jax.tree.leaves(found[1].calls), jax.tree.leaves(expected[1].calls), strict=True
     ):
-        np.testing.assert_array_equal(a[:, :length], b[:, :length])
+        np.testing.assert_allclose(a[:, :length], b[:, :length], rtol=0, atol=atol)
 
 
 @needs_kernel
@@ -83,7 +93,7 @@ def test_an_equal_prompt_is_not_read_at_all(sizes):
     ours = reader()
     first = ours.read(TEXT, ROOM)
     sizes.clear()
-    assert ours.read(list(TEXT), ROOM) is first
+    assert ours.read(list(TEXT), ROOM)[1] is first[1]
     assert not sizes
     # A prompt that the last one begins with lacks its logits: one token is read.
     short = jax.tree.map(np.array, ours.read(TEXT[:50], ROOM))
@@ -99,6 +109,68 @@ def test_another_room_is_another_cache(sizes):
     _, cache = ours.read(TEXT, 2 * ROOM)
     assert cache.room == 2 * ROOM
     assert sum(count for _, count in sizes) == len(TEXT)
+
+
+@needs_kernel
+def test_several_prompts_are_known(sizes):
+    """Two files are edited in turns: of each only what is new is read."""
+    ours = reader()
+    other = [5, *TEXT[1:]]
+    for text in (TEXT, other):
+        ours.read(text[:90], ROOM)
+    sizes.clear()
+    for text in (TEXT, other):
+        found = jax.tree.map(np.array, ours.read(text, ROOM))
+        assert_same(found, reader().read(text, ROOM), len(text))
+    assert [count for _, count in sizes if count == 10] == [10, 10]
+
+
+@needs_kernel
+@pytest.mark.parametrize("inserted", [0, 3, 20])
+def test_what_stands_behind_a_change_is_reused_if_asked(sizes, inserted):
+    """A token that sees eight others is the same behind a change, but for its place."""
+    model = Llama(dataclasses.replace(MODEL.config, window=8))
+    before = [*TEXT, 4, 5, *TEXT[::-1]]
+    after = [*TEXT, *range(inserted), *TEXT[::-1]]
+    ours = reader(model=model, reuse_shifted=True)
+    ours.read(before, 2 * ROOM)
+    sizes.clear()
+    found = jax.tree.map(np.array, ours.read(after, 2 * ROOM))
+    assert sum(count for _, count in sizes) <= 16 + 16 * max(1, -(-inserted // 16))
+    expected = reader(model=model).read(after, 2 * ROOM)
+    assert_near(found, expected, len(after), atol=0.01)
+
+
+@needs_kernel
+def test_little_behind_a_change_is_read_again(sizes):
+    ours = reader(reuse_shifted=True)
+    ours.read(TEXT, ROOM)
+    other = [*TEXT[:30], 7, *TEXT[31:]]
+    found = jax.tree.map(np.array, ours.read(other, ROOM))
+    assert_same(found, reader().read(other, ROOM), len(other))
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_the_reused_part_is_in_both_prompts(data):
+    some = st.lists(st.integers(0, 2), max_size=30)
+    known = data.draw(some)
+    tokens = data.draw(some) + data.draw(st.sampled_from([known, known[5:], []])) + [1]
+    shared = common(known, tokens[:-1])
+    begin, end = unchanged(known, tokens, shared)
+    if begin < end:
+        by = len(tokens) - len(known)
+        assert tokens[begin:end] == known[begin - by : end - by]
+        # Something is read between what is known and the part, and after it.
+        assert shared < begin
+        assert end < len(tokens)
+
+
+def test_prompts_that_are_read_whole_reuse_nothing():
+    with pytest.raises(
+        ConfigError, match=r"reuse_shifted: expected prompts that are read in parts"
+    ):
+        reader(FLOATS, reuse_shifted=True)
 
 
 @needs_kernel

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hrm_jax.core.config import ConfigError
 from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text.prompts import PromptError
 from hrm_jax.inference.text.sampling import SamplingConfig
@@ -113,6 +114,14 @@ def test_a_text_that_ends_at_once_gives_its_row_to_the_next():
     prompts = [Prompt("hello")] * 5 + [Prompt("other")]
     texts = ending.complete(prompts, seeds=range(6), max_tokens=4)
     assert texts[5] == streamed(ending, Request(Prompt("other"), max_tokens=4))
+
+
+def test_the_suffix_comes_first_only_where_the_model_knows_it():
+    for tokenizer in (ByteTokenizer(), ByteTokenizer(infilling=None)):
+        with pytest.raises(ConfigError, match="suffix_first: expected a model that was trained"):
+            writer(tokenizer=tokenizer, suffix_first=True)
+    marks = dataclasses.replace(tiny.MARKS, both_orders=True)
+    assert writer(tokenizer=ByteTokenizer(infilling=marks), suffix_first=True).suffix_first
 
 
 def test_prompts_that_are_too_long_have_no_completion():
