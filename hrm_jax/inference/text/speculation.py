@@ -26,7 +26,7 @@ from hrm_jax.inference.text import rows as device
 from hrm_jax.inference.text.healing import Pieces
 from hrm_jax.inference.text.rows import MOST_TOKENS, NO_TOKEN, Rows, Written
 
-LEAST_MATCH = 3
+LEAST_MATCH = 4
 """Tokens that have to stand before: fewer propose more, of which less is right."""
 MOST_MATCH = 8
 """Tokens that are compared; of several places the one with the longest match is taken."""
