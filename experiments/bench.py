@@ -5,7 +5,8 @@ A comparison follows the protocol of `experiments.benchmarks.alternate`. PyTorch
 them ours is measured alone. `--preset=hrm_tiny --batch_sizes=4` finishes in about a minute.
 `--suite=solve --checkpoint=RUN` measures ways to run a trained model, `--suite=decode` how fast a
 language model writes, against transformers, `--suite=llama` the same of a GGUF file, against
-llama.cpp; `--suite=device` is the whole picture of one GPU.
+llama.cpp; `--suite=speculation` what proposing repeated tokens gains, `--suite=first_token` how
+long an editor waits after a change; `--suite=device` is the whole picture of one GPU.
 Results are medians over rounds; the JSON holds every turn.
 """
 
@@ -152,6 +153,29 @@ def _exactness(console: Console) -> dict[str, Any]:
     return exactness.run(options, console)
 
 
+def _speculation(console: Console) -> dict[str, Any]:
+    """Measures what proposing repeated tokens gains and costs."""
+    from experiments.benchmarks import speculation
+
+    options = speculation.Options(
+        models=_MODELS.value,
+        proposed=[int(proposed) for proposed in _PROPOSED.value],
+        tokens=_TOKENS.value,
+        rounds=_ROUNDS.value,
+    )
+    return speculation.run(options, console)
+
+
+def _first_token(console: Console) -> dict[str, Any]:
+    """Measures how long an editor waits for the first token."""
+    from experiments.benchmarks import first_token
+
+    options = first_token.Options(
+        models=_MODELS.value, tokens=_PROMPT_TOKENS.value, rounds=_ROUNDS.value
+    )
+    return first_token.run(options, console)
+
+
 def _picture() -> pathlib.Path | None:
     return None if _PICTURE.value is None else pathlib.Path(_PICTURE.value)
 
@@ -166,6 +190,8 @@ SUITES: dict[str, Suite] = {
     "decode": _decode,
     "llama": _llama,
     "exactness": _exactness,
+    "speculation": _speculation,
+    "first_token": _first_token,
     "device": _device,
 }
 
@@ -196,6 +222,9 @@ _LLAMA_PYTHON = flags.DEFINE_string(
 _ROWS = flags.DEFINE_list("rows", ["1", "8"], "llama: numbers of texts written together.")
 _HOLDINGS = flags.DEFINE_list(
     "holdings", ["stored"], "exactness: how weights are held, beside float32."
+)
+_PROPOSED = flags.DEFINE_list(
+    "proposed", ["0", "7"], "speculation: tokens proposed at once; the first is compared with."
 )
 _PICTURE = flags.DEFINE_string("picture", None, "Where the attention suite draws its PNG.")
 _CHECKPOINT = flags.DEFINE_string(
