@@ -1,9 +1,9 @@
 """The first_token suite: how long an editor waits after a change, and what reuse changes.
 
-A prompt is a part of this project's source with a hole in its middle, or up to its end. It has two
-states, which differ in 20 tokens; each turn reads the one that was not read last and is timed until
-the first token after it, in turns with a cold read. Where what stands behind a change is reused
-(`reuse_shifted`), what then follows is compared with what follows a cold read, at several holes.
+A prompt is a part of this project's source with a hole in its middle, or up to its end. In each
+turn 20 tokens before the cursor are others, and it is read and timed until the first token after
+it, in turns with a cold read. Where what stands behind a change is reused (`reuse_shifted`), what
+then follows is compared with what follows a cold read, at several holes.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ class Options:
     Attributes:
       models: names or files.
       tokens: of a prompt.
-      changed: tokens that are others in the prompt read before.
+      changed: tokens that are others in each turn.
       rounds: turns of each case.
       holes: at which what follows is compared.
       hole_tokens: of a prompt there.
@@ -58,12 +58,12 @@ class Case:
     """What is read.
 
     Attributes:
-      states: of the prompt, before a change and after it.
-      known: whether the other state was read before.
+      states: of the prompt, for each turn.
+      known: whether the state before was read.
       reuse_shifted: as the reader takes it.
     """
 
-    states: tuple[list[int], list[int]]
+    states: list[list[int]]
     known: bool = True
     reuse_shifted: bool = False
 
@@ -76,32 +76,28 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         writer = Writer(loaded.model, loaded.variables, loaded.tokenizer, batch_size=1)
         with console.status(name) as status:
             seconds = take_turns(writer, options, status.update)
-            status.update(f"{name}: comparing what follows")
-            deviation = compare(writer, options)
-        table = Table(title=f"{name}: first token after a change, {options.tokens} tokens")
-        for column in ("read", "seconds", "of cold"):
-            table.add_column(column, justify="left" if column == "read" else "right")
         rows = {case: _figures(own, seconds[COLD]) for case, own in seconds.items()}
-        for case, row in rows.items():
-            time_ = "{median:.3f} ({low:.3f}-{high:.3f})".format(**row["seconds"])
-            share = "{median:.3f} ({low:.3f}-{high:.3f})".format(**row["of_cold"])
-            table.add_row(case, time_, share)
-        console.print(table)
+        console.print(_table(name, options, rows))
+        with console.status(f"{name}: comparing what follows"):
+            deviation = compare(writer, options)
         console.print("reused behind a change:", deviation)
         results.append({"model": name, "cases": rows, "deviation": deviation})
     return {"options": dataclasses.asdict(options), "results": results}
 
 
 def cases(tokenizer: Tokenizer, options: Options) -> dict[str, Case]:
-    """Returns what is timed, by name."""
+    """Returns what is timed, by name: states for the turns that are timed, and two before."""
     text = _text(tokenizer)
-    whole = text[: options.tokens]
-    other = [*whole[: -options.changed], *text[options.tokens :][: options.changed]]
-    found = {COLD: Case((other, whole), known=False), "end changed": Case((other, whole))}
+    changes = _changes(text[options.tokens :], options.changed, options.rounds + 2)
+    kept = text[: options.tokens - options.changed]
+    whole = [[*kept, *change] for change in changes]
+    found = {COLD: Case(whole, known=False), "end changed": Case(whole)}
     if tokenizer.infilling is not None:
-        place = options.tokens // 2
         usual, suffix_first = (
-            _with_hole(tokenizer, text, place, options.tokens, options.changed, suffix_first=first)
+            [
+                _with_hole(tokenizer, text[: options.tokens], change, suffix_first=first)
+                for change in changes
+            ]
             for first in (False, True)
         )
         found["cursor changed"] = Case(usual)
@@ -125,7 +121,7 @@ def take_turns(writer: Writer, options: Options, report) -> dict[str, list[float
                 writer.reader = _reader(writer, case)
             else:
                 continue
-            taken = _first_token(writer, case.states[turn % 2])
+            taken = _first_token(writer, case.states[turn + 2])
             if turn >= 0:
                 seconds[name].append(taken)
     return seconds
@@ -135,8 +131,8 @@ def compare(writer: Writer, options: Options) -> dict[str, float] | None:
     """Returns how far reuse is from a cold read, by what follows at several holes.
 
     Returns:
-      The mean divergence of the first token in nats, and the shares of holes where the first token
-      and the whole fill are the same; None for a model that knows no holes.
+      Mean and median divergence of the first token in nats, and the shares of holes where the
+      first token and the whole fill are the same; None for a model that knows no holes.
     """
     tokenizer = writer.tokenizer
     if tokenizer.infilling is None:
@@ -148,7 +144,13 @@ def compare(writer: Writer, options: Options) -> dict[str, float] | None:
     same_token = []
     same_fill = []
     for place in map(int, places):
-        states = _with_hole(tokenizer, text, place, size, options.changed, suffix_first=False)
+        part = text[place - size // 2 : place + size // 2]
+        own = part[size // 2 - options.changed : size // 2]
+        # Before the change other tokens of the same text stood there.
+        other = text[place + size // 2 :][: options.changed]
+        states = [
+            _with_hole(tokenizer, part, change, suffix_first=False) for change in (other, own)
+        ]
         writer.reader = _reader(writer, Case(states, reuse_shifted=True))
         _first_token(writer, states[0])
         reused, reused_fill = _follow(writer, states[1], options.fill_tokens)
@@ -159,7 +161,8 @@ def compare(writer: Writer, options: Options) -> dict[str, float] | None:
         same_fill.append(cold_fill == reused_fill)
     return {
         "holes": len(places),
-        "divergence": float(np.mean(divergence)),
+        "mean_divergence": float(np.mean(divergence)),
+        "median_divergence": float(np.median(divergence)),
         "same_token": float(np.mean(same_token)),
         "same_fill": float(np.mean(same_fill)),
     }
@@ -201,28 +204,35 @@ def _text(tokenizer: Tokenizer) -> list[int]:
     return tokenizer.encode("\n".join(file.read_text() for file in files))
 
 
+def _changes(text: list[int], size: int, count: int) -> list[list[int]]:
+    """Returns so many different runs of tokens of a text, for the place before a cursor."""
+    return [text[i * size : (i + 1) * size] for i in range(count)]
+
+
 def _with_hole(
-    tokenizer: Tokenizer,
-    text: list[int],
-    place: int,
-    size: int,
-    changed: int,
-    *,
-    suffix_first: bool,
-) -> tuple[list[int], list[int]]:
-    """Returns a prompt of `size` tokens with a hole at a place, before a change and after it."""
+    tokenizer: Tokenizer, text: list[int], change: list[int], *, suffix_first: bool
+) -> list[int]:
+    """Returns the prompt for a hole in the middle of a text, with a change right before it.
+
+    The change takes the place of as many tokens, and as many behind it are left out.
+    """
     assert tokenizer.infilling is not None
     # For the time it takes, it does not matter whether the model was trained on this order.
     marks = dataclasses.replace(tokenizer.infilling, both_orders=True)
-    half = size // 2
-    prefix = text[place - half : place]
-    suffix = text[place + changed : place + half]
-    # Before the change other tokens of the same text stood there.
-    other = [*prefix[:-changed], *text[place + half :][:changed]]
-    first, second = (
-        around_hole(part, suffix, marks, suffix_first=suffix_first) for part in (other, prefix)
-    )
-    return list(itertools.chain(*first)), list(itertools.chain(*second))
+    middle = len(text) // 2
+    prefix = [*text[: middle - len(change)], *change]
+    parts = around_hole(prefix, text[middle + len(change) :], marks, suffix_first=suffix_first)
+    return list(itertools.chain(*parts))
+
+
+def _table(name: str, options: Options, rows: dict[str, Any]) -> Table:
+    table = Table(title=f"{name}: first token after a change, {options.tokens} tokens")
+    for column in ("read", "seconds", "of cold"):
+        table.add_column(column, justify="left" if column == "read" else "right")
+    form = "{median:.3f} ({low:.3f}-{high:.3f})"
+    for case, row in rows.items():
+        table.add_row(case, form.format(**row["seconds"]), form.format(**row["of_cold"]))
+    return table
 
 
 def _figures(own: Sequence[float], cold: Sequence[float]) -> dict[str, Any]:

@@ -32,10 +32,11 @@ CHUNKS = (512, 64, 16)
 KNOWN_BYTES = 1 << 28
 """Memory for the caches of known prompts by default: five of 2,048 tokens of a model of 0.5B."""
 _RENEWED = CHUNKS[-1]
-"""Tokens that are read again at both ends of what is reused: it is nearest to what has changed, and
-what is written next goes on from it."""
-_WORTHWHILE = CHUNKS[1]
-"""Tokens from which on reusing them takes less time than reading them."""
+"""Tokens that are read again at both ends of what is reused, at least: the first are nearest to
+what has changed, and what is written next goes on from the last."""
+_FILLED = CHUNKS[1]
+"""What is read before it is a multiple of this: such a chunk takes as long as two smaller ones.
+Reusing fewer tokens would save no time."""
 
 
 class PromptReader:
@@ -106,7 +107,7 @@ class PromptReader:
         shared = common(known.tokens, tokens[:-1])
         if self._reuse_shifted:
             begin, end = unchanged(known.tokens, tokens, shared)
-            if end - begin >= _WORTHWHILE:
+            if end - begin >= _FILLED:
                 return self._read_around(known, tokens, shared, begin, end)
         return self._read_on(known.cache, tokens, shared)
 
@@ -155,9 +156,8 @@ def unchanged(known: Sequence[int], tokens: Sequence[int], shared: int) -> tuple
     """
     alike = common(known[shared:][::-1], tokens[shared:][::-1])
     changed = len(tokens) - alike - shared
-    # What is read before them fills chunks of the smallest size, as padding would take as long.
-    chunks = max(1, -(-changed // _RENEWED))
-    return shared + chunks * _RENEWED, len(tokens) - _RENEWED
+    chunks = -(-(changed + _RENEWED) // _FILLED)
+    return shared + chunks * _FILLED, len(tokens) - _RENEWED
 
 
 def chunk_of(length: int) -> int:

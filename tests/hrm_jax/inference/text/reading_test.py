@@ -130,14 +130,15 @@ def test_several_prompts_are_known(sizes):
 def test_what_stands_behind_a_change_is_reused_if_asked(sizes, inserted):
     """A token that sees eight others is the same behind a change, but for its place."""
     model = Llama(dataclasses.replace(MODEL.config, window=8))
-    before = [*TEXT, 4, 5, *TEXT[::-1]]
-    after = [*TEXT, *range(inserted), *TEXT[::-1]]
+    behind = TEXT[::-1] * 2
+    before = [*TEXT, 4, 5, *behind]
+    after = [*TEXT, *range(inserted), *behind]
     ours = reader(model=model, reuse_shifted=True)
-    ours.read(before, 2 * ROOM)
+    ours.read(before, 4 * ROOM)
     sizes.clear()
-    found = jax.tree.map(np.array, ours.read(after, 2 * ROOM))
-    assert sum(count for _, count in sizes) <= 16 + 16 * max(1, -(-inserted // 16))
-    expected = reader(model=model).read(after, 2 * ROOM)
+    found = jax.tree.map(np.array, ours.read(after, 4 * ROOM))
+    assert sizes == [(64, 64), (16, 16)]
+    expected = reader(model=model).read(after, 4 * ROOM)
     assert_near(found, expected, len(after), atol=0.01)
 
 
