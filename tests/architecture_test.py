@@ -78,7 +78,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.inference": "attempts thinking config slots engine stream journal search",
         "hrm_jax.inference.text": (
             "buckets sampling healing constraints python_syntax grammars prompts transcripts rows"
-            " prefixes reading speculation writing"
+            " prefixes reading speculation requests session writing"
         ),
     },
     {

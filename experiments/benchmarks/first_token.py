@@ -23,7 +23,8 @@ from hrm_jax.core.types import Prompt
 from hrm_jax.data.text.infilling import around_hole
 from hrm_jax.inference.text.buckets import power_of_two
 from hrm_jax.inference.text.reading import PromptReader
-from hrm_jax.inference.text.writing import Request, Writer
+from hrm_jax.inference.text.requests import Request
+from hrm_jax.inference.text.writing import Writer
 
 _FILES = ("hrm_jax/inference/text/*.py", "hrm_jax/data/text/*.py")
 """What the text is made of."""

@@ -17,7 +17,8 @@ from experiments.common.terminal import Table
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
 from hrm_jax.core.types import Prompt
 from hrm_jax.evaluation.suites.humaneval import STOP, load_humaneval
-from hrm_jax.inference.text.writing import Piece, Request, Writer
+from hrm_jax.inference.text.requests import Piece, Request
+from hrm_jax.inference.text.writing import Writer
 
 _EDITS = (
     ("hrm_jax/inference/text/buckets.py", "Rename the function `bucket` to `round_up`."),

@@ -16,7 +16,8 @@ from experiments.common import process
 from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text.prompts import PromptError
-from hrm_jax.inference.text.writing import Piece, Request, Writer
+from hrm_jax.inference.text.requests import Piece, Request
+from hrm_jax.inference.text.writing import Writer
 
 FLAGS = flags.FLAGS
 _ESCAPE = re.compile(
@@ -181,10 +182,17 @@ def unescape(text: str) -> str:
 def _requests(asked: list[Prompt]) -> list[Request]:
     sampling = writer.sampling()
     stop = tuple(map(unescape, FLAGS.stop))
-    shared = stop, FLAGS.max_tokens, sampling, FLAGS.one_line
     constraint = writer.constraint(after_prompt=not FLAGS.chat)
     return [
-        Request(prompt, FLAGS.seed + sample, *shared, constraint)
+        Request(
+            prompt,
+            FLAGS.seed + sample,
+            stop,
+            FLAGS.max_tokens,
+            sampling,
+            one_line=FLAGS.one_line,
+            constraint=constraint,
+        )
         for prompt in asked
         for sample in range(FLAGS.samples)
     ]

@@ -18,7 +18,8 @@ from hrm_jax.core import files
 from hrm_jax.evaluation.judge.exams import Bounds
 from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.sandbox.limits import Limits
-from hrm_jax.inference.text.writing import Request, Writer
+from hrm_jax.inference.text.requests import Request
+from hrm_jax.inference.text.writing import Writer
 from hrm_jax.verified import search
 from hrm_jax.verified.agreement import behaviours, groups, last_function
 from hrm_jax.verified.checks import Check, CheckError, check_of_examples, check_of_tests

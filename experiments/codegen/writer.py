@@ -2,8 +2,8 @@
 
 import copy
 import dataclasses
-from collections.abc import Sequence
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -12,10 +12,10 @@ from hrm_jax.convert import catalogue
 from hrm_jax.convert.holding import HOLDINGS
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
 from hrm_jax.core.config import check
+from hrm_jax.core.files import read_text
 from hrm_jax.core.protocols import Completer
 from hrm_jax.core.types import Prompt
 from hrm_jax.evaluation.suites import chat_form
-from hrm_jax.core.files import read_text
 from hrm_jax.inference.text import grammars
 from hrm_jax.inference.text.constraints import Constraint
 from hrm_jax.inference.text.python_syntax import PythonSyntax

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from hrm_jax.core.types import Prompt
 from hrm_jax.data.text.chat import ASSISTANT, Message
-from hrm_jax.inference.text.writing import Request
+from hrm_jax.inference.text.requests import Request
 
 _FENCED = re.compile(
     r"^[ \t]*(```+|~~~+)[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.M | re.S

@@ -16,8 +16,9 @@ from typing import Protocol
 from hrm_jax.core.config import configclass, field
 from hrm_jax.evaluation.judge.exams import Verdict
 from hrm_jax.evaluation.judge.judge import Judge
+from hrm_jax.inference.text.requests import Ending, Request
 from hrm_jax.inference.text.sampling import SamplingConfig
-from hrm_jax.inference.text.writing import Ending, Request, Writer
+from hrm_jax.inference.text.writing import Writer
 from hrm_jax.verified.checks import Check
 
 

@@ -63,8 +63,8 @@ class PromptReader:
         Raises:
           ConfigError: it is to be, and prompts are always read whole.
         """
-        self._model = model
-        self._variables = variables
+        self.model = model
+        self.variables = variables
         self._are_prefixes = prompts_are_prefixes
         self._in_chunks = not prompts_are_prefixes and is_exact(model, variables)
         check(
@@ -96,13 +96,13 @@ class PromptReader:
 
     def _prefill(self, tokens: list[int], room: int) -> tuple[Array, TextCache]:
         prompt = device.padded_prompt(tokens, bucket(len(tokens)), are_prefix=self._are_prefixes)
-        return device.read(self._model, self._variables, *prompt, room=room)
+        return device.read(self.model, self.variables, *prompt, room=room)
 
     def _extend(self, tokens: list[int], room: int) -> tuple[Array, TextCache]:
         # Until all is read there is nothing to go on from, should reading be interrupted.
         known = self._readings.take(tokens, room)
         if known is None:
-            return self._read_on(device.empty_cache(self._model, room), tokens, 0)
+            return self._read_on(device.empty_cache(self.model, room), tokens, 0)
         # The last token is read in any case, for the logits after it.
         shared = common(known.tokens, tokens[:-1])
         if self._reuse_shifted:
@@ -119,7 +119,7 @@ class PromptReader:
         cache = jax.tree.map(jnp.copy, known.cache)
         _, cache = self._read_on(cache, tokens[:begin], shared)
         by = len(tokens) - len(known.tokens)
-        cache = device.splice(self._model, cache, known.cache, begin, end, by)
+        cache = device.splice(self.model, cache, known.cache, begin, end, by)
         return self._read_on(cache, tokens, end)
 
     def _read_on(self, cache: TextCache, tokens: list[int], known: int) -> tuple[Array, TextCache]:
@@ -131,8 +131,8 @@ class PromptReader:
             padded = np.zeros((1, chunk), np.int32)
             padded[0, : len(part)] = part
             logits, cache = device.extend(
-                self._model,
-                self._variables,
+                self.model,
+                self.variables,
                 padded,
                 device.with_lengths(cache, known),
                 np.array([len(part)], np.int32),

@@ -207,7 +207,7 @@ def _accept(
     def add(state: tuple[Array, Rows, Array, Array]) -> tuple[Array, Rows, Array, Array]:
         i, rows, drawing, drawn = state
         one = jax.lax.dynamic_index_in_dim(logits, i, axis=1, keepdims=False)
-        added, tokens = device.add_token(rows, one, pieces, eos_tokens)
+        added, tokens = device.add_token(rows, one, pieces, eos_tokens, None)
         rows = _where(drawing, added, rows)
         tokens = jnp.where(drawing, tokens, NO_TOKEN)
         drawn = jax.lax.dynamic_update_slice(drawn, tokens[:, None], (0, i))

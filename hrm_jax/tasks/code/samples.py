@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from hrm_jax.core.types import Prompt
 from hrm_jax.evaluation.syntax import parses
+from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.sampling import SamplingConfig
-from hrm_jax.inference.text.writing import Request, Writer
+from hrm_jax.inference.text.writing import Writer
 
 STOP = ("\ndef ", "\nclass ", "\n@", "\nif ", "\nasync ", "\n#")
 """What begins a line that no longer belongs to a Python function."""

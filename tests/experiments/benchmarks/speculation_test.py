@@ -3,7 +3,7 @@
 from experiments.benchmarks import speculation
 from experiments.benchmarks.speculation import Turn
 from hrm_jax.core.types import Prompt
-from hrm_jax.inference.text.writing import Piece, Request
+from hrm_jax.inference.text.requests import Piece, Request
 
 
 class Fixed:

@@ -15,7 +15,8 @@ from hrm_jax.data.text.chat import ChatTemplate
 from hrm_jax.inference.text.constraints import ConstraintError
 from hrm_jax.inference.text.prompts import PromptError
 from hrm_jax.inference.text.python_syntax import PythonSyntax
-from hrm_jax.inference.text.writing import Piece, Writer
+from hrm_jax.inference.text.requests import Piece
+from hrm_jax.inference.text.writing import Writer
 from tests.hrm_jax.inference.text import tiny
 
 FLAGS = flags.FLAGS

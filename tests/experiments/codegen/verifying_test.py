@@ -14,7 +14,8 @@ from hrm_jax.evaluation.judge.packages import PackageMissing
 from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
 from hrm_jax.evaluation.sandbox.isolation import find_sandbox
 from hrm_jax.inference.text.prompts import PromptError
-from hrm_jax.inference.text.writing import Piece, Writer
+from hrm_jax.inference.text.requests import Piece
+from hrm_jax.inference.text.writing import Writer
 from hrm_jax.verified.checks import CheckError
 from tests.hrm_jax.inference.text import tiny
 

@@ -10,7 +10,7 @@ from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
 from hrm_jax.evaluation.sandbox.isolation import find_sandbox
 from hrm_jax.evaluation.sandbox.limits import Limits
-from hrm_jax.inference.text.writing import Piece
+from hrm_jax.inference.text.requests import Piece
 
 
 @pytest.fixture(scope="session")

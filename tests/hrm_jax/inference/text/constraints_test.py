@@ -17,8 +17,9 @@ from hrm_jax.data.text.well_formed import parses
 from hrm_jax.inference.text.constraints import ConstraintError, Guard
 from hrm_jax.inference.text.healing import Healed, Vocabulary
 from hrm_jax.inference.text.python_syntax import PythonSyntax
+from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.sampling import Draws, SamplingConfig, sample
-from hrm_jax.inference.text.writing import Request, Writer
+from hrm_jax.inference.text.writing import Writer
 from tests.hrm_jax.inference.text import tiny
 
 WARM = SamplingConfig(temperature=1.0, top_p=0.9)

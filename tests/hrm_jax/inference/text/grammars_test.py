@@ -9,8 +9,9 @@ from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text.constraints import ConstraintError
 from hrm_jax.inference.text.grammars import Grammar, json_schema, lark
 from hrm_jax.inference.text.healing import Vocabulary
+from hrm_jax.inference.text.requests import Piece, Request
 from hrm_jax.inference.text.sampling import SamplingConfig
-from hrm_jax.inference.text.writing import Piece, Request, Writer
+from hrm_jax.inference.text.writing import Writer
 from tests.hrm_jax.inference.text import tiny
 
 WARM = SamplingConfig(temperature=1.0, top_p=0.9)

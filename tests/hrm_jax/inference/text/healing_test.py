@@ -20,8 +20,9 @@ from hrm_jax.inference.text.healing import (
     restrict,
 )
 from hrm_jax.inference.text.prompts import encode_prompt
+from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.sampling import SamplingConfig
-from hrm_jax.inference.text.writing import Request, Writer
+from hrm_jax.inference.text.writing import Writer
 from tests.hrm_jax.inference.text import tiny
 
 BYTES = [bytes([letter]) for letter in b"a \xc3\xa9"]

@@ -13,9 +13,10 @@ import hrm_kernels
 from hrm_jax.core.config import ConfigError
 from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text import speculation
+from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.speculation import LEAST_MATCH, MOST_MATCH, propose, width_of
-from hrm_jax.inference.text.writing import Request, Writer
+from hrm_jax.inference.text.writing import Writer
 from tests.hrm_jax.inference.text import tiny
 from tests.hrm_jax.inference.text.tiny import ByteTokenizer
 

@@ -9,8 +9,9 @@ import pytest
 from hrm_jax.core.config import ConfigError
 from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text.prompts import PromptError
+from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.sampling import SamplingConfig
-from hrm_jax.inference.text.writing import Request, Writer
+from hrm_jax.inference.text.writing import Writer
 from hrm_jax.models.hrm_text import HrmText
 from tests.hrm_jax.inference.text import tiny
 from tests.hrm_jax.inference.text.tiny import ByteTokenizer

@@ -1,0 +1,165 @@
+"""A batch of rows on the device, and the texts that are written in them."""
+
+import functools
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool
+
+from hrm_jax.inference.text import rows as device
+from hrm_jax.inference.text import speculation
+from hrm_jax.inference.text.healing import Owed, Vocabulary, debt
+from hrm_jax.inference.text.reading import PromptReader
+from hrm_jax.inference.text.requests import Job, Piece
+from hrm_jax.inference.text.sampling import Draws
+
+_BLOCK_SECONDS = 0.05
+"""Intended time between two fetches: text appears at least so often if a token takes less, and the
+host's share of the time stays small."""
+
+
+class Session:
+    """A batch of rows, and the jobs that have them."""
+
+    def __init__(
+        self,
+        reader: PromptReader,
+        vocabulary: Vocabulary,
+        end_tokens: Sequence[int],
+        *,
+        B: int,
+        room: int,
+        speculate: int,
+    ):
+        """Makes B free rows.
+
+        Args:
+          reader: reads prompts with the model.
+          vocabulary: the texts of the tokens that may be drawn.
+          end_tokens: the tokens that end a text.
+          B: number of rows.
+          room: largest number of tokens of a row, its prompt included.
+          speculate: number of tokens that are proposed at once, at most.
+        """
+        self._reader = reader
+        self._vocabulary = vocabulary
+        self._room = room
+        self._eos_tokens = jnp.array(end_tokens, jnp.int32)
+        self._rows = device.empty_rows(reader.model, B, room)
+        self._texts = speculation.Texts(B, room)
+        self._proposed = speculation.width_of(speculate, B)
+        self._jobs: list[Job | None] = [None] * B
+        # Tokens of the next call of `write`, adapted to how long the last one took.
+        self._steps = 1
+        # Rows whose first token was refused.
+        self._again: list[int] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether a text is being written."""
+        return any(job is not None for job in self._jobs)
+
+    @property
+    def free(self) -> int | None:
+        """A row that no job has, or None."""
+        return next((row for row, job in enumerate(self._jobs) if job is None), None)
+
+    def enter(self, job: Job, row: int) -> Piece:
+        """Gives a free row to a job; returns its first piece."""
+        self._rows, written = device.enter(
+            self._rows,
+            row,
+            *self._reader.read(job.prompt.tokens, self._room),
+            Draws.of(job.request.sampling, job.request.seed),
+            Owed.of(job.prompt.owed, job.prompt.taken),
+            job.left,
+            self._vocabulary.pieces,
+            self._eos_tokens,
+            self._allowed([job]),
+        )
+        tokens, left = jax.device_get(written)
+        self._texts.begin(row, job.prompt.tokens)
+        return self._add(job, row, tokens[0], left[0])
+
+    def go_on(self) -> Iterator[Piece]:
+        """Adds some tokens to every row; yields a piece of each job."""
+        again = self._again
+        self._again = []
+        for row in again:
+            job = self._jobs[row]
+            if job is not None:
+                yield self.enter(job, row)
+        begin = time.perf_counter()
+        # A copy, as `_add` frees rows while the pieces are yielded. What has to enter once more is
+        # not continued before.
+        jobs = [None if row in self._again else job for row, job in enumerate(self._jobs)]
+        wanted = np.array([job is not None for job in jobs])
+        if not wanted.any():
+            return
+        allowed = self._allowed(jobs)
+        self._rows, written = self._program(allowed)(
+            self._reader.model,
+            self._reader.variables,
+            self._rows,
+            wanted,
+            self._steps if allowed is None else 1,
+            self._vocabulary.pieces,
+            self._eos_tokens,
+        )
+        tokens, left = jax.device_get(written)
+        seconds = time.perf_counter() - begin
+        # Steps with any token: the device stops early when all texts have ended. A call that
+        # compiled took long, so the next one is short and the number grows again after it.
+        steps = (tokens != device.NO_TOKEN).reshape(*tokens.shape[:2], -1).any((0, 2)).sum()
+        if allowed is None:
+            self._steps = int(np.clip(_BLOCK_SECONDS / seconds * steps, 1, device.MOST_TOKENS))
+        for row, job in enumerate(jobs):
+            if job is not None:
+                yield self._add(job, row, tokens[row], left[row])
+
+    def _program(
+        self, allowed: Bool[np.ndarray, "B V"] | None
+    ) -> Callable[..., tuple[device.Rows, device.Written]]:
+        """Returns what writes: a token at each step, or those proposed that are right."""
+        if self._proposed and allowed is None:
+            texts = self._texts.tokens
+            return functools.partial(speculation.write, texts=texts, proposed=self._proposed)
+        return functools.partial(device.write, allowed=allowed)
+
+    def _add(self, job: Job, row: int, tokens: np.ndarray, left: int) -> Piece:
+        new = tokens[tokens != device.NO_TOKEN].tolist()
+        self._texts.add(row, new)
+        piece = job.add(new, over=left == 0)
+        self._jobs[row] = None if piece.ending else job
+        if job.guard is not None and job.guard.refused and piece.ending is None:
+            self._set_back(job, row, job.guard.tokens)
+        return piece
+
+    def _set_back(self, job: Job, row: int, tokens: list[int]) -> None:
+        """Sets a row back to the first tokens of its text, or before them."""
+        if not tokens:
+            self._again.append(row)
+            return
+        texts = self._vocabulary.texts
+        owed = debt(job.prompt, [len(texts[token]) for token in tokens])
+        self._rows = device.set_back(
+            self._rows,
+            row,
+            tokens[-1],
+            len(job.prompt.tokens) + len(tokens) - 1,
+            job.left - owed.counted,
+            len(tokens),
+            Owed.of(owed.text, owed.spare),
+        )
+        self._texts.begin(row, [*job.prompt.tokens, *tokens])
+
+    def _allowed(self, jobs: Sequence[Job | None]) -> Bool[np.ndarray, "B V"] | None:
+        """Returns which tokens each row may draw; None if no row is constrained now."""
+        masks = [None if job is None or job.guard is None else job.guard.allowed() for job in jobs]
+        if all(mask is None for mask in masks):
+            return None
+        every = np.ones(len(self._vocabulary.texts), bool)
+        return np.stack([every if mask is None else mask for mask in masks])
