@@ -200,6 +200,11 @@ def _tables(case: Case) -> Rope:
 NAMES = ("out", "lse", "d_query", "d_key", "d_value")
 
 
+_INTERPRETER = {"xla_backend_optimization_level": 0}
+"""Options of the compiler for kernels in the interpreter, whose programs take seconds to compile
+and milliseconds to run: half as long without optimising the machine's code."""
+
+
 def program(example: Example, **door: Any) -> Callable[[], dict[str, np.ndarray]]:
     """Compiles the entry point for an example, and returns a function that runs it.
 
@@ -214,7 +219,8 @@ def program(example: Example, **door: Any) -> Callable[[], dict[str, np.ndarray]
         results, pullback = jax.vjp(function, *operands)
         return *results, *pullback(cotangents)
 
-    compiled = jax.jit(run).lower(example.operands, example.cotangents).compile()
+    lowered = jax.jit(run).lower(example.operands, example.cotangents)
+    compiled = lowered.compile(_INTERPRETER if door.get("interpret") else None)
 
     def call() -> dict[str, np.ndarray]:
         arrays = compiled(example.operands, example.cotangents)
