@@ -10,7 +10,6 @@ from hrm_jax.data.text.well_formed import parses
 from hrm_jax.evaluation.suites.problems import Suite, SuiteError
 
 _ASKED = "Write a self-contained Python script that solves this problem, in one block of code:"
-_BEGUN = "This script solves the problem, and passes its tests:"
 _FENCE = "```"
 _KEPT = (
     *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef),
@@ -40,13 +39,12 @@ def in_chat_form(suite: Suite) -> Suite:
 def turns(prompt: Prompt) -> list[Message]:
     """Returns the conversation that asks for a problem's solution, up to the first line of code.
 
-    As in published harnesses the answer is begun with a sentence and the mark of a block: models
-    would explain at length before they write.
+    The answer is begun with the mark of a block: models would explain at length before they write.
     """
     asked = f"{_ASKED}\n{_FENCE}python\n{prompt.prefix.strip()}\n{_FENCE}"
     return [
         {"role": "user", "content": asked},
-        {"role": ASSISTANT, "content": f"{_BEGUN}\n{_FENCE}python\n"},
+        {"role": ASSISTANT, "content": f"{_FENCE}python\n"},
     ]
 
 
