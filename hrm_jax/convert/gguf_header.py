@@ -142,8 +142,25 @@ class _Reader:
         count = self._number("Q")
         if inner in _NUMBERS:
             return self._numbers(inner, count)
+        if inner == _STRING:
+            return self._texts(count)
         # Ends at the latest where the file does, whatever the count is.
         return [self._value(inner, depth - 1) for _ in range(count)]
+
+    def _texts(self, count: int) -> list[bytes]:
+        # A loop of its own, as a vocabulary has hundreds of thousands.
+        content = self._content
+        size = len(content)
+        place = self._place
+        texts = []
+        for _ in range(count):
+            begin = place + 8
+            place = begin + int.from_bytes(content[begin - 8 : begin], "little")
+            if place > size:
+                raise ValueError(f"it ends before byte {place}")
+            texts.append(content[begin:place])
+        self._place = place
+        return texts
 
     def _numbers(self, kind: int, count: int) -> list[Any]:
         dtype = np.dtype(_NUMBERS[kind]).newbyteorder("<")

@@ -68,7 +68,7 @@ def token_pieces(tokenizer: "tokenizers.Tokenizer") -> list[bytes]:
 
 
 def _byte_level(name: str) -> bytes:
-    return bytes(_ALPHABET[character] for character in name)
+    return bytes(map(_ALPHABET.__getitem__, name))
 
 
 def _sentencepiece(name: str) -> bytes:
