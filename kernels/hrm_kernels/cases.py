@@ -200,7 +200,7 @@ def _tables(case: Case) -> Rope:
 NAMES = ("out", "lse", "d_query", "d_key", "d_value")
 
 
-_INTERPRETER = {"xla_backend_optimization_level": 0}
+_INTERPRETER: dict[str, Any] = {"xla_backend_optimization_level": 0}
 """Options of the compiler for kernels in the interpreter, whose programs take seconds to compile
 and milliseconds to run: half as long without optimising the machine's code."""
 
