@@ -57,6 +57,11 @@ def run(console: Console) -> int:
             f"{folder}: expected samples of {suite.name}, got {sorted(unknown)[0]}; give the flags "
             f"of the suite as for --mode=eval ({settings.suite}, {settings.problems} problems)"
         )
+    if not lines:
+        raise ResumeError(
+            f"{folder}: expected samples, got none; go on with --mode=eval by --resume"
+        )
+    among = _among()
     judge = judging.make_judge("python")
     with live_line(console, "look", len(suite.problems), waits_for="first") as line:
         done = 0
@@ -68,10 +73,17 @@ def run(console: Console) -> int:
 
         found = look(suite, lines, judge, folder / CHOICES, show)
     least = min(len(seen.passed) for seen in found)
-    among = [count for count in map(int, FLAGS.choose_among) if count <= least]
-    chosen = [choose(found, count) for count in among]
+    chosen = [choose(found, count) for count in among if count <= least]
     console.print(_table(f"{settings.suite}, by {settings.completer}", found, chosen))
     return 0
+
+
+def _among() -> list[int]:
+    if not all(count.isdecimal() and int(count) for count in FLAGS.choose_among):
+        raise app.UsageError(
+            f"--choose_among: expected numbers of samples from 1, got {FLAGS.choose_among}", 2
+        )
+    return [int(count) for count in FLAGS.choose_among]
 
 
 def _table(title: str, found: list[Seen], chosen: list[Chosen]) -> Table:
