@@ -93,8 +93,15 @@ def check_of_examples(examples: Sequence[Example]) -> Check:
 
 
 def free_names(source: str) -> set[str]:
-    """Returns the names that a module uses and neither defines nor finds among Python's own."""
-    module = symtable.symtable(source, "tests.py", "exec")
+    """Returns the names that a module uses and neither defines nor finds among Python's own.
+
+    Raises:
+      CheckError: it parses, but is no Python, as `return` outside of a function is not.
+    """
+    try:
+        module = symtable.symtable(source, "tests.py", "exec")
+    except SyntaxError as error:
+        raise CheckError(f"expected tests in Python, got {error.msg}: correct them") from error
     defined = {one.get_name() for one in module.get_symbols() if one.is_assigned()}
     defined |= {one.get_name() for one in module.get_symbols() if one.is_imported()}
     used = set()
@@ -139,4 +146,6 @@ def _parametrized(decorator: ast.Call) -> set[str]:
         names = ast.literal_eval(decorator.args[0])
     except ValueError:
         return set()
-    return {name.strip() for name in (names.split(",") if isinstance(names, str) else names)}
+    if not isinstance(names, str | list | tuple):
+        return set()
+    return {str(name).strip() for name in (names.split(",") if isinstance(names, str) else names)}

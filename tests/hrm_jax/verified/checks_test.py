@@ -137,12 +137,19 @@ def test_examples_compare_values_and_texts(judge):
     [
         ("assert double(", "expected tests in Python"),
         ("assert 1 == 1", "use a name of it"),
+        ("def f():\n    nonlocal x\nassert double(1)", "expected tests in Python"),
+        ("@parametrize(1, [2])\ndef test_it(a): assert double(a)", "without fixtures, got a"),
         ("def test_it(tmp_path): assert double(1)", "without fixtures, got tmp_path"),
     ],
 )
 def test_tests_that_cannot_be_used(source, said):
     with pytest.raises(CheckError, match=said):
         check_of_tests(source, "t.py", packages=())
+
+
+def test_an_example_that_is_no_python():
+    with pytest.raises(CheckError, match="expected tests in Python"):
+        check_of_examples([Example("def f():\n    nonlocal x"), Example("double(1)", "2\n")])
 
 
 def test_no_examples():
