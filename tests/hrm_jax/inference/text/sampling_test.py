@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,9 @@ from hrm_jax.core.config import ConfigError
 from hrm_jax.inference.text.sampling import Draws, SamplingConfig, sample
 
 V = 12
+MANY = 40_001
+NEAR = 1e-5
+"""How far float32 may be off in a sum of probabilities."""
 # Numbers with few digits, so that scores are often equal.
 SCORES = arrays.arrays(np.float32, V, elements=st.integers(-40, 40).map(lambda n: n / 4))
 sample_rows = jax.jit(sample)
@@ -21,21 +25,36 @@ def stacked(rows: list[Draws]) -> Draws:
     return jax.tree.map(lambda *x: jnp.concatenate(x), *rows)
 
 
-def expected(scores: np.ndarray, config: SamplingConfig, seed: int, drawn: int) -> int:
-    """By sorting, in float64, with the noise that the seed and the count stand for."""
+def expected(scores: np.ndarray, config: SamplingConfig, seed: int, drawn: int) -> int | None:
+    """By sorting, in float64, with the noise that the seed and the count stand for.
+
+    None where rounding decides whether a token is within top_p.
+    """
     if config.temperature == 0:
         return int(scores.argmax())
     scaled = scores.astype(np.float64) / config.temperature
     by_rank = np.sort(scaled)[::-1]
-    kept = scaled >= by_rank[min(config.top_k or V, V) - 1]
-    if config.top_p < 1:
-        weights = np.where(kept, np.exp(scaled - scaled.max()), 0)
-        mass = [(weights[scaled >= value].sum() / weights.sum(), value) for value in by_rank]
-        assume(all(abs(share - config.top_p) > 1e-5 for share, _ in mass))
-        kept &= scaled >= next(value for share, value in mass if share > config.top_p)
-    key = jax.random.fold_in(jax.random.key(np.uint32(seed)), drawn)
-    noise = np.asarray(jax.random.gumbel(key, (V,), jnp.float32))
-    return int(np.where(kept, scaled + noise, -np.inf).argmax())
+    lowest = by_rank[min(config.top_k or len(scores), len(scores)) - 1]
+    weights = np.where(by_rank >= lowest, np.exp(by_rank - by_rank[0]), 0)
+    # Equal scores are kept together: the mass of each is that up to the last of them.
+    last = np.searchsorted(-by_rank, -by_rank, side="right") - 1
+    masses = (np.cumsum(weights) / weights.sum())[last]
+    noisy = scaled + noise(np.uint32(seed), drawn, len(scores))
+    tokens = set()
+    for near in (-NEAR, NEAR):
+        least = lowest
+        if config.top_p < 1:
+            least = max(lowest, by_rank[(masses > config.top_p + near).argmax()])
+        tokens.add(int(np.where(scaled >= least, noisy, -np.inf).argmax()))
+    return tokens.pop() if len(tokens) == 1 else None
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def noise(seed: int, drawn: int, size: int) -> jax.Array:
+    """Gumbel noise of all tokens, of 16 at a time."""
+    key = jax.random.fold_in(jax.random.key(seed), drawn)
+    keys = jax.vmap(lambda block: jax.random.fold_in(key, block))(jnp.arange(-(-size // 16)))
+    return jax.vmap(lambda key: jax.random.gumbel(key, (16,)))(keys).reshape(-1)[:size]
 
 
 @settings(max_examples=200, deadline=None)
@@ -55,7 +74,37 @@ def test_a_token_is_that_of_the_oracle_whatever_the_neighbour_does(scores, confi
     neighbour = Draws.of(SamplingConfig(temperature=0.7, top_k=3, top_p=0.5), 5)
     rows = jnp.stack([jnp.asarray(scores), jnp.arange(V, dtype=jnp.float32)])
     token = sample_rows(rows, stacked([own, neighbour]))[0]
-    assert token == expected(scores, config, seed, drawn)
+    right = expected(scores, config, seed, drawn)
+    assume(right is not None)
+    assert token == right
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 4.0])
+@pytest.mark.parametrize(
+    "config",
+    [
+        SamplingConfig(),
+        SamplingConfig(1.0),
+        SamplingConfig(0.8, top_p=0.95),
+        SamplingConfig(0.8, top_k=40),
+        SamplingConfig(0.8, top_k=3000),
+        SamplingConfig(1.5, top_k=3000, top_p=0.5),
+    ],
+)
+def test_of_many_tokens_one_is_that_of_the_oracle_alone_and_beside_others(spread, config):
+    """Whether the highest scores are enough to say it (large spread), or all are needed."""
+    rng = np.random.default_rng(0)
+    scores = np.round(rng.standard_normal((6, MANY)) * spread, 2).astype(np.float32)
+    rows = stacked([Draws.of(config, seed) for seed in range(6)])
+    tokens = sample_rows(jnp.asarray(scores), rows)
+    wanted = [expected(row, config, seed, 0) for seed, row in enumerate(scores)]
+    assert len([token for token in wanted if token is not None]) >= 4
+    for token, right in zip(tokens, wanted, strict=True):
+        assert right is None or token == right
+    # Beside a row that needs all tokens, and one that does not.
+    neighbours = stacked([rows, Draws.of(SamplingConfig(2.0, top_p=0.999), 8), Draws.of(config, 9)])
+    more = jnp.asarray(np.concatenate([scores, np.zeros((1, MANY)), scores[:1]]), jnp.float32)
+    np.testing.assert_array_equal(sample_rows(more, neighbours)[:6], tokens)
 
 
 def test_draws_have_the_probabilities_of_the_softmax():
