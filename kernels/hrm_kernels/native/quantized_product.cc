@@ -135,20 +135,26 @@ struct Format {
   }
 };
 
-// Activations in 8 bits, a scale for each group.
+// Activations in 8 bits, a scale for each group, and what does not depend on the matrix.
 struct Activations {
   std::vector<int32_t> codes;   // [rows, inputs / 4], four int8 in each
   std::vector<float> scales;    // [rows, groups]
-  std::vector<int32_t> sums;    // [rows, groups], of the codes
+  std::vector<int32_t> begins;  // [rows, groups], what a dot product of codes begins with
+  std::vector<float> sums;      // [rows, groups], of the activations
 
   Activations(int64_t rows, int64_t inputs, int64_t groups)
-      : codes(rows * inputs / 4), scales(rows * groups), sums(rows * groups) {}
+      : codes(rows * inputs / 4),
+        scales(rows * groups),
+        begins(rows * groups),
+        sums(rows * groups) {}
 };
 
 // Rounds the groups of one row.
-template <int kGroup>
-void Round(const float* x, int64_t groups, int32_t* codes, float* scales, int32_t* sums) {
-  for (int64_t group = 0; group < groups; ++group, x += kGroup, codes += kGroup / 4) {
+template <typename Kind>
+void Round(const float* x, int64_t row, int64_t groups, Activations& rounded) {
+  constexpr int kGroup = Kind::kGroup;
+  for (int64_t at = row * groups; at < (row + 1) * groups; ++at, x += kGroup) {
+    int32_t* codes = rounded.codes.data() + at * Kind::kVectors;
     // Sizes of numbers are ordered as their bits are, read as integers; what is infinite or not a
     // number comes last.
     Ints largest = {};
@@ -162,7 +168,7 @@ void Round(const float* x, int64_t groups, int32_t* codes, float* scales, int32_
     std::memcpy(&most, &bits, sizeof(most));
     const bool finite = most <= std::numeric_limits<float>::max();
     const float inverse = finite && most > 0 ? 127 / most : 0;
-    scales[group] = finite ? most / 127 : std::numeric_limits<float>::quiet_NaN();
+    const float size = finite ? most / 127 : std::numeric_limits<float>::quiet_NaN();
     Ints sum = {};
     for (int part = 0; part < kGroup; part += kLanes) {
       // Adding and taking away 1.5 * 2^23 rounds to the nearest integer, ties to even.
@@ -174,7 +180,9 @@ void Round(const float* x, int64_t groups, int32_t* codes, float* scales, int32_
     }
     int32_t total = 0;
     for (int64_t lane = 0; lane < kLanes; ++lane) total += sum[lane];
-    sums[group] = total;
+    rounded.scales[at] = size;
+    rounded.begins[at] = Kind::kOffset ? 0 : -Kind::kZero * total;
+    rounded.sums[at] = size * total;
   }
 }
 
@@ -187,23 +195,31 @@ void Multiply(const Matrix& matrix, int64_t panel, const Activations& activation
   for (int64_t group = 0; group < groups; ++group) {
     Words codes[Kind::kVectors];
     Kind::Unpack(matrix, panel, group, codes);
-    const Floats scale = Kind::Factor(matrix.scales, matrix.scale_units, matrix, panel, group);
-    Floats offset = {};
-    if constexpr (Kind::kOffset) {
-      offset = Kind::Factor(matrix.offsets, matrix.offset_units, matrix, panel, group);
+    const int64_t first = row * groups + group;
+    Ints dots[kRows];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) dots[r] = Ints{} + activations.begins[first + r * groups];
+    // The rows take turns, as a sum waits for the one before it.
+#pragma GCC unroll 8
+    for (int v = 0; v < Kind::kVectors; ++v) {
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const int64_t at = (first + r * groups) * Kind::kVectors + v;
+        dots[r] = Kind::Dot(dots[r], codes[v], activations.codes[at]);
+      }
     }
+    const Floats scale = Kind::Factor(matrix.scales, matrix.scale_units, matrix, panel, group);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const int64_t at = (row + r) * groups + group;
-      const int32_t* rounded = activations.codes.data() + at * Kind::kVectors;
-      const int32_t sum = activations.sums[at];
-      Ints dot = Ints{} - (Kind::kOffset ? 0 : Kind::kZero * sum);
+      const float size = activations.scales[first + r * groups];
+      sums[r] = MultiplyAdd(__builtin_convertvector(dots[r], Floats), scale * size, sums[r]);
+    }
+    if constexpr (Kind::kOffset) {
+      const Floats offset =
+          Kind::Factor(matrix.offsets, matrix.offset_units, matrix, panel, group);
 #pragma GCC unroll 8
-      for (int v = 0; v < Kind::kVectors; ++v) dot = Kind::Dot(dot, codes[v], rounded[v]);
-      const float size = activations.scales[at];
-      sums[r] = MultiplyAdd(__builtin_convertvector(dot, Floats), scale * size, sums[r]);
-      if constexpr (Kind::kOffset) {
-        sums[r] = MultiplyAdd(offset, Broadcast(size * sum), sums[r]);
+      for (int r = 0; r < kRows; ++r) {
+        sums[r] = MultiplyAdd(offset, Broadcast(activations.sums[first + r * groups]), sums[r]);
       }
     }
   }
@@ -236,10 +252,7 @@ void Product(ffi::ThreadPool& pool, const Matrix& matrix, const float* x, int64_
   const int64_t groups = matrix.inputs / Kind::kGroup;
   Activations activations(rows, matrix.inputs, groups);
   const auto round = [&](int64_t row) {
-    Round<Kind::kGroup>(x + row * matrix.inputs, groups,
-                        activations.codes.data() + row * matrix.inputs / 4,
-                        activations.scales.data() + row * groups,
-                        activations.sums.data() + row * groups);
+    Round<Kind>(x + row * matrix.inputs, row, groups, activations);
   };
   if (rows > kMostRows) {
     Parallel(pool, rows, round);
