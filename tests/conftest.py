@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from experiments.benchmarks import aot_targets
+from hrm_kernels.jax_versions import UNOPTIMISED
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
@@ -20,9 +21,13 @@ RECORDINGS = {
 
 
 def pytest_configure(config):
-    """Before any test module makes an array, where compilers for other machines are tested."""
+    """Settles how programs are compiled, before any test module makes an array."""
     if config.option.markexpr == "aot":
         aot_targets.settle_process()
+    elif not config.option.optimised:
+        # Most of the tests' time is that of the compiler. Processes that tests start do likewise.
+        flags = [f"--{name}={str(value).lower()}" for name, value in UNOPTIMISED.items()]
+        os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,6 +49,11 @@ def compiled_by_children(tmp_path_factory):
 def pytest_addoption(parser):
     parser.addoption(
         "--golden", default=None, metavar="DIR", help="further recordings of the originals to check"
+    )
+    parser.addoption(
+        "--optimised",
+        action="store_true",
+        help="compile as programs are compiled outside of tests, which takes about twice as long",
     )
     parser.addoption(
         "--fuzz", default=300, type=int, metavar="N", help="damaged files to read in all"

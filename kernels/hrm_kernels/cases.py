@@ -14,6 +14,7 @@ import numpy as np
 
 from hrm_kernels import reference, textbook
 from hrm_kernels.attention import attention
+from hrm_kernels.jax_versions import UNOPTIMISED
 from hrm_kernels.mask import Mask
 from hrm_kernels.operands import Rope, rotate
 
@@ -206,11 +207,6 @@ def _tables(case: Case) -> Rope:
 NAMES = ("out", "lse", "d_query", "d_key", "d_value")
 
 
-_INTERPRETER: dict[str, Any] = {"xla_backend_optimization_level": 0}
-"""Options of the compiler for kernels in the interpreter, whose programs take seconds to compile
-and milliseconds to run: half as long without optimising the machine's code."""
-
-
 def program(example: Example, **door: Any) -> Callable[[], dict[str, np.ndarray]]:
     """Compiles the entry point for an example, and returns a function that runs it.
 
@@ -226,7 +222,7 @@ def program(example: Example, **door: Any) -> Callable[[], dict[str, np.ndarray]
         return *results, *pullback(cotangents)
 
     lowered = jax.jit(run).lower(example.operands, example.cotangents)
-    compiled = lowered.compile(_INTERPRETER if door.get("interpret") else None)
+    compiled = lowered.compile(UNOPTIMISED if door.get("interpret") else None)
 
     def call() -> dict[str, np.ndarray]:
         arrays = compiled(example.operands, example.cotangents)

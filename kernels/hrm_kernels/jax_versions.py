@@ -7,6 +7,15 @@ import importlib
 import warnings
 from typing import Any
 
+import jax
+
+UNOPTIMISED: dict[str, Any] = {"xla_backend_optimization_level": 0}
+"""Options of XLA's compiler for CPU programs that take seconds to compile and milliseconds to run:
+half the time or less, without optimising the machine's code."""
+if jax.__version_info__ < (0, 12):
+    # Its newer way to write the code of fused operations, the only one since, takes twice as long.
+    UNOPTIMISED["xla_cpu_use_fusion_emitters"] = False
+
 TRITON_DEPRECATED = r"(The Pallas Triton backend|jax\.experimental\.pallas\.triton) is deprecated"
 """Matches the start of the deprecation warnings of Pallas' Triton backend, and nothing else."""
 
