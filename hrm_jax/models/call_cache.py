@@ -35,12 +35,13 @@ class Slot:
     """What one layer keeps of one call.
 
     Attributes:
-      key: [B, S, M * K], rotated; arbitrary beyond a row's length.
-      value: [B, S, M * K], likewise.
+      key: [C, S, M * K], rotated; arbitrary beyond a row's length. C is B, or more where the cache
+        says which rows are its own.
+      value: [C, S, M * K], likewise.
     """
 
-    key: Float[Array, "B S M*K"]
-    value: Float[Array, "B S M*K"]
+    key: Float[Array, "C S M*K"]
+    value: Float[Array, "C S M*K"]
 
 
 Calls: TypeAlias = tuple[tuple[Slot, ...], ...]
@@ -60,10 +61,14 @@ class CallCache:
         slots of call l of the low level in cycle h are `calls[h * (L_cycles + 1) + l]`, those of
         the high level `calls[h * (L_cycles + 1) + L_cycles]`.
       lengths: [B] int32, tokens of each row so far, at most S.
+      rows: [B] int32, where each row stands in the slots, all of them different; None for each in
+        its own place. So some rows of a batch are decoded without the others, and nothing is
+        copied.
     """
 
     calls: Calls
     lengths: Int[Array, " B"]
+    rows: Int[Array, " B"] | None = None
 
     @classmethod
     def empty(cls, calls: Sequence[CallShape], B: int, S: int, dtype: Any) -> Self:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 import hrm_kernels
-from hrm_jax.models.call_cache import Slot
+from hrm_jax.models.call_cache import CallCache, Slot
 from hrm_jax.nn.attention import Attend
 from hrm_jax.nn.rope import UNSCALED, RopeScaling, rope_table, rotate_at
 
@@ -95,22 +95,21 @@ class TextAttention:
 
         return attend
 
-    def continuing(self, lengths: Int[Array, " B"], T: int, room: int) -> Attend:
+    def continuing(self, cache: CallCache, T: int) -> Attend:
         """Returns causal attention of T more tokens of each row; a layer's memory is its slot.
 
         Args:
-          lengths: tokens that each row holds before them.
+          cache: what each row holds before them.
           T: new tokens.
-          room: S, tokens that each slot has room for.
         """
-        rope = self._rope(room)
-        positions = positions_after(lengths, T)
+        rope = self._rope(cache.room)
+        positions = positions_after(cache.lengths, T)
 
         def attend(query: Array, key: Array, value: Array, slot: Slot) -> tuple[Array, Slot]:
             # Every row stands at a position of its own, so the tables are indexed by position.
             query = rotate_at(query, rope, positions)
             key = rotate_at(key, rope, positions)
-            before = hrm_kernels.KVCache(slot.key, slot.value, lengths)
+            before = hrm_kernels.KVCache(slot.key, slot.value, cache.lengths, cache.rows)
             mixed, after = hrm_kernels.decode_attention(
                 query, key, value, before, window=self.window, backend=self._backend
             )

@@ -202,13 +202,13 @@ class TextModel(abc.ABC, Generic[Config]):
         """
         T = tokens.shape[1]
         module = self.bind(variables)
-        attend = self.config.attention.continuing(cache.lengths, T, cache.room)
+        attend = self.config.attention.continuing(cache, T)
         hidden, kept = module.think(tokens, attend, cache.calls)
         # Only the last token's state goes through the head, whose product is V wide.
         last = jnp.take_along_axis(hidden, (counts - 1)[:, None, None], axis=1)
         # What padding has written lies behind the row's end, and is written over.
         lengths = jnp.minimum(cache.lengths + counts, cache.room)
-        return module.read(last[:, 0]), CallCache(kept, lengths)
+        return module.read(last[:, 0]), CallCache(kept, lengths, cache.rows)
 
     def splice(
         self,
@@ -257,12 +257,12 @@ class TextModel(abc.ABC, Generic[Config]):
         """
         T = tokens.shape[1]
         module = self.bind(variables)
-        attend = self.config.attention.continuing(cache.lengths, T, cache.room)
+        attend = self.config.attention.continuing(cache, T)
         hidden, kept = module.think(tokens, attend, cache.calls)
         # The kernel drops what does not fit. NaN keeps such a row from being sampled unnoticed.
         has_room = (positions_after(cache.lengths, T) < cache.room)[:, :, None]
         logits = jnp.where(has_room, module.read(hidden), jnp.nan)
-        return logits, CallCache(kept, jnp.minimum(cache.lengths + T, cache.room))
+        return logits, CallCache(kept, jnp.minimum(cache.lengths + T, cache.room), cache.rows)
 
 
 def _is_slot(node: Any) -> bool:

@@ -25,14 +25,17 @@ class KVCache:
     several times the memory on TPU.
 
     Attributes:
-      key: [B, S, M * K]; arbitrary beyond a row's length.
-      value: [B, S, M * K], likewise.
+      key: [C, S, M * K]; arbitrary beyond a row's length.
+      value: [C, S, M * K], likewise.
       lengths: [B] int32, tokens of each row so far, at most S.
+      rows: [B] int32, where each row of the batch stands in `key` and `value`, all of them
+        different; None for each in its own place, where C is B.
     """
 
-    key: Float[Array, "B S M*K"]
-    value: Float[Array, "B S M*K"]
+    key: Float[Array, "C S M*K"]
+    value: Float[Array, "C S M*K"]
     lengths: Int[Array, " B"]
+    rows: Int[Array, " B"] | None = None
 
     @classmethod
     def empty(cls, B: int, S: int, M: int, K: int, dtype: Any) -> Self:
@@ -92,15 +95,16 @@ def decode_attention(
     case = Case(T, S, query.shape[2], M, K, query.dtype.name, masked=True)
     if on_cpu and native_cached.refuses(case) is None:
         _LOG.info("attention %s on %s: native_cached", case, platform)
+        cached = cache.key, cache.value, cache.lengths, cache.rows
         out, keys, values = native_cached.append_and_attend(
-            query, key, value, cache.key, cache.value, cache.lengths, window=window, scale=scale
+            query, key, value, *cached, window=window, scale=scale
         )
-        return out, KVCache(keys, values, jnp.minimum(cache.lengths + T, S))
+        return out, KVCache(keys, values, jnp.minimum(cache.lengths + T, S), cache.rows)
     # The offset is the length before the tokens are appended, the limit below the one after.
     mask = Mask(causal=True, window=window, query_offset=cache.lengths)
     cache = _appended(cache, key, value)
     ranges = key_ranges(dataclasses.replace(mask, lengths=cache.lengths), B, T, S)
-    key, value = (x.reshape(B, S, M, K) for x in (cache.key, cache.value))
+    key, value = (_own(x, cache.rows).reshape(B, S, M, K) for x in (cache.key, cache.value))
     operands = Operands(_folded(query, M), key, value, _tiled(ranges, query.shape[2] // M))
     case = case_of(operands)
     if on_cpu and xla_cached.suits(case):
@@ -114,18 +118,26 @@ def decode_attention(
 def _appended(cache: KVCache, key: Array, value: Array) -> KVCache:
     """Returns the cache with the new tokens at the end of each row, as far as there is room."""
     B, T = key.shape[:2]
-    row = jnp.arange(B, dtype=jnp.int32)[:, None]
+    row = (jnp.arange(B, dtype=jnp.int32) if cache.rows is None else cache.rows)[:, None]
     position = cache.lengths[:, None] + jnp.arange(T, dtype=jnp.int32)[None]
 
     def stored(room: Array, new: Array) -> Array:
-        # Both hints hold: every (row, position) occurs once, in ascending order. What is past the
-        # end of a row is dropped.
+        # Both hints hold: every (row, position) occurs once, and where rows stand in their own
+        # places, in ascending order. What is past the end of a row is dropped.
         return room.at[row, position].set(
-            new.reshape(B, T, -1), mode="drop", unique_indices=True, indices_are_sorted=True
+            new.reshape(B, T, -1),
+            mode="drop",
+            unique_indices=True,
+            indices_are_sorted=cache.rows is None,
         )
 
     lengths = jnp.minimum(cache.lengths + T, cache.key.shape[1])
-    return KVCache(stored(cache.key, key), stored(cache.value, value), lengths)
+    return KVCache(stored(cache.key, key), stored(cache.value, value), lengths, cache.rows)
+
+
+def _own(x: Float[Array, "C S M*K"], rows: Int[Array, " B"] | None) -> Float[Array, "B S M*K"]:
+    """Returns what the rows of the batch have of the cache."""
+    return x if rows is None else x[rows]
 
 
 def _folded(query: Float[Array, "B T N K"], M: int) -> Float[Array, "B GT M K"]:
@@ -161,7 +173,8 @@ def _check(query: Array, key: Array, value: Array, cache: KVCache) -> None:
             "decode_attention expects operands equal in B, T and K, and query heads a multiple of "
             f"key heads: {shapes}"
         )
-    expected = (B, cache.key.shape[1], M * K)
+    C = B if cache.rows is None else cache.key.shape[0]
+    expected = (C, cache.key.shape[1], M * K)
     if not cache.key.shape == cache.value.shape == expected or cache.lengths.shape != (B,):
         raise ValueError(
             f"decode_attention expects a cache of {expected} with lengths ({B},): {shapes}, "

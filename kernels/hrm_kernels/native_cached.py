@@ -30,13 +30,14 @@ def append_and_attend(
     query: Float[Array, "B T N K"],
     key: Float[Array, "B T M K"],
     value: Float[Array, "B T M K"],
-    cached_key: Float[Array, "B S M*K"],
-    cached_value: Float[Array, "B S M*K"],
+    cached_key: Float[Array, "C S M*K"],
+    cached_value: Float[Array, "C S M*K"],
     lengths: Int[Array, " B"],
+    rows: Int[Array, " B"] | None = None,
     *,
     window: int | None,
     scale: float,
-) -> tuple[Float[Array, "B T N K"], Float[Array, "B S M*K"], Float[Array, "B S M*K"]]:
+) -> tuple[Float[Array, "B T N K"], Float[Array, "C S M*K"], Float[Array, "C S M*K"]]:
     """Returns the attended values and the cache with the new tokens, as `decode_attention` does."""
     results = (query, cached_key, cached_value)
     call = jax.ffi.ffi_call(
@@ -45,6 +46,8 @@ def append_and_attend(
         input_output_aliases={3: 1, 4: 2},
     )
     lengths = lengths.astype(jnp.int32)
+    places = jnp.arange(len(lengths), dtype=jnp.int32) if rows is None else rows.astype(jnp.int32)
     attributes = {"window": np.int64(window or 0), "scale": np.float32(scale)}
-    out, keys, values = call(query, key, value, cached_key, cached_value, lengths, **attributes)
+    operands = query, key, value, cached_key, cached_value, lengths, places
+    out, keys, values = call(*operands, **attributes)
     return out, keys, values

@@ -200,6 +200,26 @@ def test_a_token_gives_the_same_bits_however_it_comes(window):
         np.testing.assert_array_equal(alone.key[0], after.key[b])
 
 
+@pytest.mark.parametrize("name", [None, PLAIN, "xla"])
+def test_some_rows_go_on_without_the_others(name):
+    """In any order; the rows that are left out stay as they are, to the bit."""
+    decode = functools.partial(hrm_kernels.decode_attention, **door(name))
+    cache = filled()
+    whole, after = decode(*new_tokens(2), cache)
+    rows = jnp.array([2, 0], jnp.int32)
+    some = hrm_kernels.KVCache(cache.key, cache.value, cache.lengths[rows], rows)
+    out, left = decode(*(x[rows] for x in new_tokens(2)), some)
+    np.testing.assert_allclose(out, whole[rows], atol=1e-6)
+    np.testing.assert_array_equal(left.lengths, after.lengths[rows])
+    np.testing.assert_array_equal(left.rows, rows)
+    for found, changed, before in (
+        (left.key, after.key, cache.key),
+        (left.value, after.value, cache.value),
+    ):
+        np.testing.assert_array_equal(found[rows], changed[rows])
+        np.testing.assert_array_equal(found[1], before[1])
+
+
 @pytest.mark.parametrize("S", [4, 33, 45, 67])
 @pytest.mark.parametrize("K", [16, 48, 128])
 @pytest.mark.parametrize(("N", "M"), [(7, 1), (6, 3), (2, 2)])

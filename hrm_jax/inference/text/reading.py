@@ -9,7 +9,7 @@ is to reuse it all the same (`reuse_shifted`) turns its keys to their new places
 near that of reading, and no longer equal to it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -87,46 +87,91 @@ class PromptReader:
           tokens: the prompt, one token or more.
           room: tokens of the prompt and of what is written after it, at most.
         """
+        for _ in self.parts(tokens, room):
+            pass
         reading = self._readings.find(tokens, room)
-        if reading is None:
-            read = self._extend if self._in_chunks else self._prefill
-            reading = Reading(list(tokens), *read(tokens, room))
-            self._readings.keep(reading)
+        assert reading is not None
         return reading.logits, reading.cache
 
-    def _prefill(self, tokens: list[int], room: int) -> tuple[Array, TextCache]:
-        prompt = device.padded_prompt(tokens, bucket(len(tokens)), are_prefix=self._are_prefixes)
-        return device.read(self.model, self.variables, *prompt, room=room)
+    def parts(
+        self, tokens: list[int], room: int, at_once: int = CHUNKS[0]
+    ) -> Generator[None, None, None]:
+        """Reads a prompt in parts, so that something else can be done between them but read.
 
-    def _extend(self, tokens: list[int], room: int) -> tuple[Array, TextCache]:
+        After the last one `read` returns at once. If the iterator is closed before, what was read
+        so far is kept as the beginning of other prompts.
+
+        Args:
+          tokens: the prompt, as in `read`.
+          room: as in `read`.
+          at_once: tokens of a part at most, one of `CHUNKS`; where prompts are read whole, that is
+            the one part.
+        """
+        if self._readings.find(tokens, room) is not None:
+            return
+        if not self._in_chunks:
+            self._readings.keep(self._prefill(tokens, room))
+            yield
+            return
+        reading = None
+        try:
+            for one in self._extend(tokens, room, at_once):
+                reading = one
+                yield
+        except GeneratorExit:
+            if reading is not None:
+                self._readings.keep(reading)
+            raise
+        assert reading is not None
+        self._readings.keep(reading)
+
+    def _prefill(self, tokens: list[int], room: int) -> Reading:
+        prompt = device.padded_prompt(tokens, bucket(len(tokens)), are_prefix=self._are_prefixes)
+        return Reading(list(tokens), *device.read(self.model, self.variables, *prompt, room=room))
+
+    def _extend(self, tokens: list[int], room: int, at_once: int) -> Iterator[Reading]:
         # Until all is read there is nothing to go on from, should reading be interrupted.
         known = self._readings.take(tokens, room)
         if known is None:
-            return self._read_on(device.empty_cache(self.model, room), tokens, 0)
+            yield from self._read_on(device.empty_cache(self.model, room), tokens, 0, at_once)
+            return
         # The last token is read in any case, for the logits after it.
         shared = common(known.tokens, tokens[:-1])
         if self._reuse_shifted:
             begin, end = unchanged(known.tokens, tokens, shared)
             if end - begin >= _FILLED:
-                return self._read_around(known, tokens, shared, begin, end)
-        return self._read_on(known.cache, tokens, shared)
+                yield from self._read_around(known, tokens, shared, begin, end, at_once)
+                return
+        yield from self._read_on(known.cache, tokens, shared, at_once)
 
     def _read_around(
-        self, known: Reading, tokens: list[int], shared: int, begin: int, end: int
-    ) -> tuple[Array, TextCache]:
+        self,
+        known: Reading,
+        tokens: list[int],
+        shared: int,
+        begin: int,
+        end: int,
+        at_once: int,
+    ) -> Iterator[Reading]:
         """Reads a prompt but for its first tokens and those from `begin` to `end`."""
         # A copy, as reading writes over what is behind the first tokens.
         cache = jax.tree.map(jnp.copy, known.cache)
-        _, cache = self._read_on(cache, tokens[:begin], shared)
+        for reading in self._read_on(cache, tokens[:begin], shared, at_once):
+            yield reading
+            cache = reading.cache
         by = len(tokens) - len(known.tokens)
         cache = device.splice(self.model, cache, known.cache, begin, end, by)
-        return self._read_on(cache, tokens, end)
+        yield from self._read_on(cache, tokens, end, at_once)
 
-    def _read_on(self, cache: TextCache, tokens: list[int], known: int) -> tuple[Array, TextCache]:
-        """Reads all tokens but the first `known`, which the cache holds."""
-        logits = None
+    def _read_on(
+        self, cache: TextCache, tokens: list[int], known: int, at_once: int
+    ) -> Iterator[Reading]:
+        """Reads all tokens but the first `known`, which the cache holds; yields what is read.
+
+        The cache of what is yielded is donated to what comes next.
+        """
         while known < len(tokens):
-            chunk = chunk_of(len(tokens) - known)
+            chunk = min(chunk_of(len(tokens) - known), at_once)
             part = tokens[known : known + chunk]
             padded = np.zeros((1, chunk), np.int32)
             padded[0, : len(part)] = part
@@ -138,8 +183,7 @@ class PromptReader:
                 np.array([len(part)], np.int32),
             )
             known += len(part)
-        assert logits is not None
-        return logits, cache
+            yield Reading(tokens[:known], logits, cache)
 
 
 def unchanged(known: Sequence[int], tokens: Sequence[int], shared: int) -> tuple[int, int]:

@@ -174,6 +174,7 @@ def write(
     pieces: Pieces,
     eos_tokens: Int[Array, " E"],
     allowed: Bool[Array, "B V"] | None = None,
+    places: Int[Array, " B"] | None = None,
 ) -> tuple[Rows, Written]:
     """Adds up to `steps` tokens to every row; fewer if all rows end before.
 
@@ -181,15 +182,17 @@ def write(
       model: the model; static.
       variables: its values.
       rows: donated.
-      wanted: the rows to continue; the others are free from now on.
+      wanted: the rows to continue, of those in `places`; the others are free from now on.
       steps: 1 to `MOST_TOKENS`; traced, so that one program serves every number.
       pieces: as in `enter`.
       eos_tokens: the tokens that end a text.
       allowed: the tokens that may be drawn, as in `enter`, where `steps` is 1.
+      places: B rows that are looked at, all of them different; None for all rows.
     """
     B = wanted.shape[0]
+    all_rows = rows
     # The host may have ended a text that the device would go on with, at a stop sequence.
-    rows = dataclasses.replace(rows, left=jnp.where(wanted, rows.left, 0))
+    rows = looked_at(rows, places, wanted)
     written = jnp.full((B, MOST_TOKENS), NO_TOKEN, jnp.int32)
 
     def goes_on(state: tuple[Array, Rows, Array]) -> Bool[Array, ""]:
@@ -204,7 +207,31 @@ def write(
         return step + 1, rows, jax.lax.dynamic_update_slice(written, tokens[:, None], (0, step))
 
     _, rows, written = jax.lax.while_loop(goes_on, add, (jnp.int32(0), rows, written))
-    return rows, Written(written, rows.left)
+    return put_back(all_rows, places, rows), Written(written, rows.left)
+
+
+def looked_at(rows: Rows, places: Int[Array, " b"] | None, wanted: Bool[Array, " b"]) -> Rows:
+    """Returns some rows of a batch, over the same cache; those not wanted are free."""
+    cache: Any = rows.cache
+    if places is not None:
+        cache = dataclasses.replace(cache, lengths=cache.lengths[places], rows=places)
+        rows = jax.tree.map(lambda x: x[places], dataclasses.replace(rows, cache=None))
+    return dataclasses.replace(rows, cache=cache, left=jnp.where(wanted, rows.left, 0))
+
+
+def put_back(rows: Rows, places: Int[Array, " b"] | None, some: Rows) -> Rows:
+    """Returns a batch after some of its rows, those of `looked_at`, were written on."""
+    if places is None:
+        return some
+    before: Any = rows.cache
+    after: Any = some.cache
+    lengths = before.lengths.at[places].set(after.lengths)
+    put = jax.tree.map(
+        lambda many, few: many.at[places].set(few),
+        dataclasses.replace(rows, cache=None),
+        dataclasses.replace(some, cache=None),
+    )
+    return dataclasses.replace(put, cache=dataclasses.replace(after, lengths=lengths, rows=None))
 
 
 @functools.partial(jax.jit, donate_argnames="rows")

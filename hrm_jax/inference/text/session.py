@@ -11,6 +11,7 @@ from jaxtyping import Bool
 
 from hrm_jax.inference.text import rows as device
 from hrm_jax.inference.text import speculation
+from hrm_jax.inference.text.buckets import power_of_two
 from hrm_jax.inference.text.healing import Owed, Vocabulary, debt
 from hrm_jax.inference.text.reading import PromptReader
 from hrm_jax.inference.text.requests import Job, Piece
@@ -33,6 +34,7 @@ class Session:
         B: int,
         room: int,
         speculate: int,
+        apart: bool,
     ):
         """Makes B free rows.
 
@@ -43,6 +45,8 @@ class Session:
           B: number of rows.
           room: largest number of tokens of a row, its prompt included.
           speculate: number of tokens that are proposed at once, at most.
+          apart: whether the rows that are being written are computed without the others, which
+            takes less time; for models whose results do not depend on it (`reading.is_exact`).
         """
         self._reader = reader
         self._vocabulary = vocabulary
@@ -50,7 +54,8 @@ class Session:
         self._eos_tokens = jnp.array(end_tokens, jnp.int32)
         self._rows = device.empty_rows(reader.model, B, room)
         self._texts = speculation.Texts(B, room)
-        self._proposed = speculation.width_of(speculate, B)
+        self._speculate = speculate
+        self._apart = apart
         self._jobs: list[Job | None] = [None] * B
         # Tokens of the next call of `write`, adapted to how long the last one took.
         self._steps = 1
@@ -63,9 +68,20 @@ class Session:
         return any(job is not None for job in self._jobs)
 
     @property
+    def jobs(self) -> int:
+        """Number of texts that are being written."""
+        return sum(job is not None for job in self._jobs)
+
+    @property
     def free(self) -> int | None:
         """A row that no job has, or None."""
         return next((row for row, job in enumerate(self._jobs) if job is None), None)
+
+    def leave(self, number: int) -> None:
+        """Frees the row of a job that is no longer wanted, if it has one."""
+        for row, job in enumerate(self._jobs):
+            if job is not None and job.number == number:
+                self._jobs[row] = None
 
     def enter(self, job: Job, row: int) -> Piece:
         """Gives a free row to a job; returns its first piece."""
@@ -96,18 +112,20 @@ class Session:
         # A copy, as `_add` frees rows while the pieces are yielded. What has to enter once more is
         # not continued before.
         jobs = [None if row in self._again else job for row, job in enumerate(self._jobs)]
-        wanted = np.array([job is not None for job in jobs])
-        if not wanted.any():
+        if not any(jobs):
             return
+        rows = self._looked_at(jobs)
+        jobs = [jobs[row] for row in rows]
         allowed = self._allowed(jobs)
-        self._rows, written = self._program(allowed)(
+        self._rows, written = self._program(allowed, rows)(
             self._reader.model,
             self._reader.variables,
             self._rows,
-            wanted,
+            np.array([job is not None for job in jobs]),
             self._steps if allowed is None else 1,
             self._vocabulary.pieces,
             self._eos_tokens,
+            places=None if len(rows) == len(self._jobs) else np.array(rows, np.int32),
         )
         tokens, left = jax.device_get(written)
         seconds = time.perf_counter() - begin
@@ -116,17 +134,25 @@ class Session:
         steps = (tokens != device.NO_TOKEN).reshape(*tokens.shape[:2], -1).any((0, 2)).sum()
         if allowed is None:
             self._steps = int(np.clip(_BLOCK_SECONDS / seconds * steps, 1, device.MOST_TOKENS))
-        for row, job in enumerate(jobs):
+        for i, (row, job) in enumerate(zip(rows, jobs, strict=True)):
             if job is not None:
-                yield self._add(job, row, tokens[row], left[row])
+                yield self._add(job, row, tokens[i], left[i])
+
+    def _looked_at(self, jobs: Sequence[Job | None]) -> list[int]:
+        """Returns the rows that are computed: those with jobs and, up to a power of two, others."""
+        # False comes first: rows with jobs.
+        rows = sorted(range(len(jobs)), key=lambda row: jobs[row] is None)
+        count = power_of_two(sum(job is not None for job in jobs)) if self._apart else len(jobs)
+        return sorted(rows[:count])
 
     def _program(
-        self, allowed: Bool[np.ndarray, "B V"] | None
+        self, allowed: Bool[np.ndarray, "B V"] | None, rows: list[int]
     ) -> Callable[..., tuple[device.Rows, device.Written]]:
         """Returns what writes: a token at each step, or those proposed that are right."""
-        if self._proposed and allowed is None:
-            texts = self._texts.tokens
-            return functools.partial(speculation.write, texts=texts, proposed=self._proposed)
+        proposed = speculation.width_of(self._speculate, len(rows))
+        if proposed and allowed is None:
+            texts = self._texts.tokens[rows]
+            return functools.partial(speculation.write, texts=texts, proposed=proposed)
         return functools.partial(device.write, allowed=allowed)
 
     def _add(self, job: Job, row: int, tokens: np.ndarray, left: int) -> Piece:

@@ -100,6 +100,7 @@ def write(
     steps: Int[Array, ""],
     pieces: Pieces,
     eos_tokens: Int[Array, " E"],
+    places: Int[Array, " B"] | None = None,
     *,
     texts: Int32[Array, "B S"],
     proposed: int,
@@ -107,7 +108,7 @@ def write(
     """Adds tokens to every row in up to `steps` passes; see `rows.write`.
 
     Args:
-      model, variables, rows, wanted, pieces, eos_tokens: as in `rows.write`.
+      model, variables, rows, wanted, pieces, eos_tokens, places: as in `rows.write`.
       steps: number of passes, each of which adds a token or more to every row.
       texts: the tokens of each row, of which there is one more than in its cache.
       proposed: tokens that a row proposes at most, 1 or more (static).
@@ -116,7 +117,8 @@ def write(
       The rows, and the tokens written, [B, `MOST_TOKENS`, 1 + proposed].
     """
     B = wanted.shape[0]
-    rows = dataclasses.replace(rows, left=jnp.where(wanted, rows.left, 0))
+    all_rows = rows
+    rows = device.looked_at(rows, places, wanted)
     written = jnp.full((B, MOST_TOKENS, 1 + proposed), NO_TOKEN, jnp.int32)
 
     def goes_on(state: _State) -> Bool[Array, ""]:
@@ -152,7 +154,7 @@ def write(
     found = propose(texts, rows.cache.lengths, rows.left > 0, proposed)
     state = _State(jnp.int32(0), rows, texts, written, *found)
     state = jax.lax.while_loop(goes_on, both, state)
-    return state.rows, Written(state.written, state.rows.left)
+    return device.put_back(all_rows, places, state.rows), Written(state.written, state.rows.left)
 
 
 def propose(

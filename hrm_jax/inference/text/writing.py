@@ -83,8 +83,9 @@ class Writer:
         self.sampling = sampling
         self.heal = heal
         self.constraint = constraint
+        self.is_exact = is_exact(model, variables)
         if speculate is None:
-            speculate = speculation.PROPOSED if is_exact(model, variables) else 0
+            speculate = speculation.PROPOSED if self.is_exact else 0
         _check_settings(tokenizer, speculate, suffix_first)
         self.speculate = speculate
         self.suffix_first = suffix_first
@@ -131,7 +132,7 @@ class Writer:
         for number, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
             with contextlib.suppress(PromptTooLong):
                 request = Request(prompt, seed, *shared, constraint=self.constraint)
-                jobs.append(self._job(number, request))
+                jobs.append(self.job(number, request))
         texts = {job.number: "" for job in jobs}
         for piece in self._write(jobs):
             texts[piece.request] += piece.text
@@ -148,7 +149,7 @@ class Writer:
           ConstraintError: a constraint cannot be kept after its prompt.
           ValueError: a stop sequence is empty, or `max_tokens` is below 1.
         """
-        return self._write([self._job(number, one) for number, one in enumerate(requests)])
+        return self._write([self.job(number, one) for number, one in enumerate(requests)])
 
     def fits(self, request: Request) -> bool:
         """Returns whether a prompt leaves room for at least one token in `max_length`.
@@ -157,12 +158,21 @@ class Writer:
           PromptError, ValueError: as `write`, but for prompts that are too long.
         """
         try:
-            self._job(0, request)
+            self.job(0, request)
         except PromptTooLong:
             return False
         return True
 
-    def _job(self, number: int, request: Request) -> Job:
+    def job(self, number: int, request: Request) -> Job:
+        """Returns what a request is written by, its prompt in tokens.
+
+        Args:
+          number: that its pieces carry.
+          request: the request.
+
+        Raises:
+          PromptError, ConstraintError, ValueError: as `write`.
+        """
         vocabulary = self.vocabulary if self.heal else None
         prompt = encode_prompt(
             self.tokenizer, request.prompt, vocabulary, suffix_first=self.suffix_first
@@ -184,6 +194,18 @@ class Writer:
         guard = self._guard(request, prompt)
         return Job(number, request, prompt, left, transcript, filling, self.end_tokens, guard)
 
+    def session(self, B: int, room: int) -> Session:
+        """Returns B free rows of `room` tokens each, prompts included."""
+        return Session(
+            self.reader,
+            self.vocabulary,
+            self.end_tokens,
+            B=B,
+            room=room,
+            speculate=self.speculate,
+            apart=self.is_exact,
+        )
+
     def _guard(self, request: Request, prompt: Healed) -> Guard | None:
         """Returns what keeps a text within its constraint."""
         if request.constraint is None:
@@ -204,14 +226,9 @@ class Writer:
     def _write(self, jobs: list[Job]) -> Iterator[Piece]:
         if not jobs:
             return
-        room = power_of_two(max(_LEAST_ROOM, *(job.length for job in jobs)))
-        session = Session(
-            self.reader,
-            self.vocabulary,
-            self.end_tokens,
-            B=power_of_two(min(len(jobs), self.batch_size)),
-            room=room,
-            speculate=self.speculate,
+        session = self.session(
+            power_of_two(min(len(jobs), self.batch_size)),
+            power_of_two(max(_LEAST_ROOM, *(job.length for job in jobs))),
         )
         # Equal prompts become neighbours, of which the first alone is read; and the
         # longest texts do not start last.

@@ -93,8 +93,9 @@ struct Problem {
   const float* new_key;    // [batch, tokens, key heads, size]
   const float* new_value;  // likewise
   const int32_t* lengths;  // [batch], tokens in the cache before the new ones
+  const int32_t* places;   // [batch], rows of the cache
   float* out;              // as the queries
-  float* key;              // [batch, keys, key heads, size]
+  float* key;              // [rows of the cache, keys, key heads, size]
   float* value;            // likewise
   int64_t tokens, query_heads, key_heads, size, keys;
   int64_t window;          // tokens that each one sees; 0 for all
@@ -110,7 +111,7 @@ void Append(const Problem& problem, int64_t row) {
   const int64_t length = problem.lengths[row];
   const int64_t count = std::clamp<int64_t>(problem.keys - length, 0, problem.tokens);
   const int64_t from = row * problem.tokens * stride;
-  const int64_t to = (row * problem.keys + length) * stride;
+  const int64_t to = (problem.places[row] * problem.keys + length) * stride;
   const size_t bytes = count * stride * sizeof(float);
   std::memcpy(problem.key + to, problem.new_key + from, bytes);
   std::memcpy(problem.value + to, problem.new_value + from, bytes);
@@ -190,7 +191,7 @@ void Attend(const Problem& problem, int64_t row, int64_t head, int64_t begin) {
     first = std::min(first, progress[q].first);
     end = std::max(end, progress[q].end);
   }
-  const int64_t origin = row * problem.keys * stride + head * problem.size;
+  const int64_t origin = problem.places[row] * problem.keys * stride + head * problem.size;
   for (int64_t block = first / kBlock * kBlock; block < end; block += kBlock) {
     const float* keys = problem.key + origin + block * stride;
     const float* values = problem.value + origin + block * stride;
@@ -240,7 +241,8 @@ void Attend(const Problem& problem, int64_t row, int64_t head, int64_t begin) {
 ffi::Error CachedAttention(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> query,
                            ffi::Buffer<ffi::F32> new_key, ffi::Buffer<ffi::F32> new_value,
                            ffi::Buffer<ffi::F32> key, ffi::Buffer<ffi::F32> value,
-                           ffi::Buffer<ffi::S32> lengths, ffi::ResultBuffer<ffi::F32> out,
+                           ffi::Buffer<ffi::S32> lengths, ffi::Buffer<ffi::S32> places,
+                           ffi::ResultBuffer<ffi::F32> out,
                            ffi::ResultBuffer<ffi::F32> key_after,
                            ffi::ResultBuffer<ffi::F32> value_after, int64_t window, float scale) {
   // XLA gives the cache's memory to the results, and copies it before if somebody else needs it.
@@ -254,6 +256,7 @@ ffi::Error CachedAttention(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> query,
                            new_key.typed_data(),
                            new_value.typed_data(),
                            lengths.typed_data(),
+                           places.typed_data(),
                            out->typed_data(),
                            key_after->typed_data(),
                            value_after->typed_data(),
@@ -294,6 +297,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(HrmCachedAttention, CachedAttention,
                                   .Arg<ffi::Buffer<ffi::F32>>()
                                   .Arg<ffi::Buffer<ffi::F32>>()
                                   .Arg<ffi::Buffer<ffi::F32>>()
+                                  .Arg<ffi::Buffer<ffi::S32>>()
                                   .Arg<ffi::Buffer<ffi::S32>>()
                                   .Ret<ffi::Buffer<ffi::F32>>()
                                   .Ret<ffi::Buffer<ffi::F32>>()

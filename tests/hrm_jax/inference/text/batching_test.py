@@ -1,0 +1,101 @@
+"""Texts that join and leave a batch are what they are alone."""
+
+import random
+
+import pytest
+
+import hrm_kernels
+from hrm_jax.core.types import Prompt
+from hrm_jax.inference.text import reading
+from hrm_jax.inference.text.batching import RollingBatch
+from hrm_jax.inference.text.requests import Request
+from hrm_jax.inference.text.sampling import SamplingConfig
+from hrm_jax.inference.text.writing import Writer
+from tests.hrm_jax.inference.text import tiny
+from tests.hrm_jax.inference.text.tiny import ByteTokenizer
+
+ROOM = 256
+WARM = SamplingConfig(temperature=1.0, top_p=0.9)
+MODELS = [
+    tiny.hrm_text,
+    pytest.param(
+        tiny.quantised_llama,
+        marks=pytest.mark.skipif(
+            hrm_kernels.refuses_quantized() is not None, reason="no C++ compiler"
+        ),
+    ),
+]
+
+
+def writer(model) -> Writer:
+    return Writer(*model(), ByteTokenizer(), max_length=ROOM)
+
+
+def request(number: int) -> Request:
+    """Long and short prompts, greedy and not, with stops."""
+    prompt = Prompt(f"{number} abcabc" * (1 + 7 * (number % 4)))
+    sampling = WARM if number % 3 else SamplingConfig()
+    return Request(prompt, number, ("\x10",), 4 + 5 * (number % 5), sampling)
+
+
+def alone(model, number: int) -> str:
+    return "".join(piece.text for piece in writer(model).stream(request(number)))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_texts_that_join_and_leave_are_what_they_are_alone(model):
+    ours = writer(model)
+    batch = RollingBatch(ours, rows=4, room=ROOM)
+    draw = random.Random(0)
+    texts = {}
+    over = {}
+    left = set()
+    number = 0
+    while number < 12 or batch.busy:
+        if number < 12 and draw.random() < 0.5:
+            batch.add(ours.job(number, request(number)))
+            texts[number] = ""
+            number += 1
+        if texts and draw.random() < 0.1:
+            gone = draw.choice(sorted(texts))
+            batch.leave(gone)
+            left.add(gone)
+        for piece in batch.step():
+            assert piece.request not in left
+            assert piece.request not in over
+            texts[piece.request] += piece.text
+            if piece.ending:
+                over[piece.request] = piece.ending
+    assert over.keys() | left == set(range(12))
+    assert 1 <= len(left - over.keys()) <= 6
+    for one in over:
+        assert texts[one] == alone(model, one), one
+    assert batch.written == 0
+    assert batch.waiting == 0
+
+
+@pytest.mark.skipif(hrm_kernels.refuses_quantized() is not None, reason="no C++ compiler")
+def test_a_long_prompt_is_read_between_what_others_write(monkeypatch):
+    monkeypatch.setattr(reading, "CHUNKS", (16,))
+    ours = writer(tiny.quantised_llama)
+    batch = RollingBatch(ours, rows=2, room=ROOM)
+    batch.add(ours.job(0, Request(Prompt("x"), max_tokens=200)))
+    while not batch.written:
+        list(batch.step())
+    batch.add(ours.job(1, Request(Prompt("y" * 100), max_tokens=4)))
+    came = [[piece.request for piece in batch.step()] for _ in range(3)]
+    assert came == [[0]] * 3
+    assert (batch.waiting, batch.written) == (1, 1)
+    # One that goes while it is read leaves what was read behind.
+    batch.leave(1)
+    assert (batch.waiting, batch.written) == (0, 1)
+    known = ours.reader._readings.take([ord("y")] * 100, ROOM)
+    assert known is not None
+    assert known.tokens == [ord("y")] * 48
+
+
+def test_what_is_unknown_may_leave():
+    batch = RollingBatch(writer(tiny.hrm_text), rows=1, room=ROOM)
+    batch.leave(7)
+    assert not batch.busy
+    assert list(batch.step()) == []
