@@ -78,7 +78,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.inference": "attempts thinking config slots engine stream journal search",
         "hrm_jax.inference.text": (
             "buckets sampling healing constraints python_syntax grammars prompts transcripts rows"
-            " prefixes reading speculation requests session writing"
+            " prefixes reading speculation requests session writing batching"
         ),
     },
     {
@@ -94,13 +94,17 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.evaluation": "accuracy pass_at_k syntax evaluate",
         "hrm_jax.verified": "examples imports checks programs search inputs agreement choices",
+        "hrm_jax.serving": (
+            "engine hole_context messages service errors current streams openai_routes llama_routes"
+            " protection metrics app"
+        ),
         "hrm_jax.tasks.sudoku": "evaluation task",
         "hrm_jax.tasks.code": "config data evaluation samples task",
         "hrm_jax": "__init__",
     },
     {
         "experiments.common": (
-            "process command config_flags distributed terminal curves comparisons"
+            "process command config_flags distributed terminal curves comparisons language_model"
         ),
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments.sudoku": "display presets variants exported solving __main__",
@@ -110,7 +114,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"
-            " make_corpus"
+            " make_corpus serve"
         ),
         "experiments.benchmarks.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (

@@ -93,6 +93,7 @@ def measure(console: Console) -> int:
     The model has to be named, as measuring one takes hours.
     """
     from experiments.codegen import measuring, writer
+    from experiments.common import language_model
 
     # One default of --max_tokens serves two modes; solutions of problems are longer.
     if FLAGS["max_tokens"].using_default_value:
@@ -100,7 +101,7 @@ def measure(console: Console) -> int:
 
     def load_model() -> tuple[Completer, str]:
         name = f"{FLAGS.model}, {writer.named_settings()}"
-        return writer.make_completer(writer.load_model(), chat=FLAGS.form == "chat"), name
+        return writer.make_completer(language_model.load_model(), chat=FLAGS.form == "chat"), name
 
     named = not FLAGS["model"].using_default_value
     return measuring.run(console, load_model if named else None)

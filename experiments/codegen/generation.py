@@ -12,7 +12,7 @@ from absl import flags
 from rich.console import Console
 
 from experiments.codegen import prompts, verifying, writer
-from experiments.common import process
+from experiments.common import language_model, process
 from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text.prompts import PromptError
@@ -92,7 +92,7 @@ def run(console: Console) -> int:
       PromptError, ChatError: a prompt cannot be completed, or there is none.
       CheckError, SandboxUnavailable, PackageMissing: tests cannot be run.
       ConstraintError: what the texts have to be is not understood, or not possible.
-      ConfigError, WeightsError, OSError, ValueError: as `writer.load_model`; OSError and
+      ConfigError, WeightsError, OSError, ValueError: as `language_model.load_model`; OSError and
         PromptError also for a prompt's file.
     """
     asked = prompts.read_prompts()
@@ -102,7 +102,7 @@ def run(console: Console) -> int:
     # Before a model is loaded: a schema may be refused.
     writer.constraint()
     process.keep_compiled()
-    loaded = writer.load_model()
+    loaded = language_model.load_model()
     model = writer.make_writer(loaded)
     requests = _requests([one.prompt(loaded) for one in asked])
     errors = Console(stderr=True, quiet=console.quiet)

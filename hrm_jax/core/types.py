@@ -154,9 +154,11 @@ class Prompt:
         tokens, as of a conversation; None to encode the text.
       ends_at_token: whether the text before surely ends where a token ends, as after a template's
         opening of a turn, so that none of it has to be taken back.
+      neighbours: names and texts of files near the one with the hole, which are read first.
     """
 
     prefix: str
     suffix: str | None = None
     tokens: tuple[int, ...] | None = None
     ends_at_token: bool = False
+    neighbours: tuple[tuple[str, str], ...] = ()

@@ -9,17 +9,33 @@ import concurrent.futures
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from hrm_jax.core.config import configclass, field
 from hrm_jax.evaluation.judge.exams import Verdict
 from hrm_jax.evaluation.judge.judge import Judge
-from hrm_jax.inference.text.requests import Ending, Request
+from hrm_jax.inference.text.requests import Ending, Piece, Request
 from hrm_jax.inference.text.sampling import SamplingConfig
-from hrm_jax.inference.text.writing import Writer
 from hrm_jax.verified.checks import Check
+
+
+class Writes(Protocol):
+    """What writes texts: a `Writer`, or something that shares one."""
+
+    @property
+    def batch_size(self) -> int:
+        """Texts written at once."""
+        ...
+
+    def fits(self, request: Request) -> bool:
+        """Returns whether a prompt leaves room for a token."""
+        ...
+
+    def write(self, requests: Sequence[Request]) -> Iterator[Piece]:
+        """Yields the pieces of all texts; see `inference.text.writing.Writer.write`."""
+        ...
 
 
 @configclass
@@ -117,7 +133,7 @@ class Asked(Protocol):
 
 
 def search(
-    writer: Writer,
+    writer: Writes,
     asked: Asked,
     check: Check,
     judge: Judge,
@@ -141,7 +157,7 @@ def search(
 
 
 def draw(
-    writer: Writer,
+    writer: Writes,
     asked: Asked,
     budget: Budget,
     progress: Callable[[Candidate], None] = lambda _: None,
@@ -167,7 +183,7 @@ class _Search:
 
     def __init__(
         self,
-        writer: Writer,
+        writer: Writes,
         asked: Asked,
         check: Check,
         judge: Judge,
@@ -294,7 +310,7 @@ def _request(request: Request, number: int, budget: Budget) -> Request:
 
 
 def _written(
-    writer: Writer,
+    writer: Writes,
     asked: Asked,
     requests: dict[int, Request],
     mends: dict[int, int],

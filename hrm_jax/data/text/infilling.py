@@ -18,6 +18,8 @@ _ENDS = (
     *("<fim_pad>", "<reponame>", "<repo_name>", "<file_sep>", "<filename>", "\u2581<EOT>"),
 )
 """How vocabularies name what follows the end of a file, or of what fills a hole."""
+_FILE_MARKS = ("<|file_sep|>", "<|file_separator|>", "<file_sep>", "<filename>")
+"""How they name what stands before a file's name."""
 
 
 def end_tokens(tokenizer: Tokenizer) -> tuple[int, ...]:
@@ -52,6 +54,26 @@ def around_hole(
     if suffix_first:
         return [[marks.prefix, marks.suffix], suffix, [marks.middle], prefix]
     return [[marks.prefix], prefix, [marks.suffix], suffix, [marks.middle]]
+
+
+def neighbour_tokens(
+    tokenizer: Tokenizer, neighbours: Sequence[tuple[str, str]]
+) -> list[list[int]]:
+    """Returns the tokens of each file that stands before the one with a hole, and what begins that.
+
+    Models with marks for files (Qwen2.5-Coder, arXiv 2409.12186; StarCoder) read their names behind
+    them; others read the texts.
+
+    Args:
+      tokenizer: the model's.
+      neighbours: names and texts of the files.
+    """
+    markers = tokenizer.markers
+    mark = next((markers[name].token for name in _FILE_MARKS if name in markers), None)
+    if mark is None:
+        return [tokenizer.encode(f"{text}\n\n") for _, text in neighbours]
+    files = [[mark, *tokenizer.encode(f"{name}\n{text}\n")] for name, text in neighbours]
+    return [*files, [mark, *tokenizer.encode("\n")]] if files else []
 
 
 def draw_hole(rng: np.random.Generator, length: int) -> tuple[int, int]:

@@ -45,7 +45,11 @@ def json_schema(schema: str) -> Grammar:
         raise ConstraintError(f"expected a schema in JSON, got an error in it: {error}") from error
     if not isinstance(loaded, dict):
         raise ConstraintError(f"expected a schema, an object in JSON, got {type(loaded).__name__}")
-    return _checked(_llguidance().LLMatcher.grammar_from_json_schema(loaded), "schema")
+    try:
+        grammar = _llguidance().LLMatcher.grammar_from_json_schema(loaded)
+    except ValueError as error:  # numbers beyond 64 bits
+        raise ConstraintError(f"expected a schema that can be followed, got: {error}") from error
+    return _checked(grammar, "schema")
 
 
 def lark(grammar: str) -> Grammar:

@@ -5,7 +5,7 @@ import itertools
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import Tokenizer
 from hrm_jax.core.types import Prompt
-from hrm_jax.data.text.infilling import around_hole
+from hrm_jax.data.text.infilling import around_hole, neighbour_tokens
 from hrm_jax.inference.text.healing import Healed, Vocabulary
 
 
@@ -50,7 +50,8 @@ def encode_prompt(
         healed = _healed(tokenizer.encode(prefix), prompt, vocabulary)
         suffix = tokenizer.encode(prompt.suffix)
         parts = around_hole(healed.tokens, suffix, marks, suffix_first=suffix_first)
-        tokens = [*tokenizer.begin(""), *itertools.chain.from_iterable(parts)]
+        files = neighbour_tokens(tokenizer, prompt.neighbours)
+        tokens = [*tokenizer.begin(""), *itertools.chain.from_iterable([*files, *parts])]
         healed = healed._replace(tokens=tokens)
     if not healed.tokens:
         raise PromptError(

@@ -47,6 +47,20 @@ def test_putting_the_middle_back_gives_the_text(length, seed):
     assert whole == tokens.tolist()
 
 
+def test_files_stand_behind_their_marks():
+    files = [("a.py", "x = 1"), ("b.py", "")]
+    plain = ByteTokenizer()
+    tokens = infilling.neighbour_tokens(plain, files)
+    assert tokens == [plain.encode("x = 1\n\n"), plain.encode("\n\n")]
+    marked = ByteTokenizer()
+    marked.markers = MappingProxyType({"<|file_sep|>": Marker(7, special=True)})
+    a, b, begin = infilling.neighbour_tokens(marked, files)
+    assert a == [7, *plain.encode("a.py\nx = 1\n")]
+    assert b == [7, *plain.encode("b.py\n\n")]
+    assert begin == [7, *plain.encode("\n")]
+    assert infilling.neighbour_tokens(marked, []) == []
+
+
 def test_holes_reach_every_place():
     rng = np.random.default_rng(0)
     holes = {infilling.draw_hole(rng, 3) for _ in range(400)}

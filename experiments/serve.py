@@ -1,0 +1,231 @@
+"""Serves a language model: `python -m experiments.serve --model=qwen2.5-coder-0.5b`.
+
+Programs, editors and other clients ask in OpenAI's protocol (`/v1/completions`,
+`/v1/chat/completions`, `/v1/models`) or llama.cpp's (`/completion`, `/infill`, `/tokenize`). Code
+can be verified before it is shown: a request with `"verify": {"doctests": true}` or `{"tests":
+TEXT}` is answered by what has passed, or says what failed. See docs/serving.md.
+
+When the model can answer, one line of JSON on standard output says where: its `url`. SIGTERM ends
+the server after the answers that are being written; SIGHUP loads the model's files anew, while
+requests are answered by those loaded before. Needs the extra `serve`.
+"""
+
+import json
+import logging
+import pathlib
+import signal
+import socket
+import threading
+
+from absl import flags
+
+from experiments.common import command, process
+
+if __name__ == "__main__":
+    process.keep_heap()  # before JAX is imported: it re-executes the program once
+
+from experiments.codegen import judging
+from experiments.common import language_model
+from hrm_jax.core import files
+from hrm_jax.core.config import check
+from hrm_jax.core.types import Prompt
+from hrm_jax.evaluation.judge.judge import Judge
+from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
+from hrm_jax.inference.text.buckets import power_of_two
+from hrm_jax.inference.text.reading import CHUNKS
+from hrm_jax.inference.text.requests import Request
+
+FLAGS = flags.FLAGS
+_LOG = logging.getLogger(__name__)
+_LOCAL = "127.0.0.1"
+_MOST_PORT = 65535
+
+flags.DEFINE_string("host", _LOCAL, "address to listen at; 0.0.0.0 for those of all networks")
+flags.DEFINE_integer(
+    "port", 8080, "port to listen at; 0 for any that is free", lower_bound=0, upper_bound=_MOST_PORT
+)
+flags.DEFINE_integer(
+    "rows", 8, "texts written at once, rounded up to a power of two", lower_bound=1, upper_bound=256
+)
+flags.DEFINE_integer(
+    "context",
+    4096,
+    "tokens of a text, prompt included; at most what the model was trained on",
+    lower_bound=128,
+)
+flags.DEFINE_integer(
+    "most_waiting", 64, "texts that wait for a row; more are refused with status 429", lower_bound=0
+)
+flags.DEFINE_string(
+    "api_keys", None, "file of keys, one a line; clients send one as Authorization: Bearer KEY"
+)
+flags.DEFINE_multi_string(
+    "allow_host", [], "name by which clients call this server, besides localhost; * for any"
+)
+flags.DEFINE_multi_string(
+    "allow_origin", [], "web page that may ask, such as https://vscode.dev. May be given again"
+)
+flags.DEFINE_float(
+    "drain_seconds", 30.0, "time for answers that are being written when it ends", lower_bound=0
+)
+flags.DEFINE_bool("warm", True, "compile the usual programs before the first request")
+
+
+def main() -> int:
+    """Serves until it is told to end; returns the exit code."""
+    # The packages of the extra `serve`: where one is absent, it is named before a model is loaded.
+    import uvicorn
+
+    from hrm_jax.serving.app import make_app, protected
+
+    process.keep_compiled()
+    protection = _protection()
+    app = make_app()
+    listening = _listen(FLAGS.host, FLAGS.port)
+    config = uvicorn.Config(
+        protected(app, protection, FLAGS.allow_origin),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(FLAGS.drain_seconds)),
+        limit_concurrency=4 * (FLAGS.rows + FLAGS.most_waiting) + 64,
+    )
+    server = uvicorn.Server(config)
+    host = _LOCAL if FLAGS.host == "0.0.0.0" else FLAGS.host
+    url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+    loading = _Loading(app, server, url)
+    _handle_signals(loading)
+    loading.start()
+    server.run(sockets=[listening])
+    return loading.finish()
+
+
+def _protection():
+    from hrm_jax.serving.protection import LOCAL_HOSTS, Protection, digests
+
+    hosts = {*LOCAL_HOSTS, *FLAGS.allow_host, *([] if FLAGS.host == "0.0.0.0" else [FLAGS.host])}
+    keys: list[str] = []
+    if FLAGS.api_keys is not None:
+        lines = files.read_text(pathlib.Path(FLAGS.api_keys)).splitlines()
+        keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        check(
+            bool(keys),
+            "--api_keys",
+            expected="a file with a key a line",
+            got="none in it",
+            remedy="write one, such as the output of `openssl rand -hex 32`",
+        )
+    return Protection(hosts=tuple(sorted(hosts)), key_digests=digests(keys))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Returns a socket that listens; raises OSError where the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise OSError(
+            f"--port: expected one that is free at {host}, got {port} ({error.strerror}); choose "
+            "another, or 0 for any"
+        ) from error
+    return listening
+
+
+class _Loading:
+    """Loads models in threads of their own, so that the server answers meanwhile."""
+
+    def __init__(self, app, server, url: str):
+        self._app = app
+        self._server = server
+        self._url = url
+        self._error: BaseException | None = None
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begins to load the model."""
+        threading.Thread(target=self._load, name="loading", daemon=True).start()
+
+    def finish(self) -> int:
+        """Ends the engine; returns the exit code, or raises what kept the model from loading."""
+        from hrm_jax.serving.current import set_service
+
+        if self._error is not None:
+            raise self._error
+        service = set_service(self._app, None)
+        if service is not None:
+            service.engine.stop()
+        return 0
+
+    def _load(self) -> None:
+        with self._lock:
+            is_first = self._set_new()
+        if is_first:
+            # What programs read to find the server.
+            print(json.dumps({"url": self._url}), flush=True)
+
+    def _set_new(self) -> bool:
+        """Loads a model and lets it answer; returns whether it is the first."""
+        from hrm_jax.serving.current import service_of, set_service
+
+        is_first = service_of(self._app) is None
+        try:
+            service = _service()
+        except BaseException as error:
+            if is_first:
+                self._error = error
+                self._server.should_exit = True
+            else:
+                _LOG.error("the model was not loaded anew: %s", error)
+            return False
+        before = set_service(self._app, service)
+        if before is not None:
+            before.engine.stop(seconds=FLAGS.drain_seconds)
+        return is_first
+
+
+def _handle_signals(loading: _Loading) -> None:
+    """Makes SIGHUP load the model anew, and SIGTERM end the server with exit code 0."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: loading.start())
+    # uvicorn ends in order by handlers of its own, and raises the signal once more after that.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+
+
+def _service():
+    """Returns a service whose usual programs are compiled."""
+    from hrm_jax.serving.engine import Engine
+    from hrm_jax.serving.service import Service
+
+    judge: Judge | str
+    try:
+        judge = judging.make_judge("python")
+    except SandboxUnavailable as error:
+        judge = str(error)
+    loaded = language_model.load_model()
+    rows = power_of_two(FLAGS.rows)
+    context = min(FLAGS.context, language_model.max_length(loaded.model))
+    writer = language_model.make_writer(loaded, max_length=context, batch_size=rows)
+    engine = Engine(writer, rows=rows, most_waiting=FLAGS.most_waiting)
+    engine.start()
+    if FLAGS.warm:
+        _warm(engine, rows, context)
+    name = FLAGS.model or str(loaded.origin)
+    return Service(loaded, pathlib.PurePath(name).name, engine, judge)
+
+
+def _warm(engine, rows: int, context: int) -> None:
+    """Compiles what reads prompts in all sizes of parts, and what writes by all numbers of rows."""
+    tokens = engine.writer.tokenizer.encode("x = 1\n")
+    length = min(sum(CHUNKS) + 1, context - 16)
+    prompt = Prompt("", tokens=tuple((tokens * length)[:length]), ends_at_token=True)
+    count = 1
+    while count <= rows:
+        list(engine.write([Request(prompt, max_tokens=4)] * count))
+        count *= 2
+
+
+if __name__ == "__main__":
+    command.run(main, extras="codegen,foundation,serve")

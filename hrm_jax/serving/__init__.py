@@ -1,0 +1,1 @@
+"""Serves language models: over HTTP, in the protocols that editors and programs speak."""

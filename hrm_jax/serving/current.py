@@ -1,0 +1,34 @@
+"""The service that answers requests, which is there when its model is loaded."""
+
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Request
+from starlette.exceptions import HTTPException
+
+from hrm_jax.serving.service import Service
+
+
+def set_service(app: FastAPI, service: Service | None) -> Service | None:
+    """Lets a service answer an app's requests from now on; returns the one that did before.
+
+    Requests that are being answered are still answered by that one.
+    """
+    before = getattr(app.state, "service", None)
+    app.state.service = service
+    return before
+
+
+def service_of(app: FastAPI) -> Service | None:
+    """Returns the service that answers an app's requests, or None while its model is loaded."""
+    return app.state.service
+
+
+def _service(request: Request) -> Service:
+    service = service_of(request.app)
+    if service is None:
+        raise HTTPException(503, "the model is being loaded; try again later")
+    return service
+
+
+Current = Annotated[Service, Depends(_service)]
+"""The service, as an argument of a route."""

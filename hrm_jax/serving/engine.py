@@ -1,0 +1,217 @@
+"""One thread that writes the texts of all requests, and hands out their pieces as they come."""
+
+import dataclasses
+import itertools
+import logging
+import queue
+import threading
+from collections.abc import Callable, Generator, Sequence
+from typing import TypeAlias
+
+from hrm_jax.core.errors import UserError
+from hrm_jax.inference.text.batching import RollingBatch
+from hrm_jax.inference.text.requests import Job, Piece, Request
+from hrm_jax.inference.text.writing import Writer
+
+_LOG = logging.getLogger(__name__)
+
+Deliver: TypeAlias = Callable[["Piece | EngineError"], None]
+"""Takes what comes of a text, in the engine's thread, so it must return at once."""
+
+
+class EngineError(RuntimeError):
+    """The engine failed while a text was written, or was stopped before it was over."""
+
+
+class QueueFull(UserError, RuntimeError):
+    """More texts wait for a row than may."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What an engine does at a moment.
+
+    Attributes:
+      rows: texts that can be written at once.
+      written: texts that are being written.
+      waiting: texts that wait for a row.
+      tokens: tokens written so far.
+    """
+
+    rows: int
+    written: int
+    waiting: int
+    tokens: int
+
+
+class Engine:
+    """Writes texts in a thread of its own, several at once, in the order they are asked for."""
+
+    def __init__(self, writer: Writer, *, rows: int, most_waiting: int):
+        """Makes free rows; nothing is compiled and no thread begins yet.
+
+        Args:
+          writer: the model and how it writes.
+          rows: texts written at once, a power of two.
+          most_waiting: texts that may wait for a row.
+        """
+        self.writer = writer
+        self._rows = rows
+        self._most_waiting = most_waiting
+        self._numbers = itertools.count()
+        # What other threads ask for, done by the engine's between two steps.
+        self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._deliveries: dict[int, Deliver] = {}
+        self._lock = threading.Lock()
+        self._open = 0
+        self._tokens = 0
+        self._batch = self._new_batch()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        # Whether the thread ends when all texts are written, and whether at once.
+        self._ending = False
+        self._stopping = False
+
+    def start(self) -> None:
+        """Begins the thread."""
+        self._thread.start()
+
+    def stop(self, seconds: float = 0.0) -> None:
+        """Ends the thread, after the texts that are asked for if that takes no longer.
+
+        Args:
+          seconds: time for them; the others end with an EngineError.
+        """
+        self._asked.put(self._end)
+        self._thread.join(seconds)
+        self._stopping = True
+        self._asked.put(self._end)  # wakes it
+        self._thread.join()
+
+    @property
+    def batch_size(self) -> int:
+        """Texts written at once."""
+        return self._rows
+
+    def fits(self, request: Request) -> bool:
+        """Returns whether a prompt leaves room for a token; as `Writer.fits`."""
+        return self.writer.fits(request)
+
+    @property
+    def load(self) -> Load:
+        """What the engine does now."""
+        written = self._batch.written
+        return Load(self._rows, written, max(0, self._open - written), self._tokens)
+
+    def submit(self, requests: Sequence[Request], deliver: Deliver) -> Callable[[], None]:
+        """Asks for texts; the pieces' `request` is their place among the requests.
+
+        Args:
+          requests: the texts, all or none of which are accepted.
+          deliver: takes the pieces of all of them.
+
+        Returns:
+          What is called when they are no longer wanted; it may be called at any time.
+
+        Raises:
+          QueueFull: too many texts wait.
+          PromptError, ConstraintError, ValueError: as `Writer.write`.
+        """
+        jobs = [self.writer.job(next(self._numbers), request) for request in requests]
+        with self._lock:
+            waiting = self._open + len(jobs) - self._rows
+            if waiting > self._most_waiting:
+                raise QueueFull(
+                    f"expected at most {self._most_waiting} texts that wait, got {waiting}; try "
+                    "again later"
+                )
+            self._open += len(jobs)
+        places = {job.number: place for place, job in enumerate(jobs)}
+
+        def deliver_placed(event: "Piece | EngineError") -> None:
+            if isinstance(event, Piece):
+                event = event._replace(request=places[event.request])
+            deliver(event)
+
+        self._asked.put(lambda: self._add(jobs, deliver_placed))
+        return lambda: self._asked.put(lambda: self._leave(places))
+
+    def write(self, requests: Sequence[Request]) -> Generator[Piece, None, None]:
+        """Yields the pieces of texts; as `Writer.write`, and closing it frees their rows.
+
+        Raises:
+          EngineError: the engine failed, or was stopped.
+          QueueFull, PromptError, ConstraintError, ValueError: as `submit`.
+        """
+        events: queue.SimpleQueue[Piece | EngineError] = queue.SimpleQueue()
+        leave = self.submit(requests, events.put)
+        left = len(requests)
+        try:
+            while left:
+                event = events.get()
+                if isinstance(event, EngineError):
+                    raise event
+                left -= event.ending is not None
+                yield event
+        finally:
+            leave()
+
+    def _new_batch(self) -> RollingBatch:
+        return RollingBatch(self.writer, rows=self._rows, room=self.writer.max_length)
+
+    def _end(self) -> None:
+        self._ending = True
+
+    def _add(self, jobs: Sequence[Job], deliver: Deliver) -> None:
+        for job in jobs:
+            self._deliveries[job.number] = deliver
+            self._batch.add(job)
+
+    def _leave(self, numbers: dict[int, int]) -> None:
+        for number in numbers:
+            if self._over(number) is not None:
+                self._batch.leave(number)
+
+    def _over(self, number: int) -> Deliver | None:
+        """Forgets a text; returns who took its pieces, or None if it was over already."""
+        deliver = self._deliveries.pop(number, None)
+        if deliver is not None:
+            with self._lock:
+                self._open -= 1
+        return deliver
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._do_what_is_asked()
+            if self._ending and not self._batch.busy:
+                break
+            self._step()
+        self._fail("the server was stopped")
+
+    def _do_what_is_asked(self) -> None:
+        """Does what other threads ask for; waits for it where there is nothing to write."""
+        while not self._asked.empty() or not (self._batch.busy or self._ending):
+            self._asked.get()()
+
+    def _step(self) -> None:
+        try:
+            for piece in self._batch.step():
+                self._deliver(piece)
+        except Exception as error:
+            # A defect, or no memory: those who wait are told, and others can be served.
+            _LOG.exception("the engine failed")
+            self._fail(f"{type(error).__name__}: {error}")
+            self._batch = self._new_batch()
+
+    def _deliver(self, piece: Piece) -> None:
+        self._tokens += piece.tokens
+        deliver = self._deliveries.get(piece.request)
+        if piece.ending is not None:
+            self._over(piece.request)
+        if deliver is not None:
+            deliver(piece)
+
+    def _fail(self, why: str) -> None:
+        for number in list(self._deliveries):
+            deliver = self._over(number)
+            if deliver is not None:
+                deliver(EngineError(why))

@@ -1,0 +1,68 @@
+"""What becomes of errors: an answer in OpenAI's form, with a status that clients act on."""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from hrm_jax.core.errors import UserError
+from hrm_jax.serving.engine import EngineError, QueueFull
+
+_LOG = logging.getLogger(__name__)
+_RETRY_SECONDS = "1"
+_KINDS = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+    503: "unavailable_error",
+}
+
+
+def body(status: int, message: str, param: str | None = None) -> dict[str, Any]:
+    """Returns the body of an error."""
+    kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": status}}
+
+
+def reply(status: int, message: str, param: str | None = None) -> JSONResponse:
+    """Returns the answer that tells of an error."""
+    headers = {"Retry-After": _RETRY_SECONDS} if status in (429, 503) else None
+    return JSONResponse(body(status, message, param), status, headers)
+
+
+def status_of(error: Exception) -> int:
+    """Returns the status that stands for an error of writing."""
+    if isinstance(error, QueueFull):
+        return 429
+    if isinstance(error, UserError):
+        return 400
+    return 503 if isinstance(error, EngineError) else 500
+
+
+def install(app: FastAPI) -> None:
+    """Lets an app answer errors in this form."""
+
+    async def invalid(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"][1:])
+        return reply(400, f"{place or 'body'}: {first['msg']}", place or None)
+
+    async def refused(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return reply(error.status_code, str(error.detail))
+
+    async def failed(_: Request, error: Exception) -> JSONResponse:
+        status = status_of(error)
+        if status == 500:
+            _LOG.error("a request failed", exc_info=error)
+        return reply(status, str(error))
+
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, refused)
+    for kind in (UserError, EngineError, Exception):
+        app.add_exception_handler(kind, failed)

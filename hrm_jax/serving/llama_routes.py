@@ -1,0 +1,249 @@
+"""llama.cpp's protocol, as its editors' plugins speak it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from hrm_jax.core.types import Prompt
+from hrm_jax.inference.text import grammars, requests
+from hrm_jax.inference.text.constraints import Constraint
+from hrm_jax.inference.text.prompts import marked_prompt
+from hrm_jax.inference.text.requests import Ending
+from hrm_jax.serving.current import Current
+from hrm_jax.serving.hole_context import around_hole_within, neighbours_within
+from hrm_jax.serving.messages import (
+    DetokenizeAsked,
+    InfillAsked,
+    LlamaAsked,
+    LlamaCompletionAsked,
+    TokenizeAsked,
+)
+from hrm_jax.serving.openai_routes import token_prompt, verdict_fields
+from hrm_jax.serving.service import Measured, RequestError, Service, sampling, schema, seed_of
+from hrm_jax.serving.streams import streamed, unless_gone
+
+_MARKS = 16
+"""Tokens of the context that are left for the marks around a hole, and what healing adds."""
+_FILLED_TOKENS = 128
+"""Tokens that are left for what fills a hole where a request asks for what there is."""
+_STOP_TYPES: dict[Ending, str] = {"end": "eos", "stop": "word", "filled": "eos", "length": "limit"}
+
+
+routes = APIRouter(tags=["llama.cpp"])
+
+
+@routes.post("/completion", response_model=None)
+@routes.post("/completions", response_model=None, include_in_schema=False)
+async def completion(
+    service: Current, asked: LlamaCompletionAsked, request: Request
+) -> Response | dict[str, Any]:
+    """Continues a text."""
+    if isinstance(asked.prompt, str):
+        prompt = marked_prompt(service.loaded.tokenizer, asked.prompt)
+    else:
+        prompt = token_prompt(service, asked.prompt)
+    measured = await asyncio.to_thread(_request, service, asked, prompt)
+    return await _answer(service, asked, request, measured)
+
+
+@routes.post("/infill", response_model=None)
+async def infill(
+    service: Current, asked: InfillAsked, request: Request
+) -> Response | dict[str, Any]:
+    """Fills the hole between a prefix and a suffix, as far as the context has room for them.
+
+    A model without marks for holes goes on from the prefix.
+    """
+    measured = await asyncio.to_thread(lambda: _request(service, asked, _hole(service, asked)))
+    return await _answer(service, asked, request, measured)
+
+
+@routes.post("/tokenize")
+async def tokenize(service: Current, asked: TokenizeAsked) -> dict[str, Any]:
+    """Returns the tokens of a text."""
+    tokenizer = service.loaded.tokenizer
+    encode = tokenizer.encode_marked if asked.parse_special else tokenizer.encode
+    tokens = [*(tokenizer.begin("") if asked.add_special else []), *encode(asked.content)]
+    if not asked.with_pieces:
+        return {"tokens": tokens}
+    return {"tokens": [{"id": one, "piece": _piece(tokenizer, one)} for one in tokens]}
+
+
+@routes.post("/detokenize")
+async def detokenize(service: Current, asked: DetokenizeAsked) -> dict[str, str]:
+    """Returns the text of tokens."""
+    prompt = token_prompt(service, asked.tokens)
+    return {"content": prompt.prefix}
+
+
+@routes.get("/props")
+async def props(service: Current) -> dict[str, Any]:
+    """Describes the server."""
+    return {
+        "default_generation_settings": {"n_ctx": service.context},
+        "total_slots": service.engine.load.rows,
+        "model_alias": service.name,
+        "model_path": str(service.loaded.origin),
+        "fills_holes": service.engine.writer.fills_holes,
+        "verifies": service.verifies,
+    }
+
+
+def _hole(service: Service, asked: InfillAsked) -> Prompt:
+    """Returns the prompt of a hole: what is near it, as far as there is room."""
+    wanted = asked.n_predict if asked.n_predict > 0 else _FILLED_TOKENS
+    room = service.context - wanted - _MARKS
+    if room < 1:
+        raise RequestError(
+            f"n_predict: expected less than {service.context - _MARKS}, got {wanted}"
+        )
+    tokenizer = service.loaded.tokenizer
+    files = [(one.filename, one.text) for one in asked.input_extra]
+    prefix, suffix = around_hole_within(
+        tokenizer,
+        asked.input_prefix + asked.prompt,
+        asked.input_suffix,
+        room // 2 if files else room,
+    )
+    around = len(tokenizer.encode(prefix)) + len(tokenizer.encode(suffix))
+    neighbours = neighbours_within(tokenizer, files, room - around)
+    return Prompt(prefix, suffix, neighbours=neighbours)
+
+
+def _piece(tokenizer: Any, token: int) -> str | list[int]:
+    """Returns the text of a token, or its bytes where they are no text."""
+    data = tokenizer.token_bytes(token)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return list(data)
+
+
+def _request(service: Service, asked: LlamaAsked, prompt: Prompt) -> Measured:
+    limit = asked.n_predict
+    request = requests.Request(
+        prompt,
+        seed_of(asked.seed),
+        asked.stops,
+        service.context if limit < 0 else max(limit, 1),
+        sampling(asked.temperature, asked.top_k, asked.top_p),
+        constraint=_constraint(asked),
+    )
+    return service.measure(request, cut=True)
+
+
+def _constraint(asked: LlamaAsked) -> Constraint | None:
+    if asked.n_probs:
+        raise RequestError("n_probs: this server does not give probabilities; leave the field out")
+    if asked.grammar and asked.json_schema is not None:
+        raise RequestError("grammar: expected either a grammar or json_schema, got both")
+    if asked.grammar:
+        return grammars.lark(asked.grammar)
+    return None if asked.json_schema is None else schema(asked.json_schema)
+
+
+async def _answer(
+    service: Service, asked: LlamaAsked, request: Request, measured: Measured
+) -> Response | dict[str, Any]:
+    reply = _Reply(service, asked, measured)
+    if asked.verify is not None:
+        verifying = service.verify(measured.request, asked.verify, None)
+        verdict = await unless_gone(request, verifying)
+        reply.text = verdict.text
+        reply.tokens = verdict.tokens
+        reply.ending = verdict.ending or "length"
+        fields = verdict_fields(verdict)
+        if asked.stream:
+            return await streamed(reply.parts_at_once(fields), done=False)
+        return {**reply.last(reply.text), **fields}
+    if asked.stream:
+        return await streamed(reply.parts(), done=False)
+    return await unless_gone(request, reply.whole())
+
+
+class _Reply:
+    """The answer to one request: its text so far, and when it was written."""
+
+    def __init__(self, service: Service, asked: LlamaAsked, measured: Measured):
+        self.text = ""
+        self.tokens = 0
+        self.ending: Ending = "length"
+        self._service = service
+        self._asked = asked
+        self._measured = measured
+        self._begin = time.perf_counter()
+        self._first: float | None = None
+
+    async def whole(self) -> dict[str, Any]:
+        """Returns the answer when all of it is there."""
+        async for _ in self._texts():
+            pass
+        return self.last(self.text)
+
+    async def parts(self) -> AsyncIterator[dict[str, Any]]:
+        """Yields the answer as it comes; the last part has no text, and all else."""
+        async for text in self._texts():
+            yield {"content": text, "stop": False, "index": 0}
+        yield self.last("")
+
+    async def parts_at_once(self, fields: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Yields an answer that is there, with further fields in the last part."""
+        yield {"content": self.text, "stop": False, "index": 0}
+        yield {**self.last(""), **fields}
+
+    async def _texts(self) -> AsyncIterator[str]:
+        reads_only = self._asked.n_predict == 0
+        async for piece in self._service.write([self._measured.request]):
+            self._first = self._first or time.perf_counter()
+            if reads_only:
+                continue
+            self.text += piece.text
+            self.tokens += piece.tokens
+            self.ending = piece.ending or "length"
+            if piece.text:
+                yield piece.text
+            if self._is_late():
+                break
+
+    def _is_late(self) -> bool:
+        """Returns whether the time is over, and there is a line to show for it."""
+        limit = self._asked.t_max_predict_ms
+        if not limit or "\n" not in self.text or self._first is None:
+            return False
+        return 1000 * (time.perf_counter() - self._first) > limit
+
+    def last(self, content: str) -> dict[str, Any]:
+        """Returns the part that ends the answer."""
+        now = time.perf_counter()
+        first = self._first or now
+        prompt_ms = 1000 * (first - self._begin)
+        predicted_ms = 1000 * (now - first)
+        prompt_tokens = self._measured.prompt_tokens
+        return {
+            "content": content,
+            "stop": True,
+            "index": 0,
+            "model": self._service.name,
+            "tokens_predicted": self.tokens,
+            "tokens_evaluated": prompt_tokens,
+            "tokens_cached": prompt_tokens + self.tokens,
+            "truncated": False,
+            "stop_type": _STOP_TYPES[self.ending],
+            "stopping_word": "",
+            "generation_settings": {"n_predict": self._asked.n_predict},
+            "timings": {
+                "prompt_n": prompt_tokens,
+                "prompt_ms": round(prompt_ms, 3),
+                "predicted_n": self.tokens,
+                "predicted_ms": round(predicted_ms, 3),
+                "predicted_per_second": round(_rate(self.tokens, predicted_ms), 3),
+            },
+        }
+
+
+def _rate(tokens: int, milliseconds: float) -> float:
+    return 1000 * tokens / milliseconds if milliseconds > 0 else 0.0

@@ -1,0 +1,227 @@
+"""Turns what clients ask for into texts of one loaded model."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+from hrm_jax.convert.language import LoadedLanguageModel
+from hrm_jax.core.errors import UserError
+from hrm_jax.evaluation.judge.judge import Judge
+from hrm_jax.inference.text import grammars
+from hrm_jax.inference.text.constraints import Constraint
+from hrm_jax.inference.text.requests import Ending, Piece, Request
+from hrm_jax.inference.text.sampling import SamplingConfig
+from hrm_jax.serving.engine import Engine, EngineError
+from hrm_jax.serving.messages import Verify
+from hrm_jax.verified import search
+from hrm_jax.verified.checks import check_of_examples, check_of_tests
+from hrm_jax.verified.examples import examples_in
+from hrm_jax.verified.programs import Continued, Conversed
+
+
+class RequestError(UserError, ValueError):
+    """A request asks for what this server or its model cannot do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A request that can be written.
+
+    Attributes:
+      request: the request.
+      prompt_tokens: number of tokens of its prompt.
+    """
+
+    request: Request
+    prompt_tokens: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What is known of a text that was to be verified.
+
+    Attributes:
+      text: the best candidate.
+      ending: why it is over.
+      tokens: of all candidates together.
+      verified: whether it passed.
+      failed: why not; None if it did.
+      attempts: candidates written.
+      seconds: time that they took.
+    """
+
+    text: str
+    ending: Ending | None
+    tokens: int
+    verified: bool
+    failed: str | None
+    attempts: int
+    seconds: float
+
+
+class Service:
+    """One model, what it is called, and the engine that writes with it.
+
+    Attributes:
+      loaded: the model.
+      name: what clients see.
+      created: when it was loaded, in seconds since 1970.
+      engine: its engine.
+    """
+
+    def __init__(self, loaded: LoadedLanguageModel, name: str, engine: Engine, judge: Judge | str):
+        """Stores what serves.
+
+        Args:
+          loaded: the model.
+          name: what clients see.
+          engine: its engine.
+          judge: judges programs in a sandbox; or why there is none.
+        """
+        self.loaded = loaded
+        self.name = name
+        self.created = int(time.time())
+        self.engine = engine
+        self._judge = judge
+
+    @property
+    def verifies(self) -> bool:
+        """Whether there is a sandbox to run programs in."""
+        return not isinstance(self._judge, str)
+
+    @property
+    def context(self) -> int:
+        """Largest number of tokens of a text, prompt included."""
+        return self.engine.writer.max_length
+
+    def measure(self, request: Request, *, cut: bool = False) -> Measured:
+        """Returns a request with as many tokens as there is room for.
+
+        Args:
+          request: with the number of tokens that is asked for.
+          cut: whether fewer will do.
+
+        Raises:
+          RequestError: there is no room for so many.
+          PromptError, ConstraintError, ValueError: as `Writer.write`.
+        """
+        job = self.engine.writer.job(0, request)
+        prompt_tokens = job.length - job.left
+        if job.left < request.max_tokens and not cut:
+            raise RequestError(
+                f"max_tokens: expected at most {job.left}, as the prompt takes {prompt_tokens} of "
+                f"the context's {self.context} tokens, got {request.max_tokens}; ask for fewer, or "
+                "for -1, which takes what there is"
+            )
+        return Measured(dataclasses.replace(request, max_tokens=job.left), prompt_tokens)
+
+    async def write(self, requests: Sequence[Request]) -> AsyncIterator[Piece]:
+        """Yields the pieces of texts as they come; closing it frees their rows.
+
+        Raises:
+          EngineError, QueueFull, PromptError, ConstraintError, ValueError: as `Engine.write`.
+        """
+        loop = asyncio.get_running_loop()
+        events: asyncio.Queue[Piece | EngineError] = asyncio.Queue()
+
+        def deliver(event: Piece | EngineError) -> None:
+            # The loop may be closed where the server is stopped.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(events.put_nowait, event)
+
+        leave = await asyncio.to_thread(self.engine.submit, requests, deliver)
+        left = len(requests)
+        try:
+            while left:
+                event = await events.get()
+                if isinstance(event, EngineError):
+                    raise event
+                left -= event.ending is not None
+                yield event
+        finally:
+            leave()
+
+    async def verify(
+        self, request: Request, asked: Verify, messages: Sequence[dict[str, Any]] | None
+    ) -> Verdict:
+        """Writes candidates until one passes tests.
+
+        Args:
+          request: of one candidate.
+          asked: the tests, and the budget.
+          messages: the conversation that the prompt was made of; None for a text.
+
+        Raises:
+          RequestError: there is no sandbox, or not one kind of tests is asked for.
+          CheckError: the tests cannot be used, or the prompt has no examples.
+          EngineError, QueueFull, PromptError, ValueError: as `Engine.write`.
+        """
+        if isinstance(self._judge, str):
+            raise RequestError(f"verify: {self._judge}")
+        if asked.doctests == (asked.tests is not None):
+            raise RequestError("verify: expected either tests, or doctests: true")
+        wanted = self._wanted(request, messages)
+        if asked.tests is not None:
+            check = check_of_tests(asked.tests, "verify.tests", packages=())
+        else:
+            text = request.prompt.prefix
+            if messages is not None:
+                text = "\n".join(str(one.get("content")) for one in messages)
+            check = check_of_examples(examples_in(text))
+        budget = search.Budget(asked.attempts, asked.seconds)
+        counted = _Counted(self.engine)
+        found = await asyncio.to_thread(search.search, counted, wanted, check, self._judge, budget)
+        best = found.best
+        return Verdict(
+            best.text,
+            best.ending,
+            counted.tokens,
+            found.verified,
+            None if found.verified else best.failure,
+            len(found.candidates),
+            round(found.seconds, 3),
+        )
+
+    def _wanted(
+        self, request: Request, messages: Sequence[dict[str, Any]] | None
+    ) -> Continued | Conversed:
+        if messages is not None:
+            return Conversed(request, messages, self.loaded.conversation)
+        is_rest = request.prompt.suffix is None
+        return Continued(dataclasses.replace(request, one_block=is_rest))
+
+
+class _Counted:
+    """An engine, and how many tokens it has written for one search."""
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self.batch_size = engine.batch_size
+        self.fits = engine.fits
+        self.tokens = 0
+
+    def write(self, requests: Sequence[Request]) -> Iterator[Piece]:
+        with contextlib.closing(self._engine.write(requests)) as pieces:
+            for piece in pieces:
+                self.tokens += piece.tokens
+                yield piece
+
+
+def sampling(temperature: float | None, top_k: int | None, top_p: float | None) -> SamplingConfig:
+    """Returns how tokens are drawn; None and what limits nothing stand for no limit."""
+    return SamplingConfig(temperature or 0.0, max(top_k or 0, 0), top_p or 1.0)
+
+
+def seed_of(seed: int | None) -> int:
+    """Returns a seed; a random one where none is asked for, or -1."""
+    return secrets.randbits(32) if seed is None or seed == -1 else seed
+
+
+def schema(value: Any) -> Constraint:
+    """Returns the constraint of a JSON schema; raises ConstraintError for one that is none."""
+    return grammars.json_schema(json.dumps(value))

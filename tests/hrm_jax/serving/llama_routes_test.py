@@ -1,0 +1,125 @@
+"""llama.cpp's protocol, as its editors' plugins speak it."""
+
+import json
+
+import httpx
+import pytest
+
+from hrm_jax.core.types import Prompt
+from hrm_jax.inference.text.prompts import marked_prompt
+from hrm_jax.inference.text.requests import Request
+from tests.hrm_jax.inference.text.tiny import ByteTokenizer
+from tests.hrm_jax.serving import served
+
+
+@pytest.fixture(scope="module")
+def client():
+    with served.server() as url, httpx.Client(base_url=url, timeout=60) as one:
+        yield one
+
+
+def written(prompt: Prompt, count: int) -> str:
+    return "".join(
+        piece.text for piece in served.writer().stream(Request(prompt, max_tokens=count))
+    )
+
+
+def events(text: str) -> list[dict]:
+    return [json.loads(line.removeprefix("data: ")) for line in text.strip().split("\n\n")]
+
+
+def test_a_text_is_continued(client):
+    body = {"prompt": "a<end>b", "n_predict": 7, "temperature": 0}
+    found = client.post("/completion", json=body).json()
+    assert found["content"] == written(marked_prompt(ByteTokenizer(), "a<end>b"), 7)
+    assert (found["stop"], found["stop_type"]) == (True, "limit")
+    assert (found["tokens_evaluated"], found["tokens_predicted"]) == (3, 7)
+    parts = events(client.post("/completion", json={**body, "stream": True}).text)
+    assert "".join(part["content"] for part in parts) == found["content"]
+    assert [part["stop"] for part in parts] == [False] * (len(parts) - 1) + [True]
+    assert parts[-1]["tokens_predicted"] == 7
+
+
+def test_nothing_is_written_where_a_prompt_is_only_read(client):
+    found = client.post("/infill", json={"input_prefix": "abc", "n_predict": 0}).json()
+    assert found["content"] == ""
+    assert found["tokens_predicted"] == 0
+
+
+def test_a_hole_is_filled_as_llama_vscode_asks(client):
+    """The fields of the plugin's requests."""
+    body = {
+        "input_prefix": "def f():\n",
+        "input_suffix": "\nf()\n",
+        "input_extra": [{"filename": "g.py", "text": "def g(): pass", "time": 1}],
+        "prompt": "    return ",
+        "n_predict": 8,
+        "top_k": 40,
+        "top_p": 0.99,
+        "temperature": 0,
+        "stream": False,
+        "samplers": ["top_k", "top_p", "infill"],
+        "cache_prompt": True,
+        "t_max_prompt_ms": 500,
+        "t_max_predict_ms": 1000,
+        "n_indent": 4,
+        "response_fields": ["content"],
+    }
+    # This tokenizer has no mark for files, so their texts alone stand before.
+    prompt = Prompt("def f():\n    return ", "\nf()\n", neighbours=(("g.py", "def g(): pass"),))
+    found = client.post("/infill", json=body).json()
+    assert found["content"] == written(prompt, 8)
+    assert found["tokens_evaluated"] == len("def g(): pass\n\ndef f():\n    return \nf()\n") + 3
+    assert client.post("/infill", json={**body, "samplers": "kpt"}).status_code == 200
+
+
+def test_what_is_far_from_a_hole_is_left_out(client):
+    lines = "".join(f"line {n}\n" for n in range(200))
+    body = {"input_prefix": lines, "input_suffix": lines, "n_predict": 8}
+    found = client.post("/infill", json=body).json()
+    assert 180 < found["tokens_evaluated"] <= served.ROOM - 8
+
+
+def test_markers_in_a_hole_are_text(client):
+    found = client.post("/infill", json={"input_prefix": "<end>", "n_predict": 1}).json()
+    assert found["tokens_evaluated"] == len("<end>") + 3
+
+
+def test_a_line_that_took_too_long_is_the_last(client):
+    body = {"prompt": "x", "n_predict": -1, "temperature": 1, "t_max_predict_ms": 1, "seed": 3}
+    found = client.post("/completion", json=body).json()
+    assert found["tokens_predicted"] < served.ROOM - 1 or "\n" not in found["content"]
+
+
+def test_texts_become_tokens_and_back(client):
+    tokens = client.post("/tokenize", json={"content": "é<end>"}).json()["tokens"]
+    assert tokens == [*"é".encode(), 256]
+    body = {"content": "é", "with_pieces": True}
+    pieces = client.post("/tokenize", json=body).json()["tokens"]
+    assert pieces == [{"id": 195, "piece": [195]}, {"id": 169, "piece": [169]}]
+    assert client.post("/detokenize", json={"tokens": [104, 105]}).json() == {"content": "hi"}
+
+
+def test_the_server_describes_itself(client):
+    props = client.get("/props").json()
+    assert props["default_generation_settings"]["n_ctx"] == served.ROOM
+    assert props["fills_holes"] is True
+    assert client.get("/health").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/infill", {"n_predict": 255}, "n_predict: expected less than 240, got 255"),
+        ("/completion", {"prompt": [999]}, "prompt: expected tokens below 260"),
+        ("/completion", {"prompt": "x", "n_probs": 2}, "n_probs: this server"),
+        ("/completion", {"prompt": "x", "grammar": "start: (", "json_schema": {}}, "got both"),
+        ("/completion", {"prompt": "x", "grammar": "start: ("}, "grammar"),
+        ("/detokenize", {"tokens": [260]}, "expected tokens below 260, got 260"),
+        ("/tokenize", {}, "content: Field required"),
+    ],
+)
+def test_what_cannot_be_done_is_told(client, path, body, told):
+    found = client.post(path, json=body)
+    assert found.status_code == 400
+    assert told in found.json()["error"]["message"]

@@ -1,0 +1,251 @@
+"""OpenAI's protocol, spoken by OpenAI's own client."""
+
+import json
+import re
+import time
+
+import httpx
+import openai
+import pytest
+
+from hrm_jax.core.types import Prompt
+from hrm_jax.evaluation.judge.exams import Bounds
+from hrm_jax.evaluation.judge.judge import Judge
+from hrm_jax.evaluation.sandbox.isolation import find_sandbox
+from hrm_jax.inference.text.batching import RollingBatch
+from hrm_jax.inference.text.prompts import marked_prompt
+from hrm_jax.inference.text.requests import Request
+from hrm_jax.inference.text.sampling import SamplingConfig
+from tests.hrm_jax.inference.text.tiny import ByteTokenizer
+from tests.hrm_jax.serving import served
+
+WARM = SamplingConfig(temperature=0.9, top_p=0.9)
+
+
+@pytest.fixture(scope="module")
+def url():
+    with served.server() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def client(url):
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as one:
+        yield one
+
+
+def written(prompt: Prompt | str, count: int, **settings) -> str:
+    """What the model writes by itself."""
+    if isinstance(prompt, str):
+        prompt = marked_prompt(ByteTokenizer(), prompt)
+    request = Request(prompt, max_tokens=count, **settings)
+    return "".join(piece.text for piece in served.writer().stream(request))
+
+
+def test_a_completion_is_what_the_model_writes_alone(client):
+    found = client.completions.create(model="any", prompt="def f(x):", max_tokens=12)
+    assert found.choices[0].text == written("def f(x):", 12)
+    assert found.choices[0].finish_reason == "length"
+    assert found.model == served.NAME
+    assert found.usage is not None
+    assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (9, 12)
+
+
+def test_sixteen_tokens_are_written_by_default(client):
+    found = client.completions.create(model="any", prompt="x")
+    assert found.choices[0].text == written("x", 16)
+
+
+def test_prompts_and_choices_come_in_their_order(client):
+    found = client.completions.create(
+        model="any", prompt=["a", "bb"], n=2, max_tokens=6, temperature=0.9, top_p=0.9, seed=5
+    )
+    texts = [choice.text for choice in found.choices]
+    assert [choice.index for choice in found.choices] == [0, 1, 2, 3]
+    assert texts == [
+        written(prompt, 6, seed=seed, sampling=WARM) for prompt in ("a", "bb") for seed in (5, 6)
+    ]
+    assert found.usage is not None
+    assert found.usage.prompt_tokens == 3
+
+
+def test_a_stream_is_the_whole_in_parts(client):
+    settings = {"model": "any", "prompt": "ab", "max_tokens": 20, "stop": ["\x10"]}
+    whole = client.completions.create(**settings)
+    options = {"include_usage": True}
+    chunks = list(client.completions.create(**settings, stream=True, stream_options=options))
+    parts = [chunk.choices[0] for chunk in chunks if chunk.choices]
+    assert "".join(part.text for part in parts) == whole.choices[0].text
+    assert parts[-1].finish_reason == whole.choices[0].finish_reason
+    assert chunks[-1].usage == whole.usage
+
+
+def test_a_conversation_is_answered(client):
+    turns = [{"role": "user", "content": "Hi <end> there"}]
+    # The template's marker is a token, that in the turn is text.
+    read = [*b"user: Hi <end> there", 256, *b"assistant: "]
+    prompt = Prompt("", tokens=tuple(read), ends_at_token=True)
+    found = client.chat.completions.create(model="any", messages=turns, max_tokens=9)
+    assert found.choices[0].message.content == written(prompt, 9)
+    assert found.choices[0].message.role == "assistant"
+    stream = client.chat.completions.create(
+        model="any", messages=turns, max_completion_tokens=9, stream=True
+    )
+    deltas = [chunk.choices[0].delta for chunk in stream]
+    assert deltas[0].role == "assistant"
+    assert "".join(delta.content or "" for delta in deltas) == written(prompt, 9)
+
+
+def test_parts_of_a_turn_are_its_text(client):
+    turns = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    found = client.chat.completions.create(model="any", messages=turns, max_tokens=4)
+    same = client.chat.completions.create(
+        model="any", messages=[{"role": "user", "content": "Hi"}], max_tokens=4
+    )
+    assert found.choices[0].message.content == same.choices[0].message.content
+
+
+def test_a_hole_is_filled(client):
+    found = client.completions.create(model="any", prompt="a = ", suffix="\nb", max_tokens=8)
+    assert found.choices[0].text == written(Prompt("a = ", "\nb"), 8)
+
+
+def test_tokens_and_markers_are_prompts(client):
+    by_tokens = client.completions.create(model="any", prompt=[97, 256, 98], max_tokens=5)
+    by_marker = client.completions.create(model="any", prompt="a<end>b", max_tokens=5, echo=True)
+    assert by_marker.choices[0].text == "a<end>b" + by_tokens.choices[0].text
+
+
+def test_as_much_as_fits(client):
+    found = client.completions.create(model="any", prompt="abc", max_tokens=-1)
+    assert found.usage is not None
+    assert found.usage.total_tokens <= served.ROOM
+    assert found.choices[0].text == written("abc", served.ROOM)
+
+
+@pytest.mark.parametrize("kind", ["json_object", "json_schema"])
+def test_an_answer_keeps_to_a_schema(client, kind):
+    wanted = {"type": kind}
+    if kind == "json_schema":
+        schema = {"type": "object", "properties": {}, "additionalProperties": False}
+        wanted["json_schema"] = {"name": "one", "schema": schema}
+    found = client.chat.completions.create(
+        model="any",
+        messages=[{"role": "user", "content": "x"}],
+        max_tokens=60,
+        response_format=wanted,
+    )
+    choice = found.choices[0]
+    if choice.finish_reason == "stop":
+        json.loads(choice.message.content)
+    else:
+        assert choice.message.content[:1] in ("", "{", "[", '"', *"0123456789-tfn \n\t")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"max_tokens": 5000}, "max_tokens: expected at most 255, as the prompt takes 1 of the"),
+        ({"max_tokens": 0}, "max_tokens: expected 1 or more, or -1"),
+        ({"prompt": "x" * 300}, "expected a prompt of fewer than 256 tokens, got 300"),
+        ({"prompt": [5000]}, "prompt: expected tokens below 260, got 5000"),
+        ({"prompt": ""}, "expected a prompt of at least one token"),
+        ({"temperature": -1}, "temperature: Input should be greater than or equal to 0"),
+        ({"stop": [""]}, "stop"),
+        ({"logprobs": 3}, "logprobs: this server does not give them"),
+        ({"response_format": {"type": "json_schema"}}, "response_format: expected json_schema"),
+        ({"verify": {"doctests": True}}, "verify: no sandbox here"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_openai_form(client, body, told):
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(**{"model": "any", "prompt": "x"}, extra_body=body)
+    error = caught.value.body
+    assert isinstance(error, dict)
+    assert told in error["message"]
+    assert error["type"] == "invalid_request_error"
+
+
+def test_models_are_listed(client):
+    assert [model.id for model in client.models.list()] == [served.NAME]
+    assert client.models.retrieve("some/other").id == served.NAME
+
+
+def test_unknown_fields_and_models_are_nothing(url):
+    body = {"model": "gpt", "prompt": "x", "max_tokens": 3, "best_of": 7, "user": "me"}
+    found = httpx.post(f"{url}/v1/completions", json=body).json()
+    assert found["choices"][0]["text"] == written("x", 3)
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Steps of the engine that take a tenth of a second."""
+    step = RollingBatch.step
+
+    def slowly(self):
+        time.sleep(0.1)
+        return step(self)
+
+    monkeypatch.setattr(RollingBatch, "step", slowly)
+
+
+LONG = {"prompt": "x", "max_tokens": -1, "n": 12, "stream": True}
+
+
+@pytest.mark.usefixtures("slow")
+def test_too_many_are_told_to_come_again():
+    with (
+        served.server(rows=1, most_waiting=11) as url,
+        httpx.Client(base_url=url) as client,
+        client.stream("POST", "/v1/completions", json=LONG) as first,
+    ):
+        next(first.iter_lines())
+        second = client.post("/v1/completions", json={"prompt": "y", "n": 8})
+    assert second.status_code == 429
+    assert second.headers["retry-after"] == "1"
+    assert second.json()["error"]["type"] == "rate_limit_error"
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_goes_frees_its_rows(stream):
+    with served.server(rows=1, most_waiting=11) as url, httpx.Client(base_url=url) as client:
+        if stream:
+            with client.stream("POST", "/v1/completions", json=LONG) as first:
+                next(first.iter_lines())
+        else:
+            with pytest.raises(httpx.ReadTimeout):
+                client.post("/v1/completions", json={**LONG, "stream": False}, timeout=0.05)
+        for _ in range(100):
+            metrics = client.get("/metrics").text
+            if "hrm_texts_written 0.0" in metrics and "hrm_texts_waiting 0.0" in metrics:
+                break
+            time.sleep(0.1)
+        tokens = re.search(r"^hrm_tokens_written_total (\S+)", metrics, re.M)
+        assert tokens is not None
+        assert float(tokens[1]) < 10 * served.ROOM
+
+
+def sandboxed() -> Judge:
+    return Judge.of("python", find_sandbox(), Bounds(), 1)
+
+
+def test_what_is_verified_says_so_and_what_is_not_says_why():
+    """The model writes nothing that is Python: a test that passes all the same, and one not."""
+    prompt = "def f():\n    return 1\n\n\n#"
+    with served.server(judge=sandboxed()) as url, httpx.Client(base_url=url, timeout=60) as client:
+        body = {"prompt": prompt, "max_tokens": 8, "stop": "\n"}
+        for tests, verified in (("assert f() == 1", True), ("assert f() == 2", False)):
+            verify = {"tests": tests, "attempts": 2}
+            found = client.post("/v1/completions", json={**body, "verify": verify}).json()
+            assert found["verified"] is verified, found
+            assert (found["failed"] is None) is verified
+            streamed = client.post(
+                "/v1/completions", json={**body, "verify": verify, "stream": True}
+            )
+            last = json.loads(streamed.text.strip().split("\n\n")[-2].removeprefix("data: "))
+            assert last["verified"] is verified
+        refused = client.post("/v1/completions", json={**body, "verify": {}})
+        assert refused.status_code == 400
+        broken = client.post("/v1/completions", json={**body, "verify": {"tests": "def"}})
+        assert "verify.tests: expected tests in Python" in broken.json()["error"]["message"]
