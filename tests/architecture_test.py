@@ -95,8 +95,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.evaluation": "accuracy pass_at_k syntax evaluate",
         "hrm_jax.verified": "examples imports checks programs search inputs agreement choices",
         "hrm_jax.serving": (
-            "engine hole_context messages service errors current streams openai_routes llama_routes"
-            " protection metrics app"
+            "engine hole_context messages service token_scores openai_replies errors current"
+            " streams openai_routes llama_routes protection metrics app"
         ),
         "hrm_jax.tasks.sudoku": "evaluation task",
         "hrm_jax.tasks.code": "config data evaluation samples task",

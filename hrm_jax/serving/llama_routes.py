@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,7 +12,7 @@ from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text import grammars, requests
 from hrm_jax.inference.text.constraints import Constraint
 from hrm_jax.inference.text.prompts import marked_prompt
-from hrm_jax.inference.text.requests import Ending
+from hrm_jax.inference.text.requests import Ending, Piece, Scored
 from hrm_jax.serving.current import Current
 from hrm_jax.serving.hole_context import around_hole_within, neighbours_within
 from hrm_jax.serving.messages import (
@@ -22,9 +22,11 @@ from hrm_jax.serving.messages import (
     LlamaCompletionAsked,
     TokenizeAsked,
 )
-from hrm_jax.serving.openai_routes import token_prompt, verdict_fields
+from hrm_jax.serving.openai_replies import verdict_fields
+from hrm_jax.serving.openai_routes import token_prompt
 from hrm_jax.serving.service import Measured, RequestError, Service, sampling, schema, seed_of
 from hrm_jax.serving.streams import streamed, unless_gone
+from hrm_jax.serving.token_scores import TokenScores
 
 _MARKS = 16
 """Tokens of the context that are left for the marks around a hole, and what healing adds."""
@@ -132,13 +134,12 @@ def _request(service: Service, asked: LlamaAsked, prompt: Prompt) -> Measured:
         service.context if limit < 0 else max(limit, 1),
         sampling(asked.temperature, asked.top_k, asked.top_p),
         constraint=_constraint(asked),
+        scores=asked.n_probs or None,
     )
     return service.measure(request, cut=True)
 
 
 def _constraint(asked: LlamaAsked) -> Constraint | None:
-    if asked.n_probs:
-        raise RequestError("n_probs: this server does not give probabilities; leave the field out")
     if asked.grammar and asked.json_schema is not None:
         raise RequestError("grammar: expected either a grammar or json_schema, got both")
     if asked.grammar:
@@ -180,14 +181,17 @@ class _Reply:
 
     async def whole(self) -> dict[str, Any]:
         """Returns the answer when all of it is there."""
-        async for _ in self._texts():
-            pass
-        return self.last(self.text)
+        scores: list[Scored] = []
+        async for piece in self._pieces():
+            scores += piece.scores
+        return self.last(self.text) | self._told(scores)
 
     async def parts(self) -> AsyncIterator[dict[str, Any]]:
         """Yields the answer as it comes; the last part has no text, and all else."""
-        async for text in self._texts():
-            yield {"content": text, "stop": False, "index": 0}
+        async for piece in self._pieces():
+            if piece.text or piece.scores:
+                part = {"content": piece.text, "stop": False, "index": 0}
+                yield part | self._told(piece.scores)
         yield self.last("")
 
     async def parts_at_once(self, fields: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -195,7 +199,14 @@ class _Reply:
         yield {"content": self.text, "stop": False, "index": 0}
         yield {**self.last(""), **fields}
 
-    async def _texts(self) -> AsyncIterator[str]:
+    def _told(self, scores: Sequence[Scored]) -> dict[str, Any]:
+        """Returns what an answer tells of tokens, if it was asked for."""
+        if not self._asked.n_probs:
+            return {}
+        told = TokenScores(self._service.loaded.tokenizer).of_llama(scores)
+        return {"completion_probabilities": told}
+
+    async def _pieces(self) -> AsyncIterator[Piece]:
         reads_only = self._asked.n_predict == 0
         async for piece in self._service.write([self._measured.request]):
             self._first = self._first or time.perf_counter()
@@ -204,8 +215,7 @@ class _Reply:
             self.text += piece.text
             self.tokens += piece.tokens
             self.ending = piece.ending or "length"
-            if piece.text:
-                yield piece.text
+            yield piece
             if self._is_late():
                 break
 

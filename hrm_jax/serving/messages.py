@@ -77,6 +77,11 @@ class Asked(Message):
     verify: Verify | None = None
 
     @property
+    def scores(self) -> int | None:
+        """Likeliest tokens that are told beside each; None for no scores."""
+        return None
+
+    @property
     def stops(self) -> tuple[str, ...]:
         """The stop sequences."""
         if self.stop is None:
@@ -90,7 +95,12 @@ class CompletionAsked(Asked):
     prompt: Text | Tokens | Annotated[list[Text], Field(min_length=1, max_length=64)] = ""
     suffix: Text | None = None
     echo: bool | None = None
-    logprobs: int | None = Field(None, ge=0, le=20)
+    logprobs: int | None = Field(None, ge=0, le=20, description="likeliest tokens beside each")
+
+    @property
+    def scores(self) -> int | None:
+        """Likeliest tokens that are told beside each; None for no scores."""
+        return self.logprobs
 
 
 class Turn(BaseModel):
@@ -111,6 +121,11 @@ class ChatAsked(Asked):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
 
+    @property
+    def scores(self) -> int | None:
+        """Likeliest tokens that are told beside each; None for no scores."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
 
 class LlamaAsked(Message):
     """What llama.cpp's requests for texts share."""
@@ -130,7 +145,7 @@ class LlamaAsked(Message):
     t_max_predict_ms: int = Field(
         0, ge=0, lt=2**31, description="time after the first token, once there is a line; 0 for any"
     )
-    n_probs: int = Field(0, ge=0)
+    n_probs: int = Field(0, ge=0, le=20, description="likeliest tokens told beside each")
     json_schema: dict[str, Any] | bool | None = None
     grammar: Text | None = None
     verify: Verify | None = None

@@ -2,10 +2,8 @@
 
 import asyncio
 import dataclasses
-import secrets
-import time
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -16,20 +14,12 @@ from hrm_jax.inference.text.constraints import Constraint
 from hrm_jax.inference.text.prompts import marked_prompt
 from hrm_jax.serving.current import Current
 from hrm_jax.serving.messages import Asked, ChatAsked, CompletionAsked
-from hrm_jax.serving.service import (
-    Measured,
-    RequestError,
-    Service,
-    Verdict,
-    sampling,
-    schema,
-    seed_of,
-)
+from hrm_jax.serving.openai_replies import Frame, Kind
+from hrm_jax.serving.service import Measured, RequestError, Service, sampling, schema, seed_of
 from hrm_jax.serving.streams import streamed, unless_gone
 
 _DEFAULT_TOKENS = 16
 """`max_tokens` of completions where it is not given, by the protocol."""
-Kind = Literal["text_completion", "chat.completion"]
 
 
 routes = APIRouter(prefix="/v1", tags=["OpenAI"])
@@ -53,7 +43,6 @@ async def completions(
     service: Current, asked: CompletionAsked, request: Request
 ) -> Response | dict[str, Any]:
     """Continues texts, or fills the hole before a suffix."""
-    _refuse_logprobs(asked.logprobs)
     limit = _DEFAULT_TOKENS if asked.max_tokens is None else asked.max_tokens
 
     def prepared() -> tuple[list[Measured], list[str]]:
@@ -68,7 +57,6 @@ async def completions(
 @routes.post("/chat/completions", response_model=None)
 async def chat(service: Current, asked: ChatAsked, request: Request) -> Response | dict[str, Any]:
     """Writes the assistant's next turn."""
-    _refuse_logprobs(asked.logprobs or None)
     limit = asked.max_completion_tokens or asked.max_tokens
     messages = [turn.model_dump(exclude_unset=True) for turn in asked.messages]
     options = dict(asked.chat_template_kwargs or {})
@@ -95,11 +83,6 @@ def _model(service: Service) -> dict[str, Any]:
             "verifies": service.verifies,
         },
     }
-
-
-def _refuse_logprobs(asked: Any) -> None:
-    if asked is not None:
-        raise RequestError("logprobs: this server does not give them; leave the field out")
 
 
 def _prompts(asked: CompletionAsked) -> list[Any]:
@@ -143,6 +126,7 @@ def _requests(
         limit if limit > 0 else service.context,
         sampling(asked.temperature, asked.top_k, asked.top_p),
         constraint=_constraint(asked),
+        scores=asked.scores,
     )
     found = []
     for prompt in prompts:
@@ -175,7 +159,7 @@ async def _answer(
     echo: list[str],
 ) -> Response | dict[str, Any]:
     """Returns the whole answer, or its stream."""
-    frame = _Frame(service, asked, kind, written, echo)
+    frame = Frame(service, asked, kind, written, echo)
     if asked.verify is not None:
         if len(written) > 1:
             raise RequestError("verify: expected one prompt and n: 1")
@@ -187,131 +171,3 @@ async def _answer(
     if asked.stream:
         return await streamed(frame.chunks(), done=True)
     return await unless_gone(request, frame.whole())
-
-
-class _Frame:
-    """What stands around the texts of one answer."""
-
-    def __init__(
-        self,
-        service: Service,
-        asked: Asked,
-        kind: Kind,
-        written: list[Measured],
-        echo: list[str],
-    ):
-        self._service = service
-        self._asked = asked
-        self._is_chat = kind == "chat.completion"
-        self._written = written
-        # Of each choice, what stands before its text.
-        choices = len(written) // len(echo)
-        self._before = [text for text in echo for _ in range(choices)]
-        prefix = "chatcmpl" if self._is_chat else "cmpl"
-        self._head = {
-            "id": f"{prefix}-{secrets.token_hex(12)}",
-            "created": int(time.time()),
-            "model": service.name,
-        }
-        self._kind = kind
-
-    async def whole(self) -> dict[str, Any]:
-        """Returns the answer when all of it is there."""
-        texts = list(self._before)
-        endings: list[str | None] = [None] * len(texts)
-        tokens = 0
-        async for piece in self._service.write([one.request for one in self._written]):
-            texts[piece.request] += piece.text
-            tokens += piece.tokens
-            if piece.ending is not None:
-                endings[piece.request] = finish_reason(piece.ending)
-        return self._complete(texts, endings, tokens)
-
-    def verified(self, verdict: Verdict) -> dict[str, Any]:
-        """Returns the answer of a text that was to be verified."""
-        text = self._before[0] + verdict.text
-        answer = self._complete([text], [finish_reason(verdict.ending)], verdict.tokens)
-        return {**answer, **verdict_fields(verdict)}
-
-    async def chunks(self) -> AsyncIterator[dict[str, Any]]:
-        """Yields the parts of the answer as they come."""
-        for index, before in enumerate(self._before):
-            if self._is_chat or before:
-                yield self._chunk(index, before, first=True)
-        tokens = 0
-        async for piece in self._service.write([one.request for one in self._written]):
-            tokens += piece.tokens
-            if piece.text:
-                yield self._chunk(piece.request, piece.text)
-            if piece.ending is not None:
-                yield self._chunk(piece.request, "", ending=finish_reason(piece.ending))
-        for chunk in self._usage_chunk(tokens):
-            yield chunk
-
-    async def verified_chunks(self, verdict: Verdict) -> AsyncIterator[dict[str, Any]]:
-        """Yields the parts of a text that was to be verified; the last says what is known of it."""
-        yield self._chunk(0, self._before[0] + verdict.text, first=True)
-        last = self._chunk(0, "", ending=finish_reason(verdict.ending))
-        yield {**last, **verdict_fields(verdict)}
-        for chunk in self._usage_chunk(verdict.tokens):
-            yield chunk
-
-    def _complete(
-        self, texts: list[str], endings: Sequence[str | None], tokens: int
-    ) -> dict[str, Any]:
-        choices = []
-        for index, text in enumerate(texts):
-            said: dict[str, Any] = {"text": text}
-            if self._is_chat:
-                said = {"message": {"role": "assistant", "content": text, "refusal": None}}
-            ending = endings[index]
-            choices.append({"index": index, **said, "finish_reason": ending, "logprobs": None})
-        return {
-            **self._head,
-            "object": self._kind,
-            "choices": choices,
-            "usage": self._usage(tokens),
-        }
-
-    def _chunk(
-        self, index: int, text: str, *, first: bool = False, ending: str | None = None
-    ) -> dict[str, Any]:
-        said: dict[str, Any] = {"text": text}
-        kind = "text_completion"
-        if self._is_chat:
-            kind = "chat.completion.chunk"
-            role = {"role": "assistant"} if first else {}
-            said = {"delta": role | ({} if ending else {"content": text})}
-        choice = {"index": index, **said, "finish_reason": ending, "logprobs": None}
-        return {**self._head, "object": kind, "choices": [choice]}
-
-    def _usage_chunk(self, tokens: int) -> list[dict[str, Any]]:
-        options = self._asked.stream_options
-        if options is None or not options.include_usage:
-            return []
-        kind = "chat.completion.chunk" if self._is_chat else self._kind
-        return [{**self._head, "object": kind, "choices": [], "usage": self._usage(tokens)}]
-
-    def _usage(self, tokens: int) -> dict[str, int]:
-        choices = self._asked.n or 1
-        prompt = sum(one.prompt_tokens for one in self._written[::choices])
-        return {
-            "prompt_tokens": prompt,
-            "completion_tokens": tokens,
-            "total_tokens": prompt + tokens,
-        }
-
-
-def finish_reason(ending: requests.Ending | None) -> str:
-    """Returns OpenAI's name for why a text is over."""
-    return "length" if ending in ("length", None) else "stop"
-
-
-def verdict_fields(verdict: Verdict) -> dict[str, Any]:
-    """Returns what an answer tells of a text that was to be verified."""
-    return {
-        "verified": verdict.verified,
-        "failed": verdict.failed,
-        "attempts": verdict.attempts,
-        "seconds": verdict.seconds,
-    }

@@ -111,6 +111,11 @@ class Guard:
         """The bytes that the tokens add to the prompt, up to a stop sequence."""
         return self._written[len(self._owed) :]
 
+    @property
+    def owed_bytes(self) -> int:
+        """Bytes of the prompt's end that the tokens to come have to repeat."""
+        return max(0, len(self._owed) - len(self._written))
+
     def add(self, tokens: Sequence[int]) -> str:
         """Adds tokens as far as they may come; returns the new text that is now certain."""
         self.refused = False

@@ -30,6 +30,8 @@ class Request:
       one_line: whether a single line is asked for.
       one_block: whether it ends where the function or class does that it begins in.
       constraint: what it has to be, such as a program; None for any text.
+      scores: how many of the likeliest tokens are told beside each one, at most
+        `rows.MOST_SCORES`; None to tell no scores at all.
     """
 
     prompt: Prompt
@@ -40,6 +42,21 @@ class Request:
     one_line: bool = False
     one_block: bool = False
     constraint: Constraint | None = None
+    scores: int | None = None
+
+
+class Scored(NamedTuple):
+    """A token that was drawn, and how likely the model held it to be.
+
+    Attributes:
+      token: the token.
+      logprob: its log-probability, before temperature and limits.
+      likeliest: the likeliest tokens with theirs, the likeliest first.
+    """
+
+    token: int
+    logprob: float
+    likeliest: tuple[tuple[int, float], ...]
 
 
 class Piece(NamedTuple):
@@ -52,6 +69,8 @@ class Piece(NamedTuple):
       ending: why the text is over; None if it is not.
       left_out: number of bytes that were written after the last complete statement, and are left
         out of a text that its length has ended; 0 without a constraint.
+      scores: of the tokens, if they were asked for: of those whose text is held back, too, and not
+        of those that repeat the end of the prompt.
     """
 
     request: int
@@ -59,6 +78,7 @@ class Piece(NamedTuple):
     tokens: int
     ending: Ending | None
     left_out: int = 0
+    scores: tuple[Scored, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +109,11 @@ class Job:
     def length(self) -> int:
         """Largest number of tokens, the prompt's and those taken back from it included."""
         return len(self.prompt.tokens) + self.prompt.taken + self.left
+
+    @property
+    def owed_bytes(self) -> int:
+        """Bytes of the end of the prompt that the tokens to come have to repeat."""
+        return self.transcript.skip if self.guard is None else self.guard.owed_bytes
 
     def add(self, tokens: Sequence[int], *, over: bool) -> Piece:
         """Returns the piece that tokens add; `over` means that the device has ended the text."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int32
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32
 
 from hrm_jax.core.protocols import LanguageModel, TextCache
 from hrm_jax.core.types import Variables
@@ -22,6 +22,8 @@ from hrm_jax.inference.text.sampling import Draws, SamplingConfig, sample
 NO_TOKEN = -1
 MOST_TOKENS = 32
 """Largest number of tokens that one call of `write` adds to a row."""
+MOST_SCORES = 20
+"""Number of tokens whose probabilities are told beside that of the one drawn."""
 
 
 @jax.tree_util.register_dataclass
@@ -44,6 +46,20 @@ class Rows:
     owed: Owed
 
 
+class Scores(NamedTuple):
+    """How likely the model held tokens to be, before temperature and limits.
+
+    Attributes:
+      drawn: log-probability of the token that was drawn.
+      best: log-probabilities of the `MOST_SCORES` likeliest tokens, the likeliest first.
+      tokens: int32, these tokens.
+    """
+
+    drawn: Float32[Array, "B *steps"]
+    best: Float32[Array, "B *steps N"]
+    tokens: Int32[Array, "B *steps N"]
+
+
 class Written(NamedTuple):
     """The tokens that one call of `write` added.
 
@@ -51,10 +67,12 @@ class Written(NamedTuple):
       tokens: int32, `NO_TOKEN` where a row wrote none; an ending token is included. By row and
         step; where a step may add several, by these last.
       left: int32, as in `Rows`.
+      scores: of the tokens, by row and step, if they were asked for.
     """
 
     tokens: Int32[Array, "B ..."]
     left: Int32[Array, " B"]
+    scores: Scores | None = None
 
 
 def empty_rows(model: LanguageModel, B: int, room: int) -> Rows:
@@ -114,7 +132,7 @@ def read(
     return model.prefill(variables, tokens, room=room, token_types=token_types, lengths=lengths)
 
 
-@functools.partial(jax.jit, donate_argnames="rows")
+@functools.partial(jax.jit, donate_argnames="rows", static_argnames="scored")
 def enter(
     rows: Rows,
     row: Int[Array, ""],
@@ -126,6 +144,7 @@ def enter(
     pieces: Pieces,
     eos_tokens: Int[Array, " E"],
     allowed: Bool[Array, "1 V"] | None = None,
+    scored: bool = False,
 ) -> tuple[Rows, Written]:
     """Puts a prefilled prompt into a row, and draws its first token.
 
@@ -142,6 +161,7 @@ def enter(
         tokenizer, after these.
       eos_tokens: the tokens that end a text.
       allowed: the tokens that may be drawn, of those with `pieces`; None for all.
+      scored: whether scores are returned (static).
 
     Returns:
       The rows, and the token written, [1, 1].
@@ -150,7 +170,10 @@ def enter(
     entering = Rows(cache, jnp.zeros(1, jnp.int32), left[None], draws, owed)
     entering, token = add_token(entering, logits, pieces, eos_tokens, allowed)
     rows = jax.tree.map(functools.partial(_put, row), rows, entering)
-    return rows, Written(token[:, None], entering.left)
+    scores = None
+    if scored:
+        scores = jax.tree.map(lambda x: x[:, None], scores_of(logits, token, pieces))
+    return rows, Written(token[:, None], entering.left, scores)
 
 
 def _put(row: Int[Array, ""], rows: Array, one: Array) -> Array:
@@ -164,7 +187,7 @@ def _put(row: Int[Array, ""], rows: Array, one: Array) -> Array:
     return jax.lax.dynamic_update_slice_in_dim(rows, one.astype(rows.dtype), row, axis)
 
 
-@functools.partial(jax.jit, static_argnames="model", donate_argnames="rows")
+@functools.partial(jax.jit, static_argnames=("model", "scored"), donate_argnames="rows")
 def write(
     model: LanguageModel,
     variables: Variables,
@@ -175,6 +198,7 @@ def write(
     eos_tokens: Int[Array, " E"],
     allowed: Bool[Array, "B V"] | None = None,
     places: Int[Array, " B"] | None = None,
+    scored: bool = False,
 ) -> tuple[Rows, Written]:
     """Adds up to `steps` tokens to every row; fewer if all rows end before.
 
@@ -188,26 +212,45 @@ def write(
       eos_tokens: the tokens that end a text.
       allowed: the tokens that may be drawn, as in `enter`, where `steps` is 1.
       places: B rows that are looked at, all of them different; None for all rows.
+      scored: whether scores are returned (static).
     """
     B = wanted.shape[0]
     all_rows = rows
     # The host may have ended a text that the device would go on with, at a stop sequence.
     rows = looked_at(rows, places, wanted)
     written = jnp.full((B, MOST_TOKENS), NO_TOKEN, jnp.int32)
+    scores = None
+    if scored:
+        best = B, MOST_TOKENS, MOST_SCORES
+        scores = Scores(jnp.zeros(best[:2]), jnp.zeros(best), jnp.zeros(best, jnp.int32))
 
-    def goes_on(state: tuple[Array, Rows, Array]) -> Bool[Array, ""]:
+    def goes_on(state: tuple[Array, Rows, Any]) -> Bool[Array, ""]:
         step, rows, _ = state
         return (step < steps) & (rows.left > 0).any()
 
-    def add(state: tuple[Array, Rows, Array]) -> tuple[Array, Rows, Array]:
-        step, rows, written = state
+    def add(state: tuple[Array, Rows, Any]) -> tuple[Array, Rows, Any]:
+        step, rows, told = state
         logits, cache = model.decode(variables, rows.tokens[:, None], rows.cache)
         rows = dataclasses.replace(rows, cache=cache)
         rows, tokens = add_token(rows, logits[:, 0], pieces, eos_tokens, allowed)
-        return step + 1, rows, jax.lax.dynamic_update_slice(written, tokens[:, None], (0, step))
+        new = tokens, scores_of(logits[:, 0], tokens, pieces) if scored else None
 
-    _, rows, written = jax.lax.while_loop(goes_on, add, (jnp.int32(0), rows, written))
-    return put_back(all_rows, places, rows), Written(written, rows.left)
+        def with_new(all_steps: Array, one: Array) -> Array:
+            return jax.lax.dynamic_update_slice_in_dim(all_steps, one[:, None], step, axis=1)
+
+        return step + 1, rows, jax.tree.map(with_new, told, new)
+
+    _, rows, told = jax.lax.while_loop(goes_on, add, (jnp.int32(0), rows, (written, scores)))
+    written, scores = told
+    return put_back(all_rows, places, rows), Written(written, rows.left, scores)
+
+
+def scores_of(logits: Float[Array, "B V"], tokens: Int32[Array, " B"], pieces: Pieces) -> Scores:
+    """Returns the scores of drawn tokens; those of `NO_TOKEN` mean nothing."""
+    logs = jax.nn.log_softmax(logits[:, : len(pieces.lengths)].astype(jnp.float32))
+    best, likeliest = jax.lax.top_k(logs, min(MOST_SCORES, logs.shape[1]))
+    drawn = jnp.take_along_axis(logs, jnp.maximum(tokens, 0)[:, None], axis=1)[:, 0]
+    return Scores(drawn, best, likeliest.astype(jnp.int32))
 
 
 def looked_at(rows: Rows, places: Int[Array, " b"] | None, wanted: Bool[Array, " b"]) -> Rows:

@@ -14,7 +14,7 @@ from hrm_jax.inference.text import speculation
 from hrm_jax.inference.text.buckets import power_of_two
 from hrm_jax.inference.text.healing import Owed, Vocabulary, debt
 from hrm_jax.inference.text.reading import PromptReader
-from hrm_jax.inference.text.requests import Job, Piece
+from hrm_jax.inference.text.requests import Job, Piece, Scored
 from hrm_jax.inference.text.sampling import Draws
 
 _BLOCK_SECONDS = 0.05
@@ -95,10 +95,11 @@ class Session:
             self._vocabulary.pieces,
             self._eos_tokens,
             self._allowed([job]),
+            scored=_is_scored([job]),
         )
-        tokens, left = jax.device_get(written)
+        written = jax.device_get(written)
         self._texts.begin(row, job.prompt.tokens)
-        return self._add(job, row, tokens[0], left[0])
+        return self._add(job, row, 0, written)
 
     def go_on(self) -> Iterator[Piece]:
         """Adds some tokens to every row; yields a piece of each job."""
@@ -117,7 +118,7 @@ class Session:
         rows = self._looked_at(jobs)
         jobs = [jobs[row] for row in rows]
         allowed = self._allowed(jobs)
-        self._rows, written = self._program(allowed, rows)(
+        self._rows, written = self._program(allowed, rows, _is_scored(jobs))(
             self._reader.model,
             self._reader.variables,
             self._rows,
@@ -127,7 +128,8 @@ class Session:
             self._eos_tokens,
             places=None if len(rows) == len(self._jobs) else np.array(rows, np.int32),
         )
-        tokens, left = jax.device_get(written)
+        written = jax.device_get(written)
+        tokens = written.tokens
         seconds = time.perf_counter() - begin
         # Steps with any token: the device stops early when all texts have ended. A call that
         # compiled took long, so the next one is short and the number grows again after it.
@@ -136,7 +138,7 @@ class Session:
             self._steps = int(np.clip(_BLOCK_SECONDS / seconds * steps, 1, device.MOST_TOKENS))
         for i, (row, job) in enumerate(zip(rows, jobs, strict=True)):
             if job is not None:
-                yield self._add(job, row, tokens[i], left[i])
+                yield self._add(job, row, i, written)
 
     def _looked_at(self, jobs: Sequence[Job | None]) -> list[int]:
         """Returns the rows that are computed: those with jobs and, up to a power of two, others."""
@@ -146,19 +148,25 @@ class Session:
         return sorted(rows[:count])
 
     def _program(
-        self, allowed: Bool[np.ndarray, "B V"] | None, rows: list[int]
+        self, allowed: Bool[np.ndarray, "B V"] | None, rows: list[int], scored: bool
     ) -> Callable[..., tuple[device.Rows, device.Written]]:
         """Returns what writes: a token at each step, or those proposed that are right."""
         proposed = speculation.width_of(self._speculate, len(rows))
-        if proposed and allowed is None:
+        if proposed and allowed is None and not scored:
             texts = self._texts.tokens[rows]
             return functools.partial(speculation.write, texts=texts, proposed=proposed)
-        return functools.partial(device.write, allowed=allowed)
+        return functools.partial(device.write, allowed=allowed, scored=scored)
 
-    def _add(self, job: Job, row: int, tokens: np.ndarray, left: int) -> Piece:
+    def _add(self, job: Job, row: int, place: int, written: device.Written) -> Piece:
+        """Adds to a job what was written of it, at some place of the rows that were computed."""
+        tokens = written.tokens[place]
         new = tokens[tokens != device.NO_TOKEN].tolist()
         self._texts.add(row, new)
-        piece = job.add(new, over=left == 0)
+        owed = job.owed_bytes
+        piece = job.add(new, over=bool(written.left[place] == 0))
+        if written.scores is not None and job.request.scores is not None:
+            scores = jax.tree.map(lambda x: x[place], written.scores)
+            piece = piece._replace(scores=_scored(job, owed, new[: piece.tokens], scores))
         self._jobs[row] = None if piece.ending else job
         if job.guard is not None and job.guard.refused and piece.ending is None:
             self._set_back(job, row, job.guard.tokens)
@@ -189,3 +197,33 @@ class Session:
             return None
         every = np.ones(len(self._vocabulary.texts), bool)
         return np.stack([every if mask is None else mask for mask in masks])
+
+
+def _is_scored(jobs: Sequence[Job | None]) -> bool:
+    """Returns whether any job tells scores."""
+    return any(job is not None and job.request.scores is not None for job in jobs)
+
+
+def _scored(
+    job: Job, owed: int, tokens: Sequence[int], scores: device.Scores
+) -> tuple[Scored, ...]:
+    """Returns the scores of the tokens of a job that do not repeat the end of its prompt.
+
+    Args:
+      job: the job.
+      owed: bytes of that end that its tokens before these did not repeat yet.
+      tokens: those that were written.
+      scores: of these, by step.
+    """
+    found = []
+    for step, token in enumerate(tokens):
+        size = job.transcript.size_of(token)
+        if not size:  # it ends the text
+            continue
+        owed -= size
+        if owed + size > 0 and owed >= 0:
+            continue
+        likeliest = zip(scores.tokens[step].tolist(), scores.best[step].tolist(), strict=True)
+        told = tuple(likeliest)[: job.request.scores]
+        found.append(Scored(token, float(scores.drawn[step]), told))
+    return tuple(found)

@@ -20,6 +20,7 @@ class Transcript:
 
     Attributes:
       stopped: whether a stop sequence has ended the text; later tokens are ignored.
+      skip: number of the next bytes that are no part of the text.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = (), skip: int = 0):
@@ -38,15 +39,19 @@ class Transcript:
         self.stopped = False
         self._tokenizer = tokenizer
         self._stop = tuple(stop)
-        self._skip = skip
+        self.skip = skip
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held = ""
+
+    def size_of(self, token: int) -> int:
+        """Returns how many bytes a token adds to a text."""
+        return len(self._tokenizer.token_bytes(token))
 
     def add(self, tokens: Sequence[int]) -> str:
         """Adds tokens; returns the new text that is now certain."""
         data = b"".join(map(self._tokenizer.token_bytes, tokens))
-        new = data[self._skip :]
-        self._skip -= len(data) - len(new)
+        new = data[self.skip :]
+        self.skip -= len(data) - len(new)
         return self._add(new, final=False)
 
     def finish(self) -> str:

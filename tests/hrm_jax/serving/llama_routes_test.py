@@ -91,6 +91,17 @@ def test_a_line_that_took_too_long_is_the_last(client):
     assert found["tokens_predicted"] < served.ROOM - 1 or "\n" not in found["content"]
 
 
+def test_how_likely_tokens_are_is_told(client):
+    body = {"prompt": "x", "n_predict": 3, "temperature": 0, "n_probs": 2}
+    told = client.post("/completion", json=body).json()["completion_probabilities"]
+    # The likeliest are drawn.
+    assert [one["id"] for one in told] == [one["top_logprobs"][0]["id"] for one in told]
+    assert [len(one["top_logprobs"]) for one in told] == [2] * len(told)
+    parts = events(client.post("/completion", json={**body, "stream": True}).text)
+    streamed = [one for part in parts for one in part.get("completion_probabilities", [])]
+    assert streamed == told
+
+
 def test_texts_become_tokens_and_back(client):
     tokens = client.post("/tokenize", json={"content": "é<end>"}).json()["tokens"]
     assert tokens == [*"é".encode(), 256]
@@ -112,7 +123,7 @@ def test_the_server_describes_itself(client):
     [
         ("/infill", {"n_predict": 255}, "n_predict: expected less than 240, got 255"),
         ("/completion", {"prompt": [999]}, "prompt: expected tokens below 260"),
-        ("/completion", {"prompt": "x", "n_probs": 2}, "n_probs: this server"),
+        ("/completion", {"prompt": "x", "n_probs": 21}, "n_probs: Input should be less"),
         ("/completion", {"prompt": "x", "grammar": "start: (", "json_schema": {}}, "got both"),
         ("/completion", {"prompt": "x", "grammar": "start: ("}, "grammar"),
         ("/detokenize", {"tokens": [260]}, "expected tokens below 260, got 260"),

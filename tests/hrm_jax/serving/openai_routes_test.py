@@ -5,6 +5,9 @@ import re
 import time
 
 import httpx
+import jax
+import jax.numpy as jnp
+import numpy as np
 import openai
 import pytest
 
@@ -16,6 +19,7 @@ from hrm_jax.inference.text.batching import RollingBatch
 from hrm_jax.inference.text.prompts import marked_prompt
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.sampling import SamplingConfig
+from tests.hrm_jax.inference.text import tiny
 from tests.hrm_jax.inference.text.tiny import ByteTokenizer
 from tests.hrm_jax.serving import served
 
@@ -152,7 +156,7 @@ def test_an_answer_keeps_to_a_schema(client, kind):
         ({"prompt": ""}, "expected a prompt of at least one token"),
         ({"temperature": -1}, "temperature: Input should be greater than or equal to 0"),
         ({"stop": [""]}, "stop"),
-        ({"logprobs": 3}, "logprobs: this server does not give them"),
+        ({"logprobs": 21}, "logprobs: Input should be less than or equal to 20"),
         ({"response_format": {"type": "json_schema"}}, "response_format: expected json_schema"),
         ({"verify": {"doctests": True}}, "verify: no sandbox here"),
     ],
@@ -164,6 +168,57 @@ def test_what_cannot_be_done_is_told_in_openai_form(client, body, told):
     assert isinstance(error, dict)
     assert told in error["message"]
     assert error["type"] == "invalid_request_error"
+
+
+def test_how_likely_tokens_are_is_told(client):
+    """By the oracle: the model's logits of the whole text, without a cache."""
+    settings = {"model": "any", "max_tokens": 5, "temperature": 0.9, "seed": 1}
+    turns = [{"role": "user", "content": "x"}]
+    found = client.chat.completions.create(
+        **settings, messages=turns, logprobs=True, top_logprobs=3
+    )
+    told = found.choices[0].logprobs.content
+    read = [*b"user: x", 256, *b"assistant: "]
+    tokens = [*read, *(byte for one in told for byte in one.bytes)]
+    model, variables = tiny.hrm_text()
+    logits = model.logits(variables, jnp.array([tokens]))[0, len(read) - 1 : -1]
+    logs = np.asarray(jax.nn.log_softmax(logits[:, : ByteTokenizer.vocab_size]))
+    expected = [row[token] for row, token in zip(logs, tokens[len(read) :], strict=True)]
+    np.testing.assert_allclose([one.logprob for one in told], expected, atol=1e-4)
+    best = np.sort(logs, axis=-1)[:, :-4:-1]
+    found_best = [[top.logprob for top in one.top_logprobs] for one in told]
+    np.testing.assert_allclose(found_best, best, atol=1e-4)
+
+
+def test_how_likely_tokens_of_a_text_are_is_told(client):
+    found = client.completions.create(model="any", prompt="ab", max_tokens=5, logprobs=2)
+    told = found.choices[0].logprobs
+    assert [len(top) for top in told.top_logprobs] == [2] * len(told.tokens)
+    best = [max(top.values()) for top in told.top_logprobs]
+    assert told.token_logprobs == best  # greedy
+    assert told.text_offset == list(range(len(told.tokens)))
+
+
+def test_how_likely_tokens_of_a_turn_are_is_told(client):
+    settings = {
+        "model": "any",
+        "messages": [{"role": "user", "content": "x"}],
+        "max_tokens": 4,
+        "logprobs": True,
+    }
+    whole = client.chat.completions.create(**settings, top_logprobs=1).choices[0]
+    for one in whole.logprobs.content:
+        assert one.top_logprobs[0].token == one.token
+        assert one.top_logprobs[0].logprob == one.logprob
+    assert b"".join(bytes(one.bytes) for one in whole.logprobs.content) == (
+        whole.message.content.encode()
+    )
+    chunks = client.chat.completions.create(**settings, stream=True)
+    told = [chunk.choices[0].logprobs for chunk in chunks]
+    tokens = [one.token for part in told if part for one in part.content]
+    assert tokens == [one.token for one in whole.logprobs.content]
+    plain = client.chat.completions.create(**{**settings, "logprobs": False}).choices[0]
+    assert plain.logprobs is None
 
 
 def test_models_are_listed(client):

@@ -1,0 +1,173 @@
+"""OpenAI's answers: whole, in parts, and with what is known of a verified text."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal
+
+from hrm_jax.inference.text import requests
+from hrm_jax.inference.text.requests import Scored
+from hrm_jax.serving.messages import Asked
+from hrm_jax.serving.service import Measured, Service, Verdict
+from hrm_jax.serving.token_scores import TokenScores
+
+Kind = Literal["text_completion", "chat.completion"]
+"""Names of answers."""
+
+
+class Frame:
+    """What stands around the texts of one answer."""
+
+    def __init__(
+        self,
+        service: Service,
+        asked: Asked,
+        kind: Kind,
+        written: list[Measured],
+        echo: list[str],
+    ):
+        """Begins an answer.
+
+        Args:
+          service: the service that writes.
+          asked: what is asked for.
+          kind: of the answer.
+          written: the requests, those of each prompt's choices together.
+          echo: of each prompt, what stands before its texts.
+        """
+        self._service = service
+        self._asked = asked
+        self._scores = TokenScores(service.loaded.tokenizer)
+        self._is_chat = kind == "chat.completion"
+        self._written = written
+        # Of each choice, what stands before its text.
+        choices = len(written) // len(echo)
+        self._before = [text for text in echo for _ in range(choices)]
+        prefix = "chatcmpl" if self._is_chat else "cmpl"
+        self._head = {
+            "id": f"{prefix}-{secrets.token_hex(12)}",
+            "created": int(time.time()),
+            "model": service.name,
+        }
+        self._kind = kind
+
+    async def whole(self) -> dict[str, Any]:
+        """Returns the answer when all of it is there."""
+        texts = list(self._before)
+        endings: list[str | None] = [None] * len(texts)
+        tokens = 0
+        scores: list[list[Scored]] = [[] for _ in texts]
+        async for piece in self._service.write([one.request for one in self._written]):
+            texts[piece.request] += piece.text
+            scores[piece.request] += piece.scores
+            tokens += piece.tokens
+            if piece.ending is not None:
+                endings[piece.request] = finish_reason(piece.ending)
+        return self._complete(texts, endings, tokens, scores)
+
+    def verified(self, verdict: Verdict) -> dict[str, Any]:
+        """Returns the answer of a text that was to be verified."""
+        text = self._before[0] + verdict.text
+        answer = self._complete([text], [finish_reason(verdict.ending)], verdict.tokens)
+        return {**answer, **verdict_fields(verdict)}
+
+    async def chunks(self) -> AsyncIterator[dict[str, Any]]:
+        """Yields the parts of the answer as they come."""
+        for index, before in enumerate(self._before):
+            if self._is_chat or before:
+                yield self._chunk(index, before, first=True)
+        tokens = 0
+        async for piece in self._service.write([one.request for one in self._written]):
+            tokens += piece.tokens
+            if piece.text or piece.scores:
+                yield self._chunk(piece.request, piece.text, scores=piece.scores)
+            if piece.ending is not None:
+                yield self._chunk(piece.request, "", ending=finish_reason(piece.ending))
+        for chunk in self._usage_chunk(tokens):
+            yield chunk
+
+    async def verified_chunks(self, verdict: Verdict) -> AsyncIterator[dict[str, Any]]:
+        """Yields the parts of a text that was to be verified; the last says what is known of it."""
+        yield self._chunk(0, self._before[0] + verdict.text, first=True)
+        last = self._chunk(0, "", ending=finish_reason(verdict.ending))
+        yield {**last, **verdict_fields(verdict)}
+        for chunk in self._usage_chunk(verdict.tokens):
+            yield chunk
+
+    def _complete(
+        self,
+        texts: list[str],
+        endings: Sequence[str | None],
+        tokens: int,
+        scores: Sequence[Sequence[Scored]] | None = None,
+    ) -> dict[str, Any]:
+        choices = []
+        for index, text in enumerate(texts):
+            said: dict[str, Any] = {"text": text}
+            if self._is_chat:
+                said = {"message": {"role": "assistant", "content": text, "refusal": None}}
+            ending = endings[index]
+            told = self._told([] if scores is None else scores[index])
+            choices.append({"index": index, **said, "finish_reason": ending, "logprobs": told})
+        return {
+            **self._head,
+            "object": self._kind,
+            "choices": choices,
+            "usage": self._usage(tokens),
+        }
+
+    def _chunk(
+        self,
+        index: int,
+        text: str,
+        *,
+        first: bool = False,
+        ending: str | None = None,
+        scores: Sequence[Scored] = (),
+    ) -> dict[str, Any]:
+        said: dict[str, Any] = {"text": text}
+        kind = "text_completion"
+        if self._is_chat:
+            kind = "chat.completion.chunk"
+            role = {"role": "assistant"} if first else {}
+            said = {"delta": role | ({} if ending else {"content": text})}
+        told = self._told(scores) if scores else None
+        choice = {"index": index, **said, "finish_reason": ending, "logprobs": told}
+        return {**self._head, "object": kind, "choices": [choice]}
+
+    def _told(self, scores: Sequence[Scored]) -> dict[str, Any] | None:
+        """Returns what an answer tells of tokens, if it was asked for."""
+        if self._asked.scores is None or self._asked.verify is not None:
+            return None
+        return self._scores.of_chat(scores) if self._is_chat else self._scores.of_text(scores)
+
+    def _usage_chunk(self, tokens: int) -> list[dict[str, Any]]:
+        options = self._asked.stream_options
+        if options is None or not options.include_usage:
+            return []
+        kind = "chat.completion.chunk" if self._is_chat else self._kind
+        return [{**self._head, "object": kind, "choices": [], "usage": self._usage(tokens)}]
+
+    def _usage(self, tokens: int) -> dict[str, int]:
+        choices = self._asked.n or 1
+        prompt = sum(one.prompt_tokens for one in self._written[::choices])
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": tokens,
+            "total_tokens": prompt + tokens,
+        }
+
+
+def finish_reason(ending: requests.Ending | None) -> str:
+    """Returns OpenAI's name for why a text is over."""
+    return "length" if ending in ("length", None) else "stop"
+
+
+def verdict_fields(verdict: Verdict) -> dict[str, Any]:
+    """Returns what an answer tells of a text that was to be verified."""
+    return {
+        "verified": verdict.verified,
+        "failed": verdict.failed,
+        "attempts": verdict.attempts,
+        "seconds": verdict.seconds,
+    }
