@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -111,8 +111,8 @@ def _hole(service: Service, asked: InfillAsked) -> Prompt:
         asked.input_suffix,
         room // 2 if files else room,
     )
-    around = len(tokenizer.encode(prefix)) + len(tokenizer.encode(suffix))
-    neighbours = neighbours_within(tokenizer, files, room - around)
+    # The same files whatever the hole is: so what a request with files alone has read is known.
+    neighbours = neighbours_within(tokenizer, files, room // 2)
     return Prompt(prefix, suffix, neighbours=neighbours)
 
 
@@ -212,22 +212,32 @@ class _Reply:
             self._first = self._first or time.perf_counter()
             if reads_only:
                 continue
+            # A text that is late ends with the next line.
+            line, line_end, _ = piece.text.rpartition("\n")
+            is_late = bool(line_end) and self._is_late()
+            if is_late:
+                piece = piece._replace(text=line + line_end)
             self.text += piece.text
             self.tokens += piece.tokens
             self.ending = piece.ending or "length"
             yield piece
-            if self._is_late():
+            if is_late:
                 break
 
     def _is_late(self) -> bool:
-        """Returns whether the time is over, and there is a line to show for it."""
+        """Returns whether the time to write is over."""
         limit = self._asked.t_max_predict_ms
-        if not limit or "\n" not in self.text or self._first is None:
-            return False
-        return 1000 * (time.perf_counter() - self._first) > limit
+        since = time.perf_counter() - (self._first or time.perf_counter())
+        return limit > 0 and 1000 * since > limit
 
     def last(self, content: str) -> dict[str, Any]:
-        """Returns the part that ends the answer."""
+        """Returns the part that ends the answer, or the fields of it that are asked for."""
+        answer = self._last(content)
+        if not self._asked.response_fields:
+            return answer
+        return selected(answer, self._asked.response_fields)
+
+    def _last(self, content: str) -> dict[str, Any]:
         now = time.perf_counter()
         first = self._first or now
         prompt_ms = 1000 * (first - self._begin)
@@ -248,11 +258,29 @@ class _Reply:
             "timings": {
                 "prompt_n": prompt_tokens,
                 "prompt_ms": round(prompt_ms, 3),
+                "prompt_per_second": round(_rate(prompt_tokens, prompt_ms), 3),
                 "predicted_n": self.tokens,
                 "predicted_ms": round(predicted_ms, 3),
                 "predicted_per_second": round(_rate(self.tokens, predicted_ms), 3),
             },
         }
+
+
+def selected(answer: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
+    """Returns the fields at some paths, such as `timings/prompt_n`, by these; others are left out.
+
+    Args:
+      answer: fields, some of which have fields.
+      paths: where they stand.
+    """
+    found = {}
+    for path in paths:
+        value: Any = answer
+        for name in path.split("/"):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if value is not None:
+            found[path] = value
+    return found
 
 
 def _rate(tokens: int, milliseconds: float) -> float:

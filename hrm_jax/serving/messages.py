@@ -6,7 +6,7 @@ Fields that are not named here are ignored, as clients send many that mean nothi
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
 
 MOST_STOPS = 16
 MOST_CHOICES = 16
@@ -116,6 +116,9 @@ class ChatAsked(Asked):
 
     messages: Annotated[list[Turn], Field(min_length=1, max_length=10_000)]
     max_completion_tokens: int | None = Field(None, ge=-1, lt=2**31)
+    n_predict: int | None = Field(
+        None, ge=-1, lt=2**31, description="llama.cpp's name of max_tokens; 0: only reads"
+    )
     tools: list[dict[str, Any]] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     logprobs: bool | None = None
@@ -131,7 +134,11 @@ class LlamaAsked(Message):
     """What llama.cpp's requests for texts share."""
 
     n_predict: int = Field(
-        -1, ge=-2, lt=2**31, description="-1: as many as there is room for; 0: only reads"
+        -1,
+        ge=-2,
+        lt=2**31,
+        validation_alias=AliasChoices("n_predict", "max_tokens"),
+        description="-1: as many as there is room for; 0: only reads",
     )
     temperature: Temperature = 0.8
     top_k: TopK = 40
@@ -146,6 +153,7 @@ class LlamaAsked(Message):
         0, ge=0, lt=2**31, description="time after the first token, once there is a line; 0 for any"
     )
     n_probs: int = Field(0, ge=0, le=20, description="likeliest tokens told beside each")
+    response_fields: Annotated[list[str], Field(max_length=100)] = []
     json_schema: dict[str, Any] | bool | None = None
     grammar: Text | None = None
     verify: Verify | None = None

@@ -65,6 +65,11 @@ class Frame:
                 endings[piece.request] = finish_reason(piece.ending)
         return self._complete(texts, endings, tokens, scores)
 
+    async def nothing(self) -> dict[str, Any]:
+        """Returns the answer to what is only to be read, once it is."""
+        await self.whole()
+        return self._complete([""], ["length"], 0)
+
     def verified(self, verdict: Verdict) -> dict[str, Any]:
         """Returns the answer of a text that was to be verified."""
         text = self._before[0] + verdict.text

@@ -57,7 +57,9 @@ async def completions(
 @routes.post("/chat/completions", response_model=None)
 async def chat(service: Current, asked: ChatAsked, request: Request) -> Response | dict[str, Any]:
     """Writes the assistant's next turn."""
-    limit = asked.max_completion_tokens or asked.max_tokens
+    limits = asked.max_completion_tokens, asked.max_tokens, asked.n_predict, -1
+    limit = next(limit for limit in limits if limit is not None)
+    reads_only = limit == 0 and asked.n_predict == 0
     messages = [turn.model_dump(exclude_unset=True) for turn in asked.messages]
     options = dict(asked.chat_template_kwargs or {})
     if asked.tools:
@@ -65,9 +67,12 @@ async def chat(service: Current, asked: ChatAsked, request: Request) -> Response
 
     def prepared() -> list[Measured]:
         prompt = service.loaded.conversation(messages, **options)
-        return _requests(service, asked, [prompt], -1 if limit is None else limit)
+        return _requests(service, asked, [prompt], 1 if reads_only else limit)
 
     written = await asyncio.to_thread(prepared)
+    if reads_only:
+        frame = Frame(service, asked, "chat.completion", written, [""])
+        return await unless_gone(request, frame.nothing())
     return await _answer(service, asked, request, "chat.completion", written, messages, [""])
 
 

@@ -63,14 +63,33 @@ def test_a_hole_is_filled_as_llama_vscode_asks(client):
         "t_max_prompt_ms": 500,
         "t_max_predict_ms": 1000,
         "n_indent": 4,
-        "response_fields": ["content"],
     }
     # This tokenizer has no mark for files, so their texts alone stand before.
     prompt = Prompt("def f():\n    return ", "\nf()\n", neighbours=(("g.py", "def g(): pass"),))
     found = client.post("/infill", json=body).json()
     assert found["content"] == written(prompt, 8)
     assert found["tokens_evaluated"] == len("def g(): pass\n\ndef f():\n    return \nf()\n") + 3
-    assert client.post("/infill", json={**body, "samplers": "kpt"}).status_code == 200
+    # Files alone are read before, without a hole.
+    before = {"input_prefix": "", "input_suffix": "", "prompt": "", "samplers": [], "n_predict": 0}
+    only_read = client.post("/infill", json={**body, **before, "t_max_predict_ms": 1}).json()
+    assert (only_read["content"], only_read["tokens_predicted"]) == ("", 0)
+
+
+def test_a_hole_is_filled_as_llama_vim_asks(client):
+    """Fields by their paths, as the plugin reads them."""
+    names = ("prompt_n", "prompt_ms", "prompt_per_second", "predicted_n", "predicted_ms")
+    fields = ["content", *(f"timings/{name}" for name in names), "tokens_cached", "nothing/there"]
+    body = {"input_prefix": "x = ", "input_suffix": "", "prompt": "", "response_fields": fields}
+    found = client.post("/infill", json={**body, "n_predict": 3, "stop": []}).json()
+    assert set(found) == set(fields) - {"nothing/there"}
+    assert found["timings/predicted_n"] == 3
+
+
+def test_a_conversation_is_only_read_as_llama_vscode_asks(client):
+    body = {"messages": [{"role": "user", "content": "x"}], "n_predict": 0, "samplers": "edkypmxt"}
+    found = client.post("/v1/chat/completions", json=body).json()
+    assert found["choices"][0]["message"]["content"] == ""
+    assert found["usage"]["completion_tokens"] == 0
 
 
 def test_what_is_far_from_a_hole_is_left_out(client):
@@ -86,9 +105,13 @@ def test_markers_in_a_hole_are_text(client):
 
 
 def test_a_line_that_took_too_long_is_the_last(client):
-    body = {"prompt": "x", "n_predict": -1, "temperature": 1, "t_max_predict_ms": 1, "seed": 3}
-    found = client.post("/completion", json=body).json()
-    assert found["tokens_predicted"] < served.ROOM - 1 or "\n" not in found["content"]
+    body = {"prompt": "x", "n_predict": -1, "temperature": 1, "seed": 41}  # it writes two lines
+    whole = client.post("/completion", json=body).json()["content"]
+    found = client.post("/completion", json={**body, "t_max_predict_ms": 1}).json()
+    assert "\n" in whole
+    assert whole.startswith(found["content"])
+    assert found["content"].endswith("\n")
+    assert len(found["content"]) < len(whole)
 
 
 def test_how_likely_tokens_are_is_told(client):
