@@ -1,10 +1,11 @@
 """Run and model folders of earlier code: every leaf is read bit for bit, and runs go on the same.
 
-On the processor and packages of the recording what follows is equal to the bit, elsewhere within
-tolerances. `tests/golden/record_runs.py` says what the recordings are.
+On the processor and packages of the recording what follows is equal to the bit, elsewhere, and
+where XLA compiles in another way, within tolerances. `tests/golden/record_runs.py` says what the recordings are.
 """
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -25,7 +26,8 @@ def expected(name):
 
 
 def same_machine(name):
-    return expected(name)["machine"] == record_runs.machine()
+    is_compiled_alike = not os.environ.get("XLA_FLAGS")
+    return is_compiled_alike and expected(name)["machine"] == record_runs.machine()
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
