@@ -116,7 +116,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         "experiments.benchmarks": (
             "workload aot_targets aot_cases shipped_attention aot jax_step torch_step worker"
             " alternate machine train_step step_profile recurrence attention solve jax_decode"
-            " torch_decode decode llama_decode llama exactness speculation first_token"
+            " torch_decode decode llama_decode llama exactness speculation syntax"
+            " first_token"
         ),
         "experiments.benchmarks.device": (
             "card part right attention quantized training text compiling suite"
