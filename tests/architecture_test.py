@@ -55,7 +55,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.data.text": (
             "markers token_bytes wrapped_tokenizer tokenizers chat languages infilling well_formed"
-            " python_prefix holes packing source exercises at_hand batches"
+            " python_prefix names holes packing source exercises at_hand batches"
         ),
         "hrm_jax.data.corpus": (
             "documents licences generated credentials duplicates benchmarks filters projects"
@@ -77,8 +77,8 @@ LAYERS: tuple[dict[str, str], ...] = (
     {
         "hrm_jax.inference": "attempts thinking config slots engine stream journal search",
         "hrm_jax.inference.text": (
-            "buckets sampling healing constraints python_syntax grammars prompts transcripts rows"
-            " prefixes reading speculation requests session writing"
+            "buckets sampling healing constraints python_syntax grammars prompts transcripts"
+            " refilling rows prefixes reading speculation requests session writing"
         ),
     },
     {
