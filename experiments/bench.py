@@ -5,8 +5,9 @@ A comparison follows the protocol of `experiments.benchmarks.alternate`. PyTorch
 them ours is measured alone. `--preset=hrm_tiny --batch_sizes=4` finishes in about a minute.
 `--suite=solve --checkpoint=RUN` measures ways to run a trained model, `--suite=decode` how fast a
 language model writes, against transformers, `--suite=llama` the same of a GGUF file, against
-llama.cpp; `--suite=speculation` what proposing repeated tokens gains, `--suite=first_token` how
-long an editor waits after a change; `--suite=device` is the whole picture of one GPU.
+llama.cpp; `--suite=speculation` what proposing repeated tokens gains, `--suite=syntax` what it
+costs to write Python alone, `--suite=first_token` how long an editor waits after a change;
+`--suite=device` is the whole picture of one GPU.
 Results are medians over rounds; the JSON holds every turn.
 """
 
@@ -176,6 +177,19 @@ def _first_token(console: Console) -> dict[str, Any]:
     return first_token.run(options, console)
 
 
+def _syntax(console: Console) -> dict[str, Any]:
+    """Measures what it costs to write nothing but Python."""
+    from experiments.benchmarks import syntax
+
+    options = syntax.Options(
+        models=_MODELS.value,
+        rows=[int(rows) for rows in _ROWS.value],
+        tokens=_TOKENS.value,
+        rounds=_ROUNDS.value,
+    )
+    return syntax.run(options, console)
+
+
 def _picture() -> pathlib.Path | None:
     return None if _PICTURE.value is None else pathlib.Path(_PICTURE.value)
 
@@ -192,6 +206,7 @@ SUITES: dict[str, Suite] = {
     "exactness": _exactness,
     "speculation": _speculation,
     "first_token": _first_token,
+    "syntax": _syntax,
     "device": _device,
 }
 
@@ -219,7 +234,7 @@ _TORCH_PYTHON = flags.DEFINE_string(
 _LLAMA_PYTHON = flags.DEFINE_string(
     "llama_python", sys.executable, "The interpreter that has llama-cpp-python."
 )
-_ROWS = flags.DEFINE_list("rows", ["1", "8"], "llama: numbers of texts written together.")
+_ROWS = flags.DEFINE_list("rows", ["1", "8"], "llama, syntax: numbers of texts written together.")
 _HOLDINGS = flags.DEFINE_list(
     "holdings", ["stored"], "exactness: how weights are held, beside float32."
 )

@@ -55,7 +55,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.data.text": (
             "markers token_bytes wrapped_tokenizer tokenizers chat languages infilling well_formed"
-            " python_prefix holes packing source exercises at_hand batches"
+            " python_prefix names holes packing source exercises at_hand batches"
         ),
         "hrm_jax.data.corpus": (
             "documents licences generated credentials duplicates benchmarks filters projects"
@@ -77,8 +77,8 @@ LAYERS: tuple[dict[str, str], ...] = (
     {
         "hrm_jax.inference": "attempts thinking config slots engine stream journal search",
         "hrm_jax.inference.text": (
-            "buckets sampling healing constraints python_syntax grammars prompts transcripts rows"
-            " prefixes reading speculation requests session writing batching"
+            "buckets sampling healing constraints python_syntax grammars prompts transcripts"
+            " refilling rows prefixes reading speculation requests session writing batching"
         ),
     },
     {
@@ -120,7 +120,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         "experiments.benchmarks": (
             "workload aot_targets aot_cases shipped_attention aot jax_step torch_step worker"
             " alternate machine train_step step_profile recurrence attention solve jax_decode"
-            " torch_decode decode llama_decode llama exactness speculation first_token"
+            " torch_decode decode llama_decode llama exactness speculation syntax"
+            " first_token"
         ),
         "experiments.benchmarks.device": (
             "card part right attention quantized training text compiling suite"

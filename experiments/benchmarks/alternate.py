@@ -220,6 +220,35 @@ def speed_ratio(samples: Sequence[Sample], reference: Sequence[Sample]) -> Sprea
     return Spread.of([other.seconds_per_step / own.seconds_per_step for own, other in pairs])
 
 
+def rates(speeds: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
+    """Returns figures of each contestant as JSON values, by name.
+
+    Args:
+      speeds: tokens per second of each contestant, one a round; all are compared with the first.
+
+    Returns:
+      `tokens_per_second` and `speed_ratio`, spreads over the rounds, and `rounds`, the speeds.
+    """
+    first = next(iter(speeds.values()))
+    return {
+        name: {
+            "tokens_per_second": dataclasses.asdict(Spread.of(own)),
+            "speed_ratio": dataclasses.asdict(
+                Spread.of([mine / other for mine, other in zip(own, first, strict=True)])
+            ),
+            "rounds": list(own),
+        }
+        for name, own in speeds.items()
+    }
+
+
+def cells(figures: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns a contestant's speed and speed ratio of `rates` for a table: median (low-high)."""
+    speed = "{median:.1f} ({low:.1f}-{high:.1f})".format(**figures["tokens_per_second"])
+    ratio = "{median:.2f} ({low:.2f}-{high:.2f})".format(**figures["speed_ratio"])
+    return speed, ratio
+
+
 def importable(module: str, python: str = sys.executable) -> bool:
     """Returns whether that interpreter finds a top-level module, without importing it."""
     question = f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"

@@ -11,7 +11,7 @@ import os
 import pathlib
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -83,7 +83,7 @@ def _measure(options: Options, model: str, names, place: pathlib.Path, report) -
             # Both write the text once before the timing, to compare what they write.
             texts[name] = worker.call(f"{_MODULES[name]}:greedy", **shared)
     phases = {}
-    for phase, steps in (("decode", options.tokens), ("prefill", 1)):
+    for phase, steps, tokens in (("decode", options.tokens, 1), ("prefill", 1, len(prompt))):
         contestants = [
             alternate.Contestant(
                 name,
@@ -94,16 +94,68 @@ def _measure(options: Options, model: str, names, place: pathlib.Path, report) -
             )
             for name in names
         ]
-        phases[phase] = alternate.measure(
+        phases[phase] = measure_phase(
             contestants,
             rounds=options.rounds,
-            steps_per_round=steps,
-            warmup_steps=steps,
+            steps=steps,
+            tokens=tokens,
             report=lambda message, phase=phase: report(f"{model}, {phase}: {message}"),
         )
-    rows = [_row(name, names[0], phases, options.prompt_tokens) for name in names]
     agreed = _agreed(list(texts.values()))
-    return {"model": model, **sizes, "threads": threads(), "agreed_tokens": agreed, "rows": rows}
+    return {
+        "model": model,
+        **sizes,
+        "threads": threads(),
+        "agreed_tokens": agreed,
+        "phases": phases,
+    }
+
+
+def measure_phase(
+    contestants: Sequence[alternate.Contestant],
+    *,
+    rounds: int,
+    steps: int,
+    tokens: int,
+    report: Callable[[str], None],
+) -> dict[str, dict[str, Any]]:
+    """Times contestants in turns; returns their `alternate.rates`.
+
+    Args:
+      contestants: the first is the one that the others are compared with.
+      rounds: turns of each.
+      steps: of a turn, and of one before that warms it up.
+      tokens: that a step reads or writes.
+      report: told what happens.
+
+    Raises:
+      alternate.ContestantError: a contestant failed.
+    """
+    samples = alternate.measure(
+        contestants, rounds=rounds, steps_per_round=steps, warmup_steps=steps, report=report
+    )
+    return alternate.rates(
+        {name: [tokens / one.seconds_per_step for one in own] for name, own in samples.items()}
+    )
+
+
+def phases_table(title: str, phases: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Returns a table: a column for each contestant, two rows for each phase.
+
+    Args:
+      title: of the table.
+      phases: `measure_phase` of each, by name.
+    """
+    table = Table(title=title)
+    table.add_column("tokens/s", no_wrap=True)
+    names = list(next(iter(phases.values())))
+    for name in names:
+        table.add_column(name, justify="right")
+    for phase, figures in phases.items():
+        shown = [alternate.cells(figures[name]) for name in names]
+        table.add_row(phase, *(speed for speed, _ in shown))
+        table.add_row(f"  over {names[0]}", *(ratio for _, ratio in shown))
+    return table
 
 
 def threads() -> int:
@@ -130,43 +182,10 @@ def _agreed(texts: list[list[int]]) -> int:
     return alike.index(False) if False in alike else len(alike)
 
 
-def _row(
-    name: str, reference: str, phases: dict[str, alternate.Samples], prompt_tokens: int
-) -> dict[str, Any]:
-    """Returns a contestant's figures."""
-    row: dict[str, Any] = {"name": name, "reference": reference}
-    for phase, samples in phases.items():
-        # A step of the prefill phase reads the whole prompt.
-        scale = prompt_tokens if phase == "prefill" else 1
-        rates = [scale / sample.seconds_per_step for sample in samples[name]]
-        row[phase] = {
-            "tokens_per_second": dataclasses.asdict(alternate.Spread.of(rates)),
-            "speed_ratio": dataclasses.asdict(
-                alternate.speed_ratio(samples[name], samples[reference])
-            ),
-            "samples": [dataclasses.asdict(sample) for sample in samples[name]],
-        }
-    return row
-
-
 def _table(options: Options, result: dict[str, Any]) -> Table:
-    """Returns a table: medians, with the least and greatest value of the rounds in brackets."""
     millions = result["parameters"] / 1e6
-    table = Table(
-        title=f"{result['model']}, {millions:.0f} M parameters, float32, batch 1, "
+    title = (
+        f"{result['model']}, {millions:.0f} M parameters, float32, batch 1, "
         f"{result['threads']} threads; {result['agreed_tokens']} of {options.tokens} tokens alike"
     )
-    table.add_column("contestant", no_wrap=True)
-    reference = result["rows"][0]["reference"]
-    for phase in ("decode", "prefill"):
-        table.add_column(f"{phase}, tokens/s", justify="right")
-        table.add_column(f"over {reference}", justify="right")
-    for row in result["rows"]:
-        cells = []
-        for phase in ("decode", "prefill"):
-            form = "{median:.1f} ({low:.1f}-{high:.1f})"
-            cells.append(form.format(**row[phase]["tokens_per_second"]))
-            form = "{median:.2f} ({low:.2f}-{high:.2f})"
-            cells.append(form.format(**row[phase]["speed_ratio"]))
-        table.add_row(row["name"], *cells)
-    return table
+    return phases_table(title, result["phases"])

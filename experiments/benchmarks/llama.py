@@ -76,25 +76,13 @@ def _measure(options: Options, model: str, names: list[str], report) -> dict[str
     for phase, rows, steps in works:
         contestants = [_contestant(options, name, phase, rows, shared) for name in names]
         title = f"{phase} {rows}"
-        samples = alternate.measure(
+        phases[title] = decode.measure_phase(
             contestants,
             rounds=options.rounds,
-            steps_per_round=steps,
-            warmup_steps=steps,
+            steps=steps,
+            tokens=options.prompt_tokens if phase == "prefill" else rows,
             report=lambda message, title=title: report(f"{model}, {title}: {message}"),
         )
-        scale = options.prompt_tokens if phase == "prefill" else rows
-        phases[title] = {
-            name: {
-                "tokens_per_second": dataclasses.asdict(
-                    alternate.Spread.of([scale / one.seconds_per_step for one in samples[name]])
-                ),
-                "speed_ratio": dataclasses.asdict(
-                    alternate.speed_ratio(samples[name], samples[names[0]])
-                ),
-            }
-            for name in names
-        }
     return {
         "model": model,
         "threads": decode.threads(),
@@ -142,21 +130,9 @@ def memory_speed(repeats: int = 5) -> float:
 
 
 def _table(options: Options, result: dict[str, Any]) -> Table:
-    """Returns a table: medians, with the least and greatest value of the rounds in brackets."""
     bound = result["memory_bytes_per_second"] / result["token_bytes"]
-    table = Table(
-        title=f"{result['model']}, {result['threads']} threads, prompt of {options.prompt_tokens}; "
+    title = (
+        f"{result['model']}, {result['threads']} threads, prompt of {options.prompt_tokens}; "
         f"memory bounds one text at {bound:.0f} tokens/s"
     )
-    table.add_column("tokens/s", no_wrap=True)
-    names = list(next(iter(result["phases"].values())))
-    for name in names:
-        table.add_column(name, justify="right")
-    for title, figures in result["phases"].items():
-        form = "{median:.1f} ({low:.1f}-{high:.1f})"
-        cells = [form.format(**figures[name]["tokens_per_second"]) for name in names]
-        table.add_row(title, *cells)
-        form = "{median:.2f} ({low:.2f}-{high:.2f})"
-        ratios = [form.format(**figures[name]["speed_ratio"]) for name in names]
-        table.add_row(f"  over {names[0]}", *ratios)
-    return table
+    return decode.phases_table(title, result["phases"])

@@ -6,13 +6,14 @@ repeated. A figure is the median over the rounds; reading the prompt is not coun
 """
 
 import dataclasses
+import operator
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from rich.console import Console
 
-from experiments.benchmarks.alternate import ROOT, Spread
+from experiments.benchmarks.alternate import ROOT, cells, rates
 from experiments.common.terminal import Table
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
 from hrm_jax.core.types import Prompt
@@ -86,13 +87,11 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         for kind, requests in workloads(loaded, options).items():
             with console.status(f"{name}: {kind}"):
                 turns = take_turns(writers, requests, options.rounds)
-            rows = [_row(kind, proposed, turns, len(requests)) for proposed in writers]
+            rows = _rows(kind, turns)
             results += [{"model": name, **row} for row in rows]
             for row in rows:
-                rate = "{median:.1f} ({low:.1f}-{high:.1f})".format(**row["tokens_per_second"])
-                ratio = "{median:.2f} ({low:.2f}-{high:.2f})".format(**row["speed_ratio"])
                 differ = f"{row['texts_that_differ']} of {row['texts']}"
-                table.add_row(kind, str(row["proposed"]), rate, ratio, differ)
+                table.add_row(kind, str(row["proposed"]), *cells(row), differ)
         console.print(table)
     return {"options": dataclasses.asdict(options), "results": results}
 
@@ -145,20 +144,20 @@ def _turn(writer: Streams, requests: Sequence[Request]) -> Turn:
     return Turn(texts, tokens, seconds)
 
 
-def _row(
-    kind: str, proposed: int, turns: Mapping[int, Sequence[Turn]], texts: int
-) -> dict[str, Any]:
-    own = turns[proposed]
-    first = next(iter(turns.values()))
-    ratios = [other.seconds / turn.seconds for turn, other in zip(own, first, strict=True)]
-    pairs = zip(own[0].texts, first[0].texts, strict=True)
-    return {
-        "kind": kind,
-        "proposed": proposed,
-        "texts": texts,
-        "tokens_per_second": dataclasses.asdict(
-            Spread.of([turn.tokens / turn.seconds for turn in own])
-        ),
-        "speed_ratio": dataclasses.asdict(Spread.of(ratios)),
-        "texts_that_differ": sum(ours != theirs for ours, theirs in pairs),
+def _rows(kind: str, turns: Mapping[int, Sequence[Turn]]) -> list[dict[str, Any]]:
+    speeds = {
+        str(proposed): [turn.tokens / turn.seconds for turn in own]
+        for proposed, own in turns.items()
     }
+    figures = rates(speeds)
+    first = next(iter(turns.values()))[0].texts
+    return [
+        {
+            "kind": kind,
+            "proposed": proposed,
+            "texts": len(first),
+            "texts_that_differ": sum(map(operator.ne, own[0].texts, first)),
+            **figures[str(proposed)],
+        }
+        for proposed, own in turns.items()
+    ]

@@ -21,7 +21,7 @@ from hrm_jax.evaluation.sandbox.limits import Limits
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.writing import Writer
 from hrm_jax.verified import search
-from hrm_jax.verified.agreement import behaviours, groups, last_function
+from hrm_jax.verified.agreement import behaviours, largest_group, last_function
 from hrm_jax.verified.checks import Check, CheckError, check_of_examples, check_of_tests
 from hrm_jax.verified.examples import examples_in
 from hrm_jax.verified.programs import Continued, Conversed
@@ -175,7 +175,7 @@ class Verifier:
         programs = [one.program for one in candidates]
         found = behaviours(programs, last_function(text), examples_in(text), self._judge)
         # Without a function to call, each is alone.
-        alike = groups(found.of)[0] if found else (0,)
+        alike = largest_group(found.kinds) if found else [0]
         best = candidates[alike[0]]
         agreeing = len(alike)
         told = "not run: no function was found to call"

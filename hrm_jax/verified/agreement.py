@@ -7,7 +7,6 @@ likely to be right (self-consistency). It is no verification, and is not called 
 import ast
 import dataclasses
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,10 +21,6 @@ INPUTS = 24
 """Number of inputs on which candidates are compared."""
 
 
-Behaviour = tuple[str, ...]
-"""What a program did on each input; a single text if it did not end."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Behaviours:
     """What programs did on inputs.
@@ -33,12 +28,13 @@ class Behaviours:
     Attributes:
       function: name of the function that was called.
       inputs: number of inputs.
-      of: of each program, in their order.
+      kinds: of each program, in their order: a number that is equal where programs behave alike,
+        -1 for those that gave no answer to any input.
     """
 
     function: str
     inputs: int
-    of: tuple[Behaviour, ...]
+    kinds: tuple[int, ...]
 
 
 def behaviours(
@@ -60,26 +56,25 @@ def behaviours(
     with ThreadPoolExecutor(judge.workers) as pool:
         told = pool.map(lambda program: _behaviour(judge, program, found.name, inputs), distinct)
         known = dict(zip(distinct, told, strict=True))
-    return Behaviours(found.name, len(inputs), tuple(known[program] for program in programs))
+    kinds = [known[program] for program in programs]
+    order = list(dict.fromkeys(kinds))
+    numbers = tuple(order.index(kind) if _answers(kind) else -1 for kind in kinds)
+    return Behaviours(found.name, len(inputs), numbers)
 
 
-def groups(of: Sequence[Behaviour]) -> list[tuple[int, ...]]:
-    """Returns the numbers of those that behave alike, the best group first.
+def largest_group(kinds: Sequence[int]) -> list[int]:
+    """Returns the places of the most frequent kind in order; of equals that of the first place.
 
-    That is the largest of those that give an answer to some input: those that raise everywhere
-    agree as well, but on nothing. Of equally large ones the one with the first member is better.
+    Programs without an answer (-1) agree on nothing: where there are no others, the first is alone.
+
+    Args:
+      kinds: as in `Behaviours`, of one program at least.
     """
-    found: dict[Behaviour, list[int]] = defaultdict(list)
-    for number, behaviour in enumerate(of):
-        found[behaviour].append(number)
-    order = sorted(found.items(), key=lambda group: (not answers(group[0]), -len(group[1])))
-    return [tuple(numbers) for _, numbers in order]
-
-
-def answers(behaviour: Behaviour) -> bool:
-    """Returns whether a program gave an answer to some input."""
-    failing = ("raises ", "no function", "ended with")
-    return any(not told.startswith(failing) for told in behaviour)
+    answering = [kind for kind in kinds if kind >= 0]
+    if not answering:
+        return [0]
+    most = max(answering, key=answering.count)
+    return [place for place, kind in enumerate(kinds) if kind == most]
 
 
 def last_function(text: str) -> str | None:
@@ -90,6 +85,12 @@ def last_function(text: str) -> str | None:
         if line.startswith(("def ", "async def "))
     ]
     return names[-1] if names else None
+
+
+def _answers(behaviour: Sequence[str]) -> bool:
+    """Returns whether a program gave an answer to some input."""
+    failing = ("raises ", "no function", "ended with")
+    return any(not told.startswith(failing) for told in behaviour)
 
 
 def _function(programs: Sequence[str], name: str | None) -> ast.FunctionDef | None:
@@ -109,7 +110,8 @@ def _functions(program: str) -> Iterator[ast.FunctionDef]:
         yield from (one for one in ast.parse(program).body if isinstance(one, ast.FunctionDef))
 
 
-def _behaviour(judge: Judge, program: str, function: str, inputs: Sequence[str]) -> Behaviour:
+def _behaviour(judge: Judge, program: str, function: str, inputs: Sequence[str]) -> tuple[str, ...]:
+    """Returns what a program did on each input; a single text if it did not end."""
     job = examination.job_of(judge.toolchain, judge.bounds, "behave")
     request = {"program": program, "function": function, "inputs": list(inputs)}
     outcome = processes.run(judge.sandbox, job, (json.dumps(request) + "\n").encode())

@@ -1,15 +1,14 @@
 """What a program must pass to be called verified: tests of a person, or examples of a docstring."""
 
 import ast
-import builtins
 import dataclasses
-import symtable
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from hrm_jax.core.errors import UserError
+from hrm_jax.data.text.names import undefined_names
 from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.verified.examples import Example
 from hrm_jax.verified.imports import without_absent
@@ -99,22 +98,9 @@ def free_names(source: str) -> set[str]:
       CheckError: it parses, but is no Python, as `return` outside of a function is not.
     """
     try:
-        module = symtable.symtable(source, "tests.py", "exec")
+        return undefined_names(source)
     except SyntaxError as error:
         raise CheckError(f"expected tests in Python, got {error.msg}: correct them") from error
-    defined = {one.get_name() for one in module.get_symbols() if one.is_assigned()}
-    defined |= {one.get_name() for one in module.get_symbols() if one.is_imported()}
-    used = set()
-    waiting = [module]
-    while waiting:
-        table = waiting.pop()
-        waiting += table.get_children()
-        used |= {
-            one.get_name()
-            for one in table.get_symbols()
-            if one.is_referenced() and (table is module or one.is_global())
-        }
-    return used - defined - set(dir(builtins)) - {"__name__", "__file__"}
 
 
 def _call(function: str, tests: Any) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from hrm_jax.evaluation.evaluate import Judged, append_lines, read_lines
 from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.suites.problems import Problem, Suite
-from hrm_jax.verified.agreement import answers, behaviours, last_function
+from hrm_jax.verified.agreement import behaviours, largest_group, last_function
 from hrm_jax.verified.checks import CheckError, check_of_examples
 from hrm_jax.verified.examples import examples_in
 from hrm_jax.verified.search import judged
@@ -30,8 +30,7 @@ class Seen:
       task_id: the problem.
       passed: of each sample, whether it passed the hidden tests.
       verified: of each, whether it passed the examples; empty where the prompt shows none.
-      groups: of each, a number that is equal where samples behave alike; -1 for those that never
-        gave an answer.
+      groups: of each, its number in `Behaviours.kinds`; -1 where there is no function to call.
     """
 
     task_id: str
@@ -139,10 +138,8 @@ def _row(seen: Seen, numbers: Sequence[int]) -> dict[str, bool]:
 
 
 def _agreed(seen: Seen, numbers: Sequence[int]) -> int:
-    """Returns the first number of the largest group that gives answers."""
-    groups = [seen.groups[number] for number in numbers]
-    answering = [group for group in groups if group >= 0] or groups
-    return numbers[groups.index(max(answering, key=answering.count))]
+    """Returns the first number of the largest group."""
+    return numbers[largest_group([seen.groups[number] for number in numbers])[0]]
 
 
 def _look(suite: Suite, problem: Problem, lines: Sequence[Judged], judge: Judge) -> Seen:
@@ -157,9 +154,6 @@ def _look(suite: Suite, problem: Problem, lines: Sequence[Judged], judge: Judge)
             verdicts = list(pool.map(lambda program: judged(judge, check, program), distinct))
         passing = {program for program, one in zip(distinct, verdicts, strict=True) if one.passed}
         verified = [program in passing for program in programs]
-    groups = [-1] * len(programs)
     did = behaviours(programs, last_function(text), examples, judge)
-    if did is not None:
-        kinds = list(dict.fromkeys(did.of))
-        groups = [kinds.index(one) if answers(one) else -1 for one in did.of]
+    groups = list(did.kinds) if did else [-1] * len(programs)
     return Seen(problem.task_id, [line.passed for line in lines], verified, groups)

@@ -1,7 +1,8 @@
 """Run and model folders of earlier code: every leaf is read bit for bit, and runs go on the same.
 
 On the processor and packages of the recording what follows is equal to the bit, elsewhere, and
-where XLA compiles in another way, within tolerances. `tests/golden/record_runs.py` says what the recordings are.
+where XLA compiles in another way, within tolerances. `tests/golden/record_runs.py` says what the
+recordings are.
 """
 
 import json

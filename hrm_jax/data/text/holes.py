@@ -14,7 +14,8 @@ text around the hole:
 - If it did not meet the text behind the hole until then, it ends after a line with which all of the
   text is well formed, and after which most is like the text behind the hole.
 
-What a model ends by itself is left as it is, but for what repeats the text behind the hole.
+What a model ends by itself is left as it is, but for what repeats the text behind the hole. Where
+nothing is left, `may_be_empty` tells whether that can be.
 """
 
 import dataclasses
@@ -26,6 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hrm_jax.data.text.names import undefined_names
 from hrm_jax.data.text.well_formed import begins_python, is_balanced, parses
 
 _OPENS_SCOPE = re.compile(r"\s*(?:async\s+)?(?:def|class)\b")
@@ -69,6 +71,16 @@ class Hole:
     prefix: str
     suffix: str
     one_line: bool = False
+
+    @functools.cached_property
+    def may_be_empty(self) -> bool:
+        """Whether the texts around the hole are a whole: well formed, with all names defined."""
+        if not self._is_python or not self._fits(""):
+            return self._fits("")
+        whole = self.prefix + self.suffix
+        # What is imported so is not known by name.
+        is_known = parses(whole) and "import *" not in whole
+        return not (is_known and undefined_names(whole))
 
     def measure(self, written: str, *, ended: bool = False, cut: bool = False) -> Fill:
         """Returns how much of what is written so far fills the hole.

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text.constraints import Constraint, Guard
 from hrm_jax.inference.text.healing import Healed
+from hrm_jax.inference.text.refilling import Refill
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.transcripts import Filling, Transcript
 
@@ -93,7 +94,7 @@ class Job:
       transcript: its text so far.
       filling: where the text ends that fills a hole or a block; None for any other text.
       end_tokens: the tokens that end a text.
-      guard: what keeps it within its constraint; None without one.
+      guard: what keeps it within its constraint, or fills its hole once more; None without either.
     """
 
     number: int
@@ -103,7 +104,7 @@ class Job:
     transcript: Transcript
     filling: Filling | None
     end_tokens: tuple[int, ...]
-    guard: Guard | None
+    guard: Guard | Refill | None
 
     @property
     def length(self) -> int:
@@ -113,20 +114,35 @@ class Job:
     @property
     def owed_bytes(self) -> int:
         """Bytes of the end of the prompt that the tokens to come have to repeat."""
-        return self.transcript.skip if self.guard is None else self.guard.owed_bytes
+        return self.guard.owed_bytes if isinstance(self.guard, Guard) else self.transcript.skip
 
     def add(self, tokens: Sequence[int], *, over: bool) -> Piece:
         """Returns the piece that tokens add; `over` means that the device has ended the text."""
-        if self.guard is None:
-            piece = self._add_free(tokens, over=over)
-        else:
+        if isinstance(self.guard, Guard):
             piece = self._add_guarded(self.guard, tokens, over=over)
+        else:
+            piece = self._add_free(tokens, over=over)
         if self.filling is None:
             return piece
         cut = piece.ending == "length"
         text = self.filling.add(piece.text, ended=piece.ending is not None and not cut, cut=cut)
         filled = self.filling.over and piece.ending is None
-        return piece._replace(text=text, ending="filled" if filled else piece.ending)
+        piece = piece._replace(text=text, ending="filled" if filled else piece.ending)
+        if isinstance(self.guard, Refill):
+            return self._refilled(self.guard, self.filling, piece, tokens)
+        return piece
+
+    def _refilled(
+        self, refill: Refill, filling: Filling, piece: Piece, tokens: Sequence[int]
+    ) -> Piece:
+        """Returns a piece, or an empty one if the hole is to be filled once more."""
+        refill.add(tokens)
+        if piece.ending is None or filling.is_whole or not refill.refuse():
+            return piece
+        self.transcript.begin()
+        filling.begin()
+        text = filling.add(self.transcript.add(refill.tokens))
+        return Piece(self.number, text, piece.tokens, None)
 
     def _add_free(self, tokens: Sequence[int], *, over: bool) -> Piece:
         text = self.transcript.add(tokens)

@@ -36,10 +36,15 @@ class Transcript:
         """
         if "" in stop:
             raise ValueError("expected stop sequences of a character or more, got ''; leave it out")
-        self.stopped = False
         self._tokenizer = tokenizer
         self._stop = tuple(stop)
-        self.skip = skip
+        self._owed = skip
+        self.begin()
+
+    def begin(self) -> None:
+        """Begins the text anew."""
+        self.stopped = False
+        self.skip = self._owed
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held = ""
 
@@ -87,10 +92,19 @@ class Filling:
 
     def __init__(self, hole: Hole):
         """Begins an empty text for a hole."""
-        self.over = False
         self._hole = hole
+        self.begin()
+
+    def begin(self) -> None:
+        """Begins the text anew."""
+        self.over = False
         self._written = ""
         self._returned = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether something but white space was returned, or nothing has to be."""
+        return bool(self._written[: self._returned].strip()) or self._hole.may_be_empty
 
     def add(self, text: str, *, ended: bool = False, cut: bool = False) -> str:
         """Adds text; returns the new text that surely fills the hole.

@@ -18,6 +18,7 @@ from hrm_jax.inference.text.constraints import Constraint, ConstraintError, Guar
 from hrm_jax.inference.text.healing import Healed, Vocabulary
 from hrm_jax.inference.text.prompts import PromptTooLong, encode_prompt
 from hrm_jax.inference.text.reading import KNOWN_BYTES, PromptReader, is_exact
+from hrm_jax.inference.text.refilling import Refill
 from hrm_jax.inference.text.requests import GREEDY, Job, Piece, Request
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.session import Session
@@ -192,6 +193,8 @@ class Writer:
             hole = Hole(request.prompt.prefix, request.prompt.suffix or "", request.one_line)
             filling = Filling(hole)
         guard = self._guard(request, prompt)
+        if guard is None and request.prompt.suffix is not None and self.fills_holes:
+            guard = Refill(self.vocabulary, self.end_tokens, prompt.owed)
         return Job(number, request, prompt, left, transcript, filling, self.end_tokens, guard)
 
     def session(self, B: int, room: int) -> Session:

@@ -29,9 +29,11 @@ typedef std::make_integer_sequence<int32_t, kLanes> AllLanes;
 // clear, of `second` in the others.
 template <int kDistance, int32_t... kLane>
 Floats AddPairs(Floats first, Floats second, std::integer_sequence<int32_t, kLane...>) {
-  constexpr Ints low = {(kLane & kDistance ? kLanes : 0) + (kLane & ~kDistance)...};
-  constexpr Ints high = {(kLane & kDistance ? kLanes : 0) + (kLane | kDistance)...};
-  return __builtin_shuffle(first, second, low) + __builtin_shuffle(first, second, high);
+  const Floats low =
+      ChooseLanes<((kLane & kDistance ? kLanes : 0) + (kLane & ~kDistance))...>(first, second);
+  const Floats high =
+      ChooseLanes<((kLane & kDistance ? kLanes : 0) + (kLane | kDistance))...>(first, second);
+  return low + high;
 }
 
 template <int kDistance>
@@ -42,8 +44,7 @@ Floats AddPairs(Floats first, Floats second) {
 // Returns the larger ones of lanes i and i ^ kDistance.
 template <int kDistance, int32_t... kLane>
 Floats LargerOfPairs(Floats x, std::integer_sequence<int32_t, kLane...>) {
-  constexpr Ints other = {(kLane ^ kDistance)...};
-  const Floats turned = __builtin_shuffle(x, other);
+  const Floats turned = ChooseLanes<(kLane ^ kDistance)...>(x, x);
   return turned > x ? turned : x;
 }
 

@@ -25,7 +25,7 @@ constexpr int kMostRows = 8;     // rows for which codes are unpacked once
 constexpr int64_t kAhead = 512;  // words; by itself the processor does not fetch across pages
 
 // Adds to each lane the dot product of its four codes, unsigned and below 128, and four int8.
-Ints DotOfSeven(Ints sum, Words codes, int32_t activations) {
+HRM_INLINE Ints DotOfSeven(Ints sum, Words codes, int32_t activations) {
 #if defined(__AVX512VNNI__)
   return (Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)codes, _mm512_set1_epi32(activations));
 #elif defined(__AVX2__)
@@ -33,6 +33,7 @@ Ints DotOfSeven(Ints sum, Words codes, int32_t activations) {
   std::memcpy(halves, &codes, sizeof(codes));
   std::memcpy(sums, &sum, sizeof(sum));
   const __m256i repeated = _mm256_set1_epi32(activations);
+#pragma GCC unroll 2
   for (int half = 0; half < 2; ++half) {
     // Pairs of products stay below 2^15, as the codes are below 128.
     const __m256i pairs = _mm256_maddubs_epi16(halves[half], repeated);
@@ -46,6 +47,7 @@ Ints DotOfSeven(Ints sum, Words codes, int32_t activations) {
   std::memcpy(quarters, &codes, sizeof(codes));
   std::memcpy(sums, &sum, sizeof(sum));
   const int8x16_t repeated = vreinterpretq_s8_s32(vdupq_n_s32(activations));
+#pragma GCC unroll 4
   for (int quarter = 0; quarter < 4; ++quarter) {
     sums[quarter] = vdotq_s32(sums[quarter], quarters[quarter], repeated);
   }
@@ -61,7 +63,7 @@ Ints DotOfSeven(Ints sum, Words codes, int32_t activations) {
 }
 
 // As `DotOfSeven`, for codes of 8 bits.
-Ints DotOfEight(Ints sum, Words codes, int32_t activations) {
+HRM_INLINE Ints DotOfEight(Ints sum, Words codes, int32_t activations) {
 #if defined(__AVX512VNNI__)
   return DotOfSeven(sum, codes, activations);
 #else
@@ -130,7 +132,7 @@ struct Format {
     return LoadInt8(static_cast<const int8_t*>(factors) + at) * LoadHalf(units + unit * kLanes);
   }
 
-  static Ints Dot(Ints sum, Words codes, int32_t activations) {
+  HRM_INLINE static Ints Dot(Ints sum, Words codes, int32_t activations) {
     return kLow == 8 ? DotOfEight(sum, codes, activations) : DotOfSeven(sum, codes, activations);
   }
 };
@@ -212,7 +214,7 @@ void Multiply(const Matrix& matrix, int64_t panel, const Activations& activation
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const float size = activations.scales[first + r * groups];
-      sums[r] = MultiplyAdd(__builtin_convertvector(dots[r], Floats), scale * size, sums[r]);
+      sums[r] = MultiplyAdd(ToFloats(dots[r]), scale * size, sums[r]);
     }
     if constexpr (Kind::kOffset) {
       const Floats offset =

@@ -1,8 +1,7 @@
-from experiments.benchmarks import alternate, decode
+"""The decode suite's figures."""
 
-
-def samples(*seconds: float) -> list[alternate.Sample]:
-    return [alternate.Sample(s, steps=2, page_faults=0, peak_rss_bytes=0) for s in seconds]
+from experiments.benchmarks import decode
+from experiments.benchmarks.alternate import Contestant, Sample
 
 
 def test_texts_agree_up_to_the_first_difference():
@@ -12,13 +11,15 @@ def test_texts_agree_up_to_the_first_difference():
     assert decode._agreed([[1, 2]]) == 2
 
 
-def test_rates_count_tokens_and_ratios_are_taken_round_by_round():
-    phases = {
-        "decode": {"a": samples(2, 4), "b": samples(1, 1)},
-        "prefill": {"a": samples(2, 2), "b": samples(4, 1)},
-    }
-    row = decode._row("b", "a", phases, prompt_tokens=10)
-    assert row["decode"]["tokens_per_second"] == {"median": 2, "low": 2, "high": 2}
-    assert row["decode"]["speed_ratio"] == {"median": 3, "low": 2, "high": 4}
-    assert row["prefill"]["tokens_per_second"] == {"median": 12.5, "low": 5, "high": 20}
-    assert row["prefill"]["speed_ratio"] == {"median": 1.25, "low": 0.5, "high": 2}
+def test_rates_count_tokens_and_ratios_are_taken_round_by_round(monkeypatch):
+    seconds = {"a": (4, 1), "b": (2, 1)}
+    samples = {name: [Sample(s, 2, 0, 0) for s in own] for name, own in seconds.items()}
+    monkeypatch.setattr(decode.alternate, "measure", lambda contestants, **_: samples)
+    contestants = [Contestant(name, "module:function") for name in seconds]
+    figures = decode.measure_phase(contestants, rounds=2, steps=2, tokens=10, report=print)
+    assert figures["a"]["rounds"] == [5, 20]
+    assert figures["b"]["tokens_per_second"] == {"median": 15, "low": 10, "high": 20}
+    assert figures["b"]["speed_ratio"] == {"median": 1.5, "low": 1, "high": 2}
+    table = decode.phases_table("title", {"decode": figures})
+    assert list(table.columns[2].cells) == ["15.0 (10.0-20.0)", "1.50 (1.00-2.00)"]
+    assert list(table.columns[0].cells) == ["decode", "  over a"]

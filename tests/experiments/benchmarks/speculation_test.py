@@ -27,7 +27,7 @@ def test_a_turn_counts_all_tokens_but_the_first():
 def test_ratios_are_taken_round_by_round_and_differing_texts_counted():
     turns = {0: [Turn(["a", "b"], 8, 4.0), Turn(["a", "b"], 8, 8.0)]}
     turns[7] = [Turn(["a", "c"], 8, 2.0), Turn(["a", "c"], 8, 2.0)]
-    row = speculation._row("edits", 7, turns, 2)
+    row = speculation._rows("edits", turns)[1]
     assert row["speed_ratio"] == {"median": 3, "low": 2, "high": 4}
     assert row["tokens_per_second"]["median"] == 4
-    assert row["texts_that_differ"] == 1
+    assert (row["texts_that_differ"], row["texts"]) == (1, 2)

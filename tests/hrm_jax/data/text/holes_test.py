@@ -166,3 +166,20 @@ def test_what_is_certain_stays(begin, length, written, one_line, ended):
         if found.over:
             assert found.length == final.length
             break
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "may"),
+    [
+        ("def f(a):\n    b = 1\n", "    return a\n", True),
+        ("def f(a):\n", "    return b\n", False),
+        ("from a import *\n", "b()\n", True),
+        ("x = ", "\n", False),
+        # An error elsewhere: names are not known then.
+        ("def f(a):\n", "    return b\n\n\ndef g(:\n", True),
+        ("int f() {\n", "}\n", True),
+        ("int f() {\n", "return 0;\n", False),
+    ],
+)
+def test_a_hole_may_be_empty_if_the_text_around_it_is_whole(prefix, suffix, may):
+    assert Hole(prefix, suffix).may_be_empty == may

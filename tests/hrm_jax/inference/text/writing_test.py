@@ -8,7 +8,7 @@ import pytest
 
 from hrm_jax.core.config import ConfigError
 from hrm_jax.core.types import Prompt
-from hrm_jax.inference.text.prompts import PromptError
+from hrm_jax.inference.text.prompts import PromptError, encode_prompt
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.inference.text.writing import Writer
@@ -142,6 +142,26 @@ def test_a_text_ends_where_max_length_does():
 def test_a_hole_is_filled():
     filled = writer().complete([Prompt("a", suffix="b")], seeds=[0], max_tokens=5)
     assert filled != writer().complete([Prompt("a")], seeds=[0], max_tokens=5)
+
+
+class EndingAt(ByteTokenizer):
+    """Takes some bytes for ends, which have no text."""
+
+    def token_bytes(self, token):
+        return b"" if token in self.eos_tokens else super().token_bytes(token)
+
+
+def test_a_hole_that_cannot_be_empty_is_filled_once_more():
+    holes = [Prompt("x = ", suffix="\n"), Prompt("x = 1", suffix="\n")]
+    # What is written first to each ends a text from now on: a character of two bytes, and two.
+    read = [tuple(encode_prompt(ByteTokenizer(), hole).tokens) for hole in holes]
+    first = [streamed(writer(), Request(Prompt("", tokens=one), max_tokens=2)) for one in read]
+    ends = tuple("".join(first).encode())
+    ending = writer(tokenizer=EndingAt(eos_tokens=(tiny.END, *ends)))
+    alone = [streamed(ending, Request(hole, max_tokens=8)) for hole in holes]
+    assert alone[0]
+    assert alone[1] == ""
+    assert ending.complete(holes, seeds=[0, 0], max_tokens=8) == alone
 
 
 @dataclasses.dataclass(frozen=True)
