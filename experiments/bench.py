@@ -7,7 +7,8 @@ them ours is measured alone. `--preset=hrm_tiny --batch_sizes=4` finishes in abo
 language model writes, against transformers, `--suite=llama` the same of a GGUF file, against
 llama.cpp; `--suite=speculation` what proposing repeated tokens gains, `--suite=syntax` what it
 costs to write Python alone, `--suite=first_token` how long an editor waits after a change;
-`--suite=device` is the whole picture of one GPU.
+`--suite=serve_load` puts a server under many clients; `--suite=device` is the whole picture of one
+GPU.
 Results are medians over rounds; the JSON holds every turn.
 """
 
@@ -190,6 +191,18 @@ def _syntax(console: Console) -> dict[str, Any]:
     return syntax.run(options, console)
 
 
+def _serve_load(console: Console) -> dict[str, Any]:
+    """Measures a server under many clients; ends with status 1 where a text was wrong."""
+    from experiments.benchmarks import serve_load
+
+    options = [
+        serve_load.Options(model, minutes=_MINUTES.value, clients=_CLIENTS.value)
+        for model in _MODELS.value
+    ]
+    found = {one.model: serve_load.run(one, console) for one in options}
+    return {"models": found, "right": all(map(serve_load.is_right, found.values()))}
+
+
 def _picture() -> pathlib.Path | None:
     return None if _PICTURE.value is None else pathlib.Path(_PICTURE.value)
 
@@ -207,6 +220,7 @@ SUITES: dict[str, Suite] = {
     "speculation": _speculation,
     "first_token": _first_token,
     "syntax": _syntax,
+    "serve_load": _serve_load,
     "device": _device,
 }
 
@@ -266,7 +280,10 @@ _PARTS = flags.DEFINE_list(
     [],
     "device: which; all of right, attention, quantized, train_step, relational, text, compiling.",
 )
-_MINUTES = flags.DEFINE_float("minutes", 8.0, "device: for all parts together.", lower_bound=0.1)
+_MINUTES = flags.DEFINE_float(
+    "minutes", 8.0, "device: for all parts together; serve_load: of each model.", lower_bound=0.1
+)
+_CLIENTS = flags.DEFINE_integer("clients", 32, "serve_load: that ask at a time.", lower_bound=1)
 _OUT = flags.DEFINE_string(
     "out", None, "Where to write the results as JSON; device: a folder, with a file for each part."
 )
@@ -284,7 +301,7 @@ def main() -> int:
         return int(wrong)
     if _OUT.value:
         pathlib.Path(_OUT.value).write_text(json.dumps(results, indent=2) + "\n")
-    return 0
+    return int(isinstance(results, dict) and results.get("right") is False)
 
 
 if __name__ == "__main__":
