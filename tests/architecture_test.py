@@ -42,7 +42,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             " decoder_block embedding"
         ),
         "hrm_jax.losses": "token act language",
-        "hrm_jax.optim": "schedules adam_atan2 puzzle_rows ema",
+        "hrm_jax.optim": "schedules adam_atan2 eigenbases soap puzzle_rows ema",
         "hrm_jax.training": (
             "interrupt state_arrays run_log checkpoint state optimizers batches progress step flops"
             " loop curriculum task learned_data run run_folder"

@@ -10,6 +10,7 @@ from experiments.common import command, process
 
 if __name__ == "__main__":
     process.keep_heap()  # before JAX is imported: it re-executes the program once
+    process.keep_lapack_to_one_thread()
 
 import jax
 from rich.console import Console

@@ -36,6 +36,19 @@ def keep_heap() -> None:
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | HEAP_SETTINGS)
 
 
+LAPACK_THREADS_VARIABLE = "OPENBLAS_NUM_THREADS"
+"""Environment variable that the library behind JAX's decompositions on CPU reads when it loads."""
+
+
+def keep_lapack_to_one_thread() -> None:
+    """Lets matrices be decomposed on one thread, unless the environment says on how many.
+
+    SOAP decomposes matrices of a few hundred rows. On two threads of a busy machine, which wait for
+    each other by spinning, that took 10 to 100 times as long. Call it before JAX is imported.
+    """
+    os.environ.setdefault(LAPACK_THREADS_VARIABLE, "1")
+
+
 COMPILED_VARIABLE = "HRM_JAX_COMPILED"
 """Environment variable with the folder for compiled programs; empty for none."""
 

@@ -27,6 +27,10 @@ _PUBLISHED = (
 )
 VARIANTS = {
     "relational": Variant("the default preset"),
+    "soap": Variant(
+        "SOAP in place of Adam-atan2",
+        overrides=("optim.optimizer=soap", "optim.learning_rate=8e-3"),
+    ),
     "no_symmetry": Variant(
         "no symmetry: each candidate is told which it is, puzzles are augmented",
         overrides=("model.pos_encodings=learned", "data.augment=True"),

@@ -28,7 +28,7 @@ class Embedding(nnx.Module):
         """Draws the table with standard deviation `std`, or `1 / sqrt(D)` if None."""
         shape = (num_embeddings, features)
         table = truncated_normal(rngs.params(), shape, features**-0.5 if std is None else std)
-        self.table = nnx.Param(table, axes=(None, "embed"))
+        self.table = nnx.Param(table, axes=("entries", "embed"))
 
     def __call__(self, tokens: Int[Array, "B T"], dtype: jnp.dtype) -> Float[Array, "B T D"]:
         """Returns the tokens' vectors, in `dtype`."""

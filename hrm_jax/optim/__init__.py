@@ -1,1 +1,1 @@
-"""Optimisers as optax transformations: Adam-atan2, puzzle-row sign-SGD, EMA, schedules."""
+"""Optimisers as optax transformations: Adam-atan2, SOAP, puzzle-row sign-SGD, EMA, schedules."""

@@ -109,7 +109,7 @@ def state_shardings(state: TrainState, mesh: Mesh) -> TrainState:
     The carry is split over the mesh's `data` axis. Parameters, and the optimiser's moments and
     averages of them, are split over `model` along the axis that their layer calls "heads" or "mlp"
     (the Megatron layout: column-parallel into a head or an MLP, row-parallel out of it); all else
-    is replicated.
+    is replicated, SOAP's bases and second moments among it.
     """
 
     def of_node(node) -> PyTree[NamedSharding]:

@@ -62,6 +62,14 @@ def test_other_systems_are_left_alone(monkeypatch):
     process.keep_heap()
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("3", "3")])
+def test_lapack_takes_one_thread_unless_told_otherwise(monkeypatch, before, after):
+    environment = {} if before is None else {process.LAPACK_THREADS_VARIABLE: before}
+    monkeypatch.setattr(os, "environ", environment)
+    process.keep_lapack_to_one_thread()
+    assert environment == {process.LAPACK_THREADS_VARIABLE: after}
+
+
 COMPILES = """
 import jax
 from experiments.common.process import keep_compiled
