@@ -3,12 +3,19 @@
 Fields that are not named here are ignored, as clients send many that mean nothing to this server.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
-MOST_STOPS = 16
+MOST_STOPS = 128  # editors send two dozen
 MOST_CHOICES = 16
 _SEED = 2**63
 
@@ -28,6 +35,14 @@ class Message(BaseModel):
 
     # JSON's NaN and infinity are refused; what is unknown is not looked at.
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        """Takes null for a field that is not there, as clients send it for what they do not set."""
+        if not isinstance(data, Mapping):
+            return data
+        return {name: value for name, value in data.items() if value is not None}
 
 
 class Verify(Message):

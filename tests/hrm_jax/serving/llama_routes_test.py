@@ -85,6 +85,26 @@ def test_a_hole_is_filled_as_llama_vim_asks(client):
     assert found["timings/predicted_n"] == 3
 
 
+def test_a_text_is_continued_as_continue_asks(client):
+    """Marks of its own in the prompt, two dozen stops, and null for what is not set."""
+    body = {
+        "prompt": "a<end>b",
+        "stream": True,
+        "n_predict": 6,
+        "frequency_penalty": None,
+        "presence_penalty": None,
+        "min_p": None,
+        "mirostat": None,
+        "stop": [*(f"<|mark_{n}|>" for n in range(20)), "/src/", "#- coding: utf-8", "```"],
+        "top_k": None,
+        "top_p": None,
+        "temperature": 0,
+    }
+    parts = events(client.post("/completion", json=body).text)
+    text = "".join(part["content"] for part in parts)
+    assert text == written(marked_prompt(ByteTokenizer(), "a<end>b"), 6)
+
+
 def test_a_conversation_is_only_read_as_llama_vscode_asks(client):
     body = {"messages": [{"role": "user", "content": "x"}], "n_predict": 0, "samplers": "edkypmxt"}
     found = client.post("/v1/chat/completions", json=body).json()
