@@ -16,6 +16,7 @@ import pathlib
 import signal
 import socket
 import threading
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -34,6 +35,14 @@ from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
 from hrm_jax.inference.text.buckets import power_of_two
 from hrm_jax.inference.text.reading import CHUNKS
 from hrm_jax.inference.text.requests import Request
+
+if TYPE_CHECKING:  # of the extra `serve`, which is named where it is absent
+    import uvicorn
+    from fastapi import FastAPI
+
+    from hrm_jax.serving.engine import Engine
+    from hrm_jax.serving.protection import Protection
+    from hrm_jax.serving.service import Service
 
 FLAGS = flags.FLAGS
 _LOG = logging.getLogger(__name__)
@@ -100,7 +109,13 @@ def main() -> int:
     return loading.finish()
 
 
-def _protection():
+def _protection() -> "Protection":
+    """Returns who may ask, as the flags say.
+
+    Raises:
+      ConfigError: the file of keys has none.
+      TextError, OSError: it cannot be read.
+    """
     from hrm_jax.serving.protection import LOCAL_HOSTS, Protection, digests
 
     hosts = {*LOCAL_HOSTS, *FLAGS.allow_host, *([] if FLAGS.host == "0.0.0.0" else [FLAGS.host])}
@@ -137,7 +152,14 @@ def _listen(host: str, port: int) -> socket.socket:
 class _Loading:
     """Loads models in threads of their own, so that the server answers meanwhile."""
 
-    def __init__(self, app, server, url: str):
+    def __init__(self, app: "FastAPI", server: "uvicorn.Server", url: str):
+        """Stores what is told when a model is there.
+
+        Args:
+          app: gets the service.
+          server: is ended if the first model cannot be loaded.
+          url: where it listens.
+        """
         self._app = app
         self._server = server
         self._url = url
@@ -194,7 +216,7 @@ def _handle_signals(loading: _Loading) -> None:
     signal.signal(signal.SIGTERM, lambda *_: None)
 
 
-def _service():
+def _service() -> "Service":
     """Returns a service whose usual programs are compiled."""
     from hrm_jax.serving.engine import Engine
     from hrm_jax.serving.service import Service
@@ -216,7 +238,7 @@ def _service():
     return Service(loaded, pathlib.PurePath(name).name, engine, judge)
 
 
-def _warm(engine, rows: int, context: int) -> None:
+def _warm(engine: "Engine", rows: int, context: int) -> None:
     """Compiles what reads prompts in all sizes of parts, and what writes by all numbers of rows."""
     tokens = engine.writer.tokenizer.encode("x = 1\n")
     length = min(sum(CHUNKS) + 1, context - 16)
