@@ -107,7 +107,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     with _served(options) as (process, url):
         tally, memory = asyncio.run(_load(options, url, process.pid))
     figures = _figures(tally, memory, options)
-    table = Table(f"{options.clients} clients, {options.minutes:g} minutes, {options.model}")
+    table = Table(title=f"{options.clients} clients, {options.minutes:g} minutes, {options.model}")
     table.add_column("what")
     table.add_column("value", justify="right")
     for name, value in figures.items():
