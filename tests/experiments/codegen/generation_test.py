@@ -8,6 +8,7 @@ from absl.testing import flagsaver
 from rich.console import Console
 
 from experiments.codegen import generation, writer
+from experiments.common import language_model
 from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.core.config import ConfigError
 from hrm_jax.core.types import Prompt
@@ -37,7 +38,7 @@ def tiny_writer(monkeypatch):
     template = ChatTemplate("{{ messages[0].content }}<end>")
     loaded = LoadedLanguageModel(model, variables, tiny.ByteTokenizer(), template)
     FLAGS.batch_size = 2
-    monkeypatch.setattr(writer, "load_language_model", lambda name, dtype: loaded)
+    monkeypatch.setattr(language_model, "load_language_model", lambda name, dtype: loaded)
     monkeypatch.setenv("HRM_JAX_COMPILED", "")
 
 
@@ -52,7 +53,7 @@ def written(**asked) -> str:
 
 def test_a_text_is_printed_as_it_comes(tiny_writer, capsys):
     text = written(prompt=["def f"], max_tokens=8)
-    model = writer.make_writer(writer.load_model())
+    model = writer.make_writer(language_model.load_model())
     assert text == model.complete([Prompt("def f")], seeds=[0], max_tokens=8)[0] + "\n"
     error = capsys.readouterr().err
     assert "first token after" in error
@@ -80,9 +81,9 @@ def test_a_model_without_marks_for_holes_says_that_it_goes_on(tiny_writer, monke
     read = json.loads(written(prompt=["a<FILL>b"], json=True, max_tokens=4))
     assert read["suffix_read"] is True
     assert "not trained to fill holes" not in capsys.readouterr().err
-    loaded = writer.load_model()
+    loaded = language_model.load_model()
     unmarked = dataclasses.replace(loaded, tokenizer=tiny.ByteTokenizer(infilling=None))
-    monkeypatch.setattr(writer, "load_language_model", lambda name, dtype: unmarked)
+    monkeypatch.setattr(language_model, "load_language_model", lambda name, dtype: unmarked)
     line = json.loads(written(prompt=["a<FILL>b"], json=True, max_tokens=4))
     assert line["suffix_read"] is False
     assert "was not trained to fill holes: it goes on from" in capsys.readouterr().err
@@ -137,17 +138,17 @@ def test_a_conversation_is_answered(tiny_writer):
     lines = written(prompt=["a<end>", "b"], chat=True, json=True, max_tokens=4).splitlines()
     found = [json.loads(line) for line in lines]
     assert [line["prompt"] for line in found] == ["a<end><end>", "b<end>"]
-    model = writer.make_writer(writer.load_model())
+    model = writer.make_writer(language_model.load_model())
     prompt = Prompt("", tokens=(*b"a<end>", tiny.END))
     assert found[0]["completion"] == model.complete([prompt], seeds=[0], max_tokens=4)[0]
 
 
 def test_other_tokens_can_end_a_text(tiny_writer):
     FLAGS.stop_token = ["<end>"]
-    assert writer.load_model().tokenizer.eos_tokens == (tiny.END, tiny.END)
+    assert language_model.load_model().tokenizer.eos_tokens == (tiny.END, tiny.END)
     FLAGS.stop_token = ["<stop>"]
     with pytest.raises(ConfigError, match=r"--stop_token: expected .*<end>.*<stop>"):
-        writer.load_model()
+        language_model.load_model()
 
 
 def test_a_text_follows_a_schema(tiny_writer, tmp_path):

@@ -7,7 +7,8 @@ from absl import app, flags
 from absl.testing import flagsaver
 from rich.console import Console
 
-from experiments.codegen import generation, verifying, writer
+from experiments.codegen import generation, verifying
+from experiments.common import language_model
 from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.data.text.chat import ChatTemplate
 from hrm_jax.evaluation.judge.packages import PackageMissing
@@ -40,7 +41,7 @@ def written(monkeypatch, capsys):
     model, variables = tiny.hrm_text()
     template = ChatTemplate("{{ messages[-1].content }}")
     loaded = LoadedLanguageModel(model, variables, tiny.ByteTokenizer(), template)
-    monkeypatch.setattr(writer, "load_language_model", lambda name, dtype: loaded)
+    monkeypatch.setattr(language_model, "load_language_model", lambda name, dtype: loaded)
     monkeypatch.setenv("HRM_JAX_COMPILED", "")
 
     def write(*texts, **asked):

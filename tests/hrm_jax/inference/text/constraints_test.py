@@ -278,7 +278,7 @@ def test_drawing_and_checking_draws_what_masked_sampling_would(heal):
     samplings = [WARM, SamplingConfig(), SamplingConfig(1.5, top_k=3)]
     one = writer(heal=heal)
     jobs = [
-        one._job(number, request(prompt, number, sampling, constraint=PythonSyntax(), max_tokens=9))
+        one.job(number, request(prompt, number, sampling, constraint=PythonSyntax(), max_tokens=9))
         for number, (prompt, sampling) in enumerate(itertools.product(PROMPTS, samplings))
     ]
     for _ in one._write(jobs):
