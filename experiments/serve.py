@@ -235,7 +235,7 @@ def _service() -> "Service":
     if FLAGS.warm:
         _warm(engine, rows, context)
     name = FLAGS.model or str(loaded.origin)
-    return Service(loaded, pathlib.PurePath(name).name, engine, judge)
+    return Service(loaded, pathlib.PurePath(name).name, engine, judge, FLAGS.allow_packages)
 
 
 def _warm(engine: "Engine", rows: int, context: int) -> None:

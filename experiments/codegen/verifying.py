@@ -20,11 +20,10 @@ from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.sandbox.limits import Limits
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.writing import Writer
-from hrm_jax.verified import search
+from hrm_jax.verified import programs, search
 from hrm_jax.verified.agreement import behaviours, largest_group, last_function
 from hrm_jax.verified.checks import Check, CheckError, check_of_examples, check_of_tests
 from hrm_jax.verified.examples import examples_in
-from hrm_jax.verified.programs import Continued, Conversed
 from hrm_jax.verified.search import Budget, Candidate
 
 FLAGS = flags.FLAGS
@@ -138,7 +137,7 @@ class Verifier:
           PromptError, ChatError: as `Writer.write`.
         """
         check = self._checks[number]
-        wanted = _wanted(asked, request, loaded)
+        wanted = programs.wanted(request, asked.messages, loaded.conversation)
         with live_line(errors, "write", self._budget.attempts, waits_for="first") as line:
             written = 0
 
@@ -186,13 +185,6 @@ class Verifier:
             )
         seconds = time.monotonic() - begin
         return Chosen(best.text, told, False, "", agreeing, len(candidates), seconds)
-
-
-def _wanted(asked: Asked, request: Request, loaded: LoadedLanguageModel) -> Continued | Conversed:
-    if asked.messages is not None:
-        return Conversed(request, asked.messages, loaded.conversation)
-    is_rest = request.prompt.suffix is None
-    return Continued(dataclasses.replace(request, one_block=is_rest))
 
 
 def _text_of(asked: Asked) -> str:

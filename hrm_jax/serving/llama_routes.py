@@ -1,6 +1,7 @@
 """llama.cpp's protocol, as its editors' plugins speak it."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -208,21 +209,23 @@ class _Reply:
 
     async def _pieces(self) -> AsyncIterator[Piece]:
         reads_only = self._asked.n_predict == 0
-        async for piece in self._service.write([self._measured.request]):
-            self._first = self._first or time.perf_counter()
-            if reads_only:
-                continue
-            # A text that is late ends with the next line.
-            line, line_end, _ = piece.text.rpartition("\n")
-            is_late = bool(line_end) and self._is_late()
-            if is_late:
-                piece = piece._replace(text=line + line_end)
-            self.text += piece.text
-            self.tokens += piece.tokens
-            self.ending = piece.ending or "length"
-            yield piece
-            if is_late:
-                break
+        # Closed at once where it is left early, so that its row is free.
+        async with contextlib.aclosing(self._service.write([self._measured.request])) as pieces:
+            async for piece in pieces:
+                self._first = self._first or time.perf_counter()
+                if reads_only:
+                    continue
+                # A text that is late ends with the next line.
+                line, line_end, _ = piece.text.rpartition("\n")
+                is_late = bool(line_end) and self._is_late()
+                if is_late:
+                    piece = piece._replace(text=line + line_end)
+                self.text += piece.text
+                self.tokens += piece.tokens
+                self.ending = piece.ending or "length"
+                yield piece
+                if is_late:
+                    break
 
     def _is_late(self) -> bool:
         """Returns whether the time to write is over."""

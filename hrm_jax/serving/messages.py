@@ -73,7 +73,21 @@ class ResponseFormat(Message):
     json_schema: Schema | None = None
 
 
-class Asked(Message):
+class Writing(Message):
+    """What requests for texts share in both protocols."""
+
+    stop: Stop | Stops | None = None
+    verify: Verify | None = None
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The stop sequences."""
+        if self.stop is None:
+            return ()
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+
+class Asked(Writing):
     """What all of OpenAI's requests for texts share."""
 
     model: str | None = Field(None, description="ignored: the loaded model answers")
@@ -85,23 +99,14 @@ class Asked(Message):
     top_k: TopK | None = None
     n: int | None = Field(None, ge=1, le=MOST_CHOICES)
     seed: Seed | None = None
-    stop: Stop | Stops | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
-    verify: Verify | None = None
 
     @property
     def scores(self) -> int | None:
         """Likeliest tokens that are told beside each; None for no scores."""
         return None
-
-    @property
-    def stops(self) -> tuple[str, ...]:
-        """The stop sequences."""
-        if self.stop is None:
-            return ()
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
 
 class CompletionAsked(Asked):
@@ -145,7 +150,7 @@ class ChatAsked(Asked):
         return (self.top_logprobs or 0) if self.logprobs else None
 
 
-class LlamaAsked(Message):
+class LlamaAsked(Writing):
     """What llama.cpp's requests for texts share."""
 
     n_predict: int = Field(
@@ -159,7 +164,6 @@ class LlamaAsked(Message):
     top_k: TopK = 40
     top_p: Annotated[float, Field(ge=0, le=1)] = 0.95
     seed: Seed = -1
-    stop: Stop | Stops | None = None
     stream: bool = False
     samplers: str | Sequence[str] | None = Field(
         None, description="ignored: top_k, then top_p, then the temperature's draw"
@@ -171,14 +175,6 @@ class LlamaAsked(Message):
     response_fields: Annotated[list[str], Field(max_length=100)] = []
     json_schema: dict[str, Any] | bool | None = None
     grammar: Text | None = None
-    verify: Verify | None = None
-
-    @property
-    def stops(self) -> tuple[str, ...]:
-        """The stop sequences."""
-        if self.stop is None:
-            return ()
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
 
 class LlamaCompletionAsked(LlamaAsked):

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
 from hrm_jax.convert.language import LoadedLanguageModel
@@ -18,10 +18,9 @@ from hrm_jax.inference.text.requests import Ending, Piece, Request
 from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.serving.engine import Engine, EngineError
 from hrm_jax.serving.messages import Verify
-from hrm_jax.verified import search
+from hrm_jax.verified import programs, search
 from hrm_jax.verified.checks import check_of_examples, check_of_tests
 from hrm_jax.verified.examples import examples_in
-from hrm_jax.verified.programs import Continued, Conversed
 
 
 class RequestError(UserError, ValueError):
@@ -74,7 +73,14 @@ class Service:
       engine: its engine.
     """
 
-    def __init__(self, loaded: LoadedLanguageModel, name: str, engine: Engine, judge: Judge | str):
+    def __init__(
+        self,
+        loaded: LoadedLanguageModel,
+        name: str,
+        engine: Engine,
+        judge: Judge | str,
+        packages: Sequence[str] = (),
+    ):
         """Stores what serves.
 
         Args:
@@ -82,12 +88,14 @@ class Service:
           name: what clients see.
           engine: its engine.
           judge: judges programs in a sandbox; or why there is none.
+          packages: that tests may import besides the standard library, as the judge allows.
         """
         self.loaded = loaded
         self.name = name
         self.created = int(time.time())
         self.engine = engine
         self._judge = judge
+        self._packages = tuple(packages)
 
     @property
     def verifies(self) -> bool:
@@ -120,7 +128,7 @@ class Service:
             )
         return Measured(dataclasses.replace(request, max_tokens=job.left), prompt_tokens)
 
-    async def write(self, requests: Sequence[Request]) -> AsyncIterator[Piece]:
+    async def write(self, requests: Sequence[Request]) -> AsyncGenerator[Piece, None]:
         """Yields the pieces of texts as they come; closing it frees their rows.
 
         Raises:
@@ -165,9 +173,9 @@ class Service:
             raise RequestError(f"verify: {self._judge}")
         if asked.doctests == (asked.tests is not None):
             raise RequestError("verify: expected either tests, or doctests: true")
-        wanted = self._wanted(request, messages)
+        wanted = programs.wanted(request, messages, self.loaded.conversation)
         if asked.tests is not None:
-            check = check_of_tests(asked.tests, "verify.tests", packages=())
+            check = check_of_tests(asked.tests, "verify.tests", packages=self._packages)
         else:
             text = request.prompt.prefix
             if messages is not None:
@@ -186,14 +194,6 @@ class Service:
             len(found.candidates),
             round(found.seconds, 3),
         )
-
-    def _wanted(
-        self, request: Request, messages: Sequence[dict[str, Any]] | None
-    ) -> Continued | Conversed:
-        if messages is not None:
-            return Conversed(request, messages, self.loaded.conversation)
-        is_rest = request.prompt.suffix is None
-        return Continued(dataclasses.replace(request, one_block=is_rest))
 
 
 class _Counted:

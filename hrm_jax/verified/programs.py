@@ -71,6 +71,25 @@ class Conversed:
         return dataclasses.replace(self.request, prompt=self.conversation(turns))
 
 
+def wanted(
+    request: Request,
+    messages: Sequence[Message] | None,
+    conversation: Callable[[Sequence[Message]], Prompt],
+) -> Continued | Conversed:
+    """Returns what turns candidates into programs.
+
+    Args:
+      request: of one candidate.
+      messages: the turns that its prompt was made of; None for a text to go on from, which ends
+        with its block unless there is text behind it.
+      conversation: makes a prompt of turns.
+    """
+    if messages is not None:
+        return Conversed(request, messages, conversation)
+    is_rest = request.prompt.suffix is None
+    return Continued(dataclasses.replace(request, one_block=is_rest))
+
+
 def code_in(answer: str) -> str:
     """Returns the code of an answer: its fenced blocks of Python, or of no language, or all of it.
 
