@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -189,10 +189,11 @@ class _Reply:
 
     async def parts(self) -> AsyncIterator[dict[str, Any]]:
         """Yields the answer as it comes; the last part has no text, and all else."""
-        async for piece in self._pieces():
-            if piece.text or piece.scores:
-                part = {"content": piece.text, "stop": False, "index": 0}
-                yield part | self._told(piece.scores)
+        async with contextlib.aclosing(self._pieces()) as pieces:
+            async for piece in pieces:
+                if piece.text or piece.scores:
+                    part = {"content": piece.text, "stop": False, "index": 0}
+                    yield part | self._told(piece.scores)
         yield self.last("")
 
     async def parts_at_once(self, fields: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -207,7 +208,7 @@ class _Reply:
         told = TokenScores(self._service.loaded.tokenizer).of_llama(scores)
         return {"completion_probabilities": told}
 
-    async def _pieces(self) -> AsyncIterator[Piece]:
+    async def _pieces(self) -> AsyncGenerator[Piece, None]:
         reads_only = self._asked.n_predict == 0
         # Closed at once where it is left early, so that its row is free.
         async with contextlib.aclosing(self._service.write([self._measured.request])) as pieces:

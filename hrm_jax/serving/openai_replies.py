@@ -1,12 +1,12 @@
 """OpenAI's answers: whole, in parts, and with what is known of a verified text."""
 
+import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal
 
-from hrm_jax.inference.text import requests
-from hrm_jax.inference.text.requests import Scored
+from hrm_jax.inference.text.requests import Ending, Scored
 from hrm_jax.serving.messages import Asked
 from hrm_jax.serving.service import Measured, Service, Verdict
 from hrm_jax.serving.token_scores import TokenScores
@@ -82,12 +82,15 @@ class Frame:
             if self._is_chat or before:
                 yield self._chunk(index, before, first=True)
         tokens = 0
-        async for piece in self._service.write([one.request for one in self._written]):
-            tokens += piece.tokens
-            if piece.text or piece.scores:
-                yield self._chunk(piece.request, piece.text, scores=piece.scores)
-            if piece.ending is not None:
-                yield self._chunk(piece.request, "", ending=finish_reason(piece.ending))
+        requests = [one.request for one in self._written]
+        # Closed at once where the client goes, so that the rows are free.
+        async with contextlib.aclosing(self._service.write(requests)) as pieces:
+            async for piece in pieces:
+                tokens += piece.tokens
+                if piece.text or piece.scores:
+                    yield self._chunk(piece.request, piece.text, scores=piece.scores)
+                if piece.ending is not None:
+                    yield self._chunk(piece.request, "", ending=finish_reason(piece.ending))
         for chunk in self._usage_chunk(tokens):
             yield chunk
 
@@ -163,7 +166,7 @@ class Frame:
         }
 
 
-def finish_reason(ending: requests.Ending | None) -> str:
+def finish_reason(ending: Ending | None) -> str:
     """Returns OpenAI's name for why a text is over."""
     return "length" if ending in ("length", None) else "stop"
 

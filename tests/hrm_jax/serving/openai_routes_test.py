@@ -281,8 +281,21 @@ def test_a_client_that_goes_frees_its_rows(stream):
         assert float(tokens[1]) < 10 * served.ROOM
 
 
-def sandboxed() -> Judge:
-    return Judge.of("python", find_sandbox(), Bounds(), 1)
+def sandboxed(packages: tuple[str, ...] = ()) -> Judge:
+    return Judge.of("python", find_sandbox(), Bounds(), 1, packages)
+
+
+def test_tests_may_import_what_the_server_allows():
+    packages = ("pytest",)
+    tests = "import pytest\n\n\ndef test_f():\n    assert f() == pytest.approx(1)\n"
+    body = {"prompt": "def f():\n    return 1\n\n\n#", "max_tokens": 8, "stop": "\n"}
+    with (
+        served.server(judge=sandboxed(packages), packages=packages) as url,
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        verify = {"tests": tests, "attempts": 1}
+        found = client.post("/v1/completions", json={**body, "verify": verify}).json()
+    assert found["verified"] is True, found
 
 
 def test_what_is_verified_says_so_and_what_is_not_says_why():

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 from fastapi import FastAPI
@@ -40,6 +40,7 @@ def service(
     *,
     rows: int = 2,
     most_waiting: int = 8,
+    packages: Sequence[str] = (),
 ) -> Iterator[Service]:
     """A service whose engine runs."""
     model, variables = tiny.hrm_text()
@@ -48,7 +49,7 @@ def service(
     engine = Engine(writer(tokenizer), rows=rows, most_waiting=most_waiting)
     engine.start()
     try:
-        yield Service(loaded, NAME, engine, judge)
+        yield Service(loaded, NAME, engine, judge, packages)
     finally:
         engine.stop()
 
