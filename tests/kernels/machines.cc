@@ -70,17 +70,31 @@ void WriteProduct() {
 }
 
 void WriteAttention(int64_t window) {
-  constexpr int64_t kBatch = 2, kTokens = 3, kQueryHeads = 6, kKeyHeads = 2, kSize = 64, kKeys = 70;
+  constexpr int64_t kBatch = 2, kPlaces = 3, kTokens = 3, kQueryHeads = 6, kKeyHeads = 2, kSize = 64, kKeys = 70;
   const auto query = Numbers(kBatch * kTokens * kQueryHeads * kSize);
   const auto new_key = Numbers(kBatch * kTokens * kKeyHeads * kSize);
   const auto new_value = Numbers(kBatch * kTokens * kKeyHeads * kSize);
-  auto key = Numbers(kBatch * kKeys * kKeyHeads * kSize);
-  auto value = Numbers(kBatch * kKeys * kKeyHeads * kSize);
+  auto key = Numbers(kPlaces * kKeys * kKeyHeads * kSize);
+  auto value = Numbers(kPlaces * kKeys * kKeyHeads * kSize);
   const int32_t lengths[kBatch] = {37, 69};  // the second has room for one token alone
+  const int32_t places[kBatch] = {2, 0};  // the cache has a row that is not addressed
   std::vector<float> out(query.size());
-  const Problem problem = {query.data(), new_key.data(), new_value.data(), lengths, out.data(),
-                           key.data(),   value.data(),   kTokens,          kQueryHeads, kKeyHeads,
-                           kSize,        kKeys,          window,           1.0f};
+  Problem problem = {};
+  problem.query = query.data();
+  problem.new_key = new_key.data();
+  problem.new_value = new_value.data();
+  problem.lengths = lengths;
+  problem.places = places;
+  problem.out = out.data();
+  problem.key = key.data();
+  problem.value = value.data();
+  problem.tokens = kTokens;
+  problem.query_heads = kQueryHeads;
+  problem.key_heads = kKeyHeads;
+  problem.size = kSize;
+  problem.keys = kKeys;
+  problem.window = window;
+  problem.scale = 1.0f;
   for (int64_t row = 0; row < kBatch; ++row) {
     Append(problem, row);
     for (int64_t head = 0; head < kKeyHeads; ++head) {
