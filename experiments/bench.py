@@ -7,8 +7,8 @@ them ours is measured alone. `--preset=hrm_tiny --batch_sizes=4` finishes in abo
 language model writes, against transformers, `--suite=llama` the same of a GGUF file, against
 llama.cpp; `--suite=speculation` what proposing repeated tokens gains, `--suite=syntax` what it
 costs to write Python alone, `--suite=first_token` how long an editor waits after a change;
-`--suite=serve_load` puts a server under many clients; `--suite=device` is the whole picture of one
-GPU.
+`--suite=serve_load` puts a server under many clients, `--suite=serve_speed` measures it beside
+llama.cpp's; `--suite=device` is the whole picture of one GPU.
 Results are medians over rounds; the JSON holds every turn.
 """
 
@@ -195,12 +195,34 @@ def _serve_load(console: Console) -> dict[str, Any]:
     """Measures a server under many clients; ends with status 1 where a text was wrong."""
     from experiments.benchmarks import serve_load
 
-    options = [
-        serve_load.Options(model, minutes=_MINUTES.value, clients=_CLIENTS.value)
+    found = [
+        serve_load.run(serve_load.Options(model, minutes=_MINUTES.value, clients=clients), console)
         for model in _MODELS.value
+        for clients in _clients()
     ]
-    found = {one.model: serve_load.run(one, console) for one in options}
-    return {"models": found, "right": all(map(serve_load.is_right, found.values()))}
+    return {"runs": found, "right": all(map(serve_load.is_right, found))}
+
+
+def _serve_speed(console: Console) -> dict[str, Any]:
+    """Measures a server's throughput, ours against llama.cpp's."""
+    from experiments.benchmarks import serve_speed
+
+    options = [
+        serve_speed.Options(
+            model,
+            clients=_clients(),
+            rows=rows,
+            rounds=_ROUNDS.value,
+            llama_server=_LLAMA_SERVER.value,
+        )
+        for model in _MODELS.value
+        for rows in map(int, _ROWS.value)
+    ]
+    return {"runs": [serve_speed.run(one, console) for one in options]}
+
+
+def _clients() -> list[int]:
+    return [int(count) for count in _CLIENTS.value]
 
 
 def _picture() -> pathlib.Path | None:
@@ -221,6 +243,7 @@ SUITES: dict[str, Suite] = {
     "first_token": _first_token,
     "syntax": _syntax,
     "serve_load": _serve_load,
+    "serve_speed": _serve_speed,
     "device": _device,
 }
 
@@ -248,7 +271,12 @@ _TORCH_PYTHON = flags.DEFINE_string(
 _LLAMA_PYTHON = flags.DEFINE_string(
     "llama_python", sys.executable, "The interpreter that has llama-cpp-python."
 )
-_ROWS = flags.DEFINE_list("rows", ["1", "8"], "llama, syntax: numbers of texts written together.")
+_LLAMA_SERVER = flags.DEFINE_string(
+    "llama_server", None, "serve_speed: llama.cpp's server, a program built for this machine."
+)
+_ROWS = flags.DEFINE_list(
+    "rows", ["1", "8"], "llama, syntax, serve_speed: numbers of texts written together."
+)
 _HOLDINGS = flags.DEFINE_list(
     "holdings", ["stored"], "exactness: how weights are held, beside float32."
 )
@@ -283,7 +311,9 @@ _PARTS = flags.DEFINE_list(
 _MINUTES = flags.DEFINE_float(
     "minutes", 8.0, "device: for all parts together; serve_load: of each model.", lower_bound=0.1
 )
-_CLIENTS = flags.DEFINE_integer("clients", 32, "serve_load: that ask at a time.", lower_bound=1)
+_CLIENTS = flags.DEFINE_list(
+    "clients", ["32"], "serve_load, serve_speed: numbers of clients that ask at a time."
+)
 _OUT = flags.DEFINE_string(
     "out", None, "Where to write the results as JSON; device: a folder, with a file for each part."
 )

@@ -9,21 +9,18 @@ server's memory is told after a tenth of the time and at the end.
 import asyncio
 import contextlib
 import dataclasses
-import json
 import pathlib
 import random
-import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import httpx
 import numpy as np
 from rich.console import Console
 
+from experiments.benchmarks.serving import SETTLE_SECONDS, LoadError, started, stream
 from experiments.common.terminal import Table
-from hrm_jax.core.errors import UserError
 
 _PROMPTS = (
     "def fibonacci(n):\n",
@@ -41,11 +38,6 @@ _WRONG = (
     (b'{"prompt": "x", "temperature": "hot"}', 400),
     (b'{"messages": []}', 400),
 )
-_SETTLE_SECONDS = 60.0
-
-
-class LoadError(UserError, RuntimeError):
-    """The server did not start, or did not come to rest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +96,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     Raises:
       LoadError: the server did not start, or rows are held when nobody asks any more.
     """
-    with _served(options) as (process, url):
+    with started(_command(options)) as (process, url):
         tally, memory = asyncio.run(_load(options, url, process.pid))
     figures = _figures(tally, memory, options)
     table = Table(title=f"{options.clients} clients, {options.minutes:g} minutes, {options.model}")
@@ -135,35 +127,17 @@ def _figures(tally: Tally, memory: list[int], options: Options) -> dict[str, Any
     }
 
 
-@contextlib.contextmanager
-def _served(options: Options) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Starts the server; yields its process and its URL."""
+def _command(options: Options) -> list[str]:
     command = [sys.executable, "-m", "experiments.serve", f"--model={options.model}", "--port=0"]
-    most_waiting = options.clients
-    process = subprocess.Popen(
-        [*command, f"--rows={options.rows}", f"--most_waiting={most_waiting}", *options.flags],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        if not line:
-            raise LoadError(f"the server did not start: {' '.join(command)} ended")
-        yield process, json.loads(line)["url"]
-        process.terminate()
-        if process.wait(_SETTLE_SECONDS) != 0:
-            raise LoadError(f"the server ended with status {process.returncode}")
-    finally:
-        process.kill()
-        process.communicate()
+    command += [f"--rows={options.rows}", f"--most_waiting={options.clients}"]
+    return [*command, *options.flags]
 
 
 async def _load(options: Options, url: str, pid: int) -> tuple[Tally, list[int]]:
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits) as client:
         bodies = [_body(prompt, options) for prompt in _PROMPTS]
-        alone = [[part async for part in _parts(client, body)] for body in bodies]
+        alone = [[part async for part in stream(client, body)] for body in bodies]
         texts = ["".join(text for text, _ in parts) for parts in alone]
         tally = Tally()
         memory = [_resident_bytes(pid)]
@@ -185,12 +159,7 @@ async def _load(options: Options, url: str, pid: int) -> tuple[Tally, list[int]]
 
 
 def _body(prompt: str, options: Options) -> dict[str, Any]:
-    return {
-        "prompt": prompt,
-        "max_tokens": options.tokens,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
+    return {"prompt": prompt, "max_tokens": options.tokens}
 
 
 async def _client(
@@ -233,7 +202,7 @@ async def _ask(
     text = ""
     count = 0
     tokens = 0
-    async with contextlib.aclosing(_parts(client, body)) as parts:
+    async with contextlib.aclosing(stream(client, body)) as parts:
         async for part, usage in parts:
             if not count:
                 tally.first_seconds.append(time.monotonic() - begin)
@@ -257,27 +226,9 @@ async def _err(client: httpx.AsyncClient, draw: random.Random, tally: Tally) -> 
     tally.misjudged += found.status_code != status
 
 
-async def _parts(
-    client: httpx.AsyncClient, body: dict[str, Any]
-) -> AsyncGenerator[tuple[str, int], None]:
-    """Yields the parts of a text as they come, and with the last one how many tokens it has."""
-    async with client.stream("POST", "/v1/completions", json=body) as response:
-        response.raise_for_status()
-        async for line in response.aiter_lines():
-            data = line.removeprefix("data: ")
-            if not data or data == "[DONE]":
-                continue
-            event = json.loads(data)
-            if "error" in event:
-                raise httpx.RemoteProtocolError(event["error"]["message"])
-            choices = event["choices"]
-            usage = event.get("usage") or {"completion_tokens": 0}
-            yield (choices[0]["text"] if choices else "", usage["completion_tokens"])
-
-
 async def _at_rest(client: httpx.AsyncClient) -> None:
     """Waits until no row is held; raises LoadError if one stays so."""
-    deadline = time.monotonic() + _SETTLE_SECONDS
+    deadline = time.monotonic() + SETTLE_SECONDS
     while time.monotonic() < deadline:
         metrics = (await client.get("/metrics")).text
         if "hrm_texts_written 0.0" in metrics and "hrm_texts_waiting 0.0" in metrics:

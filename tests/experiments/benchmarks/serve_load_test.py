@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from experiments.benchmarks import serve_load
-from experiments.benchmarks.serve_load import LoadError, Options
+from experiments.benchmarks.serve_load import Options
+from experiments.benchmarks.serving import LoadError
 from hrm_jax.convert.language import save_language_model
 from tests.hrm_jax.convert.language_test import LLAMA, Llama, fresh
 

@@ -375,15 +375,19 @@ SEARCHED = """
 """Puzzles of the bank's test split that the shipped model does not solve within 16 steps."""
 
 
-def test_a_trace_shows_the_answer_of_the_engine_on_searched_puzzles():
-    """100 puzzles of the bank that the shipped model does not solve in one attempt of 16 steps."""
+def test_a_trace_shows_the_answer_of_the_engine_on_searched_puzzles(request):
+    """Puzzles of the bank that the shipped model does not solve in one attempt of 16 steps.
+
+    Each takes a second of code that is not optimised: so all 100 take part with --optimised alone.
+    """
+    numbers = SEARCHED.split()
+    if not request.config.option.optimised:
+        numbers = numbers[::8]
     task, variables = exported.load(exported.shipped())
     # Attempts as long as in training: the shipped settings would try four times as long first.
     settings = dataclasses.replace(solving.settings_of(task.config), max_steps=16)
     puzzle_solver = solving.PuzzleSolver.make(task, variables, settings)
-    puzzles = puzzle_files.read(str(bank.shipped_file("test"))).take(
-        np.array(SEARCHED.split(), int)
-    )
+    puzzles = puzzle_files.read(str(bank.shipped_file("test"))).take(np.array(numbers, int))
     searched = solved = 0
     for question, answer in zip(puzzles.questions, puzzles.answers, strict=True):
         solution = puzzle_solver.solve(question)
@@ -396,5 +400,5 @@ def test_a_trace_shows_the_answer_of_the_engine_on_searched_puzzles():
         searched += engine.attempts[0] > 1
         solved += engine.valid[0]
     # Rounding differs between machines, and may let a puzzle be solved sooner or later.
-    assert searched >= 98
-    assert solved >= 98
+    assert searched >= len(numbers) - 2
+    assert solved >= len(numbers) - 2
