@@ -50,6 +50,7 @@ class Options:
       tokens: written of each text.
       texts: of each client in a turn.
       rounds: turns of each server.
+      settle_seconds: for which the others write before short prompts come.
       llama_server: the program, or None.
     """
 
@@ -61,6 +62,7 @@ class Options:
     tokens: int = 64
     texts: int = 2
     rounds: int = 3
+    settle_seconds: float = 5.0
     llama_server: str | None = None
 
 
@@ -158,7 +160,7 @@ async def _waits(options: Options, url: str, turn: int) -> list[float]:
         prompts = _prompts(options, options.rows - 1, seed=turn + 1000)
         tokens = options.context - 2 * options.prompt_tokens
         others = [asyncio.create_task(_ask(client, text, tokens)) for text in prompts]
-        await asyncio.sleep(5)  # their prompts are read
+        await asyncio.sleep(options.settle_seconds)  # their prompts are read
         short = [text[:_SHORT_PROMPT] for text in _prompts(options, 5, seed=turn + 2000)]
         found = [(await _ask(client, prompt, 1))[0] for prompt in short]
         for task in others:

@@ -376,13 +376,8 @@ SEARCHED = """
 
 
 def test_a_trace_shows_the_answer_of_the_engine_on_searched_puzzles(request):
-    """Puzzles of the bank that the shipped model does not solve in one attempt of 16 steps.
-
-    Each takes a second of code that is not optimised: so all 100 take part with --optimised alone.
-    """
-    numbers = SEARCHED.split()
-    if not request.config.option.optimised:
-        numbers = numbers[::8]
+    """All 100 of them take part with --optimised alone: each takes seconds otherwise."""
+    numbers = SEARCHED.split()[:: 1 if request.config.option.optimised else 8]
     task, variables = exported.load(exported.shipped())
     # Attempts as long as in training: the shipped settings would try four times as long first.
     settings = dataclasses.replace(solving.settings_of(task.config), max_steps=16)
