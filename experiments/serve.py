@@ -65,6 +65,12 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
     "most_waiting", 64, "texts that wait for a row; more are refused with status 429", lower_bound=0
 )
+flags.DEFINE_float(
+    "most_seconds",
+    600.0,
+    "time of a text, waiting included, after which it ends where it is",
+    lower_bound=1.0,
+)
 flags.DEFINE_string(
     "api_keys", None, "file of keys, one a line; clients send one as Authorization: Bearer KEY"
 )
@@ -230,7 +236,9 @@ def _service() -> "Service":
     rows = power_of_two(FLAGS.rows)
     context = min(FLAGS.context, language_model.max_length(loaded.model))
     writer = language_model.make_writer(loaded, max_length=context, batch_size=rows)
-    engine = Engine(writer, rows=rows, most_waiting=FLAGS.most_waiting)
+    engine = Engine(
+        writer, rows=rows, most_waiting=FLAGS.most_waiting, most_seconds=FLAGS.most_seconds
+    )
     engine.start()
     if FLAGS.warm:
         _warm(engine, rows, context)

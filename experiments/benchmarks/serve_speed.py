@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -103,8 +103,12 @@ def run(options: Options, console: Console) -> dict[str, Any]:
             begin = time.perf_counter()
             urls[LLAMA] = stack.enter_context(_llama_started(options))
             start_seconds[LLAMA] = time.perf_counter() - begin
-        turns = {count: _in_turns(options, urls, count) for count in options.clients}
-        waits = _joining(options, urls)
+        with console.status("the servers are ready") as status:
+            turns = {
+                count: _in_turns(options, urls, count, status.update) for count in options.clients
+            }
+            status.update("short prompts beside other texts")
+            waits = _joining(options, urls)
     results = {
         "start_seconds": {name: round(seconds, 2) for name, seconds in start_seconds.items()},
         "clients": {count: _figures(found) for count, found in turns.items()},
@@ -114,11 +118,14 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     return results
 
 
-def _in_turns(options: Options, urls: dict[str, str], count: int) -> dict[str, list[Turn]]:
+def _in_turns(
+    options: Options, urls: dict[str, str], count: int, report: Callable[[str], None]
+) -> dict[str, list[Turn]]:
     """Lets the servers take turns, after one that does not count."""
     turns: dict[str, list[Turn]] = {name: [] for name in urls}
     for turn in range(options.rounds + 1):
         for name, url in urls.items():
+            report(f"{count} clients: turn {turn} of {options.rounds}, {name}")
             prompts = _prompts(options, count * options.texts, seed=turn)
             found = asyncio.run(_turn(options, url, prompts, count))
             if turn:

@@ -52,9 +52,9 @@ async def stream(
     async with client.stream("POST", "/v1/completions", json=asked) as response:
         response.raise_for_status()
         async for line in response.aiter_lines():
-            data = line.removeprefix("data: ")
-            if not data or data == "[DONE]":
-                continue
+            name, _, data = line.partition(": ")
+            if name != "data" or data == "[DONE]":
+                continue  # between events, or a comment by which a connection is kept
             event = json.loads(data)
             if "error" in event:
                 raise httpx.RemoteProtocolError(event["error"]["message"])

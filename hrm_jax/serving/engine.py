@@ -3,8 +3,10 @@
 import dataclasses
 import itertools
 import logging
+import math
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from typing import TypeAlias
 
@@ -47,21 +49,26 @@ class Load:
 class Engine:
     """Writes texts in a thread of its own, several at once, in the order they are asked for."""
 
-    def __init__(self, writer: Writer, *, rows: int, most_waiting: int):
+    def __init__(
+        self, writer: Writer, *, rows: int, most_waiting: int, most_seconds: float = math.inf
+    ):
         """Makes free rows; nothing is compiled and no thread begins yet.
 
         Args:
           writer: the model and how it writes.
           rows: texts written at once, a power of two.
           most_waiting: texts that may wait for a row.
+          most_seconds: after which a text ends where it is, as if it were long enough.
         """
         self.writer = writer
         self._rows = rows
         self._most_waiting = most_waiting
+        self._most_seconds = most_seconds
         self._numbers = itertools.count()
         # What other threads ask for, done by the engine's between two steps.
         self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._deliveries: dict[int, Deliver] = {}
+        # Who takes the pieces of a text, and when it was asked for; the oldest first.
+        self._deliveries: dict[int, tuple[Deliver, float]] = {}
         self._lock = threading.Lock()
         self._open = 0
         self._tokens = 0
@@ -125,6 +132,7 @@ class Engine:
                     "again later"
                 )
             self._open += len(jobs)
+        begin = time.monotonic()
         places = {job.number: place for place, job in enumerate(jobs)}
 
         def deliver_placed(event: "Piece | EngineError") -> None:
@@ -132,7 +140,7 @@ class Engine:
                 event = event._replace(request=places[event.request])
             deliver(event)
 
-        self._asked.put(lambda: self._add(jobs, deliver_placed))
+        self._asked.put(lambda: self._add(jobs, deliver_placed, begin))
         return lambda: self._asked.put(lambda: self._leave(places))
 
     def write(self, requests: Sequence[Request]) -> Generator[Piece, None, None]:
@@ -161,9 +169,9 @@ class Engine:
     def _end(self) -> None:
         self._ending = True
 
-    def _add(self, jobs: Sequence[Job], deliver: Deliver) -> None:
+    def _add(self, jobs: Sequence[Job], deliver: Deliver, begin: float) -> None:
         for job in jobs:
-            self._deliveries[job.number] = deliver
+            self._deliveries[job.number] = (deliver, begin)
             self._batch.add(job)
 
     def _leave(self, numbers: dict[int, int]) -> None:
@@ -173,7 +181,7 @@ class Engine:
 
     def _over(self, number: int) -> Deliver | None:
         """Forgets a text; returns who took its pieces, or None if it was over already."""
-        deliver = self._deliveries.pop(number, None)
+        deliver, _ = self._deliveries.pop(number, (None, 0.0))
         if deliver is not None:
             with self._lock:
                 self._open -= 1
@@ -185,6 +193,7 @@ class Engine:
             if self._ending and not self._batch.busy:
                 break
             self._step()
+            self._end_late()
         self._fail("the server was stopped")
 
     def _do_what_is_asked(self) -> None:
@@ -202,9 +211,17 @@ class Engine:
             self._fail(f"{type(error).__name__}: {error}")
             self._batch = self._new_batch()
 
+    def _end_late(self) -> None:
+        """Ends the texts whose time is over."""
+        begun_before = time.monotonic() - self._most_seconds
+        late = itertools.takewhile(lambda one: one[1][1] < begun_before, self._deliveries.items())
+        for number in [number for number, _ in late]:
+            self._batch.leave(number)
+            self._deliver(Piece(number, "", 0, "length"))
+
     def _deliver(self, piece: Piece) -> None:
         self._tokens += piece.tokens
-        deliver = self._deliveries.get(piece.request)
+        deliver, _ = self._deliveries.get(piece.request, (None, 0.0))
         if piece.ending is not None:
             self._over(piece.request)
         if deliver is not None:

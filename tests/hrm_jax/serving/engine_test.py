@@ -121,3 +121,19 @@ def test_stopping_at_once_tells_those_who_wait():
     one.stop()
     came = [events.get() for _ in range(events.qsize())]
     assert any(isinstance(event, EngineError) for event in came)
+
+
+def test_a_text_whose_time_is_over_ends_where_it_is():
+    engine = Engine(writer(), rows=2, most_waiting=2, most_seconds=0.0)
+    engine.start()
+    try:
+        pieces = list(engine.write([LONG] * 3))
+        assert {piece.request for piece in pieces if piece.ending == "length"} == {0, 1, 2}
+        whole = text(writer().stream(LONG))
+        for number in range(3):
+            begin = text(piece for piece in pieces if piece.request == number)
+            assert whole.startswith(begin)
+            assert len(begin) < len(whole)
+        until(lambda: engine.load.written + engine.load.waiting == 0)
+    finally:
+        engine.stop()
