@@ -45,7 +45,14 @@ export interface VerifyBudget {
 export class ServerAway extends Error {}
 
 /** The server refuses; the message is its own. */
-export class ServerRefused extends Error {}
+export class ServerRefused extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
 
 /** A server that speaks llama.cpp's and OpenAI's protocols. */
 export class Server {
@@ -139,7 +146,7 @@ export class Server {
       throw new ServerAway(String(error));
     }
     if (!response.ok) {
-      throw new ServerRefused(`${response.status.toString()}: ${await messageOf(response)}`);
+      throw new ServerRefused(response.status, await messageOf(response));
     }
     return response;
   }

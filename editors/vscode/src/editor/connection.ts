@@ -6,10 +6,12 @@ import { SECTION, settingsFor } from "./settings";
 
 const API_KEY = "hrmJax.apiKey";
 
-/** What is known of the server; "refused" comes with what it says. */
+/** What is known of the server; it loads its model, or refuses with a message. */
 export type State =
-  | { readonly kind: "idle" | "asking" | "away" }
+  | { readonly kind: "idle" | "asking" | "away" | "loading" }
   | { readonly kind: "refused"; readonly message: string };
+
+const LOADING_STATUS = 503;
 
 /** The server that the settings name. */
 export class Connection implements vscode.Disposable {
@@ -109,12 +111,13 @@ export class Connection implements vscode.Disposable {
 
 function stateOf(error: unknown): State {
   if (error instanceof ServerRefused) {
-    return { kind: "refused", message: error.message };
+    const { status, message } = error;
+    return status === LOADING_STATUS ? { kind: "loading" } : { kind: "refused", message };
   }
   if (error instanceof ServerAway) {
     return { kind: "away" };
   }
-  return { kind: "refused", message: `not understood: ${String(error)}` };
+  return { kind: "refused", message: `its answer is not understood: ${String(error)}` };
 }
 
 /** Returns a signal that comes with a token, and what ends its waiting. */

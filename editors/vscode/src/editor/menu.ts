@@ -13,27 +13,26 @@ export function startCommand(): string {
   return isWeb ? `${START} --allow_origin=${globalThis.origin}` : START;
 }
 
-/** Tells how to start a server, if none answers. */
+/** Tells how to start a server if none answers, or why the one there is refuses. */
 export async function tellIfAway(connection: Connection): Promise<void> {
   const state = await connection.check();
-  if (state.kind === "idle") {
+  if (state.kind !== "away" && state.kind !== "refused") {
     return;
   }
   const { serverUrl } = settingsFor();
-  const [copy, url, key] = ["Copy the Command", "Change the URL", "Set the Key"];
-  const reason =
-    state.kind === "refused"
-      ? `The server at ${serverUrl} refuses: ${state.message}.`
-      : `No server answers at ${serverUrl}. Start one: ${startCommand()}`;
-  const buttons = state.kind === "refused" ? [key, url] : [copy, url];
-  const chosen = await vscode.window.showInformationMessage(`hrm_jax: ${reason}`, ...buttons);
-  if (chosen === copy) {
-    await vscode.env.clipboard.writeText(startCommand());
-  } else if (chosen === url) {
-    await openSettings("serverUrl");
-  } else if (chosen === key) {
-    await connection.askForKey();
+  const actions: Record<string, () => Thenable<unknown>> = {
+    "Change the URL": () => openSettings("serverUrl"),
+  };
+  let told = `No server answers at ${serverUrl}. Start one: ${startCommand()}`;
+  if (state.kind === "refused") {
+    told = `The server at ${serverUrl} refuses: ${state.message}`;
+    actions["Set the Key"] = () => connection.askForKey();
+  } else {
+    actions["Copy the Command"] = () => vscode.env.clipboard.writeText(startCommand());
   }
+  const names = Object.keys(actions);
+  const chosen = await vscode.window.showInformationMessage(`hrm_jax: ${told}`, ...names);
+  await actions[chosen ?? ""]?.();
 }
 
 /** Shows the menu of the status bar. */

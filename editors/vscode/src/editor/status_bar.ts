@@ -57,6 +57,8 @@ export class StatusBar implements vscode.Disposable {
         return { icon: "sparkle", tooltip: "idle" };
       case "asking":
         return { icon: "loading~spin", tooltip: "asking" };
+      case "loading":
+        return { icon: "loading~spin", tooltip: "the server loads its model" };
       case "away":
         return { icon: "debug-disconnect", tooltip: `no server answers at ${settings.serverUrl}` };
       case "refused":

@@ -147,7 +147,8 @@ test("a refusal says what the server says, and no server is another thing", asyn
   await served(handler, async (server) => {
     gone = server;
     await assert.rejects(filled(server), (error) => {
-      return error instanceof ServerRefused && error.message === "400: verify: no sandbox";
+      assert.ok(error instanceof ServerRefused && error.status === 400);
+      return error.message === "verify: no sandbox";
     });
     await assert.rejects(server.check(never), ServerRefused);
   });
