@@ -14,7 +14,7 @@ export interface Budget {
   readonly context: number;
 }
 
-const SUFFIX_SHARE = 12;
+const SUFFIX_SHARE = 24;
 const CONTEXT_SHARE = 3;
 
 /**

