@@ -56,9 +56,10 @@ export class Suggester {
     signal: AbortSignal,
   ): Promise<readonly string[]> {
     const known = this.known(place) ?? [];
-    const missing = Array.from({ length: Math.max(0, count - known.length) }, (_, seed) => {
-      const isLikeliest = known.length === 0 && seed === 0;
-      const draw = { temperature: isLikeliest ? 0 : OTHERS_TEMPERATURE, seed };
+    const missing = Array.from({ length: Math.max(0, count - known.length) }, (_, index) => {
+      // The likeliest is the first; a draw with a seed that was used before would be the same.
+      const seed = known.length + index;
+      const draw = { temperature: seed === 0 ? 0 : OTHERS_TEMPERATURE, seed };
       return written(server, place, options, draw, signal);
     });
     return this.remember(place, [...known, ...(await Promise.all(missing))]);

@@ -169,6 +169,16 @@ test("a docstring's function is written until its examples pass", async () => {
   await vscode.eventually(() => lineWith("return"), isShown, "the function's body");
 });
 
+test("selected tests get the code that passes them", async () => {
+  await vscode.openFile(page, "wanted.py", 1);
+  await page.keyboard.press("Control+A");
+  await vscode.runCommand(page, "hrm_jax: Write and Verify");
+  await told("hrm_jax: verified (");
+  await page.getByRole("button", { name: "Insert" }).click();
+  await page.locator('.tab.active[aria-label^="wanted.py"]').waitFor();
+  await vscode.eventually(() => lineWith("def triple("), isShown, "the function");
+});
+
 test("what does not pass is called so, and inserted as such alone", async () => {
   await vscode.openFile(page, "contradiction.py", 3);
   await vscode.runCommand(page, "hrm_jax: Write and Verify");
