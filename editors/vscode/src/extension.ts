@@ -6,7 +6,7 @@ import { Suggester } from "./core/suggester";
 import { Connection } from "./editor/connection";
 import { Feedback } from "./editor/feedback";
 import { GhostText } from "./editor/ghost_text";
-import { showMenu, startCommand, tellIfAway } from "./editor/menu";
+import { greet, showMenu, startCommand } from "./editor/menu";
 import { Neighbours } from "./editor/neighbours";
 import { Privacy } from "./editor/privacy";
 import { ReadingAhead } from "./editor/reading_ahead";
@@ -50,7 +50,7 @@ export function activate(context: vscode.ExtensionContext): void {
     }),
   );
   if (settingsFor().enabled) {
-    void tellIfAway(connection);
+    void greet(connection, context.globalState);
   }
 }
 

@@ -16,6 +16,8 @@ export interface Target {
 
 const DEFINITION = /^[ \t]*(?:async[ \t]+)?def[ \t]/;
 const TESTS = /^[ \t]*(?:(?:async[ \t]+)?def[ \t]+test|class[ \t]+\w*Test|assert\b)/m;
+const BUILTIN =
+  /^(?:abs|all|any|bool|bytes|dict|enumerate|float|int|isinstance|iter|len|list|map|max|min|next|print|range|repr|reversed|round|set|sorted|str|sum|super|tuple|type|zip|[A-Z]\w*Error|Exception)$/;
 const IMPORT = /^(?:import|from)[ \t]/;
 const DOCSTRING = /^[ \t]*[rRuU]?("""|''')/;
 
@@ -63,9 +65,21 @@ export function insertion(target: Target, answer: string): string {
 
 function ofTests(selected: string, margin: string): Wanted {
   const tests = without(margin, selected);
-  const block = `\`\`\`python\n${tests}\n\`\`\``;
-  const instruction = `Write the Python code that these tests test, without the tests:\n\n${block}`;
+  const names = namesCalled(tests).map((name) => `\`${name}\``);
+  const what =
+    names.length === 0 ? "the Python code that is tested" : `in Python ${names.join(", ")}`;
+  const instruction =
+    `Write ${what}. These tests have to pass:\n\n\`\`\`python\n${tests}\n\`\`\`\n\n` +
+    "Answer with the code alone, in one block, without the tests.";
   return { kind: "tests", instruction, tests };
+}
+
+/** Returns what tests call that is neither theirs, nor Python's own, nor an attribute. */
+function namesCalled(tests: string): string[] {
+  const called = [...tests.matchAll(/(?<![\w.])([A-Za-z_]\w*)\(/g)].map(([, name = ""]) => name);
+  const defined = [...tests.matchAll(/\b(?:def|class)[ \t]+(\w+)/g)].map(([, name = ""]) => name);
+  const others = called.filter((name) => !defined.includes(name) && !BUILTIN.test(name));
+  return [...new Set(others)];
 }
 
 function ofDocstring(lines: readonly string[], first: number, last: number): Target | undefined {

@@ -1,9 +1,10 @@
 /** What a person can do about the server: the menu, and the message where none answers. */
 
 import * as vscode from "vscode";
-import type { Connection } from "./connection";
+import type { Connection, State } from "./connection";
 import { SECTION, setEnabled, settingsFor } from "./settings";
 
+const TOLD = "hrmJax.told";
 const START = "python -m experiments.serve --model=qwen2.5-coder-0.5b";
 
 /** Returns the command that starts a server which this editor may ask. */
@@ -13,9 +14,8 @@ export function startCommand(): string {
   return isWeb ? `${START} --allow_origin=${globalThis.origin}` : START;
 }
 
-/** Tells how to start a server if none answers, or why the one there is refuses. */
-export async function tellIfAway(connection: Connection): Promise<void> {
-  const state = await connection.check();
+/** Tells how to start a server where none answers, or why the one there refuses. */
+export async function tell(connection: Connection, state: State): Promise<void> {
   if (state.kind !== "away" && state.kind !== "refused") {
     return;
   }
@@ -33,6 +33,17 @@ export async function tellIfAway(connection: Connection): Promise<void> {
   const names = Object.keys(actions);
   const chosen = await vscode.window.showInformationMessage(`hrm_jax: ${told}`, ...names);
   await actions[chosen ?? ""]?.();
+}
+
+/** Checks the server, and tells if none answers: once for each URL, as the status bar shows it too. */
+export async function greet(connection: Connection, memory: vscode.Memento): Promise<void> {
+  const state = await connection.check();
+  const { serverUrl } = settingsFor();
+  if (state.kind === "idle" || memory.get(TOLD) === serverUrl) {
+    return;
+  }
+  await memory.update(TOLD, serverUrl);
+  await tell(connection, state);
 }
 
 /** Shows the menu of the status bar. */
@@ -57,10 +68,12 @@ export async function showMenu(connection: Connection): Promise<void> {
 }
 
 async function checkAloud(connection: Connection): Promise<void> {
-  await tellIfAway(connection);
-  if (connection.state.kind === "idle") {
-    await vscode.window.showInformationMessage("hrm_jax: the server answers.");
+  const state = await connection.check();
+  if (state.kind === "idle" || state.kind === "loading") {
+    const told = state.kind === "idle" ? "the server answers." : "the server loads its model.";
+    await vscode.window.showInformationMessage(`hrm_jax: ${told}`);
   }
+  await tell(connection, state);
 }
 
 async function openSettings(name: string): Promise<void> {

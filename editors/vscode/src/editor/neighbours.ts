@@ -1,11 +1,16 @@
 /** Knows which files somebody worked in last, and takes parts of them for a prompt. */
 
 import * as vscode from "vscode";
-import { type Chunk, chunksOf } from "../core/chunks";
+import { type Chunk, type Neighbour, chunksOf } from "../core/chunks";
 import type { Privacy } from "./privacy";
 
 const MOST_REMEMBERED = 20;
 const MOST_FILES = 4;
+
+interface Part {
+  readonly document: vscode.TextDocument;
+  readonly chunk: Chunk;
+}
 
 /**
  * The files that were looked at, the most recent first.
@@ -16,7 +21,7 @@ const MOST_FILES = 4;
 export class Neighbours implements vscode.Disposable {
   private readonly lines = new Map<string, number>();
   private readonly subscription: vscode.Disposable;
-  private chosen: { document: string; characters: number; chunks: Promise<Chunk[]> } | undefined;
+  private chosen: { document: string; characters: number; parts: Part[] } | undefined;
 
   /** @param privacy says which files may be sent. */
   constructor(private readonly privacy: Privacy) {
@@ -26,13 +31,16 @@ export class Neighbours implements vscode.Disposable {
   }
 
   /** Returns parts of other files for a document, of a number of characters at most. */
-  chunks(document: vscode.TextDocument, characters: number): Promise<Chunk[]> {
+  async chunks(document: vscode.TextDocument, characters: number): Promise<Chunk[]> {
     const key = document.uri.toString();
     if (this.chosen?.document !== key || this.chosen.characters !== characters) {
-      const chunks = this.choose(document, characters);
-      this.chosen = { document: key, characters, chunks };
+      const parts = characters === 0 ? [] : await this.choose(document, characters);
+      this.chosen = { document: key, characters, parts };
     }
-    return this.chosen.chunks;
+    const { parts } = this.chosen;
+    // Asked again each time: what may be sent can change while somebody types.
+    const allowed = await Promise.all(parts.map((part) => this.privacy.allows(part.document)));
+    return parts.filter((_, index) => allowed[index]).map((part) => part.chunk);
   }
 
   dispose(): void {
@@ -49,22 +57,22 @@ export class Neighbours implements vscode.Disposable {
     }
   }
 
-  private async choose(document: vscode.TextDocument, characters: number): Promise<Chunk[]> {
-    if (characters === 0) {
-      return [];
-    }
+  private async choose(document: vscode.TextDocument, characters: number): Promise<Part[]> {
     const open = new Map(vscode.workspace.textDocuments.map((one) => [one.uri.toString(), one]));
     const recent = [...this.lines].reverse().filter(([key]) => key !== document.uri.toString());
-    const found = await Promise.all(
-      recent.map(async ([key, line]) => {
-        const other = open.get(key);
-        if (other?.languageId !== document.languageId || !(await this.privacy.allows(other))) {
-          return [];
-        }
+    const files = new Map<string, vscode.TextDocument>();
+    const neighbours: Neighbour[] = [];
+    for (const [key, line] of recent) {
+      const other = open.get(key);
+      if (other?.languageId === document.languageId && (await this.privacy.allows(other))) {
         const filename = vscode.workspace.asRelativePath(other.uri);
-        return [{ filename, text: other.getText().replaceAll("\r\n", "\n"), line }];
-      }),
-    );
-    return chunksOf(found.flat(), characters, MOST_FILES);
+        files.set(filename, other);
+        neighbours.push({ filename, text: other.getText().replaceAll("\r\n", "\n"), line });
+      }
+    }
+    return chunksOf(neighbours, characters, MOST_FILES).flatMap((chunk) => {
+      const file = files.get(chunk.filename);
+      return file === undefined ? [] : [{ document: file, chunk }];
+    });
   }
 }

@@ -38,7 +38,10 @@ export class Verifying implements vscode.TextDocumentContentProvider, vscode.Dis
       return;
     }
     const text = document.getText().replaceAll("\r\n", "\n");
-    const target = targetOf(text, selection.start.line, selection.end.line);
+    const { start, end } = selection;
+    // Whole lines that are selected end at the begin of the next one.
+    const last = end.character === 0 && end.line > start.line ? end.line - 1 : end.line;
+    const target = targetOf(text, start.line, last);
     if (target === undefined) {
       await tell("expected a function with a docstring, or tests, in Python; select one of them.");
       return;

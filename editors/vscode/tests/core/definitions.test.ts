@@ -61,10 +61,22 @@ test("tests ask for the code that passes them, which goes before them", () => {
   const target = targetOf(text, 1, 2);
   assert.ok(target?.wanted.kind === "tests");
   assert.equal(target.wanted.tests, "def test_double():\n    assert double(2) == 4");
+  assert.ok(target.wanted.instruction.startsWith("Write in Python `double`. "));
   assert.ok(target.wanted.instruction.includes(target.wanted.tests));
   assert.deepEqual([target.begin, target.end], [1, 1]);
   const answer = "Here:\n```python\ndef double(n):\n    return 2 * n\n```\nDone.";
   assert.equal(insertion(target, answer), "def double(n):\n    return 2 * n\n\n\n");
+});
+
+test("what tests call of their own, of Python or of an object is not asked for", () => {
+  const tests =
+    "def test_a(x):\n    assert sorted(f(x)) == g(x.h(1))\n    assert f(2)\n    test_b()";
+  const wanted = targetOf(`${tests}\ndef test_b(): pass`, 0, 4)?.wanted;
+  assert.ok(
+    wanted?.kind === "tests" && wanted.instruction.startsWith("Write in Python `f`, `g`. "),
+  );
+  const none = targetOf("assert x == 1", 0, 0)?.wanted;
+  assert.ok(none?.kind === "tests" && none.instruction.startsWith("Write the Python code "));
 });
 
 test("nothing is wanted where there is neither docstring nor test", () => {
