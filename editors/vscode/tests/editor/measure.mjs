@@ -97,11 +97,15 @@ function report(name, found) {
 
 const port = await vscode.freePort();
 const serverPort = await vscode.freePort();
-const stopModel = await vscode.startModel(`http://localhost:${port}`, serverPort);
+const given = process.env.SERVER_URL;
+const stopModel =
+  given === undefined
+    ? await vscode.startModel(`http://localhost:${port}`, serverPort)
+    : () => undefined;
 const lines = prepare(TYPED_FILE, { from: TYPED_FROM, count: 2 * PAUSES });
 const halves = COLD_FILES.map((path) => prepare(path, { from: COLD_FROM, count: 20 }));
 const { page, stop } = await vscode.openEditor(port, folder, {
-  "hrmJax.serverUrl": `http://127.0.0.1:${serverPort}`,
+  "hrmJax.serverUrl": given ?? `http://127.0.0.1:${serverPort}`,
   "editor.quickSuggestions": false,
   "editor.autoIndent": "none",
   "editor.autoClosingBrackets": "never",
