@@ -1,10 +1,12 @@
 // Works in real VS Code as a person does, with a real model behind it.
 import assert from "node:assert/strict";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import * as vscode from "./vscode.mjs";
 
-const project = join(import.meta.dirname, "project");
+const project = mkdtempSync(join(tmpdir(), "project-"));
 const asked = [];
 let page;
 const ends = [];
@@ -19,6 +21,8 @@ const lineWith = async (text) =>
   (await vscode.shownLines(page)).find((line) => line.includes(text)) ?? "";
 
 before(async () => {
+  cpSync(join(import.meta.dirname, "project"), project, { recursive: true });
+  writeFileSync(join(project, ".gitignore"), "private.py\n");
   const port = await vscode.freePort();
   const serverPort = await vscode.freePort();
   const settings = {
@@ -47,6 +51,7 @@ after(async () => {
   for (const end of ends.reverse()) {
     await end();
   }
+  rmSync(project, { recursive: true });
 });
 
 test("what is typed is gone on with, and accepted as a whole", async () => {
