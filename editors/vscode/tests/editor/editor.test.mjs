@@ -31,6 +31,7 @@ before(async () => {
     "hrmJax.verifyAttempts": 4,
     "hrmJax.verifyMaxTokens": 120,
     "editor.quickSuggestions": false,
+    "editor.autoIndent": "none", // otherwise it begins once the language is loaded
   };
   const editor = await vscode.openEditor(port, project, settings);
   ends.push(editor.stop);
@@ -74,8 +75,7 @@ test("what is typed is gone on with, and accepted as a whole", async () => {
 test("a word is taken, then what is typed of the rest, without a request", async () => {
   await page.keyboard.press("Control+End");
   await page.keyboard.type("\n\ndef rectangle_area(width, height):\n");
-  // The editor indents by itself.
-  await page.keyboard.type("return ");
+  await page.keyboard.type("    return ");
   const ghost = await shown("ghost text");
   const [word = ""] = /^\w+/.exec(ghost) ?? [];
   const before = asked.length;
@@ -111,6 +111,8 @@ test("a bracket that the editor closed is not doubled", async () => {
   await page.keyboard.press("Escape");
   await page.keyboard.press("Control+End");
   await page.keyboard.type("\nprint(circle_area(");
+  const isClosed = (text) => text === "print(circle_area())";
+  await vscode.eventually(() => lineWith("print("), isClosed, "the brackets of the editor");
   const ghost = await shown("ghost text");
   await page.keyboard.press("Tab");
   const isAccepted = (text) => text.length > "print(circle_area())".length;
