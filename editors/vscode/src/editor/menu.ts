@@ -9,14 +9,14 @@ const START = "python -m experiments.serve --model=qwen2.5-coder-0.5b";
 
 /** Returns the command that starts a server which this editor may ask. */
 export function startCommand(): string {
-  // In a browser the server has to be told which page may ask.
-  const isWeb = vscode.env.uiKind === vscode.UIKind.Web;
-  return isWeb ? `${START} --allow_origin=${globalThis.origin}` : START;
+  // In a browser's worker the server has to be told which page may ask; Node has no origin.
+  const { origin } = globalThis as { readonly origin?: string };
+  return origin === undefined ? START : `${START} --allow_origin=${origin}`;
 }
 
 /** Tells how to start a server where none answers, or why the one there refuses. */
 export async function tell(connection: Connection, state: State): Promise<void> {
-  if (state.kind !== "away" && state.kind !== "refused") {
+  if (!isTrouble(state)) {
     return;
   }
   const { serverUrl } = settingsFor();
@@ -39,7 +39,7 @@ export async function tell(connection: Connection, state: State): Promise<void> 
 export async function greet(connection: Connection, memory: vscode.Memento): Promise<void> {
   const state = await connection.check();
   const { serverUrl } = settingsFor();
-  if (state.kind === "idle" || memory.get(TOLD) === serverUrl) {
+  if (!isTrouble(state) || memory.get(TOLD) === serverUrl) {
     return;
   }
   await memory.update(TOLD, serverUrl);
@@ -67,9 +67,14 @@ export async function showMenu(connection: Connection): Promise<void> {
   await chosen?.run();
 }
 
+/** Returns whether a person has to do something about the server. */
+function isTrouble(state: State): boolean {
+  return state.kind === "away" || state.kind === "refused";
+}
+
 async function checkAloud(connection: Connection): Promise<void> {
   const state = await connection.check();
-  if (state.kind === "idle" || state.kind === "loading") {
+  if (!isTrouble(state)) {
     const told = state.kind === "idle" ? "the server answers." : "the server loads its model.";
     await vscode.window.showInformationMessage(`hrm_jax: ${told}`);
   }
