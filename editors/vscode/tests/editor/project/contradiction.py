@@ -1,0 +1,7 @@
+def contradict(n):
+    """
+    >>> contradict(2)
+    4
+    >>> contradict(2)
+    5
+    """

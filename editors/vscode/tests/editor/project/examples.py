@@ -1,0 +1,5 @@
+def double(n):
+    """
+    >>> double(2)
+    4
+    """

@@ -1,0 +1,3 @@
+def test_triple():
+    assert triple(2) == 6
+    assert triple(-1) == -3
