@@ -12,6 +12,7 @@ measured alone.
 import asyncio
 import contextlib
 import dataclasses
+import os
 import pathlib
 import random
 import socket
@@ -60,7 +61,7 @@ class Options:
     context: int = 1024
     prompt_tokens: int = 200
     tokens: int = 64
-    texts: int = 2
+    texts: int = 1
     rounds: int = 3
     settle_seconds: float = 5.0
     llama_server: str | None = None
@@ -127,7 +128,10 @@ def _in_turns(
         for name, url in urls.items():
             report(f"{count} clients: turn {turn} of {options.rounds}, {name}")
             prompts = _prompts(options, count * options.texts, seed=turn)
-            found = asyncio.run(_turn(options, url, prompts, count))
+            try:
+                found = asyncio.run(_turn(options, url, prompts, count))
+            except httpx.HTTPError as error:
+                raise LoadError(f"{name}'s server failed in turn {turn}: {error}") from error
             if turn:
                 turns[name].append(found)
     return turns
@@ -177,7 +181,8 @@ async def _waits(options: Options, url: str, turn: int) -> list[float]:
 
 
 def _client(url: str) -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=None)
+    # A connection for each request: a server may close one that has been idle just as it is used.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     return httpx.AsyncClient(base_url=url, timeout=600, limits=limits)
 
 
@@ -229,7 +234,7 @@ def _llama_started(options: Options) -> Iterator[str]:
     file = locate(options.model)
     context = options.rows * options.context
     command = [options.llama_server, "-m", str(file), "--port", str(port)]
-    command += ["-np", str(options.rows), "-c", str(context)]
+    command += ["-np", str(options.rows), "-c", str(context), "-t", str(os.cpu_count())]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
