@@ -1,0 +1,173 @@
+"""Speaks to the server over HTTP: llama.cpp's `/infill`, as a stream."""
+
+import json
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, NamedTuple
+
+import httpx
+
+from hrm_jax.core.config import check
+from hrm_jax.core.errors import UserError
+from hrm_jax.editing.windows import Chunk
+
+LOADING_STATUS = 503
+BUSY_STATUS = 429
+_CONNECT_SECONDS = 3.0
+_SILENT_SECONDS = 60.0
+_FIELD = "data:"
+_LAST = "[DONE]"
+
+
+class ServerAway(UserError):
+    """The server does not answer at all."""
+
+
+class ServerRefused(UserError):
+    """The server answers, but not with what it was asked for; the message is its own.
+
+    Attributes:
+      status: of HTTP.
+    """
+
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status = status
+
+
+class Hole(NamedTuple):
+    """A hole in a document, as the server fills it.
+
+    Attributes:
+      prefix: what stands before it.
+      suffix: what stands behind it.
+      context: parts of other files.
+    """
+
+    prefix: str
+    suffix: str
+    context: Sequence[Chunk] = ()
+
+
+class Filling(NamedTuple):
+    """How a hole is filled.
+
+    Attributes:
+      max_tokens: at most.
+      max_milliseconds: time after the first token, after which a text ends with its line; 0: any.
+    """
+
+    max_tokens: int
+    max_milliseconds: int
+
+
+class Server:
+    """A server that answers `/infill` as llama.cpp's does."""
+
+    def __init__(self, url: str, key: str | None = None):
+        """Connects when it is first asked.
+
+        Args:
+          url: its root, without `/v1`.
+          key: sent with each request; None for none.
+
+        Raises:
+          ConfigError: the URL is none.
+        """
+        check(
+            _is_url(url),
+            "--server",
+            expected="a URL of HTTP",
+            got=url,
+            remedy="give one such as http://127.0.0.1:8080",
+        )
+        self.url = url.rstrip("/")
+        self._client = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(_SILENT_SECONDS, connect=_CONNECT_SECONDS),
+            # Code goes to this server and to no other: not to a proxy that a variable names.
+            trust_env=False,
+        )
+
+    async def fill(self, hole: Hole, filling: Filling) -> AsyncGenerator[str, None]:
+        """Yields the parts of what fills a hole.
+
+        Closing the generator, or cancelling the task that reads it, closes the connection, by which
+        the server knows that it need not write any more.
+
+        Raises:
+          ServerAway: it does not answer, or the connection ends.
+          ServerRefused: it refuses, or its answer is not understood.
+        """
+        body = {
+            "input_prefix": _whole(hole.prefix),
+            "input_suffix": _whole(hole.suffix),
+            "input_extra": [
+                {"filename": _whole(chunk.filename), "text": _whole(chunk.text)}
+                for chunk in hole.context
+            ],
+            "n_predict": filling.max_tokens,
+            "t_max_predict_ms": filling.max_milliseconds,
+            "temperature": 0,
+            "seed": 0,
+            "stream": True,
+        }
+        try:
+            async with self._client.stream("POST", f"{self.url}/infill", json=body) as response:
+                if response.status_code != httpx.codes.OK:
+                    text = (await response.aread()).decode("utf-8", "replace")
+                    raise ServerRefused(response.status_code, _message(text))
+                async for line in response.aiter_lines():
+                    part = _event(line)
+                    if part is None:
+                        continue
+                    yield part.get("content", "")
+                    if part.get("stop"):
+                        return
+        except httpx.RequestError as error:
+            raise ServerAway(f"{self.url}: {error or type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
+
+
+def _whole(text: str) -> str:
+    """Returns a text without halves of pairs, which an editor may have cut, and UTF-8 has not."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return False
+    return url.scheme in ("http", "https") and bool(url.host)
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    """Returns the object of a server-sent event's line, or None for any other line.
+
+    Raises:
+      ServerRefused: it is no JSON, or says that there was an error.
+    """
+    data = line.removeprefix(_FIELD).strip()
+    if not line.startswith(_FIELD) or data == _LAST:
+        return None
+    try:
+        found = json.loads(data)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("content", ""), str):
+        raise ServerRefused(httpx.codes.OK, f"its answer is not understood: {data:.80}")
+    if "error" in found:
+        raise ServerRefused(httpx.codes.OK, _message(data))
+    return found
+
+
+def _message(text: str) -> str:
+    """Returns what a refusal says, in OpenAI's form or another."""
+    try:
+        found = json.loads(text)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        return text[:300]
+    return str(found)
