@@ -4,6 +4,7 @@ Inline completion (3.18) is ghost text; completion is for editors that know no m
 """
 
 import asyncio
+import functools
 import pathlib
 import re
 from typing import Any
@@ -27,28 +28,6 @@ from hrm_jax.editing.under_way import UnderWay
 NAME = "hrm_jax"
 _VERSION = "1"
 _WORD = re.compile(r"\w*\Z")
-
-
-def make_language_server(server: Server) -> LanguageServer:
-    """Returns a language server that asks a server for suggestions."""
-    editor = LanguageServer(NAME, _VERSION)
-    handlers = Handlers(editor, server)
-    for name, handler in {
-        types.INITIALIZE: handlers.initialize,
-        types.INITIALIZED: handlers.initialized,
-        types.SHUTDOWN: handlers.shutdown,
-        types.WORKSPACE_DID_CHANGE_CONFIGURATION: handlers.did_change_configuration,
-        types.TEXT_DOCUMENT_DID_OPEN: handlers.did_open,
-        types.TEXT_DOCUMENT_DID_CHANGE: handlers.did_change,
-        types.TEXT_DOCUMENT_DID_CLOSE: handlers.did_close,
-        types.TEXT_DOCUMENT_COMPLETION: handlers.completion,
-    }.items():
-        editor.feature(name)(handler)
-    inline_options = types.InlineCompletionOptions()
-    editor.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, inline_options)(
-        handlers.inline_completion
-    )
-    return editor
 
 
 class Handlers:
@@ -81,12 +60,13 @@ class Handlers:
     async def initialized(self, _: types.InitializedParams) -> None:
         """Asks for settings that the editor has elsewhere."""
         await self._read_settings(None)
+        _ = self._server.client  # made now, so that the first suggestion does not wait for it
 
     async def did_change_configuration(self, params: types.DidChangeConfigurationParams) -> None:
         """Reads the settings anew."""
         await self._read_settings(params.settings)
 
-    async def shutdown(self, _: object) -> None:
+    async def shutdown(self, _: None) -> None:
         """Closes the connections."""
         await self._server.close()
 
@@ -230,6 +210,30 @@ class Handlers:
     def _log(self, message: str) -> None:
         logged = types.LogMessageParams(types.MessageType.Info, f"{NAME}: {message}")
         self._editor.window_log_message(logged)
+
+
+_HANDLERS = {
+    types.INITIALIZE: Handlers.initialize,
+    types.INITIALIZED: Handlers.initialized,
+    types.SHUTDOWN: Handlers.shutdown,
+    types.WORKSPACE_DID_CHANGE_CONFIGURATION: Handlers.did_change_configuration,
+    types.TEXT_DOCUMENT_DID_OPEN: Handlers.did_open,
+    types.TEXT_DOCUMENT_DID_CHANGE: Handlers.did_change,
+    types.TEXT_DOCUMENT_DID_CLOSE: Handlers.did_close,
+    types.TEXT_DOCUMENT_COMPLETION: Handlers.completion,
+    types.TEXT_DOCUMENT_INLINE_COMPLETION: Handlers.inline_completion,
+}
+_OPTIONS = {types.TEXT_DOCUMENT_INLINE_COMPLETION: types.InlineCompletionOptions()}
+
+
+def make_language_server(server: Server) -> LanguageServer:
+    """Returns a language server that asks a server for suggestions."""
+    editor = LanguageServer(NAME, _VERSION)
+    handlers = Handlers(editor, server)
+    for name, handler in _HANDLERS.items():
+        # pygls writes attributes on handlers, which methods that are bound do not take.
+        editor.feature(name, _OPTIONS.get(name))(functools.partial(handler, handlers))
+    return editor
 
 
 def _place(position: types.Position) -> Place:

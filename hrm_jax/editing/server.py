@@ -1,14 +1,21 @@
-"""Speaks to the server over HTTP: llama.cpp's `/infill`, as a stream."""
+"""Speaks to the server over HTTP: llama.cpp's `/infill`, as a stream.
 
+httpx is imported when it is first needed: the language server starts without waiting for it.
+"""
+
+import functools
+import http
 import json
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, NamedTuple
-
-import httpx
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from hrm_jax.core.config import check
 from hrm_jax.core.errors import UserError
 from hrm_jax.editing.windows import Chunk
+
+if TYPE_CHECKING:
+    import httpx
 
 LOADING_STATUS = 503
 BUSY_STATUS = 429
@@ -81,8 +88,15 @@ class Server:
             remedy="give one such as http://127.0.0.1:8080",
         )
         self.url = url.rstrip("/")
-        self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    @functools.cached_property
+    def client(self) -> "httpx.AsyncClient":
+        """What holds the connections."""
+        import httpx
+
+        return httpx.AsyncClient(
+            headers=self._headers,
             timeout=httpx.Timeout(_SILENT_SECONDS, connect=_CONNECT_SECONDS),
             # Code goes to this server and to no other: not to a proxy that a variable names.
             trust_env=False,
@@ -98,6 +112,8 @@ class Server:
           ServerAway: it does not answer, or the connection ends.
           ServerRefused: it refuses, or its answer is not understood.
         """
+        import httpx
+
         body = {
             "input_prefix": _whole(hole.prefix),
             "input_suffix": _whole(hole.suffix),
@@ -112,8 +128,8 @@ class Server:
             "stream": True,
         }
         try:
-            async with self._client.stream("POST", f"{self.url}/infill", json=body) as response:
-                if response.status_code != httpx.codes.OK:
+            async with self.client.stream("POST", f"{self.url}/infill", json=body) as response:
+                if response.status_code != http.HTTPStatus.OK:
                     text = (await response.aread()).decode("utf-8", "replace")
                     raise ServerRefused(response.status_code, _message(text))
                 async for line in response.aiter_lines():
@@ -128,7 +144,7 @@ class Server:
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._client.aclose()
+        await self.client.aclose()
 
 
 def _whole(text: str) -> str:
@@ -138,10 +154,10 @@ def _whole(text: str) -> str:
 
 def _is_url(text: str) -> bool:
     try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # no address, or no port
         return False
-    return url.scheme in ("http", "https") and bool(url.host)
 
 
 def _event(line: str) -> dict[str, Any] | None:
@@ -158,9 +174,9 @@ def _event(line: str) -> dict[str, Any] | None:
     except ValueError:
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("content", ""), str):
-        raise ServerRefused(httpx.codes.OK, f"its answer is not understood: {data:.80}")
+        raise ServerRefused(http.HTTPStatus.OK, f"its answer is not understood: {data:.80}")
     if "error" in found:
-        raise ServerRefused(httpx.codes.OK, _message(data))
+        raise ServerRefused(http.HTTPStatus.OK, _message(data))
     return found
 
 

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+pytest.importorskip("pathspec", reason="needs the extra editor")
+
 from hrm_jax.editing.exclusions import SECRETS, IgnoreFile, is_excluded, is_file_excluded
 
 MANIFEST = pathlib.Path(__file__).parents[3] / "editors/vscode/package.json"

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytest.importorskip("pathspec", reason="needs the extra editor")
+
 from hrm_jax.core.config import ConfigError
 from hrm_jax.editing.documents import Change, Document, Documents
 from hrm_jax.editing.neighbours import Neighbours, may_be_sent, name_of
