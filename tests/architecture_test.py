@@ -100,7 +100,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.editing": (
             "brackets fitting shaping windows exclusions positions documents settings server"
-            " suggesting under_way telling neighbours language_server"
+            " suggesting under_way telling neighbours items language_server"
         ),
         "hrm_jax.tasks.sudoku": "evaluation task",
         "hrm_jax.tasks.code": "config data evaluation samples task",

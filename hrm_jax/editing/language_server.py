@@ -6,28 +6,27 @@ Inline completion (3.18) is ghost text; completion is for editors that know no m
 import asyncio
 import functools
 import pathlib
-import re
 from typing import Any
 
 from lsprotocol import types
+from pygls.capabilities import get_capability
 from pygls.lsp.server import LanguageServer
 
 from hrm_jax.core.config import ConfigError
 from hrm_jax.editing import positions
 from hrm_jax.editing.documents import Change, Document, Documents
-from hrm_jax.editing.fitting import fit, fit_inserted
+from hrm_jax.editing.items import completion_items, ghost_items
 from hrm_jax.editing.neighbours import Neighbours, may_be_sent
 from hrm_jax.editing.positions import Place
 from hrm_jax.editing.server import Server, ServerAway, ServerRefused
 from hrm_jax.editing.settings import SECTION, Settings, settings_from
-from hrm_jax.editing.shaping import shape_at, shaped
 from hrm_jax.editing.suggesting import Gap, Suggester
 from hrm_jax.editing.telling import Telling
 from hrm_jax.editing.under_way import UnderWay
 
 NAME = "hrm_jax"
 _VERSION = "1"
-_WORD = re.compile(r"\w*\Z")
+_SNIPPETS = "text_document.completion.completion_item.snippet_support"
 
 
 class Handlers:
@@ -60,7 +59,7 @@ class Handlers:
     async def initialized(self, _: types.InitializedParams) -> None:
         """Asks for settings that the editor has elsewhere."""
         await self._read_settings(None)
-        _ = self._server.client  # made now, so that the first suggestion does not wait for it
+        self._server.prepare()
 
     async def did_change_configuration(self, params: types.DidChangeConfigurationParams) -> None:
         """Reads the settings anew."""
@@ -97,39 +96,26 @@ class Handlers:
         gap = self._gap(params.text_document.uri, selection, begin_text)
         is_automatic = params.context.trigger_kind == types.InlineCompletionTriggerKind.Automatic
         suggestion = await self._suggestion(gap, waits=is_automatic)
-        fitted = fit(suggestion, gap.before, gap.after) if gap and suggestion else None
-        if fitted is None:
+        if gap is None:
             return types.InlineCompletionList([])
-        # Closing brackets and quotes, which have one unit each in all encodings.
-        end = types.Position(selection.end.line, selection.end.character + fitted.replaced)
-        item = types.InlineCompletionItem(
-            insert_text=begin_text + fitted.text, range=types.Range(selection.start, end)
-        )
-        return types.InlineCompletionList([item])
+        return types.InlineCompletionList(ghost_items(suggestion, gap, selection, begin_text))
 
     async def completion(self, params: types.CompletionParams) -> types.CompletionList:
         """Returns an item that begins with the word before the cursor and goes on from there."""
         position = params.position
         gap = self._gap(params.text_document.uri, types.Range(position, position))
         suggestion = await self._suggestion(gap, waits=True)
-        if gap is None or not suggestion:
+        if gap is None:
             return types.CompletionList(is_incomplete=True, items=[])
-        shape = shape_at(gap.before, gap.after, self.settings.completion_lines)
-        text = fit_inserted(shaped(suggestion, shape).text, gap.before, gap.after)
-        if not text:
-            return types.CompletionList(is_incomplete=True, items=[])
-        word = _WORD.search(gap.before)[0]  # pyright: ignore[reportOptionalSubscript]
-        size = positions.units(word, self.documents.encoding)
-        start = types.Position(position.line, position.character - size)
-        item = types.CompletionItem(
-            label=(word + text).strip(),
-            detail=NAME,
-            kind=types.CompletionItemKind.Text,
-            filter_text=word + text,
-            insert_text_format=types.InsertTextFormat.PlainText,
-            text_edit=types.TextEdit(types.Range(start, position), word + text),
+        items = completion_items(
+            suggestion,
+            gap,
+            position,
+            max_lines=self.settings.completion_lines,
+            encoding=self.documents.encoding,
+            takes_snippets=get_capability(self._editor.client_capabilities, _SNIPPETS, False),
         )
-        return types.CompletionList(is_incomplete=True, items=[item])
+        return types.CompletionList(is_incomplete=True, items=items)
 
     def _gap(self, uri: str, replaced: types.Range, begin_text: str = "") -> Gap | None:
         """Returns the place of a request as a model is to see it; None where none may be.

@@ -102,6 +102,10 @@ class Server:
             trust_env=False,
         )
 
+    def prepare(self) -> None:
+        """Does now what the first request would wait for."""
+        _ = self.client
+
     async def fill(self, hole: Hole, filling: Filling) -> AsyncGenerator[str, None]:
         """Yields the parts of what fills a hole.
 

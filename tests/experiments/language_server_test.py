@@ -24,10 +24,16 @@ AUTOMATIC = types.InlineCompletionContext(types.InlineCompletionTriggerKind.Auto
 START = "python -m experiments.serve --model=qwen2.5-coder-0.5b"
 
 
-def capabilities(encodings: list[str] | None = None) -> types.ClientCapabilities:
+def capabilities(
+    encodings: list[str] | None = None, snippets: bool = False
+) -> types.ClientCapabilities:
     """What an editor can do that knows all that is spoken here."""
     found = client_capabilities("neovim@0.11")
     assert found.text_document is not None
+    assert found.text_document.completion is not None
+    found.text_document.completion.completion_item = types.ClientCompletionItemOptions(
+        snippet_support=snippets
+    )
     found.text_document.inline_completion = types.InlineCompletionClientCapabilities()
     found.general = types.GeneralClientCapabilities(position_encodings=encodings)
     return found
@@ -78,13 +84,17 @@ class Editor:
 
 
 @contextlib.asynccontextmanager
-async def editing(folder, url, *flags, encodings=None, options=None, configuration=None):
+async def editing(
+    folder, url, *flags, encodings=None, options=None, configuration=None, snippets=False
+):
     client = make_test_lsp_client()
     client.set_configuration(configuration, section="hrm_jax")
     await client.start_io(*PROGRAM, f"--server={url}", *flags, cwd=folder, env=ENVIRONMENT)
     try:
         params = types.InitializeParams(
-            capabilities(encodings), root_uri=folder.as_uri(), initialization_options=options
+            capabilities(encodings, snippets),
+            root_uri=folder.as_uri(),
+            initialization_options=options,
         )
         found = await client.initialize_session(params)
         sync = found.capabilities.text_document_sync
@@ -147,10 +157,10 @@ def test_it_suggests_what_fits_and_follows_what_is_typed(tmp_path, capfd):
 
 
 def test_positions_are_in_the_encoding_that_was_agreed_on(tmp_path):
-    server = InfillServer(lambda body: "b) {")
+    server = InfillServer(lambda body: "b) {" if "😀" in body["input_prefix"] else "f(`${b}`)\n")
 
     async def scenario(url):
-        async with editing(tmp_path, url, encodings=["utf-8"]) as editor:
+        async with editing(tmp_path, url, encodings=["utf-8"], snippets=True) as editor:
             uri = editor.open("a.js", "Å😀()\n", "javascript")
             # The suggestion is written over the bracket behind the cursor.
             assert await editor.ghost(uri, 0, 7) == ("b) {", (7, 8))
@@ -158,6 +168,12 @@ def test_positions_are_in_the_encoding_that_was_agreed_on(tmp_path):
             # Neovim's built-in completion leaves what is behind the cursor.
             [item] = await editor.completion(uri, 0, 7)
             assert item.text_edit.new_text == "b"
+            # Where snippets are known it is one, in which marks are escaped.
+            uri = editor.open("b.js", "a = \n", "javascript")
+            [item] = await editor.completion(uri, 0, 4)
+            assert item.insert_text_format == types.InsertTextFormat.Snippet
+            assert item.text_edit.new_text == r"f(`\${b\}`)"
+            assert item.label == "f(`${b}`)"
 
     with server.serving() as url:
         asyncio.run(scenario(url))

@@ -21,15 +21,22 @@ MESSAGES = "execute('messages')"
 pytestmark = pytest.mark.skipif(NVIM is None, reason="needs nvim")
 
 
-def configuration(url: str) -> str:
-    """The lines of the documentation, with this Python and another server."""
+def configuration(heading: str, url: str) -> str:
+    """Lines of the documentation, with this Python and another server."""
     text = (ROOT / "docs" / "editor.md").read_text(encoding="utf-8")
-    found = re.search(r"Neovim 0\.7.*?```lua\n(.*?)```", text, re.DOTALL)
+    found = re.search(rf"\*\*{heading}.*?```lua\n(.*?)```", text, re.DOTALL)
     assert found is not None
     lines = found[1]
     assert '"python", "-m", "experiments.language_server"' in lines
     program = f'"{sys.executable}", "-m", "experiments.language_server", "--server={url}"'
     return lines.replace('"python", "-m", "experiments.language_server"', program)
+
+
+def has_inline_completion() -> bool:
+    """Whether Neovim is 0.12 or newer."""
+    version = subprocess.run([str(NVIM), "--version"], capture_output=True, text=True, check=False)
+    found = re.match(r"NVIM v(\d+)\.(\d+)", version.stdout)
+    return found is not None and (int(found[1]), int(found[2])) >= (0, 12)
 
 
 class Neovim:
@@ -58,11 +65,11 @@ class Neovim:
 
 
 @contextlib.contextmanager
-def neovim(folder, url):
-    (folder / "init.lua").write_text(configuration(url))
+def neovim(folder, heading, url, file="a.py"):
+    (folder / "init.lua").write_text(configuration(heading, url))
     socket = folder / "socket"
     process = subprocess.Popen(
-        [str(NVIM), "--headless", "--clean", "-n", "-u", "init.lua", "--listen", socket, "a.py"],
+        [str(NVIM), "--headless", "--clean", "-n", "-u", "init.lua", "--listen", socket, file],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}"},
         stdout=subprocess.DEVNULL,
@@ -81,15 +88,16 @@ def test_plain_completion_inserts_what_the_server_writes(tmp_path):
     server = InfillServer(lambda body: "rn 'Å😀')\nmore")
     (tmp_path / "a.py").write_text("# Å😀\nprint()\n")
     port = free_port()
-    with neovim(tmp_path, f"http://127.0.0.1:{port}") as editor:
+    with neovim(tmp_path, "Neovim 0.7", f"http://127.0.0.1:{port}") as editor:
         editor.wait('luaeval("#vim.lsp.buf_get_clients(0)")', lambda found: found == "1")
         editor.send("2Gf(aretu<C-x><C-o>")
         told = editor.wait(MESSAGES, lambda found: "Start one" in found)
         assert f"No server answers at http://127.0.0.1:{port}. Start one: python -m" in told
         with server.serving(port):
             editor.send("<C-x><C-o>")
-            line = editor.wait("getline(2)", lambda found: found != "print(retu)")
-            assert line == "print(return 'Å😀')"
+            editor.wait("getline(2)", lambda found: found != "print(retu)")
+            editor.send("<C-y>")
+            editor.wait("getline(2)", lambda found: found == "print(return 'Å😀')")
             assert server.asked[-1]["input_prefix"] == "# Å😀\nprint(retu"
             assert server.asked[-1]["input_suffix"] == ")\n"
             # Changes are known, behind an emoji too.
@@ -98,3 +106,19 @@ def test_plain_completion_inserts_what_the_server_writes(tmp_path):
             line = editor.wait("getline(2)", lambda found: found.endswith("!"))
             assert line == "print(return 'Å😀') #!"
             assert server.asked[-1]["input_prefix"] == "# Å😀\nprint(return 'Å😀') #"
+
+
+def test_ghost_text_is_shown_and_taken(tmp_path):
+    if not has_inline_completion():
+        pytest.skip("needs Neovim 0.12")
+    server = InfillServer(lambda body: "b) {")
+    (tmp_path / "a.js").write_text("if (a)\n")
+    with server.serving() as url, neovim(tmp_path, "Neovim 0.12", url, "a.js") as editor:
+        editor.wait('luaeval("#vim.lsp.get_clients({ bufnr = 0 })")', lambda found: found == "1")
+        editor.send("f)i")
+        namespace = 'nvim_create_namespace("nvim.lsp.inline_completion")'
+        marks = f"string(nvim_buf_get_extmarks(0, {namespace}, 0, -1, {{'details': v:true}}))"
+        editor.wait(marks, lambda found: "b) {" in found)
+        editor.send("<Tab>")
+        # It is written over the bracket behind the cursor.
+        assert editor.wait("getline(1)", lambda found: found != "if (a)") == "if (ab) {"
