@@ -66,7 +66,8 @@ class Handlers:
         await self._read_settings(params.settings)
 
     async def shutdown(self, _: None) -> None:
-        """Closes the connections."""
+        """Stops what is asked, and closes the connections."""
+        self._under_way.stop_all()
         await self._server.close()
 
     def did_open(self, params: types.DidOpenTextDocumentParams) -> None:
@@ -175,7 +176,8 @@ class Handlers:
         configured = pushed
         if workspace is not None and workspace.configuration:
             asked = types.ConfigurationParams([types.ConfigurationItem(section=SECTION)])
-            [configured] = await self._editor.workspace_configuration_async(asked)
+            answers = await self._editor.workspace_configuration_async(asked)
+            configured = answers[0] if answers else None
         try:
             self.settings = settings_from(self._given, configured)
         except ConfigError as error:

@@ -39,6 +39,10 @@ class UnderWay:
         """Stops all work for a document."""
         self._stop(lambda gap: gap.uri == uri)
 
+    def stop_all(self) -> None:
+        """Stops all work."""
+        self._stop(lambda _: True)
+
     def _stop(self, is_meant: Callable[[Gap], bool]) -> None:
         for task, gap in list(self._gaps.items()):
             if is_meant(gap):

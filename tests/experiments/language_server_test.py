@@ -179,7 +179,7 @@ def test_positions_are_in_the_encoding_that_was_agreed_on(tmp_path):
         asyncio.run(scenario(url))
 
 
-def test_requests_end_when_nobody_waits_for_them_any_more(tmp_path):
+def test_requests_end_when_nobody_waits_for_them_any_more(tmp_path, capfd):
     server = InfillServer(lambda body: "later")
     server.holds = True
 
@@ -230,9 +230,22 @@ def test_requests_end_when_nobody_waits_for_them_any_more(tmp_path):
                 await asyncio.sleep(0)
             assert await other == ("later", (6, 6))
             assert len(server.asked) == count + 1
+            # So are ghost text and completion of one place.
+            both = await asyncio.gather(editor.ghost(uri, 1, 1), editor.completion(uri, 1, 1))
+            assert both[0] == ("later", (1, 1))
+            assert [item.label for item in both[1]] == ["blater"]
+            assert len(server.asked) == count + 2
+            # The editor ends meanwhile.
+            server.holds = True
+            server.begun.clear()
+            asked = asyncio.create_task(editor.ghost(uri, 0, 0))
+            await begun()
+        await gone()
+        await asyncio.gather(asked, return_exceptions=True)
 
     with server.serving() as url:
         asyncio.run(scenario(url))
+    assert capfd.readouterr().err == ""
 
 
 def test_trouble_is_told_once_and_passes_by_itself(tmp_path, capfd):
