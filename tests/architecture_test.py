@@ -99,8 +99,9 @@ LAYERS: tuple[dict[str, str], ...] = (
             " streams openai_routes llama_routes protection metrics app"
         ),
         "hrm_jax.editing": (
-            "brackets fitting shaping windows exclusions positions documents settings server"
-            " suggesting under_way telling neighbours items language_server"
+            "brackets fitting shaping windows exclusions positions documents settings answers"
+            " server suggesting under_way telling neighbours items targets verifying"
+            " language_server"
         ),
         "hrm_jax.tasks.sudoku": "evaluation task",
         "hrm_jax.tasks.code": "config data evaluation samples task",

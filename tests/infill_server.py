@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-Reply = str | tuple[int, str] | list[str]
+Reply = str | tuple[int, str] | list[str] | dict[str, Any]
 
 
 def events(text: str) -> list[str]:
@@ -23,7 +23,8 @@ class InfillServer:
 
     Attributes:
       reply: returns the text for a request's body, or its refusal: a status and a message; or the
-        data of events, as they are.
+        data of events, as they are; or an object that is all of the answer.
+      paths: those of all requests.
       asked: the bodies of all requests.
       keys: what each sent as Authorization.
       begun: set when a request has come.
@@ -34,6 +35,7 @@ class InfillServer:
     def __init__(self, reply: Callable[[dict[str, Any]], Reply]):
         self.reply = reply
         self.asked: list[dict[str, Any]] = []
+        self.paths: list[str] = []
         self.keys: list[str | None] = []
         self.begun = threading.Event()
         self.gone = threading.Event()
@@ -45,8 +47,8 @@ class InfillServer:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
-                assert self.path == "/infill"
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                server.paths.append(self.path)
                 server.asked.append(body)
                 server.keys.append(self.headers["Authorization"])
                 server.begun.set()
@@ -68,6 +70,10 @@ class InfillServer:
                     self.wfile.write(json.dumps({"error": {"message": message}}).encode())
                     return
                 self.send_response(200)
+                if isinstance(found, dict):
+                    self.end_headers()
+                    self.wfile.write(json.dumps(found).encode())
+                    return
                 self.send_header("Content-Type", "text/event-stream")
                 self.end_headers()
                 parts = found if isinstance(found, list) else events(found)

@@ -14,15 +14,17 @@ from pygls.lsp.server import LanguageServer
 
 from hrm_jax.core.config import ConfigError
 from hrm_jax.editing import positions
+from hrm_jax.editing.answers import ServerAway, ServerRefused
 from hrm_jax.editing.documents import Change, Document, Documents
 from hrm_jax.editing.items import completion_items, ghost_items
 from hrm_jax.editing.neighbours import Neighbours, may_be_sent
 from hrm_jax.editing.positions import Place
-from hrm_jax.editing.server import Server, ServerAway, ServerRefused
+from hrm_jax.editing.server import Server
 from hrm_jax.editing.settings import SECTION, Settings, settings_from
 from hrm_jax.editing.suggesting import Gap, Suggester
 from hrm_jax.editing.telling import Telling
 from hrm_jax.editing.under_way import UnderWay
+from hrm_jax.editing.verifying import COMMAND, Verifying
 
 NAME = "hrm_jax"
 _VERSION = "1"
@@ -48,7 +50,7 @@ class Handlers:
         self._neighbours = Neighbours(self.documents)
         self._under_way = UnderWay()
         self._asking = asyncio.Lock()
-        self._telling = Telling(server.url, self._show, self._log)
+        self._telling = Telling(server.url, self.show, self._log)
 
     def initialize(self, params: types.InitializeParams) -> None:
         """Reads the editor's settings, and the encoding of positions that was agreed on."""
@@ -181,7 +183,7 @@ class Handlers:
         try:
             self.settings = settings_from(self._given, configured)
         except ConfigError as error:
-            self._show(f"The settings are not taken: {error}")
+            self.show(f"The settings are not taken: {error}")
             return
         self._suggester.forget()
 
@@ -191,8 +193,9 @@ class Handlers:
         paths = [Document(uri, "", "").path for uri in uris]
         return [path for path in paths if path is not None]
 
-    def _show(self, message: str) -> None:
-        shown = types.ShowMessageParams(types.MessageType.Warning, f"{NAME}: {message}")
+    def show(self, message: str, kind: types.MessageType = types.MessageType.Warning) -> None:
+        """Shows a message to the person."""
+        shown = types.ShowMessageParams(kind, f"{NAME}: {message}")
         self._editor.window_show_message(shown)
 
     def _log(self, message: str) -> None:
@@ -221,6 +224,18 @@ def make_language_server(server: Server) -> LanguageServer:
     for name, handler in _HANDLERS.items():
         # pygls writes attributes on handlers, which methods that are bound do not take.
         editor.feature(name, _OPTIONS.get(name))(functools.partial(handler, handlers))
+    verifying = Verifying(
+        editor, server, handlers.documents, lambda: handlers.settings, handlers.show
+    )
+
+    @editor.feature(types.TEXT_DOCUMENT_CODE_ACTION)
+    def actions(params: types.CodeActionParams) -> list[types.CodeAction]:
+        return verifying.actions(params)
+
+    @editor.command(COMMAND)
+    async def verify(uri: str, first: int, last: int) -> None:
+        await verifying.run(uri, first, last)
+
     return editor
 
 

@@ -5,40 +5,19 @@ httpx is imported when it is first needed: the language server starts without wa
 
 import functools
 import http
-import json
 from collections.abc import AsyncGenerator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from hrm_jax.core.config import check
-from hrm_jax.core.errors import UserError
+from hrm_jax.editing.answers import ServerAway, ServerRefused, Verdict, event, message, verdict
 from hrm_jax.editing.windows import Chunk
 
 if TYPE_CHECKING:
     import httpx
 
-LOADING_STATUS = 503
-BUSY_STATUS = 429
 _CONNECT_SECONDS = 3.0
 _SILENT_SECONDS = 60.0
-_FIELD = "data:"
-_LAST = "[DONE]"
-
-
-class ServerAway(UserError):
-    """The server does not answer at all."""
-
-
-class ServerRefused(UserError):
-    """The server answers, but not with what it was asked for; the message is its own.
-
-    Attributes:
-      status: of HTTP.
-    """
-
-    def __init__(self, status: int, message: str):
-        super().__init__(message)
-        self.status = status
 
 
 class Hole(NamedTuple):
@@ -135,9 +114,9 @@ class Server:
             async with self.client.stream("POST", f"{self.url}/infill", json=body) as response:
                 if response.status_code != http.HTTPStatus.OK:
                     text = (await response.aread()).decode("utf-8", "replace")
-                    raise ServerRefused(response.status_code, _message(text))
+                    raise ServerRefused(response.status_code, message(text))
                 async for line in response.aiter_lines():
-                    part = _event(line)
+                    part = event(line)
                     if part is None:
                         continue
                     yield part.get("content", "")
@@ -145,6 +124,41 @@ class Server:
                         return
         except httpx.RequestError as error:
             raise ServerAway(f"{self.url}: {error or type(error).__name__}") from error
+
+    async def verify(
+        self, prompt: str, tests: str | None, *, attempts: int, seconds: float, max_tokens: int
+    ) -> Verdict:
+        """Returns code that passes tests, or what came nearest.
+
+        Args:
+          prompt: what a function begins with; with tests, an instruction.
+          tests: what has to pass; None for the examples in the prompt's docstring.
+          attempts: candidates at most.
+          seconds: for all of them.
+          max_tokens: of each.
+
+        Raises:
+          ServerAway, ServerRefused: as `fill`.
+        """
+        import httpx
+
+        limits = {"attempts": attempts, "seconds": seconds}
+        if tests is None:
+            path = "/v1/completions"
+            asked = {"prompt": _whole(prompt), "verify": {"doctests": True, **limits}}
+        else:
+            path = "/v1/chat/completions"
+            turns = [{"role": "user", "content": _whole(prompt)}]
+            asked = {"messages": turns, "verify": {"tests": _whole(tests), **limits}}
+        body = {**asked, "max_tokens": max_tokens}
+        timeout = httpx.Timeout(seconds + _SILENT_SECONDS, connect=_CONNECT_SECONDS)
+        try:
+            response = await self.client.post(f"{self.url}{path}", json=body, timeout=timeout)
+        except httpx.RequestError as error:
+            raise ServerAway(f"{self.url}: {error or type(error).__name__}") from error
+        if response.status_code != http.HTTPStatus.OK:
+            raise ServerRefused(response.status_code, message(response.text))
+        return verdict(response.text)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -162,32 +176,3 @@ def _is_url(text: str) -> bool:
         return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
     except ValueError:  # no address, or no port
         return False
-
-
-def _event(line: str) -> dict[str, Any] | None:
-    """Returns the object of a server-sent event's line, or None for any other line.
-
-    Raises:
-      ServerRefused: it is no JSON, or says that there was an error.
-    """
-    data = line.removeprefix(_FIELD).strip()
-    if not line.startswith(_FIELD) or data == _LAST:
-        return None
-    try:
-        found = json.loads(data)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not isinstance(found.get("content", ""), str):
-        raise ServerRefused(http.HTTPStatus.OK, f"its answer is not understood: {data:.80}")
-    if "error" in found:
-        raise ServerRefused(http.HTTPStatus.OK, _message(data))
-    return found
-
-
-def _message(text: str) -> str:
-    """Returns what a refusal says, in OpenAI's form or another."""
-    try:
-        found = json.loads(text)["error"]["message"]
-    except (ValueError, KeyError, TypeError):
-        return text[:300]
-    return str(found)

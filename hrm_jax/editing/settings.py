@@ -45,6 +45,13 @@ class Settings:
     exclude: tuple[str, ...] = field(
         SECRETS, help="files that are never sent, in the form of a .gitignore"
     )
+    verify_attempts: int = field(
+        10, help="candidates at most of write and verify", at_least=1, at_most=1000
+    )
+    verify_seconds: float = field(60.0, help="time for all of them", at_least=1, at_most=3600)
+    verify_max_tokens: int = field(
+        400, help="tokens of each of them at most", at_least=1, at_most=8192
+    )
 
     @property
     def budget(self) -> Budget:

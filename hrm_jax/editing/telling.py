@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from hrm_jax.editing.server import BUSY_STATUS, LOADING_STATUS, ServerAway, ServerRefused
+from hrm_jax.editing.answers import BUSY_STATUS, LOADING_STATUS, ServerAway, ServerRefused
 
 _START = "python -m experiments.serve --model=qwen2.5-coder-0.5b"
 _DEFAULT_PORT = 8080

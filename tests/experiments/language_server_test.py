@@ -102,6 +102,10 @@ async def editing(
         assert found.capabilities.inline_completion_provider is not None
         yield Editor(client, folder)
         await client.shutdown_session()
+    except BaseException:
+        assert client._server is not None
+        client._server.kill()  # or its end would be waited for
+        raise
     finally:
         await client.stop()
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 pytest.importorskip("pathspec", reason="needs the extra editor")
 
 from hrm_jax.core.config import ConfigError
+from hrm_jax.editing.answers import ServerAway, ServerRefused
 from hrm_jax.editing.documents import Change, Document, Documents
 from hrm_jax.editing.neighbours import Neighbours, may_be_sent, name_of
-from hrm_jax.editing.server import ServerAway, ServerRefused
 from hrm_jax.editing.settings import Settings, settings_from
 from hrm_jax.editing.shaping import Shape, shape_at, shaped
 from hrm_jax.editing.suggesting import Gap, Suggester

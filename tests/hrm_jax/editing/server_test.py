@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("httpx", reason="needs the extra editor")
 
 from hrm_jax.core.config import ConfigError
-from hrm_jax.editing.server import Filling, Hole, Server, ServerAway, ServerRefused
+from hrm_jax.editing.answers import ServerAway, ServerRefused, Verdict
+from hrm_jax.editing.server import Filling, Hole, Server
 from hrm_jax.editing.windows import Chunk
 from tests.infill_server import InfillServer, free_port
 
@@ -80,3 +81,46 @@ def test_answers_that_are_none_are_refusals(event, told):
 def test_a_url_has_to_be_one_of_http(url):
     with pytest.raises(ConfigError, match="--server: expected a URL of HTTP"):
         Server(url)
+
+
+def verdict(url: str, tests: str | None) -> Verdict:
+    async def asked() -> Verdict:
+        server = Server(url)
+        limits = {"attempts": 3, "seconds": 5.0, "max_tokens": 7}
+        found = await server.verify("text", tests, **limits)
+        await server.close()
+        return found
+
+    return asyncio.run(asked())
+
+
+def test_code_is_verified_by_examples_or_tests():
+    server = InfillServer(
+        lambda body: {"choices": [{"text": "x"}], "verified": True, "attempts": 2, "seconds": 0.5}
+    )
+    with server.serving() as url:
+        assert verdict(url, None) == ("x", True, "", 2, 0.5)
+        server.reply = lambda body: {
+            "choices": [{"message": {"content": "y"}}],
+            "verified": "true",  # not the server's plain word
+            "failed": "assert",
+        }
+        assert verdict(url, "assert f()") == ("y", False, "assert", 0, 0.0)
+        server.reply = lambda body: (400, "no sandbox")
+        with pytest.raises(ServerRefused, match="no sandbox"):
+            verdict(url, None)
+        server.reply = lambda body: {"choices": []}
+        with pytest.raises(ServerRefused, match="not understood"):
+            verdict(url, None)
+    with pytest.raises(ServerAway):
+        verdict(url, None)
+    limits = {"attempts": 3, "seconds": 5.0}
+    assert server.paths[:2] == ["/v1/completions", "/v1/chat/completions"]
+    assert server.asked[:2] == [
+        {"prompt": "text", "max_tokens": 7, "verify": {"doctests": True, **limits}},
+        {
+            "messages": [{"role": "user", "content": "text"}],
+            "max_tokens": 7,
+            "verify": {"tests": "assert f()", **limits},
+        },
+    ]
