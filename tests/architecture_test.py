@@ -98,6 +98,11 @@ LAYERS: tuple[dict[str, str], ...] = (
             "engine hole_context messages service token_scores openai_replies errors current"
             " streams openai_routes llama_routes protection metrics app"
         ),
+        "hrm_jax.editing": (
+            "brackets fitting shaping windows exclusions positions documents settings answers"
+            " server suggesting under_way telling neighbours items targets verifying"
+            " language_server"
+        ),
         "hrm_jax.tasks.sudoku": "evaluation task",
         "hrm_jax.tasks.code": "config data evaluation samples task",
         "hrm_jax": "__init__",
@@ -114,7 +119,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"
-            " make_corpus serve"
+            " make_corpus serve language_server"
         ),
         "experiments.benchmarks.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (

@@ -1,0 +1,133 @@
+"""Decides which files are never sent."""
+
+import functools
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pathspec import GitIgnoreSpec
+
+_RULES = ".gitignore"
+_REPOSITORY = ".git"
+
+SECRETS = (
+    ".env",
+    ".env.*",
+    "*.env",
+    "*.pem",
+    "*.key",
+    "*.p12",
+    "*.pfx",
+    "*.jks",
+    "*.keystore",
+    "*.kdbx",
+    "id_rsa*",
+    "id_dsa*",
+    "id_ecdsa*",
+    "id_ed25519*",
+    ".ssh/",
+    ".gnupg/",
+    ".aws/",
+    ".azure/",
+    ".kube/",
+    ".npmrc",
+    ".pypirc",
+    ".netrc",
+    ".git-credentials",
+    ".htpasswd",
+    "credentials",
+    "credentials.json",
+    "secrets.json",
+    "secrets.yaml",
+    "secrets.yml",
+    "secrets.toml",
+)
+"""What is excluded by default; the extension for VS Code has the same list."""
+
+
+class IgnoreFile(NamedTuple):
+    """The rules of a `.gitignore`.
+
+    Attributes:
+      folder: where it stands, relative to the top with slashes; empty for the top itself.
+      rules: its text.
+    """
+
+    folder: str
+    rules: str
+
+
+def is_file_excluded(path: pathlib.Path, patterns: Sequence[str]) -> bool:
+    """Returns whether a file may not be sent, by patterns or its repository's `.gitignore` files.
+
+    Of a link, the name and what it leads to count.
+
+    Args:
+      path: absolute.
+      patterns: in the form of a `.gitignore`'s, whatever that says.
+    """
+    return any(
+        is_excluded(one.relative_to(one.anchor).as_posix(), _ignore_files(one), patterns)
+        for one in {path, path.resolve()}
+    )
+
+
+def is_excluded(path: str, ignore_files: Sequence[IgnoreFile], patterns: Sequence[str]) -> bool:
+    """Returns whether a file is excluded by patterns, or ignored as git does.
+
+    The deepest `.gitignore` decides, but for what is in a folder that is ignored. Patterns match
+    whatever the case of letters: `.ENV` holds secrets too.
+
+    Args:
+      path: of the file, relative to the top, with slashes.
+      ignore_files: those of the folders that it is in.
+      patterns: in the form of a `.gitignore`'s.
+    """
+    by_patterns = _spec("\n".join(patterns).lower()).match_file(path.lower())
+    return by_patterns or _is_ignored(path, ignore_files)
+
+
+def _is_ignored(path: str, ignore_files: Sequence[IgnoreFile]) -> bool:
+    deepest_last = sorted(ignore_files, key=lambda file: len(file.folder))
+    folders = [f"{folder}/" for folder in pathlib.PurePosixPath(path).parents if folder.name]
+    # Folders first: what is in one that is ignored cannot be taken back.
+    return any(_decides(part, deepest_last) for part in [*reversed(folders), path])
+
+
+def _decides(part: str, deepest_last: Sequence[IgnoreFile]) -> bool:
+    """Returns whether the last rule about a file, or a folder with a slash behind, ignores it."""
+    ignored = False
+    for folder, rules in deepest_last:
+        top = f"{folder}/" if folder else ""
+        if part.startswith(top) and part != top:
+            found = _spec(rules).check_file(part.removeprefix(top)).include
+            ignored = ignored if found is None else found
+    return ignored
+
+
+@functools.lru_cache(maxsize=100)
+def _spec(rules: str) -> GitIgnoreSpec:
+    """Returns what matches by rules; those that are none are left out, as git does."""
+    lines = []
+    for line in rules.splitlines():
+        try:
+            GitIgnoreSpec.from_lines([line])
+        except ValueError:
+            continue
+        lines.append(line)
+    return GitIgnoreSpec.from_lines(lines)
+
+
+def _ignore_files(path: pathlib.Path) -> list[IgnoreFile]:
+    """Returns the rules of all folders that a file is in, up to its repository."""
+    found = []
+    for folder in path.parents:
+        try:
+            rules = (folder / _RULES).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            rules = ""
+        name = folder.relative_to(folder.anchor).as_posix()
+        found.append(IgnoreFile("" if name == "." else name, rules))
+        if (folder / _REPOSITORY).exists():
+            break
+    return found
