@@ -1,6 +1,6 @@
 """Fits a suggestion into the text around the cursor, so that nothing stands there twice.
 
-`editors/vscode/src/core/fit.ts` follows the same rule, but that it cuts once.
+`editors/vscode/src/core/fit.ts` follows the same rule.
 """
 
 from typing import NamedTuple

@@ -47,14 +47,22 @@ function writtenOver(after: string): number[] {
 
 /** Returns a suggestion without each end of it that repeats what follows, the shortest first. */
 function cuts(suggestion: string, after: string): string[] {
-  const lengths = new Set([suggestion.length, repeatedLines(suggestion, after)]);
-  for (let size = 1; size <= Math.min(suggestion.length, after.length); size += 1) {
-    if (suggestion.endsWith(after.slice(0, size))) {
-      lengths.add(suggestion.length - size);
+  const found = new Set<string>();
+  const waiting = [suggestion.trimEnd()];
+  for (let text = waiting.pop(); text !== undefined; text = waiting.pop()) {
+    if (found.has(text)) {
+      continue;
+    }
+    found.add(text);
+    // White space before what was cut goes too, after which the end may repeat something again.
+    waiting.push(text.slice(0, repeatedLines(text, after)).trimEnd());
+    for (let size = 1; size <= Math.min(text.length, after.length); size += 1) {
+      if (text.endsWith(after.slice(0, size))) {
+        waiting.push(text.slice(0, -size).trimEnd());
+      }
     }
   }
-  const sorted = [...lengths].sort((one, other) => one - other);
-  return sorted.map((length) => suggestion.slice(0, length).trimEnd());
+  return [...found].sort((one, other) => one.length - other.length);
 }
 
 /** Returns where the lines at the end of a suggestion begin that are the next of the document. */

@@ -124,3 +124,8 @@ test("expressions are balanced, and each bracket taken away is missed", () => {
   assert.equal(unmatched("'open\n)"), 2);
   assert.equal(closingRun(')]"; x'), ')]"');
 });
+
+test("what repeats the text behind the cursor twice, with white space between, is cut twice", () => {
+  assert.equal(fit("a a", "x = ", "a"), undefined);
+  assert.deepEqual(fit("b a a", "x = ", "a"), { text: "b", replaced: 0 });
+});
