@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import pathlib
 import random
-import sys
 import time
 from typing import Any
 
@@ -19,7 +18,13 @@ import httpx
 import numpy as np
 from rich.console import Console
 
-from experiments.benchmarks.serving import SETTLE_SECONDS, LoadError, started, stream
+from experiments.benchmarks.serving import (
+    SETTLE_SECONDS,
+    LoadError,
+    serve_command,
+    started,
+    stream,
+)
 from experiments.common.terminal import Table
 
 _PROMPTS = (
@@ -96,7 +101,8 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     Raises:
       LoadError: the server did not start, or rows are held when nobody asks any more.
     """
-    with started(_command(options)) as (process, url):
+    command = serve_command(options.model, rows=options.rows, most_waiting=options.clients)
+    with started([*command, *options.flags]) as (process, url):
         tally, memory = asyncio.run(_load(options, url, process.pid))
     figures = _figures(tally, memory, options)
     table = Table(title=f"{options.clients} clients, {options.minutes:g} minutes, {options.model}")
@@ -125,12 +131,6 @@ def _figures(tally: Tally, memory: list[int], options: Options) -> dict[str, Any
         "memory_mb_begin": memory[0] >> 20,
         "memory_mb_end": memory[-1] >> 20,
     }
-
-
-def _command(options: Options) -> list[str]:
-    command = [sys.executable, "-m", "experiments.serve", f"--model={options.model}", "--port=0"]
-    command += [f"--rows={options.rows}", f"--most_waiting={options.clients}"]
-    return [*command, *options.flags]
 
 
 async def _load(options: Options, url: str, pid: int) -> tuple[Tally, list[int]]:

@@ -18,19 +18,19 @@ import random
 import socket
 import statistics
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
 
 import httpx
 from rich.console import Console
 
 from experiments.benchmarks import alternate
-from experiments.benchmarks.serving import LoadError, started, stream
+from experiments.benchmarks.serving import LoadError, serve_command, started, stream
 from experiments.common.terminal import Table
 from hrm_jax.convert.language import locate
 
+_T = TypeVar("_T")
 OURS = "hrm_jax"
 LLAMA = "llama.cpp"
 _CHARACTERS_OF_TOKEN = 3
@@ -91,11 +91,13 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     """Measures the servers, prints a table, and returns the figures as JSON values.
 
     Raises:
-      LoadError: a server did not start.
+      LoadError: a server did not start, or a request failed.
     """
     with contextlib.ExitStack() as stack:
         begin = time.perf_counter()
-        _, url = stack.enter_context(started(_our_command(options)))
+        command = serve_command(options.model, rows=options.rows, most_waiting=max(options.clients))
+        ours = started([*command, f"--context={options.context}"])
+        _, url = stack.enter_context(ours)
         start_seconds = {OURS: time.perf_counter() - begin}
         urls = {OURS: url}
         if options.llama_server is None:
@@ -128,13 +130,18 @@ def _in_turns(
         for name, url in urls.items():
             report(f"{count} clients: turn {turn} of {options.rounds}, {name}")
             prompts = _prompts(options, count * options.texts, seed=turn)
-            try:
-                found = asyncio.run(_turn(options, url, prompts, count))
-            except httpx.HTTPError as error:
-                raise LoadError(f"{name}'s server failed in turn {turn}: {error}") from error
+            found = _asked(name, _turn(options, url, prompts, count))
             if turn:
                 turns[name].append(found)
     return turns
+
+
+def _asked(name: str, asking: Coroutine[Any, Any, _T]) -> _T:
+    """Returns what comes of asking a server; raises LoadError where a request fails."""
+    try:
+        return asyncio.run(asking)
+    except httpx.HTTPError as error:
+        raise LoadError(f"{name}'s server failed: {error or type(error).__name__}") from error
 
 
 async def _turn(options: Options, url: str, prompts: list[str], clients: int) -> Turn:
@@ -162,7 +169,7 @@ def _joining(options: Options, urls: dict[str, str]) -> dict[str, float]:
     waits: dict[str, list[float]] = {name: [] for name in urls}
     for turn in range(options.rounds):
         for name, url in urls.items():
-            waits[name] += asyncio.run(_waits(options, url, turn))
+            waits[name] += _asked(name, _waits(options, url, turn))
     return {name: round(statistics.median(found), 3) for name, found in waits.items()}
 
 
@@ -211,17 +218,6 @@ def _prompts(options: Options, count: int, seed: int) -> list[str]:
         first = text.index("\n", draw.randrange(len(text) - 2 * length)) + 1
         prompts.append(text[first : first + length])
     return prompts
-
-
-def _our_command(options: Options) -> list[str]:
-    command = [sys.executable, "-m", "experiments.serve", f"--model={options.model}", "--port=0"]
-    most_waiting = max(options.clients)
-    return [
-        *command,
-        f"--rows={options.rows}",
-        f"--context={options.context}",
-        f"--most_waiting={most_waiting}",
-    ]
 
 
 @contextlib.contextmanager

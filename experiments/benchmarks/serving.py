@@ -3,6 +3,7 @@
 import contextlib
 import json
 import subprocess
+import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,12 @@ SETTLE_SECONDS = 60.0
 
 class LoadError(UserError, RuntimeError):
     """A server did not start, or did not come to rest."""
+
+
+def serve_command(model: str, *, rows: int, most_waiting: int) -> list[str]:
+    """Returns the command that starts a server of ours at a free port."""
+    command = [sys.executable, "-m", "experiments.serve", f"--model={model}", "--port=0"]
+    return [*command, f"--rows={rows}", f"--most_waiting={most_waiting}"]
 
 
 @contextlib.contextmanager
