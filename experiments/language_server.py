@@ -43,8 +43,7 @@ def _key() -> str | None:
     """
     if FLAGS.api_key_file is None:
         return None
-    lines = files.read_text(pathlib.Path(FLAGS.api_key_file)).splitlines()
-    keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    keys = files.read_entries(pathlib.Path(FLAGS.api_key_file))
     check(
         bool(keys),
         "--api_key_file",

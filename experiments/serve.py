@@ -127,8 +127,7 @@ def _protection() -> "Protection":
     hosts = {*LOCAL_HOSTS, *FLAGS.allow_host, *([] if FLAGS.host == "0.0.0.0" else [FLAGS.host])}
     keys: list[str] = []
     if FLAGS.api_keys is not None:
-        lines = files.read_text(pathlib.Path(FLAGS.api_keys)).splitlines()
-        keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        keys = files.read_entries(pathlib.Path(FLAGS.api_keys))
         check(
             bool(keys),
             "--api_keys",

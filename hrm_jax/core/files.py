@@ -40,6 +40,16 @@ def read_text(path: Path) -> str:
     return decode_text(content, str(path))
 
 
+def read_entries(path: Path) -> list[str]:
+    """Returns the lines of a text file, stripped, that are neither empty nor comments (`#`).
+
+    Raises:
+      TextError, OSError: as `read_text`.
+    """
+    lines = (line.strip() for line in read_text(path).splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
 def decode_text(content: bytes, source: str, first_line: int = 1) -> str:
     """Returns UTF-8 text without a byte-order mark.
 

@@ -175,3 +175,9 @@ except files.InUse as error:
 )
 def test_what_comes_in_place_of_a_file_is_seen_at_its_beginning(content, expected):
     assert files.what_came(content, "why").startswith(expected)
+
+
+def test_entries_are_lines_that_say_something(tmp_path):
+    path = tmp_path / "keys"
+    path.write_text("# keys\n\n one \n  # another\ntwo # not a comment\n")
+    assert files.read_entries(path) == ["one", "two # not a comment"]
