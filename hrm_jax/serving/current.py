@@ -1,10 +1,12 @@
 """The service that answers requests, which is there when its model is loaded."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 from starlette.exceptions import HTTPException
 
+from hrm_jax.serving.engine import EngineError
 from hrm_jax.serving.service import Service
 
 
@@ -23,11 +25,20 @@ def service_of(app: FastAPI) -> Service | None:
     return app.state.service
 
 
-def _service(request: Request) -> Service:
-    service = service_of(request.app)
-    if service is None:
-        raise HTTPException(503, "the model is being loaded; try again later")
-    return service
+async def _service(request: Request) -> AsyncIterator[Service]:
+    ended = None
+    while (service := service_of(request.app)) not in (None, ended):
+        try:
+            leave = service.engine.use()
+        except EngineError:
+            ended = service  # since it was looked up, so another has taken its place
+            continue
+        try:
+            yield service
+        finally:
+            leave()
+        return
+    raise HTTPException(503, "the model is being loaded; try again later")
 
 
 Current = Annotated[Service, Depends(_service)]

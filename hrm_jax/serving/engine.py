@@ -16,6 +16,7 @@ from hrm_jax.inference.text.requests import Job, Piece, Request
 from hrm_jax.inference.text.writing import Writer
 
 _LOG = logging.getLogger(__name__)
+_STOPPED = "the server was stopped"
 
 Deliver: TypeAlias = Callable[["Piece | EngineError"], None]
 """Takes what comes of a text, in the engine's thread, so it must return at once."""
@@ -69,12 +70,16 @@ class Engine:
         self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         # Who takes the pieces of a text, and when it was asked for; the oldest first.
         self._deliveries: dict[int, tuple[Deliver, float]] = {}
+        # Guards what decides whether a text is still accepted: those that are open, the users that
+        # may ask for more, and whether it is closed.
         self._lock = threading.Lock()
         self._open = 0
+        self._users = 0
+        self._closed = False
         self._tokens = 0
         self._batch = self._new_batch()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        # Whether the thread ends when all texts are written, and whether at once.
+        # Whether the thread ends when no text and no user is left, and whether at once.
         self._ending = False
         self._stopping = False
 
@@ -83,7 +88,7 @@ class Engine:
         self._thread.start()
 
     def stop(self, seconds: float = 0.0) -> None:
-        """Ends the thread, after the texts that are asked for if that takes no longer.
+        """Ends the thread, after its users and the texts asked for if that takes no longer.
 
         Args:
           seconds: time for them; the others end with an EngineError.
@@ -93,6 +98,23 @@ class Engine:
         self._stopping = True
         self._asked.put(self._end)  # wakes it
         self._thread.join()
+
+    def use(self) -> Callable[[], None]:
+        """Keeps the engine from ending, as long as `stop` gives it time.
+
+        A request is answered by the engine that it began with, though another may have taken its
+        place before the request's texts are asked for.
+
+        Returns:
+          What is called, once, when no more texts will be asked for.
+
+        Raises:
+          EngineError: it has ended.
+        """
+        with self._lock:
+            self._check_open()
+            self._users += 1
+        return lambda: self._asked.put(self._leave_user)
 
     @property
     def batch_size(self) -> int:
@@ -120,18 +142,11 @@ class Engine:
           What is called when they are no longer wanted; it may be called at any time.
 
         Raises:
+          EngineError: the engine has ended.
           QueueFull: too many texts wait.
           PromptError, ConstraintError, ValueError: as `Writer.write`.
         """
         jobs = [self.writer.job(next(self._numbers), request) for request in requests]
-        with self._lock:
-            waiting = self._open + len(jobs) - self._rows
-            if waiting > self._most_waiting:
-                raise QueueFull(
-                    f"expected at most {self._most_waiting} texts that wait, got {waiting}; try "
-                    "again later"
-                )
-            self._open += len(jobs)
         begin = time.monotonic()
         places = {job.number: place for place, job in enumerate(jobs)}
 
@@ -140,7 +155,16 @@ class Engine:
                 event = event._replace(request=places[event.request])
             deliver(event)
 
-        self._asked.put(lambda: self._add(jobs, deliver_placed, begin))
+        with self._lock:
+            self._check_open()
+            waiting = self._open + len(jobs) - self._rows
+            if waiting > self._most_waiting:
+                raise QueueFull(
+                    f"expected at most {self._most_waiting} texts that wait, got {waiting}; try "
+                    "again later"
+                )
+            self._open += len(jobs)
+            self._asked.put(lambda: self._add(jobs, deliver_placed, begin))
         return lambda: self._asked.put(lambda: self._leave(places))
 
     def write(self, requests: Sequence[Request]) -> Generator[Piece, None, None]:
@@ -166,8 +190,26 @@ class Engine:
     def _new_batch(self) -> RollingBatch:
         return RollingBatch(self.writer, rows=self._rows, room=self.writer.max_length)
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineError(_STOPPED)
+
     def _end(self) -> None:
         self._ending = True
+
+    def _leave_user(self) -> None:
+        with self._lock:
+            self._users -= 1
+
+    def _close(self) -> bool:
+        """Accepts no more texts if it is to end and none is open; returns whether it is closed.
+
+        Deciding it under the lock is what keeps a text from being accepted and never written.
+        """
+        with self._lock:
+            over = self._ending and self._open == self._users == 0
+            self._closed = self._stopping or over
+            return self._closed
 
     def _add(self, jobs: Sequence[Job], deliver: Deliver, begin: float) -> None:
         for job in jobs:
@@ -188,17 +230,18 @@ class Engine:
         return deliver
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._close():
+            if not self._batch.busy:
+                self._asked.get()()  # waits for it
             self._do_what_is_asked()
-            if self._ending and not self._batch.busy:
-                break
-            self._step()
-            self._end_late()
-        self._fail("the server was stopped")
+            if self._batch.busy:
+                self._step()
+                self._end_late()
+        self._do_what_is_asked()
+        self._fail(_STOPPED)
 
     def _do_what_is_asked(self) -> None:
-        """Does what other threads ask for; waits for it where there is nothing to write."""
-        while not self._asked.empty() or not (self._batch.busy or self._ending):
+        while not self._asked.empty():
             self._asked.get()()
 
     def _step(self) -> None:

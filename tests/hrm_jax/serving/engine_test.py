@@ -112,6 +112,48 @@ def test_stopping_waits_for_the_texts_that_are_asked_for():
     assert sum(piece.ending is not None for piece in came if isinstance(piece, Piece)) == 2
 
 
+def stopping(engine: Engine) -> threading.Thread:
+    thread = threading.Thread(target=engine.stop, args=(100,))
+    thread.start()
+    return thread
+
+
+def test_a_request_that_began_may_ask_while_the_engine_ends():
+    one = Engine(writer(), rows=1, most_waiting=4)
+    one.start()
+    leave = one.use()
+    thread = stopping(one)
+    for _ in range(2):  # a text that is over does not end it either
+        assert text(one.write([Request(Prompt("x"), max_tokens=4)]))
+    assert thread.is_alive()
+    leave()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_an_engine_that_has_ended_says_so():
+    one = Engine(writer(), rows=1, most_waiting=4)
+    one.start()
+    one.stop()
+    with pytest.raises(EngineError, match="the server was stopped"):
+        list(one.write([LONG]))
+    with pytest.raises(EngineError, match="the server was stopped"):
+        one.use()
+
+
+def test_no_text_is_lost_where_the_engine_ends_as_it_is_asked_for():
+    for _ in range(30):
+        one = Engine(writer(), rows=1, most_waiting=4)
+        one.start()
+        thread = stopping(one)
+        try:
+            pieces = list(one.write([Request(Prompt("x"), max_tokens=1)]))
+        except EngineError:
+            pieces = None
+        thread.join(60)
+        assert pieces is None or pieces[-1].ending == "length"
+
+
 def test_stopping_at_once_tells_those_who_wait():
     one = Engine(writer(), rows=1, most_waiting=4)
     events: queue.SimpleQueue = queue.SimpleQueue()
