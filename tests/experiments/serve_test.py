@@ -6,19 +6,12 @@ import os
 import pathlib
 import signal
 import socket
-import subprocess
-import sys
 import threading
 
 import httpx
 import pytest
 
-from hrm_jax.convert.language import LoadedLanguageModel, save_language_model
-from hrm_jax.data.text.chat import ChatTemplate
-from tests.experiments.conftest import ROOT
-from tests.hrm_jax.convert.language_test import LLAMA, Llama, fresh
-
-MODEL = "model"
+from tests.experiments.servers import MODEL, running, save, start
 
 
 @pytest.fixture(scope="module")
@@ -28,36 +21,14 @@ def folder(tmp_path_factory) -> pathlib.Path:
     return one
 
 
-def save(folder: pathlib.Path) -> None:
-    saved: LoadedLanguageModel = fresh(Llama(LLAMA), chat_template=ChatTemplate("{{ messages }}"))
-    save_language_model(folder / MODEL, saved)
-
-
-def start(folder: pathlib.Path, *flags: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "experiments.serve", f"--model={MODEL}", *flags]
-    return subprocess.Popen(
-        [*command, "--rows=2", "--context=128"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 @contextlib.contextmanager
 def serving(folder: pathlib.Path, *flags: str):
     """The process and a client, once it says where it is."""
-    process = start(folder, "--port=0", *flags)
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        assert line, process.communicate()[1]
-        with httpx.Client(base_url=json.loads(line)["url"], timeout=60) as client:
-            yield process, client
-    finally:
-        process.kill()
-        process.communicate()
+    with (
+        running(folder, "--port=0", *flags) as (process, url),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        yield process, client
 
 
 def test_it_answers_loads_anew_and_ends_when_all_is_written(folder):
