@@ -312,7 +312,7 @@ def test_our_server_writes_for_it(tmp_path):
     assert item.text_edit.new_text == f"abc{written}"
 
 
-def test_it_starts_in_less_than_a_second_and_without_jax():
+def test_it_starts_without_jax():
     code = (
         "import sys, experiments.language_server\n"
         "from hrm_jax.editing.language_server import make_language_server\n"
@@ -320,14 +320,8 @@ def test_it_starts_in_less_than_a_second_and_without_jax():
         "make_language_server(Server('http://127.0.0.1:1'))\n"
         "print(sorted({'jax', 'numpy', 'flax'} & set(sys.modules)))\n"
     )
-    seconds = []
-    # What else the machine does takes time too, now and then.
-    while len(seconds) < 5 and min(seconds, default=1.0) >= 1.0:
-        begin = time.perf_counter()
-        found = subprocess.check_output([sys.executable, "-c", code], env=ENVIRONMENT, text=True)
-        seconds.append(time.perf_counter() - begin)
-        assert found == "[]\n"
-    assert min(seconds) < 1.0, seconds
+    found = subprocess.check_output([sys.executable, "-c", code], env=ENVIRONMENT, text=True)
+    assert found == "[]\n"
 
 
 def test_a_file_without_a_key_is_refused(tmp_path):
