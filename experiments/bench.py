@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from absl import flags
+from absl import app, flags
 from rich.console import Console
 
 from experiments.common import command, process
@@ -96,7 +96,15 @@ def _device(console: Console) -> dict[str, Any]:
 
 
 def _batch_sizes() -> list[int]:
-    return [int(size) for size in _BATCH_SIZES.value]
+    return _counts(_BATCH_SIZES)
+
+
+def _counts(flag: flags.FlagHolder[list[str]]) -> list[int]:
+    """Returns the numbers that a flag lists; raises UsageError where one is none."""
+    if not all(one.isdecimal() for one in flag.value):
+        told = f"--{flag.name}: expected numbers, such as 1,8, got {','.join(flag.value)}"
+        raise app.UsageError(told, exitcode=2)
+    return [int(one) for one in flag.value]
 
 
 def _solve(console: Console) -> list[dict[str, Any]]:
@@ -138,7 +146,7 @@ def _llama(console: Console) -> dict[str, Any]:
 
     options = llama.Options(
         models=_MODELS.value,
-        rows=[int(rows) for rows in _ROWS.value],
+        rows=_counts(_ROWS),
         prompt_tokens=_PROMPT_TOKENS.value,
         tokens=_TOKENS.value,
         rounds=_ROUNDS.value,
@@ -161,7 +169,7 @@ def _speculation(console: Console) -> dict[str, Any]:
 
     options = speculation.Options(
         models=_MODELS.value,
-        proposed=[int(proposed) for proposed in _PROPOSED.value],
+        proposed=_counts(_PROPOSED),
         tokens=_TOKENS.value,
         rounds=_ROUNDS.value,
     )
@@ -184,7 +192,7 @@ def _syntax(console: Console) -> dict[str, Any]:
 
     options = syntax.Options(
         models=_MODELS.value,
-        rows=[int(rows) for rows in _ROWS.value],
+        rows=_counts(_ROWS),
         tokens=_TOKENS.value,
         rounds=_ROUNDS.value,
     )
@@ -198,7 +206,7 @@ def _serve_load(console: Console) -> dict[str, Any]:
     found = [
         serve_load.run(serve_load.Options(model, minutes=_MINUTES.value, clients=clients), console)
         for model in _MODELS.value
-        for clients in _clients()
+        for clients in _counts(_CLIENTS)
     ]
     return {"runs": found, "right": all(map(serve_load.is_right, found))}
 
@@ -210,19 +218,15 @@ def _serve_speed(console: Console) -> dict[str, Any]:
     options = [
         serve_speed.Options(
             model,
-            clients=_clients(),
+            clients=_counts(_CLIENTS),
             rows=rows,
             rounds=_ROUNDS.value,
             llama_server=_LLAMA_SERVER.value,
         )
         for model in _MODELS.value
-        for rows in map(int, _ROWS.value)
+        for rows in _counts(_ROWS)
     ]
     return {"runs": [serve_speed.run(one, console) for one in options]}
-
-
-def _clients() -> list[int]:
-    return [int(count) for count in _CLIENTS.value]
 
 
 def _picture() -> pathlib.Path | None:

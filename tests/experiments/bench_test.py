@@ -1,22 +1,23 @@
 """The benchmarks' command."""
 
-import os
-import pathlib
-import subprocess
-import sys
+import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.experiments.conftest import Experiment
 
 
-def test_a_folder_without_a_run_is_named(tmp_path):
-    command = [sys.executable, "-m", "experiments.bench", "--suite=solve"]
-    done = subprocess.run(
-        [*command, f"--checkpoint={tmp_path}"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "kernels")])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert f"error: expected a run in {tmp_path}, found no config.json" in done.stderr
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (
+            ("--suite=solve", "--checkpoint=empty"),
+            "error: expected a run in empty, found no config.json",
+        ),
+        (("--suite=llama", "--rows=1,x"), "--rows: expected numbers, such as 1,8, got 1,x"),
+    ],
+)
+def test_what_cannot_be_measured_is_named(tmp_path, flags, told):
+    (tmp_path / "empty").mkdir()
+    found = Experiment(tmp_path, tmp_path, "experiments.bench").run(*flags)
+    assert found.returncode == 2
+    assert told in found.stderr
+    assert "Traceback" not in found.stderr
