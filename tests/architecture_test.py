@@ -78,7 +78,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.inference": "attempts thinking config slots engine stream journal search",
         "hrm_jax.inference.text": (
             "buckets sampling healing constraints python_syntax grammars prompts transcripts"
-            " refilling rows prefixes reading speculation requests session writing batching"
+            " refilling rows prefixes reading speculation requests session writing batching sharing"
         ),
     },
     {

@@ -74,6 +74,7 @@ TARGETS = {
     target.name: target
     for target in (
         Target("v5e", *_TPU, (("platform", "tpu"), ("topology_name", "v5e:2x2"))),
+        Target("v5e-8", *_TPU, (("platform", "tpu"), ("topology_name", "v5e:2x4"))),
         Target("v6e", *_TPU, (("platform", "tpu"), ("topology_name", "v6e:2x2"))),
         Target(
             "h100",

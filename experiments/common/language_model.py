@@ -10,6 +10,7 @@ from hrm_jax.convert import catalogue
 from hrm_jax.convert.holding import HOLDINGS
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
 from hrm_jax.core.config import check
+from hrm_jax.inference.text.sharing import share
 from hrm_jax.inference.text.writing import Writer
 
 FLAGS = flags.FLAGS
@@ -58,16 +59,25 @@ flags.DEFINE_bool(
 flags.DEFINE_bool(
     "prompts_are_prefixes", False, "tokens of a prompt see each other, for models trained so"
 )
+flags.DEFINE_integer(
+    "model_devices",
+    1,
+    "devices that share each layer of a model that is too large for one; with --dtype=bfloat16",
+    lower_bound=1,
+)
 
 
 def load_model() -> LoadedLanguageModel:
     """Returns the model of `--model`, with what `--stop_token` names among its ends.
 
     Raises:
-      ConfigError, WeightsError, ValueError, OSError: as `load_language_model`; ConfigError also for
-        an end that the model does not have.
+      ConfigError, WeightsError, ValueError, OSError: as `load_language_model` and `share`;
+        ConfigError also for an end that the model does not have.
     """
     loaded = load_language_model(FLAGS.model or catalogue.best(), dtype=FLAGS.dtype)
+    if FLAGS.model_devices > 1:
+        model, variables = share(loaded.model, loaded.variables, FLAGS.model_devices)
+        loaded = dataclasses.replace(loaded, model=model, variables=variables)
     markers = loaded.tokenizer.markers
     for name in FLAGS.stop_token:
         check(

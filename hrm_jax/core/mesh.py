@@ -1,6 +1,6 @@
 """A mesh of devices with a `data` and a `model` axis, and arrays placed on it.
 
-Batches are split over `data`, layers over `model`; see `training.state.state_shardings`.
+Batches are split over `data`, layers over `model`; see `layer_shardings`.
 """
 
 import functools
@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
+from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
@@ -17,6 +18,9 @@ from hrm_jax.core.config import check, configclass, field
 P = ParamSpec("P")
 R = TypeVar("R")
 Batch = TypeVar("Batch")
+
+_MODEL_PARALLEL_AXES = ("heads", "mlp")
+"""Names that layers give to the axes of their kernels over which devices can split them."""
 
 
 @configclass
@@ -81,6 +85,32 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 def replicated(mesh: Mesh) -> NamedSharding:
     """Returns the sharding that keeps the whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def layer_shardings(tree: PyTree, mesh: Mesh) -> Any:
+    """Returns the sharding of every leaf of a pytree with variables (which may be abstract).
+
+    Variables are split over `model` along the axis that their layer calls "heads" or "mlp" (the
+    Megatron layout: column-parallel into a head or an MLP, row-parallel out of it), if the devices
+    divide it; all else is replicated.
+    """
+
+    def of_node(node: Any) -> PyTree[NamedSharding]:
+        if isinstance(node, nnx.Variable):
+            return jax.tree.map(lambda leaf: _variable_sharding(node, leaf.shape, mesh), node)
+        return replicated(mesh)
+
+    return jax.tree.map(of_node, tree, is_leaf=lambda node: isinstance(node, nnx.Variable))
+
+
+def _variable_sharding(variable: nnx.Variable, shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
+    names = variable.get_metadata().get("axes", ())
+    spec: list[str | None] = [None] * len(shape)
+    for axis, name in enumerate(names):
+        if name in _MODEL_PARALLEL_AXES and shape[axis] % mesh.shape["model"] == 0:
+            spec[axis] = "model"
+            break
+    return NamedSharding(mesh, PartitionSpec(*spec))
 
 
 def fetch(tree: PyTree, mesh: Mesh) -> PyTree:

@@ -5,17 +5,13 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from hrm_jax.core.mesh import batch_sharding, replicated
+from hrm_jax.core.mesh import batch_sharding, layer_shardings
 from hrm_jax.core.protocols import RecurrentModel
 from hrm_jax.core.types import Variables
 from hrm_jax.optim.ema import averaged_params
-
-_MODEL_PARALLEL_AXES = ("heads", "mlp")
-"""Names that layers give to the axes of their kernels over which devices can split them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,30 +102,12 @@ def state_from_variables(
 def state_shardings(state: TrainState, mesh: Mesh) -> TrainState:
     """Returns the sharding of every leaf, as a pytree like `state` (which may be abstract).
 
-    The carry is split over the mesh's `data` axis. Parameters, and the optimiser's moments and
-    averages of them, are split over `model` along the axis that their layer calls "heads" or "mlp"
-    (the Megatron layout: column-parallel into a head or an MLP, row-parallel out of it); all else
-    is replicated, SOAP's bases and second moments among it.
+    The carry is split over the mesh's `data` axis; parameters, and the optimiser's moments and
+    averages of them, as `layer_shardings` says; all else is replicated, SOAP's bases and second
+    moments among it.
     """
-
-    def of_node(node) -> PyTree[NamedSharding]:
-        if isinstance(node, nnx.Variable):
-            return jax.tree.map(lambda leaf: _param_sharding(node, leaf.shape, mesh), node)
-        return replicated(mesh)
-
     # An optimiser's moments are trees of the same `Variable`s, so they get the axis names of the
     # parameters without being treated apart.
-    shardings = jax.tree.map(of_node, state, is_leaf=lambda node: isinstance(node, nnx.Variable))
+    shardings = layer_shardings(state, mesh)
     carry = jax.tree.map(lambda _: batch_sharding(mesh), state.carry)
     return dataclasses.replace(shardings, carry=carry)
-
-
-def _param_sharding(variable: nnx.Variable, shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
-    """Splits the first axis that is named for model parallelism, if the devices divide it."""
-    names = variable.get_metadata().get("axes", ())
-    spec: list[str | None] = [None] * len(shape)
-    for axis, name in enumerate(names):
-        if name in _MODEL_PARALLEL_AXES and shape[axis] % mesh.shape["model"] == 0:
-            spec[axis] = "model"
-            break
-    return NamedSharding(mesh, PartitionSpec(*spec))
