@@ -11,6 +11,7 @@ regression, Romano et al. 2019), and places in a family of nested intervals (Gup
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -138,3 +139,58 @@ def likeliest(values: np.ndarray, weights: np.ndarray, reach: float) -> float:
     after = np.searchsorted(values, values + 2 * reach * (1 + _NEAR), side="right")
     start = int(np.argmax(below[after] - below[:-1]))
     return float(values[start] + values[after[start] - 1]) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class InOrder:
+    """Intervals of forecasts in time order.
+
+    Attributes:
+      low: float64 [n]; NaN where too few outcomes were known.
+      high: float64 [n], likewise.
+      inside: bool [n], whether the outcome is in the interval.
+      level: up to which score intervals reach after all of these; infinite with too few.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    inside: np.ndarray
+    level: float
+
+
+def intervals_in_order(
+    families: Sequence[NestedIntervals],
+    outcomes: np.ndarray,
+    known: np.ndarray,
+    *,
+    coverage: float,
+    rate: float,
+) -> InOrder:
+    """Returns an interval for each forecast, at the level that the outcomes known before set.
+
+    No interval is below 0: outcomes are amounts.
+
+    Args:
+      families: of each forecast, in time order.
+      outcomes: float64 [n], what came.
+      known: int [n], how many of the first outcomes are known at each forecast; never falls.
+      coverage: the wished share inside.
+      rate: as in `AdaptiveLevel`.
+    """
+    scores = np.array([f.score(y) for f, y in zip(families, outcomes, strict=True)])
+    ends = np.full((len(families), 2), np.nan)
+    inside = np.zeros(len(families), bool)
+    adaptive, seen = AdaptiveLevel.start(coverage, rate), 0
+    enough = 1 / (1 - coverage)
+    for row, family in enumerate(families):
+        for new in range(seen, known[row]):
+            if np.isfinite(ends[new, 0]):
+                adaptive = adaptive.after(bool(inside[new]))
+        seen = int(known[row])
+        if seen >= enough:
+            low, high = family.at(adaptive.level(scores[:seen]))
+            ends[row] = max(low, 0.0), high
+            # By its score and not by its ends, which rounding moves.
+            inside[row] = scores[row] <= adaptive.level(scores[:seen])
+    last = adaptive.level(scores) if len(scores) >= enough else float("inf")
+    return InOrder(ends[:, 0], ends[:, 1], inside, last)

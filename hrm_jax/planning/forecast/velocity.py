@@ -17,7 +17,7 @@ import numpy as np
 
 from hrm_jax.core.config import configclass, field
 from hrm_jax.planning.forecast import neighbours, sprint_features
-from hrm_jax.planning.forecast.conformal import AdaptiveLevel, likeliest, nested_intervals
+from hrm_jax.planning.forecast.conformal import InOrder, intervals_in_order, likeliest, nested_intervals
 from hrm_jax.planning.forecast.sprints import Snapshot
 
 _LEAST_LEFT, _MOST_LEFT = -3.0, 5.0
@@ -29,12 +29,12 @@ class VelocityConfig:
     """How sprints are forecast."""
 
     coverage: float = field(0.85, help="wished share inside intervals", more_than=0, less_than=1)
-    rate: float = field(0.03, help="of the adaptive level; 0 for split conformal", at_least=0)
+    rate: float = field(0.05, help="of the adaptive level; 0 for split conformal", at_least=0)
     reach: float = field(0.25, help="a forecast is near within this share of the plan", more_than=0)
     own_weight: float = field(
         1 / 3, help="weight of neighbours' delivered points", at_least=0, less_than=1
     )
-    gap: int = field(10, help="ids of sprints whose outcome counts as not known yet", at_least=0)
+    gap: int = field(0, help="ids of sprints whose outcome counts as not known yet", at_least=0)
     trees: int = field(100, help="size of the forest", at_least=1)
     leaf: int = field(5, help="least number of sprints in a leaf", at_least=1)
     refit_every: int = field(20, help="sprints between fits", at_least=1)
@@ -71,15 +71,13 @@ class Forecasts:
 
     Attributes:
       point: float64 [n], the value that is likeliest to be near the outcome.
-      low: float64 [n], the interval's lower end; NaN before there are scores.
-      high: float64 [n], its upper end.
+      intervals: of what will be delivered.
       usual_low: float64 [n], the quantile of all outcomes known by then, a baseline.
       usual_high: float64 [n], likewise.
     """
 
     point: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    intervals: InOrder
     usual_low: np.ndarray
     usual_high: np.ndarray
 
@@ -133,9 +131,16 @@ def forecast_in_order(known: Cases, first: int, config: VelocityConfig) -> Forec
             values = np.concatenate([by_share, known.delivered[past][near]])
             parts = (1 - config.own_weight) * weights[near], config.own_weight * weights[near]
             families.append(nested_intervals(values, np.concatenate(parts), known.planned[row]))
-    low, high = _intervals(families, known, first, config)
+    rank = known.rank[first:]
+    intervals = intervals_in_order(
+        families,
+        known.delivered[first:],
+        np.searchsorted(rank, rank - config.gap),
+        coverage=config.coverage,
+        rate=config.rate,
+    )
     usual_low, usual_high = np.array(usual).T
-    return Forecasts(np.array(points), low, high, usual_low, usual_high)
+    return Forecasts(np.array(points), intervals, usual_low, usual_high)
 
 
 def _left_or_plan(known: Cases) -> np.ndarray:
@@ -143,19 +148,72 @@ def _left_or_plan(known: Cases) -> np.ndarray:
     return np.where(left > 0, left, known.planned)
 
 
-def _intervals(families, known: Cases, first: int, config: VelocityConfig):
-    """Returns the ends of intervals, each at the level that the forecasts before it set."""
-    outcomes, rank = known.delivered[first:], known.rank[first:]
-    scores = np.array([f.score(y) for f, y in zip(families, outcomes, strict=True)])
-    ends = np.full((len(families), 2), np.nan)
-    adaptive, seen = AdaptiveLevel.start(config.coverage, config.rate), 0
-    for row, family in enumerate(families):
-        while rank[seen] < rank[row] - config.gap:
-            if np.isfinite(ends[seen, 0]):
-                inside = ends[seen, 0] <= outcomes[seen] <= ends[seen, 1]
-                adaptive = adaptive.after(bool(inside))
-            seen += 1
-        if seen >= 1 / (1 - config.coverage):
-            low, high = family.at(adaptive.level(scores[:seen]))
-            ends[row] = max(low, 0.0), high
-    return ends.T
+@dataclasses.dataclass(frozen=True)
+class VelocityReport:
+    """How well sprints of one project were forecast at one moment.
+
+    Attributes:
+      moment: percent of the planned time.
+      sprints: how many were forecast and counted: the later half of those with a plan.
+      unplanned: how many of the project have nothing planned at the moment.
+      unplanned_idle: how many of those deliver nothing either.
+      near: share of forecasts within `reach` of the plan from what was delivered.
+      near_planned: the same for the forecast that all that is planned is delivered.
+      near_done: for the forecast that nothing more is.
+      near_last_ratio: for the plan times the board's last ratios of delivered to planned.
+      coverage: share of outcomes inside the intervals.
+      width: mean width of the intervals in points.
+      usual_coverage: share inside the quantiles of all that the project delivered before.
+      usual_width: mean width of those.
+    """
+
+    moment: int
+    sprints: int
+    unplanned: int
+    unplanned_idle: int
+    near: float
+    near_planned: float
+    near_done: float
+    near_last_ratio: float
+    coverage: float
+    width: float
+    usual_coverage: float
+    usual_width: float
+
+
+def evaluate(snapshots: Sequence[Snapshot], config: VelocityConfig) -> VelocityReport:
+    """Returns how well a project's sprints are forecast at the last of these moments.
+
+    The first 30 % are only learned from, forecasts up to the half set levels, the rest is counted.
+
+    Args:
+      snapshots: of the project, up to the moment.
+      config: how.
+    """
+    now = snapshots[-1]
+    known = cases(snapshots)
+    first, counted = int(0.3 * len(known)), len(known) // 2
+    made = forecast_in_order(known, first, config)
+    rows = slice(counted - first, None)
+    planned, done, delivered = (
+        values[counted:] for values in (known.planned, known.done, known.delivered)
+    )
+
+    def near(forecast: np.ndarray) -> float:
+        return float(np.mean(np.abs(forecast - delivered) <= config.reach * planned))
+
+    usual_low, usual_high = made.usual_low[rows], made.usual_high[rows]
+    return VelocityReport(
+        moment=now.moment,
+        sprints=len(delivered),
+        unplanned=int(np.sum(now.planned == 0)),
+        unplanned_idle=int(np.sum((now.planned == 0) & (now.delivered == 0))),
+        near=near(made.point[rows]),
+        near_planned=near(planned),
+        near_done=near(done),
+        near_last_ratio=near(known.last_ratio[counted:] * planned),
+        coverage=float(made.intervals.inside[rows].mean()),
+        width=float((made.intervals.high - made.intervals.low)[rows].mean()),
+        usual_coverage=float(np.mean((usual_low <= delivered) & (delivered <= usual_high))),
+        usual_width=float(np.mean(usual_high - usual_low)),
+    )
