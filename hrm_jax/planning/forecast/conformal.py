@@ -6,8 +6,7 @@ probability, whatever the model (Vovk et al. 2005; Lei et al. 2018). In time ord
 quite, so `AdaptiveLevel` moves the level by what was covered of late (Gibbs and Candes 2021): the
 share that is covered over a long run comes near the wished one whatever the drift.
 
-Scores here are of two kinds: `quantile_scores` of a pair of quantiles (conformalised quantile
-regression, Romano et al. 2019), and places in a family of nested intervals (Gupta et al. 2022).
+Scores here are places in a family of nested intervals (Gupta, Kuchibhotla, Ramdas 2022).
 """
 
 import dataclasses
@@ -35,11 +34,6 @@ def split_level(scores: np.ndarray, coverage: float) -> float:
     """
     place = int(np.ceil(coverage * (len(scores) + 1) - _NEAR))
     return float(np.sort(scores)[place - 1]) if place <= len(scores) else float("inf")
-
-
-def quantile_scores(low: np.ndarray, high: np.ndarray, outcome: np.ndarray) -> np.ndarray:
-    """Returns by how much each outcome lies outside of its interval; negative inside."""
-    return np.maximum(low - outcome, outcome - high)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +155,7 @@ class InOrder:
 def intervals_in_order(
     families: Sequence[NestedIntervals],
     outcomes: np.ndarray,
+    made: np.ndarray,
     known: np.ndarray,
     *,
     coverage: float,
@@ -173,24 +168,27 @@ def intervals_in_order(
     Args:
       families: of each forecast, in time order.
       outcomes: float64 [n], what came.
-      known: int [n], how many of the first outcomes are known at each forecast; never falls.
+      made: [n], when each forecast is made; never falls.
+      known: [n], when each outcome is known. A forecast uses those known before it is made.
       coverage: the wished share inside.
       rate: as in `AdaptiveLevel`.
     """
     scores = np.array([f.score(y) for f, y in zip(families, outcomes, strict=True)])
     ends = np.full((len(families), 2), np.nan)
     inside = np.zeros(len(families), bool)
-    adaptive, seen = AdaptiveLevel.start(coverage, rate), 0
-    enough = 1 / (1 - coverage)
+    adaptive = AdaptiveLevel.start(coverage, rate)
+    by_known = np.argsort(known, kind="stable")
+    seen, enough = 0, 1 / (1 - coverage)
     for row, family in enumerate(families):
-        for new in range(seen, known[row]):
-            if np.isfinite(ends[new, 0]):
-                adaptive = adaptive.after(bool(inside[new]))
-        seen = int(known[row])
+        while seen < len(known) and known[by_known[seen]] < made[row]:
+            if np.isfinite(ends[by_known[seen], 0]):
+                adaptive = adaptive.after(bool(inside[by_known[seen]]))
+            seen += 1
         if seen >= enough:
-            low, high = family.at(adaptive.level(scores[:seen]))
+            level = adaptive.level(scores[by_known[:seen]])
+            low, high = family.at(level)
             ends[row] = max(low, 0.0), high
             # By its score and not by its ends, which rounding moves.
-            inside[row] = scores[row] <= adaptive.level(scores[:seen])
+            inside[row] = scores[row] <= level
     last = adaptive.level(scores) if len(scores) >= enough else float("inf")
     return InOrder(ends[:, 0], ends[:, 1], inside, last)

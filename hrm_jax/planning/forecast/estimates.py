@@ -61,6 +61,22 @@ class Distributions:
         below = np.cumsum(self.weights[:, order], 1)
         return self.outcomes[order][np.argmax(below >= share - 1e-9, 1)]
 
+    def at_ranks(self, ranks: np.ndarray) -> np.ndarray:
+        """Returns float64 [samples, issues], the sizes at ranks [samples, issues] from 0 to 1."""
+        order = np.argsort(self.outcomes, kind="stable")
+        below = np.cumsum(self.weights[:, order], 1)
+        sizes = np.empty(ranks.shape)
+        for issue, sums in enumerate(below):
+            places = np.searchsorted(sums, ranks[:, issue] * sums[-1])
+            sizes[:, issue] = self.outcomes[order][np.minimum(places, len(sums) - 1)]
+        return sizes
+
+    def ranks(self, sizes: np.ndarray) -> np.ndarray:
+        """Returns float64 [issues, 2], the share of each distribution below a size, and up to it."""
+        under = (self.weights * (self.outcomes < sizes[:, None])).sum(1)
+        upto = (self.weights * (self.outcomes <= sizes[:, None])).sum(1)
+        return np.stack([under, upto], 1)
+
     def families(self) -> list[NestedIntervals]:
         """Returns the nested intervals of each issue."""
         scale = max(float(np.median(self.outcomes)), 1e-9)
@@ -90,14 +106,16 @@ class PastEstimates:
     Attributes:
       first: the place of the first issue that was estimated.
       point: float64 [n], the estimates.
-      quantiles: float64 [n, 3], of the distributions at 50, 85 and 95 %, as they are.
+      ranks: float64 [n, 2], where the sizes that came lie in the distributions of the estimates.
+      blocks: the distributions; those of one block were made at one time.
       intervals: around the estimates.
       actual: float64 [n], the sizes that came.
     """
 
     first: int
     point: np.ndarray
-    quantiles: np.ndarray
+    ranks: np.ndarray
+    blocks: tuple[Distributions, ...]
     intervals: InOrder
     actual: np.ndarray
 
@@ -142,24 +160,31 @@ def estimate_past(issues: Issues, sizes: np.ndarray, config: EstimateConfig) -> 
             "add older ones"
         )
     first = int(_LEARNED_FIRST * len(issues))
-    points, quantiles, families, known = [], [], [], []
-    for rows in np.array_split(np.arange(first, len(issues)), config.fits):
+    points, ranks, blocks, families, times = [], [], [], [], []
+    for time, rows in enumerate(np.array_split(np.arange(first, len(issues)), config.fits)):
         past = np.arange(rows[0])
         made = fit(issues.take(past), sizes[past], config)(issues.take(rows))
         points.append(made.quantile(0.5))
-        quantiles.append(np.stack([made.quantile(share) for share in (0.5, 0.85, 0.95)], 1))
+        ranks.append(made.ranks(sizes[rows]))
+        blocks.append(made)
         families += made.families()
         # Within a block nothing of it is known yet: its model was made before it.
-        known += [rows[0] - first] * len(rows)
+        times += [time] * len(rows)
     intervals = intervals_in_order(
         families,
         sizes[first:],
-        np.array(known),
+        made=np.array(times),
+        known=np.array(times),
         coverage=config.coverage,
         rate=config.rate,
     )
     return PastEstimates(
-        first, np.concatenate(points), np.concatenate(quantiles), intervals, sizes[first:]
+        first,
+        np.concatenate(points),
+        np.concatenate(ranks),
+        tuple(blocks),
+        intervals,
+        sizes[first:],
     )
 
 

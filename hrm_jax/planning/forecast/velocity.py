@@ -135,7 +135,8 @@ def forecast_in_order(known: Cases, first: int, config: VelocityConfig) -> Forec
     intervals = intervals_in_order(
         families,
         known.delivered[first:],
-        np.searchsorted(rank, rank - config.gap),
+        made=rank - config.gap,
+        known=rank,
         coverage=config.coverage,
         rate=config.rate,
     )
