@@ -4,7 +4,8 @@ A folder holds `<project>_due.csv.gz`, features when the due date was set, and
 `<project>_creation.csv.gz`, the same when the issue was made. By the files themselves:
 
 * `delaydays` is the outcome: days between due date and end, 0 where it was in time.
-* `ProgressTime` counts days from `openeddate` to the moment, `RemainingDay` from it to the due date.
+* `ProgressTime` counts days from `openeddate` to the moment, `RemainingDay` from then to the due
+  date.
 * `discussion` (days until work began), `repetition` (times it was opened again), `perofdelay` (how
   often who has it was late), `workload` (open issues of theirs), `no_comment` and the `_change`
   columns are 0 in `creation` and hence of the moment.
@@ -135,7 +136,9 @@ def projects(folder: Path) -> list[str]:
     """
     found = sorted(path.name.split("_due.csv")[0] for path in folder.glob("*_due.csv*"))
     if not found:
-        raise TableError(f"{folder}: expected files <project>_due.csv.gz, got none; name their folder")
+        raise TableError(
+            f"{folder}: expected files <project>_due.csv.gz, got none; name their folder"
+        )
     return found
 
 

@@ -72,7 +72,7 @@ class Distributions:
         return sizes
 
     def ranks(self, sizes: np.ndarray) -> np.ndarray:
-        """Returns float64 [issues, 2], the share of each distribution below a size, and up to it."""
+        """Returns float64 [issues, 2], shares of the distributions below sizes, and up to them."""
         under = (self.weights * (self.outcomes < sizes[:, None])).sum(1)
         upto = (self.weights * (self.outcomes <= sizes[:, None])).sum(1)
         return np.stack([under, upto], 1)

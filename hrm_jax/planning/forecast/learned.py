@@ -26,7 +26,7 @@ from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import read_json_object, write_atomically
 from hrm_jax.planning.forecast import estimates
 from hrm_jax.planning.forecast.estimates import EstimateConfig, PastEstimates, SizeModel
-from hrm_jax.planning.forecast.tables import Table, TableError, read_table
+from hrm_jax.planning.forecast.tables import Table, read_table
 from hrm_jax.planning.forecast.text_features import Issues
 from hrm_jax.planning.forecast.timeline import ListSchedule
 

@@ -30,7 +30,9 @@ class Neighbours:
         return found
 
 
-def fit(features: np.ndarray, outcomes: np.ndarray, *, trees: int, leaf: int, seed: int) -> Neighbours:
+def fit(
+    features: np.ndarray, outcomes: np.ndarray, *, trees: int, leaf: int, seed: int
+) -> Neighbours:
     """Returns neighbours by what a forest learned of outcomes.
 
     Args:

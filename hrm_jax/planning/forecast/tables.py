@@ -56,7 +56,9 @@ class Table:
           TableError: a value is no finite number, or too small; the message names its line.
         """
         texts = self.texts(column)
-        return np.array([self._number(row, column, text, at_least) for row, text in enumerate(texts)])
+        return np.array(
+            [self._number(row, column, text, at_least) for row, text in enumerate(texts)]
+        )
 
     def _number(self, row: int, column: str, text: str, at_least: float | None) -> float:
         try:
@@ -131,7 +133,9 @@ def _unpacked(path: Path) -> bytes:
     try:
         return gzip.decompress(content)
     except (EOFError, OSError, zlib.error) as error:
-        raise TableError(f"{path}: expected a whole gzip file, got {error}; fetch it anew") from error
+        raise TableError(
+            f"{path}: expected a whole gzip file, got {error}; fetch it anew"
+        ) from error
 
 
 def _heading(path: Path, fields: list[str], required: Sequence[str]) -> tuple[str, ...]:

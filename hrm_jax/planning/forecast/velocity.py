@@ -17,7 +17,12 @@ import numpy as np
 
 from hrm_jax.core.config import configclass, field
 from hrm_jax.planning.forecast import neighbours, sprint_features
-from hrm_jax.planning.forecast.conformal import InOrder, intervals_in_order, likeliest, nested_intervals
+from hrm_jax.planning.forecast.conformal import (
+    InOrder,
+    intervals_in_order,
+    likeliest,
+    nested_intervals,
+)
 from hrm_jax.planning.forecast.sprints import Snapshot
 
 _LEAST_LEFT, _MOST_LEFT = -3.0, 5.0
