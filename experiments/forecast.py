@@ -99,11 +99,15 @@ def _refuse_unread() -> None:
             raise app.UsageError(f"--mode={_MODE.value} needs --{name}")
 
 
+def _path(flag: flags.FlagHolder) -> pathlib.Path:
+    return pathlib.Path(str(flag.value))
+
+
 def _fit(console: Console) -> int:
     from hrm_jax.planning.forecast import learned
     from hrm_jax.planning.forecast.estimates import EstimateConfig
 
-    history, folder = pathlib.Path(_HISTORY.value), pathlib.Path(_MODEL.value)
+    history, folder = _path(_HISTORY), _path(_MODEL)
     issues, sizes = learned.read_history(history)
     config = EstimateConfig(coverage=_COVERAGE.value, seed=_SEED.value)
     found = learned.learn(issues, sizes, config)
@@ -124,8 +128,8 @@ def _fit(console: Console) -> int:
 def _predict(console: Console) -> int:
     from hrm_jax.planning.forecast import learned
 
-    _, issues = learned.read_tasks(pathlib.Path(_TASKS.value))
-    found = learned.load(pathlib.Path(_MODEL.value))
+    _, issues = learned.read_tasks(_path(_TASKS))
+    found = learned.load(_path(_MODEL))
     made = found.model(issues)
     ends = [family.at(found.past.intervals.level) for family in made.families()]
     rows = [
@@ -147,16 +151,16 @@ def _predict(console: Console) -> int:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("key", "size", "low", "high"))
         writer.writerows((key, point, low, high) for key, _, point, low, high in rows)
-        write_atomically(pathlib.Path(_OUT.value), text.getvalue())
+        write_atomically(_path(_OUT), text.getvalue())
     return 0
 
 
 def _timeline(console: Console) -> int:
     from hrm_jax.planning.forecast import learned, timeline
 
-    table, issues = learned.read_tasks(pathlib.Path(_TASKS.value))
+    table, issues = learned.read_tasks(_path(_TASKS))
     schedule, due = learned.schedule_of(table, _PEOPLE.value), learned.due_times(table)
-    found = learned.load(pathlib.Path(_MODEL.value))
+    found = learned.load(_path(_MODEL))
     rng = np.random.default_rng(_SEED.value)
     ranks = found.past.ranks
     durations = timeline.draw_durations(found.model(issues), ranks, _SAMPLES.value, rng)

@@ -24,7 +24,7 @@ on. Only such issues are learned from.
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -63,6 +63,8 @@ RECORDED_ONCE = (
 _KINDS = ("type", "priority")
 _LEAST_SEEN = 20
 _RATE = 0.02
+_NONE_SAID: dict[str, Any] = {"zero_division": 0}
+"""A forecast that calls nothing late has a precision of 0."""
 _MOST_LEARNED = 4000
 """The newest issues that intervals are learned from: older ones add time and little else."""
 
@@ -197,7 +199,7 @@ def evaluate(issues: Delays, *, coverage: float = 0.85, seed: int = 0) -> Delays
     usual = np.quantile(issues.late[past], [tails, 1 - tails])
 
     def f_measure(forecast: np.ndarray) -> float:
-        return float(f1_score(late[new], forecast, zero_division=0))
+        return float(f1_score(late[new], forecast, **_NONE_SAID))
 
     return DelaysReport(
         learned=len(past),
@@ -207,8 +209,8 @@ def evaluate(issues: Delays, *, coverage: float = 0.85, seed: int = 0) -> Delays
         always=f_measure(np.full(len(new), True)),
         logistic=f_measure(logistic.predict(issues.features[new])),
         boosting=f_measure(said),
-        precision=float(precision_score(late[new], said, zero_division=0)),
-        recall=float(recall_score(late[new], said, zero_division=0)),
+        precision=float(precision_score(late[new], said, **_NONE_SAID)),
+        recall=float(recall_score(late[new], said, **_NONE_SAID)),
         area=float(roc_auc_score(late[new], probability)),
         coverage=float(intervals.inside[counted].mean()),
         width=float(np.mean((intervals.high - intervals.low)[counted])),

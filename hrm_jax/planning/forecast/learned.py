@@ -82,7 +82,7 @@ def read_history(path: Path) -> tuple[Issues, np.ndarray]:
     """
     table = read_table(path, ("key", "title", "size"))
     sizes = table.numbers("size")
-    for row in np.flatnonzero(sizes <= 0):
+    for row in map(int, np.flatnonzero(sizes <= 0)):
         raise table.error(row, "size", "a number above 0", table.texts("size")[row])
     issues = _issues(table)
     if "finished" not in table.columns:

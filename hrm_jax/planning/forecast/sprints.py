@@ -145,11 +145,9 @@ def read_project(folder: Path, project: str, *, keep_copies: bool = False) -> li
             )
     if keep_copies:
         return snapshots
-    whole = np.concatenate(
-        [first.order[:, None], *(np.stack(list(s.numbers.values()), 1) for s in snapshots)]
-        + [np.stack([s.delivered for s in snapshots], 1)],
-        axis=1,
-    )
+    numbers = [values for snapshot in snapshots for values in snapshot.numbers.values()]
+    outcomes = [snapshot.delivered for snapshot in snapshots]
+    whole = np.stack([first.order, *numbers, *outcomes], 1)
     rows = np.sort(np.unique(whole, axis=0, return_index=True)[1])
     return [snapshot.take(rows) for snapshot in snapshots]
 

@@ -73,8 +73,8 @@ class Table:
     def error(self, row: int, column: str, expected: str, came: str) -> TableError:
         """Returns an error about one value of a row."""
         return TableError(
-            f"{self.path}, line {self.lines[row]}: {column}: expected {expected}, got {came!r:.60}; "
-            "correct the value or take the row out"
+            f"{self.path}, line {self.lines[row]}: {column}: expected {expected}, "
+            f"got {came!r:.60}; correct the value or take the row out"
         )
 
 
@@ -87,8 +87,8 @@ def read_table(
       path: the file, `.csv` or packed by gzip.
       required: columns that it must have.
       unquoted: a column of free text that was written without a rule for quotes. In such a file a
-        quote is a character like others, and where a row has too many fields, those in this column's
-        place are joined to one again.
+        quote is a character like others, and where a row has too many fields, those in the place
+        of this column are joined to one again.
       lenient: replace bytes that are no UTF-8, as in names that were cut within a character.
 
     Raises:

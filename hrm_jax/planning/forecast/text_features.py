@@ -26,10 +26,10 @@ class Issues:
       fields: further columns of text, such as a type, by name.
     """
 
-    keys: Sequence[str]
-    titles: Sequence[str]
-    descriptions: Sequence[str]
-    fields: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    keys: list[str]
+    titles: list[str]
+    descriptions: list[str]
+    fields: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -37,7 +37,7 @@ class Issues:
     def take(self, rows: np.ndarray) -> "Issues":
         """Returns some of the issues."""
 
-        def taken(values: Sequence[str]) -> list[str]:
+        def taken(values: list[str]) -> list[str]:
             return [values[row] for row in rows]
 
         return Issues(
