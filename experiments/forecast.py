@@ -37,6 +37,14 @@ _MODES = {
 }
 """For each mode, the flags that it reads."""
 
+_NEEDED = {
+    "eval": (),
+    "fit": ("history", "model"),
+    "predict": ("model", "tasks"),
+    "timeline": ("model", "tasks", "people"),
+}
+"""For each mode, the flags that it cannot do without."""
+
 _PERCENTILES = (50, 85, 95)
 _DELAY_COLUMNS = (
     "project",
@@ -92,9 +100,7 @@ def _refuse_unread() -> None:
             raise app.UsageError(
                 f"--mode={_MODE.value} does not read --{name}, only {others} does; leave it out"
             )
-    needed = {"fit": ("history", "model"), "predict": ("model", "tasks")}
-    needed["timeline"] = ("model", "tasks", "people")
-    for name in needed.get(_MODE.value, ()):
+    for name in _NEEDED[_MODE.value]:
         if not flags.FLAGS[name].value:
             raise app.UsageError(f"--mode={_MODE.value} needs --{name}")
 

@@ -43,7 +43,8 @@ def test_a_model_that_is_wrong_is_corrected(spread):
     found = intervals_in_order(
         _families(rng, count, spread), outcomes, order, order, coverage=0.85, rate=0.0
     )
-    assert found.inside[200:].mean() == pytest.approx(0.85, abs=0.04)
+    # Levels are steps, so somewhat more than wished may lie inside.
+    assert 0.82 <= found.inside[200:].mean() <= 0.92
 
 
 def test_the_adaptive_level_follows_a_drift_that_breaks_the_fixed_one():
@@ -116,7 +117,9 @@ def test_intervals_are_nested_and_hold_what_scores_say(pairs, outcome, scale):
     assert start - 1e-6 <= outcome <= stop + 1e-6
     # What the level before reaches does not hold the outcome.
     if score > LEVELS[0]:
-        before = LEVELS[LEVELS < score - 1e-9][-1] if score < 1 else score - 0.01
+        before = (
+            max(level for level in LEVELS if level + 1e-9 < score) if score < 1 else score - 0.01
+        )
         start, stop = family.at(before)
         assert not start < outcome < stop
 

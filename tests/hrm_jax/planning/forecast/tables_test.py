@@ -78,4 +78,4 @@ def test_any_bytes_are_read_or_told(tmp_path_factory, content):
         assert len(read_table(path, ("key",)))
     except (TableError, TextError) as error:
         told = str(error)
-        assert told.startswith(str(path))  # noqa: PT017 - either outcome is right
+        assert told.startswith(str(path))
