@@ -143,6 +143,11 @@ def fit(issues: Issues, sizes: np.ndarray, config: EstimateConfig) -> SizeModel:
     return SizeModel(features, model, sizes)
 
 
+def blocks(first: int, count: int, config: EstimateConfig) -> list[np.ndarray]:
+    """Returns the places of past issues that are estimated by one fit, for each fit in order."""
+    return np.array_split(np.arange(first, count), config.fits)
+
+
 def estimate_past(issues: Issues, sizes: np.ndarray, config: EstimateConfig) -> PastEstimates:
     """Returns estimates of the later 40 % of past issues, each from what was known before.
 
@@ -160,13 +165,13 @@ def estimate_past(issues: Issues, sizes: np.ndarray, config: EstimateConfig) -> 
             "add older ones"
         )
     first = int(_LEARNED_FIRST * len(issues))
-    points, ranks, blocks, families, times = [], [], [], [], []
-    for time, rows in enumerate(np.array_split(np.arange(first, len(issues)), config.fits)):
+    points, ranks, made_of, families, times = [], [], [], [], []
+    for time, rows in enumerate(blocks(first, len(issues), config)):
         past = np.arange(rows[0])
         made = fit(issues.take(past), sizes[past], config)(issues.take(rows))
         points.append(made.quantile(0.5))
         ranks.append(made.ranks(sizes[rows]))
-        blocks.append(made)
+        made_of.append(made)
         families += made.families()
         # Within a block nothing of it is known yet: its model was made before it.
         times += [time] * len(rows)
@@ -182,7 +187,7 @@ def estimate_past(issues: Issues, sizes: np.ndarray, config: EstimateConfig) -> 
         first,
         np.concatenate(points),
         np.concatenate(ranks),
-        tuple(blocks),
+        tuple(made_of),
         intervals,
         sizes[first:],
     )

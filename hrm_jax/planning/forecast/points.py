@@ -44,17 +44,17 @@ class PointsReport:
 
     Attributes:
       project: its name.
-      issues: how many are counted: the last fifth.
-      ours: error of the forest's medians.
+      issues: how many are counted: about the last fifth.
+      ours: error of the forest's medians. It and all others learn anew for each block of issues.
       boosting: of gradient boosting on the same features, absolute loss.
       linear: of TF-IDF and ridge regression of the logarithm.
-      mean: of the mean of all issues before the last fifth.
+      mean: of the mean of all issues before.
       median: of their median.
       published: of others, on another split; NaN where there is none.
       coverage: share of outcomes inside the intervals.
       width: mean width of the intervals.
-      usual_coverage: share inside the quantiles of the issues before the last fifth.
-      usual_width: width of that.
+      usual_coverage: share inside the quantiles of the issues before.
+      usual_width: mean width of those.
     """
 
     project: str
@@ -112,32 +112,48 @@ def evaluate(
       TooFewIssuesError: there are too few issues.
     """
     past = estimates.estimate_past(issues, points, config)
-    start = int(0.8 * len(issues))
-    rows = slice(start - past.first, None)
-    before, counted = np.arange(start), np.arange(start, len(issues))
-    actual = points[counted]
+    others = [
+        _others(issues, points, rows, config)
+        for rows in estimates.blocks(past.first, len(issues), config)[config.fits // 2 :]
+    ]
+    boosting, linear, mean, median, low, high = np.concatenate(others, 1)
+    rows = slice(-len(mean), None)
+    actual = points[rows]
 
-    def error(estimate: np.ndarray | float) -> float:
+    def error(estimate: np.ndarray) -> float:
         return float(np.mean(np.abs(estimate - actual)))
 
-    others = issues.take(before), points[before], issues.take(counted)
-    tails = (1 - config.coverage) / 2
-    low, high = np.quantile(points[before], [tails, 1 - tails])
     report = PointsReport(
         project=project,
         issues=len(actual),
         ours=error(past.point[rows]),
-        boosting=error(_boosted(*others, config.seed)),
-        linear=error(_linear(*others)),
-        mean=error(points[before].mean()),
-        median=error(float(np.median(points[before]))),
+        boosting=error(boosting),
+        linear=error(linear),
+        mean=error(mean),
+        median=error(median),
         published=PUBLISHED.get(project, float("nan")),
         coverage=float(past.intervals.inside[rows].mean()),
         width=float((past.intervals.high - past.intervals.low)[rows].mean()),
         usual_coverage=float(np.mean((low <= actual) & (actual <= high))),
-        usual_width=float(high - low),
+        usual_width=float(np.mean(high - low)),
     )
     return report, past
+
+
+def _others(
+    issues: Issues, points: np.ndarray, rows: np.ndarray, config: EstimateConfig
+) -> np.ndarray:
+    """Returns float64 [6, rows]: what others say of a block, from what our forest knew of it.
+
+    Gradient boosting, the linear model, the mean and the median of all before, and the ends of the
+    quantiles of those.
+    """
+    before = np.arange(rows[0])
+    known = issues.take(before), points[before], issues.take(rows)
+    tails = (1 - config.coverage) / 2
+    whole = [points[before].mean(), *np.quantile(points[before], [0.5, tails, 1 - tails])]
+    constant = np.tile(np.array(whole)[:, None], len(rows))
+    return np.stack([_boosted(*known, config.seed), _linear(*known), *constant])
 
 
 def _boosted(past: Issues, points: np.ndarray, new: Issues, seed: int) -> np.ndarray:
