@@ -2,7 +2,12 @@
 
 from contextlib import AbstractContextManager
 
+# The limit is set on libraries that are loaded: these load SciPy's BLAS and scikit-learn's OpenMP.
+import scipy.linalg as _blas
+import sklearn.ensemble as _openmp
 from threadpoolctl import threadpool_limits
+
+_LOADED = (_blas, _openmp)
 
 
 def single_threaded() -> AbstractContextManager[object]:
