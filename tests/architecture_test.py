@@ -93,6 +93,10 @@ LAYERS: tuple[dict[str, str], ...] = (
             "problems humaneval mbpp humanevalpack cruxeval chat_form named known_answers"
         ),
         "hrm_jax.evaluation": "accuracy pass_at_k syntax evaluate likelihood gate",
+        "hrm_jax.planning.forecast": (
+            "tables sprints sprint_features conformal neighbours threads velocity text_features"
+            " estimates points delays timeline timeline_report learned"
+        ),
         "hrm_jax.verified": "examples imports checks programs search inputs agreement choices",
         "hrm_jax.serving": (
             "engine hole_context messages service token_scores openai_replies errors current"
@@ -119,7 +123,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"
-            " make_corpus serve language_server model_gate"
+            " make_corpus serve language_server model_gate forecast"
         ),
         "experiments.benchmarks.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (

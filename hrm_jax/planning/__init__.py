@@ -1,0 +1,1 @@
+"""Plans of work: who does what, when, and how sure that is."""
