@@ -126,7 +126,7 @@ def parse(text: str, annotation: Any) -> Any:
 def recognise(experiments: Mapping[str, Experiment], plain: Mapping[str, Any]) -> str:
     """Returns which experiment a run's `config.json` is of; empty where it is of none."""
     for name, experiment in experiments.items():
-        if not _problems(lambda kind=experiment.kind: config_lib.from_dict(kind, plain)):
+        if plain and not _problems(lambda kind=experiment.kind: config_lib.from_dict(kind, plain)):
             return name
     return ""
 

@@ -67,13 +67,7 @@ class Jobs:
 
     def queue(self) -> dict[str, pathlib.Path]:
         """Returns the files of the runs that wait, by name, in their order."""
-        waiting = sorted((self._runs.root / STUDIO / "queue").glob("*.json"))
-        return {str(read_object(path).get("run", "")): path for path in waiting}
-
-    def waiting(self, name: str) -> dict[str, Any]:
-        """Returns what was filled in for a run that waits; empty for no such run."""
-        path = self.queue().get(name)
-        return read_object(path) if path else {}
+        return {str(read_object(path).get("run", "")): path for path in self._queue_files()}
 
     def advance(self, is_busy: bool) -> str | None:
         """Starts the next run that waits, if none is being trained; returns its name."""
@@ -81,11 +75,12 @@ class Jobs:
         if is_busy or not self.queue():
             return None
         with self._alone():
-            for name, path in self.queue().items():
+            for path in self._queue_files():
                 entry = read_object(path)
                 path.unlink(missing_ok=True)
                 # What another studio has started, or a later version no longer knows, is dropped.
-                with contextlib.suppress(UserError, OSError):
+                with contextlib.suppress(UserError, OSError, KeyError, ValueError, TypeError):
+                    name = str(entry["run"])
                     if not os.path.lexists(self._runs.path(name)):
                         self._begin(entry)
                         return name
@@ -198,6 +193,9 @@ class Jobs:
 
     def _state(self, folder: pathlib.Path) -> states.RunState:
         return states.state_of(folder, is_complete=False)
+
+    def _queue_files(self) -> list[pathlib.Path]:
+        return sorted((self._runs.root / STUDIO / "queue").glob("*.json"))
 
     def _queue_folder(self) -> pathlib.Path:
         folder = self._runs.aside(STUDIO) / "queue"

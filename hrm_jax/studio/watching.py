@@ -40,7 +40,7 @@ class Watched:
         plain, experiment = self._read_config()
         metrics = self._last_records(METRICS)
         telemetry = self._last_records(TELEMETRY)
-        last = max((_step(record) for record in metrics), default=0)
+        last = max((_step(record) or 0 for record in metrics), default=0)
         loop = plain.get("loop")
         steps = as_number(loop.get("steps")) if isinstance(loop, dict) else None
         state = states.state_of(self.folder, is_complete=bool(steps) and last >= (steps or 0))
@@ -115,7 +115,8 @@ class Watched:
         stamp = found.st_size, found.st_mtime_ns, found.st_ino
         if self._ends.get(name, (None, []))[0] != stamp:
             lines = read_end(path, _END_BYTES).encode().splitlines()
-            records = [record for record in map(_parse, lines) if record is not None]
+            parsed = [record for record in map(_parse, lines) if record is not None]
+            records = [record for record in parsed if _step(record) is not None]
             self._ends[name] = stamp, records
         return self._ends[name][1]
 
@@ -186,9 +187,9 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _step(record: Mapping[str, Any]) -> float:
+def _step(record: Mapping[str, Any]) -> float | None:
     step = as_number(record.get("step"))
-    return step if step is not None and math.isfinite(step) else 0
+    return step if step is not None and math.isfinite(step) else None
 
 
 def _numbers(record: Mapping[str, Any]) -> dict[str, float | None]:

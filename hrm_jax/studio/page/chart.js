@@ -12,6 +12,31 @@ export const colour = index => (dark.matches ? DARK : LIGHT)[index % LIGHT.lengt
 const dash = index => index < LIGHT.length ? undefined : [6, 4];
 const ink = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+/** What of the axis is seen: some room around the values, and a share is never outside of 0 to 1. */
+function rangeOf(low, high, metric) {
+  if (low === null || high === null) return [0, 1];
+  const isShare = /accuracy$|parse_rate$/.test(metric);
+  if (isShare && high - low < 1e-9) return [0, Math.max(1e-3, low === 0 ? 1 : Math.min(1, 2 * low))];
+  const room = high > low ? 0.06 * (high - low) : Math.abs(high) * 0.1 || 1;
+  return isShare ? [Math.max(0, low - room), Math.min(1, high + room)] : [low >= 0 ? Math.max(0, low - room) : low - room, high + room];
+}
+
+/** Ticks with as many decimals as tell them apart. */
+function tickTexts(ticks, metric) {
+  const known = ticks.filter(t => t !== null);
+  const apart = known.length > 1 ? Math.abs(known[1] - known[0]) : 1;
+  const isShare = /accuracy$|parse_rate$/.test(metric);
+  const scale = isShare ? 100 : 1;
+  const decimals = Math.min(6, Math.max(0, -Math.floor(Math.log10(apart * scale) + 1e-9)));
+  return ticks.map(t => {
+    if (t === null) return "";
+    if (/_bytes$/.test(metric)) return number(t, metric);
+    const size = Math.abs(t);
+    if (size >= 1e5 || (t !== 0 && apart < 1e-3 && !isShare)) return t.toExponential(1);
+    return `${(scale * t).toFixed(decimals)}${isShare ? " %" : ""}`;
+  });
+}
+
 export class Chart {
   constructor(name, settings) {
     this.name = name;
@@ -24,7 +49,7 @@ export class Chart {
     this.card = h("section", {class: "card chart", "aria-label": name},
       h("header", {}, h("h2", {title: explain(name)}, last, h("span", {class: "quiet small"}, ` ${name.split("/")[0]}`)),
         this.back,
-        h("button", {type: "button", class: "plain", "aria-label": `Save ${name} as a picture`, title: "Save as PNG", onclick: () => this.save()}, "PNG")),
+        h("button", {type: "button", class: "plain", "aria-label": `PNG of ${name}`, title: "Save as PNG", onclick: () => this.save()}, "PNG")),
       h("p", {class: "hint"}, explain(name)), this.plot, this.warning);
     new ResizeObserver(() => this.resize()).observe(this.plot);
   }
@@ -79,10 +104,10 @@ export class Chart {
     const metric = this.name;
     this.u = new uPlot({
       width: Math.max(this.plot.clientWidth, 200), height: 230, series,
-      scales: {x: {time: false}, y: isLog ? {distr: 3} : {}},
+      scales: {x: {time: false}, y: isLog ? {distr: 3} : {range: (_, low, high) => rangeOf(low, high, metric)}},
       axes: [
         {...axis, size: 28, values: (_, ticks) => ticks.map(t => byTime ? duration(t) : t >= 1e4 ? `${t / 1e3}k` : t)},
-        {...axis, size: 58, values: (_, ticks) => ticks.map(t => t === null ? "" : number(t, metric))},
+        {...axis, size: 58, values: (_, ticks) => tickTexts(ticks, metric)},
       ],
       cursor: {drag: {x: true, y: false, setScale: false}, points: {size: 7}},
       hooks: {

@@ -60,7 +60,7 @@ function seeds(names, configs) {
   return h("div", {class: "stack"}, several.map(group => {
     const metrics = inOrder(new Set(group.flatMap(name => Object.keys(runs.get(name).latest)))).filter(metric => SHOWN.test(metric));
     return h("div", {class: "scroll", tabindex: "0"}, h("table", {class: "plain"}, h("caption", {}, `The same but for seeds: ${group.join(", ")}`),
-      h("thead", {}, h("tr", {}, ["", "mean", "deviation"].map(text => h("th", {scope: "col"}, text)))),
+      h("thead", {}, h("tr", {}, ["metric", "mean", "deviation"].map(text => h("th", {scope: "col"}, text)))),
       h("tbody", {}, metrics.map(metric => {
         const values = group.map(name => runs.get(name).latest[metric]).filter(v => typeof v === "number");
         const mean = values.reduce((a, b) => a + b, 0) / values.length;

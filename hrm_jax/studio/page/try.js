@@ -21,7 +21,7 @@ export function tryIt(settings) {
   const slider = h("input", {type: "range", id: "moment", min: "1", max: "1", value: "1", disabled: true, oninput: event => { stopPlaying(); show(Number(event.target.value) - 1); }});
   const where = h("output", {class: "small", for: "moment"});
   const board = new Board("The puzzle, and what the model proposes");
-  let steps = [], givens = ".".repeat(81), shown = -1, timer = null, controller = null;
+  let steps = [], givens = ".".repeat(81), shown = -1, timer = null, controller = null, ending = "";
   board.show({givens, digits: givens});
 
   const stopPlaying = () => { clearInterval(timer); timer = null; };
@@ -35,6 +35,7 @@ export function tryIt(settings) {
     slider.value = shown + 1;
     slider.disabled = false;
     where.textContent = `step ${now.step}${now.attempt > 1 ? ` of attempt ${now.attempt}` : ""}`;
+    if (ending) verdict.textContent = shown === steps.length - 1 ? ending : "Thinking ...";
     told.textContent = `${seen.conflicts} in conflict · ${seen.changed} changed · ${now.confidence} % sure of the whole`;
   }
   function play() {
@@ -53,6 +54,7 @@ export function tryIt(settings) {
     const own = controller = new AbortController();
     steps = [];
     shown = -1;
+    ending = "";
     refused.textContent = "";
     verdict.textContent = "The model is being loaded ...";
     told.textContent = where.textContent = "";
@@ -88,9 +90,10 @@ export function tryIt(settings) {
     const attempts = answer.attempts > 1 ? ` in ${answer.attempts} attempts` : "";
     const solved = steps.findLastIndex(step => step.attempt === answer.attempt && isSolved(step.digits, givens));
     if (answer.solved && solved >= 0) {
-      verdict.textContent = `✓ Solved${attempts}, checked by the rules: ${answer.title}`;
+      ending = `✓ Solved${attempts}, checked by the rules: ${answer.title}`;
       steps = steps.slice(0, solved + 1);
-    } else verdict.textContent = `✕ Not solved${attempts}: ${answer.title}`;
+    } else ending = `✕ Not solved${attempts}: ${answer.title}`;
+    if (shown === steps.length - 1) show(shown);
     play();
   }
 
