@@ -16,6 +16,7 @@ import pathlib
 import secrets
 import signal
 import webbrowser
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -60,6 +61,7 @@ def main() -> int:
 
     tokens = digests(_tokens())
     socket = listening.listen(FLAGS.host, FLAGS.port)
+    socket.listen()  # now, so that who reads the url below is not refused
     port = socket.getsockname()[1]
     needed = Pass(f"studio_{port}", secrets.token_urlsafe(32), tokens)
     studio = Studio(Runs(pathlib.Path(FLAGS.runs).absolute()), _experiments(), needed)
@@ -76,7 +78,15 @@ def main() -> int:
     if not FLAGS.no_browser:
         webbrowser.open(url)
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn has handlers of its own, then raises
-    uvicorn.Server(config).run(sockets=[socket])
+    server = uvicorn.Server(config)
+    ends = server.handle_exit
+
+    def end(number: int, frame: FrameType | None) -> None:
+        studio.live.end()  # pages listen for as long as they are told things
+        ends(number, frame)
+
+    server.handle_exit = end
+    server.run(sockets=[socket])
     return 0
 
 

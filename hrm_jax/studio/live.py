@@ -29,7 +29,8 @@ class Live:
         self._runs = runs
         self._watching = watching
         self._jobs = jobs
-        self._listeners: set[asyncio.Queue[str]] = set()
+        self._listeners: set[asyncio.Queue[str | None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._known: dict[str, dict[str, Any]] = {}
         self._system: dict[str, Any] = {}
         self.lock = asyncio.Lock()
@@ -38,6 +39,7 @@ class Live:
     async def look_on(self) -> None:
         """Looks, until it is cancelled."""
         tick = 0
+        self._loop = asyncio.get_running_loop()
         while True:
             tick += 1
             if self._listeners or tick % _UNWATCHED_TICKS == 0:
@@ -70,22 +72,33 @@ class Live:
 
     async def events(self) -> AsyncIterator[str]:
         """Yields events for one page, of which the first tells of all runs."""
-        queue: asyncio.Queue[str] = asyncio.Queue()
+        queue: asyncio.Queue[str | None] = asyncio.Queue()
         self._listeners.add(queue)
         try:
             await self.look()
             yield _event("all", {"runs": self._known, "system": self._system})
             while True:
                 try:
-                    yield await asyncio.wait_for(queue.get(), timeout=15)
+                    event = await asyncio.wait_for(queue.get(), timeout=15)
                 except TimeoutError:
-                    yield ": here\n\n"  # so that a page that is gone is noticed
+                    event = ": here\n\n"  # so that a page that is gone is noticed
+                if event is None:
+                    return
+                yield event
         finally:
             self._listeners.discard(queue)
 
+    def end(self) -> None:
+        """Ends what is told to pages, so that the server can; from any thread or signal."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._put, None)
+
     def _tell(self, kind: str, value: Any) -> None:
+        self._put(_event(kind, value))
+
+    def _put(self, event: str | None) -> None:
         for queue in self._listeners:
-            queue.put_nowait(_event(kind, value))
+            queue.put_nowait(event)
 
     def _load(self) -> dict[str, Any]:
         memory = psutil.virtual_memory()
