@@ -131,7 +131,8 @@ LAYERS: tuple[dict[str, str], ...] = (
             "workload aot_targets aot_cases shipped_attention aot jax_step torch_step worker"
             " alternate machine train_step step_profile recurrence attention solve jax_decode"
             " torch_decode decode llama_decode llama exactness speculation syntax"
-            " first_token serving serve_load serve_speed"
+            " first_token serving serve_load serve_speed studio_load"
+            " telemetry"
         ),
         "experiments.benchmarks.device": (
             "card part right attention quantized training text compiling suite"
