@@ -124,6 +124,7 @@ def _waiting(name: str) -> dict[str, Any]:
         "steps": None,
         "updated": None,
         "latest": {},
+        "probed_bytes": 0,
         "seed": None,
     }
 

@@ -29,6 +29,8 @@ from hrm_jax.training.side_records import PROBES, parse_record
 _OUTPUT_BYTES = 1 << 16
 _PROBE_BYTES = 32 << 20
 _MOST_PROBES = 200
+_PROBED = ("sudoku", "text")
+"""Kinds of probes that the page can show."""
 _MOST_POINTS = 20_000
 
 Name = Annotated[str, Query(max_length=300)]
@@ -298,7 +300,7 @@ def _probes(path: Any) -> list[dict[str, Any]]:
     except OSError:
         return []
     records = [record for record in map(parse_record, lines) if record is not None]
-    known = [record for record in records if record.get("kind") == "sudoku"]
+    known = [record for record in records if record.get("kind") in _PROBED]
     chosen = np.linspace(0, len(known) - 1, min(len(known), _MOST_PROBES)).astype(int)
     return [known[index] for index in chosen]
 

@@ -14,7 +14,7 @@ from hrm_jax.studio.forms import Experiment
 from hrm_jax.studio.lines import LineReader
 from hrm_jax.studio.series import Curves, as_number
 from hrm_jax.training.run_log import METRICS
-from hrm_jax.training.side_records import TELEMETRY
+from hrm_jax.training.side_records import PROBES, TELEMETRY
 
 _END_BYTES = 1 << 14
 _LOGS = ((METRICS, "other"), (TELEMETRY, "telemetry"))
@@ -59,6 +59,7 @@ class Watched:
             "steps": steps if steps and math.isfinite(steps) else None,
             "updated": max(known, default=None),
             "latest": latest,
+            "probed_bytes": self._size(PROBES),
             "seed": plain.get("seed") if isinstance(plain.get("seed"), int) else None,
         }
 
@@ -119,6 +120,12 @@ class Watched:
             records = [record for record in parsed if _step(record) is not None]
             self._ends[name] = stamp, records
         return self._ends[name][1]
+
+    def _size(self, name: str) -> int:
+        try:
+            return (self.folder / name).lstat().st_size
+        except OSError:
+            return 0
 
     def _read_config(self) -> tuple[dict[str, Any], str]:
         path = self.folder / "config.json"

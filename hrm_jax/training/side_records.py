@@ -1,7 +1,9 @@
 """Records that a run keeps beside its metrics: one JSON object a line, in files of their own.
 
     telemetry.jsonl    how training goes: `hrm_jax.training.telemetry`
-    probes.jsonl       a few puzzles, solved at every evaluation: `hrm_jax.tasks.sudoku.probes`
+    probes.jsonl       answers to the same few questions at every evaluation; `kind` says of what:
+                       "sudoku", `hrm_jax.tasks.sudoku.probes`; "text", `samples`, a list of
+                       `prompt`, `completion` and `parses`, whether both are Python
 
 Every record says `version` and `step`. Metrics are equal to the bit in a resumed run; what is here
 may depend on the machine. So a damaged line is left out and not refused.

@@ -5,7 +5,7 @@ import {attempt, link, listen, query, remember, runs} from "./store.js";
 import {newest} from "./watch.js";
 
 export async function think(settings) {
-  const names = newest().filter(run => run.experiment !== "code").map(run => run.name);
+  const names = newest().map(run => run.name);
   const name = settings.get("run") ?? names[0];
   const choice = h("label", {class: "option"}, "Run",
     h("select", {onchange: event => { location.hash = link("think", {run: event.target.value}); }},
@@ -20,7 +20,7 @@ export async function think(settings) {
     const isFirst = !records.length;
     records = found.records;
     if (!records.length) {
-      body.replaceChildren(h("p", {class: "quiet"}, "Nothing was probed yet: a Sudoku run solves the same four puzzles at every evaluation, and this page shows how its answers change. Runs of older code have none."));
+      body.replaceChildren(h("p", {class: "quiet"}, "Nothing was probed yet: at every evaluation a Sudoku run solves the same four puzzles, and a code run continues the same functions; here you see how the answers change. Runs of older code have none."));
       return;
     }
     if (isFirst) build();
@@ -28,32 +28,50 @@ export async function think(settings) {
     show();
   }
 
-  let training, thought, where, which;
+  let training, thought, where, which, samples;
+  const isText = () => records[0].kind === "text";
   function build() {
     training = h("input", {type: "range", id: "training", min: "0", oninput: event => { at = Number(event.target.value); follows = at === records.length - 1; show(); }});
     thought = h("input", {type: "range", id: "thought", min: "1", oninput: event => { step = Number(event.target.value); show(); }});
     where = h("output", {class: "small", for: "training"});
     which = h("output", {class: "small", for: "thought"});
+    at = records.findIndex(record => record.step === Number(settings.get("at")));
+    follows = at < 0;
+    if (settings.has("thought")) step = Number(settings.get("thought")) || Infinity;
+    if (isText()) {
+      samples = h("div", {class: "boards wide"});
+      body.replaceChildren(h("div", {class: "card scrub"}, h("label", {for: "training"}, "Training"), training, where),
+        h("p", {class: "quiet small"}, "The first line is given, the rest is the model's."), samples);
+      return;
+    }
     boards = records[0].puzzles.map((_, i) => ({board: new Board(`Puzzle ${i + 1}`), text: h("p", {class: "small quiet"}), title: h("h2", {}, `Puzzle ${i + 1}`)}));
     body.replaceChildren(
       h("div", {class: "card scrub"}, h("label", {for: "training"}, "Training"), training, where, h("label", {for: "thought"}, "Thought"), thought, which),
       legend(),
       h("div", {class: "boards"}, boards.map(({board, text, title}) => h("section", {class: "card stack"}, title, board.element, text))));
-    at = records.findIndex(record => record.step === Number(settings.get("at")));
-    follows = at < 0;
-    if (settings.has("thought")) step = Number(settings.get("thought")) || Infinity;
+  }
+
+  function showText(record) {
+    samples.replaceChildren(...record.samples.map(({prompt, completion, parses}) => h("section", {class: "card stack"},
+      h("p", {class: "small quiet"}, parses ? "✓ parses" : "✕ does not parse"),
+      h("pre", {tabindex: "0"}, h("b", {}, prompt), completion))));
   }
 
   function show() {
     const record = records[at];
-    const last = Math.max(...record.puzzles.map(puzzle => puzzle.steps.length));
-    const now = Math.min(step, last);
     training.max = records.length - 1;
     training.value = at;
     training.setAttribute("aria-valuetext", `step ${record.step} of training`);
+    where.textContent = `step ${record.step} of training`;
+    if (isText()) {
+      showText(record);
+      remember({run: name, at: follows ? "" : record.step});
+      return;
+    }
+    const last = Math.max(...record.puzzles.map(puzzle => puzzle.steps.length));
+    const now = Math.min(step, last);
     thought.max = last;
     thought.value = now;
-    where.textContent = `step ${record.step} of training`;
     which.textContent = `step ${now} of ${last}`;
     record.puzzles.forEach((puzzle, i) => {
       if (!boards[i]) return;
@@ -73,13 +91,12 @@ export async function think(settings) {
   if (!name) body.append(h("p", {class: "quiet"}, "There is no run yet. ", h("a", {href: link("new", {experiment: "sudoku", preset: "minute"})}, "Train for a minute"), ", or ", h("a", {href: "#/try"}, "try the model that comes with the package"), "."));
   else {
     await load();
-    let evaluated = runs.get(name)?.latest["validation/exact_accuracy"], seen = runs.get(name)?.step;
+    let seen = runs.get(name)?.probed_bytes;
     end = listen((changed, kind) => {
       if (kind === "system" || kind === "lost" || !changed.includes(name)) return;
       const now = runs.get(name);
-      if (now && (now.latest["validation/exact_accuracy"] !== evaluated || now.step !== seen)) {
-        evaluated = now.latest["validation/exact_accuracy"];
-        seen = now.step;
+      if (now && now.probed_bytes !== seen) {
+        seen = now.probed_bytes;
         load();
       }
     });
