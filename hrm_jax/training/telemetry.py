@@ -6,7 +6,8 @@ One record for each record of the log, version 1:
     learning_rate                  of the parameters, at this step
     gradient_norm                  L2 norm of the parameters' gradient at this step; absent
                                    where it is not finite
-    steps_per_second               since the record before, evaluations and checkpoints included
+    steps_per_second               since the record before, evaluations and checkpoints included;
+                                   absent at the first step of a process
     memory_bytes                   resident memory of the process
     device_memory_bytes            in use on the first device; absent where it does not tell
 
@@ -103,25 +104,28 @@ class Telemetry:
         """
         self._records = records
         self._learning_rate = learning_rate
-        self._before = (0, 0.0)
+        self._before: tuple[int, float] | None = None
 
     def __call__(self, step: int, observed: Observed) -> PyTree[Any]:
         """Takes what a step reported, on the host; returns its metrics."""
-        if not self._before[1]:
-            self._before = (step, time.time())  # the first step compiles
-        elif observed.gradient_norm is not None:
+        if observed.gradient_norm is not None:
             self._write(step, float(observed.gradient_norm))
+        if self._before is None:
+            self._before = (step, time.time())  # not before it, as the first step compiles
         return observed.metrics
 
     def _write(self, step: int, gradient_norm: float) -> None:
         now = time.time()
-        first, begun = self._before
-        self._before = (step, now)
+        speed = None
+        if self._before is not None:
+            first, begun = self._before
+            speed = (step - first) / max(now - begun, 1e-9)
+            self._before = (step, now)
         fields = {
             "time_seconds": now,
             "learning_rate": float(np.asarray(self._learning_rate(step - 1))),
             "gradient_norm": gradient_norm if math.isfinite(gradient_norm) else None,
-            "steps_per_second": (step - first) / max(now - begun, 1e-9),
+            "steps_per_second": speed,
             "memory_bytes": resident_bytes(),
             "device_memory_bytes": _device_bytes(),
         }

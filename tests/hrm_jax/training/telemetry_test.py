@@ -74,14 +74,23 @@ def test_records(tmp_path):
 
 
 def test_a_norm_that_is_no_number_is_left_out(tmp_path):
-    _, (_, report) = run(2, log_every=2, first_step=0)
+    _, (first, report) = run(2, log_every=2, first_step=0)
     broken = dataclasses.replace(report, gradient_norm=jnp.float32(jnp.nan))
     with SideRecords(tmp_path, TELEMETRY, resume_step=-1) as records:
         telemetry = Telemetry(records, lambda count: 0.1)
-        telemetry(1, report)
+        telemetry(1, first)
         telemetry(2, broken)
     (record,) = read_records(tmp_path / TELEMETRY)
     assert "gradient_norm" not in record
+
+
+def test_the_first_step_of_a_process_has_a_record_without_speed(tmp_path):
+    _, (report,) = run(1, log_every=2, first_step=3)
+    with SideRecords(tmp_path, TELEMETRY, resume_step=-1) as records:
+        Telemetry(records, lambda count: 0.1)(4, report)
+    (record,) = read_records(tmp_path / TELEMETRY)
+    assert record["step"] == 4
+    assert "steps_per_second" not in record
 
 
 def test_resident_memory_grows_with_what_is_held():
