@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -32,6 +33,7 @@ SMALL = {
     "validation.batch_size": "4",
 }
 HOSTILE = "<img src=x onerror=alert(1)>"
+SERIOUS = ("serious", "critical")
 TIMEOUT = 60_000
 expect.set_options(timeout=TIMEOUT)
 
@@ -192,6 +194,31 @@ def test_every_view_shows_foreign_runs_as_text_and_fits_a_phone(page, runs):
         page.get_by_label("logarithmic").check()
         assert "filter=%5Eris" in page.url
         assert "log=1" in page.url
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser, runs, scheme):
+    carrier = pytest.importorskip("axe_playwright_python", reason="needs axe-core")
+    axe = pathlib.Path(carrier.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+    for name in ("a", "b"):
+        write(runs, name, [(step, 1 / step) for step in range(1, 100)])
+    probe = {"kind": "text", "samples": [{"prompt": "def f():", "completion": "", "parses": True}]}
+    (runs / "a" / "probes.jsonl").write_text(json.dumps({"step": 1, **probe}) + "\n")
+    # The page's own policy would keep axe out.
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")
+    found = []
+    with studio(runs) as url:
+        page = context.new_page()
+        for view in ("watch", "run?name=a", "compare?runs=a,b", "think?run=a", "try", "new"):
+            page.goto(f"{url}/#/{view}")
+            page.reload()
+            expect(page.locator("h1").first).to_be_attached()
+            page.evaluate(axe)
+            told = page.evaluate("axe.run({resultTypes: ['violations']})")
+            found += [(view, one["id"]) for one in told["violations"] if one["impact"] in SERIOUS]
+            assert len(told["passes"]) > 10
+    context.close()
+    assert found == []
 
 
 def test_with_a_token_the_page_asks_for_it(page, runs, tmp_path):
