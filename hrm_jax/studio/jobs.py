@@ -98,6 +98,7 @@ class Jobs:
                 raise JobError(f"{name} runs already")
             if not experiment:
                 raise JobError(f"{name}: its config.json is of no experiment that is known here")
+            _refuse_links(folder)
             flags = ("--resume", f"--run={folder}")
             self._launch(folder, self._experiment(experiment), flags)
 
@@ -119,6 +120,7 @@ class Jobs:
         if not states.works_on(state.pid, folder):
             raise JobError(f"{name}: process {state.pid} is not one that trains in its folder")
         if state.word == "starting":
+            _refuse_links(folder)
             job = read_object(folder / states.JOB)
             write_atomically(folder / states.JOB, json.dumps({**job, "stopped": True}))
         os.kill(state.pid, signal.SIGTERM)
@@ -219,3 +221,10 @@ class Jobs:
         with contextlib.ExitStack() as stack:
             stack.push(lock)
             yield
+
+
+def _refuse_links(folder: pathlib.Path) -> None:
+    """Raises JobError where what is written into a folder could end up elsewhere."""
+    links = [path for path in folder.rglob("*") if path.is_symlink()]
+    if links:
+        raise JobError(f"{links[0]} is a link; replace it by the file itself, or remove it")

@@ -136,6 +136,17 @@ def test_a_run_that_is_of_no_experiment_is_not_resumed(jobs, write_run):
         jobs.stop("a")
 
 
+def test_nothing_is_written_through_links(jobs, write_run, tmp_path):
+    folder = write_run("a")
+    (tmp_path / "precious").write_text("mine")
+    for name in ("output.txt", "job.json.tmp", "checkpoints"):
+        (folder / name).symlink_to(tmp_path / "precious")
+        with pytest.raises(JobError, match=f"{name} is a link"):
+            jobs.resume("a", "fake")
+        (folder / name).unlink()
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
 @pytest.mark.parametrize("binned", ["../../etc", "20260101-000000-..~x", "none", "a-b-c"])
 def test_only_what_is_in_the_bin_comes_back(jobs, binned):
     with pytest.raises(UserError):
