@@ -2,6 +2,8 @@ import asyncio
 import json
 
 import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra studio")
 from starlette.testclient import TestClient
 
 from hrm_jax.serving.protection import digests

@@ -2,9 +2,6 @@ import json
 
 import pytest
 
-pytest.importorskip("fastapi", reason="needs the extra studio")
-pytest.importorskip("psutil", reason="needs the extra studio")
-
 from hrm_jax.core.config import configclass, field
 from hrm_jax.studio.folders import Runs
 from hrm_jax.studio.forms import Experiment

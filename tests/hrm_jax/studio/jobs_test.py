@@ -3,8 +3,11 @@ import os
 import signal
 import time
 
-import psutil
 import pytest
+
+pytest.importorskip("psutil", reason="needs the extra studio")
+
+import psutil
 
 from hrm_jax.core.errors import UserError
 from hrm_jax.studio.folders import UnknownRun

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+pytest.importorskip("psutil", reason="needs the extra studio")
+
 from hrm_jax.studio.states import RUN_VARIABLE, state_of, works_on
 
 

@@ -3,6 +3,8 @@ import os
 
 import pytest
 
+pytest.importorskip("psutil", reason="needs the extra studio")
+
 from hrm_jax.studio.folders import UnknownRun
 from hrm_jax.studio.watching import Watching
 
