@@ -8,7 +8,8 @@ language model writes, against transformers, `--suite=llama` the same of a GGUF 
 llama.cpp; `--suite=speculation` what proposing repeated tokens gains, `--suite=syntax` what it
 costs to write Python alone, `--suite=first_token` how long an editor waits after a change;
 `--suite=serve_load` puts a server under many clients, `--suite=serve_speed` measures it beside
-llama.cpp's; `--suite=device` is the whole picture of one GPU.
+llama.cpp's; `--suite=studio_load` puts the studio under many runs and pages, `--suite=telemetry`
+measures what its figures cost a run; `--suite=device` is the whole picture of one GPU.
 Results are medians over rounds; the JSON holds every turn.
 """
 
@@ -229,6 +230,20 @@ def _serve_speed(console: Console) -> dict[str, Any]:
     return {"runs": [serve_speed.run(one, console) for one in options]}
 
 
+def _studio_load(console: Console) -> dict[str, Any]:
+    """Measures the studio with live runs, open pages, and a log of a million records."""
+    from experiments.benchmarks import studio_load
+
+    return studio_load.run(studio_load.Options(), console)
+
+
+def _telemetry(console: Console) -> dict[str, Any]:
+    """Measures what a run's telemetry costs."""
+    from experiments.benchmarks import telemetry
+
+    return {one: telemetry.run(one, _ROUNDS.value, console) for one in ("relational", "quick")}
+
+
 def _picture() -> pathlib.Path | None:
     return None if _PICTURE.value is None else pathlib.Path(_PICTURE.value)
 
@@ -248,6 +263,8 @@ SUITES: dict[str, Suite] = {
     "syntax": _syntax,
     "serve_load": _serve_load,
     "serve_speed": _serve_speed,
+    "studio_load": _studio_load,
+    "telemetry": _telemetry,
     "device": _device,
 }
 

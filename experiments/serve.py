@@ -14,7 +14,6 @@ import json
 import logging
 import pathlib
 import signal
-import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ if __name__ == "__main__":
 
 from experiments.codegen import judging
 from experiments.common import language_model
+from experiments.common.listening import LOCAL, MOST_PORT, listen, url_of
 from hrm_jax.core import files
 from hrm_jax.core.config import check
 from hrm_jax.core.types import Prompt
@@ -46,12 +46,10 @@ if TYPE_CHECKING:  # of the extra `serve`, which is named where it is absent
 
 FLAGS = flags.FLAGS
 _LOG = logging.getLogger(__name__)
-_LOCAL = "127.0.0.1"
-_MOST_PORT = 65535
 
-flags.DEFINE_string("host", _LOCAL, "address to listen at; 0.0.0.0 for those of all networks")
+flags.DEFINE_string("host", LOCAL, "address to listen at; 0.0.0.0 for those of all networks")
 flags.DEFINE_integer(
-    "port", 8080, "port to listen at; 0 for any that is free", lower_bound=0, upper_bound=_MOST_PORT
+    "port", 8080, "port to listen at; 0 for any that is free", lower_bound=0, upper_bound=MOST_PORT
 )
 flags.DEFINE_integer(
     "rows", 8, "texts written at once, rounded up to a power of two", lower_bound=1, upper_bound=256
@@ -96,7 +94,7 @@ def main() -> int:
     process.keep_compiled()
     protection = _protection()
     app = make_app()
-    listening = _listen(FLAGS.host, FLAGS.port)
+    listening = listen(FLAGS.host, FLAGS.port)
     config = uvicorn.Config(
         protected(app, protection, FLAGS.allow_origin),
         log_level="warning",
@@ -106,8 +104,7 @@ def main() -> int:
         limit_concurrency=4 * (FLAGS.rows + FLAGS.most_waiting) + 64,
     )
     server = uvicorn.Server(config)
-    host = _LOCAL if FLAGS.host == "0.0.0.0" else FLAGS.host
-    url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+    url = url_of(FLAGS.host, listening.getsockname()[1])
     loading = _Loading(app, server, url)
     _handle_signals(loading)
     loading.start()
@@ -136,22 +133,6 @@ def _protection() -> "Protection":
             remedy="write one, such as the output of `openssl rand -hex 32`",
         )
     return Protection(hosts=tuple(sorted(hosts)), key_digests=digests(keys))
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Returns a socket that listens; raises OSError where the port is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise OSError(
-            f"--port: expected one that is free at {host}, got {port} ({error.strerror}); choose "
-            "another, or 0 for any"
-        ) from error
-    return listening
 
 
 class _Loading:

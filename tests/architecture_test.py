@@ -44,8 +44,9 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.losses": "token act language",
         "hrm_jax.optim": "schedules adam_atan2 eigenbases soap puzzle_rows ema",
         "hrm_jax.training": (
-            "interrupt state_arrays run_log checkpoint state optimizers batches progress step flops"
-            " loop curriculum task learned_data run run_folder"
+            "interrupt state_arrays run_log side_records process_record checkpoint state optimizers"
+            " batches progress step telemetry flops loop curriculum task learned_data run"
+            " run_folder"
         ),
         "hrm_jax.data": "rows pipeline downloads storage",
         "hrm_jax.data.sudoku": (
@@ -107,30 +108,35 @@ LAYERS: tuple[dict[str, str], ...] = (
             " server suggesting under_way telling neighbours items targets verifying"
             " language_server"
         ),
-        "hrm_jax.tasks.sudoku": "evaluation task",
+        "hrm_jax.tasks.sudoku": "evaluation probes task",
         "hrm_jax.tasks.code": "config data evaluation samples task",
+        "hrm_jax.studio": (
+            "folders lines series states forms jobs watching live protection thinking routes app"
+        ),
         "hrm_jax": "__init__",
     },
     {
         "experiments.common": (
-            "process command config_flags distributed terminal curves comparisons language_model"
+            "process command listening config_flags distributed terminal curves comparisons"
+            " language_model"
         ),
         "experiments.rendering": "trace page board layout legend sheet animation files",
-        "experiments.sudoku": "display presets variants exported solving __main__",
+        "experiments.sudoku": "display presets variants exported solving thinker __main__",
         "experiments.codegen": (
             "presets training writer prompts models judging verifying generation measuring"
             " choosing __main__"
         ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"
-            " make_corpus serve language_server model_gate forecast"
+            " make_corpus serve language_server model_gate forecast studio"
         ),
         "experiments.benchmarks.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
             "workload aot_targets aot_cases shipped_attention aot jax_step torch_step worker"
             " alternate machine train_step step_profile recurrence attention solve jax_decode"
             " torch_decode decode llama_decode llama exactness speculation syntax"
-            " first_token serving serve_load serve_speed"
+            " first_token serving serve_load serve_speed studio_load"
+            " telemetry"
         ),
         "experiments.benchmarks.device": (
             "card part right attention quantized training text compiling suite"

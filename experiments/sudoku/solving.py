@@ -51,17 +51,29 @@ def read_puzzles(text: str, skip_bad: bool = False) -> list[Grid]:
     """
     if text == "-":
         # All of it: an archive is not read from its beginning to its end.
-        stream = io.BytesIO(sys.stdin.buffer.read())
+        content = sys.stdin.buffer.read()
         source = "standard input"
     elif os.path.exists(text):
-        stream = io.BytesIO(pathlib.Path(text).read_bytes())
+        content = pathlib.Path(text).read_bytes()
         source = text
     elif _looks_like_a_path(text):
         raise rules.PuzzleError(f"expected 81 characters or a file, and there is no file {text}")
     else:
         # The command line may hold bytes that are no text; the error then names them.
-        stream = io.BytesIO(os.fsencode(text))
+        content = os.fsencode(text)
         source = "--puzzle"
+    return parse_puzzles(content, source, skip_bad)
+
+
+def parse_puzzles(content: bytes, source: str, skip_bad: bool = False) -> list[Grid]:
+    """Returns the puzzles that a file of any kind holds, checked; raises as `read_puzzles`.
+
+    Args:
+      content: of the file.
+      source: names it in errors.
+      skip_bad: as in `read_puzzles`.
+    """
+    stream = io.BytesIO(content)
     puzzles = puzzle_files.read_stream(stream, source, check_unique=True, skip_bad=skip_bad)
     return list(puzzles.questions)
 
@@ -125,7 +137,7 @@ def solve_all(
     solutions = []
     for number, puzzle in enumerate(puzzles, 1):
         name = f"Puzzle {number}: " if len(puzzles) > 1 else ""
-        solutions.append(puzzle_solver.solve(puzzle, name + _describe(puzzle)))
+        solutions.append(puzzle_solver.solve(puzzle, name + describe(puzzle)))
         _show(solutions[-1], console)
     solved = sum(solution.trace.solved is not None for solution in solutions)
     if len(solutions) > 1:
@@ -142,7 +154,7 @@ def show_held_out(task: SudokuTask, variables: Variables, source: Source, consol
     puzzle = rules.decode(source.inputs[0])
     steps = task.config.model.halt_max_steps
     settings = EvaluationConfig(batch_size=1, halting="rules", max_steps=steps)
-    solution = PuzzleSolver.make(task, variables, settings).solve(puzzle, _describe(puzzle))
+    solution = PuzzleSolver.make(task, variables, settings).solve(puzzle, describe(puzzle))
     return _show(solution, console)
 
 
@@ -178,14 +190,15 @@ class PuzzleSolver:
         here = jax.device_put(jax.device_get(variables), replicated(mesh))
         return cls(engine, here, settings.search)
 
-    def solve(self, puzzle: Grid, title: str = "") -> Solution:
+    def solve(self, puzzle: Grid, title: str = "", journal: Journal | None = None) -> Solution:
         """Returns the answer to a puzzle, after as many attempts as it takes or there are.
 
         Args:
           puzzle: what to solve.
           title: what to call it.
+          journal: an empty one, which learns of every step as it is taken.
         """
-        journal = Journal()
+        journal = journal or Journal()
         tokens = rules.encode(puzzle)[None]
         first = solve_stream(self.engine, self.variables, tokens, watch=journal)
         answers = search(
@@ -251,6 +264,6 @@ def _show(solution: Solution, console: Console) -> bool:
     return False
 
 
-def _describe(puzzle: Grid) -> str:
+def describe(puzzle: Grid) -> str:
     """Returns the number of givens and the rating of a puzzle."""
     return f"{np.count_nonzero(puzzle)} givens, rating {solver.rating(puzzle)}"

@@ -67,11 +67,14 @@ class Hooks:
       evaluate: maps a state to named measures on held-out data; None for no evaluations.
       judge: called after every evaluation with the step and its measures; returns why the run
         must end, or None. It may change the batches, whose state is saved after it.
+      probe: maps a state to what is kept of it after every evaluation, as JSON holds it, to see how
+        the model's answers to the same questions change; None to keep nothing.
     """
 
     summarize: Callable[[Sums, int], Mapping[str, float]]
     evaluate: Callable[[TrainState], Mapping[str, float]] | None = None
     judge: Callable[[int, Mapping[str, float]], str | None] = lambda step, measures: None
+    probe: Callable[[TrainState], Mapping[str, Any]] | None = None
 
 
 @dataclasses.dataclass
@@ -99,6 +102,7 @@ def run_steps(
     progress: StepCallback,
     stop: GracefulStop,
     extras: Mapping[str, Any] | None = None,
+    watch: Callable[[int, Any], Any] = lambda step, reported: reported,
 ) -> TrainState:
     """Runs until `config.steps` steps are done, or a stop is requested.
 
@@ -114,6 +118,7 @@ def run_steps(
       stop: checked after every step; when requested, the loop saves and returns. With several
         processes it is checked at the steps that end a record, and all of them stop together.
       extras: of the checkpoint that `state` comes from; None for a fresh run.
+      watch: takes the number of every fetched step and what the step reported; returns its metrics.
 
     Returns:
       The state after the last step, saved.
@@ -135,7 +140,8 @@ def run_steps(
             return
         number, metrics = pending
         pending = None
-        averages = _record(number, jax.device_get(metrics), window, config, log, hooks)
+        values = watch(number, jax.device_get(metrics))
+        averages = _record(number, values, window, config, log, hooks)
         progress(number, averages)
 
     while step < config.steps and not stopping:

@@ -48,19 +48,24 @@ class OptimConfig:
     )
 
 
-def make_optimizers(config: OptimConfig, total_steps: int) -> Optimizers:
-    """Returns both optimisers.
+def make_schedule(config: OptimConfig, peak: float, total_steps: int) -> optax.Schedule:
+    """Returns the learning rate as a function of the number of updates done before.
 
-    The schedule ends at `total_steps`, or at the end of the warm-up if that is later.
+    It ends at `total_steps`, or at the end of the warm-up if that is later.
     """
+    return warmup_cosine(
+        peak,
+        warmup_steps=config.warmup_steps,
+        total_steps=max(total_steps, config.warmup_steps),
+        min_ratio=config.lr_min_ratio,
+    )
+
+
+def make_optimizers(config: OptimConfig, total_steps: int) -> Optimizers:
+    """Returns both optimisers, with schedules as in `make_schedule`."""
 
     def rate(peak: float) -> optax.Schedule:
-        return warmup_cosine(
-            peak,
-            warmup_steps=config.warmup_steps,
-            total_steps=max(total_steps, config.warmup_steps),
-            min_ratio=config.lr_min_ratio,
-        )
+        return make_schedule(config, peak, total_steps)
 
     settings = rate(config.learning_rate), config.b1, config.b2, config.weight_decay
     if config.optimizer == "soap":

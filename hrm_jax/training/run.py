@@ -3,15 +3,20 @@
     config.json, environment.json    what was run
     data.json                        what it learned from
     metrics.jsonl, events.*          what was measured
+    telemetry.jsonl                  learning rate, gradient norm, speed, memory
+    probes.jsonl                     answers to the same few questions, at every evaluation
+    process.json                     the process that trains, or how it ended
     checkpoints/step_*               from where it can resume
 
 With several processes, which share the folder, process 0 writes; checkpoints are written by all.
 """
 
+import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -25,12 +30,16 @@ from hrm_jax.core.mesh import batch_sharding, make_mesh, replicated, with_ambien
 from hrm_jax.training import learned_data, loop
 from hrm_jax.training.checkpoint import CheckpointStore, check_writable
 from hrm_jax.training.interrupt import GracefulStop
+from hrm_jax.training.optimizers import make_schedule
+from hrm_jax.training.process_record import recorded_process
 from hrm_jax.training.progress import Progress
 from hrm_jax.training.run_log import RunLog, write_run_info
+from hrm_jax.training.side_records import PROBES, TELEMETRY, SideRecords
 from hrm_jax.training.state import TrainState, init_state, state_from_variables, state_shardings
 from hrm_jax.training.state_arrays import state_bytes
 from hrm_jax.training.step import TrainStep, make_train_step
 from hrm_jax.training.task import Task
+from hrm_jax.training.telemetry import Telemetry, observed
 
 CHECKPOINTS = "checkpoints"
 
@@ -100,8 +109,13 @@ def _train_alone(
     resumed = loop.resume(store, state, batches, check) if resume else None
     state, extras = resumed or (state, None)
     first_step = int(state.step)
+    resume_step = first_step if extras else -1
     with (
-        RunLog(folder, resume_step=first_step if extras else -1) as log,
+        # Only now: a run that is refused is as it was.
+        recorded_process(folder) as record,
+        RunLog(folder, resume_step=resume_step) as log,
+        SideRecords(folder, TELEMETRY, resume_step=resume_step) as telemetry,
+        SideRecords(folder, PROBES, resume_step=resume_step) as probes,
         GracefulStop() as stop,
         progress.training(first_step, config.loop.steps) as tell,
     ):
@@ -110,25 +124,51 @@ def _train_alone(
             learned_data.record(folder, first_step, fingerprint)
         state = loop.run_steps(
             state,
-            compile_step(task, state_shardings(abstract_state(task), mesh), mesh),
+            _observed_step(task, mesh, first_step),
             task.model_at,
             batches,
             config=config.loop,
             store=store,
             log=log,
-            hooks=task.hooks(data, batches, mesh),
+            hooks=_probing(task.hooks(data, batches, mesh), probes),
             progress=tell,
             stop=stop,
             extras=extras,
+            watch=_telemetry(task, telemetry),
         )
-    # The loop returned before the last step without an error, so it was asked to stop.
-    if int(state.step) < config.loop.steps:
-        by = stop.signal_name or "another process"
-        progress.stopped(
-            f"stopped by {by} after step {int(state.step)}, saved in {folder}; "
-            f"--resume --run={folder} goes on"
-        )
+        # The loop returned before the last step without an error, so it was asked to stop.
+        if int(state.step) < config.loop.steps:
+            by = stop.signal_name or "another process"
+            record.stopped(f"stopped by {by} after step {int(state.step)}")
+    if record.message:
+        progress.stopped(f"{record.message}, saved in {folder}; --resume --run={folder} goes on")
     return state
+
+
+def _probing(hooks: loop.Hooks, records: SideRecords) -> loop.Hooks:
+    """Returns hooks whose evaluations write what is probed of the state as well."""
+    evaluate = hooks.evaluate
+    probe = hooks.probe
+    if evaluate is None or probe is None:
+        return hooks
+
+    def evaluate_and_probe(state: TrainState) -> Mapping[str, float]:
+        measures = evaluate(state)
+        records.write(int(state.step), {"time_seconds": time.time(), **probe(state)})
+        return measures
+
+    return dataclasses.replace(hooks, evaluate=evaluate_and_probe)
+
+
+def _observed_step(task: Task, mesh: Mesh, first_step: int) -> TrainStep:
+    step = compile_step(task, state_shardings(abstract_state(task), mesh), mesh)
+    return observed(step, task.config.optim.b1, task.config.loop.log_every, first_step)
+
+
+def _telemetry(task: Task, records: SideRecords) -> Telemetry:
+    config = task.config
+    rate = make_schedule(config.optim, config.optim.learning_rate, config.loop.steps)
+    return Telemetry(records, rate)
 
 
 def begin(task: Task, mesh: Mesh) -> TrainState:

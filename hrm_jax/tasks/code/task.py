@@ -207,14 +207,20 @@ class CodeTask(Task):
         return average_text_metrics(sums)
 
     def hooks(self, data: TextSplits, batches: Curriculum, mesh: Mesh) -> Hooks:
-        """Returns what the loop calls: averages, held-out measures and the gates of the phases."""
+        """Returns what the loop calls: averages, held-out measures, gates of phases, samples."""
+        settings = self.config.validation
+        written: list[Sample] = []
 
         def validate(state: TrainState) -> dict[str, float]:
-            settings = self.config.validation
             report = self.evaluate(state.averaged_variables, data.validation, settings, mesh)
+            written[:] = report.samples
             return report.as_dict() | {"phase": batches.phase + 1}
 
-        return Hooks(self.average, validate, batches.judge)
+        def probe(state: TrainState) -> dict[str, Any]:
+            del state  # that of the evaluation just before, which wrote the samples
+            return {"kind": "text", "samples": list(map(dataclasses.asdict, written))}
+
+        return Hooks(self.average, validate, batches.judge, probe if settings.samples else None)
 
     def evaluate(
         self,

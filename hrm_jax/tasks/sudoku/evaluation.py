@@ -186,7 +186,7 @@ def _think_through(
     for rows in evaluation_batches(source, config.batch_size):
         batch = split_batch(as_batch(rows), mesh)
         if compiled is None:
-            compiled = _think_for_all(mesh).lower(model, variables, batch).compile()
+            compiled = think_for_all(mesh).lower(model, variables, batch).compile()
         start = time.perf_counter()
         # `device_get` waits for the result, so the time includes the computation, not only its
         # dispatch.
@@ -212,7 +212,7 @@ def _think_through(
 
 
 @functools.cache
-def _think_for_all(mesh: Mesh) -> Any:
+def think_for_all(mesh: Mesh) -> Any:
     """Returns `think` compiled for a mesh, with its results on every host; cached for each mesh."""
     return jax.jit(with_ambient_mesh(think, mesh), static_argnums=0, out_shardings=replicated(mesh))
 

@@ -26,7 +26,7 @@ from hrm_jax.data.sudoku.puzzle_files import PuzzleFileError
 from hrm_jax.losses.act import Metrics, act_loss, average_metrics
 from hrm_jax.models.puzzle_config import PuzzleModelConfig
 from hrm_jax.models.puzzle_model import PuzzleModel
-from hrm_jax.tasks.sudoku import evaluation
+from hrm_jax.tasks.sudoku import evaluation, probes
 from hrm_jax.tasks.sudoku.evaluation import EvaluationConfig, SudokuReport
 from hrm_jax.training.batches import PlacedBatches
 from hrm_jax.training.loop import Hooks, LoopConfig
@@ -216,7 +216,7 @@ class SudokuTask(Task):
         return average_metrics(dict(sums), steps * self.config.batch_size)
 
     def hooks(self, data: tuple[Source, Source], batches: Any, mesh: Mesh) -> Hooks:
-        """Returns what the loop calls: averages, and one pass over the validation puzzles."""
+        """Returns what the loop calls: averages, one pass over the validation puzzles, probes."""
         del batches
         settings = self.config.validation
 
@@ -226,7 +226,10 @@ class SudokuTask(Task):
             # the log.
             return {name: report[name] for name in _LOGGED}
 
-        return Hooks(self.average, validate)
+        def probe(state: TrainState) -> dict[str, Any]:
+            return probes.probe(self.model, state.averaged_variables, data[1], mesh)
+
+        return Hooks(self.average, validate, probe=probe)
 
     def evaluate(
         self,

@@ -1,6 +1,7 @@
 """Training in a folder: what stops it at its start, what it compiles, and how it goes on."""
 
 import contextlib
+import dataclasses
 import json
 import logging
 import shutil
@@ -180,3 +181,38 @@ def test_resuming_a_task_of_plain_batches_changes_no_bit(tmp_path):
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
     jax.tree.map(same, found, expected)
+
+
+class Probed(TinyTask):
+    """A task that probes its parameters' first number at every evaluation."""
+
+    def hooks(self, data, batches, mesh):
+        first = lambda state: {"first": float(jax.tree.leaves(state.variables)[0].ravel()[0])}  # noqa: E731
+        return dataclasses.replace(super().hooks(data, batches, mesh), evaluate=first, probe=first)
+
+
+def side_records(folder, name):
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def test_a_run_keeps_telemetry_probes_and_its_process(tmp_path):
+    whole = tmp_path / "whole"
+    run.train(Probed(steps=6), whole)
+    telemetry = side_records(whole, "telemetry.jsonl")
+    assert [record["step"] for record in telemetry] == [2, 4, 6]
+    assert all(record["gradient_norm"] > 0 and record["learning_rate"] > 0 for record in telemetry)
+    probes = side_records(whole, "probes.jsonl")
+    metrics = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    validation = {r["step"]: r["first"] for r in metrics if r["split"] == "validation"}
+    assert {record["step"]: record["first"] for record in probes} == validation
+    assert validation.keys() == {2, 4, 6}
+    assert json.loads((whole / "process.json").read_text())["state"] == "finished"
+    # Resumed, it has the same norms as if it had not been stopped.
+    stopped = tmp_path / "stopped"
+    run.train(Probed(steps=6), stopped, progress=Told(stop_after=3))
+    assert json.loads((stopped / "process.json").read_text())["state"] == "stopped"
+    run.train(Probed(steps=6), stopped, resume=True)
+    again = side_records(stopped, "telemetry.jsonl")
+    for name in ("step", "gradient_norm", "learning_rate"):
+        assert [record[name] for record in again] == [record[name] for record in telemetry]
+    assert json.loads((stopped / "process.json").read_text())["state"] == "finished"

@@ -1,0 +1,89 @@
+"""The app: the page, and what it asks for."""
+
+import asyncio
+import contextlib
+import importlib.resources
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+from fastapi.responses import Response
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp
+
+from hrm_jax.core.errors import UserError
+from hrm_jax.serving import errors
+from hrm_jax.serving.protection import Guarded, Protection
+from hrm_jax.studio.folders import UnknownRun
+from hrm_jax.studio.protection import Gate
+from hrm_jax.studio.routes import Studio, make_routes
+
+_KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_INDEX = "index.html"
+
+
+def make_app(studio: Studio, hosts: tuple[str, ...]) -> ASGIApp:
+    """Returns the app behind its protection.
+
+    Args:
+      studio: what it shows.
+      hosts: names by which browsers may call it, without the port.
+    """
+
+    @contextlib.asynccontextmanager
+    async def living(_: FastAPI) -> AsyncIterator[None]:
+        looking = asyncio.create_task(studio.live.look_on())
+        yield
+        looking.cancel()
+        studio.thinker.end()
+
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=living)
+    app.include_router(make_routes(studio))
+    errors.install(app)
+
+    async def unknown(_: object, error: Exception) -> Response:
+        return errors.reply(404, str(error))
+
+    async def failed(_: object, error: Exception) -> Response:
+        return errors.reply(507, str(error))
+
+    app.add_exception_handler(UnknownRun, unknown)
+    # Not a defect here but a full disk, or a folder that may not be written.
+    app.add_exception_handler(OSError, failed)
+    app.add_exception_handler(UserError, _refused)
+    _add_page(app, studio)
+    return Guarded(Gate(GZipMiddleware(app, minimum_size=500), studio.needed), Protection(hosts))
+
+
+async def _refused(_: object, error: Exception) -> Response:
+    return errors.reply(400, str(error))
+
+
+def _add_page(app: FastAPI, studio: Studio) -> None:
+    folder = importlib.resources.files("hrm_jax.studio") / "page"
+    files = {
+        entry.name: entry.read_bytes()
+        for entry in folder.iterdir()
+        if any(entry.name.endswith(end) for end in _KINDS)
+    }
+
+    def answer(name: str) -> Response:
+        kind = next(kind for end, kind in _KINDS.items() if name.endswith(end))
+        return Response(files[name], media_type=kind, headers={"Cache-Control": "no-cache"})
+
+    @app.get("/")
+    async def index() -> Response:
+        response = answer(_INDEX)
+        if not studio.needed.tokens:
+            response.headers["Set-Cookie"] = studio.needed.header()
+        return response
+
+    @app.get("/page/{name}")
+    async def file(name: str) -> Response:
+        if name not in files:
+            return errors.reply(404, "there is no such file")
+        return answer(name)

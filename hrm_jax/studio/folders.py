@@ -1,0 +1,131 @@
+"""Where runs lie: names to paths that never leave the runs folder, and files read with care.
+
+What is in a run's folder may come from anyone. A name is a relative path of one or two parts; links
+are not followed, neither as folders nor as files; only regular files are opened, and no more of
+them is read than is asked for.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import stat
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from hrm_jax.core.errors import UserError
+
+STUDIO = ".studio"
+BIN = ".bin"
+MOST_JSON_BYTES = 1 << 20
+_DEPTH = 2
+_PART = re.compile(r"[^./\\\0][^/\\\0]*")
+_MARKS = ("config.json", "metrics.jsonl", "job.json")
+"""Files of which a run's folder has at least one."""
+
+
+class UnknownRun(UserError, LookupError):
+    """There is no run of this name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """The folder of all runs, which need not exist yet.
+
+    Attributes:
+      root: its absolute path.
+    """
+
+    root: pathlib.Path
+
+    def path(self, name: str) -> pathlib.Path:
+        """Returns the folder that a run of this name has or would have.
+
+        Raises:
+          UnknownRun: no run can have this name.
+        """
+        parts = name.split("/")
+        if len(parts) > _DEPTH or not all(_PART.fullmatch(part) for part in parts):
+            raise UnknownRun(
+                f"{name!r}: expected a name, or two with a / between, none with a dot before it; "
+                "choose another"
+            )
+        path = self.root
+        for part in parts:
+            path = path / part
+            if path.is_symlink():
+                raise UnknownRun(f"{name!r} is a link; only folders inside {self.root} are shown")
+        return path
+
+    def find(self, name: str) -> pathlib.Path:
+        """Returns the folder of a run.
+
+        Raises:
+          UnknownRun: there is none of this name.
+        """
+        path = self.path(name)
+        if not _is_run(path):
+            raise UnknownRun(f"there is no run {name!r} in {self.root} (any more)")
+        return path
+
+    def names(self) -> list[str]:
+        """Returns the names of all runs, those inside other folders as `folder/name`."""
+        return sorted(self._below(self.root, _DEPTH))
+
+    def _below(self, folder: pathlib.Path, depth: int) -> Iterator[str]:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if not _PART.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
+                    continue
+                inside = folder / entry.name
+                if _is_run(inside):
+                    yield inside.relative_to(self.root).as_posix()
+                elif depth > 1:
+                    yield from self._below(inside, depth - 1)
+
+    def aside(self, name: str) -> pathlib.Path:
+        """Returns a folder of the studio's own, `STUDIO` or `BIN`, made if absent."""
+        folder = self.root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _is_run(folder: pathlib.Path) -> bool:
+    return any(os.path.lexists(folder / mark) for mark in _MARKS)
+
+
+@contextlib.contextmanager
+def open_regular(path: pathlib.Path) -> Iterator[BinaryIO]:
+    """Yields a regular file for reading; raises OSError for links, pipes and devices."""
+    # Without O_NONBLOCK, opening a pipe would wait for someone to write into it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{path}: expected a regular file")
+        yield file
+
+
+def read_object(path: pathlib.Path) -> dict[str, Any]:
+    """Returns the object of a small JSON file; an empty one where there is none to read."""
+    try:
+        with open_regular(path) as file:
+            value = json.loads(file.read(MOST_JSON_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def read_end(path: pathlib.Path, most_bytes: int) -> str:
+    """Returns the end of a text file, in whole lines; empty where there is none to read."""
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - most_bytes))
+            content = file.read(most_bytes)
+    except OSError:
+        return ""
+    if size > most_bytes:
+        content = content.partition(b"\n")[2]
+    return content.decode("utf-8", "replace")

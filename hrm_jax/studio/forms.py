@@ -1,0 +1,165 @@
+"""Forms of configurations: which fields there are, what was filled in, what the command line is."""
+
+import ast
+import dataclasses
+import shlex
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from hrm_jax.core import config as config_lib
+from hrm_jax.core.config import FieldInfo
+from hrm_jax.core.config_fields import type_name
+from hrm_jax.core.config_values import ConfigError
+from hrm_jax.core.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What the studio can start.
+
+    Attributes:
+      name: how the page calls it.
+      module: `python -m MODULE` starts it.
+      presets: configurations by name.
+      thinker: `python -m THINKER --checkpoint=...` solves puzzles of a model of it, as
+        `hrm_jax.studio.thinking` says; empty where it cannot.
+    """
+
+    name: str
+    module: str
+    presets: Mapping[str, Any]
+    thinker: str = ""
+
+    @property
+    def kind(self) -> type:
+        """The class of its configurations."""
+        return type(next(iter(self.presets.values())))
+
+
+class FormError(UserError, ValueError):
+    """What was filled in cannot be started.
+
+    Attributes:
+      problems: what is wrong, by path; an empty path for the whole.
+    """
+
+    def __init__(self, problems: Mapping[str, str]):
+        super().__init__("; ".join(f"{path}: {text}" for path, text in problems.items()))
+        self.problems = dict(problems)
+
+
+@dataclasses.dataclass(frozen=True)
+class Filled:
+    """A form that was filled in and is right.
+
+    Attributes:
+      config: what it says.
+      flags: `--preset` and `--config.*` of the command line that says the same.
+      changed: paths that differ from the preset.
+    """
+
+    config: Any
+    flags: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+def describe(experiment: Experiment, preset: str) -> list[dict[str, Any]]:
+    """Returns the fields of a form, in order, as JSON holds them."""
+    return [_describe(leaf) for leaf in config_lib.fields(_preset(experiment, preset))]
+
+
+def fill(experiment: Experiment, preset: str, texts: Mapping[str, str]) -> Filled:
+    """Returns what a form says.
+
+    Args:
+      experiment: what is started.
+      preset: the configuration that it starts from.
+      texts: what was written into fields, by path; those left as they were may be absent.
+
+    Raises:
+      FormError: a field is unknown or has a wrong value, or values do not fit together.
+    """
+    base = _preset(experiment, preset)
+    leaves = {leaf.path: leaf for leaf in config_lib.fields(base)}
+    changes: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    for path, text in texts.items():
+        if path not in leaves:
+            problems[path] = config_lib.unknown_field(path, list(leaves)).problem
+        elif text != as_text(leaves[path].value):
+            changes[path] = parse(text, leaves[path].annotation)
+            problems |= _problems(lambda path=path: config_lib.replace(base, {path: changes[path]}))
+    # One by one above, so that all are told; fields that depend on each other only together.
+    together = _problems(lambda: config_lib.replace(base, changes)) if changes else {}
+    if together or problems.keys() - leaves.keys():
+        wrong = {path: text for path, text in problems.items() if path in texts}
+        raise FormError(wrong | together)
+    flags = [f"--config.{path}={as_text(value)}" for path, value in changes.items()]
+    return Filled(config_lib.replace(base, changes), (f"--preset={preset}", *flags), tuple(changes))
+
+
+def command_line(experiment: Experiment, flags: tuple[str, ...]) -> str:
+    """Returns the command as a shell takes it."""
+    return shlex.join(["python", "-m", experiment.module, *flags])
+
+
+def as_text(value: Any) -> str:
+    """Returns a value as flags and forms write it: as Python does, but text without quotes."""
+    return value if isinstance(value, str) else repr(value)
+
+
+def parse(text: str, annotation: Any) -> Any:
+    """Returns the value that a text means for a field; the text itself where it means none."""
+    is_text = annotation is str or (
+        typing.get_origin(annotation) is Literal
+        and all(isinstance(choice, str) for choice in typing.get_args(annotation))
+    )
+    if is_text:
+        return text
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def recognise(experiments: Mapping[str, Experiment], plain: Mapping[str, Any]) -> str:
+    """Returns which experiment a run's `config.json` is of; empty where it is of none."""
+    for name, experiment in experiments.items():
+        if plain and not _problems(lambda kind=experiment.kind: config_lib.from_dict(kind, plain)):
+            return name
+    return ""
+
+
+def _preset(experiment: Experiment, preset: str) -> Any:
+    if preset not in experiment.presets:
+        known = ", ".join(experiment.presets)
+        raise FormError({"": f"preset: expected one of {known}, got {preset!r}"})
+    return experiment.presets[preset]
+
+
+def _problems(attempt: Callable[[], object]) -> dict[str, str]:
+    try:
+        attempt()
+    except ConfigError as error:
+        return {error.path: error.problem}
+    return {}
+
+
+def _describe(leaf: FieldInfo) -> dict[str, Any]:
+    # A tuple of configs has no form as text that could be read again.
+    is_fixed = isinstance(leaf.value, tuple) and any(map(dataclasses.is_dataclass, leaf.value))
+    choices: list[str] = []
+    if leaf.annotation is bool:
+        choices = ["True", "False"]
+    elif typing.get_origin(leaf.annotation) is Literal:
+        choices = [as_text(choice) for choice in typing.get_args(leaf.annotation)]
+    return {
+        "path": leaf.path,
+        "value": f"{len(leaf.value)} of them" if is_fixed else as_text(leaf.value),
+        "help": leaf.help,
+        "allowed": leaf.allowed,
+        "type": type_name(leaf.annotation).replace("a finite float", "float"),
+        "choices": choices,
+        "fixed": is_fixed,
+    }

@@ -1,0 +1,201 @@
+/** A figure with a curve for each run. */
+import uPlot from "./uplot.js";
+import {curvesOf, smooth, trouble} from "./curves.js";
+import {duration, h, number} from "./dom.js";
+import {explain} from "./explain.js";
+
+// Okabe and Ito's colours, told apart by colour-blind people; darker on light paper, lighter on dark.
+const LIGHT = ["#0a66a8", "#c04e00", "#007a59", "#a8447f", "#6b5b00", "#2b2f38", "#3f86c4", "#7a3fa0"];
+const DARK = ["#6db7f2", "#ff9d5c", "#3fd0a4", "#eea3cf", "#e6cf4a", "#e4e4e4", "#9fd0ff", "#c9a4f0"];
+const dark = matchMedia("(prefers-color-scheme: dark)");
+export const colour = index => (dark.matches ? DARK : LIGHT)[index % LIGHT.length];
+const dash = index => index < LIGHT.length ? undefined : [6, 4];
+const ink = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** What of the axis is seen: some room around the values, and a share is never outside of 0 to 1. */
+function rangeOf(low, high, metric) {
+  if (low === null || high === null) return [0, 1];
+  const isShare = /accuracy$|parse_rate$/.test(metric);
+  if (isShare && high - low < 1e-9) return [0, Math.max(1e-3, low === 0 ? 1 : Math.min(1, 2 * low))];
+  const room = high > low ? 0.06 * (high - low) : Math.abs(high) * 0.1 || 1;
+  return isShare ? [Math.max(0, low - room), Math.min(1, high + room)] : [low >= 0 ? Math.max(0, low - room) : low - room, high + room];
+}
+
+/** Ticks with as many decimals as tell them apart. */
+function tickTexts(ticks, metric) {
+  const known = ticks.filter(t => t !== null);
+  const apart = known.length > 1 ? Math.abs(known[1] - known[0]) : 1;
+  const isShare = /accuracy$|parse_rate$/.test(metric);
+  const scale = isShare ? 100 : 1;
+  const decimals = Math.min(6, Math.max(0, -Math.floor(Math.log10(apart * scale) + 1e-9)));
+  return ticks.map(t => {
+    if (t === null) return "";
+    if (/_bytes$/.test(metric)) return number(t, metric);
+    const size = Math.abs(t);
+    if (size >= 1e5 || (t !== 0 && apart < 1e-3 && !isShare)) return t.toExponential(1);
+    return `${(scale * t).toFixed(decimals)}${isShare ? " %" : ""}`;
+  });
+}
+
+export class Chart {
+  constructor(name, settings) {
+    this.name = name;
+    this.settings = settings;
+    this.zoomed = null;
+    this.plot = h("div", {class: "plot", role: "img"});
+    this.warning = h("p", {class: "warn"});
+    this.back = h("button", {type: "button", class: "plain", hidden: true, onclick: () => this.zoom(null)}, "whole");
+    const last = name.split("/").at(-1).replaceAll("_", " ");
+    this.card = h("section", {class: "card chart", "aria-label": name},
+      h("header", {}, h("h2", {title: explain(name)}, last, h("span", {class: "quiet small"}, ` ${name.split("/")[0]}`)),
+        this.back,
+        h("button", {type: "button", class: "plain", "aria-label": `PNG of ${name}`, title: "Save as PNG", onclick: () => this.save()}, "PNG")),
+      h("p", {class: "hint"}, explain(name)), this.plot, this.warning);
+    new ResizeObserver(() => this.resize()).observe(this.plot);
+  }
+
+  resize() {
+    const width = this.plot.clientWidth;
+    if (this.u && width && Math.abs(width - this.u.width) > 1) this.u.setSize({width, height: 230});
+  }
+
+  /** Draws runs, which are `[name, colour's number]`. */
+  draw(runs) {
+    this.runs = runs;
+    const parts = runs.map(([run]) => [run, this.points(run)]).filter(([, points]) => points?.values.length);
+    this.card.hidden = parts.length === 0;
+    if (!parts.length) return;
+    const byTime = this.settings.x === "time";
+    const tables = parts.map(([, points]) => {
+      const x = byTime ? points.times.map(t => t - points.start) : points.steps;
+      const even = smooth(points.values, this.settings.smooth);
+      const order = x.map((_, i) => i).filter(i => x[i] !== null && (i === 0 || x[i] > x[i - 1] || !byTime));
+      const distinct = order.filter((i, k) => k === 0 || x[i] !== x[order[k - 1]]);
+      return [distinct.map(i => x[i]), distinct.map(i => even[i]), ...(this.settings.smooth ? [distinct.map(i => points.values[i])] : [])];
+    });
+    const data = tables.length > 1 ? uPlot.join(tables) : tables[0];
+    const key = `${parts.map(([run]) => run)}|${JSON.stringify(this.settings)}|${dark.matches}`;
+    if (this.u && key === this.key) this.u.setData(data, !this.zoomed);
+    else this.build(data, parts, key);
+    this.tell(parts);
+  }
+
+  points(run) {
+    const curve = this.zoomed?.curves.get(run) ?? curvesOf(run).curves.get(this.name);
+    if (!curve) return null;
+    const whole = curvesOf(run).curves.get(this.name);
+    return {...curve, start: whole?.times[0] ?? curve.times[0]};
+  }
+
+  build(data, parts, key) {
+    this.u?.destroy();
+    this.key = key;
+    const numberOf = new Map(this.runs);
+    const series = [{}];
+    for (const [run] of parts) {
+      const line = {label: run, stroke: colour(numberOf.get(run)), dash: dash(numberOf.get(run)), width: 2, spanGaps: true, points: {show: false}};
+      if (parts.length && data[1].length < 30) line.points = {show: true, size: 6, fill: line.stroke};
+      series.push(line);
+      if (this.settings.smooth) series.push({...line, label: "", stroke: `${line.stroke}44`, width: 1, points: {show: false}});
+    }
+    const byTime = this.settings.x === "time";
+    const isLog = this.settings.log && data.slice(1).every(values => values.every(v => !(v <= 0) || v === null || v === undefined));
+    const axis = {stroke: ink("--soft"), grid: {stroke: ink("--line"), width: 1}, ticks: {show: false}, font: "11px system-ui, sans-serif"};
+    const metric = this.name;
+    this.u = new uPlot({
+      width: Math.max(this.plot.clientWidth, 200), height: 230, series,
+      scales: {x: {time: false}, y: isLog ? {distr: 3} : {range: (_, low, high) => rangeOf(low, high, metric)}},
+      axes: [
+        {...axis, size: 28, values: (_, ticks) => ticks.map(t => byTime ? duration(t) : t >= 1e4 ? `${t / 1e3}k` : t)},
+        {...axis, size: 58, values: (_, ticks) => tickTexts(ticks, metric)},
+      ],
+      cursor: {drag: {x: true, y: false, setScale: false}, points: {size: 7}},
+      hooks: {
+        setSelect: [u => this.selected(u)],
+        setCursor: [u => this.point(u, parts)],
+      },
+    }, data, this.plot);
+    this.u.over.addEventListener("dblclick", () => this.zoom(null));
+    this.u.over.addEventListener("mouseleave", () => this.tip?.remove());
+  }
+
+  selected(u) {
+    if (u.select.width < 6) return;
+    const range = [u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")];
+    u.setSelect({left: 0, width: 0, top: 0, height: 0}, false);
+    this.zoom(range);
+  }
+
+  /** Shows a part in full detail, or the whole. */
+  async zoom(range) {
+    this.back.hidden = !range;
+    this.key = null;
+    if (!range) {
+      this.zoomed = null;
+      this.draw(this.runs);
+      return;
+    }
+    const curves = new Map();
+    await Promise.all(this.runs.map(async ([run]) => {
+      const whole = this.points(run);
+      if (!whole) return;
+      const [first, last] = this.settings.x === "time"
+        ? range.map(x => whole.steps[Math.min(whole.steps.length - 1, Math.max(0, whole.times.findIndex(t => t - whole.start >= x)))]) : range;
+      curves.set(run, await curvesOf(run).within(this.name, Math.floor(first), Math.ceil(last)));
+    }));
+    this.zoomed = {range, curves};
+    this.draw(this.runs);
+  }
+
+  point(u, parts) {
+    this.tip?.remove();
+    const index = u.cursor.idx;
+    if (index === null || index === undefined || u.cursor.left < 0) return;
+    const stride = this.settings.smooth ? 2 : 1;
+    const x = u.data[0][index];
+    const rows = parts.slice(0, 8).map(([run], k) => {
+      const column = u.data[1 + k * stride];
+      let i = index;
+      while (i > 0 && (column[i] === null || column[i] === undefined)) i--;
+      const dot = h("i", {class: "swatch"});
+      dot.style.background = u.series[1 + k * stride].stroke();
+      return h("div", {}, dot, h("span", {}, run), h("b", {}, number(column[i], this.name)));
+    });
+    this.tip = h("div", {class: "tip", "aria-hidden": "true"}, h("div", {}, this.settings.x === "time" ? duration(x) : `step ${x}`), rows);
+    this.card.append(this.tip);
+    const left = this.plot.offsetLeft + u.bbox.left / devicePixelRatio + u.cursor.left;
+    const flips = left > this.card.clientWidth / 2;
+    this.tip.style.top = `${this.plot.offsetTop + 6}px`;
+    this.tip.style.left = `${flips ? Math.max(4, left - this.tip.offsetWidth - 12) : left + 12}px`;
+  }
+
+  tell(parts) {
+    const said = parts.slice(0, 5).map(([run, points]) => `${run}: ${number(points.values.at(-1), this.name)}`);
+    this.plot.setAttribute("aria-label", `${this.name}, last values. ${said.join("; ")}`);
+    const isLoss = /(^|\/)loss$/.test(this.name);
+    const wrong = isLoss ? parts.map(([run]) => [run, trouble(curvesOf(run).curves.get(this.name)?.values ?? [])]).filter(([, why]) => why) : [];
+    this.warning.textContent = wrong.map(([run, why]) => `${run}: the loss ${why}`).join("; ");
+  }
+
+  /** Saves the figure as it is seen, on paper. */
+  save() {
+    const drawn = this.u.ctx.canvas;
+    const canvas = h("canvas");
+    canvas.width = drawn.width;
+    canvas.height = drawn.height + 40;
+    const context = canvas.getContext("2d");
+    context.fillStyle = ink("--card");
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.fillStyle = ink("--ink");
+    context.font = "20px system-ui, sans-serif";
+    context.fillText(this.name, 16, 28);
+    context.drawImage(drawn, 0, 40);
+    canvas.toBlob(blob => {
+      const url = URL.createObjectURL(blob);
+      h("a", {href: url, download: `${this.name.replaceAll("/", "-")}.png`}).click();
+      setTimeout(() => URL.revokeObjectURL(url), 1000);
+    });
+  }
+}
+
+export const onThemeChange = listener => dark.addEventListener("change", listener);

@@ -1,0 +1,82 @@
+/** Figures of several runs side by side, live. */
+import {Chart, colour, onThemeChange} from "./chart.js";
+import {curvesOf} from "./curves.js";
+import {h, notify} from "./dom.js";
+import {inOrder} from "./explain.js";
+import {listen} from "./store.js";
+
+const AGAIN = 150;
+
+/** Returns an element that shows all curves of runs; `chosen()` tells them as `[name, number]`. */
+export function charts(chosen, settings) {
+  const grid = h("div", {class: "charts"});
+  const reading = h("p", {class: "quiet small", role: "status"});
+  const byName = new Map();
+  let ended = false;
+
+  async function refresh(names) {
+    const asked = chosen().filter(([run]) => !names || names.includes(run));
+    await Promise.all(asked.map(async ([run]) => {
+      const curves = curvesOf(run);
+      try {
+        await curves.grow(curves.names);
+        if (curves.names.some(name => !curves.curves.has(name))) await curves.grow(curves.names);
+      } catch (error) {
+        notify(`${run}: ${error.message}`, {bad: true});
+      }
+    }));
+    if (ended) return;
+    draw();
+    const unread = asked.filter(([run]) => curvesOf(run).share < 1);
+    if (unread.length) setTimeout(() => refresh(unread.map(([run]) => run)), AGAIN);
+  }
+
+  function draw() {
+    const runs = chosen();
+    const names = inOrder(new Set(runs.flatMap(([run]) => curvesOf(run).names)));
+    for (const name of names) {
+      if (!byName.has(name)) byName.set(name, new Chart(name, settings));
+    }
+    const shown = names.map(name => byName.get(name));
+    for (const chart of shown) if (chart.card.parentNode !== grid) grid.append(chart.card);
+    for (const [name, chart] of byName) if (!names.includes(name)) { chart.card.remove(); byName.delete(name); }
+    inOrder(names).forEach((name, i) => { if (grid.children[i] !== byName.get(name).card) grid.insertBefore(byName.get(name).card, grid.children[i]); });
+    shown.forEach(chart => chart.draw(runs));
+    const parts = runs.map(([run]) => curvesOf(run)).filter(c => c.share < 1 && c.names.length).map(c => `${c.name}: ${Math.round(100 * c.share)} % read`);
+    const damaged = runs.map(([run]) => curvesOf(run)).filter(c => c.damaged).map(c => `${c.name}: ${c.damaged} damaged lines left out`);
+    reading.textContent = [...parts, ...damaged].join("; ");
+    if (!names.length) reading.textContent = runs.length ? "No records yet." : "No run is chosen.";
+  }
+
+  const end = listen((names, kind) => { if (kind === "runs" || kind === "all") refresh(names); });
+  onThemeChange(() => !ended && draw());
+  refresh();
+  return {element: h("div", {class: "stack"}, reading, grid), refresh, draw, end: () => { ended = true; end(); }};
+}
+
+/** Controls of how curves are drawn. */
+export function controls(settings, changed) {
+  const set = (name, value) => { settings[name] = value; changed(name, value); };
+  const told = h("output", {class: "small quiet"}, settings.smooth.toFixed(2));
+  return h("div", {class: "row"},
+    h("label", {class: "option", title: "An exponential average; the faint line is what was measured"}, "Smoothing",
+      h("input", {type: "range", min: "0", max: "0.98", step: "0.02", value: String(settings.smooth),
+        oninput: event => { told.textContent = Number(event.target.value).toFixed(2); set("smooth", Number(event.target.value)); }}), told),
+    h("label", {class: "option"}, "Across",
+      h("select", {onchange: event => set("x", event.target.value)},
+        [["step", "steps"], ["time", "time"]].map(([value, text]) => h("option", {value, selected: settings.x === value}, text)))),
+    h("label", {class: "option"}, h("input", {type: "checkbox", checked: settings.log, onchange: event => set("log", event.target.checked)}), "logarithmic"),
+    h("span", {class: "quiet small"}, "Drag over a figure to zoom, click twice for the whole."));
+}
+
+export const settingsOf = address => ({
+  smooth: Math.min(0.98, Math.max(0, Number(address.get("smooth")) || 0)),
+  x: address.get("x") === "time" ? "time" : "step",
+  log: address.get("log") === "1",
+});
+
+export function swatch(number) {
+  const dot = h("i", {class: "swatch", "aria-hidden": "true"});
+  if (number !== undefined) dot.style.background = colour(number);
+  return dot;
+}

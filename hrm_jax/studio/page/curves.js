@@ -1,0 +1,85 @@
+/** Curves of runs, kept and grown: only new points are asked for. */
+import {ask, query} from "./store.js";
+
+const POINTS = 1200;
+const kept = new Map();
+
+export class RunCurves {
+  constructor(name) {
+    this.name = name;
+    this.generation = -1;
+    this.names = [];
+    this.share = 0;
+    this.damaged = 0;
+    this.curves = new Map();
+    this.pending = null;
+  }
+
+  /** Reads what is new of some curves; returns whether anything is. */
+  async grow(wanted) {
+    if (this.pending) return this.pending;
+    this.pending = this.#grow(wanted).finally(() => { this.pending = null; });
+    return this.pending;
+  }
+
+  async #grow(wanted) {
+    const asked = wanted.map(name => `${name}:${this.curves.get(name)?.count ?? 0}`);
+    let found = await ask(`/api/curves?${query({run: this.name, curve: asked, points: POINTS})}`);
+    if (found.generation !== this.generation) {
+      // The run was resumed: its log begins anew.
+      const isFirst = this.generation === -1;
+      this.generation = found.generation;
+      this.curves.clear();
+      if (!isFirst && asked.length) found = await ask(`/api/curves?${query({run: this.name, curve: wanted, points: POINTS})}`);
+    }
+    const isNew = found.names.length !== this.names.length;
+    Object.assign(this, {names: found.names, share: found.share, damaged: found.damaged});
+    let grown = isNew;
+    for (const [name, points] of Object.entries(found.curves)) {
+      const curve = this.curves.get(name);
+      if (!curve) this.curves.set(name, points);
+      else {
+        curve.count = points.count;
+        for (const column of ["steps", "times", "values"]) curve[column].push(...points[column]);
+      }
+      grown ||= points.values.length > 0;
+      // Many small additions: the whole is thinned again by who has all points.
+      if (this.curves.get(name).values.length > 3 * POINTS) this.curves.delete(name);
+    }
+    return grown;
+  }
+
+  /** All points within steps, thinned; for a zoom. */
+  async within(curve, first, last) {
+    const found = await ask(`/api/curves?${query({run: this.name, curve, points: POINTS, first, last})}`);
+    return found.curves[curve];
+  }
+}
+
+export function curvesOf(name) {
+  if (!kept.has(name)) kept.set(name, new RunCurves(name));
+  return kept.get(name);
+}
+
+export const forget = name => kept.delete(name);
+
+/** An exponential average that begins at the first value; null stays null. */
+export function smooth(values, weight) {
+  if (!weight) return values;
+  let sum = 0, total = 0;
+  return values.map(value => {
+    if (value === null) return null;
+    sum = weight * sum + (1 - weight) * value;
+    total = weight * total + (1 - weight);
+    return sum / total;
+  });
+}
+
+/** Why a loss looks as if it diverges; null where it does not. */
+export function trouble(values) {
+  if (values.some(value => value === null)) return "has values that are no numbers";
+  if (values.length < 40) return null;
+  const even = smooth(values, 0.9);
+  const lowest = Math.min(...even), now = even.at(-1), first = even[0];
+  return now - lowest > 0.35 * Math.max(first - lowest, 1e-9) && now > 1.15 * lowest ? "is rising" : null;
+}

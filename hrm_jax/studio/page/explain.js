@@ -1,0 +1,41 @@
+/** What each figure is. */
+const EXACT = {
+  "train/loss": "What training makes smaller: mean over the sequences of a record.",
+  "train/lm_loss": "The part of the loss that is about the answer's tokens.",
+  "train/q_halt_loss": "The part that teaches the head when to halt.",
+  "train/q_continue_loss": "The part that teaches the head when to go on.",
+  "train/cell_accuracy": "Share of cells that are right, of puzzles that just halted.",
+  "train/exact_accuracy": "Share of puzzles that are right in every cell.",
+  "train/steps": "Steps of thought that puzzles took before they halted.",
+  "train/halted": "Puzzles that halted, for each step of training.",
+  "train/q_halt_accuracy": "How often the halting head is right about the answer.",
+  "validation/exact_accuracy": "Share of held-out puzzles solved in every cell.",
+  "validation/cell_accuracy": "Share of cells right on held-out puzzles.",
+  "validation/mean_steps": "Steps of thought on held-out puzzles.",
+  "validation/count": "How many held-out puzzles were looked at.",
+  "telemetry/gradient_norm": "Length of the gradient of all parameters. Peaks come before divergence.",
+  "telemetry/learning_rate": "Size of the optimiser's steps, by its schedule.",
+  "telemetry/steps_per_second": "Speed since the record before, evaluations included.",
+  "telemetry/memory_bytes": "Resident memory of the process that trains.",
+  "telemetry/device_memory_bytes": "Memory in use on the first device.",
+};
+const ENDING = {
+  bits_per_byte: "How many bits the model needs for a byte of text; lower is better.",
+  parse_rate: "Share of written functions that parse.",
+  loss: "What training makes smaller.",
+};
+
+export function explain(name) {
+  const last = name.split("/").at(-1);
+  return EXACT[name] ?? ENDING[last] ?? (last.startsWith("bits_per_byte_") ? `Bits per byte of ${last.slice(14)}.` : "A number of the run's log.");
+}
+
+const ORDER = ["train/loss", "validation/exact_accuracy", "train/exact_accuracy", "train/cell_accuracy",
+  "validation/cell_accuracy", "train/bits_per_byte", "validation/bits_per_byte", "telemetry/gradient_norm",
+  "telemetry/learning_rate", "telemetry/steps_per_second", "telemetry/memory_bytes"];
+
+/** Curves in the order in which people look at them. */
+export const inOrder = names => [...names].sort((a, b) => {
+  const place = name => ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length;
+  return place(a) - place(b) || (a < b ? -1 : 1);
+});

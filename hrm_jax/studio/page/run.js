@@ -1,0 +1,97 @@
+/** One run: what can be done with it, its figures, output and configuration. */
+import {charts, controls, settingsOf} from "./charts.js";
+import {forget} from "./curves.js";
+import {bytes, duration, h, notify, number} from "./dom.js";
+import {attempt, link, listen, query, remember, runs} from "./store.js";
+import {left, progress} from "./watch.js";
+
+export function run(settings) {
+  const name = settings.get("name") ?? "";
+  if (!runs.has(name)) return {element: h("div", {class: "stack"}, h("h1", {}, name || "No run"), h("p", {}, "There is no such run (any more). ", h("a", {href: "#/watch"}, "All runs")))};
+  const drawn = settingsOf(settings);
+  const figures = charts(() => runs.has(name) ? [[name, 0]] : [], drawn);
+  const head = h("div", {class: "stack"});
+  const output = h("pre", {tabindex: "0", "aria-label": "Output"}, "...");
+  const config = h("div", {class: "scroll"});
+  let shown = "";
+
+  async function act(path, done) {
+    const found = await attempt(path, {name});
+    if (found) done?.(found);
+  }
+
+  function remove() {
+    act("/api/delete", ({binned}) => {
+      forget(name);
+      location.hash = "#/watch";
+      notify(`${name} is in the bin`, {action: "Put it back", onaction: async () => {
+        if (await attempt("/api/restore", {name: binned})) location.hash = link("run", {name});
+      }});
+    });
+  }
+
+  function show() {
+    const now = runs.get(name);
+    if (!now) return;
+    const key = JSON.stringify(now);
+    if (key === shown) return;
+    const stateChanged = !shown || JSON.parse(shown).state !== now.state;
+    shown = key;
+    const isAlive = ["running", "starting", "queued"].includes(now.state);
+    const button = (text, onclick, kind = "") => h("button", {type: "button", class: kind, onclick}, text);
+    if (stateChanged) {
+      head.actions = h("div", {class: "row tight"},
+        isAlive && button(now.state === "queued" ? "Take from the queue" : "Stop and save", () => act("/api/stop", () => notify(`${name} is asked to save and end`))),
+        ["stopped", "killed", "failed", "unknown"].includes(now.state) && now.experiment && button("Resume", () => { act("/api/resume", () => notify(`${name} goes on`)); }, "primary"),
+        now.experiment && h("a", {class: "button", href: link("new", {from: name})}, "Duplicate with changes"),
+        h("a", {class: "button", href: link("think", {run: name})}, "See it think"),
+        now.experiment === "sudoku" && h("a", {class: "button", href: link("try", {run: name})}, "Try it"),
+        h("a", {class: "button", href: `/api/csv?${query({run: name})}`, download: `${name.replaceAll("/", "-")}.csv`}, "CSV"),
+        !isAlive && button("Delete", remove, "danger"));
+    }
+    const fact = (title, text, about) => h("div", {title: about}, h("dt", {}, title), h("dd", {}, text));
+    const latest = now.latest;
+    head.replaceChildren(
+      h("div", {class: "row"}, h("h1", {}, name), h("span", {class: `state ${now.state}`}, now.state)),
+      h("p", {class: "quiet"}, [now.description, now.message].filter(Boolean).join(" · ")),
+      progress(now), head.actions,
+      h("dl", {class: "facts"},
+        fact("step", now.steps ? `${now.step} / ${now.steps}` : String(now.step), "Steps of the optimiser that are done"),
+        left(now) && fact("time left", left(now).replace(" left", ""), "From the speed of the last record"),
+        "train/loss" in latest && fact("loss", number(latest["train/loss"]), "Mean of the last record"),
+        "validation/exact_accuracy" in latest && fact("solved", number(latest["validation/exact_accuracy"], "accuracy"), "Held-out puzzles, at the last evaluation"),
+        "telemetry/steps_per_second" in latest && fact("steps/s", number(latest["telemetry/steps_per_second"]), "Since the record before the last"),
+        "telemetry/gradient_norm" in latest && fact("gradient", number(latest["telemetry/gradient_norm"]), "Norm of the parameters' gradient"),
+        "telemetry/memory_bytes" in latest && fact("memory", bytes(latest["telemetry/memory_bytes"]), "Of the process, resident"),
+        now.updated && fact("last record", isAlive ? `${duration(Math.max(0, Date.now() / 1000 - now.updated))} ago` : new Date(1000 * now.updated).toLocaleString([], {dateStyle: "short", timeStyle: "short"}), "When the last record was written")));
+  }
+
+  async function read() {
+    const text = await attempt(`/api/output?${query({run: name})}`);
+    if (text === null) return;
+    const atEnd = output.scrollTop + output.clientHeight >= output.scrollHeight - 8;
+    output.textContent = text || "Nothing was printed, or the run was started from a shell.";
+    if (atEnd) output.scrollTop = output.scrollHeight;
+  }
+
+  async function readConfig() {
+    const found = await attempt(`/api/config?${query({run: name})}`);
+    if (!found) return;
+    config.replaceChildren(h("table", {class: "plain"}, h("tbody", {}, Object.entries(found.values).map(([path, value]) =>
+      h("tr", {}, h("th", {scope: "row"}, h("code", {}, path)), h("td", {}, h("code", {}, value)))))));
+  }
+
+  show();
+  read();
+  readConfig();
+  const end = listen((names, kind) => {
+    if (kind === "system" || kind === "lost" || !names.includes(name)) return;
+    show();
+    read();
+  });
+  const element = h("div", {class: "stack"}, head,
+    controls(drawn, (key, value) => { remember({[key]: value === true ? "1" : value || ""}); figures.draw(); }), figures.element,
+    h("section", {class: "card stack"}, h("h2", {}, "Output"), output),
+    h("details", {class: "card", ontoggle: event => event.target.open && readConfig()}, h("summary", {}, "Configuration"), config));
+  return {element, end: () => { end(); figures.end(); }};
+}

@@ -1,0 +1,98 @@
+/** What the page knows of the runs, and how it asks for more. */
+import {notify} from "./dom.js";
+
+export const runs = new Map();
+export let system = {};
+const listeners = new Set();
+let connected = false;
+
+export async function ask(path, body) {
+  const options = body === undefined ? {} : {
+    method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body),
+  };
+  const response = await fetch(path, options);
+  if (response.status === 401) throw new Unknown();
+  const type = response.headers.get("content-type") ?? "";
+  const value = type.includes("json") && !type.includes("ndjson") ? await response.json() : await response.text();
+  if (!response.ok) throw new Error(value?.error?.message ?? `the studio answered ${response.status}`);
+  return value;
+}
+
+export class Unknown extends Error {}
+
+/** Asks, and tells what went wrong in place of throwing; returns null then. */
+export async function attempt(path, body) {
+  try {
+    return await ask(path, body);
+  } catch (error) {
+    notify(error instanceof TypeError ? "The studio does not answer; is it still running?" : error.message, {bad: true});
+    return null;
+  }
+}
+
+export const query = values => new URLSearchParams(
+  Object.entries(values).flatMap(([k, v]) => (Array.isArray(v) ? v : [v]).filter(x => x !== undefined && x !== "").map(x => [k, x])));
+
+/** Calls `listener(names)` with the names of runs that changed; returns how to end that. */
+export function listen(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+const tell = (names, kind) => listeners.forEach(listener => listener(names, kind));
+
+export function connect(first) {
+  const source = new EventSource("/api/events");
+  source.addEventListener("all", event => {
+    const told = JSON.parse(event.data);
+    const gone = [...runs.keys()].filter(name => !(name in told.runs));
+    gone.forEach(name => runs.delete(name));
+    Object.values(told.runs).forEach(run => runs.set(run.name, run));
+    system = told.system;
+    if (!connected) first();
+    connected = true;
+    tell([...runs.keys(), ...gone], "all");
+  });
+  source.addEventListener("runs", event => {
+    const {runs: changed, gone} = JSON.parse(event.data);
+    for (const run of Object.values(changed)) {
+      tellEnd(runs.get(run.name), run);
+      runs.set(run.name, run);
+    }
+    gone.forEach(name => runs.delete(name));
+    tell([...Object.keys(changed), ...gone], "runs");
+  });
+  source.addEventListener("system", event => { system = JSON.parse(event.data); tell([], "system"); });
+  source.addEventListener("trouble", event => notify(JSON.parse(event.data).message, {bad: true}));
+  source.addEventListener("error", () => tell([], "lost"));
+}
+
+function tellEnd(before, run) {
+  if (!before || before.state === run.state) return;
+  const words = {
+    finished: "has finished", stopped: "is stopped and saved", failed: "failed",
+    killed: "was killed; it can be resumed from its last checkpoint",
+  };
+  if (!(run.state in words)) return;
+  const bad = run.state === "failed" || run.state === "killed";
+  notify(`${run.name} ${words[run.state]}${run.state === "failed" && run.message ? `: ${run.message}` : ""}`, {bad});
+}
+
+/** The address: a view and its settings. */
+export function address() {
+  const [path, rest = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  return {view: path || "watch", settings: new URLSearchParams(rest)};
+}
+
+export const link = (view, settings = {}) => `#/${view}${Object.keys(settings).length ? `?${query(settings)}` : ""}`;
+
+/** Changes settings of the address without going anywhere. */
+export function remember(changes) {
+  const {view, settings} = address();
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === "" || value === null || value === undefined || value === false) settings.delete(name);
+    else settings.set(name, value);
+  }
+  const text = settings.toString();
+  history.replaceState(null, "", `#/${view}${text ? `?${text}` : ""}`);
+}

@@ -1,0 +1,321 @@
+"""What the page asks for."""
+
+import asyncio
+import contextlib
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from hrm_jax.core.errors import UserError
+from hrm_jax.serving import errors
+from hrm_jax.studio import forms, series
+from hrm_jax.studio.folders import Runs, open_regular, read_end
+from hrm_jax.studio.forms import Experiment, FormError
+from hrm_jax.studio.jobs import Jobs
+from hrm_jax.studio.live import Live
+from hrm_jax.studio.protection import Pass
+from hrm_jax.studio.states import OUTPUT
+from hrm_jax.studio.thinking import Thinker
+from hrm_jax.studio.watching import Watched, Watching
+from hrm_jax.training.side_records import PROBES, parse_record
+
+_OUTPUT_BYTES = 1 << 16
+_PROBE_BYTES = 32 << 20
+_MOST_PROBES = 200
+_PROBED = ("sudoku", "text")
+"""Kinds of probes that the page can show."""
+_MOST_POINTS = 20_000
+
+Name = Annotated[str, Query(max_length=300)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Form(_Body):
+    """What was filled in."""
+
+    experiment: str
+    preset: str
+    texts: dict[str, str] = Field(default_factory=dict, max_length=1000)
+
+
+class Start(Form):
+    """A run to start."""
+
+    name: str = Field(min_length=1, max_length=200)
+    queued: bool = False
+
+
+class Named(_Body):
+    """A run, or what is in the bin."""
+
+    name: str = Field(max_length=300)
+
+
+class Puzzle(_Body):
+    """A puzzle for a model; an empty name is the model that comes with the package."""
+
+    experiment: str
+    name: str = Field("", max_length=300)
+    puzzle: str = Field(max_length=20_000)
+
+
+class Token(_Body):
+    """What a person types to get in."""
+
+    token: str = Field(max_length=1000)
+
+
+class Studio:
+    """What the routes work with."""
+
+    def __init__(self, runs: Runs, experiments: Mapping[str, Experiment], needed: Pass):
+        self.runs = runs
+        self.experiments = experiments
+        self.needed = needed
+        self.watching = Watching(runs, experiments)
+        self.jobs = Jobs(runs, experiments)
+        self.live = Live(runs, self.watching, self.jobs)
+        self.thinker = Thinker()
+
+
+def make_routes(studio: Studio) -> APIRouter:
+    """Returns the routes below `/api/`."""
+    routes = APIRouter(prefix="/api")
+    _add_reading(routes, studio)
+    _add_starting(routes, studio)
+    _add_changing(routes, studio)
+
+    @routes.post("/think")
+    async def think(body: Puzzle) -> StreamingResponse:
+        """Solves a puzzle; a line of JSON for each step of thought."""
+        experiment = studio.experiments.get(body.experiment)
+        if experiment is None or not experiment.thinker:
+            raise FormError({"": f"{body.experiment}: its models solve no puzzles here"})
+        folder = studio.runs.find(body.name) if body.name else None
+        answers = studio.thinker.solve(experiment.thinker, folder, body.puzzle)
+        # Compressed, lines would wait for a block to be full.
+        plain = {"Content-Encoding": "identity", "Cache-Control": "no-store"}
+        return StreamingResponse(_lines(answers), media_type="application/x-ndjson", headers=plain)
+
+    @routes.post("/login")
+    async def login(body: Token) -> JSONResponse:
+        """Gives the cookie for a token."""
+        if not studio.needed.accepts(body.token):
+            await asyncio.sleep(0.5)  # whoever guesses has to wait
+            return errors.reply(401, "token: expected one of those in the file of --token_file")
+        return JSONResponse({}, headers={"Set-Cookie": studio.needed.header()})
+
+    return routes
+
+
+def _add_reading(routes: APIRouter, studio: Studio) -> None:
+    @routes.get("/events")
+    async def events() -> StreamingResponse:
+        return StreamingResponse(
+            studio.live.events(),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    @routes.get("/curves")
+    async def curves(
+        run: Name,
+        curve: Annotated[list[str] | None, Query(max_length=50)] = None,
+        points: Annotated[int, Query(ge=4, le=_MOST_POINTS)] = 1000,
+        first: float = -np.inf,
+        last: float = np.inf,
+    ) -> JSONResponse:
+        """Answers curves of a run; `name:after` asks only for points from that number on."""
+        async with studio.live.lock:
+            watched = studio.watching.get(run)
+            found = await asyncio.to_thread(_curves, watched, curve or [], points, first, last)
+        return JSONResponse(found)
+
+    @routes.get("/output")
+    async def output(run: Name) -> PlainTextResponse:
+        """Answers the end of what a run printed."""
+        return PlainTextResponse(read_end(studio.runs.find(run) / OUTPUT, _OUTPUT_BYTES))
+
+    @routes.get("/config")
+    async def config(run: Name) -> JSONResponse:
+        """Answers a run's configuration, flat: values by paths."""
+        async with studio.live.lock:
+            plain, experiment = studio.watching.get(run).config()
+        return JSONResponse({"experiment": experiment, "values": dict(_flat(plain))})
+
+    @routes.get("/probes")
+    async def probes(run: Name) -> JSONResponse:
+        """Answers what was probed at evaluations."""
+        folder = studio.runs.find(run)
+        return JSONResponse({"records": await asyncio.to_thread(_probes, folder / PROBES)})
+
+    @routes.get("/csv")
+    async def as_csv(run: Name) -> PlainTextResponse:
+        """Answers all points of all curves as a file."""
+        async with studio.live.lock:
+            watched = studio.watching.get(run)
+            text = await asyncio.to_thread(_csv, watched)
+        return PlainTextResponse(text, media_type="text/csv; charset=utf-8")
+
+
+def _add_starting(routes: APIRouter, studio: Studio) -> None:
+    @routes.get("/experiments")
+    async def experiments() -> JSONResponse:
+        """Answers what can be started."""
+        found = {
+            name: {
+                "module": one.module,
+                "solves": bool(one.thinker),
+                "presets": {k: str(p.description) for k, p in one.presets.items()},
+            }
+            for name, one in studio.experiments.items()
+        }
+        return JSONResponse({"experiments": found, "folder": str(studio.runs.root)})
+
+    @routes.get("/form")
+    async def form(experiment: str, preset: str) -> JSONResponse:
+        """Answers the fields of a form."""
+        return JSONResponse({"fields": forms.describe(_experiment(studio, experiment), preset)})
+
+    @routes.post("/check")
+    async def check(body: Form) -> JSONResponse:
+        """Answers what is wrong with a form, or the command line that says the same."""
+        experiment = _experiment(studio, body.experiment)
+        try:
+            filled = forms.fill(experiment, body.preset, body.texts)
+        except FormError as error:
+            return JSONResponse({"problems": error.problems, "changed": [], "command": ""})
+        command = forms.command_line(experiment, filled.flags)
+        return JSONResponse({"problems": {}, "changed": filled.changed, "command": command})
+
+    @routes.post("/start")
+    async def start(body: Start) -> JSONResponse:
+        """Starts a run or lets it wait."""
+        await asyncio.to_thread(
+            studio.jobs.start,
+            body.name,
+            body.experiment,
+            body.preset,
+            body.texts,
+            queued=body.queued,
+        )
+        await studio.live.look()
+        return JSONResponse({"name": body.name})
+
+
+def _add_changing(routes: APIRouter, studio: Studio) -> None:
+    async def looked_at(name: str) -> JSONResponse:
+        async with studio.live.lock:
+            studio.watching.forget(name)
+        await studio.live.look()
+        return JSONResponse({"name": name})
+
+    @routes.post("/stop")
+    async def stop(body: Named) -> JSONResponse:
+        """Lets a run save and end."""
+        await asyncio.to_thread(studio.jobs.stop, body.name)
+        return await looked_at(body.name)
+
+    @routes.post("/resume")
+    async def resume(body: Named) -> JSONResponse:
+        """Lets a run go on."""
+        async with studio.live.lock:
+            _, experiment = studio.watching.get(body.name).config()
+        await asyncio.to_thread(studio.jobs.resume, body.name, experiment)
+        return await looked_at(body.name)
+
+    @routes.post("/delete")
+    async def delete(body: Named) -> JSONResponse:
+        """Moves a run into the bin."""
+        binned = await asyncio.to_thread(studio.jobs.delete, body.name)
+        await studio.live.look()
+        return JSONResponse({"binned": binned})
+
+    @routes.post("/restore")
+    async def restore(body: Named) -> JSONResponse:
+        """Moves a run out of the bin."""
+        return await looked_at(await asyncio.to_thread(studio.jobs.restore, body.name))
+
+
+def _experiment(studio: Studio, name: str) -> Experiment:
+    if name not in studio.experiments:
+        raise FormError({"": f"experiment: expected one of {', '.join(studio.experiments)}"})
+    return studio.experiments[name]
+
+
+def _curves(
+    watched: Watched, wanted: list[str], points: int, first: float, last: float
+) -> dict[str, Any]:
+    found, share = watched.read_curves()
+    answered = {}
+    for one in wanted:
+        name, colon, after = one.rpartition(":")
+        name, after = (name, int(after)) if colon and after.isdecimal() else (one, 0)
+        curve = found.by_name.get(name)
+        if curve is not None:
+            whole = curve.points(min(after, len(curve)))
+            inside = (whole.steps >= first) & (whole.steps <= last)
+            whole = series.Points(*(column[inside] for column in whole))
+            drawn = series.decimate(whole.values, points)
+            drawn_points = series.as_json(series.Points(*(column[drawn] for column in whole)))
+            answered[name] = {"count": len(curve), **drawn_points}
+    return {
+        "generation": watched.generation,
+        "share": share,
+        "damaged": found.damaged,
+        "names": sorted(found.by_name),
+        "curves": answered,
+    }
+
+
+def _csv(watched: Watched) -> str:
+    share = 0.0
+    while share < 1:
+        found, share = watched.read_curves()
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["curve", "step", "time_seconds", "value"])
+    for name, curve in sorted(found.by_name.items()):
+        # A spreadsheet would take what begins with these for a formula.
+        safe = "'" + name if name[:1] in "=+-@" else name
+        for point in zip(*curve.points(), strict=True):
+            writer.writerow([safe, *map(float, point)])
+    return text.getvalue()
+
+
+def _probes(path: Any) -> list[dict[str, Any]]:
+    try:
+        with open_regular(path) as file:
+            lines = file.read(_PROBE_BYTES).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    records = [record for record in map(parse_record, lines) if record is not None]
+    known = [record for record in records if record.get("kind") in _PROBED]
+    chosen = np.linspace(0, len(known) - 1, min(len(known), _MOST_PROBES)).astype(int)
+    return [known[index] for index in chosen]
+
+
+def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        inner = [_flat(v, f"{path}.{k}" if path else str(k)) for k, v in value.items()]
+        return [item for items in inner for item in items]
+    return [(path, forms.as_text(value)[:2000])]
+
+
+async def _lines(answers: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
+    async with contextlib.aclosing(answers) as source:  # pyright: ignore[reportArgumentType]
+        try:
+            async for answer in source:
+                yield json.dumps(answer) + "\n"
+        except UserError as error:
+            yield json.dumps({"done": True, "error": str(error)}) + "\n"

@@ -1,0 +1,209 @@
+"""What is known of every run: its state, its last records, and its curves once asked for."""
+
+import contextlib
+import json
+import math
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from hrm_jax.studio import forms, states
+from hrm_jax.studio.folders import Runs, open_regular, read_end, read_object
+from hrm_jax.studio.forms import Experiment
+from hrm_jax.studio.lines import LineReader
+from hrm_jax.studio.series import Curves, as_number
+from hrm_jax.training.run_log import METRICS
+from hrm_jax.training.side_records import PROBES, TELEMETRY
+
+_END_BYTES = 1 << 14
+_LOGS = ((METRICS, "other"), (TELEMETRY, "telemetry"))
+_MOST_SECONDS = 0.5
+"""Time for which one request reads a long log; the page asks again for the rest."""
+
+
+class Watched:
+    """One run."""
+
+    def __init__(self, name: str, folder: pathlib.Path, experiments: Mapping[str, Experiment]):
+        self.name = name
+        self.folder = folder
+        self.generation = 0
+        self._experiments = experiments
+        self._curves = Curves()
+        self._readers: dict[str, LineReader] = {}
+        self._config: tuple[Any, dict[str, Any], str] = (None, {}, "")
+        self._ends: dict[str, tuple[Any, list[dict[str, Any]]]] = {}
+
+    def summary(self) -> dict[str, Any]:
+        """Returns what the list of runs shows, as JSON holds it."""
+        plain, experiment = self._read_config()
+        metrics = self._last_records(METRICS)
+        telemetry = self._last_records(TELEMETRY)
+        last = max((_step(record) or 0 for record in metrics), default=0)
+        loop = plain.get("loop")
+        steps = as_number(loop.get("steps")) if isinstance(loop, dict) else None
+        state = states.state_of(self.folder, is_complete=bool(steps) and last >= (steps or 0))
+        latest: dict[str, float | None] = {}
+        for record in (*metrics, *({"split": "telemetry", **r} for r in telemetry)):
+            latest |= _numbers(record)
+        times = [as_number(r.get("time_seconds")) for r in metrics + telemetry]
+        known = [t for t in times if t is not None and math.isfinite(t)]
+        return {
+            "name": self.name,
+            "state": state.word,
+            "message": state.message[:2000],
+            "experiment": experiment,
+            "description": str(plain.get("description", ""))[:500],
+            "step": last,
+            "steps": steps if steps and math.isfinite(steps) else None,
+            "updated": max(known, default=None),
+            "latest": latest,
+            "probed_bytes": self._size(PROBES),
+            "seed": plain.get("seed") if isinstance(plain.get("seed"), int) else None,
+        }
+
+    def config(self) -> tuple[dict[str, Any], str]:
+        """Returns the run's configuration as it is in its file, and the experiment's name."""
+        return self._read_config()
+
+    def read_curves(self) -> tuple[Curves, float]:
+        """Returns the curves with what is new, and the share of the logs that is read."""
+        until = time.monotonic() + _MOST_SECONDS
+        share = 1.0
+        for name, split in _LOGS:
+            left = self._read_log(name, split, until)
+            if left:
+                with contextlib.suppress(OSError):
+                    share = min(share, 1 - left / (self.folder / name).stat().st_size)
+        return self._curves, share
+
+    def _read_log(self, name: str, split: str, until: float) -> int:
+        """Adds new records of a log; returns how many bytes are left."""
+        reader = self._readers.setdefault(name, LineReader(self.folder / name))
+        left = 1
+        while left and time.monotonic() < until:
+            try:
+                found = reader.read()
+            except OSError:
+                return 0
+            if found.restarted:
+                self._restart()
+                return 1
+            self._curves.damaged += found.too_long
+            for line in found.lines:
+                record = _parse(line)
+                if record is None:
+                    self._curves.damaged += 1
+                else:
+                    self._curves.add(record, split)
+            left = found.left_bytes
+        return left
+
+    def _restart(self) -> None:
+        """Forgets all curves: a resumed run has replaced its logs."""
+        self.generation += 1
+        self._curves = Curves()
+        self._readers = {}
+
+    def _last_records(self, name: str) -> list[dict[str, Any]]:
+        path = self.folder / name
+        try:
+            with open_regular(path):
+                found = path.stat()
+        except OSError:
+            return []
+        stamp = found.st_size, found.st_mtime_ns, found.st_ino
+        if self._ends.get(name, (None, []))[0] != stamp:
+            lines = read_end(path, _END_BYTES).encode().splitlines()
+            parsed = [record for record in map(_parse, lines) if record is not None]
+            records = [record for record in parsed if _step(record) is not None]
+            self._ends[name] = stamp, records
+        return self._ends[name][1]
+
+    def _size(self, name: str) -> int:
+        try:
+            return (self.folder / name).lstat().st_size
+        except OSError:
+            return 0
+
+    def _read_config(self) -> tuple[dict[str, Any], str]:
+        path = self.folder / "config.json"
+        try:
+            stamp = path.stat().st_mtime_ns
+        except OSError:
+            return {}, ""
+        if self._config[0] != stamp:
+            plain = read_object(path)
+            self._config = stamp, plain, forms.recognise(self._experiments, plain)
+        return self._config[1], self._config[2]
+
+
+class Watching:
+    """All runs of a folder; used by one thread at a time."""
+
+    def __init__(self, runs: Runs, experiments: Mapping[str, Experiment]):
+        self._runs = runs
+        self._experiments = experiments
+        self._watched: dict[str, Watched] = {}
+        self._settled: dict[str, tuple[float, dict[str, Any]]] = {}
+
+    def get(self, name: str) -> Watched:
+        """Returns a run; raises UnknownRun."""
+        folder = self._runs.find(name)
+        if name not in self._watched:
+            self._watched[name] = Watched(name, folder, self._experiments)
+        return self._watched[name]
+
+    def summaries(self) -> dict[str, dict[str, Any]]:
+        """Returns the summaries of all runs, by name."""
+        names = self._runs.names()
+        for gone in self._watched.keys() - set(names):
+            self._watched.pop(gone)
+            self._settled.pop(gone, None)
+        return {name: self._summary(name) for name in names}
+
+    def _summary(self, name: str) -> dict[str, Any]:
+        now = time.monotonic()
+        looked, found = self._settled.get(name, (0.0, {}))
+        # A run whose process is gone changes only where someone starts it again, which touches its
+        # folder: it is looked at less often.
+        if (
+            found
+            and found["state"] not in ("running", "starting")
+            and now - looked < _RESTING_SECONDS
+        ):
+            return found
+        found = self.get(name).summary()
+        self._settled[name] = now, found
+        return found
+
+    def forget(self, name: str) -> None:
+        """Looks at a run anew, whatever its state was."""
+        self._settled.pop(name, None)
+
+
+_RESTING_SECONDS = 3.0
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _step(record: Mapping[str, Any]) -> float | None:
+    step = as_number(record.get("step"))
+    return step if step is not None and math.isfinite(step) else None
+
+
+def _numbers(record: Mapping[str, Any]) -> dict[str, float | None]:
+    split = str(record.get("split", "other"))[:80]
+    found = {}
+    for name, value in list(record.items())[:100]:
+        number = None if name in ("step", "time_seconds", "split", "version") else as_number(value)
+        if number is not None:
+            found[f"{split}/{name}"[:200]] = number if math.isfinite(number) else None
+    return found

@@ -1,0 +1,240 @@
+"""The studio in Chromium: what a person sees and does, with real runs and processes."""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("playwright", reason="needs playwright")
+pytest.importorskip("psutil", reason="needs the extra studio")
+
+from playwright.sync_api import expect, sync_playwright
+
+from tests.experiments.conftest import ROOT
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+
+SMALL = {
+    "loop.steps": "4000",
+    "loop.log_every": "2",
+    "loop.evaluate_every": "20",
+    "loop.checkpoint_every": "1000",
+    "model.hidden_size": "16",
+    "batch_size": "4",
+    "validation.puzzles": "4",
+    "validation.batch_size": "4",
+}
+HOSTILE = "<img src=x onerror=alert(1)>"
+SERIOUS = ("serious", "critical")
+TIMEOUT = 60_000
+expect.set_options(timeout=TIMEOUT)
+
+
+@contextlib.contextmanager
+def studio(runs, *flags):
+    """The url of a studio that ends with the block."""
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.studio",
+        "--port=0",
+        "--no_browser",
+        f"--runs={runs}",
+    ]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}"}
+    with subprocess.Popen([*command, *flags], env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())["url"]
+        finally:
+            process.terminate()
+            assert process.wait(timeout=20) in (0, -signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    found = context.new_page()
+    found.set_default_timeout(TIMEOUT)
+    troubles = []
+    found.on("pageerror", lambda error: troubles.append(str(error)))
+    found.on("dialog", lambda dialog: troubles.append(f"a dialog: {dialog.message}"))
+    yield found
+    context.close()
+    assert troubles == []
+
+
+def process_of(runs, name):
+    return json.loads((runs / name / "process.json").read_text())
+
+
+@pytest.fixture
+def runs(tmp_path):
+    folder = tmp_path / "runs"
+    yield folder
+    for path in folder.glob("*/job.json"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(json.loads(path.read_text())["pid"], signal.SIGKILL)
+
+
+def has_state(page, state):
+    expect(page.locator("h1 + .state")).to_have_text(state)
+
+
+def test_a_run_is_started_watched_stopped_resumed_killed_and_deleted(page, runs):
+    with studio(runs) as url:
+        page.goto(url)
+        page.get_by_text("Train for a minute").click()
+        page.locator("#name").fill("first")
+        # A wrong value says why before anything starts.
+        steps = page.get_by_label("loop.steps")
+        steps.fill("0")
+        expect(page.locator(".field.wrong .problem")).to_have_text(
+            "expected 1 or more, got 0; set 1 or more"
+        )
+        expect(page.get_by_role("button", name="Start")).to_be_disabled()
+        for path, value in SMALL.items():
+            page.locator(f'[id="field-{path}"]').evaluate(
+                "node => { node.closest('details').open = true; }"
+            )
+            page.locator(f'[id="field-{path}"]').fill(value)
+        expect(page.locator(".field.changed")).to_have_count(len(SMALL))
+        command = page.get_by_label("Equivalent command line")
+        expect(command).to_contain_text("--config.loop.steps=4000 --config.loop.log_every=2")
+        page.get_by_role("button", name="Start").click()
+        has_state(page, "running")
+        figure = page.locator(".chart", has_text="loss").first.get_by_role("img")
+        expect(figure).to_have_attribute(
+            "aria-label", re.compile(r"train/loss, last values. first: \d")
+        )
+        before = figure.get_attribute("aria-label")
+        expect(figure).not_to_have_attribute("aria-label", before)  # the curve grows by itself
+        page.goto(f"{url}/#/think?run=first")
+        expect(page.get_by_role("heading", name="Puzzle 4")).to_be_visible()
+        assert "step" in page.locator("output").first.inner_text()
+    # The run outlives the studio, and another one finds it.
+    with studio(runs) as url:
+        page.goto(f"{url}/#/run?name=first")
+        has_state(page, "running")
+        page.get_by_role("button", name="Stop and save").click()
+        has_state(page, "stopped")
+        assert process_of(runs, "first")["state"] == "stopped"
+        page.get_by_role("button", name="Resume").click()
+        has_state(page, "running")
+        os.kill(process_of(runs, "first")["pid"], signal.SIGKILL)
+        has_state(page, "killed")
+        expect(page.get_by_role("button", name="Resume")).to_be_visible()
+        page.get_by_role("button", name="Delete").click()
+        page.get_by_role("button", name="Put it back").click()
+        has_state(page, "killed")
+        assert (runs / "first" / "config.json").exists()
+
+
+def test_puzzles_are_solved_and_bad_ones_refused(page, runs):
+    with studio(runs) as url:
+        page.goto(f"{url}/#/try")
+        page.get_by_label("Puzzle", exact=True).fill("12345")
+        page.get_by_role("button", name="Solve").click()
+        expect(page.get_by_role("alert")).to_contain_text(
+            "a puzzle has 81 characters, row by row, but this one has 5"
+        )
+        page.get_by_role("button", name="an easy one").click()
+        expect(page.get_by_text("✓ Solved")).to_be_visible()
+        cells = page.locator(".board td span").all_inner_texts()
+        assert "".join(cells[:9]) == "534678912"
+
+
+def write(runs, name, records):
+    folder = runs / name
+    folder.mkdir(parents=True)
+    config = {"loop": {"steps": 100}, "description": HOSTILE, "seed": len(name)}
+    (folder / "config.json").write_text(json.dumps(config))
+    lines = [
+        {"step": s, "time_seconds": 1e9 + s, "split": "train", "loss": x, HOSTILE: 1}
+        for s, x in records
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_every_view_shows_foreign_runs_as_text_and_fits_a_phone(page, runs):
+    write(runs, HOSTILE, [(step, 1 / step) for step in range(1, 100)])
+    write(runs, "rising", [(step, step / 10) for step in range(1, 100)])
+    with open(runs / "rising" / "metrics.jsonl", "a") as file:
+        file.write("{\n")
+    with studio(runs) as url:
+        page.set_viewport_size({"width": 390, "height": 800})
+        for view in ("watch", f"run?name={HOSTILE}", "compare", "think", "try", "new"):
+            page.goto(f"{url}/#/{view}")
+            page.reload()
+            expect(page.locator("h1").first).to_be_attached()
+            wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+            assert not page.evaluate(wide), view
+        assert page.locator("img").count() == 0
+        page.goto(f"{url}/#/watch")
+        expect(page.get_by_text("rising: the loss is rising")).to_be_visible()
+        expect(page.get_by_text("rising: 1 damaged lines left out")).to_be_visible()
+        page.get_by_label("Filter names").fill("^ris")
+        expect(page.locator(".list li")).to_have_count(1)
+        page.get_by_label("logarithmic").check()
+        assert "filter=%5Eris" in page.url
+        assert "log=1" in page.url
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser, runs, scheme):
+    carrier = pytest.importorskip("axe_playwright_python", reason="needs axe-core")
+    axe = pathlib.Path(carrier.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+    for name in ("a", "b"):
+        write(runs, name, [(step, 1 / step) for step in range(1, 100)])
+    probe = {"kind": "text", "samples": [{"prompt": "def f():", "completion": "", "parses": True}]}
+    (runs / "a" / "probes.jsonl").write_text(json.dumps({"step": 1, **probe}) + "\n")
+    # The page's own policy would keep axe out.
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")
+    found = []
+    with studio(runs) as url:
+        page = context.new_page()
+        for view in ("watch", "run?name=a", "compare?runs=a,b", "think?run=a", "try", "new"):
+            page.goto(f"{url}/#/{view}")
+            page.reload()
+            expect(page.locator("h1").first).to_be_attached()
+            page.evaluate(axe)
+            told = page.evaluate("axe.run({resultTypes: ['violations']})")
+            found += [(view, one["id"]) for one in told["violations"] if one["impact"] in SERIOUS]
+            assert len(told["passes"]) > 10
+    context.close()
+    assert found == []
+
+
+def test_with_a_token_the_page_asks_for_it(page, runs, tmp_path):
+    (tmp_path / "tokens").write_text("right\n")
+    with studio(runs, f"--token_file={tmp_path / 'tokens'}") as url:
+        page.goto(url)
+        page.get_by_label("A token").fill("wrong")
+        page.get_by_role("button", name="Enter").click()
+        expect(page.get_by_text("This token is not one of those")).to_be_visible()
+        page.get_by_label("A token").fill("right")
+        page.get_by_role("button", name="Enter").click()
+        expect(page.get_by_text("Train a model, and watch it think")).to_be_visible()
+
+
+def test_other_addresses_need_a_token(runs):
+    command = [sys.executable, "-m", "experiments.studio", "--port=0", "--host=0.0.0.0"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--token_file: expected a file with a token a line" in done.stderr
