@@ -116,6 +116,8 @@ def build_model(
             cp.add_cumulative([i for i, _ in used], [d for _, d in used], capacity)
     for clique in cliques(apart(tables, sets)):
         cp.add_no_overlap([intervals[i] for i in clique])
+    # The worker that follows it plans as schedule generation does, and proves much of what is proven.
+    cp.add_decision_strategy(start, cp_model.CHOOSE_LOWEST_MIN, cp_model.SELECT_MIN_VALUE)
     model = Model(cp, groups, start, end, counts)
     _minimise(model, tables, weights, horizon, now, last, cost_limit)
     return model
