@@ -28,7 +28,9 @@ def define_flags() -> None:
     flags.DEFINE_integer("workers", 8, "threads of the exact planner", lower_bound=1)
     flags.DEFINE_string("instances", None, "eval: a folder or tar archive of .dzn or .sm files")
     flags.DEFINE_string("best", None, "eval: CSV of the best makespans known")
-    flags.DEFINE_integer("limit", 0, "eval: so many instances, spread evenly; 0: all", lower_bound=0)
+    flags.DEFINE_integer(
+        "limit", 0, "eval: so many instances, spread evenly; 0: all", lower_bound=0
+    )
     flags.DEFINE_string(
         "results", None, "eval: file of one JSON line an instance; what it holds is not run again"
     )

@@ -92,7 +92,9 @@ def _known(instance: Instance, plan: Plan) -> tuple[list[Assignment], list[Viola
             refuse("task twice", task, (), f"{task} is assigned more than once")
         elif strangers:
             names = ", ".join(strangers)
-            refuse("unknown person", task, strangers, f"{task} is given to {names}, not in the team")
+            refuse(
+                "unknown person", task, strangers, f"{task} is given to {names}, not in the team"
+            )
         elif twice:
             refuse("person twice", task, twice, f"{task} names {', '.join(twice)} twice")
         else:

@@ -81,9 +81,7 @@ class Exact:
         cost = problem.cost(first)
         last = Last(*problem.last_arrays) if problem.last else None
         horizon = _horizon(problem, first, cost)
-        model = build_model(
-            problem.tables, self.weights, horizon, problem.instance.now, last, cost
-        )
+        model = build_model(problem.tables, self.weights, horizon, problem.instance.now, last, cost)
         _hint(model, first)
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = self.workers
@@ -142,7 +140,9 @@ def _plans(problem: Problem, model: Model, starts: np.ndarray, value) -> list[Ar
             valid &= len(free) >= count
             team += (free[-count:] if len(free) >= count else able[:count]) if count else []
         stands.team[task, : len(team)] = team
-        end = team_end(tables, int(tables.work[task]), int(starts[task]), stands.team[task], len(team))
+        end = team_end(
+            tables, int(tables.work[task]), int(starts[task]), stands.team[task], len(team)
+        )
         stands.end[task] = end
         free_from[team] = np.maximum(free_from[team], end)
         ready = max((int(stands.end[other]) for other in tables.tasks_before(task)), default=0)

@@ -9,7 +9,9 @@ from hrm_jax.planning.errors import FormatError
 from hrm_jax.planning.instance import Instance
 
 
-def build(found: Mapping[str, Any], source: str, places: Mapping[str, str] | None = None) -> Instance:
+def build(
+    found: Mapping[str, Any], source: str, places: Mapping[str, str] | None = None
+) -> Instance:
     """Returns the instance of plain values.
 
     Args:

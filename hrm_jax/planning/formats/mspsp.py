@@ -109,7 +109,9 @@ def write_dzn(instance: Instance) -> str:
 def _refuse_more(instance: Instance) -> None:
     said = {"id", "name", "title", "duration", "needs", "after"}
     for item in (*instance.tasks, *instance.people):
-        defaults = to_dict(type(item)(id="x", **({"duration": 0} if item in instance.tasks else {})))
+        defaults = to_dict(
+            type(item)(id="x", **({"duration": 0} if item in instance.tasks else {}))
+        )
         more = [
             name
             for name, value in to_dict(item).items()
