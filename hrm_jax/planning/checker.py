@@ -1,6 +1,7 @@
 """Whether a plan keeps all rules. No planner's word is taken for it.
 
-Nothing here is shared with what makes plans: it reads the instance and the plan alone, tick by tick.
+Nothing here is shared with what makes plans: it reads the instance and the plan alone, tick by
+tick.
 """
 
 import collections

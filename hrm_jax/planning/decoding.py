@@ -1,9 +1,9 @@
 """From priorities of tasks and preferences for people to a plan: schedule generation.
 
-*Serial*: the task of highest priority whose predecessors are placed goes to its earliest place, which
-may lie before tasks placed earlier. *Parallel*: time passes, and at each moment the tasks that could
-start do, in the order of priority. Serial generation reaches an optimal plan for every instance of
-constant rates, parallel generation often reaches good ones sooner. Compiled by Numba.
+*Serial*: the task of highest priority whose predecessors are placed goes to its earliest place,
+which may lie before tasks placed earlier. *Parallel*: time passes, and at each moment the tasks
+that could start do, in the order of priority. Serial generation reaches an optimal plan for every
+instance of constant rates, parallel generation often reaches good ones sooner. Compiled by Numba.
 """
 
 import heapq
@@ -156,7 +156,7 @@ def _staff(tables, task, size, tick, ranked, busy, seats, members):
     retry = np.full(people, FOREVER, np.int32)
     following = int(FOREVER)
     for person in ranked:
-        position, busy_from, busy_until = _next_busy(busy, person, tick)
+        _, busy_from, busy_until = _next_busy(busy, person, tick)
         if busy_from <= tick:
             following = min(following, busy_until)
         elif rate_at(tables, person, tick) == 0:

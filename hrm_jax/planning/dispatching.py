@@ -23,8 +23,8 @@ _CHUNK_SECONDS = 0.03
 class Dispatch:
     """What a careful human does: tasks by one rule, each to those whom others need least.
 
-    It takes the better of the plans of serial and of parallel schedule generation, by the rule of the
-    longest chain of work behind a task or, where lateness weighs, by due dates.
+    It takes the better of the plans of serial and of parallel schedule generation, by the rule of
+    the longest chain of work behind a task or, where lateness weighs, by due dates.
     """
 
     weights: Weights = MAKESPAN

@@ -1,8 +1,9 @@
 """The exact planner: OR-Tools CP-SAT (extra `planning`), with a bound, at any time.
 
-It begins with restarts for a tenth of its time, whose plan is the solver's hint and upper bound. Each
-plan of the solver goes through schedule generation with its order and teams, and is checked, so what
-is returned keeps all rules, also where calendars make the model a relaxation (`exact_model`).
+It begins with restarts for a tenth of its time, whose plan is the solver's hint and upper bound.
+Each plan of the solver goes through schedule generation with its order and teams, and is checked,
+so what is returned keeps all rules, also where calendars make the model a relaxation
+(`exact_model`).
 """
 
 import math
@@ -35,7 +36,8 @@ class Exact:
     """CP-SAT's plan, proven where there is time enough.
 
     Attributes:
-      workers: CP-SAT's threads. Below eight it lacks part of its strategies, which more than makes up
+      workers: CP-SAT's threads. Below eight it lacks part of its strategies, which more than
+      makes up
         for threads that share a core.
     """
 

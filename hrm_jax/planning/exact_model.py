@@ -5,14 +5,15 @@ never exceed its size can always be handed out to its members. Who serves which 
 either: a team can be seated if and only if, for each set of the task's needs, enough of its members
 serve one of them (Hall's theorem).
 
-What makes the model strong: for sets of needs, of all tasks together, a cumulative constraint over
-all who serve any of them, which sees overload before anybody is chosen; tasks that can never overlap
-by these are kept apart in pairs and cliques; and a plan to begin with, as hint and upper bound.
+What makes the model strong: for sets of needs, of all tasks together, a cumulative constraint
+over all who serve any of them, which sees overload before anybody is chosen; tasks that can never
+overlap by these are kept apart in pairs and cliques; and a plan to begin with, as hint and upper
+bound.
 
-Calendars: a person alone would end a task that starts at t at E(t), a table; a task ends no earlier
-than any of its people would alone. That is exact for one person and for people with one calendar. For
-others it is a relaxation: its bound holds, and a plan is made of its starts and teams by schedule
-generation.
+Calendars: a person alone would end a task that starts at t at E(t), a table; a task ends no
+earlier than any of its people would alone. That is exact for one person and for people with one
+calendar. For others it is a relaxation: its bound holds, and a plan is made of its starts and
+teams by schedule generation.
 """
 
 import dataclasses
@@ -22,14 +23,14 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from ortools.sat.python import cp_model
 
-from hrm_jax.planning.tables import Tables
 from hrm_jax.planning.objectives import Weights
 from hrm_jax.planning.staffing import FOREVER, team_end
+from hrm_jax.planning.tables import Tables
 
 _ALL_SUBSETS = 6
-"""Needs of a task up to which Hall's condition is stated for each set; above, seats are variables."""
+"""Needs of a task up to which Hall's condition is stated for each set of them; above, seats are
+variables."""
 
-_MOST_CUMULATIVES = 48
 _MOST_KINDS = 10
 """Kinds of needs up to which all their sets are looked at; above, those of up to three."""
 
@@ -116,7 +117,7 @@ def build_model(
             cp.add_cumulative([i for i, _ in used], [d for _, d in used], capacity)
     for clique in cliques(apart(tables, sets)):
         cp.add_no_overlap([intervals[i] for i in clique])
-    # The worker that follows it plans as schedule generation does, and proves much of what is proven.
+    # The worker that follows it plans as schedule generation does, and proves most of all.
     cp.add_decision_strategy(start, cp_model.CHOOSE_LOWEST_MIN, cp_model.SELECT_MIN_VALUE)
     model = Model(cp, groups, start, end, counts)
     _minimise(model, tables, weights, horizon, now, last, cost_limit)
@@ -268,9 +269,10 @@ def _one_thing_at_a_time(cp, groups, counts, start, end, size) -> None:
 
 
 def need_sets(tables: Tables) -> list[tuple[int, np.ndarray]]:
-    """Returns sets of kinds of needs: how many people serve any, and what each task asks for.
+    """Returns for sets of kinds of needs how many people serve any, and what each task asks for.
 
-    Of sets that the same people serve, the largest is taken; of all, those with most work a person.
+    Of sets that the same people serve, the largest is taken. Those with most work a person come
+    first.
     """
     kinds = tables.able.shape[1]
     demand = np.zeros((len(tables.work), kinds), np.int64)
@@ -284,8 +286,7 @@ def need_sets(tables: Tables) -> list[tuple[int, np.ndarray]]:
             serving = tables.able[:, chosen].any(axis=1)
             found[serving.tobytes()] = (int(serving.sum()), demand[:, chosen].sum(axis=1))
     work = tables.work
-    ranked = sorted(found.values(), key=lambda entry: -(work @ entry[1]) / max(entry[0], 1))
-    return ranked
+    return sorted(found.values(), key=lambda entry: -(work @ entry[1]) / max(entry[0], 1))
 
 
 def apart(tables: Tables, sets: list[tuple[int, np.ndarray]]) -> np.ndarray:
@@ -347,7 +348,7 @@ def _minimise(model: Model, tables: Tables, weights: Weights, horizon, now, last
 
 
 def _balance(model: Model, horizon: int):
-    """Returns a variable that is the largest load minus the mean, rounded down; groups are of one."""
+    """Returns a variable: the largest load minus the mean, rounded down; groups are of one."""
     cp = model.cp
     loads = []
     for group in range(len(model.groups)):

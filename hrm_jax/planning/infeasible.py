@@ -1,16 +1,19 @@
 """Why an instance has no plan: a smallest set of what it asks for that cannot be had together.
 
-There is a plan exactly if each task can be staffed and what has begun does not contradict itself: all
-else can be done one after another. So what conflicts is looked for in each task by itself, and in
-pairs of begun tasks. A smallest set is found by leaving out one demand after another as long as the
-rest still conflicts (a deletion filter).
+There is a plan exactly if each task can be staffed and what has begun does not contradict itself:
+all else can be done one after another. So what conflicts is looked for in each task by itself,
+and in pairs of begun tasks. A smallest set is found by leaving out one demand after another as
+long as the rest still conflicts (a deletion filter).
 """
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from hrm_jax.planning.errors import NoPlanError
 from hrm_jax.planning.instance import Instance, Need, Person, Task, people_by_id, tasks_by_id
+from hrm_jax.planning.staffing import team_end
 from hrm_jax.planning.tables import tables_of
 
 
@@ -120,12 +123,8 @@ def _smallest(demands: list[Demand], conflict: Callable[[list[Demand]], bool]) -
 
 def _begun_conflict(instance: Instance) -> tuple[Demand, ...] | None:
     """Returns begun tasks that contradict each other: one person in two, or one before another."""
-    from hrm_jax.planning.staffing import team_end
-
     tables = tables_of(instance)
     number = {person.id: index for index, person in enumerate(instance.people)}
-    import numpy as np
-
     spans = {}
     for index, task in enumerate(instance.tasks):
         if task.started is not None:

@@ -1,12 +1,13 @@
 """The problem: tasks that need people with skills, and people with calendars.
 
 **Time.** An instance counts time in *ticks* of the team's working time, from 0 on: nights, weekends
-and the team's holidays have no ticks (`workdays.Workdays` turns ticks into dates). A person works at
-a *rate*: `speed` times `capacity` times the share that `week` gives the day, in percent, and 0 while
-absent. A task of duration d needs 100 * d of work. Its people work together: in each tick the rate
-of the slowest of them counts, so that half a day stretches the task, and a day off of one of them
-pauses it. Once begun, nothing else pauses it, and its people do nothing else until it ends. A
-task that needs nobody passes at rate 100; one of duration 0 (a milestone) takes no time and nobody.
+and the team's holidays have no ticks (`workdays.Workdays` turns ticks into dates). A person works
+at a *rate*: `speed` times `capacity` times the share that `week` gives the day, in percent, and 0
+while absent. A task of duration d needs 100 * d of work. Its people work together: in each tick
+the rate of the slowest of them counts, so that half a day stretches the task, and a day off of
+one of them pauses it. Once begun, nothing else pauses it, and its people do nothing else until it
+ends. A task that needs nobody passes at rate 100; one of duration 0 (a milestone) takes no time
+and nobody.
 
 **Needs.** A need is a number of people who each have *all* of its skills. Every person of a task
 serves one of its needs, so a task with two needs takes two people, even where one has both skills.

@@ -18,7 +18,7 @@ from hrm_jax.planning.tables import Tables, tables_of
 
 
 class Arrays(NamedTuple):
-    """A plan in numbers: int32 [tasks], [tasks] and [tasks, width of the largest team], -1 behind."""
+    """A plan in numbers: int32 [tasks], [tasks], and [tasks, largest team] with -1 behind."""
 
     start: np.ndarray
     end: np.ndarray
@@ -167,7 +167,7 @@ class Problem:
         return None if check_plan(self.instance, last) else last
 
     def follow_last(self) -> Arrays | None:
-        """Returns the last plan fitted to the instance: its order and, where they can, its teams."""
+        """Returns the last plan fitted to the instance: its order and, where possible, teams."""
         if self.last is None:
             return None
         known = self.arrays(self.last)

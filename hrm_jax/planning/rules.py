@@ -12,10 +12,10 @@ RULES = ("tail", "latest start", "most work behind", "due", "first come")
 def rule_priorities(tables: Tables) -> Float32[np.ndarray, "rules tasks"]:
     """Returns priorities from 0 to 1 by each of `RULES`; higher comes first.
 
-    tail: the longest chain of work from the task on; latest start: the least room before that chain
-    has to start, which also counts what comes before; most work behind: the work of all that waits for
-    it, times people; due: the earliest due date, of all that waits for it too, weighed by priority;
-    first come: the order of the list.
+    tail: the longest chain of work from the task on; latest start: the least room before that
+    chain has to start, which also counts what comes before; most work behind: the work of all
+    that waits for it, times people; due: the earliest due date, of all that waits for it too,
+    weighed by priority; first come: the order of the list.
     """
     tasks = len(tables.work)
     work = tables.work / 100

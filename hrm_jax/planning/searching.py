@@ -1,16 +1,15 @@
 """Random restarts of schedule generation, compiled: many plans tried, the best kept.
 
-An iteration is one of two kinds. A *fresh* one mixes priority rules with noise. A *local* one takes
-the order and the teams of the best plan and disturbs some of them. Where time is symmetrical, each is
-improved forwards and backwards (double justification): tasks are placed from the end in the order of
-their ends, and then from the beginning in the order that this gives.
+An iteration is one of two kinds. A *fresh* one mixes priority rules with noise. A *local* one
+takes the order and the teams of the best plan and disturbs some of them. Where time is
+symmetrical, each is improved forwards and backwards (double justification): tasks are placed from
+the end in the order of their ends, and then from the beginning in the order that this gives.
 """
 
 import numba
 import numpy as np
 
 from hrm_jax.planning.decoding import decode
-from hrm_jax.planning.tables import Tables
 
 FRESH = 0.15
 """Share of iterations that do not begin with the best plan."""

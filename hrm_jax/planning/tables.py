@@ -1,8 +1,8 @@
 """An instance as arrays, for what plans many times over.
 
-Tasks and people are numbered in the instance's order, and needs, which here are sets of skills without
-a count, in the order of their first task. What belongs to a task and has no fixed length stands in
-flat arrays: that of task i at [starts[i] : starts[i + 1]].
+Tasks and people are numbered in the instance's order, and needs, which here are sets of skills
+without a count, in the order of their first task. What belongs to a task and has no fixed length
+stands in flat arrays: that of task i at [starts[i] : starts[i + 1]].
 """
 
 import datetime

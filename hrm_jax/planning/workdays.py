@@ -62,7 +62,7 @@ class Workdays:
         return date.weekday() in self.weekdays and date.isoformat() not in _holidays(self)
 
     def first_tick(self, date: datetime.date) -> int:
-        """Returns the first tick at or after the beginning of a date; 0 for dates before the start."""
+        """Returns the first tick at or after a date's beginning; 0 for dates before the start."""
         days = _dates_until(self, date)
         return bisect.bisect_left(days, date) * self.ticks_per_day
 
@@ -116,7 +116,7 @@ def _holidays(days: Workdays) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=32)
 def _known_dates(days: Workdays) -> list[datetime.date]:
-    """The list of working dates so far, which `_extend` grows: a cache, the same for all callers."""
+    """Working dates so far, which `_extend` grows: a cache, the same list for all callers."""
     return []
 
 
@@ -132,6 +132,13 @@ def _extend(days: Workdays, known: list[datetime.date]) -> None:
             found += 1
             if found >= _LEAST_YEAR_DAYS:
                 return
+    check(
+        found > 0,
+        "holidays",
+        expected=f"a working day within ten years of {first}",
+        got=f"{len(days.holidays)} holidays",
+        remedy="remove some",
+    )
 
 
 def _nth_date(days: Workdays, day: int) -> datetime.date:

@@ -71,7 +71,7 @@ def read_github(text: str, source: str, estimate: Estimator | None = None) -> li
 def fill_estimates(
     rows: Sequence[Row], texts: Sequence[Mapping[str, str]], estimate: Estimator | None
 ) -> list[Row]:
-    """Returns the rows with an estimate each: given, by the estimator, or the median of the given."""
+    """Returns the rows with an estimate each: given, the estimator's, or the median of given ones."""
     given = [
         float(match[1]) for row in rows if (match := _DAYS.match(row.fields.get("estimate", "")))
     ]

@@ -37,8 +37,9 @@ def read_jira(text: str, source: str, estimate: Estimator | None = None) -> list
         raise FormatError(f"{source}: expected CSV, got {error}; export it anew") from error
     if "issue key" not in columns or not records:
         raise FormatError(
-            f"{source}: expected a column Issue key and rows, got {', '.join(columns[:5]) or 'none'} "
-            f"and {len(records)} rows; export it as CSV (all fields)"
+            f"{source}: expected a column Issue key and rows, got columns "
+            f"{', '.join(columns[:5]) or 'none'} and {len(records)} rows; export it as CSV (all "
+            "fields)"
         )
     rows, texts = [], []
     for line, record in records:
@@ -71,7 +72,7 @@ def _fields(
     labels = [label.lower() for label in every("labels")]
     people = every("assignee")
     points = first("custom field (story points)", "story points")
-    seconds = first("original estimate", "σ original estimate")
+    seconds = first("original estimate")
     return {
         "id": first("issue key"),
         "title": " ".join(first("summary").split()),

@@ -22,9 +22,10 @@ from hrm_jax.planning.instance import Instance, Person, Task
 from hrm_jax.planning.workdays import Workdays
 
 TASK_COLUMNS = (
-    "id title estimate low high skills after not_before due priority people forbidden started status"
-).split()
-PERSON_COLUMNS = "id name skills speed capacity week absences".split()
+    *("id", "title", "estimate", "low", "high", "skills", "after", "not_before", "due"),
+    *("priority", "people", "forbidden", "started", "status"),
+)
+PERSON_COLUMNS = ("id", "name", "skills", "speed", "capacity", "week", "absences")
 DONE = ("done", "closed", "resolved")
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|)\Z")

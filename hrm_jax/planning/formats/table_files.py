@@ -1,7 +1,7 @@
 """CSV and YAML files of tasks and people, as `rows` documents their columns.
 
-A YAML file has `tasks`, `people` and `calendar`, each of which may stand in a file of its own; lists
-may be written as lists.
+A YAML file has `tasks`, `people` and `calendar`, each of which may stand in a file of its own;
+lists may be written as lists.
 """
 
 import csv
