@@ -24,7 +24,7 @@ FLAGS = flags.FLAGS
 def main() -> int:
     """Runs the mode that the flags say; returns the exit code."""
     if FLAGS.template:
-        return modes.template(FLAGS)
+        return modes.make_template(FLAGS)
     return modes.MODES[FLAGS.mode](FLAGS)
 
 

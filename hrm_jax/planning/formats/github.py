@@ -71,7 +71,7 @@ def read_github(text: str, source: str, estimate: Estimator | None = None) -> li
 def fill_estimates(
     rows: Sequence[Row], texts: Sequence[Mapping[str, str]], estimate: Estimator | None
 ) -> list[Row]:
-    """Returns the rows with an estimate each: given, the estimator's, or the median of given ones."""
+    """Returns the rows with an estimate each: given, the estimator's, or the median of others."""
     given = [
         float(match[1]) for row in rows if (match := _DAYS.match(row.fields.get("estimate", "")))
     ]
