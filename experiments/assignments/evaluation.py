@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from hrm_jax.planning import benchmarks
-from hrm_jax.planning.benchmarks import Best
 from hrm_jax.planning.checker import check_plan
 from hrm_jax.planning.errors import FormatError, NoPlanError
+from hrm_jax.planning.formats import benchmarks
+from hrm_jax.planning.formats.benchmarks import Best
 from hrm_jax.planning.plan import Budget, Planner
 
 

@@ -16,9 +16,9 @@ from experiments.assignments.template import write_template
 from experiments.common.terminal import live_line, make_console, waiting
 from hrm_jax.core.config import check
 from hrm_jax.core.files import write_atomically
-from hrm_jax.planning import benchmarks
 from hrm_jax.planning.checker import check_plan
 from hrm_jax.planning.explaining import explain, find_risks
+from hrm_jax.planning.formats import benchmarks
 from hrm_jax.planning.formats.plans import WRITERS
 from hrm_jax.planning.formats.rows import split
 from hrm_jax.planning.instance import Instance, Person

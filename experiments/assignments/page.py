@@ -49,12 +49,13 @@ _MARKS = 6
 def write_page(instance: Instance, plan: Plan, summary: str) -> str:
     """Returns the page of a plan; `summary` says what it costs."""
     reasons = explain(instance, plan)
-    last = max([1, *(one.end for one in plan.assignments)])
+    done = max([1, *(one.end for one in plan.assignments)])
+    last = max([done, *(task.due for task in instance.tasks if task.due is not None)])
     held = loads(instance, plan)
     rows = [
         f'<div class="row"><div class="name">{_text(person.name or person.id)}</div>'
         f'<div class="lane">{_lane(instance, plan, person.id, reasons, last)}</div>'
-        f"{_load(held[person.id] / last)}</div>"
+        f"{_load(held[person.id] / done)}</div>"
         for person in instance.people
     ]
     marks = "".join(
@@ -106,7 +107,7 @@ def _bar(instance: Instance, one: Assignment, reason: Reason, last: int) -> str:
         f'width:{100 * (one.end - one.start) / last:.3f}%" data-task="{_text(one.task)}" '
         f'data-text="{_text(text)}" data-waits="{_text(waits)}">{_text(title)}</div>'
     )
-    if task.due is not None and task.due <= last:
+    if task.due is not None:
         bar += f'<div class="due" style="left:{100 * task.due / last:.3f}%"></div>'
     return bar
 

@@ -91,7 +91,8 @@ def find_risks(instance: Instance, plan: Plan) -> list[Risk]:
         able = [person.id for person in instance.people if person.has(Need(skills))]
         if len(able) == 1:
             asking = [t.id for t in instance.tasks if any(n.skills == skills for n in t.needs)]
-            text = f"only {able[0]} has {'+'.join(skills)}, which {len(asking)} tasks need"
+            more = f" and {len(asking) - 1} more need" if len(asking) > 1 else " needs"
+            text = f"only {able[0]} has {'+'.join(skills)}, which {asking[0]}{more}"
             risks.append(Risk("single person", text))
     for one in plan.assignments:
         due = tasks_by_id(instance)[one.task].due

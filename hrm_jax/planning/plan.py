@@ -1,6 +1,5 @@
 """Plans, and what all planners share."""
 
-import dataclasses
 from typing import Protocol
 
 from hrm_jax.core.config import check, configclass, field
@@ -79,12 +78,3 @@ class Planner(Protocol):
           NoPlanError: none was found.
         """
         ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Improvement:
-    """A better plan, found after some seconds; planners tell of them as they come."""
-
-    seconds: float
-    cost: float
-    bound: float | None
