@@ -222,7 +222,13 @@ def _check_names(what: str, names: list[str]) -> None:
     seen: set[str] = set()
     for name in names:
         unseen = name not in seen
-        check(unseen, what, expected="each id once", got=name, remedy="rename one of the two")
+        check(
+            unseen,
+            f"{what}.{name}",
+            expected="each id once",
+            got=name,
+            remedy="rename one of the two",
+        )
         seen.add(name)
 
 

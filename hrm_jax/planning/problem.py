@@ -118,7 +118,9 @@ class Problem:
 
     def cost(self, arrays: Arrays) -> int:
         """Returns what a plan costs."""
-        return int(cost_of(self.tables, *self.objective, *arrays))
+        weights, useful, now, last_start, last_team = self.objective
+        before = last_start, last_team
+        return int(cost_of(self.tables, weights, useful, now, *before, *arrays))
 
     def plan(
         self, arrays: Arrays, planner: str, *, bound: float | None = None, proven: bool = False

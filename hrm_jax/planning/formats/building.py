@@ -17,7 +17,7 @@ def build(
     Args:
       found: as `to_dict` gives an instance.
       source: what was read, for errors.
-      places: where in it each task and person is told, by id, such as `line 7`.
+      places: where in it each task and person is told, by id, such as `FILE, line 7`.
 
     Raises:
       FormatError: a value is not as an instance has it; the message names the place.
@@ -25,8 +25,8 @@ def build(
     try:
         return from_dict(Instance, found)
     except ConfigError as error:
-        place = _place(error.path, found, places or {})
-        raise FormatError(f"{source}{place}: {error}") from error
+        place = _place(error.path, found, places or {}) or source
+        raise FormatError(f"{place}: {error}") from error
 
 
 def _place(path: str, found: Mapping[str, Any], places: Mapping[str, str]) -> str:
@@ -39,5 +39,5 @@ def _place(path: str, found: Mapping[str, Any], places: Mapping[str, str]) -> st
             candidates.append(str(items[int(names[1])].get("id", "")))
     for name in candidates:
         if name in places:
-            return f", {places[name]}"
+            return places[name]
     return ""

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from hrm_jax.core.config import to_dict
 from hrm_jax.planning.errors import FormatError
 from hrm_jax.planning.formats.building import build
-from hrm_jax.planning.instance import Instance
+from hrm_jax.planning.instance import Instance, Person, Task
 
-_ITEM = re.compile(r"^\s*(\w+)\s*=\s*(.*?);", re.DOTALL | re.MULTILINE)
+_ITEM = re.compile(r"(\w+)\s*=\s*([^;]*);")
 _COMMENT = re.compile(r"%[^\n]*")
 _NUMBER = re.compile(r"-?\d+\Z")
 _TRUTH = {"true": 1, "false": 0}
@@ -107,15 +107,14 @@ def write_dzn(instance: Instance) -> str:
 
 
 def _refuse_more(instance: Instance) -> None:
-    said = {"id", "name", "title", "duration", "needs", "after"}
+    said = {"id", "name", "title", "duration", "needs", "after", "skills"}
     for item in (*instance.tasks, *instance.people):
-        defaults = to_dict(
-            type(item)(id="x", **({"duration": 0} if item in instance.tasks else {}))
-        )
+        bare = Task("x", 0) if isinstance(item, Task) else Person("x")
+        defaults = to_dict(bare)
         more = [
             name
             for name, value in to_dict(item).items()
-            if name not in {*said, "skills"} and value != defaults[name]
+            if name not in said and value != defaults[name]
         ]
         if more:
             raise FormatError(
