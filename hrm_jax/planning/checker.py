@@ -5,7 +5,7 @@ tick.
 """
 
 import collections
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from hrm_jax.core.config import configclass
@@ -184,7 +184,7 @@ def _work_problem(
 
 
 def _precedence_violations(
-    tasks: dict[str, Task], assignments: list[Assignment]
+    tasks: Mapping[str, Task], assignments: list[Assignment]
 ) -> Iterator[Violation]:
     planned = {assignment.task: assignment for assignment in assignments}
     for assignment in assignments:

@@ -7,6 +7,7 @@ instance of constant rates, parallel generation often reaches good ones sooner. 
 """
 
 import heapq
+from typing import Any
 
 import numba
 import numpy as np
@@ -247,7 +248,8 @@ def _decode_serial(tables, priorities, costs, busy, start, end, team):
     for index in range(tasks):
         position[rank[index]] = index
     waiting = _waiting(tables, start)
-    ready = [(np.int64(-1), np.int64(-1))]
+    # With an item at first, so that the compiler knows the list's type.
+    ready: list[Any] = [(np.int64(-1), np.int64(-1))]
     ready.pop()
     for task in range(tasks):
         if waiting[task] == 0:

@@ -19,6 +19,7 @@ teams by schedule generation.
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from ortools.sat.python import cp_model
@@ -55,7 +56,7 @@ class Model:
     cp: cp_model.CpModel
     groups: list[list[int]]
     start: list[cp_model.IntVar]
-    end: list[cp_model.LinearExprT]
+    end: list[Any]
     counts: list[dict[int, list[cp_model.IntVar | int]]]
 
     def team_of(self, task: int, value) -> dict[int, int]:

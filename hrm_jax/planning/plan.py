@@ -61,7 +61,10 @@ class Budget:
 class Planner(Protocol):
     """Makes plans that the checker accepts."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
 
     def plan(
         self, instance: Instance, budget: Budget, seed: int = 0, last: Plan | None = None

@@ -1,4 +1,4 @@
-"""Small instances for property tests, and rules written again, in another way than the checker's."""
+"""Small instances for property tests, and the rules again, in another way than the checker's."""
 
 import itertools
 
@@ -126,7 +126,7 @@ def _worked(instance, task, one, team):
 
 
 def best_makespan(instance):
-    """Returns the least makespan, by placing tasks in all orders with all teams (constant rates)."""
+    """Returns the least makespan, by placing tasks in all orders with all teams; rates are 100."""
     best = [sum(task.duration for task in instance.tasks)]
     tasks = {task.id: task for task in instance.tasks}
 

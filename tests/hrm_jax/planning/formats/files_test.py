@@ -1,3 +1,4 @@
+import contextlib
 import datetime
 import json
 
@@ -72,7 +73,8 @@ GITHUB = [
     },
     {"number": 3, "title": "Old", "state": "CLOSED", "labels": []},
 ]
-JIRA = """Issue key,Summary,Status,Labels,Labels,Due date,Original Estimate,Inward issue link (Blocks)
+JIRA = """Issue key,Summary,Status,Labels,Labels,Due date,Original Estimate,\
+Inward issue link (Blocks)
 K-1,First,To Do,skill:a,skill:b,30/Jan/26 12:00 AM,14400,
 K-2,"Second, later",To Do,skill:a,,,,K-1
 """
@@ -211,7 +213,8 @@ def test_damaged_files_end_in_messages(kind, data):
             lambda text: _planned(read_csv(text, "f"), people),
         ),
         "yaml": (
-            "calendar: {start: 2026-01-05}\npeople:\n- {id: a, skills: [b]}\ntasks:\n- {id: x, estimate: 1}\n",
+            "calendar: {start: 2026-01-05}\npeople:\n- {id: a, skills: [b]}\n"
+            "tasks:\n- {id: x, estimate: 1}\n",
             lambda text: make_instance(*read_yaml(text, "f")),
         ),
         "plan": (
@@ -224,10 +227,9 @@ def test_damaged_files_end_in_messages(kind, data):
     first = data.draw(st.integers(0, len(text)))
     last = data.draw(st.integers(first, min(len(text), first + 12)))
     added = data.draw(st.text("0-9,;:@#[]{}|\"'\n\0 aé.", max_size=4))
-    try:
+    # Any other error is a traceback.
+    with contextlib.suppress(UserError):
         read(text[:first] + added + text[last:])
-    except UserError as error:
-        assert str(error)
 
 
 def _planned(rows, people) -> Instance:
