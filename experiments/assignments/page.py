@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from hrm_jax.planning.explaining import Reason, explain, find_risks
 from hrm_jax.planning.formats.plans import end_text, start_text
-from hrm_jax.planning.instance import Instance, tasks_by_id
+from hrm_jax.planning.instance import Instance, Task, tasks_by_id
 from hrm_jax.planning.objectives import loads
 from hrm_jax.planning.plan import Assignment, Plan
 
@@ -89,11 +89,11 @@ def _lane(
     instance: Instance, plan: Plan, person: str, reasons: Mapping[str, Reason], last: int
 ) -> str:
     own = [one for one in plan.assignments if person in one.people and one.end > one.start]
-    return "".join(_bar(instance, one, reasons[one.task], last) for one in own)
+    tasks = tasks_by_id(instance)
+    return "".join(_bar(instance, tasks[one.task], one, reasons[one.task], last) for one in own)
 
 
-def _bar(instance: Instance, one: Assignment, reason: Reason, last: int) -> str:
-    task = tasks_by_id(instance)[one.task]
+def _bar(instance: Instance, task: Task, one: Assignment, reason: Reason, last: int) -> str:
     title = f"{one.task} {task.title}".strip()
     times = f"{start_text(instance, one.start)} to {end_text(instance, one.end)}"
     kinds = ["task"]

@@ -68,6 +68,7 @@ def explain(instance: Instance, plan: Plan) -> dict[str, Reason]:
     links = _links(instance, plan)
     slack = _slack(instance, plan, links)
     planned = plan.by_task()
+    work = _work_of(plan)
     reasons = {}
     for task, one in planned.items():
         behind = [other for other in links[task] if planned[other].end == one.start]
@@ -78,7 +79,7 @@ def explain(instance: Instance, plan: Plan) -> dict[str, Reason]:
             others=tuple(person.id for person in others),
             waits_for=tuple(behind),
             slack=slack[task],
-            next_best=_next_best(instance, plan, tasks[task], one, others),
+            next_best=_next_best(instance, work, tasks[task], one, others),
         )
     return reasons
 
@@ -94,8 +95,9 @@ def find_risks(instance: Instance, plan: Plan) -> list[Risk]:
             more = f" and {len(asking) - 1} more need" if len(asking) > 1 else " needs"
             text = f"only {able[0]} has {'+'.join(skills)}, which {asking[0]}{more}"
             risks.append(Risk("single person", text))
+    tasks = tasks_by_id(instance)
     for one in plan.assignments:
-        due = tasks_by_id(instance)[one.task].due
+        due = tasks[one.task].due
         if due is not None and one.end > due:
             risks.append(Risk("late", f"{one.task} ends {one.end - due} ticks after it is due"))
     guessed = [task.id for task in instance.tasks if task.estimated]
@@ -165,17 +167,29 @@ def _covers(task: Task, team: list[Person]) -> dict[str, str]:
     }
 
 
+def _work_of(plan: Plan) -> dict[str, list[Assignment]]:
+    """Returns what each person does, in the order of starts."""
+    work: dict[str, list[Assignment]] = {}
+    for one in sorted(plan.assignments, key=lambda one: one.start):
+        for person in one.people:
+            work.setdefault(person, []).append(one)
+    return work
+
+
 def _next_best(
-    instance: Instance, plan: Plan, task: Task, one: Assignment, others: list[Person]
+    instance: Instance,
+    work: Mapping[str, list[Assignment]],
+    task: Task,
+    one: Assignment,
+    others: list[Person],
 ) -> tuple[str, int] | None:
     """Returns who of others would end a task of one person soonest, and how much later."""
     if len(one.people) != 1 or not others or task.started is not None:
         return None
     best: tuple[int, str] | None = None
     for person in others[:20]:
-        own = [other for other in plan.assignments if person.id in other.people]
         free = one.start
-        for other in sorted(own, key=lambda other: other.start):
+        for other in work.get(person.id, []):
             if other.end > free and other.start < free + (one.end - one.start):
                 free = other.end
         end = _end_alone(instance, task, person, free)
