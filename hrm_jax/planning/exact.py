@@ -30,6 +30,10 @@ _DETERMINISTIC = 0.01
 
 _INTERLEAVED_BATCH = 1
 
+_MOST_TASKS = 400
+_MOST_TABLE_ENTRIES = 4_000_000
+"""Ends of tasks by start and calendar, which are computed one by one."""
+
 
 @configclass
 class Exact:
@@ -50,6 +54,8 @@ class Exact:
     ) -> Plan:
         """Returns the best plan found, with the bound; a budget of iterations repeats it.
 
+        An instance whose model would be too large gets the plan of restarts, which says so.
+
         Raises:
           NoPlanError: there is no plan.
         """
@@ -57,9 +63,12 @@ class Exact:
         problem = Problem(instance, self.weights, last)
         if problem.unchanged is not None:
             return problem.unchanged
-        first = restarts(problem, _first_budget(budget), seed)
+        large = _is_large(problem)
+        first = restarts(problem, budget if large else _first_budget(budget), seed)
         if first is None:
             raise why_no_plan(instance)
+        if large:
+            return problem.plan(first, "restarts")
         return self.improve(problem, first, budget, seed, began)
 
     def improve(
@@ -179,6 +188,16 @@ def _horizon(problem: Problem, first: Arrays, cost: int) -> int:
     chain = int(tables.work.sum()) * tables.period // max(int(weakest), 1)
     last = max([int(tables.earliest.max(initial=0)), tables.rates.shape[1], int(first.end.max())])
     return last + chain + tables.period * (len(tables.work) + 1)
+
+
+def _is_large(problem: Problem) -> bool:
+    """Returns whether building the model would take longer than it is likely to help."""
+    tables = problem.tables
+    tasks = len(tables.work)
+    if tables.constant:
+        return tasks > _MOST_TASKS
+    ticks = int(tables.work.sum()) // 100 + tables.rates.shape[1]
+    return tasks > _MOST_TASKS or tasks * len(tables.rates) * ticks > _MOST_TABLE_ENTRIES
 
 
 def _first_budget(budget: Budget) -> Budget:

@@ -6,6 +6,7 @@ pytest.importorskip("ortools")
 from hrm_jax.planning.checker import check_plan
 from hrm_jax.planning.dispatching import Restarts
 from hrm_jax.planning.exact import Exact
+from hrm_jax.planning.instance import Instance, Need, Person, Task
 from hrm_jax.planning.objectives import Weights, measure
 from hrm_jax.planning.plan import Budget
 from tests.hrm_jax.planning.drawn import best_makespan, instances
@@ -33,3 +34,11 @@ def test_no_plan_is_refused_or_cheaper_than_the_bound(instance):
         assert measure(instance, plan).total(weights) == plan.bound
     again = Exact(weights, workers=1).plan(instance, Budget(seconds=1), last=plan)
     assert again == plan
+
+
+def test_what_is_too_large_for_the_model_is_planned_by_restarts():
+    tasks = tuple(Task(f"t{i}", 1, (Need(("a",)),)) for i in range(401))
+    instance = Instance(tasks, (Person("ann", ("a",)), Person("bob", ("a",))))
+    plan = Exact().plan(instance, Budget(iterations=5))
+    assert (plan.planner, plan.bound, plan.proven) == ("restarts", None, False)
+    assert measure(instance, plan).makespan == 201
