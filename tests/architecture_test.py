@@ -108,6 +108,13 @@ LAYERS: tuple[dict[str, str], ...] = (
             " server suggesting under_way telling neighbours items targets verifying"
             " language_server"
         ),
+        "hrm_jax.planning": (
+            "errors order workdays instance plan objectives checker tables staffing decoding rules"
+            " searching problem infeasible dispatching exact_model exact explaining"
+        ),
+        "hrm_jax.planning.formats": (
+            "building mspsp psplib rows table_files github jira plans benchmarks"
+        ),
         "hrm_jax.tasks.sudoku": "evaluation probes task",
         "hrm_jax.tasks.code": "config data evaluation samples task",
         "hrm_jax.studio": (
@@ -125,6 +132,9 @@ LAYERS: tuple[dict[str, str], ...] = (
         "experiments.codegen": (
             "presets training writer prompts models judging verifying generation measuring"
             " choosing __main__"
+        ),
+        "experiments.assignments": (
+            "planners evaluation template reading showing picture page modes __main__"
         ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"

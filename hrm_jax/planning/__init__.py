@@ -1,1 +1,1 @@
-"""Plans of work: who does what, when, and how sure that is."""
+"""Who does what, and when, and how sure that is: the checker that no plan escapes, and planners."""

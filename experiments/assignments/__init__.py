@@ -1,0 +1,1 @@
+"""The assignments of work: `python -m experiments.assignments`; see docs/assignments.md."""

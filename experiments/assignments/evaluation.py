@@ -1,0 +1,134 @@
+"""`--mode=eval`: a planner measured on public instances, against the best makespans known."""
+
+import dataclasses
+import json
+import pathlib
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from hrm_jax.planning.checker import check_plan
+from hrm_jax.planning.errors import FormatError, NoPlanError
+from hrm_jax.planning.formats import benchmarks
+from hrm_jax.planning.formats.benchmarks import Best
+from hrm_jax.planning.plan import Budget, Planner
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a planner reached on an instance.
+
+    Attributes:
+      makespan: None where there was no plan that the checker accepts.
+      bound: the planner's lower bound, where it gives one.
+      seconds: of the clock, reading and checking left out.
+    """
+
+    instance: str
+    makespan: int | None
+    bound: float | None
+    proven: bool
+    seconds: float
+    serial: int
+
+
+def measure_one(name: str, text: str, planner: Planner, budget: Budget, seed: int) -> Result:
+    """Returns what a planner reaches on one instance; its plan is checked here again."""
+    instance = benchmarks.read_instance(name, text)
+    serial = benchmarks.serial_makespan(instance)
+    began = time.monotonic()
+    try:
+        plan = planner.plan(instance, budget, seed)
+    except NoPlanError:
+        return Result(name, None, None, False, time.monotonic() - began, serial)
+    seconds = time.monotonic() - began
+    if check_plan(instance, plan):
+        return Result(name, None, None, False, seconds, serial)
+    makespan = max(assignment.end for assignment in plan.assignments)
+    return Result(name, makespan, plan.bound, plan.proven, round(seconds, 3), serial)
+
+
+def measure(
+    texts: Mapping[str, str],
+    planner: Planner,
+    budget: Budget,
+    *,
+    seed: int,
+    results: pathlib.Path | None,
+    settings: Mapping[str, Any],
+    tell: Callable[[int, Result], None],
+) -> list[Result]:
+    """Measures each instance, and appends each result to a file at once.
+
+    Args:
+      texts: the instances' files, by name.
+      planner: what is measured.
+      budget: for each instance.
+      seed: for each instance.
+      results: a file with a line of JSON for each instance; those that it holds with the same
+        settings are not measured again.
+      settings: what a result depends on, written with each.
+      tell: called with how many are done and the newest.
+
+    Raises:
+      FormatError: the file of results holds something else.
+    """
+    known = dict(_known(results, settings)) if results else {}
+    found = []
+    for name, text in texts.items():
+        if name in known:
+            result = known[name]
+        else:
+            result = measure_one(name, text, planner, budget, seed)
+            if results:
+                with open(results, "a", encoding="utf-8") as file:
+                    file.write(json.dumps({**settings, **dataclasses.asdict(result)}) + "\n")
+        found.append(result)
+        tell(len(found), result)
+    return found
+
+
+def summary(results: Iterable[Result], best: Mapping[str, Best]) -> dict[str, Any]:
+    """Returns the figures of an evaluation.
+
+    Raises:
+      FormatError: the best makespan of an instance is not known.
+    """
+    results = list(results)
+    missing = [result.instance for result in results if result.instance not in best]
+    if missing:
+        raise FormatError(
+            f"expected the best makespan of {missing[0]} in --best, got {len(best)} others; "
+            "name the file that belongs to --instances"
+        )
+    reached = [(r, best[r.instance]) for r in results]
+    known = [(r, b) for r, b in reached if b.proven]
+    gaps = [(r.serial if r.makespan is None else r.makespan) / b.makespan - 1 for r, b in reached]
+    return {
+        "instances": len(results),
+        "feasible": sum(r.makespan is not None for r in results),
+        "optimal": sum(r.makespan is not None and r.makespan <= b.makespan for r, b in known),
+        "known_optimal": len(known),
+        "mean_gap": round(sum(gaps) / len(gaps), 5) if gaps else 0.0,
+        "better_than_best": sum(
+            r.makespan is not None and r.makespan < b.makespan for r, b in reached
+        ),
+        "proven": sum(r.proven for r in results),
+        "seconds": round(sum(r.seconds for r in results), 1),
+    }
+
+
+def _known(path: pathlib.Path, settings: Mapping[str, Any]) -> Iterable[tuple[str, Result]]:
+    if not path.exists():
+        return
+    fields = {field.name for field in dataclasses.fields(Result)}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            if all(row[key] == value for key, value in settings.items()):
+                yield row["instance"], Result(**{key: row[key] for key in fields})
+        except (ValueError, KeyError, TypeError) as error:
+            raise FormatError(
+                f"{path}, line {number}: expected a result of an instance, got {line:.40!r}; "
+                "remove the line, or name another --results"
+            ) from error

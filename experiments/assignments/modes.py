@@ -1,0 +1,254 @@
+"""The modes of the command and their flags."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Mapping
+
+from absl import flags
+
+from experiments.assignments import evaluation, showing
+from experiments.assignments.page import write_page
+from experiments.assignments.picture import save_gantt
+from experiments.assignments.planners import PLANNERS, make_planner
+from experiments.assignments.reading import read_instance, read_plan
+from experiments.assignments.template import write_template
+from experiments.common.terminal import live_line, make_console, waiting
+from hrm_jax.core.config import check
+from hrm_jax.core.files import write_atomically
+from hrm_jax.planning.checker import check_plan
+from hrm_jax.planning.explaining import explain, find_risks
+from hrm_jax.planning.formats import benchmarks
+from hrm_jax.planning.formats.plans import WRITERS
+from hrm_jax.planning.formats.rows import split
+from hrm_jax.planning.instance import Instance, Person
+from hrm_jax.planning.objectives import Weights, measure
+from hrm_jax.planning.plan import Budget, Plan
+
+_REPLAN_CHANGE_WEIGHT = 4
+
+
+def define_flags() -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_enum("mode", "plan", list(MODES), "what to do; see above")
+    flags.DEFINE_string("template", None, "write a commented example to this folder, and end")
+    flags.DEFINE_string("backlog", None, "tasks: CSV, YAML, GitHub JSON, Jira CSV, .dzn or .sm")
+    flags.DEFINE_string("team", None, "people and calendar: YAML, or CSV with --start")
+    flags.DEFINE_string("start", None, "the first date, where --team has no calendar: 2026-01-05")
+    flags.DEFINE_string("now", None, "nothing new starts before this date")
+    flags.DEFINE_enum("planner", "exact", list(PLANNERS), "who plans")
+    flags.DEFINE_float("seconds", None, "time to plan in; 10 without --iterations", lower_bound=0.0)
+    flags.DEFINE_integer(
+        "iterations", None, "plans to try instead: repeats a plan exactly", lower_bound=1
+    )
+    flags.DEFINE_integer("seed", 0, "of all randomness", lower_bound=0)
+    flags.DEFINE_integer("workers", 8, "threads of the exact planner", lower_bound=1)
+    flags.DEFINE_integer("makespan", 1, "weight of a tick until all is done", lower_bound=0)
+    flags.DEFINE_integer("tardiness", 1, "weight of a tick late, times priority", lower_bound=0)
+    flags.DEFINE_integer("balance", 0, "weight of a tick of uneven load", lower_bound=0)
+    flags.DEFINE_integer(
+        "changes", None, "weight of a change to --last; 4 in --mode=replan", lower_bound=0
+    )
+    flags.DEFINE_list("out", [], "files for the plan: .csv .json .md .mmd .ics .png .html")
+    flags.DEFINE_string("plan", None, "check: the plan to judge, .json or .csv")
+    flags.DEFINE_string("last", None, "replan: the plan before, .json or .csv")
+    flags.DEFINE_string("with_person", None, "whatif: skills of one more person, as python;sql")
+    flags.DEFINE_string("without_person", None, "whatif: the id of a person who is not there")
+    flags.DEFINE_bool("reasons", True, "print the reason of each assignment")
+    flags.DEFINE_string("instances", None, "eval: a folder or tar archive of .dzn or .sm files")
+    flags.DEFINE_string("best", None, "eval: CSV of the best makespans known")
+    flags.DEFINE_integer("limit", 0, "eval: so many instances, spread evenly", lower_bound=0)
+    flags.DEFINE_string(
+        "results", None, "eval: file of one JSON line an instance; what it holds is not run again"
+    )
+
+
+def plan_backlog(values: flags.FlagValues) -> int:
+    """Plans, shows the plan and writes it."""
+    instance = read_instance(values)
+    plan = _planned(values, instance, None)
+    return _show(values, instance, plan, None)
+
+
+def replan(values: flags.FlagValues) -> int:
+    """Plans again with few changes to the last plan, and shows them."""
+    _require(values, "last", "the plan before")
+    instance = read_instance(values)
+    last = read_plan(pathlib.Path(values.last), instance)
+    plan = _planned(values, instance, last)
+    code = _show(values, instance, plan, last)
+    table = showing.changes_table(last, plan)
+    make_console(markup=False).print(table if table else "nothing changes")
+    return code
+
+
+def judge(values: flags.FlagValues) -> int:
+    """Judges a plan made by hand; returns 1 where it breaks a rule."""
+    _require(values, "plan", "a plan")
+    instance = read_instance(values)
+    given = read_plan(pathlib.Path(values.plan), instance)
+    console = make_console(markup=False)
+    violations = check_plan(instance, given)
+    showing.show_violations(console, violations)
+    weights = _weights(values, None)
+    ours = _planned(values, instance, None)
+    if not violations:
+        costs = measure(instance, given)
+        console.print(f"given: {showing.cost_line(instance, given, costs, weights)}")
+    console.print(f"ours:  {showing.cost_line(instance, ours, measure(instance, ours), weights)}")
+    console.print("no rule is broken" if not violations else f"{len(violations)} rules are broken")
+    return 1 if violations else 0
+
+
+def what_if(values: flags.FlagValues) -> int:
+    """Plans with one more person or one fewer, and says what that changes."""
+    instance = read_instance(values)
+    other = _changed_team(values, instance)
+    console = make_console(markup=False)
+    weights = _weights(values, None)
+    for name, one in (("as it is", instance), ("what if", other)):
+        plan = _planned(values, one, None)
+        line = showing.cost_line(one, plan, measure(one, plan), weights)
+        console.print(f"{name}: {line}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def evaluate(values: flags.FlagValues) -> int:
+    """Measures a planner; ends with one line of JSON on standard output."""
+    _require(values, "instances", "a folder or an archive")
+    _require(values, "best", "a CSV file")
+    texts = benchmarks.read_collection(pathlib.Path(values.instances))
+    best = benchmarks.read_best(pathlib.Path(values.best))
+    names = benchmarks.spread_evenly(list(texts), values.limit)
+    planner = make_planner(values.planner, Weights(), values.workers)
+    budget = _budget(values)
+    settings = {
+        "planner": values.planner,
+        "limit_seconds": budget.seconds,
+        "iterations": budget.iterations,
+        "seed": values.seed,
+        "workers": values.workers if values.planner == "exact" else None,
+    }
+    # What is compiled at its first use would count as the first instance's time.
+    evaluation.measure_one(names[0], texts[names[0]], planner, Budget(seconds=0.1), values.seed)
+    console = make_console(stderr=True, file=None, markup=False)
+    with live_line(console, values.planner, len(names)) as line:
+        found = evaluation.measure(
+            {name: texts[name] for name in names},
+            planner,
+            budget,
+            seed=values.seed,
+            results=pathlib.Path(values.results) if values.results else None,
+            settings=settings,
+            tell=lambda done, one: line.update(done, [one.instance, f"makespan {one.makespan}"]),
+        )
+    print(json.dumps(evaluation.summary(found, best)))
+    return 0
+
+
+def make_template(values: flags.FlagValues) -> int:
+    """Writes the example, and says how to plan it."""
+    team, backlog = write_template(pathlib.Path(values.template))
+    print(f"wrote {team} and {backlog}; plan them by")
+    print(f"python -m experiments.assignments --backlog={backlog} --team={team}")
+    return 0
+
+
+MODES: Mapping[str, Callable[[flags.FlagValues], int]] = {
+    "plan": plan_backlog,
+    "check": judge,
+    "replan": replan,
+    "whatif": what_if,
+    "eval": evaluate,
+}
+
+
+def _require(values: flags.FlagValues, name: str, what: str) -> None:
+    given = values[name].value
+    check(bool(given), name, expected=what, got=given, remedy=f"add --{name}=FILE")
+
+
+def _budget(values: flags.FlagValues) -> Budget:
+    seconds = values.seconds or None
+    if seconds is None and values.iterations is None:
+        seconds = 10.0
+    return Budget(seconds=seconds, iterations=values.iterations)
+
+
+def _weights(values: flags.FlagValues, last: Plan | None) -> Weights:
+    changes = values.changes
+    if changes is None:
+        changes = 0 if last is None else _REPLAN_CHANGE_WEIGHT
+    return Weights(
+        makespan=values.makespan,
+        tardiness=values.tardiness,
+        balance=values.balance,
+        changes=changes,
+    )
+
+
+def _planned(values: flags.FlagValues, instance: Instance, last: Plan | None) -> Plan:
+    planner = make_planner(values.planner, _weights(values, last), values.workers)
+    with waiting(make_console(stderr=True, file=None), "planning"):
+        return planner.plan(instance, _budget(values), values.seed, last)
+
+
+def _changed_team(values: flags.FlagValues, instance: Instance) -> Instance:
+    people = list(instance.people)
+    check(
+        bool(values.with_person or values.without_person),
+        "with_person",
+        expected="a change",
+        got=None,
+        remedy="add --with_person=SKILLS or --without_person=ID",
+    )
+    if values.without_person:
+        left = [person for person in people if person.id != values.without_person]
+        check(
+            len(left) < len(people),
+            "without_person",
+            expected="the id of a person",
+            got=values.without_person,
+            remedy=f"name one of {', '.join(person.id for person in people)}",
+        )
+        people = left
+    if values.with_person:
+        people.append(Person("one more", skills=tuple(split(values.with_person))))
+    return dataclasses.replace(instance, people=tuple(people))
+
+
+def _show(values: flags.FlagValues, instance: Instance, plan: Plan, last: Plan | None) -> int:
+    console = make_console(markup=False)
+    reasons = explain(instance, plan)
+    risks = find_risks(instance, plan)
+    costs = measure(instance, plan, last)
+    line = showing.cost_line(instance, plan, costs, _weights(values, last))
+    console.print(showing.plan_table(instance, plan))
+    console.print(showing.bars(instance, plan))
+    if values.reasons:
+        showing.show_reasons(console, reasons)
+    showing.show_risks(console, risks)
+    console.print(line, highlight=False)
+    for name in values.out:
+        path = pathlib.Path(name)
+        _write(path, instance, plan, line)
+        console.print(f"wrote {path}")
+    return 0
+
+
+def _write(path: pathlib.Path, instance: Instance, plan: Plan, line: str) -> None:
+    suffix = path.suffix.lower()
+    known = [*WRITERS, ".png", ".html"]
+    check(
+        suffix in known,
+        "out",
+        expected=f"files that end with {', '.join(known)}",
+        got=str(path),
+        remedy="rename it",
+    )
+    if suffix == ".png":
+        save_gantt(path, instance, plan)
+    elif suffix == ".html":
+        write_atomically(path, write_page(instance, plan, line))
+    else:
+        write_atomically(path, WRITERS[suffix](instance, plan))

@@ -1,0 +1,127 @@
+"""A plan as one HTML page that needs nothing else: people as rows, reasons on hover or focus."""
+
+import html
+from collections.abc import Mapping
+
+from hrm_jax.planning.explaining import Reason, explain, find_risks
+from hrm_jax.planning.formats.plans import end_text, start_text
+from hrm_jax.planning.instance import Instance, Task, tasks_by_id
+from hrm_jax.planning.objectives import loads
+from hrm_jax.planning.plan import Assignment, Plan
+
+_STYLE = """
+body { font: 14px/1.4 system-ui, sans-serif; margin: 24px; color: #1b1f24; }
+h1 { font-size: 20px; margin: 0 0 4px; } p { margin: 4px 0 12px; }
+.row { display: grid; grid-template-columns: 140px 1fr 90px; align-items: center; }
+.row:nth-child(odd) { background: #f5f7f9; }
+.name { padding-right: 8px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.lane { position: relative; height: 34px; }
+.task { position: absolute; top: 3px; height: 28px; background: #4c78a8; color: #fff;
+  border-radius: 4px; overflow: hidden; white-space: nowrap; font-size: 12px; line-height: 28px;
+  padding: 0 4px; box-sizing: border-box; border: 1px solid #fff; cursor: default; }
+.critical { background: #c8443f; } .late { outline: 2px solid #111; outline-offset: -2px; }
+.linked { background: #d9a400; color: #111; }
+.due { position: absolute; top: 0; height: 34px; width: 0; border-left: 2px dashed #111; }
+.load { height: 10px; background: #d5dce3; border-radius: 5px; margin-left: 10px; }
+.load i { display: block; height: 10px; background: #5b8a5b; border-radius: 5px; }
+.scale { position: relative; height: 20px; font-size: 11px; color: #57606a; }
+.scale span { position: absolute; transform: translateX(-50%); white-space: nowrap; }
+#reason { margin: 14px 0; min-height: 46px; padding: 8px 12px; background: #eef2f6;
+  border-radius: 6px; } li { margin: 2px 0; }
+.key span { display: inline-block; width: 12px; height: 12px; margin: 0 4px 0 14px;
+  border-radius: 3px; vertical-align: -1px; }
+"""
+
+_SCRIPT = """
+const box = document.getElementById('reason');
+const bars = [...document.querySelectorAll('.task')];
+function show(bar) {
+  box.textContent = bar.dataset.text;
+  const waits = JSON.parse(bar.dataset.waits);
+  bars.forEach(b => b.classList.toggle('linked', waits.includes(b.dataset.task)));
+}
+bars.forEach(bar => ['mouseenter', 'focus'].forEach(e => bar.addEventListener(e, () => show(bar))));
+"""
+
+_MARKS = 6
+
+
+def write_page(instance: Instance, plan: Plan, summary: str) -> str:
+    """Returns the page of a plan; `summary` says what it costs."""
+    reasons = explain(instance, plan)
+    done = max([1, *(one.end for one in plan.assignments)])
+    last = max([done, *(task.due for task in instance.tasks if task.due is not None)])
+    held = loads(instance, plan)
+    rows = [
+        f'<div class="row"><div class="name">{_text(person.name or person.id)}</div>'
+        f'<div class="lane">{_lane(instance, plan, person.id, reasons, last)}</div>'
+        f"{_load(held[person.id] / done)}</div>"
+        for person in instance.people
+    ]
+    marks = "".join(
+        f'<span style="left:{100 * step / _MARKS:.2f}%">'
+        f"{_text(end_text(instance, last * step // _MARKS))}</span>"
+        for step in range(_MARKS + 1)
+    )
+    scale = f'<div class="row"><div></div><div class="scale">{marks}</div><div></div></div>'
+    risks = "".join(f"<li>{_text(risk.text)}</li>" for risk in find_risks(instance, plan))
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>Plan by {_text(plan.planner)}</title><style>{_STYLE}</style></head><body>"
+        f"<h1>Who does what, and when</h1><p>{_text(summary)}</p>{_KEY}"
+        f"<div>{scale}{''.join(rows)}</div>"
+        '<div id="reason">Point at a task, or tab to it: its reason stands here, and what it '
+        "waits for turns yellow.</div>"
+        f"{f'<h2>Risks</h2><ul>{risks}</ul>' if risks else ''}<script>{_SCRIPT}</script>"
+        "</body></html>\n"
+    )
+
+
+_KEY = (
+    '<p class="key"><span style="background:#4c78a8"></span>has slack'
+    '<span style="background:#c8443f"></span>critical'
+    '<span style="border-left:2px dashed #111;width:2px"></span>due'
+    '<span style="background:#5b8a5b"></span>load</p>'
+)
+
+
+def _lane(
+    instance: Instance, plan: Plan, person: str, reasons: Mapping[str, Reason], last: int
+) -> str:
+    own = [one for one in plan.assignments if person in one.people and one.end > one.start]
+    tasks = tasks_by_id(instance)
+    return "".join(_bar(instance, tasks[one.task], one, reasons[one.task], last) for one in own)
+
+
+def _bar(instance: Instance, task: Task, one: Assignment, reason: Reason, last: int) -> str:
+    title = f"{one.task} {task.title}".strip()
+    times = f"{start_text(instance, one.start)} to {end_text(instance, one.end)}"
+    kinds = ["task"]
+    kinds += ["critical"] if reason.critical else []
+    kinds += ["late"] if task.due is not None and one.end > task.due else []
+    waits = "[" + ",".join(f'"{_json(other)}"' for other in reason.waits_for) + "]"
+    text = f"{title} ({times}): {reason.text()}"
+    bar = (
+        f'<div class="{" ".join(kinds)}" tabindex="0" title="{_text(text)}" '
+        f'style="left:{100 * one.start / last:.3f}%;'
+        f'width:{100 * (one.end - one.start) / last:.3f}%" data-task="{_text(one.task)}" '
+        f'data-text="{_text(text)}" data-waits="{_text(waits)}">{_text(title)}</div>'
+    )
+    if task.due is not None:
+        bar += f'<div class="due" style="left:{100 * task.due / last:.3f}%"></div>'
+    return bar
+
+
+def _load(share: float) -> str:
+    return (
+        f'<div class="load" title="{share:.0%} of the time">'
+        f'<i style="width:{min(100 * share, 100):.1f}%"></i></div>'
+    )
+
+
+def _text(text: str) -> str:
+    return html.escape(text, quote=True)
+
+
+def _json(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,109 @@
+"""Backlogs, teams and plans, from whatever file they are in."""
+
+import datetime
+import pathlib
+
+from absl import flags
+
+from hrm_jax.core.config import check
+from hrm_jax.core.files import read_text
+from hrm_jax.planning.errors import FormatError
+from hrm_jax.planning.formats.github import fill_estimates, read_github
+from hrm_jax.planning.formats.jira import read_jira
+from hrm_jax.planning.formats.mspsp import read_dzn
+from hrm_jax.planning.formats.plans import read_plan_csv, read_plan_json
+from hrm_jax.planning.formats.psplib import read_sm
+from hrm_jax.planning.formats.rows import Row, make_instance
+from hrm_jax.planning.formats.table_files import read_csv, read_yaml
+from hrm_jax.planning.instance import Instance
+from hrm_jax.planning.plan import Plan
+from hrm_jax.planning.workdays import Workdays
+
+Parts = tuple[list[Row], list[Row], Workdays | None]
+_YAML = (".yaml", ".yml")
+
+
+def read_instance(values: flags.FlagValues) -> Instance:
+    """Returns the instance of --backlog and --team.
+
+    Raises:
+      UserError: a flag is missing or a file is not as documented.
+    """
+    check(
+        values.backlog is not None,
+        "backlog",
+        expected="a file of tasks",
+        got=None,
+        remedy="add --backlog=FILE; --template=FOLDER writes an example",
+    )
+    backlog = pathlib.Path(values.backlog)
+    suffix = backlog.suffix.lower()
+    if suffix in (".dzn", ".sm"):
+        reader = read_dzn if suffix == ".dzn" else read_sm
+        return reader(read_text(backlog), str(backlog))
+    tasks, people, days = _read_backlog(backlog)
+    if values.team:
+        _, people, of_team = _read_team(pathlib.Path(values.team))
+        days = of_team or days
+    check(
+        bool(people),
+        "team",
+        expected="a file of people",
+        got=values.team,
+        remedy="add --team=FILE; --template=FOLDER writes an example",
+    )
+    if values.start:
+        days = Workdays(start=values.start)
+    return make_instance(tasks, people, days, now=_now(values, days), name=backlog.name)
+
+
+def read_plan(path: pathlib.Path, instance: Instance) -> Plan:
+    """Returns a plan of a JSON or CSV file."""
+    text = read_text(path)
+    if path.suffix.lower() == ".json":
+        return read_plan_json(text, str(path))
+    return read_plan_csv(text, str(path), instance)
+
+
+def _now(values: flags.FlagValues, days: Workdays | None) -> int:
+    if not values.now:
+        return 0
+    check(
+        days is not None,
+        "now",
+        expected="a calendar, to read a date by",
+        got=values.now,
+        remedy="add --start=DATE",
+    )
+    assert days is not None
+    try:
+        return days.first_tick(datetime.date.fromisoformat(values.now))
+    except ValueError:
+        raise FormatError(f"now: expected a date as 2026-01-30, got {values.now!r}") from None
+
+
+def _read_backlog(path: pathlib.Path) -> Parts:
+    text = read_text(path)
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        return read_github(text, str(path)), [], None
+    if suffix in _YAML:
+        tasks, people, days = read_yaml(text, str(path))
+    elif "issue key" in text.partition("\n")[0].lower():
+        return read_jira(text, str(path)), [], None
+    elif suffix == ".csv":
+        tasks, people, days = read_csv(text, str(path)), [], None
+    else:
+        raise FormatError(
+            f"{path}: expected a name that ends with .csv, .yaml, .json, .dzn or .sm, got "
+            f"{suffix or 'none'}; rename the file after what it holds"
+        )
+    texts = [{"id": "", "title": row.fields.get("title", ""), "description": ""} for row in tasks]
+    return fill_estimates(tasks, texts, None), people, days
+
+
+def _read_team(path: pathlib.Path) -> Parts:
+    text = read_text(path)
+    if path.suffix.lower() in _YAML:
+        return read_yaml(text, str(path))
+    return [], read_csv(text, str(path)), None

@@ -1,0 +1,325 @@
+"""From priorities of tasks and preferences for people to a plan: schedule generation.
+
+*Serial*: the task of highest priority whose predecessors are placed goes to its earliest place,
+which may lie before tasks placed earlier. *Parallel*: time passes, and at each moment the tasks
+that could start do, in the order of priority. Serial generation reaches an optimal plan for every
+instance of constant rates, parallel generation often reaches good ones sooner. Compiled by Numba.
+"""
+
+import heapq
+from typing import Any
+
+import numba
+import numpy as np
+
+from hrm_jax.planning.staffing import FOREVER, choose_team, rate_at, team_end
+from hrm_jax.planning.tables import Tables
+
+
+@numba.njit(cache=True)
+def decode(
+    tables: Tables,
+    priorities: np.ndarray,
+    costs: np.ndarray,
+    parallel: bool,
+    start: np.ndarray,
+    end: np.ndarray,
+    team: np.ndarray,
+) -> bool:
+    """Writes a plan; returns whether every task found its place.
+
+    Args:
+      tables: the instance.
+      priorities: float32 [tasks], higher comes first.
+      costs: float32 [tasks, people], of giving a task to a person; lower is preferred.
+      parallel: how plans are generated.
+      start: int32 [tasks], written.
+      end: int32 [tasks], written.
+      team: int32 [tasks, width], written: people, then -1; width is the size of the largest team.
+    """
+    tasks, people = costs.shape
+    busy_start = np.empty((people, tasks + 1), np.int32)
+    busy_end = np.empty((people, tasks + 1), np.int32)
+    busy_count = np.zeros(people, np.int32)
+    busy = (busy_start, busy_end, busy_count)
+    start[:] = -1
+    team[:] = -1
+    if not _place_begun(tables, busy, start, end, team):
+        return False
+    if parallel:
+        return _decode_parallel(tables, priorities, costs, busy, start, end, team)
+    return _decode_serial(tables, priorities, costs, busy, start, end, team)
+
+
+@numba.njit(cache=True)
+def _place_begun(tables, busy, start, end, team):
+    """Places the tasks that have begun; False where they contradict each other."""
+    for task in tables.order:
+        if tables.started[task] < 0:
+            continue
+        size = 0
+        for person in range(tables.allowed.shape[1]):
+            if tables.fixed[task, person]:
+                if not tables.allowed[task, person]:
+                    return False
+                team[task, size] = person
+                size += 1
+        start[task] = tables.started[task]
+        end[task] = team_end(tables, tables.work[task], start[task], team[task], size)
+        if end[task] >= FOREVER or _ready_at(tables, task, end) > start[task]:
+            return False
+        for member in range(size):
+            if _next_busy(busy, team[task, member], start[task])[1] < end[task]:
+                return False
+        if not _seatable(tables, task, team[task], size):
+            return False
+        _occupy(busy, team[task], size, start[task], end[task])
+    return True
+
+
+@numba.njit(cache=True)
+def _seatable(tables, task, members, size):
+    seats = np.empty(size + 1, np.int32)
+    again = np.empty(size + 1, np.int32)
+    ones = np.ones(tables.allowed.shape[1], np.int32)
+    return choose_team(tables, task, size, members[:size], ones, seats, again)
+
+
+@numba.njit(cache=True)
+def _ready_at(tables, task, end):
+    """Returns the earliest tick by which a task's predecessors, all placed, have ended."""
+    ready = 0
+    for edge in range(tables.before_start[task], tables.before_start[task + 1]):
+        ready = max(ready, end[tables.before[edge]])
+    return ready
+
+
+@numba.njit(cache=True)
+def _next_busy(busy, person, tick):
+    """Returns the position, start and end of a person's first interval that ends after a tick.
+
+    The start is FOREVER where there is none.
+    """
+    low = 0
+    high = busy[2][person]
+    while low < high:
+        middle = (low + high) // 2
+        if busy[1][person, middle] > tick:
+            high = middle
+        else:
+            low = middle + 1
+    if low == busy[2][person]:
+        return low, int(FOREVER), int(FOREVER)
+    return low, int(busy[0][person, low]), int(busy[1][person, low])
+
+
+@numba.njit(cache=True)
+def _occupy(busy, members, size, start, end):
+    if end == start:
+        return
+    for member in range(size):
+        person = members[member]
+        position = _next_busy(busy, person, start)[0]
+        count = busy[2][person]
+        for later in range(count, position, -1):
+            busy[0][person, later] = busy[0][person, later - 1]
+            busy[1][person, later] = busy[1][person, later - 1]
+        busy[0][person, position] = start
+        busy[1][person, position] = end
+        busy[2][person] = count + 1
+
+
+@numba.njit(cache=True)
+def _ranked(tables, task, costs):
+    """Returns who may do a task, those who must first, then by cost."""
+    keys = np.empty(costs.shape[1], np.float32)
+    count = 0
+    for person in range(costs.shape[1]):
+        keys[person] = np.float32(np.inf)
+        if tables.fixed[task, person]:
+            keys[person] = -np.float32(np.inf)
+            count += 1
+        elif tables.allowed[task, person]:
+            keys[person] = costs[task, person]
+            count += 1
+    return np.argsort(keys, kind="mergesort")[:count]
+
+
+@numba.njit(cache=True)
+def _staff(tables, task, size, tick, ranked, busy, seats, members):
+    """Finds a team that can start a task at a tick.
+
+    Returns:
+      The tick at which it ends, or -1 without a team; and the next tick at which that may change.
+    """
+    people = tables.allowed.shape[1]
+    free_until = np.zeros(people, np.int32)
+    retry = np.full(people, FOREVER, np.int32)
+    following = int(FOREVER)
+    for person in ranked:
+        _, busy_from, busy_until = _next_busy(busy, person, tick)
+        if busy_from <= tick:
+            following = min(following, busy_until)
+        elif rate_at(tables, person, tick) == 0:
+            following = min(following, tick + 1)
+        else:
+            free_until[person] = busy_from
+            retry[person] = busy_until
+    while choose_team(tables, task, size, ranked, free_until, seats, members):
+        end = team_end(tables, tables.work[task], tick, members, size)
+        if end >= FOREVER:
+            # Somebody never works when the others do: try without the least preferred of them.
+            free_until[members[size - 1]] = 0
+            continue
+        late = False
+        for member in range(size):
+            person = members[member]
+            if free_until[person] < end:
+                free_until[person] = 0
+                following = min(following, retry[person])
+                late = True
+        if not late:
+            return end, following
+    for person in ranked:
+        if free_until[person] > 0:
+            following = min(following, retry[person])
+    return -1, following
+
+
+@numba.njit(cache=True)
+def _team_size(tables, task):
+    size = 0
+    for entry in range(tables.need_start[task], tables.need_start[task + 1]):
+        size += tables.need_count[entry]
+    return size
+
+
+@numba.njit(cache=True)
+def _last_tick(tables, busy, earliest):
+    """Returns a tick by which everybody is free and has shown a whole week."""
+    last = max(earliest, tables.rates.shape[1])
+    for person in range(len(tables.profile)):
+        count = busy[2][person]
+        if count:
+            last = max(last, busy[1][person, count - 1])
+    return last + tables.period
+
+
+@numba.njit(cache=True)
+def _place(tables, task, busy, ranked, start, end, team, seats):
+    """Places a task as early as possible; False where it fits nowhere."""
+    size = _team_size(tables, task)
+    tick = max(tables.earliest[task], _ready_at(tables, task, end))
+    if size == 0:
+        start[task] = tick
+        end[task] = team_end(tables, tables.work[task], tick, team[task], 0)
+        return True
+    last = _last_tick(tables, busy, tick)
+    while tick <= last:
+        until, following = _staff(tables, task, size, tick, ranked, busy, seats, team[task])
+        if until >= 0:
+            start[task] = tick
+            end[task] = until
+            _occupy(busy, team[task], size, tick, until)
+            return True
+        tick = following
+    return False
+
+
+@numba.njit(cache=True)
+def _waiting(tables, start):
+    """Returns how many unplaced predecessors each task has; -1 for placed tasks."""
+    tasks = len(tables.work)
+    waiting = np.zeros(tasks, np.int32)
+    for task in range(tasks):
+        for edge in range(tables.before_start[task], tables.before_start[task + 1]):
+            waiting[task] += start[tables.before[edge]] < 0
+        if start[task] >= 0:
+            waiting[task] = -1
+    return waiting
+
+
+@numba.njit(cache=True)
+def _decode_serial(tables, priorities, costs, busy, start, end, team):
+    tasks = len(tables.work)
+    seats = np.empty(team.shape[1] + 1, np.int32)
+    rank = np.argsort(-priorities, kind="mergesort")
+    position = np.empty(tasks, np.int64)
+    for index in range(tasks):
+        position[rank[index]] = index
+    waiting = _waiting(tables, start)
+    # With an item at first, so that the compiler knows the list's type.
+    ready: list[Any] = [(np.int64(-1), np.int64(-1))]
+    ready.pop()
+    for task in range(tasks):
+        if waiting[task] == 0:
+            heapq.heappush(ready, (position[task], np.int64(task)))
+    while len(ready) > 0:
+        task = heapq.heappop(ready)[1]
+        ranked = _ranked(tables, task, costs)
+        if not _place(tables, task, busy, ranked, start, end, team, seats):
+            return False
+        for edge in range(tables.after_start[task], tables.after_start[task + 1]):
+            other = tables.after[edge]
+            waiting[other] -= 1
+            if waiting[other] == 0:
+                heapq.heappush(ready, (position[other], np.int64(other)))
+    return bool(start.min() >= 0) if tasks else True
+
+
+@numba.njit(cache=True)
+def _decode_parallel(tables, priorities, costs, busy, start, end, team):
+    tasks = len(tables.work)
+    seats = np.empty(team.shape[1] + 1, np.int32)
+    rank = np.argsort(-priorities, kind="mergesort")
+    waiting = _waiting(tables, start)
+    # The next tick at which a task may find its place: later placements never make it earlier.
+    retry = tables.earliest.copy()
+    left = 0
+    for task in range(tasks):
+        left += waiting[task] >= 0
+        if waiting[task] == 0:
+            retry[task] = max(retry[task], _ready_at(tables, task, end))
+    last_release = tables.earliest.max() if tasks else 0
+    tick = 0
+    while left > 0:
+        following = int(FOREVER)
+        for task in rank:
+            if waiting[task] != 0:
+                continue
+            if retry[task] > tick:
+                following = min(following, retry[task])
+                continue
+            until, retry[task] = _start(tables, task, tick, costs, busy, team, seats)
+            if until < 0:
+                following = min(following, retry[task])
+                continue
+            start[task] = tick
+            end[task] = until
+            waiting[task] = -1
+            left -= 1
+            for edge in range(tables.after_start[task], tables.after_start[task + 1]):
+                other = tables.after[edge]
+                waiting[other] -= 1
+                if waiting[other] == 0:
+                    retry[other] = max(retry[other], _ready_at(tables, other, end))
+                    following = min(following, retry[other])
+        if left > 0 and following > _last_tick(tables, busy, last_release):
+            return False
+        tick = following
+    return True
+
+
+@numba.njit(cache=True)
+def _start(tables, task, tick, costs, busy, team, seats):
+    """Starts a task at a tick if it can; returns its end or -1, and when to try again."""
+    size = _team_size(tables, task)
+    if size == 0:
+        return team_end(tables, tables.work[task], tick, team[task], 0), int(FOREVER)
+    ranked = _ranked(tables, task, costs)
+    until, following = _staff(tables, task, size, tick, ranked, busy, seats, team[task])
+    if until >= 0:
+        _occupy(busy, team[task], size, tick, until)
+    else:
+        team[task, :] = -1
+    return until, following

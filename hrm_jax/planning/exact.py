@@ -1,0 +1,208 @@
+"""The exact planner: OR-Tools CP-SAT (extra `planning`), with a bound, at any time.
+
+It begins with restarts for a tenth of its time, whose plan is the solver's hint and upper bound.
+Each plan of the solver goes through schedule generation with its order and teams, and is checked,
+so what is returned keeps all rules, also where calendars make the model a relaxation
+(`exact_model`).
+"""
+
+import math
+import time
+
+import numpy as np
+from ortools.sat.python import cp_model
+
+from hrm_jax.core.config import configclass, field
+from hrm_jax.planning.dispatching import restarts
+from hrm_jax.planning.exact_model import Last, Model, build_model
+from hrm_jax.planning.infeasible import why_no_plan
+from hrm_jax.planning.instance import Instance
+from hrm_jax.planning.objectives import MAKESPAN, Weights
+from hrm_jax.planning.plan import Budget, Plan
+from hrm_jax.planning.problem import Arrays, Problem
+from hrm_jax.planning.staffing import FOREVER, team_end
+
+_FIRST_SHARE = 0.1
+_MOST_FIRST_SECONDS = 2.0
+_FIRST_ITERATIONS = 200
+_DETERMINISTIC = 0.01
+"""CP-SAT's unit of deterministic time that counts as an iteration."""
+
+_INTERLEAVED_BATCH = 1
+
+_MOST_TASKS = 400
+_MOST_TABLE_ENTRIES = 4_000_000
+"""Ends of tasks by start and calendar, which are computed one by one."""
+
+
+@configclass
+class Exact:
+    """CP-SAT's plan, proven where there is time enough.
+
+    Attributes:
+      workers: CP-SAT's threads. Below eight it lacks part of its strategies, which more than
+      makes up
+        for threads that share a core.
+    """
+
+    weights: Weights = MAKESPAN
+    workers: int = field(8, help="CP-SAT's threads", at_least=1)
+    name: str = "exact"
+
+    def plan(
+        self, instance: Instance, budget: Budget, seed: int = 0, last: Plan | None = None
+    ) -> Plan:
+        """Returns the best plan found, with the bound; a budget of iterations repeats it.
+
+        An instance whose model would be too large gets the plan of restarts, which says so.
+
+        Raises:
+          NoPlanError: there is no plan.
+        """
+        began = time.monotonic()
+        problem = Problem(instance, self.weights, last)
+        if problem.unchanged is not None:
+            return problem.unchanged
+        large = _is_large(problem)
+        first = restarts(problem, budget if large else _first_budget(budget), seed)
+        if first is None:
+            raise why_no_plan(instance)
+        if large:
+            return problem.plan(first, "restarts")
+        return self.improve(problem, first, budget, seed, began)
+
+    def improve(
+        self,
+        problem: Problem,
+        first: Arrays,
+        budget: Budget,
+        seed: int = 0,
+        began: float | None = None,
+    ) -> Plan:
+        """Returns the best plan found from a first one on, whoever made it.
+
+        Args:
+          problem: what is planned.
+          first: a plan of it.
+          budget: when to stop.
+          seed: of all randomness.
+          began: when the budget's time began, by the monotonic clock; by default, now.
+        """
+        began = time.monotonic() if began is None else began
+        cost = problem.cost(first)
+        last = Last(*problem.last_arrays) if problem.last else None
+        horizon = _horizon(problem, first, cost)
+        model = build_model(problem.tables, self.weights, horizon, problem.instance.now, last, cost)
+        _hint(model, first)
+        solver = cp_model.CpSolver()
+        solver.parameters.num_workers = self.workers
+        solver.parameters.random_seed = seed % 2**31
+        if budget.iterations is not None:
+            solver.parameters.max_deterministic_time = budget.iterations * _DETERMINISTIC
+            # Threads that take turns by deterministic time give the same plan every time.
+            solver.parameters.interleave_search = True
+            solver.parameters.interleave_batch_size = _INTERLEAVED_BATCH
+        if budget.seconds is not None:
+            left = budget.seconds - (time.monotonic() - began)
+            solver.parameters.max_time_in_seconds = max(left, 0.01)
+        watcher = _Watcher(problem, model, first)
+        status = solver.solve(model.cp, watcher)
+        if status == cp_model.INFEASIBLE:
+            raise AssertionError("the model refuses a plan that the checker accepts")
+        bound = max(0, math.ceil(solver.best_objective_bound - 1e-6))
+        best = watcher.best
+        proven = problem.cost(best) <= bound
+        return problem.plan(best, self.name, bound=float(bound), proven=proven)
+
+
+class _Watcher(cp_model.CpSolverSolutionCallback):
+    """Makes a plan of each solution, and keeps the best."""
+
+    def __init__(self, problem: Problem, model: Model, first: Arrays):
+        super().__init__()
+        self._problem = problem
+        self._model = model
+        self.best = first
+        self._cost = problem.cost(first)
+
+    def on_solution_callback(self) -> None:
+        """Keeps the solution's plan if it is better."""
+        starts = np.array([self.value(start) for start in self._model.start], np.int32)
+        for arrays in _plans(self._problem, self._model, starts, self.value):
+            cost = self._problem.cost(arrays)
+            if cost < self._cost:
+                self.best, self._cost = arrays, cost
+
+
+def _plans(problem: Problem, model: Model, starts: np.ndarray, value) -> list[Arrays]:
+    """Returns plans of a solution: as it stands, and placed as early as its order allows."""
+    tables = problem.tables
+    stands = problem.empty()
+    stands.start[:] = starts
+    free_from = np.zeros(len(tables.profile), np.int64)
+    valid = True
+    order = sorted(range(len(starts)), key=lambda task: (starts[task], tables.work[task] > 0))
+    for task in order:
+        team: list[int] = []
+        for group, count in model.team_of(task, value).items():
+            # Those who are free latest, so that others stay free longer.
+            able = sorted(model.groups[group], key=lambda person: free_from[person])
+            free = [person for person in able if free_from[person] <= starts[task]]
+            valid &= len(free) >= count
+            team += (free[-count:] if len(free) >= count else able[:count]) if count else []
+        stands.team[task, : len(team)] = team
+        end = team_end(
+            tables, int(tables.work[task]), int(starts[task]), stands.team[task], len(team)
+        )
+        stands.end[task] = end
+        free_from[team] = np.maximum(free_from[team], end)
+        ready = max((int(stands.end[other]) for other in tables.tasks_before(task)), default=0)
+        valid &= ready <= starts[task] and end < FOREVER
+    chosen = np.zeros(tables.allowed.shape, bool)
+    for task, members in enumerate(stands.team):
+        chosen[task, members[members >= 0]] = True
+    costs = np.where(chosen, 0.0, 1e6) + problem.scarcity[None, :]
+    earlier = problem.decode(-starts.astype(np.float32), costs)
+    return [*([stands] if valid else []), *([earlier] if earlier is not None else [])]
+
+
+def _hint(model: Model, arrays: Arrays) -> None:
+    for task, start in enumerate(arrays.start.tolist()):
+        model.cp.add_hint(model.start[task], start)
+        team = set(arrays.team[task].tolist())
+        for group, ones in model.counts[task].items():
+            count = len(team & set(model.groups[group]))
+            for position, one in enumerate(ones):
+                if not isinstance(one, int):
+                    model.cp.add_hint(one, int(position < count))
+
+
+def _horizon(problem: Problem, first: Arrays, cost: int) -> int:
+    """Returns a tick by which some optimal plan has ended."""
+    weights, tables = problem.weights, problem.tables
+    if weights.makespan:
+        return max(int(first.end.max(initial=0)), problem.instance.now + cost // weights.makespan)
+    # All one after another, each at the pace of its slowest, after the last date of all.
+    rates = tables.rates[:, -tables.period :]
+    weakest = rates.sum(axis=1).min(initial=100 * tables.period) if len(rates) else 100
+    chain = int(tables.work.sum()) * tables.period // max(int(weakest), 1)
+    last = max([int(tables.earliest.max(initial=0)), tables.rates.shape[1], int(first.end.max())])
+    return last + chain + tables.period * (len(tables.work) + 1)
+
+
+def _is_large(problem: Problem) -> bool:
+    """Returns whether building the model would take longer than it is likely to help."""
+    tables = problem.tables
+    tasks = len(tables.work)
+    if tables.constant:
+        return tasks > _MOST_TASKS
+    ticks = int(tables.work.sum()) // 100 + tables.rates.shape[1]
+    return tasks > _MOST_TASKS or tasks * len(tables.rates) * ticks > _MOST_TABLE_ENTRIES
+
+
+def _first_budget(budget: Budget) -> Budget:
+    """Returns what of a budget goes to restarts."""
+    if budget.seconds is None:
+        return Budget(iterations=_FIRST_ITERATIONS)
+    seconds = min(budget.seconds * _FIRST_SHARE, _MOST_FIRST_SECONDS)
+    return Budget(seconds=seconds, iterations=budget.iterations and _FIRST_ITERATIONS)

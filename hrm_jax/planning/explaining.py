@@ -1,0 +1,209 @@
+"""Why a plan is as it is: for each assignment a reason, and what is risky in the whole."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from hrm_jax.planning.instance import Instance, Need, Person, Task, people_by_id, tasks_by_id
+from hrm_jax.planning.plan import Assignment, Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Reason:
+    """Why a task is done by whom, and when.
+
+    Attributes:
+      covers: which need each of its people serves.
+      others: who else could do it, apart from its people.
+      waits_for: what it starts right behind: tasks it comes after, or earlier work of its people;
+        empty where it starts as early as it may.
+      slack: ticks that it may end later without moving the end of the plan or a due date, with
+        all people and orders kept.
+      next_best: somebody else, and the ticks by which that would move the task's end: until the
+        person is free and at the person's pace; None where there is nobody else.
+    """
+
+    task: str
+    covers: Mapping[str, str]
+    others: tuple[str, ...]
+    waits_for: tuple[str, ...]
+    slack: int
+    next_best: tuple[str, int] | None
+
+    @property
+    def critical(self) -> bool:
+        """Whether any delay moves the plan's end or a due date."""
+        return self.slack == 0
+
+    def text(self) -> str:
+        """Returns the reason in a sentence or two."""
+        serves = ", ".join(f"{person} for {need}" for person, need in self.covers.items())
+        parts = [f"given to {serves}" if serves else "needs nobody"]
+        if self.covers:
+            others = ", ".join(self.others[:3]) + (", ..." if len(self.others) > 3 else "")
+            parts.append(f"{others} could too" if self.others else "nobody else could")
+        if self.waits_for:
+            parts.append(f"waits for {', '.join(self.waits_for)}")
+        parts.append(
+            f"slack {self.slack} ticks" if self.slack else "critical: a delay moves the end"
+        )
+        if self.next_best:
+            person, ticks = self.next_best
+            change = f"{ticks} ticks later" if ticks > 0 else "no later"
+            parts.append(f"with {person} it would end {change}")
+        return "; ".join(parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Risk:
+    """Something that may go wrong with a plan."""
+
+    kind: str
+    text: str
+
+
+def explain(instance: Instance, plan: Plan) -> dict[str, Reason]:
+    """Returns a reason for each assignment of a plan that the checker accepts."""
+    tasks = tasks_by_id(instance)
+    people = people_by_id(instance)
+    links = _links(instance, plan)
+    slack = _slack(instance, plan, links)
+    planned = plan.by_task()
+    work = _work_of(plan)
+    reasons = {}
+    for task, one in planned.items():
+        behind = [other for other in links[task] if planned[other].end == one.start]
+        others = _others(instance, tasks[task], one)
+        reasons[task] = Reason(
+            task=task,
+            covers=_covers(tasks[task], [people[person] for person in one.people]),
+            others=tuple(person.id for person in others),
+            waits_for=tuple(behind),
+            slack=slack[task],
+            next_best=_next_best(instance, work, tasks[task], one, others),
+        )
+    return reasons
+
+
+def find_risks(instance: Instance, plan: Plan) -> list[Risk]:
+    """Returns what is risky: skills that one person alone has, and tasks that end late."""
+    risks = []
+    needs = {need for task in instance.tasks for need in task.needs if need.skills}
+    for skills in sorted({need.skills for need in needs}):
+        able = [person.id for person in instance.people if person.has(Need(skills))]
+        if len(able) == 1:
+            asking = [t.id for t in instance.tasks if any(n.skills == skills for n in t.needs)]
+            more = f" and {len(asking) - 1} more need" if len(asking) > 1 else " needs"
+            text = f"only {able[0]} has {'+'.join(skills)}, which {asking[0]}{more}"
+            risks.append(Risk("single person", text))
+    tasks = tasks_by_id(instance)
+    for one in plan.assignments:
+        due = tasks[one.task].due
+        if due is not None and one.end > due:
+            risks.append(Risk("late", f"{one.task} ends {one.end - due} ticks after it is due"))
+    guessed = [task.id for task in instance.tasks if task.estimated]
+    if guessed:
+        text = f"{len(guessed)} estimates are guesses: {', '.join(guessed[:5])}"
+        risks.append(Risk("estimates", text + (", ..." if len(guessed) > 5 else "")))
+    return risks
+
+
+def _links(instance: Instance, plan: Plan) -> dict[str, list[str]]:
+    """Returns for each task what it comes after: dependencies, and its people's task before."""
+    links = {task.id: list(task.after) for task in instance.tasks}
+    newest: dict[str, str] = {}
+    for one in sorted(plan.assignments, key=lambda one: (one.start, one.end)):
+        for person in one.people:
+            if person in newest and newest[person] not in links[one.task]:
+                links[one.task].append(newest[person])
+            newest[person] = one.task
+    return links
+
+
+def _slack(instance: Instance, plan: Plan, links: Mapping[str, list[str]]) -> dict[str, int]:
+    planned = plan.by_task()
+    last = max((one.end for one in plan.assignments), default=0)
+    latest = {}
+    for task in instance.tasks:
+        on_time = task.due is not None and task.due >= planned[task.id].end
+        latest[task.id] = min(last, task.due) if on_time and task.due is not None else last
+    # Behind in time first: a task's limit is known before those of the tasks that it waits for.
+    order = sorted(plan.assignments, key=lambda one: (one.start, one.end), reverse=True)
+    for one in order:
+        for other in links[one.task]:
+            room = latest[one.task] - one.end
+            latest[other] = min(latest[other], one.start + room)
+    return {one.task: latest[one.task] - one.end for one in plan.assignments}
+
+
+def _others(instance: Instance, task: Task, one: Assignment) -> list[Person]:
+    return [
+        person
+        for person in instance.people
+        if person.id not in one.people
+        and person.id not in task.forbidden
+        and any(person.has(need) for need in task.needs)
+    ]
+
+
+def _covers(task: Task, team: list[Person]) -> dict[str, str]:
+    """Returns which need each member serves, moving members where that seats all."""
+    places = [need for need in task.needs for _ in range(need.count)]
+    holder: dict[int, Person] = {}
+
+    def seat(person: Person, tried: set[int]) -> bool:
+        for place, need in enumerate(places):
+            if place not in tried and person.has(need):
+                tried.add(place)
+                if place not in holder or seat(holder[place], tried):
+                    holder[place] = person
+                    return True
+        return False
+
+    for person in team:
+        seat(person, set())
+    return {
+        person.id: "+".join(places[place].skills) or "anybody"
+        for place, person in sorted(holder.items())
+    }
+
+
+def _work_of(plan: Plan) -> dict[str, list[Assignment]]:
+    """Returns what each person does, in the order of starts."""
+    work: dict[str, list[Assignment]] = {}
+    for one in sorted(plan.assignments, key=lambda one: one.start):
+        for person in one.people:
+            work.setdefault(person, []).append(one)
+    return work
+
+
+def _next_best(
+    instance: Instance,
+    work: Mapping[str, list[Assignment]],
+    task: Task,
+    one: Assignment,
+    others: list[Person],
+) -> tuple[str, int] | None:
+    """Returns who of others would end a task of one person soonest, and how much later."""
+    if len(one.people) != 1 or not others or task.started is not None:
+        return None
+    best: tuple[int, str] | None = None
+    for person in others[:20]:
+        free = one.start
+        for other in work.get(person.id, []):
+            if other.end > free and other.start < free + (one.end - one.start):
+                free = other.end
+        end = _end_alone(instance, task, person, free)
+        if end is not None and (best is None or (end, person.id) < best):
+            best = end, person.id
+    return None if best is None else (best[1], best[0] - one.end)
+
+
+def _end_alone(instance: Instance, task: Task, person: Person, start: int) -> int | None:
+    left = 100 * task.duration
+    tick = start
+    while left > 0:
+        left -= instance.rate(person, tick)
+        tick += 1
+        if tick - start > 100 * (task.duration + 100):
+            return None
+    return tick

@@ -1,0 +1,1 @@
+"""Files of tasks, people and plans, read and written."""

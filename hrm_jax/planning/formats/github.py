@@ -1,0 +1,144 @@
+"""GitHub issues, as JSON of
+
+    gh issue list --state all --limit 1000 \\
+      --json number,title,labels,assignees,milestone,state,body
+
+Issues have no estimate, skills or dependencies; these are read from what people write:
+
+    label skill:python          somebody who has python; several such labels: one person with all
+    label skill:python*2        two people, apart from those of other labels
+    label estimate:3, :4h       working days, or hours
+    label priority:2            weight of its lateness
+    body "blocked by #12"       also: depends on, after, and several: #12, #13
+    milestone's due date        the date by which it should be done
+    assignees                   who does it; more than one: together
+    state CLOSED                done: left out, and nothing waits for it
+
+An issue without an estimate takes the median of the others, or a day, and is marked so.
+"""
+
+import re
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hrm_jax.core.files import parse_json
+from hrm_jax.planning.errors import FormatError
+from hrm_jax.planning.formats.rows import Row
+
+_BLOCKED = re.compile(
+    r"(?:blocked\s+by|depends\s+on|after)\s*:?\s*(#\d+(?:\s*(?:,|and|&)\s*#\d+)*)", re.IGNORECASE
+)
+_NUMBER = re.compile(r"#\d+")
+_COUNTED = re.compile(r"(.+?)\s*[*x]\s*(\d+)\Z")
+_DAYS = re.compile(r"(\d+(?:\.\d+)?)\s*d?\Z")
+_HOURS_A_DAY = 8
+
+Estimator = Callable[[Sequence[Mapping[str, str]]], Sequence[float | None]]
+"""Days of work of issues (`id`, `title`, `description`), None where it cannot say."""
+
+
+def read_github(text: str, source: str, estimate: Estimator | None = None) -> list[Row]:
+    """Returns the rows of tasks of an export; `estimate` gives estimates that are missing.
+
+    Raises:
+      FormatError: it is not a list of issues; the message names the issue.
+      JsonError: it is no JSON.
+    """
+    issues = parse_json(text, source)
+    if not isinstance(issues, list) or not issues:
+        raise FormatError(
+            f"{source}: expected a list of issues, got {str(issues)[:40]!r}; export them by gh "
+            "issue list --json number,title,labels,assignees,milestone,state,body"
+        )
+    found = [
+        _fields(issue, f"{source}, issue {position}") for position, issue in enumerate(issues, 1)
+    ]
+    known = {fields["id"] for fields, _ in found}
+    for fields, _ in found:
+        # What is not in the export, such as an issue of another project, cannot be waited for.
+        after = [other for other in fields["after"].split("; ") if other in known]
+        fields["after"] = "; ".join(after)
+    texts = [
+        {"id": fields["id"], "title": fields["title"], "description": body}
+        for fields, body in found
+    ]
+    return fill_estimates(
+        [Row(f"{source}, issue {fields['id']}", fields) for fields, _ in found], texts, estimate
+    )
+
+
+def fill_estimates(
+    rows: Sequence[Row], texts: Sequence[Mapping[str, str]], estimate: Estimator | None
+) -> list[Row]:
+    """Returns the rows with an estimate each: given, the estimator's, or the median of others."""
+    given = [
+        float(match[1]) for row in rows if (match := _DAYS.match(row.fields.get("estimate", "")))
+    ]
+    typical = statistics.median(given) if given else 1.0
+    missing = [index for index, row in enumerate(rows) if not row.fields.get("estimate")]
+    guesses = estimate([texts[index] for index in missing]) if estimate and missing else []
+    filled = list(rows)
+    for position, index in enumerate(missing):
+        guess = guesses[position] if guesses else None
+        days = typical if guess is None else guess
+        row = rows[index]
+        hours = f"{max(days * _HOURS_A_DAY, 1):g}h"
+        filled[index] = Row(row.place, {**row.fields, "estimate": hours}, estimated=True)
+    return filled
+
+
+def needs_of(labels: Sequence[str], people: int) -> str:
+    """Returns the skills that labels ask for, as a row has them, for at least so many people."""
+    skills = [label[len("skill:") :].strip() for label in labels if label.startswith("skill:")]
+    counted = [match for skill in skills if (match := _COUNTED.match(skill))]
+    joined = "+".join(skill for skill in skills if not _COUNTED.match(skill)) or "anybody"
+    needs = [f"{match[1]}:{match[2]}" for match in counted]
+    others = people - sum(int(match[2]) for match in counted)
+    if not needs or joined != "anybody" or others > 0:
+        needs.append(f"{joined}:{max(others, 1)}")
+    return "; ".join(needs)
+
+
+def label_value(labels: Sequence[str], name: str) -> str:
+    """Returns what stands behind `name:` in the first such label, or nothing."""
+    return next(
+        (label[len(name) + 1 :].strip() for label in labels if label.startswith(name + ":")), ""
+    )
+
+
+def _fields(issue: Any, place: str) -> tuple[dict[str, str], str]:
+    """Returns an issue's fields as a row has them, and its body."""
+    if not isinstance(issue, Mapping) or not isinstance(issue.get("number"), int):
+        raise FormatError(
+            f"{place}: expected an issue with its number, got {str(issue)[:40]!r}; add number to "
+            "the --json fields"
+        )
+    labels = [str(label).lower() for label in _names(issue, "labels", "name", place)]
+    people = _names(issue, "assignees", "login", place)
+    milestone = issue.get("milestone")
+    due = milestone.get("dueOn") if isinstance(milestone, Mapping) else None
+    body = str(issue.get("body") or "")
+    after = [number for match in _BLOCKED.finditer(body) for number in _NUMBER.findall(match[1])]
+    fields = {
+        "id": f"#{issue['number']}",
+        "title": " ".join(str(issue.get("title") or "").split()),
+        "estimate": label_value(labels, "estimate"),
+        "skills": needs_of(labels, len(people)),
+        "after": "; ".join(dict.fromkeys(after)),
+        "due": str(due)[:10] if due else "",
+        "priority": label_value(labels, "priority"),
+        "people": "; ".join(people),
+        "status": "done" if str(issue.get("state", "")).upper() == "CLOSED" else "",
+    }
+    return fields, body
+
+
+def _names(issue: Mapping[str, Any], key: str, name: str, place: str) -> list[str]:
+    items = issue.get(key) or []
+    if not isinstance(items, list):
+        raise FormatError(
+            f"{place}: {key}: expected a list, got {str(items)[:40]!r}; export it anew"
+        )
+    names = [item.get(name) if isinstance(item, Mapping) else item for item in items]
+    return [str(one) for one in names if one]

@@ -1,0 +1,198 @@
+"""Plans as CSV, JSON, Markdown, a Mermaid gantt chart and an iCalendar file."""
+
+import csv
+import datetime
+import io
+from collections.abc import Callable, Mapping
+
+from hrm_jax.core.config import from_dict, to_json
+from hrm_jax.core.config_values import ConfigError
+from hrm_jax.core.files import parse_json
+from hrm_jax.planning.errors import FormatError
+from hrm_jax.planning.formats.rows import Clock, Row, split
+from hrm_jax.planning.formats.table_files import read_csv
+from hrm_jax.planning.instance import Instance, tasks_by_id
+from hrm_jax.planning.plan import Assignment, Plan
+
+_EPOCH = datetime.datetime(2000, 1, 1)
+"""When tick 0 is, where ticks have no dates and a format asks for them; a tick is an hour."""
+
+
+def start_text(instance: Instance, tick: int) -> str:
+    """Returns when what starts at a tick starts, for people."""
+    return f"{instance.days.moment(tick):%a %d %b %H:%M}" if instance.days else str(tick)
+
+
+def end_text(instance: Instance, tick: int) -> str:
+    """Returns when what ends at a tick ends, for people."""
+    return f"{instance.days.end_moment(tick):%a %d %b %H:%M}" if instance.days else str(tick)
+
+
+def read_plan_json(text: str, source: str) -> Plan:
+    """Returns the plan that `write_json` wrote.
+
+    Raises:
+      FormatError, JsonError: it is something else.
+    """
+    found = parse_json(text, source)
+    try:
+        if not isinstance(found, Mapping):
+            raise ConfigError("", f"expected an object, got {str(found)[:40]!r}")
+        return from_dict(Plan, found)
+    except ConfigError as error:
+        raise FormatError(f"{source}: {error}; take a plan that --out=FILE.json wrote") from error
+
+
+def read_plan_csv(text: str, source: str, instance: Instance) -> Plan:
+    """Returns a plan of columns task, start, end, people; start and end are ticks (`@8`) or dates.
+
+    An end left out is when the work is done by the instance's calendars.
+
+    Raises:
+      FormatError: a row is not as documented.
+    """
+    clock = Clock(instance.days)
+    assignments = []
+    for row in read_csv(text, source):
+        start = clock.tick(row, "start")
+        if start is None:
+            raise row.error("start", "a tick or a date", "write @8 or 2026-01-30")
+        people = tuple(split(row.fields.get("people", "")))
+        end = clock.tick(row, "end", end=True)
+        if end is None:
+            end = _work_end(instance, row, start, people)
+        assignments.append(Assignment(row.fields.get("task", "").strip(), start, end, people))
+    return Plan(tuple(assignments), "by hand")
+
+
+def _work_end(instance: Instance, row: Row, start: int, people: tuple[str, ...]) -> int:
+    task = tasks_by_id(instance).get(row.fields.get("task", "").strip())
+    team = [person for person in instance.people if person.id in people]
+    if task is None or task.duration == 0:
+        return start
+    left = 100 * task.duration
+    tick = start
+    idle = 0
+    while left > 0:
+        rate = min((instance.rate(person, tick) for person in team), default=100)
+        idle = 0 if rate else idle + 1
+        if idle > 10_000:
+            raise row.error("people", "people who work at one time", "give it to others")
+        left -= rate
+        tick += 1
+    return tick
+
+
+def write_json(instance: Instance, plan: Plan) -> str:
+    """Returns a plan as JSON, which `read_plan_json` reads."""
+    del instance
+    return to_json(plan)
+
+
+def write_csv(instance: Instance, plan: Plan) -> str:
+    """Returns a plan as CSV, which `read_plan_csv` reads, with dates for people."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["task", "start", "end", "people", "title", "starts", "ends"])
+    tasks = tasks_by_id(instance)
+    for one in plan.assignments:
+        people = "; ".join(one.people)
+        title = tasks[one.task].title
+        dates = start_text(instance, one.start), end_text(instance, one.end)
+        writer.writerow([one.task, f"@{one.start}", f"@{one.end}", people, title, *dates])
+    return file.getvalue()
+
+
+def write_markdown(instance: Instance, plan: Plan) -> str:
+    """Returns a plan as a table of Markdown, in the order of starts."""
+    lines = ["| task | title | people | starts | ends |", "|---|---|---|---|---|"]
+    tasks = tasks_by_id(instance)
+    for one in _by_start(plan):
+        cells = [
+            one.task,
+            tasks[one.task].title,
+            ", ".join(one.people),
+            start_text(instance, one.start),
+            end_text(instance, one.end),
+        ]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write_mermaid(instance: Instance, plan: Plan) -> str:
+    """Returns a plan as a Mermaid gantt chart, a section for each person."""
+    lines = ["gantt", "    dateFormat YYYY-MM-DDTHH:mm", "    axisFormat %d %b"]
+    tasks = tasks_by_id(instance)
+    for person in instance.people:
+        own = [one for one in _by_start(plan) if person.id in one.people]
+        if own:
+            lines.append(f"    section {_mermaid_text(person.name or person.id)}")
+        for one in own:
+            text = _mermaid_text(f"{one.task} {tasks[one.task].title}".strip())
+            start, end = moments(instance, one)
+            lines.append(f"    {text} :{start:%Y-%m-%dT%H:%M}, {end:%Y-%m-%dT%H:%M}")
+    return "\n".join(lines) + "\n"
+
+
+def write_icalendar(instance: Instance, plan: Plan) -> str:
+    """Returns a plan as an iCalendar file, an event for each task."""
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//hrm_jax//assignments//EN"]
+    tasks = tasks_by_id(instance)
+    for one in _by_start(plan):
+        start, end = moments(instance, one)
+        summary = f"{one.task} {tasks[one.task].title}".strip()
+        lines += [
+            "BEGIN:VEVENT",
+            f"UID:{_ical_text(one.task)}@{instance.digest}",
+            f"DTSTAMP:{start:%Y%m%dT%H%M%S}Z",
+            f"DTSTART:{start:%Y%m%dT%H%M%S}",
+            f"DTEND:{end:%Y%m%dT%H%M%S}",
+            f"SUMMARY:{_ical_text(summary)}",
+            f"DESCRIPTION:{_ical_text(', '.join(one.people))}",
+            "END:VEVENT",
+        ]
+    lines.append("END:VCALENDAR")
+    return "".join(_folded(line) + "\r\n" for line in lines)
+
+
+def moments(instance: Instance, one: Assignment) -> tuple[datetime.datetime, datetime.datetime]:
+    """Returns when an assignment starts and ends; ticks without dates count hours from 2000 on."""
+    if instance.days is None:
+        hour = datetime.timedelta(hours=1)
+        return _EPOCH + one.start * hour, _EPOCH + one.end * hour
+    start = instance.days.moment(one.start)
+    return start, max(start, instance.days.end_moment(one.end))
+
+
+def _by_start(plan: Plan) -> list[Assignment]:
+    return sorted(plan.assignments, key=lambda one: (one.start, one.end, one.task))
+
+
+def _mermaid_text(text: str) -> str:
+    # These end a name in Mermaid's grammar.
+    return "".join(" " if char in ":;#,\n" else char for char in text).strip() or "task"
+
+
+def _ical_text(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,")
+    return escaped.replace("\n", "\\n")
+
+
+def _folded(line: str) -> str:
+    """Returns a line in pieces of at most 75 bytes, as RFC 5545 has it."""
+    pieces = [""]
+    for char in line:
+        if len((pieces[-1] + char).encode()) > 74:
+            pieces.append("")
+        pieces[-1] += char
+    return "\r\n ".join(pieces)
+
+
+WRITERS: Mapping[str, Callable[[Instance, Plan], str]] = {
+    ".csv": write_csv,
+    ".json": write_json,
+    ".md": write_markdown,
+    ".mmd": write_mermaid,
+    ".ics": write_icalendar,
+}
+"""What writes a plan, by the ending of the file's name."""

@@ -1,0 +1,175 @@
+"""Random restarts of schedule generation, compiled: many plans tried, the best kept.
+
+An iteration is one of two kinds. A *fresh* one mixes priority rules with noise. A *local* one
+takes the order and the teams of the best plan and disturbs some of them. Where time is
+symmetrical, each is improved forwards and backwards (double justification): tasks are placed from
+the end in the order of their ends, and then from the beginning in the order that this gives.
+"""
+
+import numba
+import numpy as np
+
+from hrm_jax.planning.decoding import decode
+
+FRESH = 0.15
+"""Share of iterations that do not begin with the best plan."""
+
+JUSTIFY_EVERY = 4
+"""Of so many iterations one is justified, which takes the time of two more."""
+
+
+@numba.njit(cache=True)
+def cost_of(tables, weights, useful, now, last_start, last_team, start, end, team):
+    """Returns the cost of a plan, as `objectives.measure` and its weights give it.
+
+    Args:
+      tables: the instance.
+      weights: int64 [4].
+      useful: bool [people], over whom the load is balanced.
+      now: the tick from which the makespan counts.
+      last_start: int32 [tasks], -1 for tasks that are not in the last plan.
+      last_team: bool [tasks, people].
+      start: int32 [tasks].
+      end: int32 [tasks].
+      team: int32 [tasks, width].
+    """
+    makespan = 0
+    late = 0
+    changes = 0
+    held = np.zeros(len(useful), np.int64)
+    for task in range(len(start)):
+        makespan = max(makespan, end[task] - now)
+        if tables.due[task] >= 0:
+            late += tables.priority[task] * max(end[task] - tables.due[task], 0)
+        known = last_start[task] >= 0
+        changes += known and last_start[task] != start[task]
+        for person in team[task]:
+            if person >= 0:
+                held[person] += end[task] - start[task]
+                changes += known and not last_team[task, person]
+    count = useful.sum()
+    balance = 0
+    if count > 0:
+        largest = 0
+        total = 0
+        for person in range(len(useful)):
+            if useful[person]:
+                largest = max(largest, held[person])
+                total += held[person]
+        balance = (largest * count - total) // count
+    return weights[0] * makespan + weights[1] * late + weights[2] * balance + weights[3] * changes
+
+
+@numba.njit(cache=True)
+def search(tables, backward, rules, scarcity, problem, best, found, first, iterations, seed):
+    """Tries so many plans; writes the best to `best`, and returns its cost.
+
+    Args:
+      tables: the instance.
+      backward: the instance with precedence turned round, for double justification.
+      rules: float32 [rules, tasks], priorities in [0, 1].
+      scarcity: float32 [people], of giving anything to a person, in [0, 1].
+      problem: weights, useful, now, last_start, last_team, as in `cost_of`.
+      best: start, end, team of the best plan so far, written.
+      found: its cost, or -1 before there is one.
+      first: the number of the first iteration: iteration k is the same however they are parted.
+      iterations: how many to try.
+      seed: of all randomness.
+    """
+    tasks, people = tables.allowed.shape
+    start = np.empty_like(best[0])
+    end = np.empty_like(best[1])
+    team = np.empty_like(best[2])
+    costs = np.empty((tasks, people), np.float32)
+    priorities = np.empty(tasks, np.float32)
+    for number in range(first, first + iterations):
+        # Numba's own generator, which is not NumPy's.
+        np.random.seed((seed * 1_000_003 + number) % (2**31))
+        if number < 2 * len(rules):
+            priorities[:] = rules[number // 2]
+            _plain_costs(scarcity, costs)
+            parallel = number % 2 == 0
+        else:
+            parallel = np.random.random() < 0.5
+            if found < 0 or np.random.random() < FRESH:
+                _fresh(rules, scarcity, priorities, costs)
+            else:
+                _local(scarcity, best, priorities, costs)
+        if not decode(tables, priorities, costs, parallel, start, end, team):
+            continue
+        found = _keep(tables, problem, best, found, start, end, team)
+        if number % JUSTIFY_EVERY == 0 or number < 2 * len(rules):
+            _favour(team, costs)
+            for task in range(tasks):
+                priorities[task] = end[task]
+            if not decode(backward, priorities, costs, False, start, end, team):
+                continue
+            for task in range(tasks):
+                priorities[task] = end[task]
+            if decode(tables, priorities, costs, False, start, end, team):
+                found = _keep(tables, problem, best, found, start, end, team)
+    return found
+
+
+@numba.njit(cache=True)
+def _keep(tables, problem, best, found, start, end, team):
+    weights, useful, now, last_start, last_team = problem
+    cost = cost_of(tables, weights, useful, now, last_start, last_team, start, end, team)
+    # Equal plans replace each other, so that the search drifts over plateaus.
+    if found < 0 or cost <= found:
+        best[0][:] = start
+        best[1][:] = end
+        best[2][:] = team
+        return cost
+    return found
+
+
+@numba.njit(cache=True)
+def _plain_costs(scarcity, costs):
+    for task in range(costs.shape[0]):
+        costs[task] = scarcity
+
+
+@numba.njit(cache=True)
+def _fresh(rules, scarcity, priorities, costs):
+    rule = rules[np.random.randint(len(rules))]
+    noise = 0.5 * np.random.random()
+    for task in range(len(priorities)):
+        priorities[task] = rule[task] + noise * np.random.random()
+    spread = 0.5 * np.random.random()
+    for task in range(costs.shape[0]):
+        for person in range(costs.shape[1]):
+            costs[task, person] = scarcity[person] + spread * np.random.random()
+
+
+@numba.njit(cache=True)
+def _local(scarcity, best, priorities, costs):
+    """Takes the best plan's order and teams, with tasks moved and teams freed here and there."""
+    start, _, team = best
+    tasks = len(start)
+    longest = max(start.max(), 1)
+    share = (1 + np.random.exponential(3.0)) / tasks
+    reach = 0.3 * longest * np.random.random()
+    for task in range(tasks):
+        priorities[task] = -start[task]
+        if np.random.random() < share:
+            priorities[task] += reach * np.random.normal()
+    spread = 0.5 * np.random.random()
+    freed = np.random.random() < 0.5
+    for task in range(tasks):
+        loose = freed or np.random.random() < 4 * share
+        for person in range(costs.shape[1]):
+            costs[task, person] = scarcity[person] + spread * np.random.random() * loose
+        if not loose:
+            for person in team[task]:
+                if person >= 0:
+                    costs[task, person] -= 2
+
+
+@numba.njit(cache=True)
+def _favour(team, costs):
+    """Makes the people of a plan cheaper than all others for their tasks."""
+    for task in range(costs.shape[0]):
+        for person in team[task]:
+            if person >= 0:
+                costs[task, person] -= 2

@@ -1,0 +1,111 @@
+"""The command, as a person calls it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.hrm_jax.planning.formats.files_test import DZN
+
+FAST = ("--planner=restarts", "--iterations=60")
+
+
+def run(*arguments, code=0):
+    command = [sys.executable, "-m", "experiments.assignments", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env=None)
+    assert ended.returncode == code, ended.stderr
+    assert "Traceback" not in ended.stderr
+    return ended.stdout if code != 2 else ended.stderr
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    """The example, planned, with every file that a plan can be written to."""
+    folder = tmp_path_factory.mktemp("work") / "new"
+    run(f"--template={folder}")
+    files = [folder / f"plan.{end}" for end in ("json", "csv", "md", "mmd", "ics", "png", "html")]
+    said = run(*inputs(folder), *FAST, f"--out={','.join(map(str, files))}")
+    return folder, said
+
+
+def inputs(folder):
+    return f"--backlog={folder}/backlog.csv", f"--team={folder}/team.yaml"
+
+
+def test_a_plan_is_shown_with_reasons_and_risks(example):
+    folder, said = example
+    assert "schema: given to ada for python+sql; nobody else could" in said
+    assert "risk (single person): only cem has design, which look needs" in said
+    assert "makespan 56 ticks, done Wed 14 Jan 2026 17:00" in said
+    assert (folder / "plan.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_needs_no_network_and_holds_each_task(example):
+    page = (example[0] / "plan.html").read_text(encoding="utf-8")
+    assert "http" not in page
+    for task in ("schema", "api", "page", "look", "join"):
+        assert f'data-task="{task}"' in page
+
+
+def test_a_plan_by_hand_is_judged(example):
+    folder, _ = example
+    assert "no rule is broken" in run(
+        "--mode=check", *inputs(folder), *FAST, f"--plan={folder}/plan.csv"
+    )
+    broken = folder / "broken.csv"
+    text = (folder / "plan.csv").read_text(encoding="utf-8")
+    broken.write_text(text.replace("look,@0,@8,cem", "look,@0,@8,ben"), encoding="utf-8")
+    said = run("--mode=check", *inputs(folder), *FAST, f"--plan={broken}", code=1)
+    assert "broken: skills: look needs design, got ben (python+web)" in said
+
+
+def test_replanning_shows_what_changes(example):
+    folder, _ = example
+    last = f"--last={folder}/plan.json"
+    assert "nothing changes" in run("--mode=replan", *inputs(folder), *FAST, last)
+    longer = folder / "longer.csv"
+    text = (folder / "backlog.csv").read_text(encoding="utf-8")
+    longer.write_text(text.replace("Interface for orders,3,2,5", "Interface for orders,5,2,5"))
+    said = run("--mode=replan", f"--backlog={longer}", inputs(folder)[1], *FAST, last)
+    assert "join" in said[said.index("people before") :]
+
+
+def test_one_more_person_is_compared(example):
+    said = run("--mode=whatif", *inputs(example[0]), *FAST, "--with_person=python;sql")
+    assert "as it is: makespan 56 ticks" in said
+    assert "what if: makespan" in said
+
+
+def test_an_evaluation_ends_with_a_line_and_goes_on(tmp_path):
+    for name in ("x.dzn", "y.dzn"):
+        (tmp_path / name).write_text(DZN, encoding="utf-8")
+    best = tmp_path / "best.csv"
+    rows = "x.dzn,1,6,6,0\ny.dzn,0,5,7,0\n"
+    best.write_text("instance,proven_optimal,lower_bound,makespan,seconds\n" + rows)
+    results = tmp_path / "results.jsonl"
+    command = ("--mode=eval", f"--instances={tmp_path}", f"--best={best}", *FAST)
+    figures = json.loads(run(*command, f"--results={results}").splitlines()[-1])
+    assert {name: figures[name] for name in ("instances", "feasible", "optimal")} == {
+        "instances": 2,
+        "feasible": 2,
+        "optimal": 1,
+    }
+    assert (figures["known_optimal"], figures["better_than_best"]) == (1, 1)
+    assert figures["mean_gap"] == pytest.approx((6 / 7 - 1) / 2, abs=1e-4)
+    before = results.read_text(encoding="utf-8")
+    again = json.loads(run(*command, f"--results={results}").splitlines()[-1])
+    assert again == figures
+    assert results.read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "backlog: expected a file of tasks"),
+        (("--backlog=absent.csv",), "absent.csv"),
+        (("--mode=eval",), "instances: expected a folder or an archive"),
+    ],
+)
+def test_what_cannot_be_done_is_said(arguments, message):
+    assert message in run(*arguments, code=2)

@@ -1,0 +1,44 @@
+import pytest
+from hypothesis import given, settings
+
+pytest.importorskip("ortools")
+
+from hrm_jax.planning.checker import check_plan
+from hrm_jax.planning.dispatching import Restarts
+from hrm_jax.planning.exact import Exact
+from hrm_jax.planning.instance import Instance, Need, Person, Task
+from hrm_jax.planning.objectives import Weights, measure
+from hrm_jax.planning.plan import Budget
+from tests.hrm_jax.planning.drawn import best_makespan, instances
+
+
+@settings(max_examples=25, deadline=None)
+@given(instances(calendars=False, most_tasks=4))
+def test_it_reaches_and_proves_the_optimum_of_enumeration(instance):
+    plan = Exact(workers=1).plan(instance, Budget(seconds=20))
+    assert plan.proven
+    assert measure(instance, plan).makespan == best_makespan(instance) == plan.bound
+
+
+@settings(max_examples=15, deadline=None)
+@given(instances())
+def test_no_plan_is_refused_or_cheaper_than_the_bound(instance):
+    weights = Weights(makespan=2, tardiness=1, balance=1)
+    plan = Exact(weights, workers=1).plan(instance, Budget(seconds=5))
+    other = Restarts(weights).plan(instance, Budget(iterations=200), seed=2)
+    assert check_plan(instance, plan) == ()
+    assert plan.bound is not None
+    assert plan.bound <= measure(instance, plan).total(weights)
+    assert plan.bound <= measure(instance, other).total(weights)
+    if plan.proven:
+        assert measure(instance, plan).total(weights) == plan.bound
+    again = Exact(weights, workers=1).plan(instance, Budget(seconds=1), last=plan)
+    assert again == plan
+
+
+def test_what_is_too_large_for_the_model_is_planned_by_restarts():
+    tasks = tuple(Task(f"t{i}", 1, (Need(("a",)),)) for i in range(401))
+    instance = Instance(tasks, (Person("ann", ("a",)), Person("bob", ("a",))))
+    plan = Exact().plan(instance, Budget(iterations=5))
+    assert (plan.planner, plan.bound, plan.proven) == ("restarts", None, False)
+    assert measure(instance, plan).makespan == 201
