@@ -5,6 +5,7 @@ import gzip
 import json
 import pathlib
 import shutil
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import jax
 from absl import flags
 from absl.testing import flagsaver
 
+from experiments.assignments import reading, template
 from experiments.codegen import prompts
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model, save_language_model
 from hrm_jax.convert.llama import llama_weights
@@ -30,12 +32,14 @@ from hrm_jax.evaluation.suites.mbpp import load_mbpp
 from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_jax.models.puzzle_config import PuzzleModelConfig
 from hrm_jax.models.puzzle_model import PuzzleModel
+from hrm_jax.planning.forecast import learned
 from hrm_jax.training.checkpoint import CheckpointReader, CheckpointStore
 from hrm_jax.training.learned_data import check_unchanged
 from hrm_jax.training.run_folder import read_config
 from hrm_jax.training.run_log import read_metrics, working_folder
 from tests.golden.record_runs import RECORDINGS
 from tests.hrm_jax.convert.gguf_files import TOKENS, write_gguf
+from tests.hrm_jax.planning.formats import files_test
 
 FLAGS = flags.FLAGS
 _LLAMA = LlamaConfig(
@@ -166,6 +170,38 @@ def _read_prompts(path: pathlib.Path) -> None:
         prompts.read_prompts()
 
 
+def _work(backlog: str, text: str) -> Callable[[pathlib.Path], pathlib.Path]:
+    """Returns what writes a backlog of that name, and a team."""
+
+    def make(folder: pathlib.Path) -> pathlib.Path:
+        (folder / backlog).write_text(text)
+        (folder / "team.yaml").write_text(template.TEAM)
+        return folder
+
+    return make
+
+
+def _read_work(backlog: str) -> Callable[[pathlib.Path], Any]:
+    """Returns what reads a folder that `_work` wrote, as the command does."""
+
+    def read(folder: pathlib.Path) -> None:
+        needs_team = not backlog.endswith((".dzn", ".sm"))
+        team = str(folder / "team.yaml") if needs_team else None
+        given: Any = types.SimpleNamespace(
+            backlog=str(folder / backlog), team=team, start=None, now=None
+        )
+        reading.read_instance(given)
+
+    return read
+
+
+_BACKLOGS = {
+    "backlog.csv": template.BACKLOG,
+    "issues.json": json.dumps(files_test.GITHUB),
+    "jira.csv": files_test.JIRA,
+    "small.dzn": files_test.DZN,
+    "small.sm": files_test.SM,
+}
 _ORIGINAL = {"hidden_size": 4, "num_heads": 1, "H_cycles": 2, "L_cycles": 2, "expansion": 4}
 _TASK = {
     "task_id": 2,
@@ -274,6 +310,17 @@ FORMATS = {
     ),
     "benchmark of a corpus": Format(
         _lines("bench.jsonl", {"prompt": "a"}), lambda path: list(read_benchmark(path))
+    ),
+    **{
+        f"tasks: {name}": Format(_work(name, text), _read_work(name), name)
+        for name, text in _BACKLOGS.items()
+    },
+    "people": Format(
+        _work("backlog.csv", template.BACKLOG), _read_work("backlog.csv"), "team.yaml"
+    ),
+    "history of issues": Format(
+        _text("past.csv", "key,title,size,finished\na,First,2,2026-01-05\nb,Second,3,2026-01-02\n"),
+        learned.read_history,
     ),
     "packages of a corpus": Format(_text("packages.json", json.dumps(_MANIFEST)), read_manifest),
 }

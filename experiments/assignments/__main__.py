@@ -7,7 +7,7 @@ the files' formats and what time means. `--template=FOLDER` writes an example to
 --mode=plan    plans a backlog (the default)
 --mode=check   judges a plan made by hand: rules broken, its cost against ours
 --mode=replan  plans again from --last, with few changes
---mode=whatif  what one more person, or later dates, would change
+--mode=whatif  what one person more, or less, would change
 --mode=eval    measures a planner on public instances
 
 The exact planner needs the extra `planning`.
