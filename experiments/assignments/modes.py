@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 
 from absl import flags
+from rich.console import Console
 
 from experiments.assignments import evaluation, showing
 from experiments.assignments.page import write_page
@@ -17,6 +18,7 @@ from experiments.common.terminal import live_line, make_console, waiting
 from hrm_jax.core.config import check
 from hrm_jax.core.files import write_atomically
 from hrm_jax.planning.checker import check_plan
+from hrm_jax.planning.dispatching import compile_search
 from hrm_jax.planning.explaining import explain, find_risks
 from hrm_jax.planning.formats import benchmarks
 from hrm_jax.planning.formats.plans import WRITERS
@@ -129,9 +131,8 @@ def evaluate(values: flags.FlagValues) -> int:
         "seed": values.seed,
         "workers": values.workers if values.planner == "exact" else None,
     }
-    # What is compiled at its first use would count as the first instance's time.
-    evaluation.measure_one(names[0], texts[names[0]], planner, Budget(seconds=0.1), values.seed)
     console = make_console(stderr=True, file=None, markup=False)
+    _compile(console)
     with live_line(console, values.planner, len(names)) as line:
         found = evaluation.measure(
             {name: texts[name] for name in names},
@@ -189,8 +190,16 @@ def _weights(values: flags.FlagValues, last: Plan | None) -> Weights:
 
 def _planned(values: flags.FlagValues, instance: Instance, last: Plan | None) -> Plan:
     planner = make_planner(values.planner, _weights(values, last), values.workers)
-    with waiting(make_console(stderr=True, file=None), "planning"):
+    console = make_console(stderr=True, file=None)
+    _compile(console)
+    with waiting(console, "planning"):
         return planner.plan(instance, _budget(values), values.seed, last)
+
+
+def _compile(console: Console) -> None:
+    """Compiles the planners: what they do at their first use would count as time to plan."""
+    with waiting(console, "compiling the planners, once a machine"):
+        compile_search()
 
 
 def _changed_team(values: flags.FlagValues, instance: Instance) -> Instance:

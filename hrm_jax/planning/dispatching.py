@@ -9,7 +9,7 @@ import numpy as np
 
 from hrm_jax.core.config import configclass
 from hrm_jax.planning.infeasible import why_no_plan
-from hrm_jax.planning.instance import Instance
+from hrm_jax.planning.instance import Instance, Need, Person, Task
 from hrm_jax.planning.objectives import MAKESPAN, Weights
 from hrm_jax.planning.plan import Budget, Plan
 from hrm_jax.planning.problem import Arrays, Problem
@@ -77,6 +77,16 @@ class Restarts:
         if arrays is None:
             raise why_no_plan(instance)
         return problem.plan(arrays, self.name)
+
+
+def compile_search() -> None:
+    """Compiles what makes plans, so that a planner's time begins with planning.
+
+    It takes half a minute once a machine, where numba keeps it, and a moment after that.
+    """
+    one = Instance((Task("a", 1, (Need(()),)),), (Person("a"),))
+    for planner in (Dispatch(), Restarts()):
+        planner.plan(one, Budget(iterations=1))
 
 
 def restarts(problem: Problem, budget: Budget, seed: int = 0) -> Arrays | None:
