@@ -14,6 +14,7 @@ import os
 import pathlib
 import re
 import tempfile
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -199,7 +200,9 @@ def quiet_tfds() -> Iterator[None]:
     absl_logging.set_verbosity(absl_logging.ERROR)
     tfds.disable_progress_bar()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            # Protobuf 6.33 of its own reader of JSON.
+            warnings.filterwarnings("ignore", r"label\(\) is deprecated", DeprecationWarning)
             yield
     finally:
         absl_logging.set_verbosity(verbosity)
