@@ -25,16 +25,26 @@ class RecurrentModel(Protocol):
         """Returns the carry before the first step on batches like `batch`, leaves [B, ...]."""
         ...
 
-    def step(
+    def begin(
+        self, variables: Variables, carry: Any, batch: Any, *, key: PRNGKeyArray
+    ) -> tuple[Any, Any]:
+        """Returns what a step is about and the step's random draws, leaves [B, ...] in both.
+
+        It depends on no trained parameter, and everything random is drawn here for the whole batch,
+        so that `think` may be given the rows in parts. Without randomness the draws are None.
+        """
+        ...
+
+    def think(
         self,
         variables: Variables,
-        carry: Any,
-        batch: Any,
+        begun: Any,
+        /,
         *,
-        key: PRNGKeyArray | None = None,
+        draws: Any = None,
         row_offsets: Float[Array, "B E"] | None = None,
     ) -> tuple[Any, Any]:
-        """Returns the new carry and the outputs; see `models.puzzle_model.PuzzleModel.step`.
+        """Returns the new carry and the outputs of some rows of what `begin` returned.
 
         Only a model with puzzle rows is given `row_offsets`; its carry is a `Carry`.
         """

@@ -17,6 +17,20 @@ from hrm_jax.models.puzzle_module import PuzzleModule
 from hrm_jax.models.restart import draw_noise, restart
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Exploration:
+    """What is drawn for each sequence of a training step.
+
+    Attributes:
+      explores: whether the sequence goes on thinking although it is done.
+      minimum: step before which a sequence that explores does not halt, 2 to `halt_max_steps`.
+    """
+
+    explores: Bool[Array, " B"]
+    minimum: Int[Array, " B"]
+
+
 @dataclasses.dataclass(frozen=True)
 class PuzzleModel:
     """HRM or TRM with adaptive computation time, as pure functions of its variables.
@@ -89,17 +103,41 @@ class PuzzleModel:
           variables: the model's values.
           carry: what the last step returned, or `initial_carry`.
           batch: the next puzzles.
-          key: randomness of `refill` and `think`; None means evaluation.
+          key: randomness of training; None means evaluation.
           row_offsets: see `think`.
 
         Returns:
           The new carry, without gradient, and the outputs.
         """
+        if key is None:
+            begun, draws = self.refill(variables, carry, batch), None
+        else:
+            begun, draws = self.begin(variables, carry, batch, key=key)
+        return self.think(variables, begun, draws=draws, row_offsets=row_offsets)
+
+    def begin(
+        self, variables: Variables, carry: Carry, batch: Batch, *, key: PRNGKeyArray
+    ) -> tuple[Carry, Exploration]:
+        """Refills the sequences that halted, and draws what is random in a step of training.
+
+        Args:
+          variables: the model's values; no trained parameter is read.
+          carry: what the last step returned, or `initial_carry`.
+          batch: the next puzzles.
+          key: of the noise on initial states, and of exploration.
+
+        Returns:
+          The carry that the step starts from, and what was drawn for each of its sequences.
+        """
         noise_key = None
-        if key is not None and self.config.initial_noise > 0:
+        if self.config.initial_noise > 0:
             key, noise_key = jax.random.split(key)
-        carry = self.refill(variables, carry, batch, key=noise_key)
-        return self.think(variables, carry, key=key, row_offsets=row_offsets)
+        B = carry.steps.shape
+        explore_key, minimum_key = jax.random.split(key)
+        explores = jax.random.bernoulli(explore_key, self.config.halt_exploration_prob, B)
+        minimum = jax.random.randint(minimum_key, B, 2, max(self.config.halt_max_steps, 2) + 1)
+        begun = self.refill(variables, carry, batch, key=noise_key)
+        return begun, Exploration(explores, minimum)
 
     def refill(
         self,
@@ -130,15 +168,15 @@ class PuzzleModel:
         variables: Variables,
         carry: Carry,
         *,
-        key: PRNGKeyArray | None = None,
+        draws: Exploration | None = None,
         row_offsets: Float[Array, "B E"] | None = None,
     ) -> tuple[Carry, Outputs]:
         """Takes one step of thought with every sequence, whether or not it has halted.
 
         Args:
           variables: the model's values.
-          carry: what `refill` or the last step returned.
-          key: randomness of exploration. None means evaluation: every sequence halts after
+          carry: what `begin`, `refill` or the last step returned, or some rows of it.
+          draws: those of `begin`. None means evaluation: every sequence halts after
             `halt_max_steps` steps and not before, and no Q-continue target is computed.
           row_offsets: zeros, added to the puzzle rows in use. Their gradient is that of each
             sequence's row, obtained without a gradient for the whole table.
@@ -156,12 +194,13 @@ class PuzzleModel:
         steps = carry.steps + 1
         last = steps >= config.halt_max_steps
         halted = last
-        if key is not None and config.halt_max_steps > 1:
+        if draws is not None and config.halt_max_steps > 1:
             if config.halt_when_right:
                 done = correctness(logits, carry.data).exact
             else:
                 done = self.wants_to_halt(outputs)
-            halted = self._halting(done, steps, key)
+            # `minimum` never exceeds halt_max_steps: the last step halts those that explore too.
+            halted = (last | done) & (steps >= jnp.where(draws.explores, draws.minimum, 0))
             if config.q_continue:
                 # Q-learning's bootstrap target, the values that the next step would predict: a
                 # second forward pass. At the last step nothing is left but to halt.
@@ -188,18 +227,6 @@ class PuzzleModel:
     def _bind(self, variables: Variables) -> PuzzleModule:
         """Returns the module with these values."""
         return nnx.merge(_graphdef(self.config, self.grid), variables.params, variables.buffers)
-
-    def _halting(
-        self, done: Bool[Array, " B"], steps: Int[Array, " B"], key: PRNGKeyArray
-    ) -> Bool[Array, " B"]:
-        """Returns which sequences halt in training: at the last step, or done and not exploring."""
-        config = self.config
-        halted = (steps >= config.halt_max_steps) | done
-        explore_key, minimum_key = jax.random.split(key)
-        explores = jax.random.bernoulli(explore_key, config.halt_exploration_prob, steps.shape)
-        minimum = jax.random.randint(minimum_key, steps.shape, 2, config.halt_max_steps + 1)
-        # `minimum` never exceeds halt_max_steps, so the last step halts exploring sequences too.
-        return halted & (steps >= jnp.where(explores, minimum, 0))
 
 
 @functools.cache

@@ -31,22 +31,28 @@ class TextStep:
     def initial_carry(self, variables: Variables, batch: TextBatch) -> None:
         """Returns None, as a text is a single step."""
 
-    def step(
+    def begin(
+        self, variables: Variables, carry: None, batch: TextBatch, *, key: PRNGKeyArray
+    ) -> tuple[TextBatch, None]:
+        """Returns the texts, and no draws: nothing is random."""
+        del variables, carry, key
+        return batch, None
+
+    def think(
         self,
         variables: Variables,
-        carry: None,
-        batch: TextBatch,
+        begun: TextBatch,
         *,
-        key: PRNGKeyArray | None = None,
+        draws: None = None,
         row_offsets: Array | None = None,
     ) -> tuple[None, TextOutputs]:
-        """Returns no carry, and the logits of every token; key and row_offsets are not used."""
-        del carry, key, row_offsets
+        """Returns no carry, and the logits of every token; draws and row_offsets are not used."""
+        del draws, row_offsets
         logits = self.model.logits(
             variables,
-            batch.tokens,
-            token_types=batch.token_types,
-            segment_ids=batch.segment_ids,
+            begun.tokens,
+            token_types=begun.token_types,
+            segment_ids=begun.segment_ids,
             schedule=self.schedule,
         )
-        return None, TextOutputs(logits, batch.labels)
+        return None, TextOutputs(logits, begun.labels)

@@ -42,6 +42,12 @@ class LoopConfig:
         500, help="steps between checkpoints; one follows the last step", at_least=1
     )
     keep_checkpoints: int = field(3, help="newest checkpoints kept", at_least=1)
+    batch_parts: int = field(
+        1,
+        help="equal parts of a batch that are differentiated in turn, and their gradients summed: "
+        "takes less memory, and less time where a part fits into a processor's cache",
+        at_least=1,
+    )
 
 
 _REMEDY = (

@@ -37,7 +37,7 @@ from hrm_jax.training.run_log import RunLog, write_run_info
 from hrm_jax.training.side_records import PROBES, TELEMETRY, SideRecords
 from hrm_jax.training.state import TrainState, init_state, state_from_variables, state_shardings
 from hrm_jax.training.state_arrays import state_bytes
-from hrm_jax.training.step import TrainStep, make_train_step
+from hrm_jax.training.step import TrainStep, check_parts, make_train_step
 from hrm_jax.training.task import Task
 from hrm_jax.training.telemetry import Telemetry, observed
 
@@ -110,6 +110,7 @@ def _train_alone(
     state, extras = resumed or (state, None)
     first_step = int(state.step)
     resume_step = first_step if extras else -1
+    step = _observed_step(task, mesh, first_step)
     with (
         # Only now: a run that is refused is as it was.
         recorded_process(folder) as record,
@@ -124,7 +125,7 @@ def _train_alone(
             learned_data.record(folder, first_step, fingerprint)
         state = loop.run_steps(
             state,
-            _observed_step(task, mesh, first_step),
+            step,
             task.model_at,
             batches,
             config=config.loop,
@@ -196,9 +197,15 @@ def compile_step(task: Task, shardings: TrainState, mesh: Mesh) -> TrainStep:
     Only the model is static. Loss and optimisers are closed over: as static arguments, functions
     made again would not be equal, and would compile anew. The state is donated; every host gets the
     metrics.
+
+    Raises:
+      ConfigError: the batch's rows cannot be taken in `loop.batch_parts` equal parts.
     """
+    parts = task.config.loop.batch_parts
+    rows = jax.tree.leaves(task.abstract_batch())[0].shape[0]
+    check_parts(rows, parts, mesh.shape["data"])
     return jax.jit(
-        with_ambient_mesh(make_train_step(task.loss, task.optimizers), mesh),
+        with_ambient_mesh(make_train_step(task.loss, task.optimizers, parts=parts), mesh),
         static_argnums=0,
         donate_argnums=1,
         in_shardings=(shardings, batch_sharding(mesh)),

@@ -1,6 +1,7 @@
 """One optimiser step, as a pure function."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
+from hrm_jax.core.config import check
 from hrm_jax.core.protocols import RecurrentModel, StepLoss
 from hrm_jax.core.types import Params, Variables
 from hrm_jax.optim.puzzle_rows import SparseRows, apply_row_updates
@@ -39,38 +41,117 @@ def compute_gradients(
     carry: Any,
     batch: Any,
     key: jax.Array,
+    *,
+    parts: int = 1,
 ) -> tuple[Gradients, Any, PyTree[Any]]:
     """Takes one step of the model and returns the gradients of its loss.
+
+    Args:
+      model: makes the step.
+      loss: of the step, summed over the batch.
+      variables: the model's values.
+      carry: what the last step returned.
+      batch: leaves [B, ...].
+      key: of everything random.
+      parts: equal parts of the batch that are differentiated one after another. What a part keeps
+        for its gradient is all that is held, and is faster where it fits into a processor's cache.
+        The result differs by rounding alone, since all that is random is drawn before.
 
     Returns:
       The gradients, the new carry, and the loss's metrics, which are sums over the batch.
     """
+    begun, draws = model.begin(variables, carry, batch, key=key)
     B = jax.tree.leaves(batch)[0].shape[0]
     table = variables.puzzle_rows
     # Zeros added to the rows in use: their gradient is [B, E], whereas that of the table would
     # have a row for every puzzle there is.
     offsets = None if table is None else jnp.zeros((B, table.shape[1]), table.dtype)
 
-    def objective(params: Params, row_offsets: Float[Array, "B E"] | None):
-        trained = dataclasses.replace(variables, params=params)
-        new_carry, outputs = model.step(trained, carry, batch, key=key, row_offsets=row_offsets)
-        loss_sum, metrics = loss(new_carry, outputs)
-        return loss_sum / B, (new_carry, metrics)
+    def differentiate(rows: Any) -> tuple[Params, PyTree[Any], tuple[Any, Any]]:
+        """Returns the parameters' gradients, the metrics, and what there is for each row."""
+        part, part_draws, part_offsets = rows
 
-    (params_grad, rows_grad), (carry, metrics) = jax.grad(objective, (0, 1), has_aux=True)(
-        variables.params, offsets
-    )
+        def objective(params: Params, row_offsets: Float[Array, "B E"] | None):
+            trained = dataclasses.replace(variables, params=params)
+            new_carry, outputs = model.think(
+                trained, part, draws=part_draws, row_offsets=row_offsets
+            )
+            loss_sum, metrics = loss(new_carry, outputs)
+            return loss_sum / B, (new_carry, metrics)
+
+        grads, (new_carry, metrics) = jax.grad(objective, (0, 1), has_aux=True)(
+            variables.params, part_offsets
+        )
+        return grads[0], metrics, (grads[1], new_carry)
+
+    def add_part(total: Params, rows: Any) -> tuple[Params, tuple[PyTree[Any], Any]]:
+        params_grad, metrics, of_rows = differentiate(rows)
+        return jax.tree.map(jnp.add, total, params_grad), (metrics, of_rows)
+
+    rows = begun, draws, offsets
+    if parts == 1:
+        params_grad, metrics, (rows_grad, carry) = differentiate(rows)
+    else:
+        zeros = jax.tree.map(jnp.zeros_like, variables.params)
+        # Two parts that do not wait for each other keep two cores busy, where a product of one part
+        # is too small for two.
+        params_grad, (metrics, of_rows) = jax.lax.scan(
+            add_part, zeros, _split(rows, B, parts), unroll=math.gcd(parts, 2)
+        )
+        metrics = jax.tree.map(lambda x: x.sum(0), metrics)
+        rows_grad, carry = _join(of_rows, parts)
     # The new carry's identifiers: sequences that had halted took new puzzles in this step.
-    rows = None if table is None else SparseRows(carry.data.puzzle_identifiers, rows_grad)
-    return Gradients(params_grad, rows), carry, metrics
+    sparse = None if table is None else SparseRows(carry.data.puzzle_identifiers, rows_grad)
+    return Gradients(params_grad, sparse), carry, metrics
 
 
-def make_train_step(loss: StepLoss, optimizers: Optimizers) -> TrainStep:
+def check_parts(batch_size: int, parts: int, devices: int) -> None:
+    """Raises ConfigError unless every device can take its rows of a batch in equal parts."""
+    check(
+        batch_size % (parts * devices) == 0,
+        "loop.batch_parts",
+        expected=f"parts that divide the {batch_size // devices} rows of a device equally",
+        got=parts,
+        remedy="change it, or the batch's size",
+    )
+
+
+def _split(rows: PyTree[Any], batch_size: int, parts: int) -> PyTree[Any]:
+    """Returns leaves [B, ...] as [parts, B / parts, ...]; part i is the i-th of each device.
+
+    Rows so stay on their device.
+    """
+    devices = _devices()
+    check_parts(batch_size, parts, devices)
+
+    def split(x: Array) -> Array:
+        by_device = x.reshape(devices, parts, -1, *x.shape[1:])
+        return jnp.swapaxes(by_device, 0, 1).reshape(parts, -1, *x.shape[1:])
+
+    return jax.tree.map(split, rows)
+
+
+def _join(rows: PyTree[Any], parts: int) -> PyTree[Any]:
+    """Returns the leaves of `_split` as they were."""
+
+    def join(x: Array) -> Array:
+        by_part = x.reshape(parts, _devices(), -1, *x.shape[2:])
+        return jnp.swapaxes(by_part, 0, 1).reshape(-1, *x.shape[2:])
+
+    return jax.tree.map(join, rows)
+
+
+def _devices() -> int:
+    """Returns the number of devices that share a batch, by the ambient mesh."""
+    return dict(jax.sharding.get_abstract_mesh().shape).get("data", 1)
+
+
+def make_train_step(loss: StepLoss, optimizers: Optimizers, *, parts: int = 1) -> TrainStep:
     """Returns the step `(model, state, batch) -> (state, metrics)`, for the caller to compile.
 
     The model is hashable, for `jit(..., static_argnums=0)`. The batch is the global one: under
     `jit` with sharded arrays, sums over it, and sums of the gradients of equal puzzle identifiers,
-    go over all devices.
+    go over all devices. `parts` is that of `compute_gradients`.
     """
 
     def train_step(
@@ -80,7 +161,9 @@ def make_train_step(loss: StepLoss, optimizers: Optimizers) -> TrainStep:
         # The key itself never changes: step n draws the same numbers in a resumed run as in an
         # uninterrupted one.
         key = jax.random.fold_in(state.key, state.step)
-        grads, carry, metrics = compute_gradients(model, loss, variables, state.carry, batch, key)
+        grads, carry, metrics = compute_gradients(
+            model, loss, variables, state.carry, batch, key, parts=parts
+        )
         updates, opt_state = optimizers.dense.update(
             grads.params, state.opt_state, variables.params
         )

@@ -74,7 +74,7 @@ def _sums(
 
     The last row is of labels whose text is in no language.
     """
-    outputs = model.step(variables, None, batch)[1]
+    outputs = model.think(variables, batch)[1]
     counted = outputs.labels != IGNORE_LABEL
     nats = softmax_cross_entropy(outputs.logits, outputs.labels)
     # Ignored labels are negative, and would index from the end; they are looked up as token 0 and

@@ -40,7 +40,7 @@ def gradient(schedule):
 
     def total(params):
         trained = dataclasses.replace(variables, params=params)
-        return jnp.sin(step.step(trained, None, batch())[1].logits).sum()
+        return jnp.sin(step.think(trained, batch())[1].logits).sum()
 
     return jax.jit(jax.grad(total))(variables.params)
 
@@ -48,7 +48,7 @@ def gradient(schedule):
 def test_a_step_says_what_the_model_says_and_hands_on_the_labels():
     variables = MODEL.init(jax.random.key(0))
     texts = batch()
-    carry, outputs = TextStep(MODEL).step(variables, None, texts)
+    carry, outputs = TextStep(MODEL).think(variables, texts)
     masks = {"token_types": texts.token_types, "segment_ids": texts.segment_ids}
     assert carry is None
     assert jax.tree.leaves(TextStep(MODEL).initial_carry(variables, texts)) == []
@@ -60,7 +60,7 @@ def test_a_schedule_moves_the_gradient_border_and_not_the_values():
     few = TextStep(MODEL, Schedule.from_gradient_calls(2, 2, 2))
     all_ = TextStep(MODEL, FULL)
     variables = MODEL.init(jax.random.key(0))
-    values = [step.step(variables, None, batch())[1].logits for step in (few, all_)]
+    values = [step.think(variables, batch())[1].logits for step in (few, all_)]
     np.testing.assert_allclose(*values, atol=1e-5)
     differ = jax.tree.map(
         lambda a, b: bool((a != b).any()), gradient(few.schedule), gradient(all_.schedule)
@@ -82,7 +82,7 @@ def test_recomputing_calls_saves_memory():
 
         def total(params):
             trained = dataclasses.replace(variables, params=params)
-            return step.step(trained, None, texts)[1].logits.sum()
+            return step.think(trained, texts)[1].logits.sum()
 
         compiled = jax.jit(jax.grad(total)).lower(variables.params).compile()
         return compiled.memory_analysis().temp_size_in_bytes

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_jax.core.config import to_json
+from hrm_jax.core.config import ConfigError, to_json
 from hrm_jax.core.files import InUse, exclusive
 from hrm_jax.training import learned_data, run
 from hrm_jax.training.checkpoint import CheckpointStore
@@ -64,6 +64,29 @@ def test_each_model_is_compiled_once(tmp_path, caplog, task, models):
     assert list(TRACED.values()) == [1] * models
     messages = [record.getMessage() for record in caplog.records]
     assert sum("Finished XLA compilation of jit(train_step)" in text for text in messages) == models
+
+
+class InParts(TinyTask):
+    """A task whose batches of four rows are taken in parts."""
+
+    def __init__(self, parts, steps=4):
+        super().__init__(steps)
+        loop = dataclasses.replace(self.config.loop, batch_parts=parts)
+        self.config = dataclasses.replace(self.config, loop=loop)
+
+
+def test_parts_change_nothing_but_rounding(tmp_path):
+    whole = run.train(TinyTask(), tmp_path / "whole").variables.params["table"]
+    TRACED.clear()
+    in_parts = run.train(InParts(2), tmp_path / "in_parts").variables.params["table"]
+    assert sum(TRACED.values()) == 1
+    np.testing.assert_allclose(in_parts, whole, rtol=1e-5, atol=1e-7)
+
+
+def test_parts_that_do_not_divide_a_batch_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ConfigError, match="divide the 4 rows of a device equally, got 3"):
+        run.train(InParts(3), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 class Told(Progress):

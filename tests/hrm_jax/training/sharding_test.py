@@ -21,7 +21,9 @@ from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
 from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.models.puzzle_config import hrm, trm
-from hrm_jax.core.mesh import MeshConfig, batch_sharding, fetch, make_mesh, split_batch
+from hrm_jax.core.mesh import (
+    MeshConfig, batch_sharding, fetch, make_mesh, split_batch, with_ambient_mesh
+)
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
 from hrm_jax.training.state import init_state, state_shardings
 from hrm_jax.training.step import make_train_step
@@ -59,15 +61,19 @@ def init(key):
     return dataclasses.replace(state, variables=variables)
 
 
-def train(mesh):
+def train(mesh, parts=1):
     shardings = state_shardings(initial, mesh)
     state = jax.device_put(initial, shardings)
     step = jax.jit(
-        make_train_step(act_loss, optimizers),
+        with_ambient_mesh(make_train_step(act_loss, optimizers, parts=parts), mesh),
         static_argnums=0,
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=(shardings, None),
     )
+    if parts > 1:
+        compiled = step.lower(model, state, split_batch(batches[0], mesh)).compile().as_text()
+        moved = [name for name in ("all-to-all", "collective-permute") if name in compiled]
+        assert not moved, f"rows leave their device: {moved}"
     trace = []
     for batch in batches:
         state, metrics = step(model, state, split_batch(batch, mesh))
@@ -103,9 +109,10 @@ alone = make_mesh(MeshConfig(), jax.devices()[:1])
 expected_state, expected_trace = train(alone)
 assert any(h.any() and not h.all() for _, (h, _) in expected_trace), "halting tells nothing"
 worst = 0.0
-for shape in ((8, 1), (4, 2), (2, 4)):
-    mesh = make_mesh(MeshConfig(*shape))
-    state, trace = train(mesh)
+# The last one has two rows a device, which takes one after the other.
+for *shape, parts in ((8, 1, 1), (4, 2, 1), (2, 4, 1), (4, 1, 2)):
+    mesh = make_mesh(MeshConfig(*shape), jax.devices()[: shape[0] * shape[1]])
+    state, trace = train(mesh, parts)
     check_placement(state, mesh)
     for (metrics, halting), (expected, expected_halting) in zip(trace, expected_trace, strict=True):
         jax.tree.map(np.testing.assert_array_equal, halting, expected_halting)

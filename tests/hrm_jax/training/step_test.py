@@ -136,3 +136,26 @@ def test_row_gradients_belong_to_the_puzzles_in_thought_not_to_the_batch(states)
         MODEL, act_loss, states[1].variables, carry, make_batch(1), jax.random.key(1)
     )
     np.testing.assert_array_equal(found.rows.identifiers, [0, 1, 2, 1])
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_a_batch_in_parts_gives_what_the_whole_gives(states, step, parts):
+    in_parts = jax.jit(functools.partial(make_train_step(act_loss, OPTIMIZERS, parts=parts), MODEL))
+    # Some sequences go on and others start, in each part, and no part has the same puzzle rows.
+    carry = dataclasses.replace(
+        states[2].carry,
+        halted=jnp.asarray([True, False, False, True]),
+        steps=jnp.asarray([3, 1, 2, 3], jnp.int32),
+    )
+    state = dataclasses.replace(states[2], carry=carry)
+    expected = step(state, make_batch(3))
+    found = in_parts(state, make_batch(3))
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6),
+        jax.tree.map(_plain, found),
+        jax.tree.map(_plain, expected),
+    )
+
+
+def _plain(x):
+    return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x

@@ -27,9 +27,12 @@ class Table:
     def initial_carry(self, variables, batch):
         return None
 
-    def step(self, variables, carry, batch, *, key=None, row_offsets=None):
+    def begin(self, variables, carry, batch, *, key):
+        return batch, None
+
+    def think(self, variables, begun, *, draws=None, row_offsets=None):
         TRACED[self] += 1
-        inputs, labels = batch
+        inputs, labels = begun
         return None, (self.scale * variables.params["table"][inputs], labels)
 
 
