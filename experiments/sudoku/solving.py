@@ -28,6 +28,7 @@ from hrm_jax.inference.journal import Journal
 from hrm_jax.inference.search import search
 from hrm_jax.inference.stream import Answers, solve_stream
 from hrm_jax.inference.thinking import thoughts_of
+from hrm_jax.tasks.sudoku.evaluation import BRANCHING
 from hrm_jax.tasks.sudoku.task import EvaluationConfig, SudokuConfig, SudokuTask
 
 Grid = UInt8[np.ndarray, "81"]
@@ -102,7 +103,7 @@ def settings_of(config: SudokuConfig, changes: Mapping[str, Any] | None = None) 
     """
     changes = changes or {}
     tested = config.test
-    assume = changes.get("search.assume", tested.search.assume)
+    assume = changes.get("search.assume", tested.search.assume) or tested.search.branch
     noise = changes.get("search.noise", tested.search.noise)
     defaults = {
         "batch_size": 1,
@@ -208,18 +209,13 @@ class PuzzleSolver:
             first,
             self.search_config,
             assumptions=NumberedAssumptions(),
+            branching=BRANCHING,
             watch=journal,
         )
         attempt = int(answers.attempt[0])
-        # The trace shows the puzzle as given; what the attempt assumed is made again from its
-        # number and goes into the title.
+        # The trace shows the puzzle as given; what the attempt assumed goes into the title.
         if attempt:
-            shown = tokens
-            if self.search_config.assume:
-                # The seed of the search: assumptions are a function of number and seed.
-                seed = self.search_config.seed
-                shown = NumberedAssumptions()(tokens, first.tokens, answers.attempt, seed)
-            title = _name_attempt(title, attempt, puzzle, rules.decode(shown[0]))
+            title = _name_attempt(title, attempt, puzzle, rules.decode(answers.shown[0]))
         trace = make_trace(puzzle, journal.thoughts(0, attempt), title=title)
         return Solution(trace, answers)
 

@@ -87,6 +87,11 @@ class SearchConfig:
         False,
         help="give each attempt one more cell, a different one, as the first attempt proposed it",
     )
+    branch: bool = field(
+        False,
+        help="make a tree instead: a doubted cell takes each of its two likeliest values, and the "
+        "rules exclude what cannot be",
+    )
     symmetries: bool = field(True, help="show each attempt the puzzle under another symmetry")
     noise: float = field(
         0.0,
@@ -106,9 +111,16 @@ class SearchConfig:
             remedy="raise steps, or lower max_steps",
         )
         check(
-            not self.attempts or self.assume or self.symmetries or self.noise > 0,
+            not self.attempts or self.branch or self.assume or self.symmetries or self.noise > 0,
             "attempts",
             expected="0 where attempts differ neither by assumption, by symmetry nor by noise",
             got=self.attempts,
-            remedy="set assume or symmetries, or noise above 0",
+            remedy="set assume, branch or symmetries, or noise above 0",
+        )
+        check(
+            not (self.branch and (self.assume or self.symmetries)),
+            "branch",
+            expected="False with assume or symmetries, as a tree makes assumptions of its own",
+            got=self.branch,
+            remedy="leave one of them out",
         )

@@ -7,9 +7,12 @@ cells are open an assumption helps most: some cells of a wrong answer are right,
 they make the puzzle easier.
 """
 
+import collections
 import dataclasses
-from typing import Protocol
+import functools
+from typing import Any, Protocol
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int, Int32
 
@@ -18,7 +21,8 @@ from hrm_jax.inference.config import SearchConfig
 from hrm_jax.inference.engine import Engine, Jobs
 from hrm_jax.inference.slots import Departures
 from hrm_jax.inference.stream import Answers, Progress, Watch, identifiers_or_zeros
-from hrm_jax.inference.thinking import Thoughts
+from hrm_jax.inference.thinking import Thoughts, beliefs_of
+from hrm_jax.inference.tree import Branching, Tree
 
 
 class Symmetries(Protocol):
@@ -70,7 +74,8 @@ def engine_of_search(engine: Engine, config: SearchConfig) -> Engine:
     max_steps = config.max_steps or engine.config.max_steps
     min_steps = min(engine.config.min_steps, max_steps)
     changed = dataclasses.replace(engine.config, min_steps=min_steps, max_steps=max_steps)
-    return dataclasses.replace(engine, config=changed)
+    observe = beliefs_of if config.branch else engine.observe
+    return dataclasses.replace(engine, config=changed, observe=observe)
 
 
 def search(
@@ -82,6 +87,7 @@ def search(
     *,
     symmetries: Symmetries | None = None,
     assumptions: Assumptions | None = None,
+    branching: Branching | None = None,
     puzzle_identifiers: Int[np.ndarray, " N"] | None = None,
     progress: Progress = lambda count: None,
     watch: Watch | None = None,
@@ -99,6 +105,7 @@ def search(
       config: the budget, and how attempts differ.
       symmetries: the task's; required if `config.symmetries` is set.
       assumptions: the task's; required if `config.assume` is set.
+      branching: the task's rules; required if `config.branch` is set.
       puzzle_identifiers: as in `solve_stream`.
       progress: called as puzzles are done, out of those that `first` leaves unsolved.
       watch: as in `solve_stream`. Under a symmetry, proposals are those for the puzzle as shown.
@@ -107,8 +114,8 @@ def search(
       The answers, `first` improved by the further attempts.
 
     Raises:
-      ValueError: if there are not as many answers as puzzles, or symmetries or assumptions are
-        missing.
+      ValueError: if there are not as many answers as puzzles, or symmetries, assumptions or
+        branching are missing.
     """
     if len(first) != len(puzzles):
         raise ValueError(
@@ -117,7 +124,8 @@ def search(
         )
     wanted_and_given = [
         ("symmetries", config.symmetries, symmetries),
-        ("assumptions", config.assume, assumptions),
+        ("assumptions", config.assume and not config.branch, assumptions),
+        ("branching", config.branch, branching),
     ]
     for name, wanted, given in wanted_and_given:
         if config.attempts and wanted and given is None:
@@ -126,14 +134,17 @@ def search(
                 " attempts apart by something else in SearchConfig"
             )
     engine = engine_of_search(engine, config)
-    queue = _Attempts(
+    queue_of = _Attempts
+    if config.branch and branching is not None:
+        queue_of = functools.partial(_Nodes, branching)
+    queue = queue_of(
         engine,
         puzzles,
         identifiers_or_zeros(puzzles, puzzle_identifiers),
         first,
         config,
         symmetries if config.symmetries else None,
-        assumptions if config.assume else None,
+        assumptions if config.assume and not config.branch else None,
         progress,
         watch,
     )
@@ -175,14 +186,20 @@ class _Attempts:
         return len(self._jobs)
 
     def jobs(self, first: int, last: int) -> Jobs:
-        rows, attempts = self._rows_and_attempts(np.arange(first, last))
-        inputs = self._puzzles[rows]
+        jobs = np.arange(first, last)
+        rows, attempts = self._rows_and_attempts(jobs)
         # Assumption before symmetry: it is about the puzzle's own cells, as the proposals are.
-        if self._assumptions is not None and len(rows):
-            inputs = self._assumptions(inputs, self._proposals[rows], attempts, self.seed)
+        inputs = self._shown_in(jobs)
         if self._symmetries is not None and len(rows):
             inputs = self._symmetries(inputs, attempts, self.seed)
         return Jobs(inputs, self._identifiers[rows], attempts)
+
+    def _shown_in(self, jobs: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n T"]:
+        """Returns the puzzles of jobs with what these assume."""
+        rows, attempts = self._rows_and_attempts(jobs)
+        if self._assumptions is None or not len(rows):
+            return self._puzzles[rows]
+        return self._assumptions(self._puzzles[rows], self._proposals[rows], attempts, self.seed)
 
     def watch(self, jobs: np.ndarray, thoughts: Thoughts) -> None:
         if self._watch is not None:
@@ -203,8 +220,10 @@ class _Attempts:
         answers.confidence[rows[better]] = confidence[better]
         answers.valid[rows[better]] = valid[better]
         answers.attempt[rows[better]] = attempts[better]
+        answers.shown[rows[better]] = self._shown_in(np.asarray(left.jobs)[better])
         answers.steps[rows] += np.asarray(left.steps)
         answers.attempts[rows] += 1
+        self._learn(np.asarray(left.jobs), rows)
         self._progress(len(rows) - self._enqueue(rows))
 
     def _rows_and_attempts(
@@ -223,6 +242,69 @@ class _Attempts:
         if config.steps:
             # An attempt may use all of its steps, so it is made only if those are left.
             again &= answers.steps[rows] + self._engine.config.max_steps <= config.steps
-        chosen = rows[again]
+        chosen = rows[again & self._can_be_tried(rows)]
         self._jobs += zip(chosen.tolist(), answers.attempts[chosen].tolist(), strict=True)
+        self._added(chosen)
         return len(chosen)
+
+    def _learn(self, jobs: Int[np.ndarray, " n"], rows: Int[np.ndarray, " n"]) -> None:
+        """Is told of attempts that ended, by the numbers of their jobs and puzzles."""
+
+    def _can_be_tried(self, rows: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+        """Returns for which puzzles there is something left to try."""
+        return np.ones(len(rows), bool)
+
+    def _added(self, rows: Int[np.ndarray, " n"]) -> None:
+        """Is told of jobs that were added, by the numbers of their puzzles."""
+
+
+class _Nodes(_Attempts):
+    """A queue to which the next node of a puzzle's tree is added whenever an attempt has failed."""
+
+    def __init__(self, branching: Branching, engine: Engine, puzzles: np.ndarray, *rest: Any):
+        self._trees = [Tree(tokens, branching) for tokens in puzzles]
+        self._shown: list[np.ndarray] = []
+        # Sum of what the second half of an attempt believed; the first half has not made up its
+        # mind yet.
+        self._beliefs: dict[int, np.ndarray] = {}
+        self._steps: collections.Counter[int] = collections.Counter()
+        super().__init__(engine, puzzles, *rest)
+
+    def _shown_in(self, jobs: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n T"]:
+        shown = np.array([self._shown[job] for job in jobs.tolist()], self._puzzles.dtype)
+        return shown.reshape(-1, self._puzzles.shape[1])
+
+    def watch(self, jobs: np.ndarray, thoughts: Thoughts) -> None:
+        super().watch(jobs, thoughts)
+        half = self._engine.config.max_steps // 2
+        beliefs = np.asarray(thoughts.probabilities)
+        for job, probabilities in zip(jobs.tolist(), beliefs, strict=True):
+            self._steps[job] += 1
+            if self._steps[job] > half:
+                self._beliefs[job] = self._beliefs.get(job, 0.0) + probabilities
+
+    def _learn(self, jobs: Int[np.ndarray, " n"], rows: Int[np.ndarray, " n"]) -> None:
+        for job, row in zip(jobs.tolist(), rows.tolist(), strict=True):
+            beliefs = self._beliefs.pop(job, None)
+            tree = self._trees[row]
+            if self.answers.valid[row]:
+                continue
+            if tree.decided:
+                self._accept(row, self._shown[job])
+            elif beliefs is not None:
+                tree.branch(beliefs)
+
+    def _accept(self, row: int, shown: np.ndarray) -> None:
+        """Takes what the rules have led to for the answer, which the model has not repeated."""
+        verify = self._engine.verify
+        puzzle = jnp.asarray(self._puzzles[row])
+        if verify is not None and bool(verify(puzzle[None], jnp.asarray(shown)[None])[0]):
+            self.answers.tokens[row] = shown
+            self.answers.shown[row] = shown
+            self.answers.valid[row] = True
+
+    def _can_be_tried(self, rows: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+        return np.array([not self._trees[row].exhausted for row in rows], bool)
+
+    def _added(self, rows: Int[np.ndarray, " n"]) -> None:
+        self._shown += [self._trees[row].take() for row in rows.tolist()]

@@ -178,7 +178,7 @@ def advance(
 
     # Written row by row inside the loop: a scan would have to take all the steps even when no job
     # is left.
-    record = None if observe is None else _empty_record(steps, B, T)
+    record = None if observe is None else _empty_record(model, observe, variables, slots, steps)
     state = (jnp.zeros((), jnp.int32), slots, [_no_departures(steps, B, T), record])
     _, slots, (departures, record) = jax.lax.while_loop(goes_on, one_step, state)
     return slots, DispatchReport(departures, record, slots.taken, _active(slots))
@@ -194,14 +194,14 @@ def _no_departures(steps: int, B: int, T: int) -> Departures:
     )
 
 
-def _empty_record(steps: int, B: int, T: int) -> Record:
-    thoughts = Thoughts(
-        tokens=jnp.zeros((steps, B, T), jnp.int32),
-        confidence=jnp.zeros((steps, B), jnp.float32),
-        wants_to_halt=jnp.zeros((steps, B), bool),
-        cell_confidence=jnp.zeros((steps, B, T), jnp.float32),
-    )
-    return Record(jnp.full((steps, B), NO_JOB, jnp.int32), thoughts)
+def _empty_record(
+    model: ThinkingModel, observe: Observe, variables: Variables, slots: Slots, steps: int
+) -> Record:
+    """Returns a record of no jobs, in the shapes of what is observed."""
+    _, outputs = jax.eval_shape(model.think, variables, slots.carry)
+    seen = jax.eval_shape(lambda outputs: observe(model, outputs), outputs)
+    thoughts = jax.tree.map(lambda x: jnp.zeros((steps, *x.shape), x.dtype), seen)
+    return Record(jnp.full((steps, len(slots.jobs)), NO_JOB, jnp.int32), thoughts)
 
 
 def compact(slots: Slots, B: int) -> Slots:

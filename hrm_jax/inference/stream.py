@@ -30,6 +30,7 @@ class Answers:
       valid: whether the proposal passes the task's rules; False throughout for a task without.
       attempts: number of attempts made.
       attempt: the attempt that `tokens` are from; 0 is the first.
+      shown: the puzzle as that attempt saw it: with what it assumed, before any symmetry.
     """
 
     tokens: Int32[np.ndarray, "N T"]
@@ -38,6 +39,7 @@ class Answers:
     valid: Bool[np.ndarray, " N"]
     attempts: Int32[np.ndarray, " N"]
     attempt: Int32[np.ndarray, " N"]
+    shown: Int[np.ndarray, "N T"]
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -120,6 +122,7 @@ class _Once:
             valid=np.zeros(N, bool),
             attempts=np.ones(N, np.int32),
             attempt=np.zeros(N, np.int32),
+            shown=puzzles.copy(),
         )
 
     def __len__(self) -> int:

@@ -25,12 +25,14 @@ class Thoughts:
       wants_to_halt: whether the halting head would stop here.
       cell_confidence: probability of each of `tokens` under the model's output distribution;
         float32, in [1 / V, 1].
+      probabilities: of all tokens, float32; None where nobody needs them.
     """
 
     tokens: Int[Array, "steps B T"]
     confidence: Float[Array, "steps B"]
     wants_to_halt: Bool[Array, "steps B"]
     cell_confidence: Float[Array, "steps B T"]
+    probabilities: Float[Array, "steps B T V"] | None = None
 
     @property
     def steps(self) -> Int[Array, " B"]:
@@ -81,14 +83,19 @@ def thoughts_of(model: PuzzleModel, outputs: Outputs) -> Thoughts:
         tokens=outputs.logits.argmax(-1).astype(jnp.int32),
         confidence=jax.nn.sigmoid(outputs.q_halt_logits),
         wants_to_halt=model.wants_to_halt(outputs),
-        cell_confidence=_highest_probability(outputs.logits, model.config.distribution),
+        cell_confidence=_probabilities(outputs.logits, model.config.distribution).max(-1),
     )
 
 
-def _highest_probability(logits: Float[Array, "B T V"], distribution: str) -> Float[Array, "B T"]:
-    """Returns the probability of the most likely token, float32."""
+def beliefs_of(model: PuzzleModel, outputs: Outputs) -> Thoughts:
+    """Returns `thoughts_of` with the probabilities of all tokens."""
+    probabilities = _probabilities(outputs.logits, model.config.distribution)
+    return dataclasses.replace(thoughts_of(model, outputs), probabilities=probabilities)
+
+
+def _probabilities(logits: Float[Array, "B T V"], distribution: str) -> Float[Array, "B T V"]:
     logits = logits.astype(jnp.float32)
     if distribution == "softmax":
-        return jax.nn.softmax(logits).max(-1)
+        return jax.nn.softmax(logits)
     scores = stablemax_scores(logits)
-    return scores.max(-1) / scores.sum(-1)
+    return scores / scores.sum(-1, keepdims=True)

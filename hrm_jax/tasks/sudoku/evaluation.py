@@ -15,7 +15,7 @@ from hrm_jax.core.config import configclass, field
 from hrm_jax.core.mesh import check_divisible, replicated, split_batch, with_ambient_mesh
 from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source, as_batch, evaluation_batches
-from hrm_jax.data.sudoku import solver
+from hrm_jax.data.sudoku import narrowing, solver
 from hrm_jax.data.sudoku.assuming import NumberedAssumptions
 from hrm_jax.data.sudoku.judging import solves
 from hrm_jax.data.sudoku.symmetry import NumberedSymmetries
@@ -25,7 +25,11 @@ from hrm_jax.inference.engine import Engine
 from hrm_jax.inference.search import engine_of_search, search
 from hrm_jax.inference.stream import Answers, solve_stream
 from hrm_jax.inference.thinking import think
+from hrm_jax.inference.tree import Branching
 from hrm_jax.models.puzzle_model import PuzzleModel
+
+BRANCHING = Branching(narrowing.openings, narrowing.narrow)
+"""What the rules of Sudoku give to a search that makes a tree."""
 
 Progress = Callable[[int], None]
 
@@ -155,6 +159,7 @@ def search_further(
         config.search,
         symmetries=NumberedSymmetries(),
         assumptions=NumberedAssumptions(),
+        branching=BRANCHING,
         progress=progress,
     )
     seconds = report.seconds + time.perf_counter() - start
@@ -207,6 +212,7 @@ def _think_through(
         valid=valid,
         attempts=np.ones_like(spent),
         attempt=np.zeros_like(spent),
+        shown=source.inputs,
     )
     return answers, steps, seconds
 

@@ -140,6 +140,20 @@ def test_search_is_reported_beside_the_single_pass(halting):
     assert (shown["exact_accuracy"], shown["search"]["exact_accuracy"]) == (0.8, 0.9)
 
 
+def test_a_tree_of_assumptions_solves_what_the_model_never_does():
+    tree = SearchConfig(attempts=200, max_steps=2, branch=True, symmetries=False)
+    report = evaluated(halting="rules", max_steps=3, search=tree)
+    assert report.search is not None
+    found = report.search.answers
+    assert report.search.results.exact.all()
+    # What the model had solved took no attempt; what the rules decide takes a single step more.
+    np.testing.assert_array_equal(found.attempts[:8], 1)
+    np.testing.assert_array_equal(found.shown[:8], SOURCE.inputs[:8])
+    easy = PUZZLES.ratings[8:] == 0
+    np.testing.assert_array_equal(found.attempts[8:] == 2, easy)
+    np.testing.assert_array_equal(found.shown[8:], SOURCE.labels[8:])
+
+
 @pytest.mark.parametrize(
     ("path", "value"), [("halting", "never"), ("max_steps", -1), ("search.attempts", -1)]
 )

@@ -1,0 +1,278 @@
+"""The complete solver of `solver`, for boards of every size.
+
+The same rules (singles and segments, see `propagation`), the same guesses, and so the same ratings
+on the usual board. Masks of candidates are 32 bits wide; what belongs to a board comes in tables.
+A search on a large board may take for ever, so it ends after a number of guesses, and says so.
+"""
+
+import dataclasses
+
+import numba
+import numpy as np
+from jaxtyping import Bool, Int32, UInt8, UInt32
+
+from hrm_jax.data.sudoku.boards import Board
+
+SINGLES, SEGMENTS, PAIRS = range(3)
+"""Which rules are used: singles; and segments; and pairs of cells that share two candidates."""
+MOST_GUESSES = 20_000
+"""After so many guesses a search ends without a result, unless told otherwise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BoardSearch:
+    """The results of a search, for every puzzle of a batch.
+
+    Attributes:
+      solutions: the first solution found; all 0 where there is none.
+      counts: solutions found, at most the limit of the search.
+      guesses: guesses made; the rating where `counts` is 1 and the limit was 2.
+      finished: False where the search ended at its number of guesses: there may be more solutions.
+    """
+
+    solutions: UInt8[np.ndarray, "B T"]
+    counts: Int32[np.ndarray, " B"]
+    guesses: Int32[np.ndarray, " B"]
+    finished: Bool[np.ndarray, " B"]
+
+
+def search_many(
+    puzzles: UInt8[np.ndarray, "B T"],
+    board: Board,
+    *,
+    limit: int = 2,
+    most_guesses: int = MOST_GUESSES,
+    seed: int | None = None,
+) -> BoardSearch:
+    """Searches every puzzle for up to `limit` solutions; 2 proves uniqueness.
+
+    Args:
+      puzzles: cells, 0 for a blank.
+      board: their board.
+      limit: solutions after which a search stops.
+      most_guesses: guesses after which it gives up.
+      seed: guesses are random instead of the lowest digit; for generators.
+
+    Raises:
+      ValueError: the shape is not [B, T], or a cell is above n.
+    """
+    if (
+        puzzles.ndim != 2
+        or puzzles.shape[1] != board.num_cells
+        or puzzles.max(initial=0) > board.side
+    ):
+        raise ValueError(
+            f"expected puzzles [B, {board.num_cells}] of cells 0 to {board.side} for a board of"
+            f" {board.name}, got {puzzles.shape} with cells up to {puzzles.max(initial=0)}"
+        )
+    B, T = puzzles.shape
+    found = BoardSearch(
+        np.zeros((B, T), np.uint8), np.zeros(B, np.int32), np.zeros(B, np.int32), np.zeros(B, bool)
+    )
+    rng = np.random.default_rng(seed)
+    for i in range(B):
+        order = np.arange(board.side, dtype=np.int64)
+        if seed is not None:
+            order = rng.permutation(board.side)
+        masks = masks_of(puzzles[i], board)
+        found.counts[i], found.guesses[i], found.finished[i] = _search(
+            masks, *_tables(board), limit, most_guesses, order, found.solutions[i]
+        )
+    return found
+
+
+def narrow(masks: UInt32[np.ndarray, " T"], board: Board, rules: int = SEGMENTS) -> bool:
+    """Narrows candidates in place until nothing changes; returns whether a solution may exist."""
+    stale = np.ones(len(board.units), np.bool_)
+    return _propagate(masks, *_tables(board), stale, rules)
+
+
+def masks_of(puzzle: UInt8[np.ndarray, " T"], board: Board) -> UInt32[np.ndarray, " T"]:
+    """Returns the candidates of every cell: bit d - 1 for digit d."""
+    every = np.uint32((1 << board.side) - 1)
+    own = np.uint32(1) << (np.maximum(puzzle, 1).astype(np.uint32) - np.uint32(1))
+    return np.where(puzzle == 0, every, own).astype(np.uint32)
+
+
+def _tables(board: Board) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    return board.units, board.units_of_cells, board.segments, board.segment_cells
+
+
+@numba.njit(cache=True)
+def _count_bits(mask):
+    bits = 0
+    while mask:
+        mask &= mask - np.uint32(1)
+        bits += 1
+    return bits
+
+
+@numba.njit(cache=True)
+def _narrow_unit(masks, cells, units_of, stale):
+    """Applies singles within one unit; returns whether a solution may still exist."""
+    once = np.uint32(0)
+    twice = np.uint32(0)
+    solved = np.uint32(0)
+    for cell in cells:
+        mask = masks[cell]
+        twice |= once & mask
+        once |= mask
+        if mask & (mask - np.uint32(1)) == 0:
+            if mask & solved:
+                return False
+            solved |= mask
+    if once != np.uint32((np.int64(1) << cells.size) - 1):
+        return False
+    if solved == once:
+        return True
+    hidden = once & ~twice & ~solved
+    for cell in cells:
+        mask = masks[cell]
+        if mask & (mask - np.uint32(1)) == 0:
+            continue
+        narrowed = mask & hidden
+        if narrowed == 0:
+            narrowed = mask & ~solved
+        elif narrowed & (narrowed - np.uint32(1)):
+            return False
+        if narrowed == 0:
+            return False
+        if narrowed != mask:
+            masks[cell] = narrowed
+            for unit in units_of[cell]:
+                stale[unit] = True
+    return True
+
+
+@numba.njit(cache=True)
+def _narrow_segments(masks, units, units_of, segments, segment_cells, stale):
+    """Confines digits to the crossings of a line and a box that alone can hold them."""
+    changed = False
+    for line, box, first, end in segments:
+        here = np.uint32(0)
+        for cell in segment_cells[first:end]:
+            here |= masks[cell]
+        for unit, other in ((line, box), (box, line)):
+            # Digits that `unit` can place nowhere but here are removed from the rest of `other`.
+            elsewhere = np.uint32(0)
+            for cell in units[unit]:
+                if not _holds(segment_cells[first:end], cell):
+                    elsewhere |= masks[cell]
+            confined = here & ~elsewhere
+            if confined == 0:
+                continue
+            for cell in units[other]:
+                if masks[cell] & confined and not _holds(segment_cells[first:end], cell):
+                    masks[cell] &= ~confined
+                    changed = True
+                    for touched in units_of[cell]:
+                        stale[touched] = True
+    return changed
+
+
+@numba.njit(cache=True)
+def _narrow_pairs(masks, units, units_of, stale):
+    """Where two cells of a unit have the same two candidates, removes them from its other cells."""
+    changed = False
+    for unit in range(units.shape[0]):
+        cells = units[unit]
+        for i in range(cells.size):
+            pair = masks[cells[i]]
+            if _count_bits(pair) != 2:
+                continue
+            for j in range(i + 1, cells.size):
+                if masks[cells[j]] != pair:
+                    continue
+                for k in range(cells.size):
+                    if k != i and k != j and masks[cells[k]] & pair:
+                        masks[cells[k]] &= ~pair
+                        changed = True
+                        for touched in units_of[cells[k]]:
+                            stale[touched] = True
+    return changed
+
+
+@numba.njit(cache=True)
+def _holds(cells, wanted):
+    for cell in cells:  # noqa: SIM110, as numba compiles no generator
+        if cell == wanted:
+            return True
+    return False
+
+
+@numba.njit(cache=True)
+def _propagate(masks, units, units_of, segments, segment_cells, stale, rules):
+    """Applies singles, then segments, until nothing changes; False if there is no solution."""
+    while True:
+        again = True
+        while again:
+            again = False
+            for unit in range(units.shape[0]):
+                if stale[unit]:
+                    stale[unit] = False
+                    if not _narrow_unit(masks, units[unit], units_of, stale):
+                        return False
+                    again = True
+        if rules == SINGLES:
+            return True
+        if _narrow_segments(masks, units, units_of, segments, segment_cells, stale):
+            continue
+        if rules == SEGMENTS or not _narrow_pairs(masks, units, units_of, stale):
+            return True
+
+
+@numba.njit(cache=True)
+def _search(masks, units, units_of, segments, segment_cells, limit, most_guesses, order, solution):
+    """Returns (solutions found, guesses made, whether the search came to its end)."""
+    depth = masks.size + 1
+    states = np.empty((depth, masks.size), dtype=np.uint32)
+    stale = np.zeros((depth, units.shape[0]), dtype=np.bool_)
+    states[0] = masks
+    stale[0] = True
+    waiting = 1
+    found = 0
+    guesses = 0
+    while waiting and found < limit:
+        state = states[waiting - 1]
+        if not _propagate(
+            state, units, units_of, segments, segment_cells, stale[waiting - 1], SEGMENTS
+        ):
+            waiting -= 1
+            continue
+        best = -1
+        fewest = 64
+        for cell in range(state.size):
+            bits = _count_bits(state[cell])
+            if 1 < bits < fewest:
+                best = cell
+                fewest = bits
+                if bits == 2:
+                    break
+        if best < 0:
+            if found == 0:
+                for cell in range(state.size):
+                    solution[cell] = _count_bits(state[cell] - np.uint32(1)) + 1
+            found += 1
+            waiting -= 1
+            continue
+        if guesses >= most_guesses:
+            return found, guesses, False
+        guesses += 1
+        if waiting == states.shape[0]:
+            # Every guess on a path removes a candidate; make room for longer paths.
+            states = np.concatenate((states, np.empty_like(states)))
+            stale = np.concatenate((stale, np.zeros_like(stale)))
+            state = states[waiting - 1]
+        guess = np.uint32(0)
+        for digit in order:
+            if state[best] >> np.uint32(digit) & np.uint32(1):
+                guess = np.uint32(1) << np.uint32(digit)
+                break
+        states[waiting] = state
+        state[best] &= ~guess
+        states[waiting, best] = guess
+        for unit in units_of[best]:
+            stale[waiting - 1, unit] = True
+            stale[waiting, unit] = True
+        waiting += 1
+    return found, guesses, True
