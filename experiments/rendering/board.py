@@ -7,6 +7,7 @@ size.
 import dataclasses
 import functools
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -19,6 +20,7 @@ from matplotlib.transforms import Affine2D
 
 from experiments.rendering.trace import Trace
 from hrm_jax.data.sudoku import rules
+from hrm_jax.data.sudoku.boards import SYMBOLS
 
 FONT = "DejaVu Sans"  # comes with matplotlib: pictures do not depend on the machine
 INK = "#1c2230"
@@ -59,8 +61,8 @@ class Cells:
 
 
 def cells_of(trace: Trace, step: int) -> Cells:
-    """Returns the 81 cells after a step, which counts from 1."""
-    rows, columns = np.divmod(np.arange(rules.NUM_CELLS), rules.SIDE)
+    """Returns the cells after a step, which counts from 1."""
+    rows, columns = np.divmod(np.arange(trace.board.num_cells), trace.board.side)
     return Cells(
         corner=np.stack([columns, rows], axis=1).astype(float),
         digit=trace.digits[step - 1],
@@ -73,21 +75,25 @@ def cells_of(trace: Trace, step: int) -> Cells:
 
 def draw_grid(axes: Axes, trace: Trace, step: int) -> None:
     """Draws the grid after a step, with a frame that is solid at the halt and dashed after it."""
-    side = rules.SIDE
+    side = trace.board.side
     # The vertical axis points down, as rows are counted.
     axes.set(xlim=(0, side), ylim=(side, 0), aspect="equal")
     axes.axis("off")
     draw_cells(axes, cells_of(trace, step))
     for line in range(side + 1):
-        strong = line % 3 == 0
-        style = {"color": STRONG if strong else LINE, "lw": 1.3 if strong else 0.5}
-        style |= {"zorder": 3 if strong else 2, "clip_on": False, "solid_capstyle": "projecting"}
-        axes.plot([line, line], [0, side], **style)
-        axes.plot([0, side], [line, line], **style)
+        axes.plot([line, line], [0, side], **_line_style(line % trace.board.box_columns == 0))
+        axes.plot([0, side], [line, line], **_line_style(line % trace.board.box_rows == 0))
     if step >= trace.halt:
         halting = step == trace.halt
         style = {} if halting else {"color": SOFT, "width": 1.2, "dashed": True}
         draw_frame(axes, (-0.22, -0.22), side + 0.44, **style)
+
+
+def _line_style(strong: bool) -> dict[str, Any]:
+    style: dict[str, Any] = {"color": STRONG, "lw": 1.3, "zorder": 3}
+    if not strong:
+        style = {"color": LINE, "lw": 0.5, "zorder": 2}
+    return {**style, "clip_on": False, "solid_capstyle": "projecting"}
 
 
 def draw_frame(
@@ -212,6 +218,6 @@ def _digit(digit: int, weight: str, center: np.ndarray, scale: float = 1.0) -> P
 def _glyph(digit: int, weight: str) -> Path:
     """Returns a digit of size 1, centred on the origin."""
     font = FontProperties(family=FONT, weight=weight)
-    path = TextPath((0, 0), str(digit), size=1, prop=font)
+    path = TextPath((0, 0), SYMBOLS[digit], size=1, prop=font)
     box = path.get_extents()
     return path.transformed(Affine2D().translate(-(box.x0 + box.x1) / 2, -(box.y0 + box.y1) / 2))

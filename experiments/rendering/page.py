@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from experiments.rendering.trace import Trace
-from hrm_jax.data.sudoku import rules
+from hrm_jax.data.sudoku.boards import format_grid
 
 _TEMPLATE = importlib.resources.files("experiments.rendering") / "page.html"
 _PLACEHOLDER = "{{payload}}"
@@ -31,13 +31,14 @@ def _as_json(trace: Trace) -> dict[str, Any]:
     """Returns what the page shows of a trace; cells count from 0, steps from 1."""
     return {
         "title": trace.title,
-        "givens": rules.format_grid(trace.givens),
+        "box": [trace.board.box_rows, trace.board.box_columns],
+        "givens": format_grid(trace.givens, trace.board),
         "halt": trace.halt,
         "solved": trace.solved,
         "confidence": np.round(trace.halt_confidence.astype(float), _DECIMALS).tolist(),
         "steps": [
             {
-                "digits": rules.format_grid(trace.digits[step]),
+                "digits": format_grid(trace.digits[step], trace.board),
                 "confidence": np.round(
                     trace.cell_confidence[step].astype(float), _DECIMALS
                 ).tolist(),
@@ -49,5 +50,5 @@ def _as_json(trace: Trace) -> dict[str, Any]:
     }
 
 
-def _cells(marked: Bool[np.ndarray, "81"]) -> list[int]:
+def _cells(marked: Bool[np.ndarray, " T"]) -> list[int]:
     return np.flatnonzero(marked).tolist()

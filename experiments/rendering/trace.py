@@ -6,10 +6,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from hrm_jax.core.errors import UserError
-from hrm_jax.data.sudoku import rules
+from hrm_jax.data.sudoku import boards, rules
+from hrm_jax.data.sudoku.boards import USUAL, Board
 from hrm_jax.inference.thinking import Thoughts
 
-Grids = UInt8[np.ndarray, "S 81"]
+Grids = UInt8[np.ndarray, "S T"]
 
 
 class TraceError(UserError, ValueError):
@@ -27,22 +28,24 @@ class Trace:
       halt_confidence: probability, by the halting head, that all cells are right, in [0, 1].
       halt: the step it halts at.
       title: what the puzzle is called.
+      board: the puzzle's board, of T cells.
     """
 
-    givens: UInt8[np.ndarray, "81"]
+    givens: UInt8[np.ndarray, " T"]
     digits: Grids
-    cell_confidence: Float[np.ndarray, "S 81"]
+    cell_confidence: Float[np.ndarray, "S T"]
     halt_confidence: Float[np.ndarray, " S"]
     halt: int
     title: str = ""
+    board: Board = USUAL
 
     def __post_init__(self):
         """Raises TraceError where shapes do not fit or a number is out of range."""
         S = self.digits.shape[0]
         for name, shape in (
-            ("givens", (rules.NUM_CELLS,)),
-            ("digits", (S, rules.NUM_CELLS)),
-            ("cell_confidence", (S, rules.NUM_CELLS)),
+            ("givens", (self.board.num_cells,)),
+            ("digits", (S, self.board.num_cells)),
+            ("cell_confidence", (S, self.board.num_cells)),
             ("halt_confidence", (S,)),
         ):
             got = getattr(self, name).shape
@@ -68,7 +71,8 @@ class Trace:
     @property
     def right(self) -> Bool[np.ndarray, " S"]:
         """Whether a step's proposal is the solution, by the rules and the givens."""
-        return rules.is_solution(self.digits, np.broadcast_to(self.givens, self.digits.shape))
+        givens = np.broadcast_to(self.givens, self.digits.shape)
+        return boards.is_solution(self.digits, givens, self.board)
 
     @property
     def solved(self) -> int | None:
@@ -88,18 +92,18 @@ class Trace:
         return self.solved or self.steps
 
     @property
-    def conflicts(self) -> Bool[np.ndarray, "S 81"]:
+    def conflicts(self) -> Bool[np.ndarray, "S T"]:
         """Cells whose digit occurs again in their row, column or box."""
-        return rules.conflicts(self.digits)
+        return boards.conflicts(self.digits, self.board)
 
     @property
-    def changed(self) -> Bool[np.ndarray, "S 81"]:
+    def changed(self) -> Bool[np.ndarray, "S T"]:
         """Cells that differ from the step before; none at the first step."""
         # The first step is compared with itself, so nothing counts as changed.
         return self.digits != np.concatenate([self.digits[:1], self.digits[:-1]])
 
     @property
-    def overwritten(self) -> Bool[np.ndarray, "S 81"]:
+    def overwritten(self) -> Bool[np.ndarray, "S T"]:
         """Givens that the proposal does not keep."""
         return (self.givens != rules.BLANK)[None] & (self.digits != self.givens[None])
 
@@ -110,7 +114,12 @@ class Trace:
 
 
 def make_trace(
-    givens: UInt8[np.ndarray, "81"], thoughts: Thoughts, *, row: int = 0, title: str = ""
+    givens: UInt8[np.ndarray, " T"],
+    thoughts: Thoughts,
+    *,
+    row: int = 0,
+    title: str = "",
+    board: Board = USUAL,
 ) -> Trace:
     """Returns the trace of one puzzle of a batch.
 
@@ -119,13 +128,14 @@ def make_trace(
       thoughts: about a batch of puzzles, on the host.
       row: which puzzle of the batch it is.
       title: what to call it.
+      board: its board.
 
     Raises:
       TraceError: the thoughts are not about a Sudoku, or not finite.
     """
     digits = np.asarray(thoughts.tokens)[:, row] - rules.BLANK_TOKEN
     # A model may propose any token of its vocabulary, padding and blank included.
-    is_digit = (digits >= 1) & (digits <= rules.SIDE)
+    is_digit = (digits >= 1) & (digits <= board.side)
     return Trace(
         givens=givens,
         digits=np.where(is_digit, digits, rules.BLANK).astype(np.uint8),
@@ -133,4 +143,5 @@ def make_trace(
         halt_confidence=np.asarray(thoughts.confidence)[:, row],
         halt=int(thoughts.steps[row]),
         title=title,
+        board=board,
     )

@@ -4,6 +4,7 @@
     python -m experiments.sudoku --mode=eval --data=my.csv    # measures the shipped model on a file
     python -m experiments.sudoku --mode=eval --max_steps=64 --search_attempts=16   # spends more
     python -m experiments.sudoku --mode=solve --puzzle=hard.txt    # or 81 characters
+    python -m experiments.sudoku --mode=solve --puzzle=six.txt --box=2x3    # 4 to 25 rows
     python -m experiments.sudoku --mode=solve --puzzle=my.txt --render=steps.html   # or .gif, .png
 
 Source: arXiv 2506.21734 (HRM) and 2510.04871 (TRM). Puzzles: a bank shipped with the package, made
@@ -44,6 +45,7 @@ from hrm_jax.core.config import replace
 from hrm_jax.core.files import write_atomically
 from hrm_jax.core.mesh import MeshConfig, fetch, make_mesh
 from hrm_jax.core.types import Variables
+from hrm_jax.data.sudoku.board_files import parse_box
 from hrm_jax.tasks.sudoku.task import EvaluationConfig, SudokuConfig, SudokuTask
 from hrm_jax.training.run import train as train_in
 from hrm_jax.training.run_folder import newest_run, read_config
@@ -126,6 +128,12 @@ flags.DEFINE_bool(
 flags.DEFINE_string(
     "render", None, "solve: draw every step of thought into this file: *.html, *.png or *.gif"
 )
+flags.DEFINE_string(
+    "box",
+    None,
+    "solve: rows x columns of a box, such as 2x3, of puzzles of 6, 8, 10, 12, 15 or 20 rows; 4, 16 "
+    "and 25 rows have square ones",
+)
 config_flags.define(PRESETS, default="relational")
 
 _MODEL = ("checkpoint", "run")
@@ -133,7 +141,7 @@ _ATTEMPTS = ("max_steps", "search_attempts", "search_max_steps", "search_assume"
 _READS = {
     "train": ("run", "resume", "accept_changed_data", "data", "skip_bad", "preset", "config"),
     "eval": (*_MODEL, "data", "skip_bad", "split", "puzzles", "halting", *_ATTEMPTS, "config.test"),
-    "solve": (*_MODEL, "puzzle", "skip_bad", "render", *_ATTEMPTS),
+    "solve": (*_MODEL, "puzzle", "box", "skip_bad", "render", *_ATTEMPTS),
     "export": (*_MODEL, "out", "config"),
 }
 """The flags of each mode; flags of other modes are refused, as they would change nothing."""
@@ -229,13 +237,14 @@ def solve(console: Console) -> int:
         raise app.UsageError(message, exitcode=2)
     process.keep_compiled()
     # Puzzle and picture are checked first: loading a model takes seconds.
-    puzzles = solving.read_puzzles(FLAGS.puzzle, bool(FLAGS.skip_bad))
+    box = parse_box(FLAGS.box) if FLAGS.box else None
+    puzzles, board = solving.read_puzzles(FLAGS.puzzle, bool(FLAGS.skip_bad), box)
     picture = pathlib.Path(FLAGS.render) if FLAGS.render else None
     if picture is not None:
         check_picture(picture, len(puzzles))
     task, variables, _ = exported.load_any(_checkpoint(), make_mesh(MeshConfig()))
     settings = solving.settings_of(task.config, _changes())
-    return solving.solve_all(task, variables, puzzles, console, picture, settings)
+    return solving.solve_all(task, variables, puzzles, console, picture, settings, board)
 
 
 def export(console: Console) -> int:

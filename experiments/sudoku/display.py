@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from rich.text import Text
 
 from experiments.common.terminal import Table
-from hrm_jax.data.sudoku import rules
+from hrm_jax.data.sudoku.boards import SYMBOLS, USUAL, Board, conflicts
 
 
 def accuracy_table(report: Mapping[str, Any], title: str) -> Table:
@@ -32,24 +32,31 @@ def accuracy_table(report: Mapping[str, Any], title: str) -> Table:
     return table
 
 
-def render_grid(puzzle: UInt8[np.ndarray, "81"], proposal: UInt8[np.ndarray, "81"]) -> Text:
+def render_grid(
+    puzzle: UInt8[np.ndarray, " T"], proposal: UInt8[np.ndarray, " T"], board: Board = USUAL
+) -> Text:
     """Returns a grid in colour: givens bold, filled cells blue, cells that conflict red.
 
     Args:
       puzzle: the givens, 0 for a blank.
       proposal: what stands in every cell, 0 for nothing.
+      board: where they stand.
     """
-    conflicting = rules.conflicts(proposal)
+    conflicting = conflicts(proposal, board)
+    columns = board.box_columns
+    # Between the bars of two boxes a space stands before the first digit, at the left edge none.
+    bars = ["-" * (2 * columns + bool(box)) for box in range(board.box_rows)]
+    between = "+".join([bars[0], *bars[1:]])[:-1] + "\n"
     text = Text()
-    for row in range(rules.SIDE):
-        if row in (3, 6):
-            text.append("------+-------+------\n", style="dim")
-        for column in range(rules.SIDE):
-            cell = row * rules.SIDE + column
-            if column in (3, 6):
+    for row in range(board.side):
+        if row and row % board.box_rows == 0:
+            text.append(between, style="dim")
+        for column in range(board.side):
+            cell = row * board.side + column
+            if column and column % columns == 0:
                 text.append("| ", style="dim")
             style = "bold" if puzzle[cell] else "blue"
             style += " red" if conflicting[cell] else ""
-            text.append(f"{proposal[cell] or '.'} ", style=style)
+            text.append(f"{SYMBOLS[proposal[cell]]} ", style=style)
         text.append("\n")
     return text

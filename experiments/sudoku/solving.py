@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 import os
 import pathlib
 import sys
@@ -16,33 +17,45 @@ from rich.console import Console
 from experiments.rendering.files import save_picture
 from experiments.rendering.trace import Trace, make_trace
 from experiments.sudoku.display import render_grid
-from hrm_jax.core.config import replace
+from hrm_jax.core.config import check, replace
 from hrm_jax.core.mesh import MeshConfig, make_mesh, replicated
 from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source
-from hrm_jax.data.sudoku import puzzle_files, rules, solver
+from hrm_jax.data.sudoku import board_files, board_solver, puzzle_files, rules, solver
 from hrm_jax.data.sudoku.assuming import NumberedAssumptions
+from hrm_jax.data.sudoku.boards import SYMBOLS, USUAL, Board, format_grid
+from hrm_jax.data.sudoku.judging import Solves
 from hrm_jax.inference.config import SearchConfig
 from hrm_jax.inference.engine import Engine
 from hrm_jax.inference.journal import Journal
 from hrm_jax.inference.search import search
 from hrm_jax.inference.stream import Answers, solve_stream
 from hrm_jax.inference.thinking import thoughts_of
-from hrm_jax.tasks.sudoku.evaluation import BRANCHING
+from hrm_jax.models.puzzle_model import PuzzleModel
+from hrm_jax.tasks.sudoku.evaluation import branching
 from hrm_jax.tasks.sudoku.task import EvaluationConfig, SudokuConfig, SudokuTask
 
-Grid = UInt8[np.ndarray, "81"]
+Grid = UInt8[np.ndarray, " T"]
+
+_MOST_GUESSES = 2000
+"""Of a proof that a puzzle of another size has one solution: a few seconds on 25 rows."""
 
 FURTHER_ATTEMPTS = 128
 """Attempts at a puzzle that the first attempt leaves unsolved."""
 
 
-def read_puzzles(text: str, skip_bad: bool = False) -> list[Grid]:
+def read_puzzles(
+    text: str, skip_bad: bool = False, box: tuple[int, int] | None = None
+) -> tuple[list[Grid], Board]:
     """Reads and checks puzzles.
 
     Args:
       text: a puzzle, as any file may hold one; or the path of a file; or `-` for standard input.
       skip_bad: leave out puzzles that cannot be read or have not one solution.
+      box: rows and columns of a box; for boards of other sizes whose shape has to be named.
+
+    Returns:
+      The puzzles, and the board of all of them.
 
     Raises:
       PuzzleError: it is neither a puzzle nor a file.
@@ -63,7 +76,41 @@ def read_puzzles(text: str, skip_bad: bool = False) -> list[Grid]:
         # The command line may hold bytes that are no text; the error then names them.
         content = os.fsencode(text)
         source = "--puzzle"
-    return parse_puzzles(content, source, skip_bad)
+    other = _other_board(content, box)
+    if other is not None:
+        return _parse_boards(content.decode(), other, source, skip_bad), other
+    return parse_puzzles(content, source, skip_bad), USUAL
+
+
+def _other_board(content: bytes, box: tuple[int, int] | None) -> Board | None:
+    """Returns the board of puzzles of another size; None for the usual one, or what is no text."""
+    try:
+        side = board_files.side_of(content.decode())
+    except UnicodeDecodeError:
+        return None
+    if side is None:
+        if box is not None and box != (USUAL.box_rows, USUAL.box_columns):
+            raise rules.PuzzleError(
+                f"--box: expected puzzles of {box[0] * box[1]} rows, all lines with as many cells,"
+                " got others: correct the file, or leave the flag out"
+            )
+        return None
+    return board_files.board_of(side, box)
+
+
+def _parse_boards(content: str, board: Board, source: str, skip_bad: bool) -> list[Grid]:
+    """Returns puzzles of another size, of which none is known not to have one solution."""
+    puzzles = board_files.read_boards(content, board, source)
+    found = board_solver.search_many(puzzles, board, most_guesses=_MOST_GUESSES)
+    good = (found.counts == 1) | (~found.finished & (found.counts < 2))
+    bad = np.flatnonzero(~good)
+    if bad.size and not (skip_bad and good.any()):
+        several = found.counts[bad[0]] > 1
+        raise puzzle_files.PuzzleFileError(
+            f"{source}: puzzle {bad[0] + 1} of {len(puzzles)}: "
+            + ("more than one solution: it lacks givens" if several else "no solution: check it")
+        )
+    return list(puzzles[good])
 
 
 def parse_puzzles(content: bytes, source: str, skip_bad: bool = False) -> list[Grid]:
@@ -123,6 +170,7 @@ def solve_all(
     console: Console,
     picture: pathlib.Path | None = None,
     settings: EvaluationConfig | None = None,
+    board: Board = USUAL,
 ) -> int:
     """Solves each puzzle and prints its steps and the verdict; returns 0 if all are solved, else 1.
 
@@ -133,12 +181,13 @@ def solve_all(
       console: where to print.
       picture: where to draw what was thought, see `rendering.files.save_picture`; or nowhere.
       settings: the steps of an attempt, and the further attempts; `settings_of` the task if None.
+      board: of all the puzzles.
     """
-    puzzle_solver = PuzzleSolver.make(task, variables, settings or settings_of(task.config))
+    puzzle_solver = PuzzleSolver.make(task, variables, settings or settings_of(task.config), board)
     solutions = []
     for number, puzzle in enumerate(puzzles, 1):
         name = f"Puzzle {number}: " if len(puzzles) > 1 else ""
-        solutions.append(puzzle_solver.solve(puzzle, name + describe(puzzle)))
+        solutions.append(puzzle_solver.solve(puzzle, name + describe(puzzle, board)))
         _show(solutions[-1], console)
     solved = sum(solution.trace.solved is not None for solution in solutions)
     if len(solutions) > 1:
@@ -179,17 +228,27 @@ class PuzzleSolver:
     engine: Engine
     variables: Variables
     search_config: SearchConfig
+    board: Board = USUAL
 
     @classmethod
     def make(
-        cls, task: SudokuTask, variables: Variables, settings: EvaluationConfig
+        cls,
+        task: SudokuTask,
+        variables: Variables,
+        settings: EvaluationConfig,
+        board: Board = USUAL,
     ) -> "PuzzleSolver":
-        """Returns a solver on the first device of this process; variables may lie on several."""
+        """Returns a solver on the first device of this process; variables may lie on several.
+
+        Raises:
+          ConfigError: the model knows the usual board alone.
+        """
         mesh = make_mesh(MeshConfig(), jax.local_devices()[:1])
-        engine = dataclasses.replace(settings.engine(task.model, mesh), observe=thoughts_of)
+        engine = settings.engine(model_on(task.model, board), mesh, Solves(board))
+        engine = dataclasses.replace(engine, observe=thoughts_of)
         # Through the host: the variables may be sharded over devices that this mesh lacks.
         here = jax.device_put(jax.device_get(variables), replicated(mesh))
-        return cls(engine, here, settings.search)
+        return cls(engine, here, settings.search, board)
 
     def solve(self, puzzle: Grid, title: str = "", journal: Journal | None = None) -> Solution:
         """Returns the answer to a puzzle, after as many attempts as it takes or there are.
@@ -209,23 +268,52 @@ class PuzzleSolver:
             first,
             self.search_config,
             assumptions=NumberedAssumptions(),
-            branching=BRANCHING,
+            branching=branching(self.board),
             watch=journal,
         )
         attempt = int(answers.attempt[0])
         # The trace shows the puzzle as given; what the attempt assumed goes into the title.
         if attempt:
-            title = _name_attempt(title, attempt, puzzle, rules.decode(answers.shown[0]))
-        trace = make_trace(puzzle, journal.thoughts(0, attempt), title=title)
+            title = _name_attempt(title, attempt, puzzle, answers.shown[0] - rules.BLANK_TOKEN)
+        thoughts = journal.thoughts(0, attempt)
+        trace = make_trace(puzzle, thoughts, title=title, board=self.board)
         return Solution(trace, answers)
+
+
+def model_on(model: PuzzleModel, board: Board) -> PuzzleModel:
+    """Returns the model for a board: relations are all that its weights know, so they stay.
+
+    Raises:
+      ConfigError: the model was made for the usual board alone.
+    """
+    if board == USUAL:
+        return model
+    check(
+        model.config.mixing == "relational",
+        "model.mixing",
+        expected=f"relational, to solve {board.name}",
+        got=model.config.mixing,
+        remedy="choose a model of the preset relational, such as the shipped one",
+    )
+    sizes = {"seq_len": board.num_cells, "vocab_size": board.vocabulary_size}
+    return PuzzleModel(replace(model.config, sizes), board.candidates)
+
+
+_MOST_NAMED = 3
+"""Assumptions that a title names; a node of a tree has what follows from them, too."""
 
 
 def _name_attempt(title: str, attempt: int, puzzle: Grid, shown: Grid) -> str:
     """Returns a puzzle's title with the number of an attempt and what it assumed."""
     parts = [title] if title else []
     parts.append(f"attempt {attempt + 1}")
-    for cell in np.flatnonzero(shown != puzzle):
-        parts.append(f"assuming {shown[cell]} in {rules.cell_name(int(cell))}")
+    added = np.flatnonzero(shown != puzzle)
+    side = math.isqrt(len(puzzle))
+    for cell in added[:_MOST_NAMED]:
+        row, column = divmod(int(cell), side)
+        parts.append(f"assuming {SYMBOLS[shown[cell]]} in r{row + 1}c{column + 1}")
+    if len(added) > _MOST_NAMED:
+        parts[-1] += f" and {len(added) - _MOST_NAMED} more"
     return ", ".join(parts)
 
 
@@ -233,7 +321,7 @@ def _show(solution: Solution, console: Console) -> bool:
     """Prints every step up to the answer, and the verdict; returns whether the puzzle is solved."""
     trace = solution.trace
     console.print(trace.title, soft_wrap=True)
-    console.print(render_grid(trace.givens, trace.givens))
+    console.print(render_grid(trace.givens, trace.givens, trace.board))
     conflicts = trace.conflicts.sum(-1)
     changed = trace.changed.sum(-1)
     for step in range(1, trace.answer + 1):
@@ -244,9 +332,9 @@ def _show(solution: Solution, console: Console) -> bool:
             + (", halts" if step == trace.halt else "")
         )
     answer = trace.answer - 1
-    console.print(render_grid(trace.givens, trace.digits[answer]))
+    console.print(render_grid(trace.givens, trace.digits[answer], trace.board))
     if trace.solved is not None:
-        solution_text = rules.format_grid(trace.digits[answer])
+        solution_text = format_grid(trace.digits[answer], trace.board)
         console.print(f"solved at step {trace.solved}: {solution_text}", soft_wrap=True)
         return True
     attempts = int(solution.answers.attempts[0])
@@ -260,6 +348,12 @@ def _show(solution: Solution, console: Console) -> bool:
     return False
 
 
-def describe(puzzle: Grid) -> str:
-    """Returns the number of givens and the rating of a puzzle."""
-    return f"{np.count_nonzero(puzzle)} givens, rating {solver.rating(puzzle)}"
+def describe(puzzle: Grid, board: Board = USUAL) -> str:
+    """Returns the number of givens and the rating of a puzzle, and its board if it is another."""
+    givens = f"{np.count_nonzero(puzzle)} givens"
+    if board == USUAL:
+        return f"{givens}, rating {solver.rating(puzzle)}"
+    found = board_solver.search_many(puzzle[None], board, most_guesses=_MOST_GUESSES)
+    if not found.finished[0]:
+        return f"{board.name}: {givens}, not checked whether there is a single solution"
+    return f"{board.name}: {givens}, rating {found.guesses[0]}"

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 
 import numpy as np
-from jaxtyping import Bool, Int, Int32, UInt8
+from jaxtyping import Bool, Int32, UInt8
 
 from hrm_jax.core.candidates import CandidateGrid
 from hrm_jax.core.config import configclass, field
@@ -109,6 +109,9 @@ class Board:
 USUAL = Board()
 """Nine rows, boxes of 3 x 3."""
 
+SYMBOLS = ".123456789ABCDEFGHIJKLMNOP"
+"""How a blank and the digits 1 to 25 are written."""
+
 
 def conflicts(grid: UInt8[np.ndarray, "*B T"], board: Board) -> Bool[np.ndarray, "*B T"]:
     """Marks cells whose digit occurs again in their row, column or box; blanks never conflict."""
@@ -129,32 +132,21 @@ def is_solution(
     return full & ((givens == rules.BLANK) | (givens == grid)).all(-1)
 
 
+def format_grid(grid: UInt8[np.ndarray, " T"], board: Board) -> str:
+    """Writes a grid as T characters of `SYMBOLS`, row by row.
+
+    Raises:
+      ValueError: there are not T cells, or a cell is above n.
+    """
+    if grid.shape != (board.num_cells,) or grid.max(initial=0) > board.side:
+        raise ValueError(
+            f"expected {board.num_cells} cells of 0 to {board.side} for {board.name}, got"
+            f" {grid.shape} with cells up to {grid.max(initial=0)}"
+        )
+    return "".join(SYMBOLS[digit] for digit in grid.tolist())
+
+
 def cell_name(cell: int, board: Board) -> str:
     """Returns the name of a cell, row and column counted from 1: `r1c1` for 0."""
     row, column = divmod(cell, board.side)
     return f"r{row + 1}c{column + 1}"
-
-
-def solves_on(board: Board) -> "Solves":
-    """Returns the check of `judging.solves` for a board; equal boards have equal checks."""
-    return Solves(board)
-
-
-@dataclasses.dataclass(frozen=True)
-class Solves:
-    """`(puzzles, proposals) -> which solve`, on tokens, in JAX; hashable, for compiled loops."""
-
-    board: Board
-
-    def __call__(self, puzzles: Int[np.ndarray, "B T"], proposals: Int[np.ndarray, "B T"]):
-        """Returns which proposals are full, free of conflicts and keep every given, bool [B]."""
-        import jax.numpy as jnp
-
-        n = self.board.side
-        digits = proposals - rules.BLANK_TOKEN
-        proper = (digits >= 1) & (digits <= n)
-        bits = jnp.where(proper, jnp.left_shift(1, jnp.clip(digits, 0, n)), 0)
-        # n powers of two add up to n different bits only where each occurs once.
-        complete = (bits[:, self.board.units].sum(-1) == 2 ** (n + 1) - 2).all(-1)
-        kept = ((puzzles == rules.BLANK_TOKEN) | (puzzles == proposals)).all(-1)
-        return complete & kept

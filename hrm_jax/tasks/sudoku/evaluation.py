@@ -17,21 +17,28 @@ from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source, as_batch, evaluation_batches
 from hrm_jax.data.sudoku import narrowing, solver
 from hrm_jax.data.sudoku.assuming import NumberedAssumptions
+from hrm_jax.data.sudoku.boards import USUAL, Board
 from hrm_jax.data.sudoku.judging import solves
 from hrm_jax.data.sudoku.symmetry import NumberedSymmetries
 from hrm_jax.evaluation.accuracy import PuzzleResults, by_rating, summarize
 from hrm_jax.inference.config import EngineConfig, SearchConfig
 from hrm_jax.inference.engine import Engine
 from hrm_jax.inference.search import engine_of_search, search
+from hrm_jax.inference.slots import Verify
 from hrm_jax.inference.stream import Answers, solve_stream
 from hrm_jax.inference.thinking import think
 from hrm_jax.inference.tree import Branching
 from hrm_jax.models.puzzle_model import PuzzleModel
 
-BRANCHING = Branching(narrowing.openings, narrowing.narrow)
-"""What the rules of Sudoku give to a search that makes a tree."""
-
 Progress = Callable[[int], None]
+
+
+def branching(board: Board = USUAL) -> Branching:
+    """Returns what the rules of Sudoku give to a search that makes a tree."""
+    return Branching(
+        functools.partial(narrowing.openings, board=board),
+        functools.partial(narrowing.narrow, board=board),
+    )
 
 
 @configclass
@@ -54,14 +61,14 @@ class EvaluationConfig:
     max_steps: int = field(0, help="steps a puzzle may take; 0 for those of training", at_least=0)
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
 
-    def engine(self, model: PuzzleModel, mesh: Mesh) -> Engine:
-        """Returns the engine for these settings.
+    def engine(self, model: PuzzleModel, mesh: Mesh, verify: Verify = solves) -> Engine:
+        """Returns the engine for these settings, with the rules of the usual board or others.
 
         Raises:
           ConfigError: the devices cannot share a batch equally.
         """
         check_divisible("batch_size of an evaluation", self.batch_size, mesh)
-        return Engine(model, self._engine_config(model, mesh.shape["data"]), solves, mesh)
+        return Engine(model, self._engine_config(model, mesh.shape["data"]), verify, mesh)
 
     def _engine_config(self, model: PuzzleModel, devices: int) -> EngineConfig:
         # Smaller batches for the end of a run, when fewer puzzles are left than a batch holds; each
@@ -159,7 +166,7 @@ def search_further(
         config.search,
         symmetries=NumberedSymmetries(),
         assumptions=NumberedAssumptions(),
-        branching=BRANCHING,
+        branching=branching(),
         progress=progress,
     )
     seconds = report.seconds + time.perf_counter() - start

@@ -60,6 +60,7 @@ def test_the_page_holds_exactly_the_traces(reader, traces):
     for puzzle, trace in zip(payload["puzzles"], traces, strict=True):
         assert puzzle["title"] == trace.title
         assert puzzle["givens"] == rules.format_grid(trace.givens)
+        assert puzzle["box"] == [3, 3]
         assert puzzle["halt"] == trace.halt
         assert puzzle["solved"] == trace.solved
         np.testing.assert_allclose(puzzle["confidence"], trace.halt_confidence, atol=5.1e-4)
@@ -71,7 +72,7 @@ def test_the_page_holds_exactly_the_traces(reader, traces):
             assert step.pop("changed") == np.flatnonzero(trace.changed[number]).tolist()
             assert not step
         assert number == trace.steps - 1
-        assert puzzle.keys() == {"title", "givens", "halt", "solved", "confidence"}
+        assert puzzle.keys() == {"title", "box", "givens", "halt", "solved", "confidence"}
 
 
 def test_nothing_comes_from_elsewhere(page, reader):

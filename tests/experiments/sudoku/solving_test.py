@@ -73,7 +73,7 @@ def give(request, tmp_path, monkeypatch):
     ids=["line", "dashes", "grid", "table"],
 )
 def test_a_puzzle_is_read(give, text):
-    (puzzle,) = solving.read_puzzles(give(text))
+    (puzzle,), _ = solving.read_puzzles(give(text))
     np.testing.assert_array_equal(puzzle, EASY)
 
 
@@ -91,7 +91,9 @@ def test_a_bad_puzzle_is_refused_with_its_reason(give, text, message):
 
 
 def test_bad_puzzles_are_left_out_on_demand(give, caplog):
-    puzzles = solving.read_puzzles(give(f"{PUZZLE}\n{AMBIGUOUS}\n{PUZZLE}\n53..7"), skip_bad=True)
+    puzzles, _ = solving.read_puzzles(
+        give(f"{PUZZLE}\n{AMBIGUOUS}\n{PUZZLE}\n53..7"), skip_bad=True
+    )
     assert len(puzzles) == 2
     assert "line 2: the puzzle has more than one solution" in caplog.text
     assert "line 4: a puzzle has 81 characters" in caplog.text
@@ -125,7 +127,7 @@ def test_archives_are_read_from_standard_input_too(monkeypatch):
         archive.writestr("puzzles.txt", gzip.compress(PUZZLE.encode()))
     stream = types.SimpleNamespace(buffer=io.BytesIO(content.getvalue()))
     monkeypatch.setattr("sys.stdin", stream)
-    assert len(solving.read_puzzles("-")) == 1
+    assert len(solving.read_puzzles("-")[0]) == 1
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
