@@ -19,7 +19,8 @@ import numpy as np
 import hrm_kernels
 from experiments.benchmarks.device.part import Part, Result, Setting, table_of
 from hrm_kernels import cases, gpu_blocks, quantized_cases, reference
-from hrm_kernels.choice import PLATFORMS, path
+from hrm_kernels.choice import path
+from hrm_kernels.device import PLATFORMS
 from hrm_kernels.operands import Case as Sizes
 
 PATHS = ("gpu_resident", "gpu_tiled")
