@@ -37,12 +37,13 @@ FAMILIES = {
     "xla": ("xla_short", "xla_blocked"),
     "tpu": ("tpu_resident", "tpu_tiled"),
     "gpu": ("gpu_resident", "gpu_tiled"),
+    "mosaic": ("mosaic_resident",),
 }
 PATHS = tuple(name for names in FAMILIES.values() for name in names)
 """Names of the implementations, which are those of their modules."""
 LINEAR = "xla_blocked"
 """The path that serves any case on any platform, with memory linear in T and S."""
-_ROTATING = ("tpu_resident", "gpu_resident")
+_ROTATING = ("tpu_resident", "gpu_resident", "mosaic_resident")
 _SLOWER = "exact products of float32 are faster by XLA"
 
 

@@ -36,3 +36,25 @@ def triton_backend() -> Any:
     """Returns the module `jax.experimental.pallas.triton`, whose import may warn as well."""
     ignore_triton_deprecation()
     return importlib.import_module("jax.experimental.pallas.triton")
+
+
+def mosaic_backend() -> Any:
+    """Returns the module `jax.experimental.pallas.mosaic_gpu`, or None where ours is too old.
+
+    Before jax 0.11 nothing of it can be proven without a device: its interpreter comes with 0.11.
+    """
+    if jax.__version_info__ < (0, 11):
+        return None
+    return importlib.import_module("jax.experimental.pallas.mosaic_gpu")
+
+
+def mosaic_store(ref: Any, x: Any) -> None:
+    """Writes a block to shared memory in rows, which takes several turns of the banks.
+
+    Since jax 0.12 that has to be said; `plgpu.store`, which says it, is not in 0.11.
+    """
+    store = getattr(mosaic_backend(), "store", None)
+    if store is None:
+        ref[...] = x
+    else:
+        store(ref, x, optimized=False)

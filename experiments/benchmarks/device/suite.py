@@ -25,6 +25,7 @@ from rich.console import Console
 from experiments.benchmarks.device import (
     attention,
     compiling,
+    mosaic,
     quantized,
     right,
     text,
@@ -35,7 +36,7 @@ from experiments.benchmarks.device.card import measure_card
 from experiments.benchmarks.device.part import Part, Result, Setting
 
 PARTS = ("right", "attention", "quantized", "train_step", "relational", "text", "compiling")
-MORE_PARTS = ("tiles",)
+MORE_PARTS = ("mosaic", "tiles")
 """Parts that run only where they are asked for."""
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -118,6 +119,7 @@ def _parts(building: training.Building) -> dict[str, Part]:
         "relational": training.RELATIONAL,
         "text": text.PART,
         "compiling": compiling.PART,
+        "mosaic": mosaic.PART,
         "tiles": tiles.PART,
     }
 

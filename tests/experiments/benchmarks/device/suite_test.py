@@ -100,6 +100,15 @@ def test_tiles_prints_rows_of_the_table(tmp_path, capsys):
     assert suite.tiles.run(setting()).left_out == ["resident bfloat16 K=64"]
 
 
+def test_mosaic_is_not_run_without_a_card():
+    found = suite.mosaic.run(setting())
+    assert not found.rows
+    assert found.left_out == ["needs a Hopper card; tests/kernels/mosaic_test.py interprets"]
+    assert (
+        suite.mosaic.PART.table([{"case": "a", "path": "b", "us": {"mosaic": 1.0}}]).row_count == 1
+    )
+
+
 def test_turns_alternate_and_the_median_counts():
     order = []
     programs = {
