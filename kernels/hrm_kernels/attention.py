@@ -107,9 +107,9 @@ def attention(
 
 
 def explain(
-    query: Float[Array, "B T N K"],
-    key: Float[Array, "B S M K"],
-    value: Float[Array, "B S M K"],
+    query: Float[Array | jax.ShapeDtypeStruct, "B T N K"],
+    key: Float[Array | jax.ShapeDtypeStruct, "B S M K"],
+    value: Float[Array | jax.ShapeDtypeStruct, "B S M K"],
     mask: Mask | None = None,
     *,
     rope: Rope | None = None,
@@ -134,7 +134,7 @@ def explain(
     return explain_case(case, found.platform, backend)
 
 
-def _check(query: jax.Array, key: jax.Array, value: jax.Array, rope: Rope | None) -> None:
+def _check(query: Any, key: Any, value: Any, rope: Rope | None) -> None:
     """Raises ValueError for operands that attention is not defined for, naming them."""
     shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
     if not query.ndim == key.ndim == value.ndim == 4:

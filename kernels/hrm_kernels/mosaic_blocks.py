@@ -157,9 +157,8 @@ class Kernel:
         """
         total = onto if onto is not None else self.zeros(shape)
         if self.interpret:
-            left: Any
             for left, right in pairs:
-                block = left()[...] if callable(left) else left
+                block: Any = left()[...] if callable(left) else left  # pyright: ignore[reportIndexIssue]
                 total = total + jnp.dot(block, right()[...], preferred_element_type=jnp.float32)
             return total
 

@@ -149,9 +149,8 @@ def _differentiate(
             _read_queries(turn, memory, place, seen, tables, query, d_out)
 
         kernel.meet(memory.together)
-        weights, d_scores = _scores(
-            kernel, scale, case, turn, place, me, seen, lse, expected, memory
-        )
+        sums = lse, expected
+        weights, d_scores = _scores(kernel, scale, case, turn, place, me, seen, sums, memory)
         memory.d_scores.at[mine][...] = d_scores
         state = _add_for_keys(kernel, turn, memory, state, weights, d_scores)
         kernel.meet(memory.together)
