@@ -37,7 +37,7 @@ FAMILIES = {
     "xla": ("xla_short", "xla_blocked"),
     "tpu": ("tpu_resident", "tpu_tiled"),
     "gpu": ("gpu_resident", "gpu_tiled"),
-    "mosaic": ("mosaic_resident",),
+    "mosaic": ("mosaic_resident", "mosaic_tiled"),
 }
 PATHS = tuple(name for names in FAMILIES.values() for name in names)
 """Names of the implementations, which are those of their modules."""

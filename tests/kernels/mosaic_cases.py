@@ -23,6 +23,10 @@ RESIDENT = (
     Case(5, S=97, N=1, M=1, K=128, dtype="float16", mask="segments"),
     Case(60, N=2, M=1, K=32, dtype="float16", mask="causal_lengths", rope=True, B=3),
 )
+TILED = (
+    Case(200, N=2, M=1, K=64, dtype="bfloat16", mask="packed_prefix", B=1),
+    Case(136, S=392, N=1, M=1, K=32, dtype="bfloat16", B=1),
+)
 RACES = RESIDENT[:2]
 POISONED = Case(120, N=1, M=1, K=32, dtype="bfloat16", mask="causal_lengths", B=3)
 
@@ -77,6 +81,9 @@ JOBS = (
     *((check, case, "mosaic_resident") for case in RESIDENT),
     *((check_races, case, "mosaic_resident") for case in RACES),
     (check_poison, POISONED, "mosaic_resident"),
+    *((check, case, "mosaic_tiled") for case in TILED),
+    (check_races, TILED[0], "mosaic_tiled"),
+    (check_poison, POISONED, "mosaic_tiled"),
 )
 """What is checked, each a function, a case and a path."""
 
