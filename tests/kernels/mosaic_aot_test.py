@@ -39,6 +39,15 @@ def test_short_sequences_are_one_kernel_a_pass(case, part):
     assert compiled.temporary_bytes <= kept + 4 * row_bytes + (1 << 20)
 
 
+@pytest.mark.parametrize("name", ["hrm_text_4096", "smollm2_8192", "code_32768", "code_131072"])
+def test_long_sequences_are_one_kernel_without_scores_in_memory(name):
+    case = aot_cases.CASES[name]
+    compiled = aot.compile_case(H100, case, aot_cases.ours(case, "mosaic_tiled"), "forward")
+    assert compiled.num_kernels == 1
+    # The log-sum-exp, the mask's ranges, and bounds of blocks.
+    assert compiled.temporary_bytes <= 4 * case.B * case.T * (case.N + 8) + (1 << 20)
+
+
 def test_the_automatic_choice_for_h100_stays_with_triton():
     case = aot_cases.CASES["hrm_82"]
     attend = aot_cases.ours(case, "gpu_resident")

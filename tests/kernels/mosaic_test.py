@@ -1,5 +1,6 @@
 """The Mosaic kernels of Hopper: interpreted against float64, races, and what they refuse."""
 
+import dataclasses
 import json
 import os
 import re
@@ -20,6 +21,7 @@ interpreted = pytest.mark.skipif(
     mosaic_blocks.plgpu is None, reason="Mosaic GPU's interpreter comes with jax 0.11"
 )
 HRM = Case(T=82, S=82, N=8, M=8, K=32, dtype="bfloat16", generation="hopper")
+LONG = dataclasses.replace(HRM, T=4096, S=4096, K=128)
 SHAPE = jax.ShapeDtypeStruct((2, 82, 8, 32), "bfloat16")
 
 
@@ -57,20 +59,29 @@ def test_old_jax_is_refused_by_name(monkeypatch):
 
 @interpreted
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("name", "change", "reason"),
     [
-        ({"generation": "ampere"}, "Hopper's, the card is of ampere"),
-        ({"generation": "blackwell"}, "Hopper's, the card is of blackwell"),
-        ({"dtype": "float32"}, "16-bit operands alone, got float32"),
-        ({"K": 48}, r"heads of \(32, 64, 128\), got 48"),
-        ({"T": 129}, "up to 128"),
+        ("mosaic_resident", {"T": 129}, "up to 128"),
+        ("mosaic_tiled", {"S": 4097}, "tiles of 8, got 4097"),
+        ("mosaic_tiled", {"T": 1}, "1 queries fill none"),
+        *(
+            (name, change, reason)
+            for name in FAMILIES["mosaic"]
+            for change, reason in (
+                ({"generation": "ampere"}, "Hopper's, the card is of ampere"),
+                ({"generation": "blackwell"}, "Hopper's, the card is of blackwell"),
+                ({"dtype": "float32"}, "16-bit operands alone, got float32"),
+                ({"K": 48}, r"heads of \(32, 64, 128\), got 48"),
+            )
+        ),
     ],
 )
-def test_what_it_cannot_serve_is_refused(change, reason):
-    refuse = path("mosaic_resident").refuses
-    assert refuse(HRM) is None
-    assert refuse(Case(**(vars(HRM) | {"generation": None}))) is None
-    refusal = refuse(Case(**(vars(HRM) | change)))
+def test_what_it_cannot_serve_is_refused(name, change, reason):
+    refuse = path(name).refuses
+    served = HRM if name == "mosaic_resident" else LONG
+    assert refuse(served) is None
+    assert refuse(dataclasses.replace(served, generation=None)) is None
+    refusal = refuse(dataclasses.replace(served, **change))
     assert refusal is not None
     assert re.search(reason, refusal)
 
