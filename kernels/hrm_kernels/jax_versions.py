@@ -14,7 +14,7 @@ UNOPTIMISED = {"xla_backend_optimization_level": 0}
 INTERPRETED: dict[str, Any] = {**UNOPTIMISED}
 """Those for kernels in the interpreter, whose programs take seconds to compile and milliseconds to
 run: in a third."""
-if jax.__version_info__ < (0, 12):
+if jax.__version_info__ < (0, 11, 2):
     # Its newer way to write the code of fused operations, the only one since, takes twice as long.
     # The other one rounds elsewhere, which what is equal to the bit shows.
     INTERPRETED["xla_cpu_use_fusion_emitters"] = False

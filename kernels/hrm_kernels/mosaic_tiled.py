@@ -125,14 +125,18 @@ def _copy(case: Case, block_k, stages, place, span, sources, seen, targets, barr
     first, end = span
     n = jax.lax.div(head, jnp.int32(case.N // case.M))
 
+    def wait_until_read(j, _=None):
+        slot = jax.lax.rem(j - first, stages)
+        plgpu.barrier_wait(keys_read.at[slot])
+        plgpu.barrier_wait(values_read.at[slot])
+
     def step(j, _):
         slot = jax.lax.rem(j - first, stages)
         rows = pl.ds(block_k * j, block_k)
 
         @pl.when(j - first >= stages)
         def _():
-            plgpu.barrier_wait(keys_read.at[slot])
-            plgpu.barrier_wait(values_read.at[slot])
+            wait_until_read(j)
 
         arrived = tuple(barrier.at[slot] for barrier in copied)
         whole = jnp.bool_(True)
@@ -164,6 +168,8 @@ def _copy(case: Case, block_k, stages, place, span, sources, seen, targets, barr
             plgpu.barrier_arrive(arrived[1])
 
     jax.lax.fori_loop(first, end, step, None)
+    # A barrier has to be waited for as often as it completes: here for the last blocks.
+    jax.lax.fori_loop(jnp.maximum(first, end - stages), end, wait_until_read, None)
 
 
 def _visit(

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import sys
 import traceback
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ import numpy as np
 
 from hrm_kernels import cases, reference
 from hrm_kernels.cases import Case
-from hrm_kernels.mosaic_blocks import plgpu
+from hrm_kernels.mosaic_blocks import Kernel, plgpu
 
 RESIDENT = (
     Case(82, K=32, dtype="bfloat16", B=1),
@@ -58,6 +59,13 @@ def check_races(case: Case, backend: str) -> dict[str, str]:
     return bad | ({"races": "found"} if gpu_callbacks.get_races().races_found else {})
 
 
+def check_that_races_are_found(case: Case, backend: str) -> dict[str, str]:
+    """Returns what is wrong if warpgroups that do not wait for each other go unnoticed."""
+    with mock.patch.object(Kernel, "meet", lambda *_: plgpu.commit_smem()):
+        found = check_races(case, backend)
+    return {} if "races" in found else {"races": "not found"}
+
+
 def check_poison(case: Case, backend: str) -> dict[str, str]:
     """Returns which results depend on keys, values and queries that the mask hides."""
     data = cases.example(case)
@@ -80,6 +88,7 @@ def check_poison(case: Case, backend: str) -> dict[str, str]:
 JOBS = (
     *((check, case, "mosaic_resident") for case in RESIDENT),
     *((check_races, case, "mosaic_resident") for case in RACES),
+    (check_that_races_are_found, RACES[0], "mosaic_resident"),
     (check_poison, POISONED, "mosaic_resident"),
     *((check, case, "mosaic_tiled") for case in TILED),
     (check_races, TILED[0], "mosaic_tiled"),
