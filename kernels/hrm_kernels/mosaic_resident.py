@@ -25,9 +25,10 @@ MAX_LENGTH = 128
 
 def refuses(case: Case) -> str | None:
     """Returns why a case cannot be served, or None."""
-    if max(case.T, case.S) > MAX_LENGTH:
-        return f"holds all keys of a head: up to {MAX_LENGTH}; use backend='gpu'"
-    return mosaic_blocks.refuses(case)
+    reason = mosaic_blocks.refuses(case)
+    if reason is None and max(case.T, case.S) > MAX_LENGTH:
+        return f"holds all keys of a head: up to {MAX_LENGTH}; use mosaic_tiled"
+    return reason
 
 
 def forward(options: Options, operands: Operands):

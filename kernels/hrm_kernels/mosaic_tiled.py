@@ -37,11 +37,14 @@ LEAST_QUERIES = 64
 
 def refuses(case: Case) -> str | None:
     """Returns why a case cannot be served, or None."""
+    reason = mosaic_blocks.refuses(case)
+    if reason is not None:
+        return reason
     if case.T < LEAST_QUERIES:
         return f"does not split keys among programs, {case.T} queries fill none; use backend='gpu'"
     if case.S % 8:
         return f"copies keys into tiles of 8, got {case.S}; use backend='gpu'"
-    return mosaic_blocks.refuses(case)
+    return None
 
 
 def forward(options: Options, operands: Operands):
