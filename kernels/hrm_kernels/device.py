@@ -10,14 +10,14 @@ PLATFORMS = {"tpu": "tpu", "gpu": "gpu", "cuda": "gpu"}
 """Family of kernels by platform; all others take XLA's."""
 GENERATIONS = {
     (8, 0): "ampere",
-    (8, 6): "ampere",
+    (8, 6): "ampere_small",
     (8, 7): "ampere",
     (8, 9): "ada",
     (9, 0): "hopper",
     (10, 0): "blackwell",
     (10, 3): "blackwell",
-    (12, 0): "blackwell_consumer",
-    (12, 1): "blackwell_consumer",
+    (12, 0): "blackwell_small",
+    (12, 1): "blackwell_small",
 }
 """Generations by compute capability."""
 _KINDS = (

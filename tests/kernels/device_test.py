@@ -23,14 +23,14 @@ CARDS = [
     ("NVIDIA H100 80GB HBM3", (9, 0), "hopper"),
     ("NVIDIA H200", (9, 0), "hopper"),
     ("NVIDIA A100-SXM4-80GB", (8, 0), "ampere"),
-    ("NVIDIA A10G", (8, 6), "ampere"),
-    ("NVIDIA GeForce RTX 3090", (8, 6), "ampere"),
+    ("NVIDIA A10G", (8, 6), "ampere_small"),
+    ("NVIDIA GeForce RTX 3090", (8, 6), "ampere_small"),
     ("NVIDIA L40S", (8, 9), "ada"),
     ("NVIDIA L4", (8, 9), "ada"),
     ("NVIDIA GeForce RTX 4090", (8, 9), "ada"),
     ("NVIDIA B200", (10, 0), "blackwell"),
     ("NVIDIA GB300", (10, 3), "blackwell"),
-    ("NVIDIA GeForce RTX 5090", (12, 0), "blackwell_consumer"),
+    ("NVIDIA GeForce RTX 5090", (12, 0), "blackwell_small"),
     ("Tesla V100-SXM2-16GB", None, None),
 ]
 

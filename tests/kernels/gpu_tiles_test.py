@@ -32,6 +32,13 @@ def test_the_table_goes_by_dtype_and_head_size():
     assert tile("tiled", dataclasses.replace(CASE, dtype="float32")) == Tile(64, 32, 8, 2)
 
 
+def test_cards_with_little_shared_memory_have_smaller_blocks():
+    wide = dataclasses.replace(CASE, K=128)
+    assert tile("tiled_d_key", dataclasses.replace(wide, generation="ada")) == Tile(64, 64, 4, 2)
+    assert tile("tiled_d_key", wide) == Tile(64, 128, 8, 3)
+    assert tile("tiled", dataclasses.replace(wide, generation="ada")) == tile("tiled", wide)
+
+
 def test_an_unknown_generation_takes_the_measured_rows():
     assert tile("tiled", dataclasses.replace(CASE, generation=None)) == tile("tiled", CASE)
 
