@@ -239,7 +239,7 @@ def _visit(
     plgpu.wait_smem_to_gmem(0)
 
 
-def _allowed(case: Case, j: Any, block_k: int, ranges: tuple[Array, Array] | None) -> Array:
+def _allowed(case: Case, j: Any, block_k: int, ranges: tuple[Array, ...] | None) -> Array:
     """Returns which query sees which key of a block."""
     position = plgpu.broadcasted_iota(jnp.int32, (ROWS, block_k), 1, layout=plgpu.Layout.WGMMA)
     position = position + block_k * j
