@@ -327,7 +327,9 @@ _TOKENS = flags.DEFINE_integer("tokens_per_round", 64, "decode: tokens of a turn
 _PARTS = flags.DEFINE_list(
     "parts",
     [],
-    "device: which; all of right, attention, quantized, train_step, relational, text, compiling.",
+    "device: which; all of right, attention, quantized, train_step, relational, text, compiling. "
+    "Besides, if named: mosaic, the kernels that are not chosen yet, and tiles, "
+    "which tunes the kernels' blocks.",
 )
 _MINUTES = flags.DEFINE_float(
     "minutes", 8.0, "device: for all parts together; serve_load: of each model.", lower_bound=0.1

@@ -91,15 +91,20 @@ def rotation(case: AotCase) -> hrm_kernels.Rope | None:
     return hrm_kernels.Rope(ones, ones) if case.rope else None
 
 
-def ours(case: AotCase, backend: str) -> Function:
-    """Returns `hrm_kernels.attention` on `case.operands()`, by a family of backends."""
+def ours(case: AotCase, backend: str, **door: Any) -> Function:
+    """Returns `hrm_kernels.attention` on `case.operands()`, by a path or a family of paths.
+
+    `door` is passed on to it.
+    """
 
     def attend(query, key, value, prefix=None, segment_ids=None):
         mask = hrm_kernels.Mask(
             causal=case.mask == "causal", prefix=prefix, segment_ids=segment_ids
         )
         rope = rotation(case)
-        return hrm_kernels.attention(query, key, value, mask=mask, rope=rope, backend=backend)
+        return hrm_kernels.attention(
+            query, key, value, mask=mask, rope=rope, backend=backend, **door
+        )
 
     return on_projections(case, attend)
 

@@ -47,7 +47,7 @@ device_description_str: "NVIDIA H100 80GB HBM3"
 
 
 # Pallas kernels appear in the optimised program as custom calls with these targets.
-_KERNEL_CALL = r'custom_call_target="(?:tpu_custom_call|__gpu\$xla\.gpu\.triton)"'
+_KERNEL_CALL = r'custom_call_target="(?:tpu_custom_call|__gpu\$xla\.gpu\.triton|mosaic_gpu\w*)"'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Kernels compiled for the platform at hand: the entry points, and the types they take."""
 
-from hrm_kernels.attention import attention
-from hrm_kernels.choice import UnsupportedError
+from hrm_kernels.attention import attention, explain
+from hrm_kernels.choice import Choice, UnsupportedError
 from hrm_kernels.decode import KVCache, decode_attention
 from hrm_kernels.mask import Mask
 from hrm_kernels.norm import rms_norm
@@ -19,6 +19,7 @@ from hrm_kernels.quantized_matrix import (
 )
 
 __all__ = [
+    "Choice",
     "KVCache",
     "Layout",
     "Mask",
@@ -29,6 +30,7 @@ __all__ = [
     "concatenate",
     "decode_attention",
     "dequantize",
+    "explain",
     "layout_of",
     "pack",
     "quantize",

@@ -1,4 +1,4 @@
-"""The entry point of attention: checks the operands and runs the best path for them."""
+"""The entry points of attention: checks operands, and runs or explains the best path for them."""
 
 from typing import Any, Literal, overload
 
@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hrm_kernels.choice import choose, run
-from hrm_kernels.mask import Mask, key_ranges
-from hrm_kernels.operands import Operands, Options, Rope, case_of
+from hrm_kernels.choice import Choice, choose, explain_case, run
+from hrm_kernels.device import device_of
+from hrm_kernels.mask import Mask, check_mask, key_ranges
+from hrm_kernels.operands import Case, Operands, Options, Rope, case_of
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -25,6 +26,7 @@ def attention(
     rope: Rope | None = ...,
     return_lse: Literal[False] = ...,
     backend: str | None = ...,
+    device: Any = ...,
     interpret: Any = ...,
 ) -> Array: ...
 
@@ -40,6 +42,7 @@ def attention(
     rope: Rope | None = ...,
     return_lse: Literal[True],
     backend: str | None = ...,
+    device: Any = ...,
     interpret: Any = ...,
 ) -> tuple[Array, Array]: ...
 
@@ -54,6 +57,7 @@ def attention(
     rope: Rope | None = None,
     return_lse: bool = False,
     backend: str | None = None,
+    device: Any = None,
     interpret: Any = False,
 ) -> Any:
     """Returns `softmax(scale * query key^T) value` over the keys that `mask` allows.
@@ -73,9 +77,11 @@ def attention(
       rope: tables by which query and key are rotated first, a position being a token's index;
         resident kernels do it inside. Needs T = S; decoding, where it is not, rotates beforehand.
       return_lse: whether to return the log-sum-exp of each query's scores as well.
-      backend: which path to take: None for the best on `jax.default_backend()`; "xla", "tpu" or
-        "gpu" for the best of a family; "interpret" for the TPU's kernels in Pallas' interpreter,
-        on any machine; or the name of one path (`hrm_kernels.choice.PATHS`).
+      backend: which path to take: None for the best on `device`; "xla", "tpu" or "gpu" for the
+        best of a family; "interpret" for the TPU's kernels in Pallas' interpreter, on any machine;
+        or the name of one path (`hrm_kernels.choice.PATHS`).
+      device: what to choose for, a device of JAX; None for the ambient mesh's (`jax.set_mesh`), so
+        that of an ahead-of-time target, or without a mesh JAX's first one.
       interpret: whether the path's Pallas kernels run in the interpreter; True, or
         `InterpretParams` for the TPU's simulator.
 
@@ -91,14 +97,44 @@ def attention(
     B, T, _, K = query.shape
     ranges = key_ranges(mask or Mask(), B, T, key.shape[1])
     operands = Operands(query, key, value, ranges, rope)
-    name, interpreted = choose(case_of(operands), jax.default_backend(), backend)
+    found = device_of(device)
+    name, interpreted = choose(case_of(operands, found.generation), found.platform, backend)
     # A Python number, as options are static: hashable arguments of a `custom_vjp`.
     scale = float(K**-0.5 if scale is None else scale)
-    out, lse = run(name, Options(scale, return_lse, interpret or interpreted), operands)
+    options = Options(scale, return_lse, interpret or interpreted, found.generation)
+    out, lse = run(name, options, operands)
     return (out, lse) if return_lse else out
 
 
-def _check(query: jax.Array, key: jax.Array, value: jax.Array, rope: Rope | None) -> None:
+def explain(
+    query: Float[Array | jax.ShapeDtypeStruct, "B T N K"],
+    key: Float[Array | jax.ShapeDtypeStruct, "B S M K"],
+    value: Float[Array | jax.ShapeDtypeStruct, "B S M K"],
+    mask: Mask | None = None,
+    *,
+    rope: Rope | None = None,
+    backend: str | None = None,
+    device: Any = None,
+) -> Choice:
+    """Returns the path that `attention` would take, and why not others; compiles and runs nothing.
+
+    The arguments are those of `attention`; shapes (`jax.ShapeDtypeStruct`) do as well as arrays.
+    `print(explain(query, key, value, mask))` shows it.
+
+    Raises:
+      ValueError: as `attention`.
+    """
+    _check(query, key, value, rope)
+    B, T, N, K = query.shape
+    S, M = key.shape[1:3]
+    mask = mask or Mask()
+    check_mask(mask, B, S)
+    found = device_of(device)
+    case = Case(T, S, N, M, K, query.dtype.name, not mask.is_full, found.generation)
+    return explain_case(case, found.platform, backend)
+
+
+def _check(query: Any, key: Any, value: Any, rope: Rope | None) -> None:
     """Raises ValueError for operands that attention is not defined for, naming them."""
     shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
     if not query.ndim == key.ndim == value.ndim == 4:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from jaxtyping import Array, Float
 
+from hrm_kernels.device import PLATFORMS
 from hrm_kernels.operands import Attend, Case, Operands, Options, rotate, wants_exact_float32
 
 _LOG = logging.getLogger(__name__)
@@ -32,25 +33,18 @@ class Path:
     rotates: bool = False
 
 
-PATHS = (
-    "xla_short",
-    "xla_blocked",
-    "tpu_resident",
-    "tpu_tiled",
-    "gpu_resident",
-    "gpu_tiled",
-)
-"""Names of the implementations, which are those of their modules."""
 FAMILIES = {
     "xla": ("xla_short", "xla_blocked"),
     "tpu": ("tpu_resident", "tpu_tiled"),
     "gpu": ("gpu_resident", "gpu_tiled"),
+    "mosaic": ("mosaic_resident", "mosaic_tiled"),
 }
-PLATFORMS = {"tpu": "tpu", "gpu": "gpu", "cuda": "gpu"}
-"""Family of kernels by platform; all others take XLA's."""
+PATHS = tuple(name for names in FAMILIES.values() for name in names)
+"""Names of the implementations, which are those of their modules."""
 LINEAR = "xla_blocked"
 """The path that serves any case on any platform, with memory linear in T and S."""
-_ROTATING = ("tpu_resident", "gpu_resident")
+_ROTATING = ("tpu_resident", "gpu_resident", "mosaic_resident")
+_SLOWER = "exact products of float32 are faster by XLA"
 
 
 @functools.cache
@@ -64,31 +58,51 @@ def path(name: str) -> Path:
     return Path(module.attend, module.refuses, rotates=name in _ROTATING)
 
 
-def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
-    """Returns the name of the path that serves a case, and whether to interpret it.
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Which path serves a case, and why not another.
+
+    Attributes:
+      case: the sizes, and the card's generation.
+      platform: of the device.
+      path: one of `PATHS`, or None if `backend` cannot serve the case.
+      refusals: why the paths that come before it do not serve the case, each with the remedy, in
+        order of preference; where `path` is None, why none does.
+      interpret: whether its kernels run in Pallas' interpreter.
+    """
+
+    case: Case
+    platform: str
+    path: str | None
+    refusals: dict[str, str]
+    interpret: bool = False
+
+    def __str__(self) -> str:
+        reasons = "".join(f"; {name}: {reason}" for name, reason in self.refusals.items())
+        return f"{self.case} on {self.platform}: {self.path}{reasons}"
+
+
+def explain_case(case: Case, platform: str, backend: str | None) -> Choice:
+    """Returns the choice for a case, compiling and logging nothing.
 
     Args:
-      case: the sizes.
+      case: the sizes, and the card's generation.
       platform: of the device, as JAX names it.
       backend: None for the platform's best; a family ("xla", "tpu", "gpu") for the best of it;
         "interpret" for the TPU's kernels in Pallas's interpreter; or the name of a path.
 
-    Returns:
-      The name, one of `PATHS`, and the flag.
-
     Raises:
-      UnsupportedError: if `backend` cannot serve the case, with each path's reason.
       ValueError: if there is no such backend.
     """
     interpret = backend == "interpret"
-    reasons = {}
+    refusals = {}
     if backend is None:
         family = PLATFORMS.get(platform, "xla")
         candidates = (*FAMILIES[family], LINEAR)
         # Three TF32 products for each of float32 take over twice XLA's time (`BUILD.md`).
         if family == "gpu" and case.dtype == "float32" and wants_exact_float32():
+            refusals = dict.fromkeys(FAMILIES["gpu"], _SLOWER)
             candidates = (LINEAR,)
-            reasons["gpu"] = "exact products of float32 are faster by XLA"
     elif backend in PATHS:
         candidates = (backend,)
     elif interpret or backend in FAMILIES:
@@ -100,10 +114,40 @@ def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
     for name in candidates:
         reason = path(name).refuses(case)
         if reason is None:
-            _LOG.info("attention %s on %s: %s%s", case, platform, name, _explain(reasons))
-            return name, interpret
-        reasons[name] = reason
-    raise UnsupportedError(f"attention backend {backend!r} cannot serve {case}{_explain(reasons)}")
+            return Choice(case, platform, name, refusals, interpret)
+        refusals[name] = reason
+    return Choice(case, platform, None, refusals, interpret)
+
+
+def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:
+    """Returns the name of the path that serves a case, and whether to interpret it.
+
+    Logs the choice, and warns, once for each reason, where a kernel falls back to XLA.
+
+    Args:
+      case: the sizes, and the card's generation.
+      platform: of the device.
+      backend: as in `explain_case`.
+
+    Raises:
+      UnsupportedError: if `backend` cannot serve the case, with each path's reason.
+      ValueError: if there is no such backend.
+    """
+    choice = explain_case(case, platform, backend)
+    if choice.path is None:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in choice.refusals.items())
+        raise UnsupportedError(f"attention backend {backend!r} cannot serve {case}; {reasons}")
+    _LOG.info("attention %s", choice)
+    refused = tuple(reason for reason in choice.refusals.values() if reason != _SLOWER)
+    if backend is None and platform in PLATFORMS and choice.path == LINEAR and refused:
+        warn_of_fallback("attention", platform, refused)
+    return choice.path, choice.interpret
+
+
+@functools.cache
+def warn_of_fallback(what: str, platform: str, reasons: tuple[str, ...]) -> None:
+    """Logs a warning that a device's kernels are not used; once a process for equal arguments."""
+    _LOG.warning("%s on %s falls back to XLA: %s", what, platform, "; ".join(reasons))
 
 
 def run(
@@ -118,7 +162,3 @@ def run(
         key = rotate(operands.key, rope)
         operands = dataclasses.replace(operands, query=query, key=key, rope=None)
     return chosen.attend(options, operands)
-
-
-def _explain(reasons: dict[str, str]) -> str:
-    return "".join(f"; {name}: {reason}" for name, reason in reasons.items())

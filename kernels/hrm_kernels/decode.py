@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from hrm_kernels import native_cached, xla_cached
-from hrm_kernels.choice import PLATFORMS, choose, run
+from hrm_kernels.choice import choose, run
+from hrm_kernels.device import PLATFORMS, device_of
 from hrm_kernels.mask import KeyRanges, Mask, key_ranges
 from hrm_kernels.operands import Case, Operands, Options, case_of
 
@@ -61,6 +62,7 @@ def decode_attention(
     window: int | None = None,
     scale: float | None = None,
     backend: str | None = None,
+    device: Any = None,
     interpret: Any = False,
 ) -> tuple[Float[Array, "B T N K"], KVCache]:
     """Appends T tokens to every row of a cache and attends from them to all so far, causally.
@@ -76,6 +78,7 @@ def decode_attention(
       window: tokens that each one sees, itself included; None for all.
       scale: factor on the scores; `1 / sqrt(K)` when None.
       backend: as in `attention`.
+      device: as in `attention`.
       interpret: as in `attention`.
 
     Returns:
@@ -90,7 +93,8 @@ def decode_attention(
     S = cache.key.shape[1]
     M = key.shape[2]
     scale = float(K**-0.5 if scale is None else scale)
-    platform = jax.default_backend()
+    found = device_of(device)
+    platform = found.platform
     on_cpu = backend is None and platform not in PLATFORMS
     case = Case(T, S, query.shape[2], M, K, query.dtype.name, masked=True)
     if on_cpu and native_cached.refuses(case) is None:
@@ -106,12 +110,13 @@ def decode_attention(
     ranges = key_ranges(dataclasses.replace(mask, lengths=cache.lengths), B, T, S)
     key, value = (_own(x, cache.rows).reshape(B, S, M, K) for x in (cache.key, cache.value))
     operands = Operands(_folded(query, M), key, value, _tiled(ranges, query.shape[2] // M))
-    case = case_of(operands)
+    case = case_of(operands, found.generation)
     if on_cpu and xla_cached.suits(case):
         _LOG.info("attention %s on %s: xla_cached", case, platform)
         return _unfolded(xla_cached.attend(scale, operands), T), cache
     name, interpreted = choose(case, platform, backend)
-    out, _ = run(name, Options(scale, False, interpret or interpreted), operands)
+    options = Options(scale, False, interpret or interpreted, found.generation)
+    out, _ = run(name, options, operands)
     return _unfolded(out, T), cache
 
 

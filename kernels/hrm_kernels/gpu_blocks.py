@@ -7,7 +7,6 @@ mask, is read.
 """
 
 import copy
-import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from jax.experimental import pallas as pl
 from jaxtyping import Array, Bool, Float, Int
 
 from hrm_kernels import jax_versions
+from hrm_kernels.gpu_tiles import Tile, power_of_two
 from hrm_kernels.mask import KeyRanges
 from hrm_kernels.operands import wants_exact_float32
 
@@ -27,8 +27,6 @@ plgpu = jax_versions.triton_backend()
 Product = Callable[[Array, Array], Array]
 """`[I, J], [J, K] -> [I, K]` float32."""
 
-MIN_BLOCK = 16
-"""Smallest side of a block that the matrix unit takes."""
 TF32_PRODUCTS = jax.lax.DotAlgorithmPreset.TF32_TF32_F32
 HIGHEST_PRODUCTS: Any = jax.lax.DotAlgorithmPreset.TF32_TF32_F32_X3
 """Three TF32 products of the operands' high and low halves. They leave out only the product of both
@@ -37,39 +35,11 @@ LOG2_E = math.log2(math.e)
 """The device's exponential is base 2; the factor is merged into the scale of the scores."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Tile:
-    """The blocks of a kernel, and how a program runs.
-
-    Attributes:
-      queries: largest number of queries in a block; a power of two, as all sizes of blocks are.
-      keys: largest number of keys in a block.
-      warps: warps of a program.
-      stages: depth of the software pipeline: blocks loaded ahead into shared memory.
-    """
-
-    queries: int
-    keys: int
-    warps: int
-    stages: int
-
-    def within(self, T: int, S: int) -> "Tile":
-        """Returns the tile for T queries and S keys, with smaller blocks if they are fewer."""
-        queries = min(self.queries, power_of_two(T))
-        keys = min(self.keys, power_of_two(S))
-        return dataclasses.replace(self, queries=queries, keys=keys)
-
-
 def call(kernel: Callable[..., None], tile: Tile, **arguments: Any) -> Callable[..., Any]:
     """Returns `pallas_call(kernel, **arguments)`, compiled by Triton with the tile's settings."""
     jax_versions.ignore_triton_deprecation()
     params = plgpu.CompilerParams(num_warps=tile.warps, num_stages=tile.stages)
     return pl.pallas_call(kernel, compiler_params=params, **arguments)
-
-
-def power_of_two(size: int) -> int:
-    """Returns the smallest size of a block that covers `size`."""
-    return max(MIN_BLOCK, pl.next_power_of_2(size))
 
 
 def span(block: Any, size: int) -> Int[Array, " L"]:

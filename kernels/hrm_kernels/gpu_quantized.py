@@ -15,7 +15,8 @@ from jaxtyping import Array, Float, Int
 
 from hrm_kernels import gpu_blocks
 from hrm_kernels.blocks import cdiv
-from hrm_kernels.gpu_blocks import MIN_BLOCK, Tile, plgpu, span
+from hrm_kernels.gpu_blocks import plgpu, span
+from hrm_kernels.gpu_tiles import MIN_BLOCK, Tile
 from hrm_kernels.quantized_matrix import ACCELERATOR, UNIT, QuantizedMatrix
 from hrm_kernels.quantized_rows import FIELDS, SLOT, Slot, excess, number_of_parts, parts_of
 

@@ -14,7 +14,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hrm_kernels import gpu_blocks
 from hrm_kernels.blocks import cdiv
-from hrm_kernels.gpu_blocks import LOG2_E, Product, Tile, matrix, product_of, span, vector
+from hrm_kernels.gpu_blocks import LOG2_E, Product, matrix, product_of, span, vector
+from hrm_kernels.gpu_tiles import power_of_two, tile
 from hrm_kernels.mesh import over_mesh
 from hrm_kernels.operands import Case, Operands, Options, Rope, case_of, result_shape
 from hrm_kernels.vjp import differentiable
@@ -22,18 +23,6 @@ from hrm_kernels.vjp import differentiable
 MAX_LENGTH = 128
 MAX_HEAD = 128
 """Longest sequence and largest head whose scores and their gradients fit in registers."""
-
-
-def tiles(case: Case) -> tuple[Tile, Tile]:
-    """Returns the tiles of the forward and the backward pass; a block has all keys.
-
-    Backward a block has all queries, too. Measured on an H200; in 16 bits a program holds all
-    queries and so reads the keys once.
-    """
-    queries = 64 if case.dtype == "float32" else MAX_LENGTH
-    warps = 4 if case.dtype == "float32" else 8
-    forward_tile = Tile(queries, MAX_LENGTH, warps, stages=1)
-    return forward_tile, Tile(MAX_LENGTH, MAX_LENGTH, warps=8, stages=1)
 
 
 def refuses(case: Case) -> str | None:
@@ -45,12 +34,12 @@ def refuses(case: Case) -> str | None:
 
 def forward(options: Options, operands: Operands):
     """Computes attention; see `operands.Forward`."""
-    case = case_of(operands)
+    case = case_of(operands, options.generation)
     query = operands.query
     B, T, N, K = query.shape
     S = case.S
     G = case.N // case.M
-    cut = tiles(case)[0].within(T, S)
+    cut = tile("resident", case).within(T, S)
     queries = gpu_blocks.tokens(T, K, lambda n: n)
     keys = gpu_blocks.tokens(S, K, lambda n: n // G)
     outputs = [
@@ -75,7 +64,7 @@ def forward(options: Options, operands: Operands):
 def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
     """Computes its cotangents; see `operands.Backward`."""
     del out
-    case = case_of(operands)
+    case = case_of(operands, options.generation)
     query = operands.query
     B = query.shape[0]
     T = case.T
@@ -90,7 +79,7 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
     product = product_of(query.dtype, options.interpret)
     return gpu_blocks.call(
         functools.partial(_differentiate, product, options.scale),
-        tiles(case)[1],
+        tile("resident_backward", case),
         grid=(1, M, B),
         in_specs=[
             *(queries, keys, keys, *_shared_specs(operands), heads, queries),
@@ -142,7 +131,7 @@ def _differentiate(
     """
     T, G, K = query.shape
     S = key.shape[0]
-    pairs = _Pairs(T, S, gpu_blocks.power_of_two(T), 0, ranges)
+    pairs = _Pairs(T, S, power_of_two(T), 0, ranges)
     turn = _Turn(rope, K, product)
     keys = turn.read(key, pairs.keys, pairs.seen)
     values = matrix(value, pairs.keys, pairs.seen)
@@ -183,7 +172,7 @@ class _Pairs:
 
     def __init__(self, T: int, S: int, block_q: int, block: Any, ranges: Any):
         self.rows: Int[Array, " T"] = span(block, block_q)
-        self.keys: Int[Array, " S"] = span(0, gpu_blocks.power_of_two(S))
+        self.keys: Int[Array, " S"] = span(0, power_of_two(S))
         first, end = gpu_blocks.ranges_of(ranges, self.rows, T, S)
         self.alive: Bool[Array, " T"] = first < end
         low = jnp.min(jnp.where(self.alive, first, S))

@@ -14,8 +14,9 @@ from jaxtyping import Array, Float
 
 from hrm_kernels import gpu_blocks
 from hrm_kernels.blocks import cdiv
-from hrm_kernels.gpu_blocks import LOG2_E, Rows, Tile, matrix, product_of, span
+from hrm_kernels.gpu_blocks import LOG2_E, Rows, matrix, product_of, span
 from hrm_kernels.gpu_tiled_backward import backward
+from hrm_kernels.gpu_tiles import power_of_two, tile
 from hrm_kernels.mesh import over_mesh
 from hrm_kernels.operands import Case, Operands, Options, case_of, result_shape
 from hrm_kernels.vjp import differentiable
@@ -29,29 +30,22 @@ MIN_SPLIT = 128
 
 def refuses(case: Case) -> str | None:
     """Returns why a case cannot be served, or None."""
-    size = gpu_blocks.power_of_two(case.K) * jnp.dtype(case.dtype).itemsize
+    size = power_of_two(case.K) * jnp.dtype(case.dtype).itemsize
     if size > MAX_HEAD_BYTES:
         return f"a head takes {size} bytes, above {MAX_HEAD_BYTES}; use xla_blocked"
     return None
 
 
-def tile(case: Case) -> Tile:
-    """Returns the forward kernel's tile, as measured on an H200."""
-    if case.dtype == "float32":
-        return Tile(64, 32, warps=8, stages=2)
-    return Tile(128, 64 if case.K <= 64 else 128, warps=8, stages=2)
-
-
 def forward(options: Options, operands: Operands):
     """Computes attention; see `operands.Forward`."""
-    case = case_of(operands)
+    case = case_of(operands, options.generation)
     B = operands.query.shape[0]
     T = case.T
     S = case.S
     N = case.N
     K = case.K
     G = case.N // case.M
-    cut = tile(case).within(T, S)
+    cut = tile("tiled", case).within(T, S)
     splits = _splits(cdiv(T, cut.queries) * N * B, S)
     # Splits begin at whole blocks of keys, so no block is shared by two programs.
     chunk = cdiv(cdiv(S, splits), cut.keys) * cut.keys

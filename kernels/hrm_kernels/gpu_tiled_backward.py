@@ -16,21 +16,10 @@ from jaxtyping import Array
 
 from hrm_kernels import gpu_blocks
 from hrm_kernels.blocks import cdiv, query_block_bounds, whole_query_block_bounds
-from hrm_kernels.gpu_blocks import LOG2_E, Rows, Tile, matrix, product_of, span, vector
+from hrm_kernels.gpu_blocks import LOG2_E, Rows, matrix, product_of, span, vector
+from hrm_kernels.gpu_tiles import Tile, tile
 from hrm_kernels.mask import KeyRanges
-from hrm_kernels.operands import Case, Operands, Options, case_of, result_shape
-
-
-def tiles(case: Case) -> tuple[Tile, Tile]:
-    """Returns the tiles of the kernel for queries and of that for keys and values.
-
-    Measured on an H200.
-    """
-    if case.dtype == "float32":
-        return Tile(32, 32, warps=4, stages=2), Tile(32, 32, warps=4, stages=2)
-    if case.K <= 64:
-        return Tile(64, 64, warps=4, stages=2), Tile(64, 64, warps=4, stages=3)
-    return Tile(128, 64, warps=8, stages=2), Tile(64, 128, warps=8, stages=3)
+from hrm_kernels.operands import Operands, Options, case_of, result_shape
 
 
 def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
@@ -43,11 +32,11 @@ def _for_queries(
     options: Options, operands: Operands, out, lse, d_out, d_lse
 ) -> tuple[Array, Array]:
     """Returns the gradient of the queries, and the row term e of the scores' gradient."""
-    case = case_of(operands)
+    case = case_of(operands, options.generation)
     query = operands.query
     B, T, N, K = query.shape
     G = case.N // case.M
-    cut = tiles(case)[0].within(T, case.S)
+    cut = tile("tiled_d_query", case).within(T, case.S)
     queries = gpu_blocks.tokens(T, K, lambda n: n)
     heads = gpu_blocks.per_query(T)
     keys = gpu_blocks.tokens(case.S, K, lambda n: n // G)
@@ -76,12 +65,12 @@ def _for_queries(
 
 def _for_keys(options: Options, operands: Operands, lse, expected, d_out) -> tuple[Array, Array]:
     """Returns the gradients of keys and values."""
-    case = case_of(operands)
+    case = case_of(operands, options.generation)
     key = operands.key
     B, S, M, K = key.shape
     T = case.T
     G = case.N // case.M
-    cut = tiles(case)[1].within(T, S)
+    cut = tile("tiled_d_key", case).within(T, S)
     bounds = None
     if operands.ranges is not None:
         bounds = _query_blocks(operands.ranges, S, cut)

@@ -14,7 +14,7 @@ UNOPTIMISED = {"xla_backend_optimization_level": 0}
 INTERPRETED: dict[str, Any] = {**UNOPTIMISED}
 """Those for kernels in the interpreter, whose programs take seconds to compile and milliseconds to
 run: in a third."""
-if jax.__version_info__ < (0, 12):
+if jax.__version_info__ < (0, 11, 2):
     # Its newer way to write the code of fused operations, the only one since, takes twice as long.
     # The other one rounds elsewhere, which what is equal to the bit shows.
     INTERPRETED["xla_cpu_use_fusion_emitters"] = False
@@ -36,3 +36,25 @@ def triton_backend() -> Any:
     """Returns the module `jax.experimental.pallas.triton`, whose import may warn as well."""
     ignore_triton_deprecation()
     return importlib.import_module("jax.experimental.pallas.triton")
+
+
+def mosaic_backend() -> Any:
+    """Returns the module `jax.experimental.pallas.mosaic_gpu`, or None where ours is too old.
+
+    Before jax 0.11 nothing of it can be proven without a device: its interpreter comes with 0.11.
+    """
+    if jax.__version_info__ < (0, 11):
+        return None
+    return importlib.import_module("jax.experimental.pallas.mosaic_gpu")
+
+
+def mosaic_store(ref: Any, x: Any) -> None:
+    """Writes a block to shared memory in rows, which takes several turns of the banks.
+
+    Since jax 0.12 that has to be said; `plgpu.store`, which says it, is not in 0.11.
+    """
+    store = getattr(mosaic_backend(), "store", None)
+    if store is None:
+        ref[...] = x
+    else:
+        store(ref, x, optimized=False)

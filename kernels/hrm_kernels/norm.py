@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from hrm_kernels import native
-from hrm_kernels.choice import PLATFORMS
+from hrm_kernels.device import PLATFORMS
 
 
 def rms_norm(

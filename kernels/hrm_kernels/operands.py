@@ -57,6 +57,7 @@ class Case:
       K: head size.
       dtype: name of the operands' dtype.
       masked: whether the call has key ranges.
+      generation: of the NVIDIA card (`device.GENERATIONS`); None where there is none, or unknown.
     """
 
     T: int
@@ -66,13 +67,14 @@ class Case:
     K: int
     dtype: str
     masked: bool = False
+    generation: str | None = None
 
 
-def case_of(operands: Operands) -> Case:
-    """Returns the case that a call belongs to."""
+def case_of(operands: Operands, generation: str | None = None) -> Case:
+    """Returns the case that a call belongs to, on a card of a generation."""
     _, T, N, K = operands.query.shape
     _, S, M, _ = operands.key.shape
-    return Case(T, S, N, M, K, operands.query.dtype.name, operands.ranges is not None)
+    return Case(T, S, N, M, K, operands.query.dtype.name, operands.ranges is not None, generation)
 
 
 def ranges_of(operands: Operands) -> KeyRanges:
@@ -91,11 +93,13 @@ class Options:
       scale: factor on the scores.
       with_lse: whether the log-sum-exp is returned.
       interpret: `interpret` of `pallas_call`: False, True, or `InterpretParams`.
+      generation: of the NVIDIA card, by which blocks are cut (`gpu_tiles`).
     """
 
     scale: float
     with_lse: bool = False
     interpret: Any = False
+    generation: str | None = None
 
 
 class Forward(Protocol):

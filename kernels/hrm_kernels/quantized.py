@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from hrm_kernels import native
-from hrm_kernels.choice import PLATFORMS, UnsupportedError
+from hrm_kernels.choice import UnsupportedError, warn_of_fallback
+from hrm_kernels.device import PLATFORMS
 from hrm_kernels.quantized_matrix import ACCELERATOR, CPU, QuantizedMatrix, dequantize
 
 _LOG = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ def quantized_product(
     if reason is not None:
         if backend is not None:
             raise UnsupportedError(f"quantized_product: {reason}")
+        if platform in PLATFORMS:
+            warn_of_fallback("quantized_product", platform, (reason,))
         chosen = "xla"
     _LOG.info("quantized_product %s on %s: %s; %s", matrix.shape, platform, chosen, reason)
     return _differentiable(chosen, interpret, x, matrix)

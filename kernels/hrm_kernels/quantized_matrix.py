@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from hrm_kernels.choice import PLATFORMS, UnsupportedError
+from hrm_kernels.choice import UnsupportedError
+from hrm_kernels.device import PLATFORMS
 
 UNIT = 256
 """Inputs that share a unit of their scales, where scales are integers."""

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import hrm_kernels
-from hrm_kernels import cases, reference
+from hrm_kernels import cases, choice, reference
 from hrm_kernels.choice import FAMILIES, PATHS, choose
+from hrm_kernels.device import Device
 from hrm_kernels.operands import Case, rotate
 
 HRM = Case(T=82, S=82, N=8, M=8, K=32, dtype="bfloat16")
@@ -66,6 +67,67 @@ def test_the_choice_is_logged(caplog):
     assert "xla_blocked; xla_short: holds all scores" in caplog.text
 
 
+def test_falling_back_from_a_kernel_warns_once(caplog):
+    half = Case(T=8, S=8, N=3, M=1, K=24, dtype="float16")
+    choice.warn_of_fallback.cache_clear()
+    for _ in range(2):
+        assert choose(half, "tpu", None)[0] == "xla_blocked"
+    (warning,) = (record for record in caplog.records if record.levelno == logging.WARNING)
+    assert "attention on tpu falls back to XLA: TPUs have no float16 products" in warning.message
+    choose(dataclasses.replace(half, dtype="float32"), "tpu", None)
+    choose(LONG, "cpu", None)
+    with jax.default_matmul_precision("highest"):  # a preference, not a refusal
+        choose(dataclasses.replace(HRM, dtype="float32"), "gpu", None)
+    assert sum(record.levelno == logging.WARNING for record in caplog.records) == 1
+
+
+H100 = Device("cuda", (9, 0))
+
+
+def shapes(T: int, S: int, N: int, M: int, K: int, dtype: str = "bfloat16"):
+    query = jax.ShapeDtypeStruct((2, T, N, K), dtype)
+    key = jax.ShapeDtypeStruct((2, S, M, K), dtype)
+    return query, key, key
+
+
+def test_explain_returns_the_path_and_the_refusals_before_it():
+    found = hrm_kernels.explain(
+        *shapes(32768, 32768, 8, 2, 128), hrm_kernels.Mask(causal=True), device=H100
+    )
+    assert found.path == "gpu_tiled"
+    assert list(found.refusals) == ["gpu_resident"]
+    assert "holds all keys of a head: up to 128" in found.refusals["gpu_resident"]
+    assert found.case == dataclasses.replace(LONG, generation="hopper")
+    assert "generation='hopper') on cuda: gpu_tiled; gpu_resident: holds all" in str(found)
+
+
+def test_explain_shows_where_no_path_serves():
+    found = hrm_kernels.explain(*shapes(8, 8, 2, 1, 16, "float16"), backend="tpu")
+    assert found.path is None
+    assert set(found.refusals) == {"tpu_resident", "tpu_tiled"}
+    assert all("float16" in reason for reason in found.refusals.values())
+
+
+def test_explain_agrees_with_the_choice_and_compiles_nothing(caplog):
+    caplog.set_level(logging.INFO, "hrm_kernels")
+    found = hrm_kernels.explain(*DATA.operands)
+    assert found.path == choose(Case(7, 7, 2, 1, 16, "float32"), "cpu", None)[0] == "xla_short"
+    assert not found.case.masked
+    assert len(caplog.records) == 1  # the choice's own
+    jaxpr = jax.make_jaxpr(lambda x: (hrm_kernels.explain(x, x, x), x)[1])(DATA.operands[1])
+    assert not jaxpr.eqns
+
+
+def test_explain_checks_its_arguments():
+    query, key, value = shapes(8, 8, 2, 1, 16)
+    with pytest.raises(ValueError, match="equal in B and K"):
+        hrm_kernels.explain(query, key, shapes(8, 9, 2, 1, 16)[2])
+    with pytest.raises(ValueError, match=r"mask.lengths: expected shape \(2,\)"):
+        hrm_kernels.explain(query, key, value, hrm_kernels.Mask(lengths=jnp.zeros(3, jnp.int32)))
+    with pytest.raises(ValueError, match="expected None or one of"):
+        hrm_kernels.explain(query, key, value, backend="fast")
+
+
 def test_a_forced_path_says_why_it_cannot_serve():
     with pytest.raises(
         hrm_kernels.UnsupportedError, match=r"xla_short: holds all scores.*xla_blocked"
@@ -77,12 +139,14 @@ def test_a_forced_path_says_why_it_cannot_serve():
 
 
 def test_an_unknown_backend_names_those_known():
-    with pytest.raises(ValueError, match=r"one of \['xla', 'tpu', 'gpu', 'interpret', .*'fast'"):
+    with pytest.raises(
+        ValueError, match=r"one of \['xla', 'tpu', 'gpu', 'mosaic', 'interpret', .*'fast'"
+    ):
         choose(HRM, "cpu", "fast")
 
 
-def test_every_path_belongs_to_a_family():
-    assert set(PATHS) == {name for names in FAMILIES.values() for name in names}
+def test_every_path_is_of_one_family():
+    assert len(set(PATHS)) == len(PATHS) == sum(map(len, FAMILIES.values()))
 
 
 DATA = cases.example(cases.Case(7, N=2, M=1, K=16))

@@ -1,11 +1,10 @@
-"""How the GPU kernels multiply, and how they are cut."""
+"""How the GPU kernels multiply."""
 
 import jax
 import jax.numpy as jnp
 import pytest
 
 from hrm_kernels import gpu_blocks
-from hrm_kernels.gpu_blocks import Tile
 
 
 def precision_of(dtype: str, asked: str | None, interpret: bool):
@@ -42,8 +41,3 @@ def test_products_of_16_bits_ask_for_nothing(dtype):
         None,
         (jax.lax.Precision.DEFAULT,) * 2,
     )
-
-
-def test_a_tile_is_no_larger_than_what_it_cuts():
-    assert Tile(128, 64, warps=8, stages=2).within(T=5, S=40) == Tile(16, 64, warps=8, stages=2)
-    assert Tile(128, 64, warps=8, stages=2).within(T=500, S=33) == Tile(128, 64, 8, 2)

@@ -53,15 +53,15 @@ def run(setting: Setting) -> Result:
 
 def _measure(setting: Setting, case: AotCase, part: str) -> dict[str, Any]:
     """Returns the figures of one pass of one call by all contestants."""
-    arrays = _arrays(case)
+    arrays = arrays_of(case)
     builders = {
         OURS: functools.partial(
-            _jax, case, aot_cases.ours(case, "xla" if setting.small else "gpu")
+            jax_program, case, aot_cases.ours(case, "xla" if setting.small else "gpu")
         ),
-        "xla": functools.partial(_jax, case, aot_cases.xla(case)),
+        "xla": functools.partial(jax_program, case, aot_cases.xla(case)),
         "ours, highest": functools.partial(_highest, case, aot_cases.ours(case, "gpu")),
         "xla, highest": functools.partial(_highest, case, aot_cases.xla(case)),
-        "cudnn": functools.partial(_jax, case, aot_cases.xla(case, "cudnn")),
+        "cudnn": functools.partial(jax_program, case, aot_cases.xla(case, "cudnn")),
         "torch": functools.partial(_torch, case),
     }
     if case.dtype != "float32" or setting.small:
@@ -74,7 +74,7 @@ def _measure(setting: Setting, case: AotCase, part: str) -> dict[str, Any]:
             del builders["cudnn"], builders["torch"]
     if setting.small:
         del builders["cudnn"], builders["torch"]
-    seconds, notes = _timed({n: functools.partial(b, arrays, part) for n, b in builders.items()})
+    seconds, notes = timed({n: functools.partial(b, arrays, part) for n, b in builders.items()})
     flop = PASSES[part] * 2.0 * case.N * case.K * _pairs(case, arrays)
     moved = case.floor_bytes(part == "gradient")
     row = {"case": case.name, "pass": part, "dtype": case.dtype, "B": case.B}
@@ -95,7 +95,7 @@ def _rates(setting, case, seconds, flop: float, moved: float) -> dict[str, Any]:
     }
 
 
-def _timed(
+def timed(
     builders: dict[str, Callable[[], Program]],
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Builds the programs side by side and times those that work; notes say why others do not.
@@ -118,7 +118,7 @@ def _timed(
     return take_turns(programs, ROUNDS) if programs else {}, notes
 
 
-def _arrays(case: AotCase) -> list[jax.Array]:
+def arrays_of(case: AotCase) -> list[jax.Array]:
     """Returns random operands, the cotangent first, and the mask's arrays."""
     keys = jax.random.split(jax.random.key(0), 4)
     query, key, value, *masks = case.operands()
@@ -151,7 +151,9 @@ def _pairs(case: AotCase, arrays: list[jax.Array]) -> float:
     return float(sizes.sum())
 
 
-def _jax(case: AotCase, attend: Callable[..., Any], arrays: list[jax.Array], part: str) -> Program:
+def jax_program(
+    case: AotCase, attend: Callable[..., Any], arrays: list[jax.Array], part: str
+) -> Program:
     """Returns a contestant in JAX, compiled."""
     if part == "gradient":
         function = aot_cases.gradient(attend)
@@ -168,7 +170,7 @@ def _highest(
     """Returns the same with float32 products as exact as the device allows."""
     # The precision is read when the function is traced, which `_jax` does.
     with jax.default_matmul_precision("highest"):
-        return _jax(case, attend, arrays, part)
+        return jax_program(case, attend, arrays, part)
 
 
 def _torch(case: AotCase, arrays: list[jax.Array], part: str) -> Program:
@@ -242,7 +244,7 @@ def _measure_decoding(setting: Setting, case: DecodeCase) -> dict[str, Any]:
         name: functools.partial(_decoder, case, steps, decode)
         for name, decode in contestants.items()
     }
-    seconds, notes = _timed(builders)
+    seconds, notes = timed(builders)
     seconds = {name: value / steps for name, value in seconds.items()}
     flop = 4.0 * case.B * case.N * case.K * case.S
     row = {"case": case.name, "pass": "step", "dtype": case.dtype, "B": case.B}

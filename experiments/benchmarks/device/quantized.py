@@ -12,7 +12,7 @@ import hrm_kernels
 from experiments.benchmarks.aot_cases import QUANTIZED, QuantizedCase
 from experiments.benchmarks.device.card import Program, take_turns
 from experiments.benchmarks.device.part import Part, Result, Setting, table_of
-from hrm_kernels.choice import PLATFORMS
+from hrm_kernels.device import PLATFORMS
 
 ROWS = (1, 8, 512)
 ROUNDS = 3

@@ -19,7 +19,8 @@ import numpy as np
 import hrm_kernels
 from experiments.benchmarks.device.part import Part, Result, Setting, table_of
 from hrm_kernels import cases, gpu_blocks, quantized_cases, reference
-from hrm_kernels.choice import PLATFORMS, path
+from hrm_kernels.choice import FAMILIES, path
+from hrm_kernels.device import PLATFORMS
 from hrm_kernels.operands import Case as Sizes
 
 PATHS = ("gpu_resident", "gpu_tiled")
@@ -88,14 +89,14 @@ def run(setting: Setting) -> Result:
     # Wider heads in three products each are too much for the resident kernel's shared memory; the
     # automatic choice leaves exact float32 to XLA, which is faster at it.
     jobs += [("highest", case) for case in rotated if case.K == 32]
-    jobs += [("default", case) for case in _ordered(cases.CASES)]
+    jobs += [("default", case) for case in ordered(cases.CASES)]
     jobs += [("xla_blocked", case) for case in cases.CASES[::8]]
     if setting.small:
         jobs = [("default", SMALL[0]), ("decoding", Decoding(1, "float32", S=70))]
         jobs += [("quantized", Product("Q4_0", 1, V=64, D=128))]
     rows = []
     left_out = []
-    for (_, case), found in _over_processes(jobs, setting):
+    for (_, case), found in over_processes(jobs, setting):
         if found is None:
             left_out.append(str(case))
         else:
@@ -104,14 +105,14 @@ def run(setting: Setting) -> Result:
     return Result(rows, wrong, left_out)
 
 
-def _ordered(table: Iterable[cases.Case]) -> list[cases.Case]:
+def ordered(table: Iterable[cases.Case]) -> list[cases.Case]:
     """Returns the cases, those of HRM and TRM first."""
     # If the deadline comes early, the cases that matter most have been checked.
     return sorted(table, key=lambda case: (not case.rope, case.T not in (82, 97)))
 
 
-def _over_processes(jobs: list[tuple[str, Any]], setting: Setting):
-    """Yields each job with its rows, or None where the deadline came first."""
+def over_processes(jobs: list[tuple[str, Any]], setting: Setting):
+    """Yields each job, a kind of check and a case, with its rows; None after the deadline."""
     # Not fork: a process with CUDA in use must not be forked.
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(setting.processes, mp_context=context)
@@ -155,7 +156,8 @@ def _check(kind: str, case: Any, small: bool) -> list[dict[str, Any]]:
             return [_guarded(kind, case, lambda: _case(kind, case, "float32", small))]
         # Only the paths that take these sizes are checked; a refusal is no error.
         sizes = Sizes(case.T, case.keys, case.N, case.M, case.K, case.dtype, case.mask != "full")
-        served = [name for name in PATHS if path(name).refuses(sizes) is None]
+        paths = FAMILIES["mosaic"] if kind == "mosaic" else PATHS
+        served = [name for name in paths if path(name).refuses(sizes) is None]
         products: cases.Products = "tf32" if kind == "default" else "tf32x3"
         if small:
             products = "float32"

@@ -22,11 +22,22 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from experiments.benchmarks.device import attention, compiling, quantized, right, text, training
+from experiments.benchmarks.device import (
+    attention,
+    compiling,
+    mosaic,
+    quantized,
+    right,
+    text,
+    tiles,
+    training,
+)
 from experiments.benchmarks.device.card import measure_card
 from experiments.benchmarks.device.part import Part, Result, Setting
 
 PARTS = ("right", "attention", "quantized", "train_step", "relational", "text", "compiling")
+MORE_PARTS = ("mosaic", "tiles")
+"""Parts that run only where they are asked for."""
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
@@ -35,7 +46,7 @@ class Options:
     """What to run.
 
     Attributes:
-      parts: names of PARTS.
+      parts: names of PARTS and MORE_PARTS.
       minutes: for all of them together.
       folder: where each part's JSON goes.
       processes: how many processes check cases side by side.
@@ -55,9 +66,10 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     Raises:
       ValueError: there is no such part.
     """
-    unknown = set(options.parts) - set(PARTS)
+    known = (*PARTS, *MORE_PARTS)
+    unknown = set(options.parts) - set(known)
     if unknown:
-        raise ValueError(f"parts: expected some of {', '.join(PARTS)}, got {sorted(unknown)}")
+        raise ValueError(f"parts: expected some of {', '.join(known)}, got {sorted(unknown)}")
     start = time.monotonic()
     small = jax.default_backend() == "cpu"
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -73,8 +85,8 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         f"{1e6 * card.dispatch_seconds:.0f} us; jax {jax.__version__}"
     )
     wrong = {}
-    # In the order of PARTS, not of the flag: correctness first, compilation last.
-    for name in PARTS:
+    # In this order, not that of the flag: correctness first.
+    for name in known:
         if name not in options.parts:
             continue
         done = _finished(options.folder, name)
@@ -107,6 +119,8 @@ def _parts(building: training.Building) -> dict[str, Part]:
         "relational": training.RELATIONAL,
         "text": text.PART,
         "compiling": compiling.PART,
+        "mosaic": mosaic.PART,
+        "tiles": tiles.PART,
     }
 
 

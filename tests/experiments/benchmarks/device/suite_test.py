@@ -3,8 +3,10 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import time
 
 import jax
 import pytest
@@ -84,6 +86,27 @@ def test_what_begins_after_the_deadline_is_left_out():
     found = suite.attention.run(setting())
     assert not found.rows
     assert found.left_out == ["tiny forward", "tiny gradient", "decode_tiny"]
+
+
+def test_tiles_prints_rows_of_the_table(tmp_path, capsys):
+    later = setting(deadline=time.monotonic() + 60)
+    (row,) = suite.tiles.run(later).rows
+    assert row["tried"] == 2
+    assert re.fullmatch(
+        r"resident: \(16, 64, Tile\(queries=32, .*warps=[48], stages=1\)\)", row["line"]
+    )
+    table = suite.tiles.PART.table([row])
+    assert table.title == "tiles on hopper"
+    assert suite.tiles.run(setting()).left_out == ["resident bfloat16 K=64"]
+
+
+def test_mosaic_is_not_run_without_a_card():
+    found = suite.mosaic.run(setting())
+    assert not found.rows
+    assert found.left_out == ["needs a Hopper card; tests/kernels/mosaic_test.py interprets"]
+    assert (
+        suite.mosaic.PART.table([{"case": "a", "path": "b", "us": {"mosaic": 1.0}}]).row_count == 1
+    )
 
 
 def test_turns_alternate_and_the_median_counts():

@@ -1,0 +1,54 @@
+"""The Mosaic kernels compiled for H100; `.[test,aot-gpu]` on Python 3.12 or newer."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from experiments.benchmarks import aot, aot_cases, aot_targets
+from experiments.benchmarks.aot_cases import AotCase
+from hrm_kernels import mosaic_blocks
+
+H100 = aot_targets.TARGETS["h100"]
+pytestmark = [
+    pytest.mark.aot,
+    pytest.mark.skipif(
+        mosaic_blocks.plgpu is None or not aot_targets.is_installed(H100),
+        reason="compiles with the extra aot-gpu on Python 3.12 or newer",
+    ),
+]
+SHAPES = ("hrm_small_82", "hrm_82", "trm_97")
+MASKED = AotCase("masked", mask="causal", B=8, T=128, N=8, M=4, K=128, dtype="float16", rope=True)
+
+
+@pytest.fixture(autouse=True)
+def default_precision():
+    """The products that models ask for, not the tests' exact ones."""
+    with jax.default_matmul_precision("default"):
+        yield
+
+
+@pytest.mark.parametrize("part", aot.PASSES)
+@pytest.mark.parametrize("case", [*(aot_cases.CASES[name] for name in SHAPES), MASKED], ids=str)
+def test_short_sequences_are_one_kernel_a_pass(case, part):
+    """No copy of an operand beside it: only sums of rows, masks and tables in blocks of 64."""
+    compiled = aot.compile_case(H100, case, aot_cases.ours(case, "mosaic"), part)
+    assert compiled.num_kernels == (1 if part == "forward" else 2)
+    row_bytes = 4 * case.B * 128 * case.N
+    result_bytes = case.B * case.T * case.N * case.K * jnp.dtype(case.dtype).itemsize
+    kept = 0 if part == "forward" else result_bytes  # the forward pass's result
+    assert compiled.temporary_bytes <= kept + 4 * row_bytes + (1 << 20)
+
+
+@pytest.mark.parametrize("name", ["hrm_text_4096", "smollm2_8192", "code_32768", "code_131072"])
+def test_long_sequences_are_one_kernel_without_scores_in_memory(name):
+    case = aot_cases.CASES[name]
+    compiled = aot.compile_case(H100, case, aot_cases.ours(case, "mosaic_tiled"), "forward")
+    assert compiled.num_kernels == 1
+    # The log-sum-exp, the mask's ranges, and bounds of blocks.
+    assert compiled.temporary_bytes <= 4 * case.B * case.T * (case.N + 8) + (1 << 20)
+
+
+def test_the_automatic_choice_for_h100_stays_with_triton():
+    case = aot_cases.CASES["hrm_82"]
+    attend = aot_cases.ours(case, "gpu_resident")
+    assert aot.compile_case(H100, case, attend, "forward").num_kernels == 1
