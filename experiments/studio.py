@@ -10,6 +10,7 @@ page and studio end; a studio that is started again finds it. See docs/studio.md
 """
 
 import importlib
+import importlib.resources
 import json
 import logging
 import pathlib
@@ -30,6 +31,8 @@ if TYPE_CHECKING:  # of the extra `studio`, which is named where it is absent
 
 FLAGS = flags.FLAGS
 _LOG = logging.getLogger(__name__)
+EXAMPLE = "(example)"
+"""Name of the finished run that comes with the package; the page knows it."""
 
 flags.DEFINE_string("runs", "runs", "folder of the runs; need not exist yet")
 flags.DEFINE_string("host", listening.LOCAL, "address to listen at; others need --token_file")
@@ -64,7 +67,8 @@ def main() -> int:
     socket.listen()  # now, so that who reads the url below is not refused
     port = socket.getsockname()[1]
     needed = Pass(f"studio_{port}", secrets.token_urlsafe(32), tokens)
-    studio = Studio(Runs(pathlib.Path(FLAGS.runs).absolute()), _experiments(), needed)
+    runs = Runs(pathlib.Path(FLAGS.runs).absolute(), {EXAMPLE: _shipped_run()})
+    studio = Studio(runs, _experiments(), needed)
     hosts = {*LOCAL_HOSTS, *FLAGS.allow_host, *([] if FLAGS.host == "0.0.0.0" else [FLAGS.host])}
     config = uvicorn.Config(
         make_app(studio, tuple(sorted(hosts))),
@@ -105,6 +109,10 @@ def _tokens() -> list[str]:
         remedy="write one, such as the output of `openssl rand -hex 32`",
     )
     return tokens
+
+
+def _shipped_run() -> pathlib.Path:
+    return pathlib.Path(str(importlib.resources.files("experiments") / "shipped" / "run"))
 
 
 def _experiments() -> "dict[str, Experiment]":

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hrm_jax.studio import forms, states
-from hrm_jax.studio.folders import Runs, open_regular, read_end, read_object
+from hrm_jax.studio.folders import CHECKPOINTS, Runs, open_regular, read_end, read_object
 from hrm_jax.studio.forms import Experiment
 from hrm_jax.studio.lines import LineReader
 from hrm_jax.studio.series import Curves, as_number
@@ -61,6 +61,8 @@ class Watched:
             "latest": latest,
             "probed_bytes": self._size(PROBES),
             "seed": plain.get("seed") if isinstance(plain.get("seed"), int) else None,
+            "checkpoints": (self.folder / CHECKPOINTS).is_dir(),
+            "read_only": False,
         }
 
     def config(self) -> tuple[dict[str, Any], str]:
@@ -174,7 +176,7 @@ class Watching:
             and now - looked < _RESTING_SECONDS
         ):
             return found
-        found = self.get(name).summary()
+        found = self.get(name).summary() | {"read_only": not self._runs.is_own(name)}
         self._settled[name] = now, found
         return found
 

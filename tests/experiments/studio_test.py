@@ -160,6 +160,22 @@ def test_puzzles_are_solved_and_bad_ones_refused(page, runs):
         assert "".join(cells[:9]) == "534678912"
 
 
+def test_the_example_is_there_at_the_first_visit_and_only_read(page, runs):
+    with studio(runs) as url:
+        page.goto(url)
+        page.get_by_text("Open a finished run").click()
+        figure = page.locator(".chart", has_text="loss").first.get_by_role("img")
+        expect(figure).to_have_attribute("aria-label", re.compile(r"train/loss, last values"))
+        expect(page.get_by_text("read only")).to_be_visible()
+        assert page.get_by_role("button", name=re.compile("Delete|Resume|Stop")).count() == 0
+        page.get_by_text("See it think").click()
+        expect(page.get_by_role("heading", name="Puzzle 4")).to_be_visible()
+        thought = page.get_by_label("Thought", exact=True)
+        thought.press("Home")
+        expect(page.locator("output[for=thought]")).to_have_text("step 1 of 16")
+    assert not runs.exists()
+
+
 def write(runs, name, records):
     folder = runs / name
     folder.mkdir(parents=True)

@@ -42,17 +42,17 @@ export function run(settings) {
     if (stateChanged) {
       head.actions = h("div", {class: "row tight"},
         isAlive && button(now.state === "queued" ? "Take from the queue" : "Stop and save", () => act("/api/stop", () => notify(`${name} is asked to save and end`))),
-        ["stopped", "killed", "failed", "unknown"].includes(now.state) && now.experiment && button("Resume", () => { act("/api/resume", () => notify(`${name} goes on`)); }, "primary"),
+        !now.read_only && ["stopped", "killed", "failed", "unknown"].includes(now.state) && now.experiment && button("Resume", () => { act("/api/resume", () => notify(`${name} goes on`)); }, "primary"),
         now.experiment && h("a", {class: "button", href: link("new", {from: name})}, "Duplicate with changes"),
         h("a", {class: "button", href: link("think", {run: name})}, "See it think"),
-        now.experiment === "sudoku" && h("a", {class: "button", href: link("try", {run: name})}, "Try it"),
+        now.experiment === "sudoku" && now.checkpoints && h("a", {class: "button", href: link("try", {run: name})}, "Try it"),
         h("a", {class: "button", href: `/api/csv?${query({run: name})}`, download: `${name.replaceAll("/", "-")}.csv`}, "CSV"),
-        !isAlive && button("Delete", remove, "danger"));
+        !isAlive && !now.read_only && button("Delete", remove, "danger"));
     }
     const fact = (title, text, about) => h("div", {title: about}, h("dt", {}, title), h("dd", {}, text));
     const latest = now.latest;
     head.replaceChildren(
-      h("div", {class: "row"}, h("h1", {}, name), h("span", {class: `state ${now.state}`}, now.state)),
+      h("div", {class: "row"}, h("h1", {}, name), h("span", {class: `state ${now.state}`}, now.state), now.read_only && h("span", {class: "quiet small", title: "Its folder is only read"}, "read only")),
       h("p", {class: "quiet"}, [now.description, now.message].filter(Boolean).join(" · ")),
       progress(now), head.actions,
       h("dl", {class: "facts"},

@@ -10,7 +10,7 @@ const EXAMPLES = [
 ];
 
 export function tryIt(settings) {
-  const models = newest().filter(run => run.experiment === "sudoku" && run.step > 0).map(run => run.name);
+  const models = newest().filter(run => run.experiment === "sudoku" && run.checkpoints).map(run => run.name);
   const model = h("select", {id: "model"}, h("option", {value: ""}, "the model that comes with the package"),
     models.map(name => h("option", {value: name, selected: name === settings.get("run")}, name)));
   const puzzle = h("textarea", {id: "puzzle", spellcheck: "false"}, settings.get("puzzle") ?? "");

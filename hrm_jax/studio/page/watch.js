@@ -4,6 +4,8 @@ import {duration, h, number} from "./dom.js";
 import {link, listen, remember, runs} from "./store.js";
 
 const SHOWN_FIRST = 3;
+/** The finished run that comes with the package. */
+export const EXAMPLE = "(example)";
 const HARD = "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..";
 
 export const newest = () => [...runs.values()].sort((a, b) => (b.updated ?? 1e18) - (a.updated ?? 1e18) || (a.name < b.name ? -1 : 1));
@@ -26,10 +28,13 @@ export function gist(run) {
   return [run.steps ? `step ${run.step} of ${run.steps}` : run.step ? `step ${run.step}` : "", part, left(run)].filter(Boolean).join(" · ");
 }
 
+/** Whether there is no run but those that come along. */
+const isFirstVisit = () => [...runs.keys()].every(name => name === EXAMPLE);
+
 export function watch(settings) {
-  if (!runs.size) return welcome();
+  if (isFirstVisit() && !settings.has("runs")) return welcome();
   const drawn = settingsOf(settings);
-  const picked = settings.has("runs") ? settings.get("runs").split(",").filter(name => runs.has(name)) : newest().slice(0, SHOWN_FIRST).map(run => run.name);
+  const picked = settings.has("runs") ? settings.get("runs").split(",").filter(name => runs.has(name)) : newest().map(run => run.name).filter(name => name !== EXAMPLE).slice(0, SHOWN_FIRST);
   const chosen = new Set(picked);
   const numbers = new Map();
   const numberOf = name => {
@@ -112,12 +117,13 @@ export function watch(settings) {
 }
 
 function welcome() {
-  const end = listen(() => { if (runs.size) dispatchEvent(new HashChangeEvent("hashchange")); });
+  const end = listen(() => { if (!isFirstVisit()) dispatchEvent(new HashChangeEvent("hashchange")); });
   const element = h("section", {class: "hero"},
     h("h1", {}, "Train a model, and watch it think"),
     h("p", {class: "quiet"}, "There is no run here yet. Runs that you start from a shell appear by themselves."),
     h("div", {class: "row"},
       h("a", {class: "card", href: link("new", {experiment: "sudoku", preset: "minute"})}, h("b", {}, "Train for a minute"), "A tiny model learns Sudoku, and you see everything run."),
-      h("a", {class: "card", href: link("try", {puzzle: HARD, go: "1"})}, h("b", {}, "Watch a hard puzzle being solved"), "By the model that comes with the package, step by step.")));
+      h("a", {class: "card", href: link("try", {puzzle: HARD, go: "1"})}, h("b", {}, "Watch a hard puzzle being solved"), "By the model that comes with the package, step by step."),
+      runs.has(EXAMPLE) && h("a", {class: "card", href: link("run", {name: EXAMPLE})}, h("b", {}, "Open a finished run"), "An example that comes with the package: its curves, and how it thought.")));
   return {element, end};
 }
