@@ -60,7 +60,7 @@ def main() -> int:
     from hrm_jax.studio.app import make_app
     from hrm_jax.studio.folders import Runs
     from hrm_jax.studio.protection import Pass
-    from hrm_jax.studio.routes import Studio
+    from hrm_jax.studio.studio import Studio
 
     tokens = digests(_tokens())
     socket = listening.listen(FLAGS.host, FLAGS.port)
@@ -120,17 +120,28 @@ def _experiments() -> "dict[str, Experiment]":
     from hrm_jax.studio.forms import Experiment
 
     found = {}
-    for name, package, thinker in (
-        ("sudoku", "experiments.sudoku", "experiments.sudoku.thinker"),
-        ("code", "experiments.codegen", ""),
+    for name, package, more in (
+        ("sudoku", "experiments.sudoku", {"thinker": "experiments.sudoku.thinker"}),
+        (
+            "code",
+            "experiments.codegen",
+            {"author": "experiments.codegen.author", "models": _models_here},
+        ),
     ):
         try:
             presets = importlib.import_module(f"{package}.presets").PRESETS
         except ImportError as error:
             _LOG.warning("%s cannot be started: %s", name, error)
             continue
-        found[name] = Experiment(name, package, presets, thinker)
+        found[name] = Experiment(name, package, presets, **more)
     return found
+
+
+def _models_here() -> list[str]:
+    """Returns the names of the published models of code that are there."""
+    from hrm_jax.convert import catalogue
+
+    return [name for name in catalogue.MODELS if catalogue.find(name)]
 
 
 if __name__ == "__main__":

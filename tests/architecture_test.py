@@ -118,7 +118,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.tasks.sudoku": "evaluation probes task",
         "hrm_jax.tasks.code": "config data evaluation samples task",
         "hrm_jax.studio": (
-            "folders lines series states forms jobs watching live protection thinking routes app"
+            "folders lines series states forms jobs watching live protection thinking studio"
+            " asking routes app"
         ),
         "hrm_jax": "__init__",
     },
@@ -130,7 +131,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments.sudoku": "display presets variants exported solving thinker __main__",
         "experiments.codegen": (
-            "presets training writer prompts models judging verifying generation measuring"
+            "presets author training writer prompts models judging verifying generation measuring"
             " choosing __main__"
         ),
         "experiments.assignments": (

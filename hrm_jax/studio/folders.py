@@ -23,6 +23,7 @@ CHECKPOINTS = "checkpoints"
 MOST_JSON_BYTES = 1 << 20
 _DEPTH = 2
 _PART = re.compile(r"[^./\\\0][^/\\\0]*")
+_CHECKPOINT = re.compile(r"step_\d{8,12}")
 _MARKS = ("config.json", "metrics.jsonl", "job.json")
 """Files of which a run's folder has at least one."""
 
@@ -98,6 +99,17 @@ class Runs:
         if not _is_run(path):
             raise UnknownRun(f"there is no run {name!r} in {self.root} (any more)")
         return path
+
+
+def checkpoints(folder: pathlib.Path) -> list[str]:
+    """Returns the names of a run's checkpoints, the oldest first; links are left out."""
+    inside = folder / CHECKPOINTS
+    if inside.is_symlink():
+        return []
+    with contextlib.suppress(OSError), os.scandir(inside) as entries:
+        found = [entry for entry in entries if _CHECKPOINT.fullmatch(entry.name)]
+        return sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
+    return []
 
 
 def _inside(folder: pathlib.Path, name: str, root: pathlib.Path) -> pathlib.Path:

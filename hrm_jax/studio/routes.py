@@ -1,11 +1,8 @@
 """What the page asks for."""
 
 import asyncio
-import contextlib
 import csv
 import io
-import json
-from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,17 +10,14 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from hrm_jax.core.errors import UserError
 from hrm_jax.serving import errors
 from hrm_jax.studio import forms, series
-from hrm_jax.studio.folders import Runs, open_regular, read_end
-from hrm_jax.studio.forms import Experiment, FormError
-from hrm_jax.studio.jobs import Jobs
-from hrm_jax.studio.live import Live
-from hrm_jax.studio.protection import Pass
+from hrm_jax.studio.asking import add_asking
+from hrm_jax.studio.folders import open_regular, read_end
+from hrm_jax.studio.forms import FormError
 from hrm_jax.studio.states import OUTPUT
-from hrm_jax.studio.thinking import Thinker
-from hrm_jax.studio.watching import Watched, Watching
+from hrm_jax.studio.studio import Studio
+from hrm_jax.studio.watching import Watched
 from hrm_jax.training.side_records import PROBES, parse_record
 
 _OUTPUT_BYTES = 1 << 16
@@ -61,31 +55,10 @@ class Named(_Body):
     name: str = Field(max_length=300)
 
 
-class Puzzle(_Body):
-    """A puzzle for a model; an empty name is the model that comes with the package."""
-
-    experiment: str
-    name: str = Field("", max_length=300)
-    puzzle: str = Field(max_length=20_000)
-
-
 class Token(_Body):
     """What a person types to get in."""
 
     token: str = Field(max_length=1000)
-
-
-class Studio:
-    """What the routes work with."""
-
-    def __init__(self, runs: Runs, experiments: Mapping[str, Experiment], needed: Pass):
-        self.runs = runs
-        self.experiments = experiments
-        self.needed = needed
-        self.watching = Watching(runs, experiments)
-        self.jobs = Jobs(runs, experiments)
-        self.live = Live(runs, self.watching, self.jobs)
-        self.thinker = Thinker()
 
 
 def make_routes(studio: Studio) -> APIRouter:
@@ -94,18 +67,7 @@ def make_routes(studio: Studio) -> APIRouter:
     _add_reading(routes, studio)
     _add_starting(routes, studio)
     _add_changing(routes, studio)
-
-    @routes.post("/think")
-    async def think(body: Puzzle) -> StreamingResponse:
-        """Solves a puzzle; a line of JSON for each step of thought."""
-        experiment = studio.experiments.get(body.experiment)
-        if experiment is None or not experiment.thinker:
-            raise FormError({"": f"{body.experiment}: its models solve no puzzles here"})
-        folder = studio.runs.find(body.name) if body.name else None
-        answers = studio.thinker.solve(experiment.thinker, folder, body.puzzle)
-        # Compressed, lines would wait for a block to be full.
-        plain = {"Content-Encoding": "identity", "Cache-Control": "no-store"}
-        return StreamingResponse(_lines(answers), media_type="application/x-ndjson", headers=plain)
+    add_asking(routes, studio)
 
     @routes.post("/login")
     async def login(body: Token) -> JSONResponse:
@@ -176,6 +138,8 @@ def _add_starting(routes: APIRouter, studio: Studio) -> None:
             name: {
                 "module": one.module,
                 "solves": bool(one.thinker),
+                "writes": bool(one.author),
+                "models": list(one.models()),
                 "presets": {k: str(p.description) for k, p in one.presets.items()},
             }
             for name, one in studio.experiments.items()
@@ -185,12 +149,12 @@ def _add_starting(routes: APIRouter, studio: Studio) -> None:
     @routes.get("/form")
     async def form(experiment: str, preset: str) -> JSONResponse:
         """Answers the fields of a form."""
-        return JSONResponse({"fields": forms.describe(_experiment(studio, experiment), preset)})
+        return JSONResponse({"fields": forms.describe(studio.experiment(experiment), preset)})
 
     @routes.post("/check")
     async def check(body: Form) -> JSONResponse:
         """Answers what is wrong with a form, or the command line that says the same."""
-        experiment = _experiment(studio, body.experiment)
+        experiment = studio.experiment(body.experiment)
         try:
             filled = forms.fill(experiment, body.preset, body.texts)
         except FormError as error:
@@ -245,12 +209,6 @@ def _add_changing(routes: APIRouter, studio: Studio) -> None:
     async def restore(body: Named) -> JSONResponse:
         """Moves a run out of the bin."""
         return await looked_at(await asyncio.to_thread(studio.jobs.restore, body.name))
-
-
-def _experiment(studio: Studio, name: str) -> Experiment:
-    if name not in studio.experiments:
-        raise FormError({"": f"experiment: expected one of {', '.join(studio.experiments)}"})
-    return studio.experiments[name]
 
 
 def _curves(
@@ -310,12 +268,3 @@ def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
         inner = [_flat(v, f"{path}.{k}" if path else str(k)) for k, v in value.items()]
         return [item for items in inner for item in items]
     return [(path, forms.as_text(value)[:2000])]
-
-
-async def _lines(answers: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
-    async with contextlib.aclosing(answers) as source:  # pyright: ignore[reportArgumentType]
-        try:
-            async for answer in source:
-                yield json.dumps(answer) + "\n"
-        except UserError as error:
-            yield json.dumps({"done": True, "error": str(error)}) + "\n"

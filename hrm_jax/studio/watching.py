@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hrm_jax.studio import forms, states
-from hrm_jax.studio.folders import CHECKPOINTS, Runs, open_regular, read_end, read_object
+from hrm_jax.studio.folders import Runs, checkpoints, open_regular, read_end, read_object
 from hrm_jax.studio.forms import Experiment
 from hrm_jax.studio.lines import LineReader
 from hrm_jax.studio.series import Curves, as_number
@@ -61,7 +61,7 @@ class Watched:
             "latest": latest,
             "probed_bytes": self._size(PROBES),
             "seed": plain.get("seed") if isinstance(plain.get("seed"), int) else None,
-            "checkpoints": (self.folder / CHECKPOINTS).is_dir(),
+            "checkpoints": bool(checkpoints(self.folder)),
             "read_only": False,
         }
 

@@ -17,6 +17,7 @@ pytest.importorskip("psutil", reason="needs the extra studio")
 
 from playwright.sync_api import expect, sync_playwright
 
+from tests.experiments.codegen.saved_run import save_run
 from tests.experiments.conftest import ROOT
 
 CHROMIUM = shutil.which("chromium")
@@ -34,6 +35,15 @@ SMALL = {
 }
 HOSTILE = "<img src=x onerror=alert(1)>"
 SERIOUS = ("serious", "critical")
+AXE_VIEWS = (
+    "watch",
+    "run?name=a",
+    "compare?runs=a,b",
+    "think?run=a",
+    "try",
+    "try?what=code",
+    "new",
+)
 TIMEOUT = 180_000  # a run compiles first, on a machine that is busy
 expect.set_options(timeout=TIMEOUT)
 
@@ -176,6 +186,47 @@ def test_the_example_is_there_at_the_first_visit_and_only_read(page, runs):
     assert not runs.exists()
 
 
+def test_code_is_streamed_verified_only_by_tests_and_cancelled(page, runs):
+    save_run(runs / "code")
+    with studio(runs) as url:
+        page.goto(f"{url}/#/try")
+        page.get_by_role("link", name="Write code").click()
+        verdict = page.locator(".verdict")
+        page.evaluate(
+            """() => {
+              window.sizes = new Set();
+              const text = document.querySelector(".written");
+              const look = () => window.sizes.add(text.textContent.length);
+              new MutationObserver(look).observe(text, {childList: true});
+            }"""
+        )
+        page.get_by_label("Text to go on from").fill("x = ")
+        page.get_by_role("button", name="Write", exact=True).click()
+        expect(verdict).to_contain_text("✕ not verified: no tests were given, so it was not run")
+        assert page.evaluate("window.sizes.size") > 3
+        page.get_by_text("How it is written").click()
+        page.get_by_label("Tokens at most").fill("1")
+        page.get_by_label("Text to go on from").fill("def one():\n    return 1\n#")
+        page.get_by_label("Tests", exact=True).fill("assert one() == 2")
+        page.get_by_role("button", name="Write", exact=True).click()
+        expect(verdict).to_contain_text(re.compile("✕ not verified: (passed 0 of 1|no sandbox)"))
+        expect(page.locator(".written.passed")).to_have_count(0)
+        if "passed 0 of 1" in verdict.inner_text():
+            page.get_by_label("Tests", exact=True).fill("assert one() == 1")
+            page.get_by_role("button", name="Write", exact=True).click()
+            expect(verdict).to_contain_text("✓ verified: passes the tests (1 attempt")
+            expect(page.locator(".written.passed")).to_have_count(1)
+        # Another checkpoint is loaded first, which leaves time to think better of it.
+        page.get_by_label("Checkpoint").select_option(label="step 40")
+        page.get_by_role("button", name="Write", exact=True).click()
+        page.get_by_role("button", name="Cancel").click()
+        expect(verdict).to_have_text("Cancelled: what is there is not verified.")
+        expect(page.get_by_role("button", name="Cancel")).to_be_disabled()
+        page.get_by_label("Tests", exact=True).fill("1")
+        page.get_by_role("button", name="Write", exact=True).click()
+        expect(page.get_by_role("alert")).to_contain_text("got none that use a name of it")
+
+
 def write(runs, name, records):
     folder = runs / name
     folder.mkdir(parents=True)
@@ -195,7 +246,15 @@ def test_every_view_shows_foreign_runs_as_text_and_fits_a_phone(page, runs):
         file.write("{\n")
     with studio(runs) as url:
         page.set_viewport_size({"width": 390, "height": 800})
-        for view in ("watch", f"run?name={HOSTILE}", "compare", "think", "try", "new"):
+        for view in (
+            "watch",
+            f"run?name={HOSTILE}",
+            "compare",
+            "think",
+            "try",
+            "try?what=code",
+            "new",
+        ):
             page.goto(f"{url}/#/{view}")
             page.reload()
             expect(page.locator("h1").first).to_be_attached()
@@ -225,7 +284,15 @@ def test_axe_finds_nothing_serious(browser, runs, scheme):
     found = []
     with studio(runs) as url:
         page = context.new_page()
-        for view in ("watch", "run?name=a", "compare?runs=a,b", "think?run=a", "try", "new"):
+        for view in (
+            "watch",
+            "run?name=a",
+            "compare?runs=a,b",
+            "think?run=a",
+            "try",
+            "try?what=code",
+            "new",
+        ):
             page.goto(f"{url}/#/{view}")
             page.reload()
             expect(page.locator("h1").first).to_be_attached()

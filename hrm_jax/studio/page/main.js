@@ -20,7 +20,7 @@ async function show() {
   current?.end?.();
   current = next;
   byId("main").replaceChildren(next.element);
-  for (const a of document.querySelectorAll("nav a")) {
+  for (const a of document.querySelectorAll("header nav a")) {
     if (a.getAttribute("href") === `#/${view}`) a.setAttribute("aria-current", "page");
     else a.removeAttribute("aria-current");
   }

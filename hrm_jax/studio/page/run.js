@@ -45,7 +45,7 @@ export function run(settings) {
         !now.read_only && ["stopped", "killed", "failed", "unknown"].includes(now.state) && now.experiment && button("Resume", () => { act("/api/resume", () => notify(`${name} goes on`)); }, "primary"),
         now.experiment && h("a", {class: "button", href: link("new", {from: name})}, "Duplicate with changes"),
         h("a", {class: "button", href: link("think", {run: name})}, "See it think"),
-        now.experiment === "sudoku" && now.checkpoints && h("a", {class: "button", href: link("try", {run: name})}, "Try it"),
+        now.checkpoints && now.experiment && h("a", {class: "button", href: link("try", {run: name, what: now.experiment === "code" ? "code" : ""})}, "Try it"),
         h("a", {class: "button", href: `/api/csv?${query({run: name})}`, download: `${name.replaceAll("/", "-")}.csv`}, "CSV"),
         !isAlive && !now.read_only && button("Delete", remove, "danger"));
     }

@@ -10,7 +10,7 @@ from hrm_jax.serving.protection import digests
 from hrm_jax.studio.app import make_app
 from hrm_jax.studio.folders import Runs
 from hrm_jax.studio.protection import Pass
-from hrm_jax.studio.routes import Studio
+from hrm_jax.studio.studio import Studio
 
 BASE = "http://127.0.0.1:80"
 ORIGIN = {"Origin": "http://127.0.0.1:80", "Host": "127.0.0.1:80"}
