@@ -118,8 +118,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.tasks.sudoku": "evaluation probes task",
         "hrm_jax.tasks.code": "config data evaluation samples task",
         "hrm_jax.studio": (
-            "folders lines series states forms jobs watching live protection thinking studio"
-            " asking routes app"
+            "folders lines series event_files csv_logs foreign states forms jobs watching live"
+            " protection thinking studio asking routes app"
         ),
         "hrm_jax": "__init__",
     },

@@ -25,7 +25,10 @@ _DEPTH = 2
 _PART = re.compile(r"[^./\\\0][^/\\\0]*")
 _CHECKPOINT = re.compile(r"step_\d{8,12}")
 _MARKS = ("config.json", "metrics.jsonl", "job.json")
-"""Files of which a run's folder has at least one."""
+"""Files of which a run's folder has at least one, if not a log of other code."""
+EVENTS = "events.out.tfevents."
+CSV = ".csv"
+"""How names of other code's logs begin, and end."""
 
 
 class UnknownRun(UserError, LookupError):
@@ -140,8 +143,17 @@ def _below(folder: pathlib.Path, root: pathlib.Path, depth: int = _DEPTH) -> Ite
                 yield from _below(inside, root, depth - 1)
 
 
+def is_foreign_log(name: str) -> bool:
+    """Returns whether a file of this name is a log that other code may have written."""
+    return name.startswith(EVENTS) or name.endswith(CSV)
+
+
 def _is_run(folder: pathlib.Path) -> bool:
-    return any(os.path.lexists(folder / mark) for mark in _MARKS)
+    if any(os.path.lexists(folder / mark) for mark in _MARKS):
+        return True
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return any(is_foreign_log(entry.name) for entry in entries)
+    return False
 
 
 @contextlib.contextmanager
