@@ -116,7 +116,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             "building mspsp psplib rows table_files github jira plans benchmarks"
         ),
         "hrm_jax.tasks.sudoku": "evaluation probes task",
-        "hrm_jax.tasks.code": "config data evaluation samples task",
+        "hrm_jax.tasks.code": "config data evaluation samples probes task",
         "hrm_jax.studio": (
             "folders lines series event_files csv_logs foreign states forms jobs watching live"
             " protection thinking studio asking routes app"
