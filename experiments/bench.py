@@ -239,9 +239,12 @@ def _studio_load(console: Console) -> dict[str, Any]:
 
 def _telemetry(console: Console) -> dict[str, Any]:
     """Measures what a run's telemetry costs."""
-    from experiments.benchmarks import telemetry
+    from experiments.benchmarks import telemetry, thoughts
 
-    return {one: telemetry.run(one, _ROUNDS.value, console) for one in ("relational", "quick")}
+    rounds = _ROUNDS.value
+    found = {one: telemetry.run(one, rounds, console) for one in ("relational", "quick")}
+    codes = {f"code_{one}": thoughts.run(one, rounds, console) for one in ("minute", "nano")}
+    return {**found, **codes}
 
 
 def _picture() -> pathlib.Path | None:

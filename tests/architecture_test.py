@@ -118,7 +118,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.tasks.sudoku": "evaluation probes task",
         "hrm_jax.tasks.code": "config data evaluation samples probes task",
         "hrm_jax.studio": (
-            "folders lines series event_files csv_logs foreign states forms jobs watching live"
+            "folders lines series event_files csv_logs foreign tags states forms jobs watching live"
             " protection thinking studio asking routes app"
         ),
         "hrm_jax": "__init__",
@@ -147,7 +147,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             " alternate machine train_step step_profile recurrence attention solve jax_decode"
             " torch_decode decode llama_decode llama exactness speculation syntax"
             " first_token serving serve_load serve_speed studio_load"
-            " telemetry"
+            " telemetry thoughts"
         ),
         "experiments.benchmarks.device": (
             "card part right attention quantized training text compiling suite"

@@ -17,6 +17,7 @@ from hrm_jax.studio.folders import open_regular, read_end
 from hrm_jax.studio.forms import FormError
 from hrm_jax.studio.states import OUTPUT
 from hrm_jax.studio.studio import Studio
+from hrm_jax.studio.tags import write_tags
 from hrm_jax.studio.watching import Watched
 from hrm_jax.training.side_records import PROBES, parse_record
 
@@ -53,6 +54,12 @@ class Named(_Body):
     """A run, or what is in the bin."""
 
     name: str = Field(max_length=300)
+
+
+class Tagged(Named):
+    """A run and the tags that it is to have."""
+
+    tags: list[str] = Field(max_length=100)
 
 
 class Token(_Body):
@@ -196,6 +203,12 @@ def _add_changing(routes: APIRouter, studio: Studio) -> None:
         async with studio.live.lock:
             _, experiment = studio.watching.get(body.name).config()
         await asyncio.to_thread(studio.jobs.resume, body.name, experiment)
+        return await looked_at(body.name)
+
+    @routes.post("/tags")
+    async def tags(body: Tagged) -> JSONResponse:
+        """Gives a run these tags in place of those it has."""
+        await asyncio.to_thread(write_tags, studio.runs.own(body.name), body.tags)
         return await looked_at(body.name)
 
     @routes.post("/delete")

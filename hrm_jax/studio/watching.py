@@ -15,7 +15,8 @@ from hrm_jax.studio.foreign import ForeignLogs
 from hrm_jax.studio.forms import Experiment
 from hrm_jax.studio.lines import LineReader
 from hrm_jax.studio.series import Curves, as_number
-from hrm_jax.training.run_log import METRICS
+from hrm_jax.studio.tags import read_tags
+from hrm_jax.training.run_log import METRICS, SIZE
 from hrm_jax.training.side_records import PROBES, TELEMETRY
 
 _END_BYTES = 1 << 14
@@ -62,7 +63,9 @@ class Watched:
             "updated": updated,
             "latest": latest,
             "probed_bytes": self._size(PROBES),
-            "seed": plain.get("seed") if isinstance(plain.get("seed"), int) else None,
+            "seed": _whole(plain.get("seed")),
+            "parameters": _whole(read_object(self.folder / SIZE).get("parameters")),
+            "tags": read_tags(self.folder),
             "checkpoints": bool(checkpoints(self.folder)),
             "read_only": False,
         }
@@ -222,6 +225,10 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and abs(value) < 1 << 53 else None
 
 
 def _step(record: Mapping[str, Any]) -> float | None:

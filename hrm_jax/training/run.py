@@ -1,6 +1,7 @@
 """Trains a task in a folder, from a fresh state or from the folder's newest checkpoint.
 
     config.json, environment.json    what was run
+    size.json                        how many parameters
     data.json                        what it learned from
     metrics.jsonl, events.*          what was measured
     telemetry.jsonl                  learning rate, gradient norm, speed, memory
@@ -33,7 +34,7 @@ from hrm_jax.training.interrupt import GracefulStop
 from hrm_jax.training.optimizers import make_schedule
 from hrm_jax.training.process_record import recorded_process
 from hrm_jax.training.progress import Progress
-from hrm_jax.training.run_log import RunLog, write_run_info
+from hrm_jax.training.run_log import RunLog, write_run_info, write_size
 from hrm_jax.training.side_records import PROBES, TELEMETRY, SideRecords
 from hrm_jax.training.state import TrainState, init_state, state_from_variables, state_shardings
 from hrm_jax.training.state_arrays import state_bytes
@@ -120,6 +121,7 @@ def _train_alone(
         progress.training(first_step, config.loop.steps) as tell,
     ):
         write_run_info(folder, config)
+        write_size(folder, state.variables)
         if fingerprint and jax.process_index() == 0:
             learned_data.record(folder, first_step, fingerprint)
         state = loop.run_steps(

@@ -4,6 +4,7 @@
     events.out.tfevents.*       the same for TensorBoard, as `<split>/<metric>`
     config.json                 the resolved config
     environment.json            commit, package versions, devices, command line and its folder
+    size.json                   version, and how many parameters are trained and frozen
 
 Only process 0 writes.
 """
@@ -27,8 +28,10 @@ import numpy as np
 from hrm_jax.core import config as config_lib
 from hrm_jax.core import files
 from hrm_jax.core.errors import UserError
+from hrm_jax.core.types import Variables
 
 METRICS = "metrics.jsonl"
+SIZE = "size.json"
 _ENVIRONMENT = "environment.json"
 _RESERVED = ("step", "time_seconds", "split")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -122,6 +125,19 @@ class RunLog:
         if self._file and self._events:
             os.fsync(self._file.fileno())
             self._events.flush()
+
+
+def write_size(folder: str | os.PathLike[str], variables: Variables) -> None:
+    """Writes `size.json` into an existing folder: the numbers of a model's parameters.
+
+    Those that are trained include puzzle rows; frozen ones are buffers, such as a foundation's.
+    """
+    if jax.process_index() != 0:
+        return
+    trained = jax.tree.leaves((variables.params, variables.puzzle_rows))
+    counted = {"parameters": trained, "frozen": jax.tree.leaves(variables.buffers)}
+    sizes = {name: sum(leaf.size for leaf in leaves) for name, leaves in counted.items()}
+    files.write_atomically(Path(folder) / SIZE, json.dumps({"version": 1, **sizes}) + "\n")
 
 
 def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -271,13 +271,62 @@ def test_every_view_shows_foreign_runs_as_text_and_fits_a_phone(page, runs):
         assert "log=1" in page.url
 
 
+def test_runs_are_tagged_grouped_and_weighed_against_their_cost(page, runs):
+    for number, name in enumerate(("quick", "slow", "worse")):
+        write(runs, name, [(step, step / 10) for step in range(1, 6)])
+        folder = runs / name
+        config = {"loop": {"steps": 100}, "seed": number}
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "size.json").write_text(json.dumps({"parameters": 1000 * (number + 1)}))
+        reached = [(1, 0.2), (2, 0.9 - number / 4), (3, 0.1)]
+        lines = [
+            {
+                "step": s,
+                "time_seconds": 1e9 + s * (number + 1),
+                "split": "validation",
+                "accuracy": x,
+            }
+            for s, x in reached
+        ]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    with studio(runs) as url:
+        page.goto(f"{url}/#/run?name=quick")
+        page.get_by_label("Tags").fill("good #first")
+        page.get_by_role("button", name="Keep").click()
+        expect(page.get_by_text("The tags are kept")).to_be_visible()
+        assert json.loads((runs / "quick" / "tags.json").read_text())["tags"] == ["first", "good"]
+        page.goto(f"{url}/#/watch")
+        page.get_by_label("Filter names").fill("#good")
+        expect(page.locator(".list li")).to_have_count(1)
+        page.get_by_label("Filter names").fill("")
+        page.get_by_label("Group by").select_option("tag")
+        expect(page.locator(".list li.group")).to_have_text(["#first", "none"])
+        page.get_by_label("best so far").check()
+        assert "best=1" in page.url
+        figure = page.locator(".chart", has_text="accuracy").get_by_role("img")
+        expect(figure).to_have_attribute("aria-label", re.compile("last values"))
+        page.goto(f"{url}/#/compare?runs=quick,slow,worse")
+        table = page.locator("table", has_text="value of")
+        expect(table.locator("tr", has_text="validation/accuracy")).to_contain_text("10.0 %")
+        page.locator("select", has_text="the best so far").select_option("best")
+        expect(table.locator("tr", has_text="validation/accuracy")).to_contain_text("90.0 %")
+        seeds = page.locator("table", has_text="The same but for seeds")
+        expect(seeds.locator("tr", has_text="validation/accuracy")).to_contain_text("± 25.0 %")
+        front = page.locator("table", has_text="on the front")
+        expect(front.locator("tr", has_text="quick")).to_contain_text("of time, of parameters")
+        expect(front.locator("tr", has_text="slow").locator("td").last).to_have_text("")
+        expect(page.locator("svg.scatter")).to_have_count(2)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser, runs, scheme):
     carrier = pytest.importorskip("axe_playwright_python", reason="needs axe-core")
     axe = pathlib.Path(carrier.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
     for name in ("a", "b"):
         write(runs, name, [(step, 1 / step) for step in range(1, 100)])
-    probe = {"kind": "text", "samples": [{"prompt": "def f():", "completion": "", "parses": True}]}
+    sample = {"prompt": "def f():", "completion": HOSTILE, "parses": True}
+    thought = {"tokens": ["def", HOSTILE], "next": [[HOSTILE, 40]], "H": [[3, 90]], "L": [[5, 7]]}
+    probe = {"kind": "text", "samples": [sample], "thoughts": [thought]}
     (runs / "a" / "probes.jsonl").write_text(json.dumps({"step": 1, **probe}) + "\n")
     # The page's own policy would keep axe out.
     context = browser.new_context(color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")

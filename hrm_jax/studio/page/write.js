@@ -33,7 +33,7 @@ export function write(settings, experiments) {
   const cancels = h("button", {type: "button", disabled: true, onclick: () => stop("Cancelled: what is there is not verified.")}, "Cancel");
   const refused = h("p", {class: "warn problem", role: "alert"});
   const verdict = h("p", {role: "status", class: "verdict"});
-  const text = h("pre", {tabindex: "0", class: "written", "aria-label": "What was written"});
+  const text = h("pre", {tabindex: "0", class: "written", role: "group", "aria-label": "What was written"});
   const picks = h("div", {class: "row tight", role: "group", "aria-label": "Attempts"});
   let written = new Map(), shown = null, picked = false, controller = null, given = "";
 

@@ -166,12 +166,22 @@ def test_a_run_elsewhere_is_shown_and_cannot_be_changed(runs, experiments, write
     client.get("/")
     asked = {"run": "(example)", "curve": "train/loss"}
     assert client.get("/api/curves", params=asked).json()["curves"]["train/loss"]["values"] == [1]
-    for path in ("stop", "resume", "delete"):
-        refused = client.post(f"/api/{path}", json={"name": "(example)"})
+    for path in ("stop", "resume", "delete", "tags"):
+        body = {"name": "(example)", **({"tags": ["a"]} if path == "tags" else {})}
+        refused = client.post(f"/api/{path}", json=body)
         assert (refused.status_code, "is only read here" in message(refused)) == (404, True)
     body = {"experiment": "fake", "preset": "plain", "name": "(example)/new"}
     assert client.post("/api/start", json=body).status_code == 404
     assert (tmp_path / "elsewhere" / "config.json").exists()
+
+
+def test_a_run_is_tagged(client, write_run):
+    write_run("a", size={"parameters": 12})
+    assert client.post("/api/tags", json={"name": "a", "tags": ["x", "#y"]}).status_code == 200
+    refused = client.post("/api/tags", json={"name": "a", "tags": ["x y"]})
+    assert (refused.status_code, "expected up to 20 words" in message(refused)) == (400, True)
+    config = client.get("/api/config", params={"run": "a"})
+    assert config.status_code == 200
 
 
 def test_probes_are_read_as_far_as_they_are_whole(client, write_run):
