@@ -113,13 +113,13 @@ LAYERS: tuple[dict[str, str], ...] = (
             " searching problem infeasible dispatching exact_model exact explaining"
         ),
         "hrm_jax.planning.formats": (
-            "building mspsp psplib rows table_files github jira plans benchmarks"
+            "building mspsp psplib rows table_files github jira times chart plans benchmarks"
         ),
         "hrm_jax.tasks.sudoku": "evaluation probes task",
         "hrm_jax.tasks.code": "config data evaluation samples probes task",
         "hrm_jax.studio": (
-            "folders lines series event_files csv_logs foreign tags states forms jobs watching live"
-            " protection thinking studio asking routes app"
+            "folders lines series event_files csv_logs foreign tags plans states forms jobs"
+            " watching live protection thinking studio asking routes app"
         ),
         "hrm_jax": "__init__",
     },

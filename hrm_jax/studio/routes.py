@@ -15,6 +15,7 @@ from hrm_jax.studio import forms, series
 from hrm_jax.studio.asking import add_asking
 from hrm_jax.studio.folders import open_regular, read_end
 from hrm_jax.studio.forms import FormError
+from hrm_jax.studio.plans import MOST_BYTES, parse_plan, plan_names, read_plan
 from hrm_jax.studio.states import OUTPUT
 from hrm_jax.studio.studio import Studio
 from hrm_jax.studio.tags import write_tags
@@ -62,6 +63,13 @@ class Tagged(Named):
     tags: list[str] = Field(max_length=100)
 
 
+class PlanText(_Body):
+    """The content of a file, and its name."""
+
+    name: str = Field(max_length=300)
+    text: str = Field(max_length=MOST_BYTES)
+
+
 class Token(_Body):
     """What a person types to get in."""
 
@@ -75,6 +83,7 @@ def make_routes(studio: Studio) -> APIRouter:
     _add_starting(routes, studio)
     _add_changing(routes, studio)
     add_asking(routes, studio)
+    _add_plans(routes, studio)
 
     @routes.post("/login")
     async def login(body: Token) -> JSONResponse:
@@ -135,6 +144,23 @@ def _add_reading(routes: APIRouter, studio: Studio) -> None:
             watched = studio.watching.get(run)
             text = await asyncio.to_thread(_csv, watched)
         return PlainTextResponse(text, media_type="text/csv; charset=utf-8")
+
+
+def _add_plans(routes: APIRouter, studio: Studio) -> None:
+    @routes.get("/plans")
+    async def plans() -> JSONResponse:
+        """Answers the names of files that may be plans."""
+        return JSONResponse({"plans": plan_names(studio.runs.root)})
+
+    @routes.get("/plan")
+    async def plan(name: Name) -> JSONResponse:
+        """Answers a plan of the runs folder."""
+        return JSONResponse(await asyncio.to_thread(read_plan, studio.runs.root, name))
+
+    @routes.post("/plan")
+    async def opened(body: PlanText) -> JSONResponse:
+        """Answers a plan that a person has opened; nothing of it is kept."""
+        return JSONResponse(await asyncio.to_thread(parse_plan, body.text, body.name))
 
 
 def _add_starting(routes: APIRouter, studio: Studio) -> None:

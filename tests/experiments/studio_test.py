@@ -19,6 +19,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.experiments.codegen.saved_run import save_run
 from tests.experiments.conftest import ROOT
+from tests.hrm_jax.studio.plans_test import TEXT as PLAN
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
@@ -43,8 +44,9 @@ AXE_VIEWS = (
     "try",
     "try?what=code",
     "new",
+    "plans?plan=week.json",
 )
-TIMEOUT = 180_000  # a run compiles first, on a machine that is busy
+TIMEOUT = 60_000  # a run compiles first, on a machine that is busy
 expect.set_options(timeout=TIMEOUT)
 
 
@@ -318,6 +320,27 @@ def test_runs_are_tagged_grouped_and_weighed_against_their_cost(page, runs):
         expect(page.locator("svg.scatter")).to_have_count(2)
 
 
+def test_a_plan_is_opened_from_the_folder_and_from_elsewhere(page, runs, tmp_path):
+    runs.mkdir()
+    (runs / "week.json").write_text(PLAN)
+    (tmp_path / "other.json").write_text(PLAN.replace("somebody", "another"))
+    (tmp_path / "none.json").write_text('{"assignments": []}')
+    with studio(runs) as url:
+        page.goto(f"{url}/#/plans")
+        page.locator("#plan").select_option("week.json")
+        task = page.get_by_role("button", name="b, 2 to 5, critical, late")
+        task.focus()
+        told = page.locator("p[role=status]", has_text="b (2 to 5), due 4: given to ann for sql")
+        expect(told).to_be_visible()
+        expect(page.locator(".task.linked")).to_have_text("a <b>tables</b>")
+        expect(page.locator(".lane .due")).to_have_count(1)
+        expect(page.get_by_text("by somebody")).to_be_visible()
+        page.get_by_label("or open a file").set_input_files(tmp_path / "other.json")
+        expect(page.get_by_text("by another")).to_be_visible()
+        page.get_by_label("or open a file").set_input_files(tmp_path / "none.json")
+        expect(page.get_by_text("none.json: expected a plan with a chart")).to_be_visible()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser, runs, scheme):
     carrier = pytest.importorskip("axe_playwright_python", reason="needs axe-core")
@@ -328,6 +351,7 @@ def test_axe_finds_nothing_serious(browser, runs, scheme):
     thought = {"tokens": ["def", HOSTILE], "next": [[HOSTILE, 40]], "H": [[3, 90]], "L": [[5, 7]]}
     probe = {"kind": "text", "samples": [sample], "thoughts": [thought]}
     (runs / "a" / "probes.jsonl").write_text(json.dumps({"step": 1, **probe}) + "\n")
+    (runs / "week.json").write_text(PLAN)
     # The page's own policy would keep axe out.
     context = browser.new_context(color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")
     found = []
