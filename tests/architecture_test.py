@@ -147,7 +147,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             " alternate machine train_step step_profile recurrence attention solve jax_decode"
             " torch_decode decode llama_decode llama exactness speculation syntax"
             " first_token serving serve_load serve_speed studio_load"
-            " telemetry thoughts"
+            " telemetry thoughts first_curve"
         ),
         "experiments.benchmarks.device": (
             "card part right attention quantized training text compiling suite"
