@@ -205,7 +205,8 @@ def test_code_is_streamed_verified_only_by_tests_and_cancelled(page, runs):
         page.get_by_label("Text to go on from").fill("x = ")
         page.get_by_role("button", name="Write", exact=True).click()
         expect(verdict).to_contain_text("✕ not verified: no tests were given, so it was not run")
-        assert page.evaluate("window.sizes.size") > 3
+        # The prompt, a part, and the whole at the least: pieces may come together.
+        assert page.evaluate("window.sizes.size") >= 3
         page.get_by_text("How it is written").click()
         page.get_by_label("Tokens at most").fill("1")
         page.get_by_label("Text to go on from").fill("def one():\n    return 1\n#")
