@@ -8,8 +8,9 @@ language model writes, against transformers, `--suite=llama` the same of a GGUF 
 llama.cpp; `--suite=speculation` what proposing repeated tokens gains, `--suite=syntax` what it
 costs to write Python alone, `--suite=first_token` how long an editor waits after a change;
 `--suite=serve_load` puts a server under many clients, `--suite=serve_speed` measures it beside
-llama.cpp's; `--suite=studio_load` puts the studio under many runs and pages, `--suite=telemetry`
-measures what its figures cost a run; `--suite=device` is the whole picture of one GPU.
+llama.cpp's; `--suite=studio_load` puts the studio under many runs and pages, `--suite=first_curve`
+measures how soon it shows a curve, `--suite=telemetry` what its figures cost a run;
+`--suite=device` is the whole picture of one GPU.
 Results are medians over rounds; the JSON holds every turn.
 """
 
@@ -237,11 +238,21 @@ def _studio_load(console: Console) -> dict[str, Any]:
     return studio_load.run(studio_load.Options(), console)
 
 
+def _first_curve(console: Console) -> dict[str, Any]:
+    """Measures the time from a command to the first curve, beside other tools."""
+    from experiments.benchmarks import first_curve
+
+    return first_curve.run(_TOOLS.value, _ROUNDS.value, console)
+
+
 def _telemetry(console: Console) -> dict[str, Any]:
     """Measures what a run's telemetry costs."""
-    from experiments.benchmarks import telemetry
+    from experiments.benchmarks import telemetry, thoughts
 
-    return {one: telemetry.run(one, _ROUNDS.value, console) for one in ("relational", "quick")}
+    rounds = _ROUNDS.value
+    found = {one: telemetry.run(one, rounds, console) for one in ("relational", "quick")}
+    codes = {f"code_{one}": thoughts.run(one, rounds, console) for one in ("minute", "nano")}
+    return {**found, **codes}
 
 
 def _picture() -> pathlib.Path | None:
@@ -265,10 +276,14 @@ SUITES: dict[str, Suite] = {
     "serve_speed": _serve_speed,
     "studio_load": _studio_load,
     "telemetry": _telemetry,
+    "first_curve": _first_curve,
     "device": _device,
 }
 
 _SUITE = flags.DEFINE_enum("suite", "train_step", list(SUITES), "What to measure.")
+_TOOLS = flags.DEFINE_list(
+    "tools", ["tensorboard", "trackio"], "first_curve: commands to compare with, names or paths."
+)
 _PRESET = flags.DEFINE_enum("preset", "hrm_small", list(workload.SHAPES), "The sizes measured.")
 _BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["32", "128"], "Batch sizes, each on its own.")
 _CONTESTANTS = flags.DEFINE_list(

@@ -10,6 +10,7 @@ page and studio end; a studio that is started again finds it. See docs/studio.md
 """
 
 import importlib
+import importlib.resources
 import json
 import logging
 import pathlib
@@ -17,7 +18,7 @@ import secrets
 import signal
 import webbrowser
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -30,8 +31,16 @@ if TYPE_CHECKING:  # of the extra `studio`, which is named where it is absent
 
 FLAGS = flags.FLAGS
 _LOG = logging.getLogger(__name__)
+EXAMPLE = "(example)"
+"""Name of the finished run that comes with the package; the page knows it."""
 
 flags.DEFINE_string("runs", "runs", "folder of the runs; need not exist yet")
+flags.DEFINE_multi_string(
+    "beside",
+    [],
+    "folder that is shown beside --runs and only read: runs of ours, TensorBoard's event folders, "
+    "CSV files of metrics. May be given again",
+)
 flags.DEFINE_string("host", listening.LOCAL, "address to listen at; others need --token_file")
 flags.DEFINE_integer(
     "port",
@@ -57,14 +66,15 @@ def main() -> int:
     from hrm_jax.studio.app import make_app
     from hrm_jax.studio.folders import Runs
     from hrm_jax.studio.protection import Pass
-    from hrm_jax.studio.routes import Studio
+    from hrm_jax.studio.studio import Studio
 
     tokens = digests(_tokens())
     socket = listening.listen(FLAGS.host, FLAGS.port)
     socket.listen()  # now, so that who reads the url below is not refused
     port = socket.getsockname()[1]
     needed = Pass(f"studio_{port}", secrets.token_urlsafe(32), tokens)
-    studio = Studio(Runs(pathlib.Path(FLAGS.runs).absolute()), _experiments(), needed)
+    runs = Runs(pathlib.Path(FLAGS.runs).absolute(), {EXAMPLE: _shipped_run(), **_beside()})
+    studio = Studio(runs, _experiments(), needed)
     hosts = {*LOCAL_HOSTS, *FLAGS.allow_host, *([] if FLAGS.host == "0.0.0.0" else [FLAGS.host])}
     config = uvicorn.Config(
         make_app(studio, tuple(sorted(hosts))),
@@ -107,22 +117,56 @@ def _tokens() -> list[str]:
     return tokens
 
 
+def _beside() -> dict[str, pathlib.Path]:
+    """Returns the folders of `--beside` by the names that the page has for them.
+
+    Raises:
+      ConfigError: one is not there.
+    """
+    found: dict[str, pathlib.Path] = {}
+    for text in FLAGS.beside:
+        folder = pathlib.Path(text).absolute()
+        check(folder.is_dir(), "--beside", expected="a folder", got=text, remedy="name one that is")
+        number = 2
+        name = folder.name or "root"
+        while f"({name})" in found or f"({name})" == EXAMPLE:
+            name = f"{folder.name}-{number}"
+            number += 1
+        found[f"({name})"] = folder
+    return found
+
+
+def _shipped_run() -> pathlib.Path:
+    return pathlib.Path(str(importlib.resources.files("experiments") / "shipped" / "run"))
+
+
 def _experiments() -> "dict[str, Experiment]":
     """Returns what the page can start; an experiment whose extra is absent is left out."""
     from hrm_jax.studio.forms import Experiment
 
+    asked: dict[str, tuple[str, dict[str, Any]]] = {
+        "sudoku": ("experiments.sudoku", {"thinker": "experiments.sudoku.thinker"}),
+        "code": (
+            "experiments.codegen",
+            {"author": "experiments.codegen.author", "models": _models_here},
+        ),
+    }
     found = {}
-    for name, package, thinker in (
-        ("sudoku", "experiments.sudoku", "experiments.sudoku.thinker"),
-        ("code", "experiments.codegen", ""),
-    ):
+    for name, (package, more) in asked.items():
         try:
             presets = importlib.import_module(f"{package}.presets").PRESETS
         except ImportError as error:
             _LOG.warning("%s cannot be started: %s", name, error)
             continue
-        found[name] = Experiment(name, package, presets, thinker)
+        found[name] = Experiment(name, package, presets, **more)
     return found
+
+
+def _models_here() -> list[str]:
+    """Returns the names of the published models of code that are there."""
+    from hrm_jax.convert import catalogue
+
+    return [name for name in catalogue.MODELS if catalogue.find(name)]
 
 
 if __name__ == "__main__":

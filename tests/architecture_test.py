@@ -45,9 +45,9 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.losses": "token act language",
         "hrm_jax.optim": "schedules adam_atan2 eigenbases soap puzzle_rows ema",
         "hrm_jax.training": (
-            "interrupt state_arrays run_log side_records process_record checkpoint state optimizers"
-            " batches progress step telemetry flops loop curriculum task learned_data run"
-            " run_folder"
+            "interrupt state_arrays trackers run_log side_records process_record checkpoint state"
+            " optimizers batches progress step telemetry flops loop curriculum task learned_data"
+            " run run_folder"
         ),
         "hrm_jax.data": "rows pipeline downloads storage",
         "hrm_jax.data.sudoku": (
@@ -114,12 +114,13 @@ LAYERS: tuple[dict[str, str], ...] = (
             " searching problem infeasible dispatching exact_model exact explaining"
         ),
         "hrm_jax.planning.formats": (
-            "building mspsp psplib rows table_files github jira plans benchmarks"
+            "building mspsp psplib rows table_files github jira times chart plans benchmarks"
         ),
         "hrm_jax.tasks.sudoku": "evaluation probes task",
-        "hrm_jax.tasks.code": "config data evaluation samples task",
+        "hrm_jax.tasks.code": "config data evaluation samples probes task",
         "hrm_jax.studio": (
-            "folders lines series states forms jobs watching live protection thinking routes app"
+            "folders lines series event_files csv_logs foreign tags plans states forms jobs"
+            " watching live protection thinking studio asking routes app"
         ),
         "hrm_jax": "__init__",
     },
@@ -131,7 +132,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments.sudoku": "display presets variants exported solving thinker __main__",
         "experiments.codegen": (
-            "presets training writer prompts models judging verifying generation measuring"
+            "presets author training writer prompts models judging verifying generation measuring"
             " choosing __main__"
         ),
         "experiments.assignments": (
@@ -147,7 +148,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             " alternate machine train_step step_profile recurrence attention solve jax_decode"
             " torch_decode decode llama_decode llama exactness speculation syntax"
             " first_token serving serve_load serve_speed studio_load"
-            " telemetry"
+            " telemetry thoughts first_curve"
         ),
         "experiments.benchmarks.device": (
             "card part right attention quantized training text compiling mosaic tiles suite"

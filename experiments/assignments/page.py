@@ -1,13 +1,10 @@
 """A plan as one HTML page that needs nothing else: people as rows, reasons on hover or focus."""
 
 import html
-from collections.abc import Mapping
 
-from hrm_jax.planning.explaining import Reason, explain, find_risks
-from hrm_jax.planning.formats.plans import end_text, start_text
-from hrm_jax.planning.instance import Instance, Task, tasks_by_id
-from hrm_jax.planning.objectives import loads
-from hrm_jax.planning.plan import Assignment, Plan
+from hrm_jax.planning.formats.chart import Bar, Chart, Row, chart_of
+from hrm_jax.planning.instance import Instance
+from hrm_jax.planning.plan import Plan
 
 _STYLE = """
 body { font: 14px/1.4 system-ui, sans-serif; margin: 24px; color: #1b1f24; }
@@ -43,28 +40,23 @@ function show(bar) {
 bars.forEach(bar => ['mouseenter', 'focus'].forEach(e => bar.addEventListener(e, () => show(bar))));
 """
 
-_MARKS = 6
-
 
 def write_page(instance: Instance, plan: Plan, summary: str) -> str:
     """Returns the page of a plan; `summary` says what it costs."""
-    reasons = explain(instance, plan)
-    done = max([1, *(one.end for one in plan.assignments)])
-    last = max([done, *(task.due for task in instance.tasks if task.due is not None)])
-    held = loads(instance, plan)
+    chart = chart_of(instance, plan)
     rows = [
-        f'<div class="row"><div class="name">{_text(person.name or person.id)}</div>'
-        f'<div class="lane">{_lane(instance, plan, person.id, reasons, last)}</div>'
-        f"{_load(held[person.id] / done)}</div>"
-        for person in instance.people
+        f'<div class="row"><div class="name">{_text(row.name)}</div>'
+        f'<div class="lane">{_lane(chart, row)}</div>'
+        f"{_load(row.load)}</div>"
+        for row in chart.rows
     ]
+    last = len(chart.marks) - 1
     marks = "".join(
-        f'<span style="left:{100 * step / _MARKS:.2f}%">'
-        f"{_text(end_text(instance, last * step // _MARKS))}</span>"
-        for step in range(_MARKS + 1)
+        f'<span style="left:{100 * step / last:.2f}%">{_text(mark)}</span>'
+        for step, mark in enumerate(chart.marks)
     )
     scale = f'<div class="row"><div></div><div class="scale">{marks}</div><div></div></div>'
-    risks = "".join(f"<li>{_text(risk.text)}</li>" for risk in find_risks(instance, plan))
+    risks = "".join(f"<li>{_text(risk)}</li>" for risk in chart.risks)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f"<title>Plan by {_text(plan.planner)}</title><style>{_STYLE}</style></head><body>"
@@ -85,31 +77,26 @@ _KEY = (
 )
 
 
-def _lane(
-    instance: Instance, plan: Plan, person: str, reasons: Mapping[str, Reason], last: int
-) -> str:
-    own = [one for one in plan.assignments if person in one.people and one.end > one.start]
-    tasks = tasks_by_id(instance)
-    return "".join(_bar(instance, tasks[one.task], one, reasons[one.task], last) for one in own)
+def _lane(chart: Chart, row: Row) -> str:
+    own = [bar for bar in chart.bars if row.person in bar.people and bar.end > bar.start]
+    return "".join(_bar(bar, chart.length) for bar in own)
 
 
-def _bar(instance: Instance, task: Task, one: Assignment, reason: Reason, last: int) -> str:
-    title = f"{one.task} {task.title}".strip()
-    times = f"{start_text(instance, one.start)} to {end_text(instance, one.end)}"
+def _bar(bar: Bar, length: int) -> str:
     kinds = ["task"]
-    kinds += ["critical"] if reason.critical else []
-    kinds += ["late"] if task.due is not None and one.end > task.due else []
-    waits = "[" + ",".join(f'"{_json(other)}"' for other in reason.waits_for) + "]"
-    text = f"{title} ({times}): {reason.text()}"
-    bar = (
+    kinds += ["critical"] if bar.critical else []
+    kinds += ["late"] if bar.late else []
+    waits = "[" + ",".join(f'"{_json(other)}"' for other in bar.waits_for) + "]"
+    text = f"{bar.title} ({bar.times}): {bar.reason}"
+    drawn = (
         f'<div class="{" ".join(kinds)}" tabindex="0" title="{_text(text)}" '
-        f'style="left:{100 * one.start / last:.3f}%;'
-        f'width:{100 * (one.end - one.start) / last:.3f}%" data-task="{_text(one.task)}" '
-        f'data-text="{_text(text)}" data-waits="{_text(waits)}">{_text(title)}</div>'
+        f'style="left:{100 * bar.start / length:.3f}%;'
+        f'width:{100 * (bar.end - bar.start) / length:.3f}%" data-task="{_text(bar.task)}" '
+        f'data-text="{_text(text)}" data-waits="{_text(waits)}">{_text(bar.title)}</div>'
     )
-    if task.due is not None:
-        bar += f'<div class="due" style="left:{100 * task.due / last:.3f}%"></div>'
-    return bar
+    if bar.due is not None:
+        drawn += f'<div class="due" style="left:{100 * bar.due / length:.3f}%"></div>'
+    return drawn
 
 
 def _load(share: float) -> str:

@@ -6,7 +6,7 @@ import matplotlib
 
 from hrm_jax.core.files import appearing_whole
 from hrm_jax.planning.explaining import explain
-from hrm_jax.planning.formats.plans import end_text
+from hrm_jax.planning.formats.times import end_text
 from hrm_jax.planning.instance import Instance, tasks_by_id
 from hrm_jax.planning.plan import Plan
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from experiments.common.terminal import Table
 from hrm_jax.planning.checker import Violation
 from hrm_jax.planning.explaining import Reason, Risk
-from hrm_jax.planning.formats.plans import end_text, start_text
+from hrm_jax.planning.formats.times import end_text, start_text
 from hrm_jax.planning.instance import Instance, tasks_by_id
 from hrm_jax.planning.objectives import Costs, Weights, loads
 from hrm_jax.planning.plan import Plan

@@ -17,6 +17,7 @@ from hrm_jax.core.mesh import fetch, make_mesh
 from hrm_jax.tasks.code.config import CodeConfig
 from hrm_jax.tasks.code.samples import as_text
 from hrm_jax.tasks.code.task import CodeReport, CodeTask
+from hrm_jax.training import trackers
 from hrm_jax.training.run import begin, train
 from hrm_jax.training.run_folder import newest_run, read_config
 from hrm_jax.training.run_log import read_metrics
@@ -36,6 +37,7 @@ _PANELS = (
 flags.DEFINE_string(
     "run", None, "train: the run's folder; a new one below runs/, or to --resume the newest one"
 )
+flags.DEFINE_multi_enum("log_to", [], trackers.TRACKERS, f"train: {trackers.HELP}")
 flags.DEFINE_bool(
     "accept_changed_data",
     False,
@@ -62,6 +64,7 @@ def run(console: Console) -> int:
         resume=FLAGS.resume,
         accept_changed_data=FLAGS.accept_changed_data,
         progress=progress,
+        trackers=FLAGS.log_to,
     )
     # Collective work, such as evaluation, is done by all processes; files are written by the first.
     if jax.process_index() == 0:

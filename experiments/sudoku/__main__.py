@@ -47,6 +47,7 @@ from hrm_jax.core.mesh import MeshConfig, fetch, make_mesh
 from hrm_jax.core.types import Variables
 from hrm_jax.data.sudoku.board_files import parse_box
 from hrm_jax.tasks.sudoku.task import EvaluationConfig, SudokuConfig, SudokuTask
+from hrm_jax.training import trackers
 from hrm_jax.training.run import train as train_in
 from hrm_jax.training.run_folder import newest_run, read_config
 from hrm_jax.training.run_log import read_metrics
@@ -73,6 +74,7 @@ flags.DEFINE_string(
     "run", None, "folder of the run; a new one below runs/, or to --resume the newest one"
 )
 flags.DEFINE_bool("resume", False, "train: go on from the newest intact checkpoint of --run")
+flags.DEFINE_multi_enum("log_to", [], trackers.TRACKERS, f"train: {trackers.HELP}")
 flags.DEFINE_bool(
     "accept_changed_data",
     False,
@@ -139,7 +141,16 @@ config_flags.define(PRESETS, default="relational")
 _MODEL = ("checkpoint", "run")
 _ATTEMPTS = ("max_steps", "search_attempts", "search_max_steps", "search_assume", "search_noise")
 _READS = {
-    "train": ("run", "resume", "accept_changed_data", "data", "skip_bad", "preset", "config"),
+    "train": (
+        "run",
+        "resume",
+        "log_to",
+        "accept_changed_data",
+        "data",
+        "skip_bad",
+        "preset",
+        "config",
+    ),
     "eval": (*_MODEL, "data", "skip_bad", "split", "puzzles", "halting", *_ATTEMPTS, "config.test"),
     "solve": (*_MODEL, "puzzle", "box", "skip_bad", "render", *_ATTEMPTS),
     "export": (*_MODEL, "out", "config"),
@@ -178,6 +189,7 @@ def train(console: Console) -> int:
         resume=FLAGS.resume,
         accept_changed_data=FLAGS.accept_changed_data,
         progress=progress,
+        trackers=FLAGS.log_to,
     )
     if jax.process_index() == 0:
         curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)

@@ -21,7 +21,7 @@ from hrm_jax.models.llama import SMOLLM2_135M, Llama, LlamaConfig, LlamaModule
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_attention import TextAttention
 from hrm_jax.models.text_model import TextModel, variables_of
-from hrm_jax.models.text_recurrence import recur_over_text
+from hrm_jax.models.text_recurrence import movement_over_text, recur_over_text
 from hrm_jax.nn.attention import Attend
 from hrm_jax.nn.gated_stack import GatedBlockConfig, GatedStack
 from hrm_jax.nn.linear import truncated_normal
@@ -125,13 +125,17 @@ class RefiningLevels(nnx.Module):
         memory: Sequence[Any] | None = None,
     ) -> tuple[Float[Array, "B T D"], Calls]:
         """Returns the refined states, and each call's slots, as `TextModule.think` does."""
+        latents, calls = recur_over_text(
+            schedule, self.H_module, self.L_module, self.initial_latents(hidden), attend, memory
+        )
+        return hidden + product(latents.z_H, self.refinement[...]), calls
+
+    def initial_latents(self, hidden: Float[Array, "B T D"]) -> Latents:
+        """Returns z_H, a foundation's states, and z_L, the same vector at every token."""
         # Normalised as the levels' own results are; a foundation's states may have any size.
         z_H = rms_norm(hidden, eps=self.config.block.norm_eps)
         z_L = jnp.broadcast_to(self.z_L_init[...].astype(hidden.dtype)[None, None], hidden.shape)
-        latents, calls = recur_over_text(
-            schedule, self.H_module, self.L_module, Latents(z_H, z_L), attend, memory
-        )
-        return hidden + product(latents.z_H, self.refinement[...]), calls
+        return Latents(z_H, z_L)
 
 
 class HrmLlamaModule(nnx.Module):
@@ -161,6 +165,16 @@ class HrmLlamaModule(nnx.Module):
             hidden, schedule or self.config.schedule, attend, levels_memory
         )
         return hidden, read + thought
+
+    def movement(
+        self, tokens: Int[Array, "B T"], attend: Attend
+    ) -> tuple[Float[Array, "calls B T"], Float[Array, "calls B T"]]:
+        """Returns how far each call moves its level's state; see `movement_over_text`."""
+        hidden, _ = self.foundation.think(tokens, attend)
+        levels = self.reasoning
+        latents = levels.initial_latents(hidden)
+        schedule = self.config.schedule
+        return movement_over_text(schedule, levels.H_module, levels.L_module, latents, attend)
 
     def read(self, hidden: Float[Array, "*axes D"]) -> Float[Array, "*axes V"]:
         """Returns the logits of the next token, in the compute dtype."""

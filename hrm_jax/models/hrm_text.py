@@ -18,7 +18,7 @@ from hrm_jax.models.call_cache import Calls, CallShape
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_attention import TextAttention
 from hrm_jax.models.text_model import TextModel
-from hrm_jax.models.text_recurrence import recur_over_text
+from hrm_jax.models.text_recurrence import movement_over_text, recur_over_text
 from hrm_jax.nn.attention import Attend
 from hrm_jax.nn.embedding import Embedding
 from hrm_jax.nn.gated_stack import GatedBlockConfig, GatedStack
@@ -215,6 +215,14 @@ class HrmTextModule(nnx.Module):
             memory,
         )
         return latents.z_H, calls
+
+    def movement(
+        self, tokens: Int[Array, "B T"], attend: Attend
+    ) -> tuple[Float[Array, "calls B T"], Float[Array, "calls B T"]]:
+        """Returns how far each call moves its level's state; see `movement_over_text`."""
+        latents = self.initial_latents(tokens)
+        schedule = self.config.schedule
+        return movement_over_text(schedule, self.H_module, self.L_module, latents, attend)
 
     def read(self, hidden: Float[Array, "*axes D"]) -> Float[Array, "*axes V"]:
         """Returns the logits of the next token, in the compute dtype."""

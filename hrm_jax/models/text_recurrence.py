@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from hrm_jax.core.types import Latents
 from hrm_jax.models.call_cache import Calls
@@ -43,6 +44,45 @@ def recur_over_text(
     if memory is None:
         return recur(schedule, high_level, low_level, latents), ()
     return recur_with_memory(schedule, high_level, low_level, latents, memory)
+
+
+def movement_over_text(
+    schedule: Schedule, high: GatedStack, low: GatedStack, latents: Latents, attend: Attend
+) -> tuple[Float[Array, "calls B T"], Float[Array, "calls B T"]]:
+    """Returns how far each call moves its level's state, over the size of the state before it.
+
+    Args:
+      schedule: the numbers of calls.
+      high: the slow level.
+      low: the fast level.
+      latents: the states to start from.
+      attend: attention, used in every block.
+
+    Returns:
+      Of the `H_cycles` calls of the slow level, and of the `H_cycles * L_cycles` calls of the fast
+      one, each in calling order.
+    """
+    slow_level = _moving(_as_level(high, attend))
+    fast_level = _moving(_as_level(low, attend))
+    no_memory = (None,) * schedule.num_calls
+    _, moved = recur_with_memory(schedule, slow_level, fast_level, latents, no_memory)
+    calls_of_a_cycle = schedule.L_cycles + 1
+    slow = moved[schedule.L_cycles :: calls_of_a_cycle]
+    fast = [one for call, one in enumerate(moved, 1) if call % calls_of_a_cycle]
+    return jnp.stack(slow), jnp.stack(fast)
+
+
+def _moving(level: Level) -> Level:
+    """Returns a level that remembers how far it has moved its state."""
+
+    def apply(params: Any, hidden: Array, injection: Array, _: None) -> tuple[Array, Array]:
+        new = level.apply(params, hidden, injection)
+        before, change = (
+            jnp.linalg.norm(state.astype(jnp.float32), axis=-1) for state in (hidden, new - hidden)
+        )
+        return new, change / jnp.maximum(before, 1e-9)
+
+    return Level(level.params, apply)
 
 
 def _as_level(module: GatedStack, attend: Attend) -> Level:

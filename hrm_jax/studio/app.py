@@ -15,7 +15,8 @@ from hrm_jax.serving import errors
 from hrm_jax.serving.protection import Guarded, Protection
 from hrm_jax.studio.folders import UnknownRun
 from hrm_jax.studio.protection import Gate
-from hrm_jax.studio.routes import Studio, make_routes
+from hrm_jax.studio.routes import make_routes
+from hrm_jax.studio.studio import Studio
 
 _KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -39,7 +40,7 @@ def make_app(studio: Studio, hosts: tuple[str, ...]) -> ASGIApp:
         looking = asyncio.create_task(studio.live.look_on())
         yield
         looking.cancel()
-        studio.thinker.end()
+        await studio.thinker.close()
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=living)
     app.include_router(make_routes(studio))

@@ -2,7 +2,7 @@
 
 What is in a run's folder may come from anyone. A name is a relative path of one or two parts; links
 are not followed, neither as folders nor as files; only regular files are opened, and no more of
-them is read than is asked for.
+them is read than is asked for. Folders elsewhere may be shown beside them; those are only read.
 """
 
 import contextlib
@@ -12,18 +12,23 @@ import os
 import pathlib
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from hrm_jax.core.errors import UserError
 
 STUDIO = ".studio"
 BIN = ".bin"
+CHECKPOINTS = "checkpoints"
 MOST_JSON_BYTES = 1 << 20
 _DEPTH = 2
 _PART = re.compile(r"[^./\\\0][^/\\\0]*")
+_CHECKPOINT = re.compile(r"step_\d{8,12}")
 _MARKS = ("config.json", "metrics.jsonl", "job.json")
-"""Files of which a run's folder has at least one."""
+"""Files of which a run's folder has at least one, if not a log of other code."""
+EVENTS = "events.out.tfevents."
+CSV = ".csv"
+"""How names of other code's logs begin, and end."""
 
 
 class UnknownRun(UserError, LookupError):
@@ -32,58 +37,60 @@ class UnknownRun(UserError, LookupError):
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-    """The folder of all runs, which need not exist yet.
+    """The folder of all runs, which need not exist yet, and folders that are only read.
 
     Attributes:
       root: its absolute path.
+      beside: absolute paths of folders that are shown as well, by the first part of the names of
+        the runs in them. Each is a run or has runs in it.
     """
 
     root: pathlib.Path
+    beside: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
 
     def path(self, name: str) -> pathlib.Path:
-        """Returns the folder that a run of this name has or would have.
+        """Returns the folder that a run of this name has or would have, to be written into.
 
         Raises:
-          UnknownRun: no run can have this name.
+          UnknownRun: no run can have this name, or it is only read.
         """
-        parts = name.split("/")
-        if len(parts) > _DEPTH or not all(_PART.fullmatch(part) for part in parts):
-            raise UnknownRun(
-                f"{name!r}: expected a name, or two with a / between, none with a dot before it; "
-                "choose another"
-            )
-        path = self.root
-        for part in parts:
-            path = path / part
-            if path.is_symlink():
-                raise UnknownRun(f"{name!r} is a link; only folders inside {self.root} are shown")
-        return path
+        if name.partition("/")[0] in self.beside:
+            raise UnknownRun(f"{name!r} is only read here; choose a run in {self.root}")
+        return _inside(self.root, name, self.root)
+
+    def own(self, name: str) -> pathlib.Path:
+        """Returns the folder of a run that may be changed.
+
+        Raises:
+          UnknownRun: there is none of this name, or it is only read.
+        """
+        return self._existing(self.path(name), name)
 
     def find(self, name: str) -> pathlib.Path:
-        """Returns the folder of a run.
+        """Returns the folder of a run, to be read.
 
         Raises:
           UnknownRun: there is none of this name.
         """
-        path = self.path(name)
-        if not _is_run(path):
-            raise UnknownRun(f"there is no run {name!r} in {self.root} (any more)")
-        return path
+        first, _, rest = name.partition("/")
+        folder = self.beside.get(first)
+        if folder is None:
+            return self.own(name)
+        return self._existing(_inside(folder, rest, folder) if rest else folder, name)
+
+    def is_own(self, name: str) -> bool:
+        """Returns whether a run may be changed."""
+        return name.partition("/")[0] not in self.beside
 
     def names(self) -> list[str]:
         """Returns the names of all runs, those inside other folders as `folder/name`."""
-        return sorted(self._below(self.root, _DEPTH))
-
-    def _below(self, folder: pathlib.Path, depth: int) -> Iterator[str]:
-        with contextlib.suppress(OSError), os.scandir(folder) as entries:
-            for entry in entries:
-                if not _PART.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
-                    continue
-                inside = folder / entry.name
-                if _is_run(inside):
-                    yield inside.relative_to(self.root).as_posix()
-                elif depth > 1:
-                    yield from self._below(inside, depth - 1)
+        found = [name for name in _below(self.root, self.root) if self.is_own(name)]
+        for first, folder in self.beside.items():
+            if _is_run(folder):
+                found.append(first)
+            else:
+                found += [f"{first}/{name}" for name in _below(folder, folder)]
+        return sorted(found)
 
     def aside(self, name: str) -> pathlib.Path:
         """Returns a folder of the studio's own, `STUDIO` or `BIN`, made if absent."""
@@ -91,9 +98,62 @@ class Runs:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def _existing(self, path: pathlib.Path, name: str) -> pathlib.Path:
+        if not _is_run(path):
+            raise UnknownRun(f"there is no run {name!r} in {self.root} (any more)")
+        return path
+
+
+def checkpoints(folder: pathlib.Path) -> list[str]:
+    """Returns the names of a run's checkpoints, the oldest first; links are left out."""
+    inside = folder / CHECKPOINTS
+    if inside.is_symlink():
+        return []
+    with contextlib.suppress(OSError), os.scandir(inside) as entries:
+        found = [entry for entry in entries if _CHECKPOINT.fullmatch(entry.name)]
+        return sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
+    return []
+
+
+def _inside(folder: pathlib.Path, name: str, root: pathlib.Path) -> pathlib.Path:
+    """Returns the path of a name within a folder; raises UnknownRun where it could lead out."""
+    parts = name.split("/")
+    if len(parts) > _DEPTH or not all(_PART.fullmatch(part) for part in parts):
+        raise UnknownRun(
+            f"{name!r}: expected a name, or two with a / between, none with a dot before it; "
+            "choose another"
+        )
+    for part in parts:
+        folder = folder / part
+        if folder.is_symlink():
+            raise UnknownRun(f"{name!r} is a link; only folders inside {root} are shown")
+    return folder
+
+
+def _below(folder: pathlib.Path, root: pathlib.Path, depth: int = _DEPTH) -> Iterator[str]:
+    """Yields the names of the runs in a folder."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not _PART.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
+                continue
+            inside = folder / entry.name
+            if _is_run(inside):
+                yield inside.relative_to(root).as_posix()
+            elif depth > 1:
+                yield from _below(inside, root, depth - 1)
+
+
+def is_foreign_log(name: str) -> bool:
+    """Returns whether a file of this name is a log that other code may have written."""
+    return name.startswith(EVENTS) or name.endswith(CSV)
+
 
 def _is_run(folder: pathlib.Path) -> bool:
-    return any(os.path.lexists(folder / mark) for mark in _MARKS)
+    if any(os.path.lexists(folder / mark) for mark in _MARKS):
+        return True
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return any(is_foreign_log(entry.name) for entry in entries)
+    return False
 
 
 @contextlib.contextmanager

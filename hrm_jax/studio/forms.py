@@ -4,7 +4,7 @@ import ast
 import dataclasses
 import shlex
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from hrm_jax.core import config as config_lib
@@ -22,14 +22,18 @@ class Experiment:
       name: how the page calls it.
       module: `python -m MODULE` starts it.
       presets: configurations by name.
-      thinker: `python -m THINKER --checkpoint=...` solves puzzles of a model of it, as
+      thinker: `python -m THINKER --checkpoint=...` solves puzzles with a model of it, as
         `hrm_jax.studio.thinking` says; empty where it cannot.
+      author: likewise writes code.
+      models: returns the names of further models that the author takes by `--model`.
     """
 
     name: str
     module: str
     presets: Mapping[str, Any]
     thinker: str = ""
+    author: str = ""
+    models: Callable[[], Sequence[str]] = tuple
 
     @property
     def kind(self) -> type:

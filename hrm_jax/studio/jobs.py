@@ -92,7 +92,7 @@ class Jobs:
         Raises:
           JobError: it runs, or cannot be resumed.
         """
-        folder = self._runs.find(name)
+        folder = self._runs.own(name)
         with self._alone():
             if self._state(folder).is_alive:
                 raise JobError(f"{name} runs already")
@@ -112,7 +112,7 @@ class Jobs:
         if waiting is not None:
             waiting.unlink(missing_ok=True)
             return
-        folder = self._runs.find(name)
+        folder = self._runs.own(name)
         state = self._state(folder)
         if state.pid is None:
             raise JobError(f"{name} does not run here")
@@ -131,7 +131,7 @@ class Jobs:
         Raises:
           JobError: it runs.
         """
-        folder = self._runs.find(name)
+        folder = self._runs.own(name)
         with self._alone():
             if self._state(folder).is_alive:
                 raise JobError(f"{name} runs; stop it before")

@@ -126,6 +126,10 @@ def _waiting(name: str) -> dict[str, Any]:
         "latest": {},
         "probed_bytes": 0,
         "seed": None,
+        "parameters": None,
+        "tags": [],
+        "checkpoints": False,
+        "read_only": False,
     }
 
 

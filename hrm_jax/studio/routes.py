@@ -1,11 +1,8 @@
 """What the page asks for."""
 
 import asyncio
-import contextlib
 import csv
 import io
-import json
-from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,17 +10,16 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from hrm_jax.core.errors import UserError
 from hrm_jax.serving import errors
 from hrm_jax.studio import forms, series
-from hrm_jax.studio.folders import Runs, open_regular, read_end
-from hrm_jax.studio.forms import Experiment, FormError
-from hrm_jax.studio.jobs import Jobs
-from hrm_jax.studio.live import Live
-from hrm_jax.studio.protection import Pass
+from hrm_jax.studio.asking import add_asking
+from hrm_jax.studio.folders import open_regular, read_end
+from hrm_jax.studio.forms import FormError
+from hrm_jax.studio.plans import MOST_BYTES, parse_plan, plan_names, read_plan
 from hrm_jax.studio.states import OUTPUT
-from hrm_jax.studio.thinking import Thinker
-from hrm_jax.studio.watching import Watched, Watching
+from hrm_jax.studio.studio import Studio
+from hrm_jax.studio.tags import write_tags
+from hrm_jax.studio.watching import Watched
 from hrm_jax.training.side_records import PROBES, parse_record
 
 _OUTPUT_BYTES = 1 << 16
@@ -61,12 +57,17 @@ class Named(_Body):
     name: str = Field(max_length=300)
 
 
-class Puzzle(_Body):
-    """A puzzle for a model; an empty name is the model that comes with the package."""
+class Tagged(Named):
+    """A run and the tags that it is to have."""
 
-    experiment: str
-    name: str = Field("", max_length=300)
-    puzzle: str = Field(max_length=20_000)
+    tags: list[str] = Field(max_length=100)
+
+
+class PlanText(_Body):
+    """The content of a file, and its name."""
+
+    name: str = Field(max_length=300)
+    text: str = Field(max_length=MOST_BYTES)
 
 
 class Token(_Body):
@@ -75,37 +76,14 @@ class Token(_Body):
     token: str = Field(max_length=1000)
 
 
-class Studio:
-    """What the routes work with."""
-
-    def __init__(self, runs: Runs, experiments: Mapping[str, Experiment], needed: Pass):
-        self.runs = runs
-        self.experiments = experiments
-        self.needed = needed
-        self.watching = Watching(runs, experiments)
-        self.jobs = Jobs(runs, experiments)
-        self.live = Live(runs, self.watching, self.jobs)
-        self.thinker = Thinker()
-
-
 def make_routes(studio: Studio) -> APIRouter:
     """Returns the routes below `/api/`."""
     routes = APIRouter(prefix="/api")
     _add_reading(routes, studio)
     _add_starting(routes, studio)
     _add_changing(routes, studio)
-
-    @routes.post("/think")
-    async def think(body: Puzzle) -> StreamingResponse:
-        """Solves a puzzle; a line of JSON for each step of thought."""
-        experiment = studio.experiments.get(body.experiment)
-        if experiment is None or not experiment.thinker:
-            raise FormError({"": f"{body.experiment}: its models solve no puzzles here"})
-        folder = studio.runs.find(body.name) if body.name else None
-        answers = studio.thinker.solve(experiment.thinker, folder, body.puzzle)
-        # Compressed, lines would wait for a block to be full.
-        plain = {"Content-Encoding": "identity", "Cache-Control": "no-store"}
-        return StreamingResponse(_lines(answers), media_type="application/x-ndjson", headers=plain)
+    add_asking(routes, studio)
+    _add_plans(routes, studio)
 
     @routes.post("/login")
     async def login(body: Token) -> JSONResponse:
@@ -168,6 +146,23 @@ def _add_reading(routes: APIRouter, studio: Studio) -> None:
         return PlainTextResponse(text, media_type="text/csv; charset=utf-8")
 
 
+def _add_plans(routes: APIRouter, studio: Studio) -> None:
+    @routes.get("/plans")
+    async def plans() -> JSONResponse:
+        """Answers the names of files that may be plans."""
+        return JSONResponse({"plans": plan_names(studio.runs.root)})
+
+    @routes.get("/plan")
+    async def plan(name: Name) -> JSONResponse:
+        """Answers a plan of the runs folder."""
+        return JSONResponse(await asyncio.to_thread(read_plan, studio.runs.root, name))
+
+    @routes.post("/plan")
+    async def opened(body: PlanText) -> JSONResponse:
+        """Answers a plan that a person has opened; nothing of it is kept."""
+        return JSONResponse(await asyncio.to_thread(parse_plan, body.text, body.name))
+
+
 def _add_starting(routes: APIRouter, studio: Studio) -> None:
     @routes.get("/experiments")
     async def experiments() -> JSONResponse:
@@ -176,6 +171,8 @@ def _add_starting(routes: APIRouter, studio: Studio) -> None:
             name: {
                 "module": one.module,
                 "solves": bool(one.thinker),
+                "writes": bool(one.author),
+                "models": list(one.models()),
                 "presets": {k: str(p.description) for k, p in one.presets.items()},
             }
             for name, one in studio.experiments.items()
@@ -185,12 +182,12 @@ def _add_starting(routes: APIRouter, studio: Studio) -> None:
     @routes.get("/form")
     async def form(experiment: str, preset: str) -> JSONResponse:
         """Answers the fields of a form."""
-        return JSONResponse({"fields": forms.describe(_experiment(studio, experiment), preset)})
+        return JSONResponse({"fields": forms.describe(studio.experiment(experiment), preset)})
 
     @routes.post("/check")
     async def check(body: Form) -> JSONResponse:
         """Answers what is wrong with a form, or the command line that says the same."""
-        experiment = _experiment(studio, body.experiment)
+        experiment = studio.experiment(body.experiment)
         try:
             filled = forms.fill(experiment, body.preset, body.texts)
         except FormError as error:
@@ -234,6 +231,12 @@ def _add_changing(routes: APIRouter, studio: Studio) -> None:
         await asyncio.to_thread(studio.jobs.resume, body.name, experiment)
         return await looked_at(body.name)
 
+    @routes.post("/tags")
+    async def tags(body: Tagged) -> JSONResponse:
+        """Gives a run these tags in place of those it has."""
+        await asyncio.to_thread(write_tags, studio.runs.own(body.name), body.tags)
+        return await looked_at(body.name)
+
     @routes.post("/delete")
     async def delete(body: Named) -> JSONResponse:
         """Moves a run into the bin."""
@@ -245,12 +248,6 @@ def _add_changing(routes: APIRouter, studio: Studio) -> None:
     async def restore(body: Named) -> JSONResponse:
         """Moves a run out of the bin."""
         return await looked_at(await asyncio.to_thread(studio.jobs.restore, body.name))
-
-
-def _experiment(studio: Studio, name: str) -> Experiment:
-    if name not in studio.experiments:
-        raise FormError({"": f"experiment: expected one of {', '.join(studio.experiments)}"})
-    return studio.experiments[name]
 
 
 def _curves(
@@ -310,12 +307,3 @@ def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
         inner = [_flat(v, f"{path}.{k}" if path else str(k)) for k, v in value.items()]
         return [item for items in inner for item in items]
     return [(path, forms.as_text(value)[:2000])]
-
-
-async def _lines(answers: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
-    async with contextlib.aclosing(answers) as source:  # pyright: ignore[reportArgumentType]
-        try:
-            async for answer in source:
-                yield json.dumps(answer) + "\n"
-        except UserError as error:
-            yield json.dumps({"done": True, "error": str(error)}) + "\n"

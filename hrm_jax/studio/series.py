@@ -22,6 +22,15 @@ class Points(NamedTuple):
     values: Float[np.ndarray, " n"]
 
 
+class Point(NamedTuple):
+    """A value of a metric, named such as `train/loss`; time in seconds since 1970, or NaN."""
+
+    name: str
+    step: float
+    seconds: float
+    value: float
+
+
 class Curve:
     """A metric that grows by a point at a time."""
 
@@ -35,6 +44,21 @@ class Curve:
         """Adds a point."""
         for column, number in zip(self._columns, (step, seconds, value), strict=True):
             column.append(number)
+
+    @property
+    def last(self) -> Point:
+        """Its last point, without a name; there has to be one."""
+        return Point("", *(column[-1] for column in self._columns))
+
+    def cut(self, step: float) -> bool:
+        """Drops the points at its end that are of this step or later; returns whether any were."""
+        kept = len(self)
+        while kept and self._columns[0][kept - 1] >= step:
+            kept -= 1
+        is_cut = kept < len(self)
+        for column in self._columns:
+            del column[kept:]
+        return is_cut
 
     def points(self, after: int = 0) -> Points:
         """Returns the points from number `after` on."""
@@ -66,9 +90,32 @@ class Curves:
         for name, value in record.items():
             number = None if name in _NOT_METRICS else as_number(value)
             if number is not None:
-                curve = self._curve(f"{split}/{name}")
-                if curve is not None:
-                    curve.add(step, seconds, number)
+                self.add_point(Point(f"{split}/{name}", step, seconds, number))
+
+    def add_point(self, point: Point) -> None:
+        """Adds a point to the curve of its name; one whose step is no number is damaged."""
+        if not math.isfinite(point.step):
+            self.damaged += 1
+            return
+        curve = self._curve(point.name)
+        if curve is not None:
+            curve.add(point.step, point.seconds, point.value)
+
+    def cut(self, step: float, name: str | None = None) -> bool:
+        """Drops points of this step or later, of one curve or all; returns whether any were."""
+        chosen = self.by_name.values() if name is None else [self.by_name[name]]
+        return sum(curve.cut(step) for curve in chosen) > 0
+
+    def last_step(self, name: str) -> float | None:
+        """Returns the last step of a curve; None where it has none."""
+        curve = self.by_name.get(name)
+        return curve.last.step if curve else None
+
+    def latest(self) -> dict[str, Point]:
+        """Returns the last point of each curve."""
+        return {
+            name: curve.last._replace(name=name) for name, curve in self.by_name.items() if curve
+        }
 
     def _curve(self, name: str) -> Curve | None:
         if name not in self.by_name and len(self.by_name) < MOST_CURVES:

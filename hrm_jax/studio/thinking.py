@@ -1,17 +1,19 @@
-"""Lets a model solve puzzles in a process of its own, which stays for the next puzzle.
+"""Asks a model in a process of its own, which stays for the next question.
 
-The process is `python -m THINKER --checkpoint=FOLDER`. It reads a JSON object a line, `{"puzzle":
-TEXT}`, and answers in lines, the last of which has `done`: `{"step": ..., ...}` for each step of
-thought as it is taken, then `{"done": true, ...}` or `{"done": true, "error": MESSAGE}`.
+The process is `python -m MODULE --checkpoint=FOLDER` or `--model=NAME`. It reads a JSON object a
+line, the question, and answers in lines, of which the last has `done`: first as it solves a puzzle
+or writes a text, then `{"done": true, ...}` or `{"done": true, "error": MESSAGE}`. What questions
+and answers hold is between the page and the module: `experiments.sudoku.thinker`,
+`experiments.codegen.author`.
 """
 
 import asyncio
 import contextlib
 import json
 import os
-import pathlib
+import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from hrm_jax.core.errors import UserError
@@ -21,7 +23,7 @@ _IDLE_SECONDS = 600.0
 
 
 class ThinkingError(UserError, RuntimeError):
-    """The process that solves ended without an answer."""
+    """The process of the model ended without an answer."""
 
 
 class Thinker:
@@ -30,30 +32,31 @@ class Thinker:
     def __init__(self):
         self._lock = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
+        self._leaving: list[asyncio.subprocess.Process] = []
         self._command: tuple[str, ...] = ()
         self._idle: asyncio.TimerHandle | None = None
 
-    async def solve(
-        self, module: str, checkpoint: pathlib.Path | None, puzzle: str
+    async def ask(
+        self, module: str, flags: Sequence[str], question: Mapping[str, Any]
     ) -> AsyncIterator[dict[str, Any]]:
-        """Yields what the process answers; see the module.
+        """Yields what the process answers.
 
         Args:
-          module: the thinker.
-          checkpoint: of the model; None for the one that comes with the package.
-          puzzle: as it was typed.
+          module: what answers.
+          flags: which model; none for the one that the module takes by itself.
+          question: as the module reads it.
 
         Raises:
           ThinkingError: the process ended; the message is the last that it said.
         """
         async with self._lock:
-            command = (module, *([f"--checkpoint={checkpoint}"] if checkpoint else []))
+            command = (module, *flags)
             process = await self._running(command)
             done = False
             try:
                 assert process.stdin is not None
                 assert process.stdout is not None
-                process.stdin.write(json.dumps({"puzzle": puzzle}).encode() + b"\n")
+                process.stdin.write(json.dumps(question).encode() + b"\n")
                 await process.stdin.drain()
                 while not done:
                     line = await process.stdout.readline()
@@ -74,10 +77,23 @@ class Thinker:
 
     def end(self) -> None:
         """Ends the process."""
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+        process = self._process
         self._process = None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        if process.returncode is None:
+            self._leaving = [one for one in (*self._leaving, process) if one.returncode is None]
+            with contextlib.suppress(ProcessLookupError):
+                # It leads its session: what it started, such as a sandbox, ends with it.
+                os.killpg(process.pid, signal.SIGKILL)
+
+    async def close(self) -> None:
+        """Ends the process, and waits until it is gone."""
+        self.end()
+        for process in self._leaving:
+            await process.wait()
 
     async def _running(self, command: tuple[str, ...]) -> asyncio.subprocess.Process:
         if self._idle is not None:
@@ -105,4 +121,4 @@ async def _last_words(process: asyncio.subprocess.Process) -> str:
     assert process.stderr is not None
     said = (await process.stderr.read()).decode("utf-8", "replace").strip().splitlines()
     errors = [line for line in said if line.startswith("error:")]
-    return (errors or said or ["the process that solves ended without a word"])[-1]
+    return (errors or said or ["the process of the model ended without a word"])[-1]

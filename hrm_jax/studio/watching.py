@@ -3,21 +3,25 @@
 import contextlib
 import json
 import math
+import os
 import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from hrm_jax.studio import forms, states
-from hrm_jax.studio.folders import Runs, open_regular, read_end, read_object
+from hrm_jax.studio.folders import Runs, checkpoints, open_regular, read_end, read_object
+from hrm_jax.studio.foreign import ForeignLogs
 from hrm_jax.studio.forms import Experiment
 from hrm_jax.studio.lines import LineReader
 from hrm_jax.studio.series import Curves, as_number
-from hrm_jax.training.run_log import METRICS
+from hrm_jax.studio.tags import read_tags
+from hrm_jax.training.run_log import METRICS, SIZE
 from hrm_jax.training.side_records import PROBES, TELEMETRY
 
 _END_BYTES = 1 << 14
 _LOGS = ((METRICS, "other"), (TELEMETRY, "telemetry"))
+_FOREIGN_SECONDS = 0.1
 _MOST_SECONDS = 0.5
 """Time for which one request reads a long log; the page asks again for the rest."""
 
@@ -31,24 +35,23 @@ class Watched:
         self.generation = 0
         self._experiments = experiments
         self._curves = Curves()
+        self._foreign = ForeignLogs(folder)
         self._readers: dict[str, LineReader] = {}
         self._config: tuple[Any, dict[str, Any], str] = (None, {}, "")
         self._ends: dict[str, tuple[Any, list[dict[str, Any]]]] = {}
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether other code has written its logs: ours begins with the log of metrics."""
+        return not os.path.lexists(self.folder / METRICS)
+
     def summary(self) -> dict[str, Any]:
         """Returns what the list of runs shows, as JSON holds it."""
         plain, experiment = self._read_config()
-        metrics = self._last_records(METRICS)
-        telemetry = self._last_records(TELEMETRY)
-        last = max((_step(record) or 0 for record in metrics), default=0)
+        last, updated, latest = self._read_foreign() if self.is_foreign else self._read_ends()
         loop = plain.get("loop")
         steps = as_number(loop.get("steps")) if isinstance(loop, dict) else None
         state = states.state_of(self.folder, is_complete=bool(steps) and last >= (steps or 0))
-        latest: dict[str, float | None] = {}
-        for record in (*metrics, *({"split": "telemetry", **r} for r in telemetry)):
-            latest |= _numbers(record)
-        times = [as_number(r.get("time_seconds")) for r in metrics + telemetry]
-        known = [t for t in times if t is not None and math.isfinite(t)]
         return {
             "name": self.name,
             "state": state.word,
@@ -57,11 +60,37 @@ class Watched:
             "description": str(plain.get("description", ""))[:500],
             "step": last,
             "steps": steps if steps and math.isfinite(steps) else None,
-            "updated": max(known, default=None),
+            "updated": updated,
             "latest": latest,
             "probed_bytes": self._size(PROBES),
-            "seed": plain.get("seed") if isinstance(plain.get("seed"), int) else None,
+            "seed": _whole(plain.get("seed")),
+            "parameters": _whole(read_object(self.folder / SIZE).get("parameters")),
+            "tags": read_tags(self.folder),
+            "checkpoints": bool(checkpoints(self.folder)),
+            "read_only": False,
         }
+
+    def _read_ends(self) -> tuple[float, float | None, dict[str, float | None]]:
+        """Returns the last step, its time, and the newest values, from the ends of the logs."""
+        metrics = self._last_records(METRICS)
+        telemetry = self._last_records(TELEMETRY)
+        last = max((_step(record) or 0 for record in metrics), default=0)
+        latest: dict[str, float | None] = {}
+        for record in (*metrics, *({"split": "telemetry", **r} for r in telemetry)):
+            latest |= _numbers(record)
+        times = [as_number(r.get("time_seconds")) for r in metrics + telemetry]
+        known = [t for t in times if t is not None and math.isfinite(t)]
+        return last, max(known, default=None), latest
+
+    def _read_foreign(self) -> tuple[float, float | None, dict[str, float | None]]:
+        """Returns the same of other code's logs, of which a little is read at a time."""
+        self._foreign.read(time.monotonic() + _FOREIGN_SECONDS)
+        found = self._foreign.curves.latest()
+        last = max((point.step for point in found.values()), default=0)
+        times = [point.seconds for point in found.values() if math.isfinite(point.seconds)]
+        values = list(found.items())[:100]
+        latest = {name: p.value if math.isfinite(p.value) else None for name, p in values}
+        return last, max(times, default=None), latest
 
     def config(self) -> tuple[dict[str, Any], str]:
         """Returns the run's configuration as it is in its file, and the experiment's name."""
@@ -70,6 +99,10 @@ class Watched:
     def read_curves(self) -> tuple[Curves, float]:
         """Returns the curves with what is new, and the share of the logs that is read."""
         until = time.monotonic() + _MOST_SECONDS
+        if self.is_foreign:
+            share = self._foreign.read(until)
+            self.generation = self._foreign.generation
+            return self._foreign.curves, share
         share = 1.0
         for name, split in _LOGS:
             left = self._read_log(name, split, until)
@@ -174,7 +207,7 @@ class Watching:
             and now - looked < _RESTING_SECONDS
         ):
             return found
-        found = self.get(name).summary()
+        found = self.get(name).summary() | {"read_only": not self._runs.is_own(name)}
         self._settled[name] = now, found
         return found
 
@@ -192,6 +225,10 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and abs(value) < 1 << 53 else None
 
 
 def _step(record: Mapping[str, Any]) -> float | None:

@@ -1,6 +1,7 @@
 """Trains a task in a folder, from a fresh state or from the folder's newest checkpoint.
 
     config.json, environment.json    what was run
+    size.json                        how many parameters
     data.json                        what it learned from
     metrics.jsonl, events.*          what was measured
     telemetry.jsonl                  learning rate, gradient norm, speed, memory
@@ -13,10 +14,11 @@ With several processes, which share the folder, process 0 writes; checkpoints ar
 
 import dataclasses
 import functools
+import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -24,6 +26,7 @@ import jax.numpy as jnp
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
+from hrm_jax.core.config import to_json
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import exclusive
 from hrm_jax.core.mesh import batch_sharding, make_mesh, replicated, with_ambient_mesh
@@ -33,13 +36,14 @@ from hrm_jax.training.interrupt import GracefulStop
 from hrm_jax.training.optimizers import make_schedule
 from hrm_jax.training.process_record import recorded_process
 from hrm_jax.training.progress import Progress
-from hrm_jax.training.run_log import RunLog, write_run_info
+from hrm_jax.training.run_log import RunLog, write_run_info, write_size
 from hrm_jax.training.side_records import PROBES, TELEMETRY, SideRecords
 from hrm_jax.training.state import TrainState, init_state, state_from_variables, state_shardings
 from hrm_jax.training.state_arrays import state_bytes
 from hrm_jax.training.step import TrainStep, check_parts, make_train_step
 from hrm_jax.training.task import Task
 from hrm_jax.training.telemetry import Telemetry, observed
+from hrm_jax.training.trackers import Tracker, check_trackers, open_trackers
 
 CHECKPOINTS = "checkpoints"
 
@@ -55,6 +59,7 @@ def train(
     resume: bool = False,
     accept_changed_data: bool = False,
     progress: Progress | None = None,
+    trackers: Sequence[str] = (),
 ) -> TrainState:
     """Trains in `folder` until the last step or a signal, and saves the final state.
 
@@ -64,12 +69,14 @@ def train(
       resume: whether to continue from the newest intact checkpoint in `folder`, if there is one.
       accept_changed_data: whether a resumed run may go on with other data than it learned from.
       progress: receives what happens; by default it goes to the log.
+      trackers: names in `trackers.TRACKERS`: where metrics are written as well.
 
     Returns:
       The state after the last step that was taken.
 
     Raises:
       RunError: if the folder holds a run already and `resume` is False.
+      TrackerError: if the package of a tracker is missing.
       DataChanged: if a resumed run would learn from other data than before.
       InUse: if another process trains in the folder.
       CheckpointError: if the folder cannot be written, or is too small for the checkpoints.
@@ -80,6 +87,7 @@ def train(
     progress = progress or Progress()
     if (folder / "config.json").exists() and not resume:
         raise RunError(f"{folder} holds a run already; add --resume, or choose another --run")
+    check_trackers(trackers)
     mesh = make_mesh(task.config.mesh)
     # One more than are kept: a new checkpoint is complete before an old one is removed.
     checkpoints = task.config.loop.keep_checkpoints + 1
@@ -87,11 +95,17 @@ def train(
     # Locked before the checkpoints are looked at: that removes what another process is writing.
     with exclusive(folder, wanted=jax.process_index() == 0):
         compared = resume and not accept_changed_data
-        return _train_alone(task, folder, mesh, resume, compared, progress)
+        return _train_alone(task, folder, mesh, resume, compared, progress, trackers)
 
 
 def _train_alone(
-    task: Task, folder: pathlib.Path, mesh: Mesh, resume: bool, compared: bool, progress: Progress
+    task: Task,
+    folder: pathlib.Path,
+    mesh: Mesh,
+    resume: bool,
+    compared: bool,
+    progress: Progress,
+    trackers: Sequence[str],
 ) -> TrainState:
     config = task.config
     with progress.preparing():
@@ -114,13 +128,14 @@ def _train_alone(
     with (
         # Only now: a run that is refused is as it was.
         recorded_process(folder) as record,
-        RunLog(folder, resume_step=resume_step) as log,
+        RunLog(folder, resume_step=resume_step, trackers=_tracked(trackers, folder, task)) as log,
         SideRecords(folder, TELEMETRY, resume_step=resume_step) as telemetry,
         SideRecords(folder, PROBES, resume_step=resume_step) as probes,
         GracefulStop() as stop,
         progress.training(first_step, config.loop.steps) as tell,
     ):
         write_run_info(folder, config)
+        write_size(folder, state.variables)
         if fingerprint and jax.process_index() == 0:
             learned_data.record(folder, first_step, fingerprint)
         state = loop.run_steps(
@@ -144,6 +159,12 @@ def _train_alone(
     if record.message:
         progress.stopped(f"{record.message}, saved in {folder}; --resume --run={folder} goes on")
     return state
+
+
+def _tracked(names: Sequence[str], folder: pathlib.Path, task: Task) -> list[Tracker]:
+    if jax.process_index() != 0:
+        return []
+    return open_trackers(names, folder, json.loads(to_json(task.config)))
 
 
 def _probing(hooks: loop.Hooks, records: SideRecords) -> loop.Hooks:

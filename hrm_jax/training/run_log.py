@@ -4,6 +4,7 @@
     events.out.tfevents.*       the same for TensorBoard, as `<split>/<metric>`
     config.json                 the resolved config
     environment.json            commit, package versions, devices, command line and its folder
+    size.json                   version, and how many parameters are trained and frozen
 
 Only process 0 writes.
 """
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,11 @@ import numpy as np
 from hrm_jax.core import config as config_lib
 from hrm_jax.core import files
 from hrm_jax.core.errors import UserError
+from hrm_jax.core.types import Variables
+from hrm_jax.training.trackers import Tracker
 
 METRICS = "metrics.jsonl"
+SIZE = "size.json"
 _ENVIRONMENT = "environment.json"
 _RESERVED = ("step", "time_seconds", "split")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -47,7 +51,13 @@ class RunLog:
     a failure of the machine.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, resume_step: int | None = None):
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        resume_step: int | None = None,
+        trackers: Sequence[Tracker] = (),
+    ):
         """Opens the log.
 
         Args:
@@ -55,11 +65,13 @@ class RunLog:
             resume_step: the last step that the resumed run keeps. Records of later steps and a last
                 line that is half written are dropped, so that the log becomes that of an
                 uninterrupted run; -1 drops all. None starts a new run.
+            trackers: what metrics are written to as well, open; they are closed with the log.
 
         Raises:
             RunLogError: a new run finds another's records, or a line is damaged.
         """
         self._file = self._events = None
+        self._trackers = trackers
         if jax.process_index() != 0:
             return
         folder = Path(folder)
@@ -91,6 +103,8 @@ class RunLog:
             self._file.close()
             self._events.close()
             self._file = self._events = None
+            for tracker in self._trackers:
+                tracker.close()
 
     def write(self, step: int, metrics: Mapping[str, Any], split: str = "train") -> None:
         """Writes one record.
@@ -116,12 +130,27 @@ class RunLog:
                 self._events.add_scalar(
                     f"{split}/{name}", record[name], record["step"], record["time_seconds"]
                 )
+            for tracker in self._trackers:
+                tracker.log(int(step), {f"{split}/{name}": record[name] for name in metrics})
 
     def sync(self) -> None:
         """Makes all records so far durable."""
         if self._file and self._events:
             os.fsync(self._file.fileno())
             self._events.flush()
+
+
+def write_size(folder: str | os.PathLike[str], variables: Variables) -> None:
+    """Writes `size.json` into an existing folder: the numbers of a model's parameters.
+
+    Those that are trained include puzzle rows; frozen ones are buffers, such as a foundation's.
+    """
+    if jax.process_index() != 0:
+        return
+    trained = jax.tree.leaves((variables.params, variables.puzzle_rows))
+    counted = {"parameters": trained, "frozen": jax.tree.leaves(variables.buffers)}
+    sizes = {name: sum(leaf.size for leaf in leaves) for name, leaves in counted.items()}
+    files.write_atomically(Path(folder) / SIZE, json.dumps({"version": 1, **sizes}) + "\n")
 
 
 def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:

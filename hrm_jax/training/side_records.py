@@ -2,8 +2,7 @@
 
     telemetry.jsonl    how training goes: `hrm_jax.training.telemetry`
     probes.jsonl       answers to the same few questions at every evaluation; `kind` says of what:
-                       "sudoku", `hrm_jax.tasks.sudoku.probes`; "text", `samples`, a list of
-                       `prompt`, `completion` and `parses`, whether both are Python
+                       "sudoku", `hrm_jax.tasks.sudoku.probes`; "text", `hrm_jax.tasks.code.probes`
 
 Every record says `version` and `step`. Metrics are equal to the bit in a resumed run; what is here
 may depend on the machine. So a damaged line is left out and not refused.

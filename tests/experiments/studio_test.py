@@ -17,7 +17,9 @@ pytest.importorskip("psutil", reason="needs the extra studio")
 
 from playwright.sync_api import expect, sync_playwright
 
+from tests.experiments.codegen.saved_run import save_run
 from tests.experiments.conftest import ROOT
+from tests.hrm_jax.studio.plans_test import TEXT as PLAN
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
@@ -34,7 +36,17 @@ SMALL = {
 }
 HOSTILE = "<img src=x onerror=alert(1)>"
 SERIOUS = ("serious", "critical")
-TIMEOUT = 180_000  # a run compiles first, on a machine that is busy
+AXE_VIEWS = (
+    "watch",
+    "run?name=a",
+    "compare?runs=a,b",
+    "think?run=a",
+    "try",
+    "try?what=code",
+    "new",
+    "plans?plan=week.json",
+)
+TIMEOUT = 60_000  # a run compiles first, on a machine that is busy
 expect.set_options(timeout=TIMEOUT)
 
 
@@ -160,6 +172,64 @@ def test_puzzles_are_solved_and_bad_ones_refused(page, runs):
         assert "".join(cells[:9]) == "534678912"
 
 
+def test_the_example_is_there_at_the_first_visit_and_only_read(page, runs):
+    with studio(runs) as url:
+        page.goto(url)
+        page.get_by_text("Open a finished run").click()
+        figure = page.locator(".chart", has_text="loss").first.get_by_role("img")
+        expect(figure).to_have_attribute("aria-label", re.compile(r"train/loss, last values"))
+        expect(page.get_by_text("read only")).to_be_visible()
+        assert page.get_by_role("button", name=re.compile("Delete|Resume|Stop")).count() == 0
+        page.get_by_text("See it think").click()
+        expect(page.get_by_role("heading", name="Puzzle 4")).to_be_visible()
+        thought = page.get_by_label("Thought", exact=True)
+        thought.press("Home")
+        expect(page.locator("output[for=thought]")).to_have_text("step 1 of 16")
+    assert not runs.exists()
+
+
+def test_code_is_streamed_verified_only_by_tests_and_cancelled(page, runs):
+    save_run(runs / "code")
+    with studio(runs) as url:
+        page.goto(f"{url}/#/try")
+        page.get_by_role("link", name="Write code").click()
+        verdict = page.locator(".verdict")
+        page.evaluate(
+            """() => {
+              window.sizes = new Set();
+              const text = document.querySelector(".written");
+              const look = () => window.sizes.add(text.textContent.length);
+              new MutationObserver(look).observe(text, {childList: true});
+            }"""
+        )
+        page.get_by_label("Text to go on from").fill("x = ")
+        page.get_by_role("button", name="Write", exact=True).click()
+        expect(verdict).to_contain_text("✕ not verified: no tests were given, so it was not run")
+        # The prompt, a part, and the whole at the least: pieces may come together.
+        assert page.evaluate("window.sizes.size") >= 3
+        page.get_by_text("How it is written").click()
+        page.get_by_label("Tokens at most").fill("1")
+        page.get_by_label("Text to go on from").fill("def one():\n    return 1\n#")
+        page.get_by_label("Tests", exact=True).fill("assert one() == 2")
+        page.get_by_role("button", name="Write", exact=True).click()
+        expect(verdict).to_contain_text(re.compile("✕ not verified: (passed 0 of 1|no sandbox)"))
+        expect(page.locator(".written.passed")).to_have_count(0)
+        if "passed 0 of 1" in verdict.inner_text():
+            page.get_by_label("Tests", exact=True).fill("assert one() == 1")
+            page.get_by_role("button", name="Write", exact=True).click()
+            expect(verdict).to_contain_text("✓ verified: passes the tests (1 attempt")
+            expect(page.locator(".written.passed")).to_have_count(1)
+        # Another checkpoint is loaded first, which leaves time to think better of it.
+        page.get_by_label("Checkpoint").select_option(label="step 40")
+        page.get_by_role("button", name="Write", exact=True).click()
+        page.get_by_role("button", name="Cancel").click()
+        expect(verdict).to_have_text("Cancelled: what is there is not verified.")
+        expect(page.get_by_role("button", name="Cancel")).to_be_disabled()
+        page.get_by_label("Tests", exact=True).fill("1")
+        page.get_by_role("button", name="Write", exact=True).click()
+        expect(page.get_by_role("alert")).to_contain_text("got none that use a name of it")
+
+
 def write(runs, name, records):
     folder = runs / name
     folder.mkdir(parents=True)
@@ -179,7 +249,15 @@ def test_every_view_shows_foreign_runs_as_text_and_fits_a_phone(page, runs):
         file.write("{\n")
     with studio(runs) as url:
         page.set_viewport_size({"width": 390, "height": 800})
-        for view in ("watch", f"run?name={HOSTILE}", "compare", "think", "try", "new"):
+        for view in (
+            "watch",
+            f"run?name={HOSTILE}",
+            "compare",
+            "think",
+            "try",
+            "try?what=code",
+            "new",
+        ):
             page.goto(f"{url}/#/{view}")
             page.reload()
             expect(page.locator("h1").first).to_be_attached()
@@ -196,20 +274,99 @@ def test_every_view_shows_foreign_runs_as_text_and_fits_a_phone(page, runs):
         assert "log=1" in page.url
 
 
+def test_runs_are_tagged_grouped_and_weighed_against_their_cost(page, runs):
+    for number, name in enumerate(("quick", "slow", "worse")):
+        write(runs, name, [(step, step / 10) for step in range(1, 6)])
+        folder = runs / name
+        config = {"loop": {"steps": 100}, "seed": number}
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "size.json").write_text(json.dumps({"parameters": 1000 * (number + 1)}))
+        reached = [(1, 0.2), (2, 0.9 - number / 4), (3, 0.1)]
+        lines = [
+            {
+                "step": s,
+                "time_seconds": 1e9 + s * (number + 1),
+                "split": "validation",
+                "accuracy": x,
+            }
+            for s, x in reached
+        ]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    with studio(runs) as url:
+        page.goto(f"{url}/#/run?name=quick")
+        page.get_by_label("Tags").fill("good #first")
+        page.get_by_role("button", name="Keep").click()
+        expect(page.get_by_text("The tags are kept")).to_be_visible()
+        assert json.loads((runs / "quick" / "tags.json").read_text())["tags"] == ["first", "good"]
+        page.goto(f"{url}/#/watch")
+        page.get_by_label("Filter names").fill("#good")
+        expect(page.locator(".list li")).to_have_count(1)
+        page.get_by_label("Filter names").fill("")
+        page.get_by_label("Group by").select_option("tag")
+        expect(page.locator(".list li.group")).to_have_text(["#first", "none"])
+        page.get_by_label("best so far").check()
+        assert "best=1" in page.url
+        figure = page.locator(".chart", has_text="accuracy").get_by_role("img")
+        expect(figure).to_have_attribute("aria-label", re.compile("last values"))
+        page.goto(f"{url}/#/compare?runs=quick,slow,worse")
+        table = page.locator("table", has_text="value of")
+        expect(table.locator("tr", has_text="validation/accuracy")).to_contain_text("10.0 %")
+        page.locator("select", has_text="the best so far").select_option("best")
+        expect(table.locator("tr", has_text="validation/accuracy")).to_contain_text("90.0 %")
+        seeds = page.locator("table", has_text="The same but for seeds")
+        expect(seeds.locator("tr", has_text="validation/accuracy")).to_contain_text("± 25.0 %")
+        front = page.locator("table", has_text="on the front")
+        expect(front.locator("tr", has_text="quick")).to_contain_text("of time, of parameters")
+        expect(front.locator("tr", has_text="slow").locator("td").last).to_have_text("")
+        expect(page.locator("svg.scatter")).to_have_count(2)
+
+
+def test_a_plan_is_opened_from_the_folder_and_from_elsewhere(page, runs, tmp_path):
+    runs.mkdir()
+    (runs / "week.json").write_text(PLAN)
+    (tmp_path / "other.json").write_text(PLAN.replace("somebody", "another"))
+    (tmp_path / "none.json").write_text('{"assignments": []}')
+    with studio(runs) as url:
+        page.goto(f"{url}/#/plans")
+        page.locator("#plan").select_option("week.json")
+        task = page.get_by_role("button", name="b, 2 to 5, critical, late")
+        task.focus()
+        told = page.locator("p[role=status]", has_text="b (2 to 5), due 4: given to ann for sql")
+        expect(told).to_be_visible()
+        expect(page.locator(".task.linked")).to_have_text("a <b>tables</b>")
+        expect(page.locator(".lane .due")).to_have_count(1)
+        expect(page.get_by_text("by somebody")).to_be_visible()
+        page.get_by_label("or open a file").set_input_files(tmp_path / "other.json")
+        expect(page.get_by_text("by another")).to_be_visible()
+        page.get_by_label("or open a file").set_input_files(tmp_path / "none.json")
+        expect(page.get_by_text("none.json: expected a plan with a chart")).to_be_visible()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser, runs, scheme):
     carrier = pytest.importorskip("axe_playwright_python", reason="needs axe-core")
     axe = pathlib.Path(carrier.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
     for name in ("a", "b"):
         write(runs, name, [(step, 1 / step) for step in range(1, 100)])
-    probe = {"kind": "text", "samples": [{"prompt": "def f():", "completion": "", "parses": True}]}
+    sample = {"prompt": "def f():", "completion": HOSTILE, "parses": True}
+    thought = {"tokens": ["def", HOSTILE], "next": [[HOSTILE, 40]], "H": [[3, 90]], "L": [[5, 7]]}
+    probe = {"kind": "text", "samples": [sample], "thoughts": [thought]}
     (runs / "a" / "probes.jsonl").write_text(json.dumps({"step": 1, **probe}) + "\n")
+    (runs / "week.json").write_text(PLAN)
     # The page's own policy would keep axe out.
     context = browser.new_context(color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")
     found = []
     with studio(runs) as url:
         page = context.new_page()
-        for view in ("watch", "run?name=a", "compare?runs=a,b", "think?run=a", "try", "new"):
+        for view in (
+            "watch",
+            "run?name=a",
+            "compare?runs=a,b",
+            "think?run=a",
+            "try",
+            "try?what=code",
+            "new",
+        ):
             page.goto(f"{url}/#/{view}")
             page.reload()
             expect(page.locator("h1").first).to_be_attached()

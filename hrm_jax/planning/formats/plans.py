@@ -1,31 +1,29 @@
 """Plans as CSV, JSON, Markdown, a Mermaid gantt chart and an iCalendar file."""
 
 import csv
+import dataclasses
 import datetime
 import io
+import json
 from collections.abc import Callable, Mapping
 
 from hrm_jax.core.config import from_dict, to_json
 from hrm_jax.core.config_values import ConfigError
 from hrm_jax.core.files import parse_json
 from hrm_jax.planning.errors import FormatError
+from hrm_jax.planning.formats.chart import chart_of
 from hrm_jax.planning.formats.rows import Clock, Row, split
 from hrm_jax.planning.formats.table_files import read_csv
+from hrm_jax.planning.formats.times import end_text, start_text
 from hrm_jax.planning.instance import Instance, tasks_by_id
 from hrm_jax.planning.plan import Assignment, Plan
 
+CHART = "chart"
+CHART_VERSION = 1
+"""Field of a plan's JSON for who only shows it, and the version of what it holds."""
+
 _EPOCH = datetime.datetime(2000, 1, 1)
 """When tick 0 is, where ticks have no dates and a format asks for them; a tick is an hour."""
-
-
-def start_text(instance: Instance, tick: int) -> str:
-    """Returns when what starts at a tick starts, for people."""
-    return f"{instance.days.moment(tick):%a %d %b %H:%M}" if instance.days else str(tick)
-
-
-def end_text(instance: Instance, tick: int) -> str:
-    """Returns when what ends at a tick ends, for people."""
-    return f"{instance.days.end_moment(tick):%a %d %b %H:%M}" if instance.days else str(tick)
 
 
 def read_plan_json(text: str, source: str) -> Plan:
@@ -38,7 +36,7 @@ def read_plan_json(text: str, source: str) -> Plan:
     try:
         if not isinstance(found, Mapping):
             raise ConfigError("", f"expected an object, got {str(found)[:40]!r}")
-        return from_dict(Plan, found)
+        return from_dict(Plan, {name: x for name, x in found.items() if name != CHART})
     except ConfigError as error:
         raise FormatError(f"{source}: {error}; take a plan that --out=FILE.json wrote") from error
 
@@ -84,9 +82,9 @@ def _work_end(instance: Instance, row: Row, start: int, people: tuple[str, ...])
 
 
 def write_json(instance: Instance, plan: Plan) -> str:
-    """Returns a plan as JSON, which `read_plan_json` reads."""
-    del instance
-    return to_json(plan)
+    """Returns a plan as JSON, which `read_plan_json` reads, and as a chart, for the studio."""
+    chart = {"version": CHART_VERSION, **dataclasses.asdict(chart_of(instance, plan))}
+    return json.dumps({**json.loads(to_json(plan)), CHART: chart}, indent=2) + "\n"
 
 
 def write_csv(instance: Instance, plan: Plan) -> str:

@@ -2,7 +2,7 @@
 import uPlot from "./uplot.js";
 import {curvesOf, smooth, trouble} from "./curves.js";
 import {duration, h, number} from "./dom.js";
-import {explain} from "./explain.js";
+import {bestSoFar, explain} from "./explain.js";
 
 // Okabe and Ito's colours, told apart by colour-blind people; darker on light paper, lighter on dark.
 const LIGHT = ["#0a66a8", "#c04e00", "#007a59", "#a8447f", "#6b5b00", "#2b2f38", "#3f86c4", "#7a3fa0"];
@@ -68,7 +68,8 @@ export class Chart {
     const byTime = this.settings.x === "time";
     const tables = parts.map(([, points]) => {
       const x = byTime ? points.times.map(t => t - points.start) : points.steps;
-      const even = smooth(points.values, this.settings.smooth);
+      const measured = this.settings.best ? bestSoFar(this.name, points.values) : points.values;
+      const even = smooth(measured, this.settings.smooth);
       const order = x.map((_, i) => i).filter(i => x[i] !== null && (i === 0 || x[i] > x[i - 1] || !byTime));
       const distinct = order.filter((i, k) => k === 0 || x[i] !== x[order[k - 1]]);
       return [distinct.map(i => x[i]), distinct.map(i => even[i]), ...(this.settings.smooth ? [distinct.map(i => points.values[i])] : [])];

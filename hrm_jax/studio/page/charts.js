@@ -66,6 +66,7 @@ export function controls(settings, changed) {
       h("select", {onchange: event => set("x", event.target.value)},
         [["step", "steps"], ["time", "time"]].map(([value, text]) => h("option", {value, selected: settings.x === value}, text)))),
     h("label", {class: "option"}, h("input", {type: "checkbox", checked: settings.log, onchange: event => set("log", event.target.checked)}), "logarithmic"),
+    h("label", {class: "option", title: "Each curve shows the best value that it had until then"}, h("input", {type: "checkbox", checked: settings.best, onchange: event => set("best", event.target.checked)}), "best so far"),
     h("span", {class: "quiet small"}, "Drag over a figure to zoom, click twice for the whole."));
 }
 
@@ -73,6 +74,7 @@ export const settingsOf = address => ({
   smooth: Math.min(0.98, Math.max(0, Number(address.get("smooth")) || 0)),
   x: address.get("x") === "time" ? "time" : "step",
   log: address.get("log") === "1",
+  best: address.get("best") === "1",
 });
 
 export function swatch(number) {

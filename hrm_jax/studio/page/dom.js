@@ -11,6 +11,14 @@ export function h(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** The same for drawings. */
+export function drawn(tag, attributes = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) if (value !== null && value !== undefined) node.setAttribute(name, value);
+  node.append(...children.flat().filter(child => child !== null && child !== undefined));
+  return node;
+}
+
 export const byId = id => document.getElementById(id);
 
 /** Tells something in the corner; goes away by itself unless it is bad. */

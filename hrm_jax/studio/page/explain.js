@@ -39,3 +39,17 @@ export const inOrder = names => [...names].sort((a, b) => {
   const place = name => ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length;
   return place(a) - place(b) || (a < b ? -1 : 1);
 });
+
+/** Whether less is better. */
+export const isLower = name => /loss|bits_per_byte|perplexity|error|gradient|memory|(^|\/)(mean_)?steps$/i.test(name);
+
+/** The best values so far, at each place of a curve; null stays null. */
+export function bestSoFar(name, values) {
+  const better = isLower(name) ? Math.min : Math.max;
+  let best = null;
+  return values.map(value => {
+    if (value === null) return null;
+    best = best === null ? value : better(best, value);
+    return best;
+  });
+}

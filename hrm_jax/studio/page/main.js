@@ -2,13 +2,14 @@
 import {compare} from "./compare.js";
 import {byId, bytes, h, notify} from "./dom.js";
 import {create} from "./new.js";
+import {plans} from "./plans.js";
 import {run} from "./run.js";
 import {Unknown, address, ask, connect, listen, system} from "./store.js";
 import {think} from "./think.js";
 import {tryIt} from "./try.js";
 import {watch} from "./watch.js";
 
-const VIEWS = {watch, run, new: create, compare, think, try: tryIt};
+const VIEWS = {watch, run, new: create, compare, think, try: tryIt, plans};
 let current = null, shown = 0;
 
 async function show() {
@@ -20,7 +21,7 @@ async function show() {
   current?.end?.();
   current = next;
   byId("main").replaceChildren(next.element);
-  for (const a of document.querySelectorAll("nav a")) {
+  for (const a of document.querySelectorAll("header nav a")) {
     if (a.getAttribute("href") === `#/${view}`) a.setAttribute("aria-current", "page");
     else a.removeAttribute("aria-current");
   }

@@ -24,7 +24,7 @@ export async function create(settings) {
   let base = [];
   const texts = new Map();
   const fieldsOf = h("div", {class: "stack"});
-  const command = h("pre", {tabindex: "0", "aria-label": "Equivalent command line"});
+  const command = h("pre", {tabindex: "0", role: "group", "aria-label": "Equivalent command line"});
   const trouble = h("p", {class: "warn", role: "status"});
   const about = h("p", {class: "quiet"});
   const name = h("input", {type: "text", id: "name", value: "", required: true, autocomplete: "off", spellcheck: "false", oninput: () => showCommand()});

@@ -11,7 +11,7 @@ export function run(settings) {
   const drawn = settingsOf(settings);
   const figures = charts(() => runs.has(name) ? [[name, 0]] : [], drawn);
   const head = h("div", {class: "stack"});
-  const output = h("pre", {tabindex: "0", "aria-label": "Output"}, "...");
+  const output = h("pre", {tabindex: "0", role: "group", "aria-label": "Output"}, "...");
   const config = h("div", {class: "scroll"});
   let shown = "";
 
@@ -42,19 +42,20 @@ export function run(settings) {
     if (stateChanged) {
       head.actions = h("div", {class: "row tight"},
         isAlive && button(now.state === "queued" ? "Take from the queue" : "Stop and save", () => act("/api/stop", () => notify(`${name} is asked to save and end`))),
-        ["stopped", "killed", "failed", "unknown"].includes(now.state) && now.experiment && button("Resume", () => { act("/api/resume", () => notify(`${name} goes on`)); }, "primary"),
+        !now.read_only && ["stopped", "killed", "failed", "unknown"].includes(now.state) && now.experiment && button("Resume", () => { act("/api/resume", () => notify(`${name} goes on`)); }, "primary"),
         now.experiment && h("a", {class: "button", href: link("new", {from: name})}, "Duplicate with changes"),
         h("a", {class: "button", href: link("think", {run: name})}, "See it think"),
-        now.experiment === "sudoku" && h("a", {class: "button", href: link("try", {run: name})}, "Try it"),
+        now.checkpoints && now.experiment && h("a", {class: "button", href: link("try", {run: name, what: now.experiment === "code" ? "code" : ""})}, "Try it"),
         h("a", {class: "button", href: `/api/csv?${query({run: name})}`, download: `${name.replaceAll("/", "-")}.csv`}, "CSV"),
-        !isAlive && button("Delete", remove, "danger"));
+        !isAlive && !now.read_only && button("Delete", remove, "danger"));
     }
+    if (!head.tags) head.tags = now.read_only || now.state === "queued" ? null : tagForm(name, now.tags);
     const fact = (title, text, about) => h("div", {title: about}, h("dt", {}, title), h("dd", {}, text));
     const latest = now.latest;
     head.replaceChildren(
-      h("div", {class: "row"}, h("h1", {}, name), h("span", {class: `state ${now.state}`}, now.state)),
+      h("div", {class: "row"}, h("h1", {}, name), h("span", {class: `state ${now.state}`}, now.state), now.read_only && h("span", {class: "quiet small", title: "Its folder is only read"}, "read only")),
       h("p", {class: "quiet"}, [now.description, now.message].filter(Boolean).join(" · ")),
-      progress(now), head.actions,
+      progress(now), head.actions, head.tags,
       h("dl", {class: "facts"},
         fact("step", now.steps ? `${now.step} / ${now.steps}` : String(now.step), "Steps of the optimiser that are done"),
         left(now) && fact("time left", left(now).replace(" left", ""), "From the speed of the last record"),
@@ -63,6 +64,7 @@ export function run(settings) {
         "telemetry/steps_per_second" in latest && fact("steps/s", number(latest["telemetry/steps_per_second"]), "Since the record before the last"),
         "telemetry/gradient_norm" in latest && fact("gradient", number(latest["telemetry/gradient_norm"]), "Norm of the parameters' gradient"),
         "telemetry/memory_bytes" in latest && fact("memory", bytes(latest["telemetry/memory_bytes"]), "Of the process, resident"),
+        now.parameters && fact("parameters", now.parameters.toLocaleString("en"), "Numbers that are trained"),
         now.updated && fact("last record", isAlive ? `${duration(Math.max(0, Date.now() / 1000 - now.updated))} ago` : new Date(1000 * now.updated).toLocaleString([], {dateStyle: "short", timeStyle: "short"}), "When the last record was written")));
   }
 
@@ -94,4 +96,14 @@ export function run(settings) {
     h("section", {class: "card stack"}, h("h2", {}, "Output"), output),
     h("details", {class: "card", ontoggle: event => event.target.open && readConfig()}, h("summary", {}, "Configuration"), config));
   return {element, end: () => { end(); figures.end(); }};
+}
+
+/** What a person calls a run, beside its name. */
+function tagForm(name, tags) {
+  const field = h("input", {type: "text", id: "tags", value: tags.join(" "), autocomplete: "off", spellcheck: "false", placeholder: "words, such as baseline"});
+  return h("form", {class: "row tight", onsubmit: async event => {
+    event.preventDefault();
+    const wanted = field.value.split(/[\s,]+/).filter(Boolean);
+    if (await attempt("/api/tags", {name, tags: wanted})) notify(wanted.length ? "The tags are kept" : "It has no tags any more");
+  }}, h("label", {for: "tags", class: "small", title: "By tags runs are filtered and grouped under Watch"}, "Tags"), field, h("button", {}, "Keep"));
 }

@@ -18,6 +18,26 @@ export async function ask(path, body) {
   return value;
 }
 
+/** Asks, and calls `take` with the value of each line of JSON as it comes. */
+export async function askLines(path, body, signal, take) {
+  let response;
+  try {
+    response = await fetch(path, {method: "POST", signal, headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)});
+  } catch (error) {
+    throw error instanceof TypeError ? new Error("The studio does not answer; is it still running?") : error;
+  }
+  if (!response.ok) throw new Error((await response.json()).error.message);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const {done, value} = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    lines.filter(Boolean).forEach(line => take(JSON.parse(line)));
+  }
+}
+
 export class Unknown extends Error {}
 
 /** Asks, and tells what went wrong in place of throwing; returns null then. */

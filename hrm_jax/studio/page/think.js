@@ -2,6 +2,7 @@
 import {Board, isSolved, legend} from "./board.js";
 import {h} from "./dom.js";
 import {attempt, link, listen, query, remember, runs} from "./store.js";
+import {believed} from "./thoughts.js";
 import {newest} from "./watch.js";
 
 export async function think(settings) {
@@ -52,9 +53,11 @@ export async function think(settings) {
   }
 
   function showText(record) {
-    samples.replaceChildren(...record.samples.map(({prompt, completion, parses}) => h("section", {class: "card stack"},
+    const scrolled = [...samples.querySelectorAll(".scroll")].map(one => one.scrollLeft);
+    samples.replaceChildren(...record.samples.map(({prompt, completion, parses}, i) => h("section", {class: "card stack"},
       h("p", {class: "small quiet"}, parses ? "✓ parses" : "✕ does not parse"),
-      h("pre", {tabindex: "0"}, h("b", {}, prompt), completion))));
+      h("pre", {tabindex: "0"}, h("b", {}, prompt), completion), believed(record.thoughts?.[i]))));
+    samples.querySelectorAll(".scroll").forEach((one, i) => { one.scrollLeft = scrolled[i] ?? 0; });
   }
 
   function show() {

@@ -4,6 +4,8 @@ import {duration, h, number} from "./dom.js";
 import {link, listen, remember, runs} from "./store.js";
 
 const SHOWN_FIRST = 3;
+/** The finished run that comes with the package. */
+export const EXAMPLE = "(example)";
 const HARD = "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..";
 
 export const newest = () => [...runs.values()].sort((a, b) => (b.updated ?? 1e18) - (a.updated ?? 1e18) || (a.name < b.name ? -1 : 1));
@@ -26,10 +28,21 @@ export function gist(run) {
   return [run.steps ? `step ${run.step} of ${run.steps}` : run.step ? `step ${run.step}` : "", part, left(run)].filter(Boolean).join(" · ");
 }
 
+/** The groups that a run is in. */
+const KEYS = {
+  folder: run => [run.name.includes("/") ? run.name.slice(0, run.name.lastIndexOf("/")) : ""],
+  tag: run => run.tags.length ? run.tags.map(tag => `#${tag}`) : [""],
+  experiment: run => [run.experiment],
+  state: run => [run.state],
+};
+
+/** Whether there is no run but those that come along. */
+const isFirstVisit = () => [...runs.keys()].every(name => name === EXAMPLE);
+
 export function watch(settings) {
-  if (!runs.size) return welcome();
+  if (isFirstVisit() && !settings.has("runs")) return welcome();
   const drawn = settingsOf(settings);
-  const picked = settings.has("runs") ? settings.get("runs").split(",").filter(name => runs.has(name)) : newest().slice(0, SHOWN_FIRST).map(run => run.name);
+  const picked = settings.has("runs") ? settings.get("runs").split(",").filter(name => runs.has(name)) : newest().map(run => run.name).filter(name => name !== EXAMPLE).slice(0, SHOWN_FIRST);
   const chosen = new Set(picked);
   const numbers = new Map();
   const numberOf = name => {
@@ -46,8 +59,12 @@ export function watch(settings) {
 
   const list = h("ul", {class: "list", "aria-label": "Runs", tabindex: "0"});
   const wrong = h("p", {class: "small quiet", role: "status"});
+  const heads = new Map();
+  let group = settings.get("group") ?? "";
+  const grouping = h("label", {class: "option small"}, "Group by", h("select", {onchange: event => { group = event.target.value; remember({group}); show(); }},
+    [["", "nothing"], ["folder", "folder"], ["tag", "tag"], ["experiment", "experiment"], ["state", "state"]].map(([value, text]) => h("option", {value, selected: value === group}, text))));
   const rows = new Map();
-  const filter = h("input", {type: "search", value: settings.get("filter") ?? "", placeholder: "Filter names: a regular expression",
+  const filter = h("input", {type: "search", value: settings.get("filter") ?? "", placeholder: "Filter names and #tags: a regular expression",
     "aria-label": "Filter names by a regular expression", oninput: () => { remember({filter: filter.value}); show(); }});
 
   function choose(name, is) {
@@ -74,10 +91,22 @@ export function watch(settings) {
     row.head.firstChild.replaceWith(swatch(chosen.has(name) ? numberOf(name) : undefined));
     row.state.className = `state ${run.state}`;
     row.state.textContent = run.state;
-    row.what.textContent = gist(run) || run.description || run.message;
+    row.what.textContent = [run.tags.map(tag => `#${tag}`).join(" "), gist(run) || run.description || run.message].filter(Boolean).join(" · ");
     const bar = progress(run);
     row.progress.replaceWith(bar);
     row.progress = bar;
+  }
+
+  function head(key, names) {
+    if (!heads.has(key)) {
+      const box = h("input", {type: "checkbox", onchange: () => { const is = box.checked; heads.get(key).names.forEach(name => choose(name, is)); show(); }});
+      heads.set(key, {box, node: h("li", {class: "group"}, box, h("b", {}, key || "none"))});
+      box.setAttribute("aria-label", `Show the curves of all in ${key || "no group"}`);
+    }
+    const {box, node} = heads.get(key);
+    heads.get(key).names = names;
+    box.checked = names.every(name => chosen.has(name));
+    return node;
   }
 
   function show() {
@@ -89,9 +118,17 @@ export function watch(settings) {
       wrong.textContent = "This is no regular expression yet; all runs are shown.";
       pattern = /(?:)/;
     }
-    const names = newest().map(run => run.name).filter(name => pattern.test(name));
+    const names = newest().map(run => run.name).filter(name => pattern.test(name) || runs.get(name).tags.some(tag => pattern.test(`#${tag}`)));
     names.forEach(fill);
-    const wanted = names.map(name => rows.get(name));
+    const groups = new Map(group ? [] : [["", names]]);
+    if (group) for (const name of names) for (const key of KEYS[group](runs.get(name))) groups.set(key, [...(groups.get(key) ?? []), name]);
+    // A run with two tags stands in the first of their groups.
+    const placed = new Set();
+    const wanted = [...groups].sort(([a], [b]) => (a === "") - (b === "") || (a < b ? -1 : 1)).flatMap(([key, members]) => {
+      const own = members.filter(name => !placed.has(name));
+      own.forEach(name => placed.add(name));
+      return own.length ? [...(group ? [head(key, own)] : []), ...own.map(name => rows.get(name))] : [];
+    });
     if (wanted.length !== list.children.length || wanted.some((row, i) => list.children[i] !== row)) list.replaceChildren(...wanted);
     if (!wrong.textContent) wrong.textContent = `${names.length} of ${runs.size} runs`;
   }
@@ -105,19 +142,20 @@ export function watch(settings) {
     else show();
   });
   const element = h("div", {class: "watch"}, h("h1", {class: "spoken"}, "Watch"),
-    h("aside", {class: "side", "aria-label": "Runs"}, filter, wrong, list),
+    h("aside", {class: "side", "aria-label": "Runs"}, filter, h("div", {class: "row tight"}, grouping, wrong), list),
     h("div", {class: "stack"},
       controls(drawn, (name, value) => { remember({[name]: value === true ? "1" : value || ""}); figures.draw(); }), figures.element));
   return {element, end: () => { end(); figures.end(); }};
 }
 
 function welcome() {
-  const end = listen(() => { if (runs.size) dispatchEvent(new HashChangeEvent("hashchange")); });
+  const end = listen(() => { if (!isFirstVisit()) dispatchEvent(new HashChangeEvent("hashchange")); });
   const element = h("section", {class: "hero"},
     h("h1", {}, "Train a model, and watch it think"),
     h("p", {class: "quiet"}, "There is no run here yet. Runs that you start from a shell appear by themselves."),
     h("div", {class: "row"},
       h("a", {class: "card", href: link("new", {experiment: "sudoku", preset: "minute"})}, h("b", {}, "Train for a minute"), "A tiny model learns Sudoku, and you see everything run."),
-      h("a", {class: "card", href: link("try", {puzzle: HARD, go: "1"})}, h("b", {}, "Watch a hard puzzle being solved"), "By the model that comes with the package, step by step.")));
+      h("a", {class: "card", href: link("try", {puzzle: HARD, go: "1"})}, h("b", {}, "Watch a hard puzzle being solved"), "By the model that comes with the package, step by step."),
+      runs.has(EXAMPLE) && h("a", {class: "card", href: link("run", {name: EXAMPLE})}, h("b", {}, "Open a finished run"), "An example that comes with the package: its curves, and how it thought.")));
   return {element, end};
 }

@@ -31,6 +31,7 @@ from hrm_jax.models.text_step import TextStep
 from hrm_jax.tasks.code.config import CodeConfig, CodeEvaluationConfig, ModelConfig
 from hrm_jax.tasks.code.data import TOKENIZER, TextSplits, chosen, make_tokenizer, read_splits
 from hrm_jax.tasks.code.evaluation import bits_per_byte
+from hrm_jax.tasks.code.probes import probe
 from hrm_jax.tasks.code.samples import Sample, first_lines, parse_rate, write_samples
 from hrm_jax.training.batches import PlacedBatches
 from hrm_jax.training.curriculum import Curriculum
@@ -216,11 +217,16 @@ class CodeTask(Task):
             written[:] = report.samples
             return report.as_dict() | {"phase": batches.phase + 1}
 
-        def probe(state: TrainState) -> dict[str, Any]:
-            del state  # that of the evaluation just before, which wrote the samples
-            return {"kind": "text", "samples": list(map(dataclasses.asdict, written))}
+        def look(state: TrainState) -> dict[str, Any]:
+            # The state is that of the evaluation just before, which wrote the samples.
+            variables = state.averaged_variables
+            bidirectional = self.config.data.prefix == "bidirectional"
+            model = self.model.model
+            return probe(
+                model, variables, self.tokenizer, written, prompts_are_prefixes=bidirectional
+            )
 
-        return Hooks(self.average, validate, batches.judge, probe if settings.samples else None)
+        return Hooks(self.average, validate, batches.judge, look if settings.samples else None)
 
     def evaluate(
         self,

@@ -8,8 +8,9 @@ from starlette.testclient import TestClient
 
 from hrm_jax.serving.protection import digests
 from hrm_jax.studio.app import make_app
+from hrm_jax.studio.folders import Runs
 from hrm_jax.studio.protection import Pass
-from hrm_jax.studio.routes import Studio
+from hrm_jax.studio.studio import Studio
 
 BASE = "http://127.0.0.1:80"
 ORIGIN = {"Origin": "http://127.0.0.1:80", "Host": "127.0.0.1:80"}
@@ -156,6 +157,31 @@ def test_a_run_that_waits_is_shown_and_a_folder_that_cannot_be_written_told(clie
     refused = client.post("/api/start", json=body)
     assert refused.status_code == 507
     assert "runs" in message(refused)
+
+
+def test_a_run_elsewhere_is_shown_and_cannot_be_changed(runs, experiments, write_run, tmp_path):
+    write_run("a", [{"step": 3, "loss": 1.0}]).rename(tmp_path / "elsewhere")
+    beside = Runs(runs.root, {"(example)": tmp_path / "elsewhere"})
+    client = client_of(beside, experiments)
+    client.get("/")
+    asked = {"run": "(example)", "curve": "train/loss"}
+    assert client.get("/api/curves", params=asked).json()["curves"]["train/loss"]["values"] == [1]
+    for path in ("stop", "resume", "delete", "tags"):
+        body = {"name": "(example)", **({"tags": ["a"]} if path == "tags" else {})}
+        refused = client.post(f"/api/{path}", json=body)
+        assert (refused.status_code, "is only read here" in message(refused)) == (404, True)
+    body = {"experiment": "fake", "preset": "plain", "name": "(example)/new"}
+    assert client.post("/api/start", json=body).status_code == 404
+    assert (tmp_path / "elsewhere" / "config.json").exists()
+
+
+def test_a_run_is_tagged(client, write_run):
+    write_run("a", size={"parameters": 12})
+    assert client.post("/api/tags", json={"name": "a", "tags": ["x", "#y"]}).status_code == 200
+    refused = client.post("/api/tags", json={"name": "a", "tags": ["x y"]})
+    assert (refused.status_code, "expected up to 20 words" in message(refused)) == (400, True)
+    config = client.get("/api/config", params={"run": "a"})
+    assert config.status_code == 200
 
 
 def test_probes_are_read_as_far_as_they_are_whole(client, write_run):

@@ -58,6 +58,35 @@ def test_a_folder_that_does_not_exist_has_no_runs(runs):
     assert runs.names() == []
 
 
+@pytest.fixture
+def others(tmp_path, write_run):
+    """Runs beside which there are a run and a folder of runs elsewhere."""
+    runs = Runs(tmp_path / "runs", {"(one)": tmp_path / "one", "(many)": tmp_path / "many"})
+    write_run("own").rename(tmp_path / "one")
+    for name in ("own", "(one)"):
+        write_run(name)
+    (tmp_path / "many" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "many" / "a" / "b" / "config.json").write_text("{}")
+    (tmp_path / "many" / "link").symlink_to(tmp_path / "one")
+    return runs
+
+
+def test_folders_elsewhere_are_only_read(others, tmp_path):
+    assert others.names() == ["(many)/a/b", "(one)", "own"]
+    assert others.find("(one)") == tmp_path / "one"
+    assert others.find("(many)/a/b") == tmp_path / "many" / "a" / "b"
+    assert [others.is_own(name) for name in others.names()] == [False, False, True]
+    for name in ("(one)", "(many)/a/b", "(many)/new"):
+        with pytest.raises(UnknownRun, match="is only read here"):
+            others.own(name)
+
+
+@pytest.mark.parametrize("name", ["(many)/../one", "(many)/link", "(many)", "(one)/x/y/z"])
+def test_names_do_not_lead_out_of_folders_elsewhere(others, name):
+    with pytest.raises(UnknownRun):
+        others.find(name)
+
+
 def test_links_are_not_followed(runs, write_run, tmp_path):
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "config.json").write_text('{"a": 1}')

@@ -19,8 +19,9 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 import hrm_jax
 from hrm_jax.core.config import ConfigError
+from hrm_jax.core.types import Variables
 from hrm_jax.training import run_log
-from hrm_jax.training.run_log import RunLog, RunLogError, read_metrics, write_run_info
+from hrm_jax.training.run_log import RunLog, RunLogError, read_metrics, write_run_info, write_size
 
 
 def without_times(records):
@@ -273,3 +274,10 @@ def test_no_git(tmp_path, monkeypatch):
     assert run_log._git_state(tmp_path) is None  # no checkout
     monkeypatch.setenv("PATH", str(tmp_path))
     assert run_log._git_state(Path(__file__).parent) is None  # no git
+
+
+def test_the_size_of_a_model_is_written(tmp_path):
+    variables = Variables({"a": np.zeros((2, 3)), "b": np.zeros(4)}, {"c": np.zeros(5)}, None)
+    write_size(tmp_path, variables)
+    found = json.loads((tmp_path / "size.json").read_text())
+    assert found == {"version": 1, "parameters": 10, "frozen": 5}
