@@ -95,8 +95,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.evaluation": "accuracy pass_at_k syntax evaluate likelihood gate",
         "hrm_jax.planning.forecast": (
-            "tables sprints sprint_features conformal neighbours threads velocity text_features"
-            " estimates points delays timeline timeline_report learned"
+            "tables sprints sprint_features conformal distributions neighbours threads velocity"
+            " text_features estimates points delays timeline timeline_report learned"
         ),
         "hrm_jax.verified": "examples imports checks programs search inputs agreement choices",
         "hrm_jax.serving": (
@@ -110,7 +110,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.planning": (
             "errors order workdays instance plan objectives checker tables staffing decoding rules"
-            " searching problem infeasible dispatching exact_model exact explaining"
+            " searching problem infeasible dispatching exact_model exact replaying"
+            " foreseeing explaining"
         ),
         "hrm_jax.planning.formats": (
             "building mspsp psplib rows table_files github jira plans benchmarks"
@@ -134,7 +135,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             " choosing __main__"
         ),
         "experiments.assignments": (
-            "planners evaluation template reading showing picture page modes __main__"
+            "planners evaluation template reading showing picture page forecasting modes __main__"
         ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"

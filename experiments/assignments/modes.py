@@ -3,12 +3,12 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import flags
 from rich.console import Console
 
-from experiments.assignments import evaluation, showing
+from experiments.assignments import evaluation, forecasting, showing
 from experiments.assignments.page import write_page
 from experiments.assignments.picture import save_gantt
 from experiments.assignments.planners import PLANNERS, make_planner
@@ -19,9 +19,11 @@ from hrm_jax.core.config import check
 from hrm_jax.core.files import write_atomically
 from hrm_jax.planning.checker import check_plan
 from hrm_jax.planning.dispatching import compile_search
-from hrm_jax.planning.explaining import explain, find_risks
+from hrm_jax.planning.errors import NoPlanError
+from hrm_jax.planning.explaining import Risk, explain, find_risks
+from hrm_jax.planning.foreseeing import foresee
 from hrm_jax.planning.formats import benchmarks
-from hrm_jax.planning.formats.plans import WRITERS
+from hrm_jax.planning.formats.plans import WRITERS, write_markdown
 from hrm_jax.planning.formats.rows import split
 from hrm_jax.planning.instance import Instance, Person
 from hrm_jax.planning.objectives import Weights, measure
@@ -52,10 +54,12 @@ def define_flags() -> None:
         "changes", None, "weight of a change to --last; 4 in --mode=replan", lower_bound=0
     )
     flags.DEFINE_list("out", [], "files for the plan: .csv .json .md .mmd .ics .png .html")
-    flags.DEFINE_string("plan", None, "check: the plan to judge, .json or .csv")
+    flags.DEFINE_string("plan", None, "check, forecast: a plan, .json or .csv")
     flags.DEFINE_string("last", None, "replan: the plan before, .json or .csv")
     flags.DEFINE_string("with_person", None, "whatif: skills of one more person, as python;sql")
     flags.DEFINE_string("without_person", None, "whatif: the id of a person who is not there")
+    flags.DEFINE_string("history", None, "forecast: past issues, .csv; see docs/forecast.md")
+    flags.DEFINE_integer("samples", 2000, "forecast: simulations", lower_bound=100)
     flags.DEFINE_bool("reasons", True, "print the reason of each assignment")
     flags.DEFINE_string("instances", None, "eval: a folder or tar archive of .dzn or .sm files")
     flags.DEFINE_string("best", None, "eval: CSV of the best makespans known")
@@ -100,6 +104,30 @@ def judge(values: flags.FlagValues) -> int:
     console.print(f"ours:  {showing.cost_line(instance, ours, measure(instance, ours), weights)}")
     console.print("no rule is broken" if not violations else f"{len(violations)} rules are broken")
     return 1 if violations else 0
+
+
+def forecast(values: flags.FlagValues) -> int:
+    """Tells when the plan of the backlog, or --plan, will be done, as a distribution."""
+    instance = read_instance(values)
+    if values.plan:
+        plan = read_plan(pathlib.Path(values.plan), instance)
+        violations = check_plan(instance, plan)
+        if violations:
+            raise NoPlanError(
+                f"{values.plan}: expected a plan that keeps all rules, got one that breaks "
+                f"{len(violations)}: {violations[0]}; --mode=check tells all"
+            )
+    else:
+        plan = _planned(values, instance, None)
+    history = pathlib.Path(values.history) if values.history else None
+    with waiting(make_console(stderr=True, file=None), "simulating"):
+        _, found = forecasting.make_forecast(instance, plan, history, values.samples, values.seed)
+    console = make_console(markup=False)
+    forecasting.show_forecast(console, found)
+    for name in values.out:
+        forecasting.write_forecast(pathlib.Path(name), found)
+        console.print(f"wrote {name}")
+    return 0
 
 
 def what_if(values: flags.FlagValues) -> int:
@@ -160,6 +188,7 @@ MODES: Mapping[str, Callable[[flags.FlagValues], int]] = {
     "check": judge,
     "replan": replan,
     "whatif": what_if,
+    "forecast": forecast,
     "eval": evaluate,
 }
 
@@ -229,7 +258,8 @@ def _changed_team(values: flags.FlagValues, instance: Instance) -> Instance:
 def _show(values: flags.FlagValues, instance: Instance, plan: Plan, last: Plan | None) -> int:
     console = make_console(markup=False)
     reasons = explain(instance, plan)
-    risks = find_risks(instance, plan)
+    made = foresee(instance, plan)
+    risks = find_risks(instance, plan, made)
     costs = measure(instance, plan, last)
     line = showing.cost_line(instance, plan, costs, _weights(values, last))
     console.print(showing.plan_table(instance, plan))
@@ -238,14 +268,20 @@ def _show(values: flags.FlagValues, instance: Instance, plan: Plan, last: Plan |
         showing.show_reasons(console, reasons)
     showing.show_risks(console, risks)
     console.print(line, highlight=False)
+    if made is not None:
+        told = forecasting.forecast_line(instance, made)
+        console.print(told, highlight=False)
+        line = f"{line}; {told}"
     for name in values.out:
         path = pathlib.Path(name)
-        _write(path, instance, plan, line)
+        _write(path, instance, plan, line, risks)
         console.print(f"wrote {path}")
     return 0
 
 
-def _write(path: pathlib.Path, instance: Instance, plan: Plan, line: str) -> None:
+def _write(
+    path: pathlib.Path, instance: Instance, plan: Plan, line: str, risks: Sequence[Risk]
+) -> None:
     suffix = path.suffix.lower()
     known = [*WRITERS, ".png", ".html"]
     check(
@@ -258,6 +294,8 @@ def _write(path: pathlib.Path, instance: Instance, plan: Plan, line: str) -> Non
     if suffix == ".png":
         save_gantt(path, instance, plan)
     elif suffix == ".html":
-        write_atomically(path, write_page(instance, plan, line))
+        write_atomically(path, write_page(instance, plan, line, risks))
+    elif suffix == ".md":
+        write_atomically(path, write_markdown(instance, plan, risks))
     else:
         write_atomically(path, WRITERS[suffix](instance, plan))

@@ -1,9 +1,9 @@
 """A plan as one HTML page that needs nothing else: people as rows, reasons on hover or focus."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from hrm_jax.planning.explaining import Reason, explain, find_risks
+from hrm_jax.planning.explaining import Reason, Risk, explain
 from hrm_jax.planning.formats.plans import end_text, start_text
 from hrm_jax.planning.instance import Instance, Task, tasks_by_id
 from hrm_jax.planning.objectives import loads
@@ -46,8 +46,8 @@ bars.forEach(bar => ['mouseenter', 'focus'].forEach(e => bar.addEventListener(e,
 _MARKS = 6
 
 
-def write_page(instance: Instance, plan: Plan, summary: str) -> str:
-    """Returns the page of a plan; `summary` says what it costs."""
+def write_page(instance: Instance, plan: Plan, summary: str, risks: Sequence[Risk]) -> str:
+    """Returns the page of a plan; `summary` says what it costs and when it is done."""
     reasons = explain(instance, plan)
     done = max([1, *(one.end for one in plan.assignments)])
     last = max([done, *(task.due for task in instance.tasks if task.due is not None)])
@@ -64,7 +64,7 @@ def write_page(instance: Instance, plan: Plan, summary: str) -> str:
         for step in range(_MARKS + 1)
     )
     scale = f'<div class="row"><div></div><div class="scale">{marks}</div><div></div></div>'
-    risks = "".join(f"<li>{_text(risk.text)}</li>" for risk in find_risks(instance, plan))
+    listed = "".join(f"<li>{_text(risk.kind)}: {_text(risk.text)}</li>" for risk in risks)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f"<title>Plan by {_text(plan.planner)}</title><style>{_STYLE}</style></head><body>"
@@ -72,7 +72,7 @@ def write_page(instance: Instance, plan: Plan, summary: str) -> str:
         f"<div>{scale}{''.join(rows)}</div>"
         '<div id="reason">Point at a task, or tab to it: its reason stands here, and what it '
         "waits for turns yellow.</div>"
-        f"{f'<h2>Risks</h2><ul>{risks}</ul>' if risks else ''}<script>{_SCRIPT}</script>"
+        f"{f'<h2>Risks</h2><ul>{listed}</ul>' if risks else ''}<script>{_SCRIPT}</script>"
         "</body></html>\n"
     )
 

@@ -3,8 +3,11 @@
 import dataclasses
 from collections.abc import Mapping
 
+from hrm_jax.planning.forecast.timeline import Timeline
+from hrm_jax.planning.foreseeing import foresee
 from hrm_jax.planning.instance import Instance, Need, Person, Task, people_by_id, tasks_by_id
 from hrm_jax.planning.plan import Assignment, Plan
+from hrm_jax.planning.replaying import links
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,27 +68,33 @@ def explain(instance: Instance, plan: Plan) -> dict[str, Reason]:
     """Returns a reason for each assignment of a plan that the checker accepts."""
     tasks = tasks_by_id(instance)
     people = people_by_id(instance)
-    links = _links(instance, plan)
-    slack = _slack(instance, plan, links)
+    behind = links(instance, plan)
+    slack = _slack(instance, plan, behind)
     planned = plan.by_task()
     work = _work_of(plan)
     reasons = {}
     for task, one in planned.items():
-        behind = [other for other in links[task] if planned[other].end == one.start]
+        waits = [other for other in behind[task] if planned[other].end == one.start]
         others = _others(instance, tasks[task], one)
         reasons[task] = Reason(
             task=task,
             covers=_covers(tasks[task], [people[person] for person in one.people]),
             others=tuple(person.id for person in others),
-            waits_for=tuple(behind),
+            waits_for=tuple(waits),
             slack=slack[task],
             next_best=_next_best(instance, work, tasks[task], one, others),
         )
     return reasons
 
 
-def find_risks(instance: Instance, plan: Plan) -> list[Risk]:
-    """Returns what is risky: skills that one person alone has, and tasks that end late."""
+def find_risks(instance: Instance, plan: Plan, made: Timeline | None = None) -> list[Risk]:
+    """Returns what is risky: skills of one person alone, and what ends late, surely or likely.
+
+    Args:
+      instance: the problem.
+      plan: one that the checker accepts.
+      made: the plan's forecast; that of its estimates' ranges if None.
+    """
     risks = []
     needs = {need for task in instance.tasks for need in task.needs if need.skills}
     for skills in sorted({need.skills for need in needs}):
@@ -100,6 +109,7 @@ def find_risks(instance: Instance, plan: Plan) -> list[Risk]:
         due = tasks[one.task].due
         if due is not None and one.end > due:
             risks.append(Risk("late", f"{one.task} ends {one.end - due} ticks after it is due"))
+    risks += _doubtful(instance, plan, made or foresee(instance, plan))
     guessed = [task.id for task in instance.tasks if task.estimated]
     if guessed:
         text = f"{len(guessed)} estimates are guesses: {', '.join(guessed[:5])}"
@@ -107,19 +117,22 @@ def find_risks(instance: Instance, plan: Plan) -> list[Risk]:
     return risks
 
 
-def _links(instance: Instance, plan: Plan) -> dict[str, list[str]]:
-    """Returns for each task what it comes after: dependencies, and its people's task before."""
-    links = {task.id: list(task.after) for task in instance.tasks}
-    newest: dict[str, str] = {}
-    for one in sorted(plan.assignments, key=lambda one: (one.start, one.end)):
-        for person in one.people:
-            if person in newest and newest[person] not in links[one.task]:
-                links[one.task].append(newest[person])
-            newest[person] = one.task
-    return links
+def _doubtful(instance: Instance, plan: Plan, made: Timeline | None) -> list[Risk]:
+    """Returns the due dates that the plan meets and the forecast's P85 does not."""
+    risks = []
+    planned = plan.by_task()
+    for place, task in enumerate(instance.tasks):
+        if made is None or task.due is None or planned[task.id].end > task.due:
+            continue
+        late = made.percentile(85, [place]) - task.due
+        if late > 0:
+            share = made.in_time(place, task.due)
+            told = f"{task.id} is in time in {share:.0%} of simulations"
+            risks.append(Risk("due below P85", f"{told}: P85 is {late:.0f} ticks late"))
+    return risks
 
 
-def _slack(instance: Instance, plan: Plan, links: Mapping[str, list[str]]) -> dict[str, int]:
+def _slack(instance: Instance, plan: Plan, behind: Mapping[str, list[str]]) -> dict[str, int]:
     planned = plan.by_task()
     last = max((one.end for one in plan.assignments), default=0)
     latest = {}
@@ -129,7 +142,7 @@ def _slack(instance: Instance, plan: Plan, links: Mapping[str, list[str]]) -> di
     # Behind in time first: a task's limit is known before those of the tasks that it waits for.
     order = sorted(plan.assignments, key=lambda one: (one.start, one.end), reverse=True)
     for one in order:
-        for other in links[one.task]:
+        for other in behind[one.task]:
             room = latest[one.task] - one.end
             latest[other] = min(latest[other], one.start + room)
     return {one.task: latest[one.task] - one.end for one in plan.assignments}

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hrm_jax.planning.forecast.tables import Table, TableError, read_table
+from hrm_jax.planning.forecast.tables import Table, TableError, projects_with, read_table
 
 MOMENTS = (0, 30, 50, 80)
 """Shares of the planned time, in percent."""
@@ -109,18 +109,8 @@ class Snapshot:
 
 
 def projects(folder: Path) -> list[str]:
-    """Returns the names of the projects in a folder.
-
-    Raises:
-      TableError: there are none.
-    """
-    found = sorted(path.name.split("_iteration_")[0] for path in folder.glob("*_iteration_0.csv*"))
-    if not found:
-        raise TableError(
-            f"{folder}: expected files <project>_iteration_0.csv.gz, got none; "
-            "name the folder that holds them"
-        )
-    return found
+    """Returns the names of the projects in a folder; raises TableError where there are none."""
+    return projects_with(folder, "_iteration_0")
 
 
 def read_project(folder: Path, project: str, *, keep_copies: bool = False) -> list[Snapshot]:

@@ -126,6 +126,20 @@ def read_table(
     return Table(path, columns, tuple(rows), tuple(lines))
 
 
+def projects_with(folder: Path, ending: str) -> list[str]:
+    """Returns the projects of a folder that have a file `<project><ending>.csv`, packed or not.
+
+    Raises:
+      TableError: there are none.
+    """
+    found = {path.name.split(f"{ending}.csv")[0] for path in folder.glob(f"*{ending}.csv*")}
+    if not found:
+        raise TableError(
+            f"{folder}: expected files <project>{ending}.csv.gz, got none; name their folder"
+        )
+    return sorted(found)
+
+
 def _unpacked(path: Path) -> bytes:
     content = path.read_bytes()
     if not content.startswith(_GZIP):

@@ -3,12 +3,13 @@
 import csv
 import datetime
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from hrm_jax.core.config import from_dict, to_json
 from hrm_jax.core.config_values import ConfigError
 from hrm_jax.core.files import parse_json
 from hrm_jax.planning.errors import FormatError
+from hrm_jax.planning.explaining import Risk
 from hrm_jax.planning.formats.rows import Clock, Row, split
 from hrm_jax.planning.formats.table_files import read_csv
 from hrm_jax.planning.instance import Instance, tasks_by_id
@@ -103,8 +104,8 @@ def write_csv(instance: Instance, plan: Plan) -> str:
     return file.getvalue()
 
 
-def write_markdown(instance: Instance, plan: Plan) -> str:
-    """Returns a plan as a table of Markdown, in the order of starts."""
+def write_markdown(instance: Instance, plan: Plan, risks: Sequence[Risk] = ()) -> str:
+    """Returns a plan as a table of Markdown, in the order of starts, and below it what is risky."""
     lines = ["| task | title | people | starts | ends |", "|---|---|---|---|---|"]
     tasks = tasks_by_id(instance)
     for one in _by_start(plan):
@@ -116,6 +117,8 @@ def write_markdown(instance: Instance, plan: Plan) -> str:
             end_text(instance, one.end),
         ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    if risks:
+        lines += ["", *(f"- {risk.kind}: {risk.text}" for risk in risks)]
     return "\n".join(lines) + "\n"
 
 
