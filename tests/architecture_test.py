@@ -114,7 +114,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             " foreseeing explaining"
         ),
         "hrm_jax.planning.formats": (
-            "building mspsp psplib rows table_files github jira plans benchmarks"
+            "building mspsp psplib lists rows table_files github jira plans benchmarks"
         ),
         "hrm_jax.tasks.sudoku": "evaluation probes task",
         "hrm_jax.tasks.code": "config data evaluation samples task",

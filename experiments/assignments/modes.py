@@ -23,8 +23,8 @@ from hrm_jax.planning.errors import NoPlanError
 from hrm_jax.planning.explaining import Risk, explain, find_risks
 from hrm_jax.planning.foreseeing import foresee
 from hrm_jax.planning.formats import benchmarks
+from hrm_jax.planning.formats.lists import split
 from hrm_jax.planning.formats.plans import WRITERS, write_markdown
-from hrm_jax.planning.formats.rows import split
 from hrm_jax.planning.instance import Instance, Person
 from hrm_jax.planning.objectives import Weights, measure
 from hrm_jax.planning.plan import Budget, Plan

@@ -24,6 +24,7 @@ from typing import Any
 
 from hrm_jax.core.files import parse_json
 from hrm_jax.planning.errors import FormatError
+from hrm_jax.planning.formats.lists import join, join_need
 from hrm_jax.planning.formats.rows import Row
 
 _BLOCKED = re.compile(
@@ -92,11 +93,11 @@ def needs_of(labels: Sequence[str], people: int) -> str:
     """Returns the skills that labels ask for, as a row has them, for at least so many people."""
     skills = [label[len("skill:") :].strip() for label in labels if label.startswith("skill:")]
     counted = [match for skill in skills if (match := _COUNTED.match(skill))]
-    joined = "+".join(skill for skill in skills if not _COUNTED.match(skill)) or "anybody"
-    needs = [f"{match[1]}:{match[2]}" for match in counted]
+    joined = [skill for skill in skills if not _COUNTED.match(skill)]
+    needs = [join_need([match[1]], int(match[2])) for match in counted]
     others = people - sum(int(match[2]) for match in counted)
-    if not needs or joined != "anybody" or others > 0:
-        needs.append(f"{joined}:{max(others, 1)}")
+    if not needs or joined or others > 0:
+        needs.append(join_need(joined, max(others, 1)))
     return "; ".join(needs)
 
 
@@ -128,7 +129,7 @@ def _fields(issue: Any, place: str) -> tuple[dict[str, str], str]:
         "after": "; ".join(dict.fromkeys(after)),
         "due": str(due)[:10] if due else "",
         "priority": label_value(labels, "priority"),
-        "people": "; ".join(people),
+        "people": join(people),
         "status": "done" if str(issue.get("state", "")).upper() == "CLOSED" else "",
     }
     return fields, body

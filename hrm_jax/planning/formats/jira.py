@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from hrm_jax.planning.errors import FormatError
 from hrm_jax.planning.formats.github import Estimator, fill_estimates, label_value, needs_of
+from hrm_jax.planning.formats.lists import join
 from hrm_jax.planning.formats.rows import DONE, Row
 
 _PRIORITIES = {"lowest": "1", "low": "2", "medium": "3", "high": "4", "highest": "5"}
@@ -81,7 +82,7 @@ def _fields(
         "after": "; ".join(dict.fromkeys(every("inward issue link (blocks)"))),
         "due": _date(first("due date"), place),
         "priority": _PRIORITIES.get(first("priority").lower(), ""),
-        "people": "; ".join(people),
+        "people": join(people),
         "status": "done" if first("status").lower() in DONE else "",
     }, first("description")
 

@@ -10,7 +10,8 @@ from hrm_jax.core.config_values import ConfigError
 from hrm_jax.core.files import parse_json
 from hrm_jax.planning.errors import FormatError
 from hrm_jax.planning.explaining import Risk
-from hrm_jax.planning.formats.rows import Clock, Row, split
+from hrm_jax.planning.formats.lists import join, split
+from hrm_jax.planning.formats.rows import Clock, Row
 from hrm_jax.planning.formats.table_files import read_csv
 from hrm_jax.planning.instance import Instance, tasks_by_id
 from hrm_jax.planning.plan import Assignment, Plan
@@ -97,7 +98,7 @@ def write_csv(instance: Instance, plan: Plan) -> str:
     writer.writerow(["task", "start", "end", "people", "title", "starts", "ends"])
     tasks = tasks_by_id(instance)
     for one in plan.assignments:
-        people = "; ".join(one.people)
+        people = join(one.people)
         title = tasks[one.task].title
         dates = start_text(instance, one.start), end_text(instance, one.end)
         writer.writerow([one.task, f"@{one.start}", f"@{one.end}", people, title, *dates])

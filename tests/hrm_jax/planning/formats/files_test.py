@@ -107,6 +107,11 @@ def test_dzn_means_what_it_says():
     assert instance.people[2].skills == ("s1", "s2")
 
 
+def test_a_dzn_without_its_number_of_skills_is_told():
+    with pytest.raises(FormatError, match=r"x.dzn: sreq"):
+        read_dzn(DZN.replace("nSkills = 2", "nSkills = "), "x.dzn")
+
+
 def test_sm_makes_people_of_units():
     instance = read_sm(SM, "x.sm")
     assert [person.id for person in instance.people][-2:] == ["R2.1", "R2.2"]
