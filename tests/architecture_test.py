@@ -96,7 +96,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.evaluation": "accuracy pass_at_k syntax evaluate likelihood gate",
         "hrm_jax.planning.forecast": (
             "tables sprints sprint_features conformal distributions neighbours threads velocity"
-            " text_features estimates points delays timeline timeline_report learned"
+            " text_features estimates points delays timeline timeline_report learned guessing"
         ),
         "hrm_jax.verified": "examples imports checks programs search inputs agreement choices",
         "hrm_jax.serving": (
@@ -114,7 +114,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             " foreseeing explaining"
         ),
         "hrm_jax.planning.formats": (
-            "building mspsp psplib lists rows table_files github jira plans benchmarks"
+            "building mspsp psplib lists rows table_files filling github jira plans benchmarks"
         ),
         "hrm_jax.tasks.sudoku": "evaluation probes task",
         "hrm_jax.tasks.code": "config data evaluation samples task",

@@ -112,7 +112,12 @@ def find_risks(instance: Instance, plan: Plan, made: Timeline | None = None) -> 
     risks += _doubtful(instance, plan, made or foresee(instance, plan))
     guessed = [task.id for task in instance.tasks if task.estimated]
     if guessed:
-        text = f"{len(guessed)} estimates are guesses: {', '.join(guessed[:5])}"
+        count = (
+            "1 estimate is a guess"
+            if len(guessed) == 1
+            else f"{len(guessed)} estimates are guesses"
+        )
+        text = f"{count}: {', '.join(guessed[:5])}"
         risks.append(Risk("estimates", text + (", ..." if len(guessed) > 5 else "")))
     return risks
 

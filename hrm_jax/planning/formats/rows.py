@@ -28,6 +28,9 @@ TASK_COLUMNS = (
     *("id", "title", "estimate", "low", "high", "skills", "after", "not_before", "due"),
     *("priority", "people", "forbidden", "started", "status"),
 )
+DESCRIPTION = "description"
+"""A column of tasks that is read for guesses and stories, and not kept."""
+
 PERSON_COLUMNS = ("id", "name", "skills", "speed", "capacity", "week", "absences")
 DONE = ("done", "closed", "resolved")
 
@@ -126,8 +129,8 @@ def make_instance(
       FormatError: a row is not as documented; the message names its file, line and column.
     """
     clock = Clock(days)
-    done = {row.fields.get("id", "").strip() for row in tasks if _is_done(row)}
-    open_tasks = [_task(row, clock, done) for row in tasks if not _is_done(row)]
+    done = {row.fields.get("id", "").strip() for row in tasks if is_done(row)}
+    open_tasks = [_task(row, clock, done) for row in tasks if not is_done(row)]
     persons = [_person(row, clock) for row in people]
     places = {
         row.fields.get("id", "").strip(): row.place for row in (*people, *tasks) if row.fields
@@ -138,12 +141,13 @@ def make_instance(
     return build(found, name or "input", places)
 
 
-def _is_done(row: Row) -> bool:
+def is_done(row: Row) -> bool:
+    """Returns whether a task needs no more work."""
     return row.fields.get("status", "").strip().lower() in DONE
 
 
 def _task(row: Row, clock: Clock, done: set[str]) -> dict[str, Any]:
-    _only_known(row, TASK_COLUMNS)
+    _only_known(row, (*TASK_COLUMNS, DESCRIPTION))
     fields = row.fields
     duration = clock.amount(row, "estimate")
     if duration is None:

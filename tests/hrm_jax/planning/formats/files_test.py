@@ -132,11 +132,6 @@ def test_github_labels_bodies_and_milestones_are_read():
     assert (second.duration, second.estimated, first.estimated) == (16, True, False)
 
 
-def test_an_estimator_fills_what_is_missing():
-    rows = read_github(json.dumps(GITHUB), "g.json", lambda texts: [3.0] * len(texts))
-    assert [row.fields["estimate"] for row in rows] == ["2", "24h", "24h"]
-
-
 def test_jira_repeats_columns():
     rows = read_jira(JIRA, "j.csv")
     people = read_csv("id,skills\nada,a;b\n", "p.csv")
