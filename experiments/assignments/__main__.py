@@ -15,7 +15,7 @@ The exact planner needs the extra `planning`.
 
 from absl import flags
 
-from experiments.assignments import modes
+from experiments.assignments import modes, splitting
 from experiments.common import command
 
 FLAGS = flags.FLAGS
@@ -25,6 +25,8 @@ def main() -> int:
     """Runs the mode that the flags say; returns the exit code."""
     if FLAGS.template:
         return modes.make_template(FLAGS)
+    if FLAGS.split:
+        return splitting.split_stories(FLAGS)
     return modes.MODES[FLAGS.mode](FLAGS)
 
 

@@ -58,6 +58,11 @@ def define_flags() -> None:
     flags.DEFINE_string("last", None, "replan: the plan before, .json or .csv")
     flags.DEFINE_string("with_person", None, "whatif: skills of one more person, as python;sql")
     flags.DEFINE_string("without_person", None, "whatif: the id of a person who is not there")
+    flags.DEFINE_string(
+        "split", None, "propose tasks for the backlog's stories in this new file, .csv, and end"
+    )
+    flags.DEFINE_string("model", None, "split: a language model that proposes; rules if unset")
+    flags.DEFINE_string("accept", None, "plan the tasks that you accepted in a file of --split")
     flags.DEFINE_string("history", None, "forecast: past issues, .csv; see docs/forecast.md")
     flags.DEFINE_integer("samples", 2000, "forecast: simulations", lower_bound=100)
     flags.DEFINE_bool("reasons", True, "print the reason of each assignment")

@@ -16,6 +16,7 @@ from hrm_jax.planning.formats.github import read_github
 from hrm_jax.planning.formats.jira import read_jira
 from hrm_jax.planning.formats.mspsp import read_dzn
 from hrm_jax.planning.formats.plans import read_plan_csv, read_plan_json
+from hrm_jax.planning.formats.proposals import accept
 from hrm_jax.planning.formats.psplib import read_sm
 from hrm_jax.planning.formats.rows import DESCRIPTION, Row, make_instance
 from hrm_jax.planning.formats.table_files import read_csv, read_yaml
@@ -30,24 +31,19 @@ _LEAST_KNOWN = 40
 
 
 def read_instance(values: flags.FlagValues) -> Instance:
-    """Returns the instance of --backlog and --team.
+    """Returns the instance of --backlog and --team, with the tasks of --accept.
 
     Raises:
       UserError: a flag is missing or a file is not as documented.
     """
-    check(
-        values.backlog is not None,
-        "backlog",
-        expected="a file of tasks",
-        got=None,
-        remedy="add --backlog=FILE; --template=FOLDER writes an example",
-    )
-    backlog = pathlib.Path(values.backlog)
+    backlog = _backlog(values)
     suffix = backlog.suffix.lower()
     if suffix in (".dzn", ".sm"):
         reader = read_dzn if suffix == ".dzn" else read_sm
         return reader(read_text(backlog), str(backlog))
-    tasks, people, days = _read_backlog(backlog)
+    tasks, people, days = read_backlog(values)
+    if values.accept:
+        tasks = accept(tasks, read_text(pathlib.Path(values.accept)), values.accept)
     if values.team:
         _, people, of_team = _read_team(pathlib.Path(values.team))
         days = of_team or days
@@ -61,6 +57,26 @@ def read_instance(values: flags.FlagValues) -> Instance:
     if values.start:
         days = Workdays(start=values.start)
     return make_instance(tasks, people, days, now=_now(values, days), name=backlog.name)
+
+
+def read_backlog(values: flags.FlagValues) -> Parts:
+    """Returns the rows of --backlog: tasks, and people and calendar where it has them.
+
+    Raises:
+      UserError: it is missing or not as documented.
+    """
+    return _read_rows(_backlog(values))
+
+
+def _backlog(values: flags.FlagValues) -> pathlib.Path:
+    check(
+        values.backlog is not None,
+        "backlog",
+        expected="a file of tasks",
+        got=None,
+        remedy="add --backlog=FILE; --template=FOLDER writes an example",
+    )
+    return pathlib.Path(values.backlog)
 
 
 def read_plan(path: pathlib.Path, instance: Instance) -> Plan:
@@ -88,7 +104,7 @@ def _now(values: flags.FlagValues, days: Workdays | None) -> int:
         raise FormatError(f"now: expected a date as 2026-01-30, got {values.now!r}") from None
 
 
-def _read_backlog(path: pathlib.Path) -> Parts:
+def _read_rows(path: pathlib.Path) -> Parts:
     text = read_text(path)
     suffix = path.suffix.lower()
     if suffix == ".json":
