@@ -109,12 +109,13 @@ LAYERS: tuple[dict[str, str], ...] = (
             " language_server"
         ),
         "hrm_jax.planning": (
-            "errors order workdays stories instance plan objectives checker tables staffing decoding rules"
-            " searching problem infeasible dispatching exact_model exact replaying"
+            "errors order workdays stories instance plan objectives checker tables staffing"
+            " decoding rules searching problem infeasible dispatching exact_model exact replaying"
             " foreseeing explaining"
         ),
         "hrm_jax.planning.formats": (
-            "building mspsp psplib lists rows table_files filling github jira plans proposals benchmarks"
+            "building mspsp psplib lists rows table_files filling github jira plans proposals"
+            " benchmarks"
         ),
         "hrm_jax.tasks.sudoku": "evaluation probes task",
         "hrm_jax.tasks.code": "config data evaluation samples task",
@@ -135,7 +136,8 @@ LAYERS: tuple[dict[str, str], ...] = (
             " choosing __main__"
         ),
         "experiments.assignments": (
-            "planners evaluation template reading splitting showing picture page forecasting modes __main__"
+            "planners evaluation template reading splitting supposing showing picture page forecasting"
+            " modes __main__"
         ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"

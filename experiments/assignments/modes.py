@@ -1,6 +1,5 @@
 """The modes of the command and their flags."""
 
-import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import flags
 from rich.console import Console
 
-from experiments.assignments import evaluation, forecasting, showing
+from experiments.assignments import evaluation, forecasting, showing, supposing
 from experiments.assignments.page import write_page
 from experiments.assignments.picture import save_gantt
 from experiments.assignments.planners import PLANNERS, make_planner
@@ -23,9 +22,8 @@ from hrm_jax.planning.errors import NoPlanError
 from hrm_jax.planning.explaining import Risk, explain, find_risks
 from hrm_jax.planning.foreseeing import foresee
 from hrm_jax.planning.formats import benchmarks
-from hrm_jax.planning.formats.lists import split
 from hrm_jax.planning.formats.plans import WRITERS, write_markdown
-from hrm_jax.planning.instance import Instance, Person
+from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.objectives import Weights, measure
 from hrm_jax.planning.plan import Budget, Plan
 
@@ -65,6 +63,8 @@ def define_flags() -> None:
     flags.DEFINE_string("accept", None, "plan the tasks that you accepted in a file of --split")
     flags.DEFINE_string("history", None, "forecast: past issues, .csv; see docs/forecast.md")
     flags.DEFINE_integer("samples", 2000, "forecast: simulations", lower_bound=100)
+    flags.DEFINE_multi_string("due", [], "whatif: another due date, as ID:2026-02-13; repeatable")
+    flags.DEFINE_multi_string("without_task", [], "whatif: the id of a task left out; repeatable")
     flags.DEFINE_bool("reasons", True, "print the reason of each assignment")
     flags.DEFINE_string("instances", None, "eval: a folder or tar archive of .dzn or .sm files")
     flags.DEFINE_string("best", None, "eval: CSV of the best makespans known")
@@ -136,15 +136,27 @@ def forecast(values: flags.FlagValues) -> int:
 
 
 def what_if(values: flags.FlagValues) -> int:
-    """Plans with one more person or one fewer, and says what that changes."""
+    """Plans as it is and with the changes that flags say, and says what they change."""
     instance = read_instance(values)
-    other = _changed_team(values, instance)
+    other = supposing.changed(
+        instance,
+        with_person=values.with_person,
+        without_person=values.without_person,
+        due=values.due,
+        without_task=values.without_task,
+    )
     console = make_console(markup=False)
     weights = _weights(values, None)
+    plans = []
     for name, one in (("as it is", instance), ("what if", other)):
         plan = _planned(values, one, None)
         line = showing.cost_line(one, plan, measure(one, plan), weights)
         console.print(f"{name}: {line}", soft_wrap=True, highlight=False)
+        plans.append(plan)
+    late = supposing.late_tasks(instance, plans[0]), supposing.late_tasks(other, plans[1])
+    for told, tasks in (("late no more", late[0] - late[1]), ("late now", late[1] - late[0])):
+        if tasks:
+            console.print(f"{told}: {', '.join(sorted(tasks))}", soft_wrap=True, highlight=False)
     return 0
 
 
@@ -234,30 +246,6 @@ def _compile(console: Console) -> None:
     """Compiles the planners: what they do at their first use would count as time to plan."""
     with waiting(console, "compiling the planners, once a machine"):
         compile_search()
-
-
-def _changed_team(values: flags.FlagValues, instance: Instance) -> Instance:
-    people = list(instance.people)
-    check(
-        bool(values.with_person or values.without_person),
-        "with_person",
-        expected="a change",
-        got=None,
-        remedy="add --with_person=SKILLS or --without_person=ID",
-    )
-    if values.without_person:
-        left = [person for person in people if person.id != values.without_person]
-        check(
-            len(left) < len(people),
-            "without_person",
-            expected="the id of a person",
-            got=values.without_person,
-            remedy=f"name one of {', '.join(person.id for person in people)}",
-        )
-        people = left
-    if values.with_person:
-        people.append(Person("one more", skills=tuple(split(values.with_person))))
-    return dataclasses.replace(instance, people=tuple(people))
 
 
 def _show(values: flags.FlagValues, instance: Instance, plan: Plan, last: Plan | None) -> int:

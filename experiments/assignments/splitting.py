@@ -14,7 +14,7 @@ from hrm_jax.planning.formats.proposals import Splitter, propose, write_proposal
 from hrm_jax.planning.stories import Part, Story, parts_of, split_by_rules
 
 _LEAST, _MOST, _TITLE = 2, 6, 80
-_MAX_TOKENS = 240
+_MAX_LENGTH, _MAX_TOKENS = 2048, 240
 _SCHEMA = json.dumps(
     {
         "type": "object",
@@ -113,12 +113,11 @@ def load_asker(model: str) -> Asker:
     from hrm_jax.inference.text.writing import Writer
 
     loaded = load_language_model(model, dtype="auto")
-    length = getattr(loaded.model.config, "foundation", loaded.model.config).max_length
     writer = Writer(
         loaded.model,
         loaded.variables,
         loaded.tokenizer,
-        max_length=min(length, 4096),
+        max_length=_MAX_LENGTH,
         batch_size=1,
         constraint=grammars.json_schema(_SCHEMA),
     )

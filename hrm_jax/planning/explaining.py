@@ -5,9 +5,27 @@ from collections.abc import Mapping
 
 from hrm_jax.planning.forecast.timeline import Timeline
 from hrm_jax.planning.foreseeing import foresee
-from hrm_jax.planning.instance import Instance, Need, Person, Task, people_by_id, tasks_by_id
+from hrm_jax.planning.instance import FULL, Instance, Need, Person, Task, people_by_id, tasks_by_id
 from hrm_jax.planning.plan import Assignment, Plan
 from hrm_jax.planning.replaying import links
+
+_MOST_OTHERS = 20
+"""People who are tried in another's place."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NextBest:
+    """Who could take a person's place on a task.
+
+    Attributes:
+      person: who.
+      instead: whose place.
+      ticks: how much later the task would end: when the person is free, and at the team's pace.
+    """
+
+    person: str
+    instead: str
+    ticks: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +39,7 @@ class Reason:
         empty where it starts as early as it may.
       slack: ticks that it may end later without moving the end of the plan or a due date, with
         all people and orders kept.
-      next_best: somebody else, and the ticks by which that would move the task's end: until the
-        person is free and at the person's pace; None where there is nobody else.
+      next_best: who could take a person's place at the least cost; None where nobody could.
     """
 
     task: str
@@ -30,7 +47,7 @@ class Reason:
     others: tuple[str, ...]
     waits_for: tuple[str, ...]
     slack: int
-    next_best: tuple[str, int] | None
+    next_best: NextBest | None
 
     @property
     def critical(self) -> bool:
@@ -50,9 +67,12 @@ class Reason:
             f"slack {self.slack} ticks" if self.slack else "critical: a delay moves the end"
         )
         if self.next_best:
-            person, ticks = self.next_best
-            change = f"{ticks} ticks later" if ticks > 0 else "no later"
-            parts.append(f"with {person} it would end {change}")
+            best = self.next_best
+            place = f" in place of {best.instead}" if len(self.covers) > 1 else ""
+            change = f"{best.ticks} ticks later" if best.ticks > 0 else "no later"
+            if 0 < self.slack < best.ticks:
+                change += f", {best.ticks - self.slack} more than its slack"
+            parts.append(f"with {best.person}{place} it would end {change}")
         return "; ".join(parts)
 
 
@@ -200,27 +220,34 @@ def _next_best(
     task: Task,
     one: Assignment,
     others: list[Person],
-) -> tuple[str, int] | None:
-    """Returns who of others would end a task of one person soonest, and how much later."""
-    if len(one.people) != 1 or not others or task.started is not None:
+) -> NextBest | None:
+    """Returns who could take one person's place so that the task ends soonest, or None."""
+    if task.started is not None or task.duration == 0:
         return None
-    best: tuple[int, str] | None = None
-    for person in others[:20]:
+    people = people_by_id(instance)
+    best: NextBest | None = None
+    for person in others[:_MOST_OTHERS]:
         free = one.start
         for other in work.get(person.id, []):
             if other.end > free and other.start < free + (one.end - one.start):
                 free = other.end
-        end = _end_alone(instance, task, person, free)
-        if end is not None and (best is None or (end, person.id) < best):
-            best = end, person.id
-    return None if best is None else (best[1], best[0] - one.end)
+        for member in one.people:
+            if member in task.people:
+                continue
+            team = [people[kept] for kept in one.people if kept != member] + [person]
+            if len(_covers(task, team)) < task.team_size:
+                continue
+            end = _end_together(instance, task, team, free)
+            if end is not None and (best is None or end - one.end < best.ticks):
+                best = NextBest(person.id, member, end - one.end)
+    return best
 
 
-def _end_alone(instance: Instance, task: Task, person: Person, start: int) -> int | None:
-    left = 100 * task.duration
+def _end_together(instance: Instance, task: Task, team: list[Person], start: int) -> int | None:
+    left = FULL * task.duration
     tick = start
     while left > 0:
-        left -= instance.rate(person, tick)
+        left -= min(instance.rate(person, tick) for person in team)
         tick += 1
         if tick - start > 100 * (task.duration + 100):
             return None

@@ -20,24 +20,7 @@ _ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+(?:\[(?P<tick>[ xX])\]\s*)?(?P<text>
 _SCENARIO = re.compile(r"\s*scenario(?:\s+outline)?:\s*(?P<text>\S.*)\Z", re.IGNORECASE)
 _HEADING = re.compile(r"criteri|\bdone when\b|\bdefinition of done\b", re.IGNORECASE)
 _JOINT = re.compile(r"\s*(?:,\s*and\s+|;\s*|,\s+|\s+and\s+)")
-_NO_VERB = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "my",
-        "our",
-        "their",
-        "his",
-        "her",
-        "its",
-        "all",
-        "any",
-        "each",
-        "every",
-        "other",
-    ]
-)
+_NO_VERB = {"a", "an", "the", "my", "our", "their", "his", "her", "its", "all", "any", "each"}
 
 CHECK_SHARE = 0.1
 """The check's share of the story's estimate."""

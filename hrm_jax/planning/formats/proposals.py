@@ -129,11 +129,8 @@ def _replaced(row: Row, accepted: Mapping[str, Sequence[Row]]) -> list[Row]:
     for part in parts:
         own = {key: text for key, text in part.fields.items() if key not in ("story", "by")}
         after = "; ".join(text for text in (fields.get("after"), own.get("after")) if text)
-        status = own["status"] if is_done(part) else ""
-        release = fields.get("not_before", "")
-        made.append(
-            Row(part.place, {**own, "after": after, "status": status, "not_before": release})
-        )
+        own |= {"after": after, "status": own["status"] if is_done(part) else ""}
+        made.append(Row(part.place, {"not_before": fields.get("not_before", ""), **own}))
     last = "; ".join([fields.get("after", ""), join(part.fields.get("id", "") for part in parts)])
     nobody = dict.fromkeys(("low", "high", "skills", "people", "forbidden"), "")
     return [*made, Row(row.place, {**fields, **nobody, "estimate": "0", "after": last})]
