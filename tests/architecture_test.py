@@ -117,6 +117,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             "building mspsp psplib lists rows table_files filling github jira plans proposals"
             " benchmarks"
         ),
+        "hrm_jax.planning.backlogs": "fitting generating comparing",
         "hrm_jax.tasks.sudoku": "evaluation probes task",
         "hrm_jax.tasks.code": "config data evaluation samples task",
         "hrm_jax.studio": (
@@ -136,12 +137,12 @@ LAYERS: tuple[dict[str, str], ...] = (
             " choosing __main__"
         ),
         "experiments.assignments": (
-            "planners evaluation template reading splitting supposing showing picture page forecasting"
-            " modes __main__"
+            "planners evaluation efficiency template reading splitting supposing showing picture"
+            " page forecasting modes __main__"
         ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"
-            " make_corpus serve language_server model_gate forecast studio"
+            " make_corpus serve language_server model_gate forecast fit_backlogs studio"
         ),
         "experiments.benchmarks.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (

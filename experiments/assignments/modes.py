@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import flags
 from rich.console import Console
 
-from experiments.assignments import evaluation, forecasting, showing, supposing
+from experiments.assignments import efficiency, evaluation, forecasting, showing, supposing
 from experiments.assignments.page import write_page
 from experiments.assignments.picture import save_gantt
 from experiments.assignments.planners import PLANNERS, make_planner
@@ -66,9 +66,13 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("due", [], "whatif: another due date, as ID:2026-02-13; repeatable")
     flags.DEFINE_multi_string("without_task", [], "whatif: the id of a task left out; repeatable")
     flags.DEFINE_bool("reasons", True, "print the reason of each assignment")
-    flags.DEFINE_string("instances", None, "eval: a folder or tar archive of .dzn or .sm files")
+    flags.DEFINE_string(
+        "instances", None, "eval, efficiency: a folder or tar archive of .dzn or .sm"
+    )
     flags.DEFINE_string("best", None, "eval: CSV of the best makespans known")
-    flags.DEFINE_integer("limit", 0, "eval: so many instances, spread evenly", lower_bound=0)
+    flags.DEFINE_integer(
+        "limit", 0, "eval, efficiency: so many instances (drawn ones: of a class)", lower_bound=0
+    )
     flags.DEFINE_string(
         "results", None, "eval: file of one JSON line an instance; what it holds is not run again"
     )
@@ -192,6 +196,16 @@ def evaluate(values: flags.FlagValues) -> int:
     return 0
 
 
+def measure_gain(values: flags.FlagValues) -> int:
+    """Measures a planner against first come, first served; ends with one line of JSON."""
+    planner = make_planner(values.planner, _weights(values, None), values.workers)
+    console = make_console(stderr=True, file=None, markup=False)
+    _compile(console)
+    found = efficiency.measure_efficiency(values, planner, _budget(values), console)
+    efficiency.print_figures(found)
+    return 0
+
+
 def make_template(values: flags.FlagValues) -> int:
     """Writes the example, and says how to plan it."""
     team, backlog = write_template(pathlib.Path(values.template))
@@ -207,6 +221,7 @@ MODES: Mapping[str, Callable[[flags.FlagValues], int]] = {
     "whatif": what_if,
     "forecast": forecast,
     "eval": evaluate,
+    "efficiency": measure_gain,
 }
 
 
