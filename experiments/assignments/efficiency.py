@@ -59,6 +59,7 @@ def _summary(found: Sequence[Comparison]) -> dict[str, Any]:
     return {
         "instances": len(found),
         "completion": _median([one.shorter for one in found]),
+        "room": _median([one.room for one in found]),
         "lateness": _median([one.less_late for one in found]),
         "late_by_default": sum(one.usual_lateness > 0 for one in found),
         "behind": sum(one.shorter < 0 for one in found),
@@ -73,22 +74,25 @@ def _median(shares: Sequence[float | None]) -> float | None:
 
 
 def _show(console: Console, rows: Mapping[str, Mapping[str, Any]]) -> None:
-    table = Table(title="shorter than first come, first served: medians in %")
-    for name in ("class", "number", "completion", "lateness", "late by default"):
-        table.add_column(name, justify="left" if name == "class" else "right")
-    for name in ("completion as it came", "lateness as it came"):
-        table.add_column(name.replace(" as", "\nas"), justify="right")
+    table = Table(title="against first come, first served: medians in %")
+    for name in ("class", "in all", "done", "done at most", "late", "done as came", "late as came"):
+        table.add_column(name.replace(" ", "\n"), justify="left" if name == "class" else "right")
     for kind, row in rows.items():
         table.add_row(
             kind,
             str(row["instances"]),
             _percent(row["completion"]),
+            _percent(row["room"]),
             _percent(row["lateness"]),
-            str(row["late_by_default"]),
             _percent(row["came_completion"]),
             _percent(row["came_lateness"]),
         )
     console.print(table)
+    console.print(
+        "done, late: how much sooner all is done, and how much less late tasks are by priority; at "
+        "most: what no plan exceeds; as came: with durations other than estimated",
+        highlight=False,
+    )
 
 
 def _percent(share: float | None) -> str:

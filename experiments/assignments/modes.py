@@ -66,12 +66,10 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("due", [], "whatif: another due date, as ID:2026-02-13; repeatable")
     flags.DEFINE_multi_string("without_task", [], "whatif: the id of a task left out; repeatable")
     flags.DEFINE_bool("reasons", True, "print the reason of each assignment")
-    flags.DEFINE_string(
-        "instances", None, "eval, efficiency: a folder or tar archive of .dzn or .sm"
-    )
+    flags.DEFINE_string("instances", None, "eval, efficiency: folder or tar archive of .dzn or .sm")
     flags.DEFINE_string("best", None, "eval: CSV of the best makespans known")
     flags.DEFINE_integer(
-        "limit", 0, "eval, efficiency: so many instances (drawn ones: of a class)", lower_bound=0
+        "limit", 0, "eval, efficiency: instances; of drawn ones, of a class", lower_bound=0
     )
     flags.DEFINE_string(
         "results", None, "eval: file of one JSON line an instance; what it holds is not run again"

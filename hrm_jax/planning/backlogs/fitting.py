@@ -13,7 +13,7 @@ import numpy as np
 
 from hrm_jax.core.config import configclass, from_dict
 from hrm_jax.planning.forecast import sprints
-from hrm_jax.planning.forecast.tables import projects_with, read_table
+from hrm_jax.planning.forecast.tables import plain_or_packed, projects_with, read_table
 
 SHARES = np.linspace(0, 1, 21)
 
@@ -60,7 +60,8 @@ def fit(folder: Path) -> Fitted:
         pairs = zip(snapshots, planned, strict=True)
         return [snapshot.numbers[column][rows] for snapshot, rows in pairs]
 
-    issues = [read_table(folder / "sprints" / f"{n}_issue_0.csv.gz", ("priority",)) for n in names]
+    paths = [plain_or_packed(folder / "sprints", f"{name}_issue_0") for name in names]
+    issues = [read_table(path, ("priority", "no_blockedby")) for path in paths]
     blocked = [float(np.mean(table.numbers("no_blockedby") > 0)) for table in issues]
     days = [values * _WORKDAYS_A_WEEK / 7 for values in of_sprints("planday")]
     return Fitted(
@@ -76,14 +77,14 @@ def fit(folder: Path) -> Fitted:
 
 def fitted() -> Fitted:
     """Returns the numbers that the package carries."""
-    text = resources.files(__package__).joinpath(_FILE).read_text(encoding="utf-8")
+    text = resources.files("hrm_jax.planning.backlogs").joinpath(_FILE).read_text(encoding="utf-8")
     return from_dict(Fitted, json.loads(text))
 
 
 def _sizes(folder: Path) -> list[np.ndarray]:
     sizes = []
     for project in projects_with(folder, ""):
-        table = read_table(folder / f"{project}.csv.gz", ("storypoint",))
+        table = read_table(plain_or_packed(folder, project), ("storypoint",))
         points = table.numbers("storypoint")
         sizes.append(points[points > 0] / points[points > 0].mean())
     return sizes

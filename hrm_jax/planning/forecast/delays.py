@@ -36,7 +36,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from hrm_jax.planning.forecast import neighbours
 from hrm_jax.planning.forecast.conformal import InOrder, intervals_in_order
 from hrm_jax.planning.forecast.distributions import Distributions
-from hrm_jax.planning.forecast.tables import Table, projects_with, read_table
+from hrm_jax.planning.forecast.tables import Table, plain_or_packed, projects_with, read_table
 
 Moment = Literal["creation", "due"]
 
@@ -151,8 +151,7 @@ def read_delays(
       TableError, TextError, OSError: as `read_table`.
     """
     names = STRICT if strict else STRICT + RECORDED_ONCE
-    path = folder / f"{project}_{moment}.csv"
-    path = path if path.exists() else path.with_suffix(".csv.gz")
+    path = plain_or_packed(folder, f"{project}_{moment}")
     table = read_table(path, ("openeddate", "delaydays", *_KINDS, *STRICT, *RECORDED_ONCE))
     columns = [table.numbers(name) for name in names]
     for name in _KINDS:

@@ -26,7 +26,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hrm_jax.planning.forecast.tables import Table, TableError, projects_with, read_table
+from hrm_jax.planning.forecast.tables import (
+    Table,
+    TableError,
+    plain_or_packed,
+    projects_with,
+    read_table,
+)
 
 MOMENTS = (0, 30, 50, 80)
 """Shares of the planned time, in percent."""
@@ -144,10 +150,10 @@ def read_project(folder: Path, project: str, *, keep_copies: bool = False) -> li
 
 def _read_snapshot(folder: Path, project: str, moment: int) -> Snapshot:
     required = ("boardid", "sprintid", "name", "vel_diff", *_SPRINT_NUMBERS)
-    path = _found(folder, f"{project}_iteration_{moment}")
+    path = plain_or_packed(folder, f"{project}_iteration_{moment}")
     sprints = read_table(path, required, unquoted="name", lenient=True)
     issues = read_table(
-        _found(folder, f"{project}_issue_{moment}"),
+        plain_or_packed(folder, f"{project}_issue_{moment}"),
         ("boardid", "sprintid", *_ISSUE_KINDS, *_ISSUE_COUNTS),
         lenient=True,
     )
@@ -163,11 +169,6 @@ def _read_snapshot(folder: Path, project: str, moment: int) -> Snapshot:
     delivered = np.maximum(planned + sprints.numbers("vel_diff"), 0)
     snapshot = Snapshot(moment, boards, order, numbers, found, delivered)
     return snapshot.take(np.lexsort((boards, order)))
-
-
-def _found(folder: Path, stem: str) -> Path:
-    plain = folder / f"{stem}.csv"
-    return plain if plain.exists() else folder / f"{stem}.csv.gz"
 
 
 def _averages_of_issues(issues: Table) -> dict[tuple[str, str], np.ndarray]:

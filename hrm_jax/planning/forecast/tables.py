@@ -140,6 +140,12 @@ def projects_with(folder: Path, ending: str) -> list[str]:
     return sorted(found)
 
 
+def plain_or_packed(folder: Path, stem: str) -> Path:
+    """Returns the path of a table in a folder: `<stem>.csv` if it is there, else `.csv.gz`."""
+    plain = folder / f"{stem}.csv"
+    return plain if plain.exists() else folder / f"{stem}.csv.gz"
+
+
 def _unpacked(path: Path) -> bytes:
     content = path.read_bytes()
     if not content.startswith(_GZIP):
