@@ -12,7 +12,7 @@ from experiments.assignments.page import write_page
 from experiments.assignments.picture import save_gantt
 from experiments.assignments.planners import PLANNERS, make_planner
 from experiments.assignments.reading import read_instance, read_plan
-from experiments.assignments.template import write_template
+from experiments.assignments.template import write_drawn, write_template
 from experiments.common.terminal import live_line, make_console, waiting
 from hrm_jax.core.config import check
 from hrm_jax.core.files import write_atomically
@@ -34,6 +34,8 @@ def define_flags() -> None:
     """Defines the command's flags."""
     flags.DEFINE_enum("mode", "plan", list(MODES), "what to do; see above")
     flags.DEFINE_string("template", None, "write a commented example to this folder, and end")
+    flags.DEFINE_string("draw", None, "write a drawn backlog and team to this folder, and end")
+    flags.DEFINE_string("size", "5000x200", "draw: tasks x people")
     flags.DEFINE_string("backlog", None, "tasks: CSV, YAML, GitHub JSON, Jira CSV, .dzn or .sm")
     flags.DEFINE_string("team", None, "people and calendar: YAML, or CSV with --start")
     flags.DEFINE_string("start", None, "the first date, where --team has no calendar: 2026-01-05")
@@ -212,6 +214,17 @@ def make_template(values: flags.FlagValues) -> int:
     return 0
 
 
+def draw(values: flags.FlagValues) -> int:
+    """Writes a drawn backlog and its team, and says how to plan them."""
+    team, backlog = write_drawn(pathlib.Path(values.draw), values.size, values.seed)
+    print(f"wrote {team} and {backlog}; plan them by")
+    print(
+        f"python -m experiments.assignments --backlog={backlog} --team={team} --planner=dispatch "
+        "--noreasons"
+    )
+    return 0
+
+
 MODES: Mapping[str, Callable[[flags.FlagValues], int]] = {
     "plan": plan_backlog,
     "check": judge,
@@ -263,7 +276,6 @@ def _compile(console: Console) -> None:
 
 def _show(values: flags.FlagValues, instance: Instance, plan: Plan, last: Plan | None) -> int:
     console = make_console(markup=False)
-    reasons = explain(instance, plan)
     made = foresee(instance, plan)
     risks = find_risks(instance, plan, made)
     costs = measure(instance, plan, last)
@@ -271,7 +283,7 @@ def _show(values: flags.FlagValues, instance: Instance, plan: Plan, last: Plan |
     console.print(showing.plan_table(instance, plan))
     console.print(showing.bars(instance, plan))
     if values.reasons:
-        showing.show_reasons(console, reasons)
+        showing.show_reasons(console, explain(instance, plan))
     showing.show_risks(console, risks)
     console.print(line, highlight=False)
     if made is not None:

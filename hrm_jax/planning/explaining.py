@@ -102,7 +102,7 @@ def explain(instance: Instance, plan: Plan) -> dict[str, Reason]:
             others=tuple(person.id for person in others),
             waits_for=tuple(waits),
             slack=slack[task],
-            next_best=_next_best(instance, work, tasks[task], one, others),
+            next_best=_next_best(instance, people, work, tasks[task], one, others),
         )
     return reasons
 
@@ -216,6 +216,7 @@ def _work_of(plan: Plan) -> dict[str, list[Assignment]]:
 
 def _next_best(
     instance: Instance,
+    people: Mapping[str, Person],
     work: Mapping[str, list[Assignment]],
     task: Task,
     one: Assignment,
@@ -224,7 +225,6 @@ def _next_best(
     """Returns who could take one person's place so that the task ends soonest, or None."""
     if task.started is not None or task.duration == 0:
         return None
-    people = people_by_id(instance)
     best: NextBest | None = None
     for person in others[:_MOST_OTHERS]:
         free = one.start

@@ -23,6 +23,9 @@ TEAMS = ("generalists", "mixed", "specialists")
 LINKS = ("fitted", "dense")
 TICKS_A_DAY = 8
 
+LEAST_PEOPLE = 20
+"""Of a large team: each has another one of 20 skills."""
+
 _SPRINTS = 4
 _SKILLS = 4
 _FURTHER = 0.4
@@ -88,13 +91,16 @@ def draw_backlog(fitted: Fitted, kind: Kind, seed: int) -> Instance:
 
 
 def draw_large(tasks: int, people: int, seed: int) -> Instance:
-    """Returns a backlog of so many tasks for so many people with 20 skills, to measure size."""
+    """Returns a backlog of so many tasks for so many people, to see what size takes.
+
+    People have up to three of 20 skills and an absence of 40 ticks; a third work half days.
+    """
     rng = np.random.default_rng(seed)
-    skills = [f"s{number}" for number in range(20)]
+    skills = [f"s{number}" for number in range(LEAST_PEOPLE)]
     team = tuple(
         Person(
             f"p{number}",
-            tuple(dict.fromkeys([skills[number % 20], *map(str, rng.choice(skills, 2))])),
+            tuple(dict.fromkeys([skills[number % len(skills)], *map(str, rng.choice(skills, 2))])),
             capacity=int(rng.choice([100, 100, 50])),
             absences=((first := int(rng.integers(0, 400)), first + 40),),
         )
