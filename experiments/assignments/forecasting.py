@@ -76,10 +76,10 @@ def show_forecast(console: Console, found: dict[str, Any]) -> None:
     table.add_row("all", *_cells(found["planned"], found["whole"]), "")
     if "throughput" in found:
         row = found["throughput"]
-        table.add_row(f"all, as of {row['weeks']} weeks", *_cells(None, row), "")
+        table.add_row("as past weeks", *_cells(None, row), "")
     for row in found["due"]:
         cells = _cells(row["planned"], row)
-        table.add_row(row["task"][:20], *cells, f"{row['in_time']:.0%}")
+        table.add_row(row["task"][:14], *cells, f"{row['in_time']:.0%}")
     console.print(table)
     console.print(
         f"{found['samples']} simulations of the plan, its people and orders kept; durations from "

@@ -286,6 +286,8 @@ def _show(values: flags.FlagValues, instance: Instance, plan: Plan, last: Plan |
         showing.show_reasons(console, explain(instance, plan))
     showing.show_risks(console, risks)
     console.print(line, highlight=False)
+    if not instance.tasks:
+        console.print("no task is open: nothing is left to plan")
     if made is not None:
         told = forecasting.forecast_line(instance, made)
         console.print(told, highlight=False)

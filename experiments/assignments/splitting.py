@@ -54,9 +54,10 @@ def split_stories(values: flags.FlagValues) -> int:
         console.print("no open story to be split: As a ... I want ... so that ...")
         return 0
     write_atomically(path, write_proposals(proposals))
-    stories = len({row["story"] for row in proposals})
+    count = len({row["story"] for row in proposals})
+    stories = "1 story" if count == 1 else f"{count} stories"
     console.print(
-        f"wrote {path}: {len(proposals)} tasks proposed for {stories} stories. Nothing is assigned "
+        f"wrote {path}: {len(proposals)} tasks proposed for {stories}. Nothing is assigned "
         f"before you write accepted there, and plan with --accept={path}",
         soft_wrap=True,
         highlight=False,

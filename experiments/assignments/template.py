@@ -63,7 +63,7 @@ def write_drawn(folder: pathlib.Path, size: str, seed: int) -> tuple[pathlib.Pat
     check(
         match is not None and int(match[2]) >= LEAST_PEOPLE,
         "size",
-        expected=f"tasks and people, {LEAST_PEOPLE} or more, as 5000x200",
+        expected=f"a number of tasks and of people ({LEAST_PEOPLE} or more), as 5000x200",
         got=size,
         remedy="write it so",
     )

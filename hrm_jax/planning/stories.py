@@ -26,6 +26,8 @@ CHECK_SHARE = 0.1
 """The check's share of the story's estimate."""
 
 _MOST_PARTS = 12
+_SHORT = 3
+"""Words from which on a criterion speaks for itself."""
 
 
 @configclass
@@ -77,7 +79,10 @@ def split_by_rules(story: Story, skills: Sequence[str]) -> list[Part]:
       story: what is to be split.
       skills: all that the story needs.
     """
-    titles = list(story.criteria) if len(story.criteria) > 1 else _verbs(story.goal)
+    if len(story.criteria) > 1:
+        titles = [_whole_title(story, criterion) for criterion in story.criteria]
+    else:
+        titles = _verbs(story.goal)
     if len(titles) > 1:
         return parts_of(story, titles)
     if len(skills) > 1:
@@ -93,6 +98,12 @@ def parts_of(story: Story, titles: Sequence[str]) -> list[Part]:
     share = _share(story, len(titles))
     parts = [Part(title[:1].upper() + title[1:], None, share) for title in titles]
     return parts + _check(story)
+
+
+def _whole_title(story: Story, criterion: str) -> str:
+    """Returns a criterion that says what it is about: a short one stands behind the goal."""
+    short = len(criterion.split()) < _SHORT
+    return f"{story.goal}: {criterion}" if short else criterion
 
 
 def _share(story: Story, parts: int) -> float:

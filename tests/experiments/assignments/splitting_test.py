@@ -33,4 +33,7 @@ def test_rules_stand_in_for_an_answer_that_is_of_no_use(answer):
     assert read_answer(answer) == []
     parts, by = by_model("qwen", lambda text: answer)(STORY, [])
     assert by == "rules"
-    assert [part.title for part in parts][:2] == ["By date", "By name"]
+    assert [part.title for part in parts][:2] == [
+        "Search orders: By date",
+        "Search orders: By name",
+    ]

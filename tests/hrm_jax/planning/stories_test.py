@@ -37,12 +37,17 @@ def test_criteria_are_those_under_their_heading_that_are_not_ticked():
     assert titles(story) == ["A table of months", "A chart of years", "Check that I see trends"]
 
 
+def test_a_short_criterion_stands_behind_the_goal():
+    story = Story("a", "find orders", criteria=("by date", "show all of their lines"))
+    assert titles(story) == ["Find orders: by date", "Show all of their lines"]
+
+
 def test_scenarios_name_tasks():
     story = read_story(
         "As a user I want to pay", "Scenario: Card is refused\n  Given x\nScenario: B"
     )
     assert story is not None
-    assert titles(story) == ["Card is refused", "B"]
+    assert titles(story) == ["Card is refused", "Pay: B"]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def locked(draw):
     for place, task in enumerate(tasks):
         able = [p.id for p in instance.people if any(p.has(need) for need in task.needs)]
         change = {"forbidden": tuple(draw(st.lists(st.sampled_from(names), max_size=1)))}
+        able = [name for name in able if name not in change["forbidden"]]
         if able and draw(st.booleans()):
             change["people"] = (draw(st.sampled_from(able)),)
             if task.team_size == 1 and not task.after and draw(st.integers(0, 3)) == 0:

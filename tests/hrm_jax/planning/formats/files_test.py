@@ -153,6 +153,10 @@ def test_jira_repeats_columns():
         ("id,estimate,after\nx,1,z\n", r"line 2: .*expected the id of a task, got 'z'"),
         ("id,estimate\nx,1,2\n", r"line 2: expected 2 fields, got 3; put what holds"),
         ("id,estimate,people\nx,1,eve\n", r"line 2: .*person of the team, got 'eve'"),
+        (
+            "id,estimate,people,forbidden\nx,1,ada,ada\n",
+            r"line 2: .*forbidden: expected nobody who is to do it.*ada",
+        ),
         ("", r"t.csv: expected a line of different column names"),
         ('id,estimate\n"x,1\n', r"t.csv: expected CSV"),
     ],
