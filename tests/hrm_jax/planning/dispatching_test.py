@@ -91,7 +91,7 @@ def test_an_unmeetable_skill_names_the_task_and_who_comes_nearest(planner):
 
 @pytest.mark.parametrize("planner", [Dispatch(), Restarts()])
 def test_who_has_to_do_what_they_cannot_is_named(planner):
-    people = (Person("ann", ("a",)), Person("bob", ("b",)))
+    people = (Person("ann", ("a",), absences=((0, 2),)), Person("bob", ("b",)))
     task = Task("t", 1, (Need(("b",)),), people=("ann",))
     with pytest.raises(NoPlanError, match="these conflict: t needs b; t is to be done by ann"):
         planner.plan(Instance((task,), people), SHORT)
