@@ -95,7 +95,6 @@ def search(tables, backward, rules, scarcity, problem, best, found, first, itera
                 _fresh(rules, scarcity, priorities, costs)
             else:
                 _local(scarcity, best, priorities, costs)
-        # A task without a team, or begun ones that contradict each other: no priorities mend that.
         if not decode(tables, priorities, costs, parallel, start, end, team):
             continue
         found = _keep(tables, problem, best, found, start, end, team)
