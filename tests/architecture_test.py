@@ -96,8 +96,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.evaluation": "accuracy pass_at_k syntax evaluate likelihood gate",
         "hrm_jax.planning.forecast": (
-            "tables sprints sprint_features conformal neighbours threads velocity text_features"
-            " estimates points delays timeline timeline_report learned"
+            "tables sprints sprint_features conformal distributions neighbours threads velocity"
+            " text_features estimates points delays timeline timeline_report learned guessing"
         ),
         "hrm_jax.verified": "examples imports checks programs search inputs agreement choices",
         "hrm_jax.serving": (
@@ -110,12 +110,15 @@ LAYERS: tuple[dict[str, str], ...] = (
             " language_server"
         ),
         "hrm_jax.planning": (
-            "errors order workdays instance plan objectives checker tables staffing decoding rules"
-            " searching problem infeasible dispatching exact_model exact explaining"
+            "errors order workdays stories instance plan objectives checker tables staffing"
+            " decoding rules searching problem infeasible dispatching exact_model exact replaying"
+            " foreseeing explaining"
         ),
         "hrm_jax.planning.formats": (
-            "building mspsp psplib rows table_files github jira times chart plans benchmarks"
+            "building mspsp psplib lists rows table_files filling github jira times chart plans"
+            " proposals benchmarks"
         ),
+        "hrm_jax.planning.backlogs": "fitting generating comparing",
         "hrm_jax.tasks.sudoku": "evaluation probes task",
         "hrm_jax.tasks.code": "config data evaluation samples probes task",
         "hrm_jax.studio": (
@@ -136,11 +139,12 @@ LAYERS: tuple[dict[str, str], ...] = (
             " choosing __main__"
         ),
         "experiments.assignments": (
-            "planners evaluation template reading showing picture page modes __main__"
+            "planners evaluation efficiency template reading splitting supposing showing picture"
+            " page forecasting modes __main__"
         ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"
-            " make_corpus serve language_server model_gate forecast studio"
+            " make_corpus serve language_server model_gate forecast fit_backlogs studio"
         ),
         "experiments.benchmarks.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (

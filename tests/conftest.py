@@ -59,6 +59,9 @@ def pytest_addoption(parser):
         "--fuzz", default=300, type=int, metavar="N", help="damaged files to read in all"
     )
     parser.addoption(
+        "--plans", default=200, type=int, metavar="N", help="drawn instances to plan and check"
+    )
+    parser.addoption(
         "--every", default=1, type=int, metavar="N", help="run the first of every N cases of a test"
     )
 

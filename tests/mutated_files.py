@@ -188,7 +188,7 @@ def _read_work(backlog: str) -> Callable[[pathlib.Path], Any]:
         needs_team = not backlog.endswith((".dzn", ".sm"))
         team = str(folder / "team.yaml") if needs_team else None
         given: Any = types.SimpleNamespace(
-            backlog=str(folder / backlog), team=team, start=None, now=None
+            backlog=str(folder / backlog), team=team, start=None, now=None, accept=None
         )
         reading.read_instance(given)
 

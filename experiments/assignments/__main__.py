@@ -4,18 +4,22 @@ The plan keeps every rule (skills, one thing at a time, dependencies, calendars,
 near the optimum or says how far from it, and tells for each assignment why. docs/assignments.md has
 the files' formats and what time means. `--template=FOLDER` writes an example to begin with.
 
---mode=plan    plans a backlog (the default)
---mode=check   judges a plan made by hand: rules broken, its cost against ours
---mode=replan  plans again from --last, with few changes
---mode=whatif  what one person more, or less, would change
---mode=eval    measures a planner on public instances
+--mode=plan        plans a backlog (the default)
+--mode=check       judges a plan made by hand: rules broken, its cost against ours
+--mode=replan      plans again from --last, with few changes
+--mode=whatif      what a person, a due date or a task more or less would change
+--mode=forecast    when the plan will be done, as a distribution
+--mode=eval        measures a planner on public instances
+--mode=efficiency  measures a planner against first come, first served
+
+--split=FILE proposes tasks for user stories, and --accept=FILE plans those that you accepted.
 
 The exact planner needs the extra `planning`.
 """
 
 from absl import flags
 
-from experiments.assignments import modes
+from experiments.assignments import modes, splitting
 from experiments.common import command
 
 FLAGS = flags.FLAGS
@@ -25,6 +29,10 @@ def main() -> int:
     """Runs the mode that the flags say; returns the exit code."""
     if FLAGS.template:
         return modes.make_template(FLAGS)
+    if FLAGS.draw:
+        return modes.draw(FLAGS)
+    if FLAGS.split:
+        return splitting.split_stories(FLAGS)
     return modes.MODES[FLAGS.mode](FLAGS)
 
 

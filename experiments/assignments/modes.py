@@ -1,29 +1,29 @@
 """The modes of the command and their flags."""
 
-import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import flags
 from rich.console import Console
 
-from experiments.assignments import evaluation, showing
+from experiments.assignments import efficiency, evaluation, forecasting, showing, supposing
 from experiments.assignments.page import write_page
 from experiments.assignments.picture import save_gantt
 from experiments.assignments.planners import PLANNERS, make_planner
 from experiments.assignments.reading import read_instance, read_plan
-from experiments.assignments.template import write_template
+from experiments.assignments.template import write_drawn, write_template
 from experiments.common.terminal import live_line, make_console, waiting
 from hrm_jax.core.config import check
 from hrm_jax.core.files import write_atomically
 from hrm_jax.planning.checker import check_plan
 from hrm_jax.planning.dispatching import compile_search
-from hrm_jax.planning.explaining import explain, find_risks
+from hrm_jax.planning.errors import NoPlanError
+from hrm_jax.planning.explaining import Risk, explain, find_risks
+from hrm_jax.planning.foreseeing import foresee
 from hrm_jax.planning.formats import benchmarks
-from hrm_jax.planning.formats.plans import WRITERS
-from hrm_jax.planning.formats.rows import split
-from hrm_jax.planning.instance import Instance, Person
+from hrm_jax.planning.formats.plans import WRITERS, write_markdown
+from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.objectives import Weights, measure
 from hrm_jax.planning.plan import Budget, Plan
 
@@ -34,6 +34,8 @@ def define_flags() -> None:
     """Defines the command's flags."""
     flags.DEFINE_enum("mode", "plan", list(MODES), "what to do; see above")
     flags.DEFINE_string("template", None, "write a commented example to this folder, and end")
+    flags.DEFINE_string("draw", None, "write a drawn backlog and team to this folder, and end")
+    flags.DEFINE_string("size", "5000x200", "draw: tasks x people")
     flags.DEFINE_string("backlog", None, "tasks: CSV, YAML, GitHub JSON, Jira CSV, .dzn or .sm")
     flags.DEFINE_string("team", None, "people and calendar: YAML, or CSV with --start")
     flags.DEFINE_string("start", None, "the first date, where --team has no calendar: 2026-01-05")
@@ -52,14 +54,25 @@ def define_flags() -> None:
         "changes", None, "weight of a change to --last; 4 in --mode=replan", lower_bound=0
     )
     flags.DEFINE_list("out", [], "files for the plan: .csv .json .md .mmd .ics .png .html")
-    flags.DEFINE_string("plan", None, "check: the plan to judge, .json or .csv")
+    flags.DEFINE_string("plan", None, "check, forecast: a plan, .json or .csv")
     flags.DEFINE_string("last", None, "replan: the plan before, .json or .csv")
     flags.DEFINE_string("with_person", None, "whatif: skills of one more person, as python;sql")
     flags.DEFINE_string("without_person", None, "whatif: the id of a person who is not there")
+    flags.DEFINE_string(
+        "split", None, "propose tasks for the backlog's stories in this new file, .csv, and end"
+    )
+    flags.DEFINE_string("model", None, "split: a language model that proposes; rules if unset")
+    flags.DEFINE_string("accept", None, "plan the tasks that you accepted in a file of --split")
+    flags.DEFINE_string("history", None, "forecast: past issues, .csv; see docs/forecast.md")
+    flags.DEFINE_integer("samples", 2000, "forecast: simulations", lower_bound=100)
+    flags.DEFINE_multi_string("due", [], "whatif: another due date, as ID:2026-02-13; repeatable")
+    flags.DEFINE_multi_string("without_task", [], "whatif: the id of a task left out; repeatable")
     flags.DEFINE_bool("reasons", True, "print the reason of each assignment")
-    flags.DEFINE_string("instances", None, "eval: a folder or tar archive of .dzn or .sm files")
+    flags.DEFINE_string("instances", None, "eval, efficiency: folder or tar archive of .dzn or .sm")
     flags.DEFINE_string("best", None, "eval: CSV of the best makespans known")
-    flags.DEFINE_integer("limit", 0, "eval: so many instances, spread evenly", lower_bound=0)
+    flags.DEFINE_integer(
+        "limit", 0, "eval, efficiency: instances; of drawn ones, of a class", lower_bound=0
+    )
     flags.DEFINE_string(
         "results", None, "eval: file of one JSON line an instance; what it holds is not run again"
     )
@@ -102,16 +115,52 @@ def judge(values: flags.FlagValues) -> int:
     return 1 if violations else 0
 
 
-def what_if(values: flags.FlagValues) -> int:
-    """Plans with one more person or one fewer, and says what that changes."""
+def forecast(values: flags.FlagValues) -> int:
+    """Tells when the plan of the backlog, or --plan, will be done, as a distribution."""
     instance = read_instance(values)
-    other = _changed_team(values, instance)
+    if values.plan:
+        plan = read_plan(pathlib.Path(values.plan), instance)
+        violations = check_plan(instance, plan)
+        if violations:
+            raise NoPlanError(
+                f"{values.plan}: expected a plan that keeps all rules, got one that breaks "
+                f"{len(violations)}: {violations[0]}; --mode=check tells all"
+            )
+    else:
+        plan = _planned(values, instance, None)
+    history = pathlib.Path(values.history) if values.history else None
+    with waiting(make_console(stderr=True, file=None), "simulating"):
+        _, found = forecasting.make_forecast(instance, plan, history, values.samples, values.seed)
+    console = make_console(markup=False)
+    forecasting.show_forecast(console, found)
+    for name in values.out:
+        forecasting.write_forecast(pathlib.Path(name), found)
+        console.print(f"wrote {name}")
+    return 0
+
+
+def what_if(values: flags.FlagValues) -> int:
+    """Plans as it is and with the changes that flags say, and says what they change."""
+    instance = read_instance(values)
+    other = supposing.changed(
+        instance,
+        with_person=values.with_person,
+        without_person=values.without_person,
+        due=values.due,
+        without_task=values.without_task,
+    )
     console = make_console(markup=False)
     weights = _weights(values, None)
+    plans = []
     for name, one in (("as it is", instance), ("what if", other)):
         plan = _planned(values, one, None)
         line = showing.cost_line(one, plan, measure(one, plan), weights)
         console.print(f"{name}: {line}", soft_wrap=True, highlight=False)
+        plans.append(plan)
+    late = supposing.late_tasks(instance, plans[0]), supposing.late_tasks(other, plans[1])
+    for told, tasks in (("late no more", late[0] - late[1]), ("late now", late[1] - late[0])):
+        if tasks:
+            console.print(f"{told}: {', '.join(sorted(tasks))}", soft_wrap=True, highlight=False)
     return 0
 
 
@@ -147,6 +196,16 @@ def evaluate(values: flags.FlagValues) -> int:
     return 0
 
 
+def measure_gain(values: flags.FlagValues) -> int:
+    """Measures a planner against first come, first served; ends with one line of JSON."""
+    planner = make_planner(values.planner, _weights(values, None), values.workers)
+    console = make_console(stderr=True, file=None, markup=False)
+    _compile(console)
+    found = efficiency.measure_efficiency(values, planner, _budget(values), console)
+    efficiency.print_figures(found)
+    return 0
+
+
 def make_template(values: flags.FlagValues) -> int:
     """Writes the example, and says how to plan it."""
     team, backlog = write_template(pathlib.Path(values.template))
@@ -155,12 +214,25 @@ def make_template(values: flags.FlagValues) -> int:
     return 0
 
 
+def draw(values: flags.FlagValues) -> int:
+    """Writes a drawn backlog and its team, and says how to plan them."""
+    team, backlog = write_drawn(pathlib.Path(values.draw), values.size, values.seed)
+    print(f"wrote {team} and {backlog}; plan them by")
+    print(
+        f"python -m experiments.assignments --backlog={backlog} --team={team} --planner=dispatch "
+        "--noreasons"
+    )
+    return 0
+
+
 MODES: Mapping[str, Callable[[flags.FlagValues], int]] = {
     "plan": plan_backlog,
     "check": judge,
     "replan": replan,
     "whatif": what_if,
+    "forecast": forecast,
     "eval": evaluate,
+    "efficiency": measure_gain,
 }
 
 
@@ -202,50 +274,34 @@ def _compile(console: Console) -> None:
         compile_search()
 
 
-def _changed_team(values: flags.FlagValues, instance: Instance) -> Instance:
-    people = list(instance.people)
-    check(
-        bool(values.with_person or values.without_person),
-        "with_person",
-        expected="a change",
-        got=None,
-        remedy="add --with_person=SKILLS or --without_person=ID",
-    )
-    if values.without_person:
-        left = [person for person in people if person.id != values.without_person]
-        check(
-            len(left) < len(people),
-            "without_person",
-            expected="the id of a person",
-            got=values.without_person,
-            remedy=f"name one of {', '.join(person.id for person in people)}",
-        )
-        people = left
-    if values.with_person:
-        people.append(Person("one more", skills=tuple(split(values.with_person))))
-    return dataclasses.replace(instance, people=tuple(people))
-
-
 def _show(values: flags.FlagValues, instance: Instance, plan: Plan, last: Plan | None) -> int:
     console = make_console(markup=False)
-    reasons = explain(instance, plan)
-    risks = find_risks(instance, plan)
+    made = foresee(instance, plan)
+    risks = find_risks(instance, plan, made)
     costs = measure(instance, plan, last)
     line = showing.cost_line(instance, plan, costs, _weights(values, last))
     console.print(showing.plan_table(instance, plan))
     console.print(showing.bars(instance, plan))
     if values.reasons:
-        showing.show_reasons(console, reasons)
+        showing.show_reasons(console, explain(instance, plan))
     showing.show_risks(console, risks)
     console.print(line, highlight=False)
+    if not instance.tasks:
+        console.print("no task is open: nothing is left to plan")
+    if made is not None:
+        told = forecasting.forecast_line(instance, made)
+        console.print(told, highlight=False)
+        line = f"{line}; {told}"
     for name in values.out:
         path = pathlib.Path(name)
-        _write(path, instance, plan, line)
+        _write(path, instance, plan, line, risks)
         console.print(f"wrote {path}")
     return 0
 
 
-def _write(path: pathlib.Path, instance: Instance, plan: Plan, line: str) -> None:
+def _write(
+    path: pathlib.Path, instance: Instance, plan: Plan, line: str, risks: Sequence[Risk]
+) -> None:
     suffix = path.suffix.lower()
     known = [*WRITERS, ".png", ".html"]
     check(
@@ -258,6 +314,8 @@ def _write(path: pathlib.Path, instance: Instance, plan: Plan, line: str) -> Non
     if suffix == ".png":
         save_gantt(path, instance, plan)
     elif suffix == ".html":
-        write_atomically(path, write_page(instance, plan, line))
+        write_atomically(path, write_page(instance, plan, line, risks))
+    elif suffix == ".md":
+        write_atomically(path, write_markdown(instance, plan, risks))
     else:
         write_atomically(path, WRITERS[suffix](instance, plan))

@@ -1,7 +1,9 @@
 """A plan as one HTML page that needs nothing else: people as rows, reasons on hover or focus."""
 
 import html
+from collections.abc import Sequence
 
+from hrm_jax.planning.explaining import Risk
 from hrm_jax.planning.formats.chart import Bar, Chart, Row, chart_of
 from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.plan import Plan
@@ -41,8 +43,8 @@ bars.forEach(bar => ['mouseenter', 'focus'].forEach(e => bar.addEventListener(e,
 """
 
 
-def write_page(instance: Instance, plan: Plan, summary: str) -> str:
-    """Returns the page of a plan; `summary` says what it costs."""
+def write_page(instance: Instance, plan: Plan, summary: str, risks: Sequence[Risk]) -> str:
+    """Returns the page of a plan; `summary` says what it costs and when it is done."""
     chart = chart_of(instance, plan)
     rows = [
         f'<div class="row"><div class="name">{_text(row.name)}</div>'
@@ -56,7 +58,7 @@ def write_page(instance: Instance, plan: Plan, summary: str) -> str:
         for step, mark in enumerate(chart.marks)
     )
     scale = f'<div class="row"><div></div><div class="scale">{marks}</div><div></div></div>'
-    risks = "".join(f"<li>{_text(risk)}</li>" for risk in chart.risks)
+    listed = "".join(f"<li>{_text(risk.kind)}: {_text(risk.text)}</li>" for risk in risks)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f"<title>Plan by {_text(plan.planner)}</title><style>{_STYLE}</style></head><body>"
@@ -64,7 +66,7 @@ def write_page(instance: Instance, plan: Plan, summary: str) -> str:
         f"<div>{scale}{''.join(rows)}</div>"
         '<div id="reason">Point at a task, or tab to it: its reason stands here, and what it '
         "waits for turns yellow.</div>"
-        f"{f'<h2>Risks</h2><ul>{risks}</ul>' if risks else ''}<script>{_SCRIPT}</script>"
+        f"{f'<h2>Risks</h2><ul>{listed}</ul>' if risks else ''}<script>{_SCRIPT}</script>"
         "</body></html>\n"
     )
 

@@ -2,18 +2,23 @@
 
 import datetime
 import pathlib
+from collections.abc import Sequence
 
+import numpy as np
 from absl import flags
 
+from experiments.common.terminal import make_console, waiting
 from hrm_jax.core.config import check
 from hrm_jax.core.files import read_text
 from hrm_jax.planning.errors import FormatError
-from hrm_jax.planning.formats.github import fill_estimates, read_github
+from hrm_jax.planning.formats.filling import Guess, fill_estimates
+from hrm_jax.planning.formats.github import read_github
 from hrm_jax.planning.formats.jira import read_jira
 from hrm_jax.planning.formats.mspsp import read_dzn
 from hrm_jax.planning.formats.plans import read_plan_csv, read_plan_json
+from hrm_jax.planning.formats.proposals import accept
 from hrm_jax.planning.formats.psplib import read_sm
-from hrm_jax.planning.formats.rows import Row, make_instance
+from hrm_jax.planning.formats.rows import DESCRIPTION, Row, make_instance
 from hrm_jax.planning.formats.table_files import read_csv, read_yaml
 from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.plan import Plan
@@ -21,27 +26,24 @@ from hrm_jax.planning.workdays import Workdays
 
 Parts = tuple[list[Row], list[Row], Workdays | None]
 _YAML = (".yaml", ".yml")
+_LEAST_KNOWN = 40
+"""Done tasks with an estimate from which on there is something to learn: `LEAST_ISSUES`."""
 
 
 def read_instance(values: flags.FlagValues) -> Instance:
-    """Returns the instance of --backlog and --team.
+    """Returns the instance of --backlog and --team, with the tasks of --accept.
 
     Raises:
       UserError: a flag is missing or a file is not as documented.
     """
-    check(
-        values.backlog is not None,
-        "backlog",
-        expected="a file of tasks",
-        got=None,
-        remedy="add --backlog=FILE; --template=FOLDER writes an example",
-    )
-    backlog = pathlib.Path(values.backlog)
+    backlog = _backlog(values)
     suffix = backlog.suffix.lower()
     if suffix in (".dzn", ".sm"):
         reader = read_dzn if suffix == ".dzn" else read_sm
         return reader(read_text(backlog), str(backlog))
-    tasks, people, days = _read_backlog(backlog)
+    tasks, people, days = read_backlog(values)
+    if values.accept:
+        tasks = accept(tasks, read_text(pathlib.Path(values.accept)), values.accept)
     if values.team:
         _, people, of_team = _read_team(pathlib.Path(values.team))
         days = of_team or days
@@ -55,6 +57,26 @@ def read_instance(values: flags.FlagValues) -> Instance:
     if values.start:
         days = Workdays(start=values.start)
     return make_instance(tasks, people, days, now=_now(values, days), name=backlog.name)
+
+
+def read_backlog(values: flags.FlagValues) -> Parts:
+    """Returns the rows of --backlog: tasks, and people and calendar where it has them.
+
+    Raises:
+      UserError: it is missing or not as documented.
+    """
+    return _read_rows(_backlog(values))
+
+
+def _backlog(values: flags.FlagValues) -> pathlib.Path:
+    check(
+        values.backlog is not None,
+        "backlog",
+        expected="a file of tasks",
+        got=None,
+        remedy="add --backlog=FILE; --template=FOLDER writes an example",
+    )
+    return pathlib.Path(values.backlog)
 
 
 def read_plan(path: pathlib.Path, instance: Instance) -> Plan:
@@ -82,15 +104,15 @@ def _now(values: flags.FlagValues, days: Workdays | None) -> int:
         raise FormatError(f"now: expected a date as 2026-01-30, got {values.now!r}") from None
 
 
-def _read_backlog(path: pathlib.Path) -> Parts:
+def _read_rows(path: pathlib.Path) -> Parts:
     text = read_text(path)
     suffix = path.suffix.lower()
     if suffix == ".json":
-        return read_github(text, str(path)), [], None
+        return read_github(text, str(path), guess), [], None
     if suffix in _YAML:
         tasks, people, days = read_yaml(text, str(path))
     elif "issue key" in text.partition("\n")[0].lower():
-        return read_jira(text, str(path)), [], None
+        return read_jira(text, str(path), guess), [], None
     elif suffix == ".csv":
         tasks, people, days = read_csv(text, str(path)), [], None
     else:
@@ -98,8 +120,39 @@ def _read_backlog(path: pathlib.Path) -> Parts:
             f"{path}: expected a name that ends with .csv, .yaml, .json, .dzn or .sm, got "
             f"{suffix or 'none'}; rename the file after what it holds"
         )
-    texts = [{"id": "", "title": row.fields.get("title", ""), "description": ""} for row in tasks]
-    return fill_estimates(tasks, texts, None), people, days
+    return fill_estimates(tasks, guess), people, days
+
+
+def guess(
+    known: Sequence[Row], days: Sequence[float], missing: Sequence[Row]
+) -> list[Guess] | None:
+    """Returns guesses learned from done tasks, and says how; an `Estimator`."""
+    if len(known) < _LEAST_KNOWN:
+        return None
+    # scikit-learn takes seconds to import, and few backlogs need it.
+    from hrm_jax.planning.forecast.guessing import guess_sizes
+    from hrm_jax.planning.forecast.text_features import Issues
+    from hrm_jax.planning.forecast.threads import single_threaded
+
+    def issues(rows: Sequence[Row]) -> Issues:
+        ids, titles, texts = (
+            [row.fields.get(column, "") for row in rows] for column in ("id", "title", DESCRIPTION)
+        )
+        return Issues(ids, titles, texts)
+
+    console = make_console(stderr=True, file=None, markup=False)
+    with waiting(console, "learning estimates"), single_threaded():
+        found = guess_sizes(issues(known), np.array(days), issues(missing))
+    if found is None:
+        return None
+    what = "their texts" if found.by_text else "their median, as texts say no more"
+    console.print(
+        f"{len(missing)} missing estimates guessed from {len(known)} done tasks, by {what}: error "
+        f"{found.error:.1f} days for past ones, {found.usual_error:.1f} by the median",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return [Guess(*of) for of in zip(found.sizes, found.low, found.high, strict=True)]
 
 
 def _read_team(path: pathlib.Path) -> Parts:

@@ -1,9 +1,13 @@
-"""The example that `--template` writes."""
+"""The example that `--template` writes, and what `--draw` does."""
 
 import pathlib
+import re
+from collections.abc import Mapping
 
 from hrm_jax.core.config import check
 from hrm_jax.core.files import write_atomically
+from hrm_jax.planning.backlogs.generating import LEAST_PEOPLE, draw_large
+from hrm_jax.planning.formats.table_files import write_people_csv, write_tasks_csv
 
 TEAM = """\
 # The team: its calendar and its people.
@@ -45,16 +49,40 @@ def write_template(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
       ConfigError: one of them is there already.
     """
     team, backlog = folder / "team.yaml", folder / "backlog.csv"
-    files = {team: TEAM, backlog: BACKLOG}
+    _write_new({team: TEAM, backlog: BACKLOG}, "template")
+    return team, backlog
+
+
+def write_drawn(folder: pathlib.Path, size: str, seed: int) -> tuple[pathlib.Path, pathlib.Path]:
+    """Writes a drawn team and backlog of a size as 5000x200; returns their files.
+
+    Raises:
+      ConfigError: the size is none, or one of the files is there already.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", size)
+    check(
+        match is not None and int(match[2]) >= LEAST_PEOPLE,
+        "size",
+        expected=f"a number of tasks and of people ({LEAST_PEOPLE} or more), as 5000x200",
+        got=size,
+        remedy="write it so",
+    )
+    assert match is not None
+    instance = draw_large(int(match[1]), int(match[2]), seed)
+    team, backlog = folder / "team.csv", folder / "backlog.csv"
+    _write_new({team: write_people_csv(instance), backlog: write_tasks_csv(instance)}, "draw")
+    return team, backlog
+
+
+def _write_new(files: Mapping[pathlib.Path, str], flag: str) -> None:
     for path in files:
         check(
             not path.exists(),
-            "template",
+            flag,
             expected=f"no file {path}",
             got="one",
             remedy="name another folder",
         )
-    folder.mkdir(parents=True, exist_ok=True)
     for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text)
-    return team, backlog

@@ -131,7 +131,10 @@ def _occupy(busy, members, size, start, end):
 
 @numba.njit(cache=True)
 def _ranked(tables, task, costs):
-    """Returns who may do a task, those who must first, then by cost."""
+    """Returns who may do a task, those who must first, then by cost.
+
+    Those who must are there even where they cannot: `choose_team` then finds no team.
+    """
     keys = np.empty(costs.shape[1], np.float32)
     count = 0
     for person in range(costs.shape[1]):

@@ -96,6 +96,8 @@ def restarts(problem: Problem, budget: Budget, seed: int = 0) -> Arrays | None:
     """
     began = time.monotonic()
     best = problem.empty()
+    if not problem.instance.tasks:
+        return best
     found = -1
     start = problem.follow_last()
     if start is not None:

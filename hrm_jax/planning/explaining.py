@@ -3,8 +3,29 @@
 import dataclasses
 from collections.abc import Mapping
 
-from hrm_jax.planning.instance import Instance, Need, Person, Task, people_by_id, tasks_by_id
+from hrm_jax.planning.forecast.timeline import Timeline
+from hrm_jax.planning.foreseeing import foresee
+from hrm_jax.planning.instance import FULL, Instance, Need, Person, Task, people_by_id, tasks_by_id
 from hrm_jax.planning.plan import Assignment, Plan
+from hrm_jax.planning.replaying import links
+
+_MOST_OTHERS = 20
+"""People who are tried in another's place."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NextBest:
+    """Who could take a person's place on a task.
+
+    Attributes:
+      person: who.
+      instead: whose place.
+      ticks: how much later the task would end: when the person is free, and at the team's pace.
+    """
+
+    person: str
+    instead: str
+    ticks: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,8 +39,7 @@ class Reason:
         empty where it starts as early as it may.
       slack: ticks that it may end later without moving the end of the plan or a due date, with
         all people and orders kept.
-      next_best: somebody else, and the ticks by which that would move the task's end: until the
-        person is free and at the person's pace; None where there is nobody else.
+      next_best: who could take a person's place at the least cost; None where nobody could.
     """
 
     task: str
@@ -27,7 +47,7 @@ class Reason:
     others: tuple[str, ...]
     waits_for: tuple[str, ...]
     slack: int
-    next_best: tuple[str, int] | None
+    next_best: NextBest | None
 
     @property
     def critical(self) -> bool:
@@ -47,9 +67,12 @@ class Reason:
             f"slack {self.slack} ticks" if self.slack else "critical: a delay moves the end"
         )
         if self.next_best:
-            person, ticks = self.next_best
-            change = f"{ticks} ticks later" if ticks > 0 else "no later"
-            parts.append(f"with {person} it would end {change}")
+            best = self.next_best
+            place = f" in place of {best.instead}" if len(self.covers) > 1 else ""
+            change = f"{best.ticks} ticks later" if best.ticks > 0 else "no later"
+            if 0 < self.slack < best.ticks:
+                change += f", {best.ticks - self.slack} more than its slack"
+            parts.append(f"with {best.person}{place} it would end {change}")
         return "; ".join(parts)
 
 
@@ -65,27 +88,33 @@ def explain(instance: Instance, plan: Plan) -> dict[str, Reason]:
     """Returns a reason for each assignment of a plan that the checker accepts."""
     tasks = tasks_by_id(instance)
     people = people_by_id(instance)
-    links = _links(instance, plan)
-    slack = _slack(instance, plan, links)
+    behind = links(instance, plan)
+    slack = _slack(instance, plan, behind)
     planned = plan.by_task()
     work = _work_of(plan)
     reasons = {}
     for task, one in planned.items():
-        behind = [other for other in links[task] if planned[other].end == one.start]
+        waits = [other for other in behind[task] if planned[other].end == one.start]
         others = _others(instance, tasks[task], one)
         reasons[task] = Reason(
             task=task,
             covers=_covers(tasks[task], [people[person] for person in one.people]),
             others=tuple(person.id for person in others),
-            waits_for=tuple(behind),
+            waits_for=tuple(waits),
             slack=slack[task],
-            next_best=_next_best(instance, work, tasks[task], one, others),
+            next_best=_next_best(instance, people, work, tasks[task], one, others),
         )
     return reasons
 
 
-def find_risks(instance: Instance, plan: Plan) -> list[Risk]:
-    """Returns what is risky: skills that one person alone has, and tasks that end late."""
+def find_risks(instance: Instance, plan: Plan, made: Timeline | None = None) -> list[Risk]:
+    """Returns what is risky: skills of one person alone, and what ends late, surely or likely.
+
+    Args:
+      instance: the problem.
+      plan: one that the checker accepts.
+      made: the plan's forecast; that of its estimates' ranges if None.
+    """
     risks = []
     needs = {need for task in instance.tasks for need in task.needs if need.skills}
     for skills in sorted({need.skills for need in needs}):
@@ -100,26 +129,35 @@ def find_risks(instance: Instance, plan: Plan) -> list[Risk]:
         due = tasks[one.task].due
         if due is not None and one.end > due:
             risks.append(Risk("late", f"{one.task} ends {one.end - due} ticks after it is due"))
+    risks += _doubtful(instance, plan, made or foresee(instance, plan))
     guessed = [task.id for task in instance.tasks if task.estimated]
     if guessed:
-        text = f"{len(guessed)} estimates are guesses: {', '.join(guessed[:5])}"
+        count = (
+            "1 estimate is a guess"
+            if len(guessed) == 1
+            else f"{len(guessed)} estimates are guesses"
+        )
+        text = f"{count}: {', '.join(guessed[:5])}"
         risks.append(Risk("estimates", text + (", ..." if len(guessed) > 5 else "")))
     return risks
 
 
-def _links(instance: Instance, plan: Plan) -> dict[str, list[str]]:
-    """Returns for each task what it comes after: dependencies, and its people's task before."""
-    links = {task.id: list(task.after) for task in instance.tasks}
-    newest: dict[str, str] = {}
-    for one in sorted(plan.assignments, key=lambda one: (one.start, one.end)):
-        for person in one.people:
-            if person in newest and newest[person] not in links[one.task]:
-                links[one.task].append(newest[person])
-            newest[person] = one.task
-    return links
+def _doubtful(instance: Instance, plan: Plan, made: Timeline | None) -> list[Risk]:
+    """Returns the due dates that the plan meets and the forecast's P85 does not."""
+    risks = []
+    planned = plan.by_task()
+    for place, task in enumerate(instance.tasks):
+        if made is None or task.due is None or planned[task.id].end > task.due:
+            continue
+        late = made.percentile(85, [place]) - task.due
+        if late > 0:
+            share = made.in_time(place, task.due)
+            told = f"{task.id} is in time in {share:.0%} of simulations"
+            risks.append(Risk("due below P85", f"{told}: P85 is {late:.0f} ticks late"))
+    return risks
 
 
-def _slack(instance: Instance, plan: Plan, links: Mapping[str, list[str]]) -> dict[str, int]:
+def _slack(instance: Instance, plan: Plan, behind: Mapping[str, list[str]]) -> dict[str, int]:
     planned = plan.by_task()
     last = max((one.end for one in plan.assignments), default=0)
     latest = {}
@@ -129,7 +167,7 @@ def _slack(instance: Instance, plan: Plan, links: Mapping[str, list[str]]) -> di
     # Behind in time first: a task's limit is known before those of the tasks that it waits for.
     order = sorted(plan.assignments, key=lambda one: (one.start, one.end), reverse=True)
     for one in order:
-        for other in links[one.task]:
+        for other in behind[one.task]:
             room = latest[one.task] - one.end
             latest[other] = min(latest[other], one.start + room)
     return {one.task: latest[one.task] - one.end for one in plan.assignments}
@@ -178,31 +216,38 @@ def _work_of(plan: Plan) -> dict[str, list[Assignment]]:
 
 def _next_best(
     instance: Instance,
+    people: Mapping[str, Person],
     work: Mapping[str, list[Assignment]],
     task: Task,
     one: Assignment,
     others: list[Person],
-) -> tuple[str, int] | None:
-    """Returns who of others would end a task of one person soonest, and how much later."""
-    if len(one.people) != 1 or not others or task.started is not None:
+) -> NextBest | None:
+    """Returns who could take one person's place so that the task ends soonest, or None."""
+    if task.started is not None or task.duration == 0:
         return None
-    best: tuple[int, str] | None = None
-    for person in others[:20]:
+    best: NextBest | None = None
+    for person in others[:_MOST_OTHERS]:
         free = one.start
         for other in work.get(person.id, []):
             if other.end > free and other.start < free + (one.end - one.start):
                 free = other.end
-        end = _end_alone(instance, task, person, free)
-        if end is not None and (best is None or (end, person.id) < best):
-            best = end, person.id
-    return None if best is None else (best[1], best[0] - one.end)
+        for member in one.people:
+            if member in task.people:
+                continue
+            team = [people[kept] for kept in one.people if kept != member] + [person]
+            if len(_covers(task, team)) < task.team_size:
+                continue
+            end = _end_together(instance, task, team, free)
+            if end is not None and (best is None or end - one.end < best.ticks):
+                best = NextBest(person.id, member, end - one.end)
+    return best
 
 
-def _end_alone(instance: Instance, task: Task, person: Person, start: int) -> int | None:
-    left = 100 * task.duration
+def _end_together(instance: Instance, task: Task, team: list[Person], start: int) -> int | None:
+    left = FULL * task.duration
     tick = start
     while left > 0:
-        left -= instance.rate(person, tick)
+        left -= min(instance.rate(person, tick) for person in team)
         tick += 1
         if tick - start > 100 * (task.duration + 100):
             return None

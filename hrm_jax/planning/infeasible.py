@@ -107,7 +107,8 @@ def _work_together(
         working = [p for p in people if week[tables.profile[number[p.id]], tick] > 0]
         seated: dict[int, Person] = {}
         taken = {person.id for person in working if _seat(person, places, seated, set())}
-        if len(seated) == len(places) and fixed <= taken:
+        # Where no need is asked for, nobody has a place, whoever is to do it.
+        if len(seated) == len(places) and (not places or fixed <= taken):
             return True
     return False
 

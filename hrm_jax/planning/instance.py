@@ -83,6 +83,14 @@ class Task:
         for name, people in (("people", self.people), ("forbidden", self.forbidden)):
             once = len(set(people)) == len(people)
             check(once, name, expected="nobody twice", got=people, remedy="name each once")
+        both = sorted(set(self.people) & set(self.forbidden))
+        check(
+            not both,
+            "forbidden",
+            expected="nobody who is to do it",
+            got=both,
+            remedy="remove the name from people, or from forbidden",
+        )
         check(
             len(self.people) <= self.team_size,
             "people",

@@ -127,7 +127,10 @@ def choose_team(
         if found == size:
             break
         if free_until[person] > 0:
-            found += seat(tables, task, person, seats, team, found)
+            seated = seat(tables, task, person, seats, team, found)
+            if not seated and tables.fixed[task, person]:
+                return False
+            found += seated
         elif tables.fixed[task, person]:
             return False
     return bool(found == size)

@@ -38,6 +38,7 @@ def test_a_plan_is_shown_with_reasons_and_risks(example):
     assert "schema: given to ada for python+sql; nobody else could" in said
     assert "risk (single person): only cem has design, which look needs" in said
     assert "makespan 56 ticks, done Wed 14 Jan 2026 17:00" in said
+    assert "done by: P50 " in said
     assert (folder / "plan.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -77,6 +78,50 @@ def test_one_more_person_is_compared(example):
     assert "what if: makespan" in said
 
 
+def test_a_forecast_is_told_and_written(example):
+    folder, _ = example
+    out = folder / "forecast.json"
+    said = run("--mode=forecast", *inputs(folder), f"--plan={folder}/plan.json", f"--out={out}")
+    assert "what moves the end most" in said
+    found = json.loads(out.read_text(encoding="utf-8"))
+    ticks = [found["whole"][name]["tick"] for name in ("P50", "P85", "P95")]
+    assert 40 < ticks[0] < ticks[1] < ticks[2]
+    assert [row["task"] for row in found["due"]] == ["api", "join"]
+    past = folder / "past.csv"
+    rows = [
+        f"P-{i},t,{2 if i % 2 else 1},1,2025-0{1 + i // 28}-{1 + i % 28:02d}" for i in range(90)
+    ]
+    past.write_text("\n".join(["key,title,size,estimate,finished", *rows]), encoding="utf-8")
+    command = ("--mode=forecast", *inputs(folder), f"--plan={folder}/plan.json")
+    said = run(*command, f"--history={past}")
+    assert "the errors of 90 past estimates" in said
+    assert "as past weeks" in said
+
+
+def test_stories_are_split_into_a_file_and_planned_when_accepted(example):
+    folder, _ = example
+    backlog, proposed = folder / "stories.csv", folder / "proposed.csv"
+    story = "As a clerk, I want to add and remove orders, so that they are right"
+    backlog.write_text(f'id,title,estimate,skills\ns1,"{story}",2,python\n', encoding="utf-8")
+    given = (f"--backlog={backlog}", inputs(folder)[1], *FAST)
+    assert "3 tasks proposed for 1 story" in run(*given, f"--split={proposed}")
+    assert "expected a new file" in run(*given, f"--split={proposed}", code=2)
+    assert "got none; read the proposals" in run(*given, f"--accept={proposed}", code=2)
+    text = proposed.read_text(encoding="utf-8")
+    proposed.write_text(text.replace(",proposed,", ",accepted,"), encoding="utf-8")
+    assert "Remove orders" in run(*given, f"--accept={proposed}")
+
+
+def test_a_drawn_backlog_and_what_is_gained(tmp_path):
+    said = run(f"--draw={tmp_path}", "--size=30x20")
+    command = said.split("experiments.assignments ")[1].split()
+    assert "done by: P50" in run(*command)
+    figures = run("--mode=efficiency", "--planner=dispatch", "--limit=1").splitlines()[-1]
+    classes = json.loads(figures)["classes"]
+    assert classes["all"]["instances"] == 6
+    assert all(row["completion"] <= row["room"] for row in classes.values())
+
+
 def test_an_evaluation_ends_with_a_line_and_goes_on(tmp_path):
     for name in ("x.dzn", "y.dzn"):
         (tmp_path / name).write_text(DZN, encoding="utf-8")
@@ -105,6 +150,7 @@ def test_an_evaluation_ends_with_a_line_and_goes_on(tmp_path):
         ((), "backlog: expected a file of tasks"),
         (("--backlog=absent.csv",), "absent.csv"),
         (("--mode=eval",), "instances: expected a folder or an archive"),
+        (("--draw=x", "--size=9x9"), "size: expected a number of tasks and of people (20 or more)"),
     ],
 )
 def test_what_cannot_be_done_is_said(arguments, message):

@@ -35,8 +35,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from hrm_jax.planning.forecast import neighbours
 from hrm_jax.planning.forecast.conformal import InOrder, intervals_in_order
-from hrm_jax.planning.forecast.estimates import Distributions
-from hrm_jax.planning.forecast.tables import Table, TableError, read_table
+from hrm_jax.planning.forecast.distributions import Distributions
+from hrm_jax.planning.forecast.tables import Table, plain_or_packed, projects_with, read_table
 
 Moment = Literal["creation", "due"]
 
@@ -131,17 +131,8 @@ class DelaysReport:
 
 
 def projects(folder: Path) -> list[str]:
-    """Returns the names of the projects in a folder.
-
-    Raises:
-      TableError: there are none.
-    """
-    found = sorted(path.name.split("_due.csv")[0] for path in folder.glob("*_due.csv*"))
-    if not found:
-        raise TableError(
-            f"{folder}: expected files <project>_due.csv.gz, got none; name their folder"
-        )
-    return found
+    """Returns the names of the projects in a folder; raises TableError where there are none."""
+    return projects_with(folder, "_due")
 
 
 def read_delays(
@@ -160,8 +151,7 @@ def read_delays(
       TableError, TextError, OSError: as `read_table`.
     """
     names = STRICT if strict else STRICT + RECORDED_ONCE
-    path = folder / f"{project}_{moment}.csv"
-    path = path if path.exists() else path.with_suffix(".csv.gz")
+    path = plain_or_packed(folder, f"{project}_{moment}")
     table = read_table(path, ("openeddate", "delaydays", *_KINDS, *STRICT, *RECORDED_ONCE))
     columns = [table.numbers(name) for name in names]
     for name in _KINDS:

@@ -12,12 +12,8 @@ import numpy as np
 from hrm_jax.core.config import configclass, field
 from hrm_jax.core.errors import UserError
 from hrm_jax.planning.forecast import neighbours, text_features
-from hrm_jax.planning.forecast.conformal import (
-    InOrder,
-    NestedIntervals,
-    intervals_in_order,
-    nested_intervals,
-)
+from hrm_jax.planning.forecast.conformal import InOrder, intervals_in_order
+from hrm_jax.planning.forecast.distributions import Distributions
 from hrm_jax.planning.forecast.text_features import Issues, TextFeatures
 
 LEAST_ISSUES = 40
@@ -41,47 +37,6 @@ class EstimateConfig:
     leaf: int = field(5, help="least number of issues in a leaf", at_least=1)
     fits: int = field(8, help="fits while the past is estimated in order", at_least=2)
     seed: int = field(0, help="of forest and topics", at_least=0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Distributions:
-    """What may come for each of some issues.
-
-    Attributes:
-      outcomes: float64 [cases], sizes of past issues.
-      weights: float64 [issues, cases], how much each counts; rows sum to 1.
-    """
-
-    outcomes: np.ndarray
-    weights: np.ndarray
-
-    def quantile(self, share: float) -> np.ndarray:
-        """Returns float64 [issues], the least size with at least this share at or below it."""
-        order = np.argsort(self.outcomes, kind="stable")
-        below = np.cumsum(self.weights[:, order], 1)
-        return self.outcomes[order][np.argmax(below >= share - 1e-9, 1)]
-
-    def at_ranks(self, ranks: np.ndarray) -> np.ndarray:
-        """Returns float64 [samples, issues], the sizes at ranks [samples, issues] from 0 to 1."""
-        order = np.argsort(self.outcomes, kind="stable")
-        below = np.cumsum(self.weights[:, order], 1)
-        sizes = np.empty(ranks.shape)
-        for issue, sums in enumerate(below):
-            places = np.searchsorted(sums, ranks[:, issue] * sums[-1])
-            sizes[:, issue] = self.outcomes[order][np.minimum(places, len(sums) - 1)]
-        return sizes
-
-    def ranks(self, sizes: np.ndarray) -> np.ndarray:
-        """Returns float64 [issues, 2], shares of the distributions below sizes, and up to them."""
-        under = (self.weights * (self.outcomes < sizes[:, None])).sum(1)
-        upto = (self.weights * (self.outcomes <= sizes[:, None])).sum(1)
-        return np.stack([under, upto], 1)
-
-    def families(self) -> list[NestedIntervals]:
-        """Returns the nested intervals of each issue."""
-        scale = max(float(np.median(self.outcomes)), 1e-9)
-        rows = ((self.outcomes[w > 0], w[w > 0]) for w in self.weights)
-        return [nested_intervals(outcomes, weights, scale) for outcomes, weights in rows]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,9 @@
 Two files of CSV, one issue a row, with a heading:
 
 * a history: `key`, `title`, `size` (points, hours or days: whatever is to be estimated, above 0)
-  and, if there are any, `description`, `type`, `priority`, `component`, and `finished`, a date such
-  as 2015-03-31, by which rows are put in order. Without `finished`, rows are in order of time.
+  and, if there are any, `description`, `type`, `priority`, `component`, `estimate` (what was said
+  before, in the unit of sizes), and `finished`, a date such as 2015-03-31, by which rows are put in
+  order. Without `finished`, rows are in order of time.
 * tasks to be estimated: `key`, `title`, and the others if there are any, but no size; for a
   timeline also `after` (keys of tasks that must end before, with blanks between), `people` (names
   of those who may do it, likewise) and `due` (in the unit of sizes, from now).
@@ -74,22 +75,58 @@ class Learned:
         return float(self.past.intervals.inside[made].mean())
 
 
-def read_history(path: Path) -> tuple[Issues, np.ndarray]:
-    """Returns past issues in time order and their sizes.
+@dataclasses.dataclass(frozen=True)
+class Past:
+    """Past issues in time order.
+
+    Attributes:
+      issues: what they say.
+      sizes: float64 [issues], what came, above 0.
+      estimates: float64 [issues], what was estimated before; None where nobody says.
+      finished: datetime64 [issues], days; None likewise.
+    """
+
+    issues: Issues
+    sizes: np.ndarray
+    estimates: np.ndarray | None
+    finished: np.ndarray | None
+
+    @property
+    def errors(self) -> np.ndarray | None:
+        """Returns what came over what was estimated, in time order, or None."""
+        return None if self.estimates is None else self.sizes / self.estimates
+
+    @property
+    def weekly(self) -> np.ndarray | None:
+        """Returns the sizes finished in each week from the first to the last, or None."""
+        if self.finished is None:
+            return None
+        # Days count from a Thursday: three more begin weeks on Mondays.
+        weeks = (self.finished.astype(np.int64) + 3) // 7
+        return np.bincount(weeks - weeks[0], self.sizes)
+
+
+def read_past(path: Path) -> Past:
+    """Returns past issues in time order.
 
     Raises:
       TableError, TextError, OSError: as `read_table`; also for sizes and dates that are none.
     """
     table = read_table(path, ("key", "title", "size"))
-    sizes = table.numbers("size")
-    for row in map(int, np.flatnonzero(sizes <= 0)):
-        raise table.error(row, "size", "a number above 0", table.texts("size")[row])
-    issues = _issues(table)
+    issues, sizes = _issues(table), _positive(table, "size")
+    estimated = _positive(table, "estimate") if "estimate" in table.columns else None
     if "finished" not in table.columns:
-        return issues, sizes
-    days = [_day(table, row, text) for row, text in enumerate(table.texts("finished"))]
-    order = np.argsort(np.array(days), kind="stable")
-    return issues.take(order), sizes[order]
+        return Past(issues, sizes, estimated, None)
+    days = np.array([_day(table, row, text) for row, text in enumerate(table.texts("finished"))])
+    order = np.argsort(days, kind="stable")
+    estimated = None if estimated is None else estimated[order]
+    return Past(issues.take(order), sizes[order], estimated, days[order])
+
+
+def read_history(path: Path) -> tuple[Issues, np.ndarray]:
+    """Returns past issues in time order and their sizes; raises as `read_past`."""
+    past = read_past(path)
+    return past.issues, past.sizes
 
 
 def read_tasks(path: Path) -> tuple[Table, Issues]:
@@ -203,6 +240,13 @@ def _issues(table: Table) -> Issues:
             raise table.error(row, "key", "a key of its own", key)
     fields = {name: table.texts(name) for name in FIELDS if name in table.columns}
     return Issues(keys, table.texts("title"), table.optional("description"), fields)
+
+
+def _positive(table: Table, column: str) -> np.ndarray:
+    numbers = table.numbers(column)
+    for row in map(int, np.flatnonzero(numbers <= 0)):
+        raise table.error(row, column, "a number above 0", table.texts(column)[row])
+    return numbers
 
 
 def _day(table: Table, row: int, text: str) -> np.datetime64:

@@ -26,7 +26,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hrm_jax.planning.forecast.tables import Table, TableError, read_table
+from hrm_jax.planning.forecast.tables import (
+    Table,
+    TableError,
+    plain_or_packed,
+    projects_with,
+    read_table,
+)
 
 MOMENTS = (0, 30, 50, 80)
 """Shares of the planned time, in percent."""
@@ -109,18 +115,8 @@ class Snapshot:
 
 
 def projects(folder: Path) -> list[str]:
-    """Returns the names of the projects in a folder.
-
-    Raises:
-      TableError: there are none.
-    """
-    found = sorted(path.name.split("_iteration_")[0] for path in folder.glob("*_iteration_0.csv*"))
-    if not found:
-        raise TableError(
-            f"{folder}: expected files <project>_iteration_0.csv.gz, got none; "
-            "name the folder that holds them"
-        )
-    return found
+    """Returns the names of the projects in a folder; raises TableError where there are none."""
+    return projects_with(folder, "_iteration_0")
 
 
 def read_project(folder: Path, project: str, *, keep_copies: bool = False) -> list[Snapshot]:
@@ -154,10 +150,10 @@ def read_project(folder: Path, project: str, *, keep_copies: bool = False) -> li
 
 def _read_snapshot(folder: Path, project: str, moment: int) -> Snapshot:
     required = ("boardid", "sprintid", "name", "vel_diff", *_SPRINT_NUMBERS)
-    path = _found(folder, f"{project}_iteration_{moment}")
+    path = plain_or_packed(folder, f"{project}_iteration_{moment}")
     sprints = read_table(path, required, unquoted="name", lenient=True)
     issues = read_table(
-        _found(folder, f"{project}_issue_{moment}"),
+        plain_or_packed(folder, f"{project}_issue_{moment}"),
         ("boardid", "sprintid", *_ISSUE_KINDS, *_ISSUE_COUNTS),
         lenient=True,
     )
@@ -173,11 +169,6 @@ def _read_snapshot(folder: Path, project: str, moment: int) -> Snapshot:
     delivered = np.maximum(planned + sprints.numbers("vel_diff"), 0)
     snapshot = Snapshot(moment, boards, order, numbers, found, delivered)
     return snapshot.take(np.lexsort((boards, order)))
-
-
-def _found(folder: Path, stem: str) -> Path:
-    plain = folder / f"{stem}.csv"
-    return plain if plain.exists() else folder / f"{stem}.csv.gz"
 
 
 def _averages_of_issues(issues: Table) -> dict[tuple[str, str], np.ndarray]:

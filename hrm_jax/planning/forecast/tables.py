@@ -126,6 +126,26 @@ def read_table(
     return Table(path, columns, tuple(rows), tuple(lines))
 
 
+def projects_with(folder: Path, ending: str) -> list[str]:
+    """Returns the projects of a folder that have a file `<project><ending>.csv`, packed or not.
+
+    Raises:
+      TableError: there are none.
+    """
+    found = {path.name.split(f"{ending}.csv")[0] for path in folder.glob(f"*{ending}.csv*")}
+    if not found:
+        raise TableError(
+            f"{folder}: expected files <project>{ending}.csv.gz, got none; name their folder"
+        )
+    return sorted(found)
+
+
+def plain_or_packed(folder: Path, stem: str) -> Path:
+    """Returns the path of a table in a folder: `<stem>.csv` if it is there, else `.csv.gz`."""
+    plain = folder / f"{stem}.csv"
+    return plain if plain.exists() else folder / f"{stem}.csv.gz"
+
+
 def _unpacked(path: Path) -> bytes:
     content = path.read_bytes()
     if not content.startswith(_GZIP):

@@ -97,7 +97,9 @@ def fit(issues: Issues, seed: int) -> TextFeatures:
     most = min(weighted.shape) - 1
     if most < 1:
         return TextFeatures(None, None, values)
-    topics = TruncatedSVD(min(_TOPICS, most), random_state=seed).fit(weighted)
+    # Where all texts are alike, scikit-learn divides by their variance, for a figure unused here.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        topics = TruncatedSVD(min(_TOPICS, most), random_state=seed).fit(weighted)
     return TextFeatures(words, topics, values)
 
 

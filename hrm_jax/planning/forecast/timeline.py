@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from hrm_jax.planning.forecast.estimates import Distributions
+from hrm_jax.planning.forecast.distributions import Distributions
 
 _RUN = 20
 """Past estimates in a row that a draw takes together."""
@@ -80,15 +80,19 @@ class Timeline:
         """Returns the share of samples in which a task ends by a time."""
         return float(np.mean(self.ends[:, task] <= due))
 
-    def movers(self, percent: float = 85.0) -> np.ndarray:
+    def movers(self, percent: float = 85.0, among: Sequence[int] | None = None) -> np.ndarray:
         """Returns float64 [tasks], how much the percentile of the end owes to each task's doubt.
 
         That is by how much it falls if the task is sure to take its median; negative where it would
         rise.
+
+        Args:
+          percent: which percentile.
+          among: the tasks to look at, each a simulation; 0 stands for the others. All if None.
         """
         usual = self.percentile(percent)
-        found = np.empty(self.durations.shape[1])
-        for task in range(len(found)):
+        found = np.zeros(self.durations.shape[1])
+        for task in range(len(found)) if among is None else among:
             durations = self.durations.copy()
             durations[:, task] = np.median(durations[:, task])
             found[task] = usual - np.percentile(self.schedule(durations).max(1), percent)
@@ -115,15 +119,28 @@ def draw_durations(
     count = len(tasks.weights)
     if len(past_ranks) == 0:
         return tasks.at_ranks(rng.random((samples, count)))
-    runs = -(-count // _RUN)
-    length = min(_RUN, count)
-    starts = rng.integers(0, max(len(past_ranks) - length + 1, 1), (samples, runs))
-    places = (starts[:, :, None] + np.arange(length)).reshape(samples, -1)[:, :count]
-    # A history shorter than a run begins again.
-    ranks = past_ranks[places % len(past_ranks)]
+    ranks = past_ranks[draw_past(len(past_ranks), count, samples, rng)]
     # Sizes are often of a few kinds: the outcome's rank is anywhere from below it to up to it.
     spread = rng.random((samples, count))
     return tasks.at_ranks(ranks[..., 0] + spread * (ranks[..., 1] - ranks[..., 0]))
+
+
+def draw_past(past: int, tasks: int, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns int64 [samples, tasks], places in a past, drawn in runs of up to 20 in a row.
+
+    What was wrong together for a while is so in a draw. A past shorter than a run begins again.
+
+    Args:
+      past: how many past estimates there are, at least one.
+      tasks: how many are drawn at once.
+      samples: how many draws.
+      rng: the source of chance.
+    """
+    runs = -(-tasks // _RUN)
+    length = min(_RUN, tasks)
+    starts = rng.integers(0, max(past - length + 1, 1), (samples, runs))
+    places = (starts[:, :, None] + np.arange(length)).reshape(samples, -1)[:, :tasks]
+    return places % past
 
 
 def sprints_until(

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hrm_jax.planning.forecast.estimates import Distributions, PastEstimates
+from hrm_jax.planning.forecast.distributions import Distributions
+from hrm_jax.planning.forecast.estimates import PastEstimates
 from hrm_jax.planning.forecast.sprints import Snapshot
 from hrm_jax.planning.forecast.timeline import draw_durations, sprints_until
 

@@ -14,16 +14,18 @@ Issues have no estimate, skills or dependencies; these are read from what people
     assignees                   who does it; more than one: together
     state CLOSED                done: left out, and nothing waits for it
 
-An issue without an estimate takes the median of the others, or a day, and is marked so.
+An issue without an estimate takes what an estimator learns from closed ones that have one, or
+the median of the others, or a day, and is marked so.
 """
 
 import re
-import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hrm_jax.core.files import parse_json
 from hrm_jax.planning.errors import FormatError
+from hrm_jax.planning.formats.filling import Estimator, fill_estimates
+from hrm_jax.planning.formats.lists import join, join_need
 from hrm_jax.planning.formats.rows import Row
 
 _BLOCKED = re.compile(
@@ -31,11 +33,6 @@ _BLOCKED = re.compile(
 )
 _NUMBER = re.compile(r"#\d+")
 _COUNTED = re.compile(r"(.+?)\s*[*x]\s*(\d+)\Z")
-_DAYS = re.compile(r"(\d+(?:\.\d+)?)\s*d?\Z")
-_HOURS_A_DAY = 8
-
-Estimator = Callable[[Sequence[Mapping[str, str]]], Sequence[float | None]]
-"""Days of work of issues (`id`, `title`, `description`), None where it cannot say."""
 
 
 def read_github(text: str, source: str, estimate: Estimator | None = None) -> list[Row]:
@@ -54,49 +51,24 @@ def read_github(text: str, source: str, estimate: Estimator | None = None) -> li
     found = [
         _fields(issue, f"{source}, issue {position}") for position, issue in enumerate(issues, 1)
     ]
-    known = {fields["id"] for fields, _ in found}
-    for fields, _ in found:
+    known = {fields["id"] for fields in found}
+    for fields in found:
         # What is not in the export, such as an issue of another project, cannot be waited for.
         after = [other for other in fields["after"].split("; ") if other in known]
         fields["after"] = "; ".join(after)
-    texts = [
-        {"id": fields["id"], "title": fields["title"], "description": body}
-        for fields, body in found
-    ]
-    return fill_estimates(
-        [Row(f"{source}, issue {fields['id']}", fields) for fields, _ in found], texts, estimate
-    )
-
-
-def fill_estimates(
-    rows: Sequence[Row], texts: Sequence[Mapping[str, str]], estimate: Estimator | None
-) -> list[Row]:
-    """Returns the rows with an estimate each: given, the estimator's, or the median of others."""
-    given = [
-        float(match[1]) for row in rows if (match := _DAYS.match(row.fields.get("estimate", "")))
-    ]
-    typical = statistics.median(given) if given else 1.0
-    missing = [index for index, row in enumerate(rows) if not row.fields.get("estimate")]
-    guesses = estimate([texts[index] for index in missing]) if estimate and missing else []
-    filled = list(rows)
-    for position, index in enumerate(missing):
-        guess = guesses[position] if guesses else None
-        days = typical if guess is None else guess
-        row = rows[index]
-        hours = f"{max(days * _HOURS_A_DAY, 1):g}h"
-        filled[index] = Row(row.place, {**row.fields, "estimate": hours}, estimated=True)
-    return filled
+    rows = [Row(f"{source}, issue {fields['id']}", fields) for fields in found]
+    return fill_estimates(rows, estimate)
 
 
 def needs_of(labels: Sequence[str], people: int) -> str:
     """Returns the skills that labels ask for, as a row has them, for at least so many people."""
     skills = [label[len("skill:") :].strip() for label in labels if label.startswith("skill:")]
     counted = [match for skill in skills if (match := _COUNTED.match(skill))]
-    joined = "+".join(skill for skill in skills if not _COUNTED.match(skill)) or "anybody"
-    needs = [f"{match[1]}:{match[2]}" for match in counted]
+    joined = [skill for skill in skills if not _COUNTED.match(skill)]
+    needs = [join_need([match[1]], int(match[2])) for match in counted]
     others = people - sum(int(match[2]) for match in counted)
-    if not needs or joined != "anybody" or others > 0:
-        needs.append(f"{joined}:{max(others, 1)}")
+    if not needs or joined or others > 0:
+        needs.append(join_need(joined, max(others, 1)))
     return "; ".join(needs)
 
 
@@ -107,8 +79,8 @@ def label_value(labels: Sequence[str], name: str) -> str:
     )
 
 
-def _fields(issue: Any, place: str) -> tuple[dict[str, str], str]:
-    """Returns an issue's fields as a row has them, and its body."""
+def _fields(issue: Any, place: str) -> dict[str, str]:
+    """Returns an issue's fields as a row has them."""
     if not isinstance(issue, Mapping) or not isinstance(issue.get("number"), int):
         raise FormatError(
             f"{place}: expected an issue with its number, got {str(issue)[:40]!r}; add number to "
@@ -120,7 +92,7 @@ def _fields(issue: Any, place: str) -> tuple[dict[str, str], str]:
     due = milestone.get("dueOn") if isinstance(milestone, Mapping) else None
     body = str(issue.get("body") or "")
     after = [number for match in _BLOCKED.finditer(body) for number in _NUMBER.findall(match[1])]
-    fields = {
+    return {
         "id": f"#{issue['number']}",
         "title": " ".join(str(issue.get("title") or "").split()),
         "estimate": label_value(labels, "estimate"),
@@ -128,10 +100,10 @@ def _fields(issue: Any, place: str) -> tuple[dict[str, str], str]:
         "after": "; ".join(dict.fromkeys(after)),
         "due": str(due)[:10] if due else "",
         "priority": label_value(labels, "priority"),
-        "people": "; ".join(people),
+        "people": join(people),
         "status": "done" if str(issue.get("state", "")).upper() == "CLOSED" else "",
+        "description": body,
     }
-    return fields, body
 
 
 def _names(issue: Mapping[str, Any], key: str, name: str, place: str) -> list[str]:

@@ -15,7 +15,9 @@ import io
 from collections.abc import Sequence
 
 from hrm_jax.planning.errors import FormatError
-from hrm_jax.planning.formats.github import Estimator, fill_estimates, label_value, needs_of
+from hrm_jax.planning.formats.filling import Estimator, fill_estimates
+from hrm_jax.planning.formats.github import label_value, needs_of
+from hrm_jax.planning.formats.lists import join
 from hrm_jax.planning.formats.rows import DONE, Row
 
 _PRIORITIES = {"lowest": "1", "low": "2", "medium": "3", "high": "4", "highest": "5"}
@@ -41,27 +43,23 @@ def read_jira(text: str, source: str, estimate: Estimator | None = None) -> list
             f"{', '.join(columns[:5]) or 'none'} and {len(records)} rows; export it as CSV (all "
             "fields)"
         )
-    rows, texts = [], []
+    rows = []
     for line, record in records:
         place = f"{source}, line {line}"
         if len(record) != len(columns):
             raise FormatError(
                 f"{place}: expected {len(columns)} fields, got {len(record)}; export it anew"
             )
-        fields, body = _fields(columns, record, place)
-        rows.append(Row(place, fields))
-        texts.append({"id": fields["id"], "title": fields["title"], "description": body})
+        rows.append(Row(place, _fields(columns, record, place)))
     known = {row.fields["id"] for row in rows}
     kept = []
     for row in rows:
         after = [other for other in row.fields["after"].split("; ") if other in known]
         kept.append(Row(row.place, {**row.fields, "after": "; ".join(after)}))
-    return fill_estimates(kept, texts, estimate)
+    return fill_estimates(kept, estimate)
 
 
-def _fields(
-    columns: Sequence[str], record: Sequence[str], place: str
-) -> tuple[dict[str, str], str]:
+def _fields(columns: Sequence[str], record: Sequence[str], place: str) -> dict[str, str]:
     def every(name: str) -> list[str]:
         pairs = zip(columns, record, strict=True)
         return [field.strip() for column, field in pairs if column == name and field.strip()]
@@ -81,9 +79,10 @@ def _fields(
         "after": "; ".join(dict.fromkeys(every("inward issue link (blocks)"))),
         "due": _date(first("due date"), place),
         "priority": _PRIORITIES.get(first("priority").lower(), ""),
-        "people": "; ".join(people),
+        "people": join(people),
         "status": "done" if first("status").lower() in DONE else "",
-    }, first("description")
+        "description": first("description"),
+    }
 
 
 def _estimate(seconds: str, points: str, place: str) -> str:

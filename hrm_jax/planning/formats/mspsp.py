@@ -40,7 +40,8 @@ def read_dzn(text: str, source: str) -> Instance:
 
     durations = numbers("dur")
     activities = len(durations)
-    skills = numbers("nSkills")[0] if "nSkills" in places else 0
+    # Empty as it is in a file that was cut; the arrays below then do not fit.
+    skills = next(iter(numbers("nSkills")), 0) if "nSkills" in places else 0
     requirements = _rows(numbers("sreq"), activities, skills, f"{source}: sreq")
     flat = numbers("mastery")
     mastery = _rows(flat, len(flat) // max(skills, 1), skills, f"{source}: mastery")

@@ -5,14 +5,16 @@ import dataclasses
 import datetime
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from hrm_jax.core.config import from_dict, to_json
 from hrm_jax.core.config_values import ConfigError
 from hrm_jax.core.files import parse_json
 from hrm_jax.planning.errors import FormatError
+from hrm_jax.planning.explaining import Risk
 from hrm_jax.planning.formats.chart import chart_of
-from hrm_jax.planning.formats.rows import Clock, Row, split
+from hrm_jax.planning.formats.lists import join, split
+from hrm_jax.planning.formats.rows import Clock, Row
 from hrm_jax.planning.formats.table_files import read_csv
 from hrm_jax.planning.formats.times import end_text, start_text
 from hrm_jax.planning.instance import Instance, tasks_by_id
@@ -94,15 +96,15 @@ def write_csv(instance: Instance, plan: Plan) -> str:
     writer.writerow(["task", "start", "end", "people", "title", "starts", "ends"])
     tasks = tasks_by_id(instance)
     for one in plan.assignments:
-        people = "; ".join(one.people)
+        people = join(one.people)
         title = tasks[one.task].title
         dates = start_text(instance, one.start), end_text(instance, one.end)
         writer.writerow([one.task, f"@{one.start}", f"@{one.end}", people, title, *dates])
     return file.getvalue()
 
 
-def write_markdown(instance: Instance, plan: Plan) -> str:
-    """Returns a plan as a table of Markdown, in the order of starts."""
+def write_markdown(instance: Instance, plan: Plan, risks: Sequence[Risk] = ()) -> str:
+    """Returns a plan as a table of Markdown, in the order of starts, and below it what is risky."""
     lines = ["| task | title | people | starts | ends |", "|---|---|---|---|---|"]
     tasks = tasks_by_id(instance)
     for one in _by_start(plan):
@@ -114,6 +116,8 @@ def write_markdown(instance: Instance, plan: Plan) -> str:
             end_text(instance, one.end),
         ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    if risks:
+        lines += ["", *(f"- {risk.kind}: {risk.text}" for risk in risks)]
     return "\n".join(lines) + "\n"
 
 

@@ -7,17 +7,20 @@ All readers give `Row`s with the columns below; this module turns them into an i
     not_before, started   2026-01-12: the morning of that day; @16: tick 16
     absences              2026-02-02..2026-02-06; 2026-03-02: whole days; @8..@16: ticks
     skills                python+sql: one person with both; python:2; qa: three people
+
+Lists, and names that hold `;`, `,` or `:`, are as in `lists`.
 """
 
 import dataclasses
 import datetime
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hrm_jax.planning.errors import FormatError
 from hrm_jax.planning.formats.building import build
+from hrm_jax.planning.formats.lists import join, join_need, split, split_need, split_written
 from hrm_jax.planning.instance import Instance, Person, Task
 from hrm_jax.planning.workdays import Workdays
 
@@ -25,11 +28,13 @@ TASK_COLUMNS = (
     *("id", "title", "estimate", "low", "high", "skills", "after", "not_before", "due"),
     *("priority", "people", "forbidden", "started", "status"),
 )
+DESCRIPTION = "description"
+"""A column of tasks that is read for guesses and stories, and not kept."""
+
 PERSON_COLUMNS = ("id", "name", "skills", "speed", "capacity", "week", "absences")
 DONE = ("done", "closed", "resolved")
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|)\Z")
-_NEED = re.compile(r"([^:]*?)(?::\s*(\d+))?\Z")
 _TICK = re.compile(r"@(\d+)\Z")
 _MOST_YEARS = 30
 
@@ -110,11 +115,6 @@ class Clock:
         return date
 
 
-def split(text: str) -> list[str]:
-    """Returns the items of a list, which semicolons or commas part."""
-    return [item for item in (part.strip() for part in re.split(r"[;,]", text)) if item]
-
-
 def make_instance(
     tasks: Sequence[Row],
     people: Sequence[Row],
@@ -129,8 +129,8 @@ def make_instance(
       FormatError: a row is not as documented; the message names its file, line and column.
     """
     clock = Clock(days)
-    done = {row.fields.get("id", "").strip() for row in tasks if _is_done(row)}
-    open_tasks = [_task(row, clock, done) for row in tasks if not _is_done(row)]
+    done = {row.fields.get("id", "").strip() for row in tasks if is_done(row)}
+    open_tasks = [_task(row, clock, done) for row in tasks if not is_done(row)]
     persons = [_person(row, clock) for row in people]
     places = {
         row.fields.get("id", "").strip(): row.place for row in (*people, *tasks) if row.fields
@@ -141,12 +141,13 @@ def make_instance(
     return build(found, name or "input", places)
 
 
-def _is_done(row: Row) -> bool:
+def is_done(row: Row) -> bool:
+    """Returns whether a task needs no more work."""
     return row.fields.get("status", "").strip().lower() in DONE
 
 
 def _task(row: Row, clock: Clock, done: set[str]) -> dict[str, Any]:
-    _only_known(row, TASK_COLUMNS)
+    _only_known(row, (*TASK_COLUMNS, DESCRIPTION))
     fields = row.fields
     duration = clock.amount(row, "estimate")
     if duration is None:
@@ -159,28 +160,34 @@ def _task(row: Row, clock: Clock, done: set[str]) -> dict[str, Any]:
         "low": low,
         "high": high,
         "needs": _needs(row) if duration else [],
-        "after": [other for other in split(fields.get("after", "")) if other not in done],
+        "after": [other for other in _items(row, "after") if other not in done],
         "release": clock.tick(row, "not_before") or 0,
         "due": clock.tick(row, "due", end=True),
         "priority": _whole(row, "priority", 1),
-        "people": split(fields.get("people", "")),
-        "forbidden": split(fields.get("forbidden", "")),
+        "people": _items(row, "people"),
+        "forbidden": _items(row, "forbidden"),
         "started": clock.tick(row, "started"),
         "estimated": row.estimated,
     }
     return task
 
 
+def _items(row: Row, column: str, part: Callable[[str], list[str]] = split) -> list[str]:
+    try:
+        return part(row.fields.get(column, ""))
+    except FormatError:
+        raise row.error(column, "a list such as ada; ben", "close the quote") from None
+
+
 def _needs(row: Row) -> list[dict[str, Any]]:
     needs = []
-    for item in split(row.fields.get("skills", "")):
-        match = _NEED.match(item)
-        if not match or match[2] == "0":
-            raise row.error("skills", "skills with counts", "write python+sql, python:2 or qa")
-        skills = [skill.strip() for skill in match[1].split("+") if skill.strip()]
-        needs.append(
-            {"skills": [] if skills == ["anybody"] else skills, "count": int(match[2] or 1)}
-        )
+    for item in _items(row, "skills", split_written):
+        found = split_need(item)
+        if found is None:
+            raise row.error(
+                "skills", "skills with counts", 'write python+sql, python:2, qa or "a:b"'
+            )
+        needs.append({"skills": found[0], "count": found[1]})
     return needs or [{"skills": [], "count": 1}]
 
 
@@ -190,7 +197,7 @@ def _person(row: Row, clock: Clock) -> dict[str, Any]:
     return {
         "id": fields.get("id", "").strip(),
         "name": fields.get("name", "").strip(),
-        "skills": split(fields.get("skills", "")),
+        "skills": _items(row, "skills"),
         "speed": _whole(row, "speed", 100),
         "capacity": _whole(row, "capacity", 100),
         "week": [
@@ -204,7 +211,7 @@ def _person(row: Row, clock: Clock) -> dict[str, Any]:
 
 def _absences(row: Row, clock: Clock) -> list[list[int]]:
     absences = []
-    for item in split(row.fields.get("absences", "")):
+    for item in _items(row, "absences"):
         first, _, last = item.partition("..")
         begins = clock.tick(row, "absences", text=first)
         ends = clock.tick(row, "absences", text=last or first, end=True)
@@ -242,7 +249,12 @@ def _only_known(row: Row, columns: Sequence[str]) -> None:
 
 
 def task_row(task: Task, days: Workdays | None) -> dict[str, str]:
-    """Returns a task as texts, which `make_instance` reads as the same task."""
+    """Returns a task as texts, which `make_instance` reads as the same task.
+
+    Raises:
+      FormatError: a file could not hold its id.
+    """
+    _check_id(task.id)
     hours = days.hours_per_tick if days else 1.0
 
     def amount(ticks: int | None) -> str:
@@ -254,26 +266,39 @@ def task_row(task: Task, days: Workdays | None) -> dict[str, str]:
         "estimate": amount(task.duration),
         "low": amount(task.low),
         "high": amount(task.high),
-        "skills": "; ".join(map(str, task.needs)),
-        "after": "; ".join(task.after),
+        "skills": "; ".join(join_need(need.skills, need.count) for need in task.needs),
+        "after": join(task.after),
         "not_before": f"@{task.release}" if task.release else "",
         "due": "" if task.due is None else f"@{task.due}",
         "priority": str(task.priority),
-        "people": "; ".join(task.people),
-        "forbidden": "; ".join(task.forbidden),
+        "people": join(task.people),
+        "forbidden": join(task.forbidden),
         "started": "" if task.started is None else f"@{task.started}",
         "status": "",
     }
 
 
 def person_row(person: Person) -> dict[str, str]:
-    """Returns a person as texts, which `make_instance` reads as the same person."""
+    """Returns a person as texts, which `make_instance` reads as the same person.
+
+    Raises:
+      FormatError: a file could not hold the id.
+    """
+    _check_id(person.id)
     return {
         "id": person.id,
         "name": person.name,
-        "skills": "; ".join(person.skills),
+        "skills": join(person.skills),
         "speed": str(person.speed),
         "capacity": str(person.capacity),
         "week": " ".join(map(str, person.week)),
         "absences": "; ".join(f"@{first}..@{end}" for first, end in person.absences),
     }
+
+
+def _check_id(name: str) -> None:
+    """Refuses an id that readers would change: they strip cells, and take `# ` for a comment."""
+    if name != name.strip() or name.startswith("# "):
+        raise FormatError(
+            f"id: expected no blanks around it and no '# ' before it, got {name!r:.60}; rename it"
+        )

@@ -14,6 +14,7 @@ import yaml
 from hrm_jax.core.config import from_dict
 from hrm_jax.core.config_values import ConfigError
 from hrm_jax.planning.errors import FormatError
+from hrm_jax.planning.formats.lists import join
 from hrm_jax.planning.formats.rows import (
     PERSON_COLUMNS,
     TASK_COLUMNS,
@@ -126,7 +127,7 @@ def _text(value: Any, place: str) -> str:
     if value is None:
         return ""
     if isinstance(value, list):
-        return "; ".join(_text(item, place) for item in value)
+        return join(_text(item, place) for item in value)
     if isinstance(value, Mapping):
         raise FormatError(
             f"{place}: expected a text, a number or a list, got {value!r:.40}; mend it"

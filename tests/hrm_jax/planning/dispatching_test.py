@@ -89,6 +89,14 @@ def test_an_unmeetable_skill_names_the_task_and_who_comes_nearest(planner):
         planner.plan(instance, SHORT)
 
 
+@pytest.mark.parametrize("planner", [Dispatch(), Restarts()])
+def test_who_has_to_do_what_they_cannot_is_named(planner):
+    people = (Person("ann", ("a",), absences=((0, 2),)), Person("bob", ("b",)))
+    task = Task("t", 1, (Need(("b",)),), people=("ann",))
+    with pytest.raises(NoPlanError, match="these conflict: t needs b; t is to be done by ann"):
+        planner.plan(Instance((task,), people), SHORT)
+
+
 def test_a_smallest_conflict_leaves_out_what_does_not_matter():
     people = (Person("ann", ("a",)), Person("bob", ("a",)), Person("cat", ("b",)))
     task = Task("t", 1, (Need(("a",)), Need(("b",))), people=("ann",), forbidden=("cat", "bob"))

@@ -122,7 +122,11 @@ def _worked(instance, task, one, team):
     if task.duration == 0:
         return one.start == one.end
     enough = sum(rates) >= 100 * task.duration
-    return enough and sum(rates[:-1]) < 100 * task.duration and (rates[0] > 0 or bool(task.started))
+    return (
+        enough
+        and sum(rates[:-1]) < 100 * task.duration
+        and (rates[0] > 0 or task.started is not None)
+    )
 
 
 def best_makespan(instance):

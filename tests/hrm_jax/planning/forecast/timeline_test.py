@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hrm_jax.planning.forecast import timeline, timeline_report
-from hrm_jax.planning.forecast.estimates import Distributions
+from hrm_jax.planning.forecast.distributions import Distributions
 from hrm_jax.planning.forecast.timeline import ListSchedule, draw_durations, simulate
 
 

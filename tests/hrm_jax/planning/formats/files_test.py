@@ -107,6 +107,11 @@ def test_dzn_means_what_it_says():
     assert instance.people[2].skills == ("s1", "s2")
 
 
+def test_a_dzn_without_its_number_of_skills_is_told():
+    with pytest.raises(FormatError, match=r"x.dzn: sreq"):
+        read_dzn(DZN.replace("nSkills = 2", "nSkills = "), "x.dzn")
+
+
 def test_sm_makes_people_of_units():
     instance = read_sm(SM, "x.sm")
     assert [person.id for person in instance.people][-2:] == ["R2.1", "R2.2"]
@@ -125,11 +130,6 @@ def test_github_labels_bodies_and_milestones_are_read():
     assert second.needs == (Need(("web",), 2),)
     assert second.after == ("#1",)  # #3 is closed, #77 of elsewhere
     assert (second.duration, second.estimated, first.estimated) == (16, True, False)
-
-
-def test_an_estimator_fills_what_is_missing():
-    rows = read_github(json.dumps(GITHUB), "g.json", lambda texts: [3.0] * len(texts))
-    assert [row.fields["estimate"] for row in rows] == ["2", "24h", "24h"]
 
 
 def test_jira_repeats_columns():
@@ -153,6 +153,10 @@ def test_jira_repeats_columns():
         ("id,estimate,after\nx,1,z\n", r"line 2: .*expected the id of a task, got 'z'"),
         ("id,estimate\nx,1,2\n", r"line 2: expected 2 fields, got 3; put what holds"),
         ("id,estimate,people\nx,1,eve\n", r"line 2: .*person of the team, got 'eve'"),
+        (
+            "id,estimate,people,forbidden\nx,1,ada,ada\n",
+            r"line 2: .*forbidden: expected nobody who is to do it.*ada",
+        ),
         ("", r"t.csv: expected a line of different column names"),
         ('id,estimate\n"x,1\n', r"t.csv: expected CSV"),
     ],
