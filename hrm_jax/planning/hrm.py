@@ -32,6 +32,9 @@ the error expected; of a candidate, the log-odds that it is chosen."""
 LEAST_DOUBT, MOST_DOUBT = -6.0, 1.0
 """Bounds of the logarithm of the error expected, in units of the horizon."""
 
+COMPILING_TRIES = 11
+"""Tries by which the model has been asked once: the first ten are by rules."""
+
 _NEVER = -1e6
 _FIRST_ROUND = 30
 _ROUND_SHARE = 0.25
@@ -71,6 +74,20 @@ class ModelProposer:
             ]
         )
         return proposal_of(nodes, graph, said)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomProposer:
+    """Chance in the model's place: what the search alone is worth."""
+
+    def propose(self, nodes: Nodes, plan: Arrays) -> Proposal:
+        """Returns starts anywhere in the plan, and preferences alike for all who may."""
+        tables = nodes.problem.tables
+        first, last = int(plan.start.min(initial=0)), int(plan.end.max(initial=1))
+        random = np.random.default_rng(int(plan.start.sum()))
+        start = random.uniform(first, last, len(plan.start)).astype(np.float32)
+        doubt = np.full(len(start), (last - first) / 2, np.float32)
+        return Proposal(start, doubt, np.where(tables.allowed, 0, _NEVER).astype(np.float32))
 
 
 def proposal_of(nodes: Nodes, graph: PlanGraph, said: np.ndarray) -> Proposal:
@@ -123,6 +140,10 @@ class Hrm:
         if arrays is None:
             raise why_no_plan(instance)
         return problem.plan(arrays, self.name)
+
+    def prepare(self, instance: Instance) -> None:
+        """Compiles what the instance needs, so that a planner's time begins with planning."""
+        self.search(Problem(instance, self.weights), Budget(iterations=COMPILING_TRIES))
 
     def search(self, problem: Problem, budget: Budget, seed: int = 0) -> Arrays | None:
         """Returns the best plan found within a budget, or None if there is none.

@@ -24,9 +24,7 @@ RELATIONS = (*GROUPED, "before", "after", "next", "previous")
 
 _PLAN_TASK_FEATURES = 7
 _PLAN_CANDIDATE_FEATURES = 2
-FEATURES = (
-    TASK_FEATURES + _PLAN_TASK_FEATURES + CANDIDATE_FEATURES + _PLAN_CANDIDATE_FEATURES
-)
+FEATURES = TASK_FEATURES + _PLAN_TASK_FEATURES + CANDIDATE_FEATURES + _PLAN_CANDIDATE_FEATURES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,9 +191,7 @@ def _standing(
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _latest_ends(
-    nodes: Nodes, plan: Arrays, earlier: np.ndarray, later: np.ndarray
-) -> np.ndarray:
+def _latest_ends(nodes: Nodes, plan: Arrays, earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
     """Returns when each task may end, in the plan's order, without the whole ending later."""
     source, target = nodes.pairs["before"]
     after: list[list[int]] = [[] for _ in plan.start]

@@ -104,9 +104,7 @@ def search(tables, backward, rules, scarcity, problem, best, found, first, itera
 
 
 @numba.njit(cache=True)
-def attempt(
-    tables, backward, problem, best, found, priorities, costs, parallel, justified, made
-):
+def attempt(tables, backward, problem, best, found, priorities, costs, parallel, justified, made):
     """Makes a plan of priorities and costs, and returns the best cost so far.
 
     Args:
