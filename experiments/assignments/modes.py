@@ -233,11 +233,13 @@ def _options(values: flags.FlagValues) -> PlannerOptions:
     )
 
 
-def _compile(console: Console, planner: Planner | None = None, instance=None) -> None:
+def _compile(
+    console: Console, planner: Planner | None = None, instance: Instance | None = None
+) -> None:
     """Compiles the planners: what they do at their first use would count as time to plan."""
     with waiting(console, "compiling the planners, once a machine"):
         compile_search()
-        if planner is not None:
+        if planner is not None and instance is not None:
             prepare(planner, instance)
 
 

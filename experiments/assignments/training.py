@@ -42,7 +42,7 @@ PRESETS = {
             "examples.held_out": 4,
             "examples.most_tasks": 20,
             "examples.tries": 200,
-            "size": 1,
+            "tasks": 32,
             "model.hidden_size": 16,
             "batch_size": 4,
             "loop.steps": 40,

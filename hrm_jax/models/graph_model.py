@@ -48,8 +48,9 @@ class GraphModule(nnx.Module):
     ) -> tuple[Latents, Float[Array, "B L outputs"]]:
         """Runs all cycles of one step; returns the new states and the outputs."""
         injection = self.embed(batch.features)
-        levels = (_as_level(level, batch.relations) for level in (self.H_level, self.L_level))
-        latents = recur(self.config.schedule, *levels, latents, injection)
+        high = _as_level(self.H_level, batch.relations)
+        low = _as_level(self.L_level, batch.relations)
+        latents = recur(self.config.schedule, high, low, latents, injection)
         return latents, self.head(latents.z_H)
 
 

@@ -71,7 +71,7 @@ class Block(nnx.Module):
             width = swiglu_width(config.length, config.expansion)
             self.mlp_t = SwiGLU(config.length, width, rngs=rngs)
         elif config.mixing == "edges":
-            self.relations = EdgeMixing(config.relations, config.features, rngs=rngs)
+            self.edges = EdgeMixing(config.relations, config.features, rngs=rngs)
         else:
             assert config.grid is not None
             self.relations = RelationalMixing(config.grid, config.features, rngs=rngs)
@@ -93,7 +93,8 @@ class Block(nnx.Module):
         elif self.config.mixing == "relational":
             x = rms_norm(x + self.relations(x), eps=eps)
         elif self.config.mixing == "edges":
-            x = rms_norm(x + self.relations(x, relations), eps=eps)
+            assert relations is not None
+            x = rms_norm(x + self.edges(x, relations), eps=eps)
         else:
             mixed = jnp.swapaxes(self.mlp_t(jnp.swapaxes(x, 1, 2)), 1, 2)
             # Over the tokens, axis 1: TRM normalises while the tensor is transposed.

@@ -121,7 +121,7 @@ class Hrm:
 
     proposer: Proposer
     weights: Weights = MAKESPAN
-    mix: Mix = Mix()
+    mix: Mix = dataclasses.field(default_factory=Mix)
     asks_again: bool = True
     name: str = "hrm"
 

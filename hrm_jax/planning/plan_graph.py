@@ -29,19 +29,15 @@ FEATURES = TASK_FEATURES + _PLAN_TASK_FEATURES + CANDIDATE_FEATURES + _PLAN_CAND
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """What a padded graph has room for: a program is compiled for each size."""
+    """What a padded graph has room for: a program is compiled for each size.
 
-    scale: int
+    Attributes:
+      tasks: room for nodes that are tasks.
+      candidates: room for nodes that are candidates.
+    """
 
-    @property
-    def tasks(self) -> int:
-        """Nodes that are tasks."""
-        return 32 * self.scale
-
-    @property
-    def candidates(self) -> int:
-        """Nodes that are candidates."""
-        return 320 * self.scale
+    tasks: int = 32
+    candidates: int = 320
 
     @property
     def nodes(self) -> int:
@@ -50,8 +46,12 @@ class Size:
 
     def room(self, relation: str) -> int:
         """Returns room for the edges of a relation, or for the entries of its groups."""
-        rooms = {"task": self.nodes, "person": self.candidates, "skill": 2 * self.candidates}
+        rooms = {"task": self.nodes, "skill": 2 * self.candidates}
         return rooms.get(relation, self.candidates)
+
+    def holds(self, other: "Size") -> bool:
+        """Returns whether what fits into another size fits into this one."""
+        return self.tasks >= other.tasks and self.candidates >= other.candidates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,16 +74,16 @@ class PlanGraph:
 
     @property
     def size(self) -> Size:
-        """The least padded size that it fits into."""
-        candidates = len(self.features) - self.tasks
-        scale = 1
-        while (
-            self.tasks > Size(scale).tasks
-            or candidates > Size(scale).candidates
-            or any(len(p[0]) > Size(scale).room(name) for name, p in self.pairs.items())
+        """The least padded size that it fits into, of those that double."""
+        size = Size()
+        while size.tasks < self.tasks:
+            size = Size(2 * size.tasks, size.candidates)
+        # The room for edges grows with the candidates.
+        while size.candidates < len(self.features) - self.tasks or any(
+            len(pair[0]) > size.room(name) for name, pair in self.pairs.items()
         ):
-            scale *= 2
-        return Size(scale)
+            size = Size(size.tasks, 2 * size.candidates)
+        return size
 
     def place(self, values: np.ndarray, size: Size) -> np.ndarray:
         """Returns values of all nodes where the padded graph has them, with 0 in padding."""

@@ -1,6 +1,7 @@
 """What is learned: when each task starts in a better plan, how sure that is, and who does it."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,8 +49,8 @@ def plan_loss(carry: Carry, outputs: GraphOutputs, /) -> tuple[Float[Array, ""],
     Of starts, the likelihood of a Laplace distribution, whose width is the doubt; of candidates,
     the cross-entropy.
     """
-    graphs = carry.data
-    labels: PlanLabels = graphs.labels  # pyright: ignore[reportAttributeAccessIssue]
+    data: Any = carry.data
+    labels: PlanLabels = data.labels
     said = outputs.nodes.astype(jnp.float32)
     error = jnp.abs(said[..., 0] - labels.move)
     doubt = jnp.clip(said[..., 1], LEAST_DOUBT, MOST_DOUBT)

@@ -8,11 +8,12 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Array, Float
 
 from hrm_jax.core.config import configclass, field
-from hrm_jax.core.graphs import GraphBatch, stack_graphs
+from hrm_jax.core.graphs import GraphBatch, GraphOutputs, stack_graphs
 from hrm_jax.core.mesh import MeshConfig, check_divisible, fetch
-from hrm_jax.core.types import Variables
+from hrm_jax.core.types import Carry, Variables
 from hrm_jax.models.graph_config import GraphModelConfig
 from hrm_jax.models.graph_model import GraphModel
 from hrm_jax.planning.dispatching import restarts
@@ -23,7 +24,7 @@ from hrm_jax.planning.plan_graph import FEATURES, RELATIONS, PlanGraph, Size
 from hrm_jax.planning.problem import Problem
 from hrm_jax.tasks.planning import examples
 from hrm_jax.tasks.planning.examples import Example, ExamplesConfig, Solved, examples_of
-from hrm_jax.tasks.planning.loss import PlanLabels, plan_loss
+from hrm_jax.tasks.planning.loss import PlanLabels, PlanMetrics, plan_loss
 from hrm_jax.training.batches import NumberedBatches
 from hrm_jax.training.loop import Hooks, LoopConfig
 from hrm_jax.training.optimizers import OptimConfig
@@ -53,13 +54,21 @@ class PlannerConfig:
         default_factory=lambda: LoopConfig(steps=4000, evaluate_every=500, checkpoint_every=250)
     )
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
-    size: int = field(2, help="of the padded graphs: 32 tasks and 320 candidates each", at_least=1)
+    tasks: int = field(64, help="room for tasks in a padded graph", at_least=1)
+    candidates: int = field(
+        320, help="room for tasks with groups of people in a padded graph", at_least=1
+    )
     batch_size: int = field(16, help="graphs a step", at_least=1)
     measured_tries: int = field(200, help="plans tried when measured", at_least=1)
     data_dir: str = field(
         "", help="for solved examples; HRM_JAX_DATA or ~/.cache/hrm_jax if empty", path_holds="."
     )
     seed: int = field(0, help="of initialisation and order")
+
+    @property
+    def size(self) -> Size:
+        """Of the padded graphs; examples that are larger are left out."""
+        return Size(self.tasks, self.candidates)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +91,9 @@ class PlannerTask(Task):
 
     config: PlannerConfig = dataclasses.field()
 
-    loss = staticmethod(plan_loss)
+    def loss(self, carry: Carry, outputs: GraphOutputs, /) -> tuple[Float[Array, ""], PlanMetrics]:
+        """Returns `loss.plan_loss`."""
+        return plan_loss(carry, outputs)
 
     @functools.cached_property
     def model(self) -> GraphModel:
@@ -113,7 +124,7 @@ class PlannerTask(Task):
         settings = config.examples
         known, others = self.solve_examples()
         made = [one for solved in known for one in examples_of(solved, settings.most_tasks)]
-        fitting = [one for one in made if one.graph.size.scale <= config.size]
+        fitting = [one for one in made if config.size.holds(one.graph.size)]
         return PlannerData(fitting, [self._measured(solved) for solved in others])
 
     def _measured(self, solved: Solved) -> tuple[Problem, int]:
@@ -137,7 +148,7 @@ class PlannerTask(Task):
             horizon=1.0,
         )
         none = np.zeros(0, np.float32)
-        graph = _padded(Example(empty, none, none), Size(self.config.size))
+        graph = _padded(Example(empty, none, none), self.config.size)
         return jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((self.config.batch_size, *leaf.shape), leaf.dtype),
             graph,
@@ -198,7 +209,7 @@ class PlannerTask(Task):
 def draw_batch(examples: Sequence[Example], config: PlannerConfig, number: int) -> GraphBatch:
     """Returns a batch, a function of its number alone."""
     B = config.batch_size
-    size = Size(config.size)
+    size = config.size
     drawn = []
     for place in range(number * B, (number + 1) * B):
         epoch, position = divmod(place, len(examples))

@@ -99,9 +99,10 @@ def test_names_and_order_of_the_list_mean_nothing(kind):
 
 def test_padding_leaves_room_between_tasks_and_candidates():
     graph = read_plan(Nodes(SMALL), dispatched(SMALL))
-    assert graph.size == Size(1)
-    padded = graph.padded(Size(2))
-    assert padded.features.shape == (Size(2).nodes, FEATURES)
+    assert graph.size == Size(32, 320)
+    size = Size(64, 320)
+    padded = graph.padded(size)
+    assert padded.features.shape == (384, FEATURES)
     assert padded.present.nonzero()[0].tolist() == [0, 1, 2, 3, 64, 65, 66, 67]
     np.testing.assert_array_equal(padded.features[64:68], graph.features[4:])
     there, _ = padded.relations["person"]
@@ -111,6 +112,11 @@ def test_padding_leaves_room_between_tasks_and_candidates():
 def test_sizes_grow_twofold_until_everything_fits():
     problem = make_problem(0, 60, "skills")
     graph = read_plan(Nodes(problem), dispatched(problem))
-    assert graph.tasks > Size(1).tasks
-    assert graph.size == Size(2)
+    assert 32 < graph.tasks <= 64
+    assert graph.size == Size(64, 320)
+    assert graph.size.holds(Size(32, 320))
+    assert not graph.size.holds(Size(32, 640))
+    many = np.zeros(321, np.int32)
+    crowded = dataclasses.replace(graph, pairs={**graph.pairs, "next": (many, many)})
+    assert crowded.size == Size(64, 640)
     assert np.isfinite(graph.features).all()

@@ -10,7 +10,6 @@ from hrm_jax.core.config import replace
 from hrm_jax.core.graphs import GraphOutputs
 from hrm_jax.core.types import Carry
 from hrm_jax.planning.generator import make_problem
-from hrm_jax.planning.plan_graph import Size
 from hrm_jax.tasks.planning import examples
 from hrm_jax.tasks.planning.loss import plan_loss
 from hrm_jax.tasks.planning.task import PlannerConfig, PlannerTask, draw_batch
@@ -29,7 +28,7 @@ TINY = replace(
         "model.L_cycles": 1,
         "model.steps": 2,
         "optim.warmup_steps": 1,
-        "size": 1,
+        "tasks": 32,
         "batch_size": 2,
         "measured_tries": 20,
         "loop.steps": 4,
@@ -129,5 +128,4 @@ def test_a_run_learns_is_measured_and_resumes(config, data, tmp_path):
         resume=True,
     )
     assert int(resumed.step) == 4
-    assert Size(config.size).tasks == 32
     del state, data
