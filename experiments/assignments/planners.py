@@ -72,7 +72,9 @@ def _make_hrm(weights: Weights, options: PlannerOptions):
     checkpoint = pathlib.Path(options.checkpoint) if options.checkpoint else trained.shipped()
     planner = Hrm(trained.load(checkpoint), weights)
     if options.ablation == "no_search":
-        return dataclasses.replace(planner, mix=Mix(whole=1.0, moved=0.0), asks_again=False)
+        return dataclasses.replace(
+            planner, mix=Mix(whole=1.0, moved=0.0, fresh=0.0), asks_again=False
+        )
     if options.ablation == "random":
         return dataclasses.replace(planner, proposer=RandomProposer())
     return planner

@@ -2,7 +2,8 @@
 
 A *proposal* says for each task when it should start, with how much doubt, and how much each person
 is preferred for it. An iteration draws a whole plan from it, or moves some tasks of the best plan
-to where it says, or, without it, disturbs the best plan as `searching` does.
+to where it says. Others are those of `searching`, from rules or around the best plan: a model that
+is wrong about a plan stays wrong about it, and chance gets away from there.
 """
 
 from typing import NamedTuple
@@ -11,7 +12,7 @@ import numba
 import numpy as np
 from jaxtyping import Float32
 
-from hrm_jax.planning.searching import JUSTIFY_EVERY, attempt, disturb
+from hrm_jax.planning.searching import FRESH, JUSTIFY_EVERY, attempt, disturb, draw_fresh
 
 
 class Proposal(NamedTuple):
@@ -34,22 +35,24 @@ class Mix(NamedTuple):
     Attributes:
       whole: draws all tasks from the proposal.
       moved: draws some tasks from the proposal, and leaves the others as in the best plan.
+      fresh: mixes priority rules, as `searching` does.
       temperature: largest factor of the doubt and of the noise on preferences.
     """
 
-    whole: float = 0.15
-    moved: float = 0.5
-    temperature: float = 1.5
+    whole: float = 0.2
+    moved: float = 0.2
+    fresh: float = FRESH
+    temperature: float = 0.5
 
 
 @numba.njit(cache=True)
 def guided(
-    tables, backward, scarcity, problem, proposal, mix, best, found, first, iterations, seed
+    tables, backward, rules, scarcity, problem, proposal, mix, best, found, first, iterations, seed
 ):
     """Tries so many plans; writes the best to `best`, and returns its cost.
 
     Args:
-      tables, backward, scarcity, problem, first, iterations, seed: as in `searching.search`.
+      tables, backward, rules, scarcity, problem, first, iterations, seed: as in `searching.search`.
       proposal: a `Proposal`.
       mix: a `Mix`.
       best: start, end, team of the best plan so far, written.
@@ -67,6 +70,8 @@ def guided(
             _draw(proposal, mix.temperature * np.random.random(), priorities, costs)
         elif kind < mix.whole + mix.moved:
             _move(proposal, mix.temperature * np.random.random(), best, priorities, costs)
+        elif kind < mix.whole + mix.moved + mix.fresh:
+            draw_fresh(rules, scarcity, priorities, costs)
         else:
             disturb(scarcity, best, priorities, costs)
         justified = number % JUSTIFY_EVERY == 0

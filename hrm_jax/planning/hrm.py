@@ -226,6 +226,7 @@ class _Run:
             return guided(
                 problem.tables,
                 problem.backward,
+                problem.rules,
                 problem.scarcity,
                 problem.objective,
                 proposal,

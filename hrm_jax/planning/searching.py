@@ -92,7 +92,7 @@ def search(tables, backward, rules, scarcity, problem, best, found, first, itera
         else:
             parallel = np.random.random() < 0.5
             if found < 0 or np.random.random() < FRESH:
-                _fresh(rules, scarcity, priorities, costs)
+                draw_fresh(rules, scarcity, priorities, costs)
             else:
                 disturb(scarcity, best, priorities, costs)
         justified = number % JUSTIFY_EVERY == 0 or number < 2 * len(rules)
@@ -150,7 +150,7 @@ def _plain_costs(scarcity, costs):
 
 
 @numba.njit(cache=True)
-def _fresh(rules, scarcity, priorities, costs):
+def draw_fresh(rules, scarcity, priorities, costs):
     rule = rules[np.random.randint(len(rules))]
     noise = 0.5 * np.random.random()
     for task in range(len(priorities)):

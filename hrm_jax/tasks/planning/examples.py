@@ -1,7 +1,8 @@
-"""Solved examples: plans on the way of a search, and where the search arrived.
+"""Solved examples: plans on the way of a search, and better ones near them.
 
 An example is a problem of `planning.generator`, a plan that restarts had found after some tries,
-and the best plan after many more. The model learns to tell from the first what the second is like.
+and a better plan: one that a disturbance of the first led to, or, where none did, the best of the
+whole search. The model learns to tell from the first what the second is like.
 Solving takes minutes; what it found is kept in files, a group of problems in each, so that an
 interrupted preparation goes on where it was.
 """
@@ -23,12 +24,13 @@ import numpy as np
 from hrm_jax.core.config import configclass, field
 from hrm_jax.core.files import appearing_whole
 from hrm_jax.planning.generator import make_problem
+from hrm_jax.planning.guiding import Mix, Proposal, guided
 from hrm_jax.planning.nodes import Nodes
 from hrm_jax.planning.plan_graph import PlanGraph, read_plan, shares
 from hrm_jax.planning.problem import Arrays, Problem
 from hrm_jax.planning.searching import search
 
-_VERSION = 1
+_VERSION = 2
 """Raised when other problems or other plans would be found by the same settings."""
 
 _GROUP = 20
@@ -41,27 +43,31 @@ _FIRST_HELD_OUT = 10**9
 class ExamplesConfig:
     """Which problems, and how long they are searched."""
 
-    problems: int = field(600, help="problems to learn from", at_least=1)
+    problems: int = field(400, help="problems to learn from", at_least=1)
     held_out: int = field(20, help="problems to measure on", at_least=1)
     most_tasks: int = field(60, help="tasks of the largest problems", at_least=2, at_most=64)
     snapshots: tuple[int, ...] = field(
         (10, 40, 150), help="tries after which the search's plan is shown", at_least=1
     )
     tries: int = field(1500, help="tries after which the search's plan is the answer", at_least=2)
+    neighbours: int = field(
+        200, help="disturbances of each plan shown, among which better ones are sought", at_least=1
+    )
+    most_better: int = field(3, help="better plans of each plan shown: the best", at_least=1)
     processes: int = field(2, help="that solve at once", at_least=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Solved:
-    """A problem with plans on the way, and the best one.
+    """A problem with plans of it, in pairs.
 
     Attributes:
       seed: makes the problem.
-      plans: those of the snapshots, without repetitions, and last the best.
+      pairs: a plan on the way of the search, and a better one.
     """
 
     seed: int
-    plans: tuple[Arrays, ...]
+    pairs: tuple[tuple[Arrays, Arrays], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +76,8 @@ class Example:
 
     Attributes:
       graph: a problem with a plan on the way.
-      start: [tasks], when each starts in the best plan, in units of the graph's horizon.
-      chosen: [candidates], how much of what a candidate could fill it fills in the best plan.
+      start: [tasks], when each starts in the better plan, in units of the graph's horizon.
+      chosen: [candidates], how much of what a candidate could fill it fills in the better plan.
     """
 
     graph: PlanGraph
@@ -110,20 +116,21 @@ def load(
 
 def name_of(config: ExamplesConfig, held_out: bool) -> str:
     """Returns a hash of all that solved problems depend on, however many there are."""
-    settings = [_VERSION, held_out, config.most_tasks, config.snapshots, config.tries]
+    settings = [
+        *(_VERSION, held_out, config.most_tasks, config.snapshots, config.tries),
+        *(config.neighbours, config.most_better),
+    ]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
 
 
 def examples_of(solved: Solved, most_tasks: int) -> Iterator[Example]:
-    """Yields an example for each plan on the way."""
+    """Yields an example for each pair of plans."""
     nodes = Nodes(make_problem(solved.seed, most_tasks))
-    best = solved.plans[-1]
-    chosen = shares(nodes, best)
     now = nodes.problem.instance.now
-    for plan in solved.plans[:-1]:
+    for plan, better in solved.pairs:
         graph = read_plan(nodes, plan)
-        start = ((best.start - now) / graph.horizon).astype(np.float32)
-        yield Example(graph, start, chosen)
+        start = ((better.start - now) / graph.horizon).astype(np.float32)
+        yield Example(graph, start, shares(nodes, better))
 
 
 def solve(config: ExamplesConfig, seed: int) -> Solved:
@@ -137,7 +144,7 @@ def solve(config: ExamplesConfig, seed: int) -> Solved:
         problem = make_problem(own, config.most_tasks)
         plans = _search(problem, (*config.snapshots, config.tries), own)
         if plans and problem.cost(plans[-1]) < problem.cost(plans[0]):
-            return Solved(own, _without_repetition(plans))
+            return Solved(own, tuple(_pairs(config, problem, _without_repetition(plans), own)))
     raise AssertionError("a hundred problems in a row had nothing to learn from")
 
 
@@ -180,6 +187,52 @@ def _without_repetition(plans: list[Arrays]) -> tuple[Arrays, ...]:
     return (*kept, plans[-1])
 
 
+def _pairs(
+    config: ExamplesConfig, problem: Problem, plans: tuple[Arrays, ...], seed: int
+) -> Iterator[tuple[Arrays, Arrays]]:
+    """Yields plans on the way, each with better ones."""
+    *shown, best = plans
+    for number, plan in enumerate(shown):
+        better = _better_neighbours(config, problem, plan, seed + number)
+        if not better and problem.cost(best) < problem.cost(plan):
+            better = [best]
+        for other in better:
+            yield plan, other
+
+
+def _better_neighbours(
+    config: ExamplesConfig, problem: Problem, plan: Arrays, seed: int
+) -> list[Arrays]:
+    """Returns the best of the plans that disturbances of a plan lead to, if better than it."""
+    tasks, people = problem.tables.allowed.shape
+    nothing = Proposal(
+        np.zeros(tasks, np.float32),
+        np.zeros(tasks, np.float32),
+        np.zeros((tasks, people), np.float32),
+    )
+    cost = problem.cost(plan)
+    found = []
+    for number in range(config.neighbours):
+        tried = Arrays(*(part.copy() for part in plan))
+        reached = guided(
+            problem.tables,
+            problem.backward,
+            problem.rules,
+            problem.scarcity,
+            problem.objective,
+            nothing,
+            Mix(whole=0.0, moved=0.0, fresh=0.0),
+            tuple(tried),
+            cost,
+            number,
+            1,
+            seed % 2**20,
+        )
+        if reached < cost:
+            found.append((reached, number, tried))
+    return [tried for _, _, tried in sorted(found, key=lambda one: one[:2])[: config.most_better]]
+
+
 def _solve_all(config: ExamplesConfig, groups: list[tuple[range, pathlib.Path]]) -> Iterator[int]:
     """Writes the files of groups of problems; yields the size of each that is done."""
     work = functools.partial(_solve_group, config)
@@ -201,7 +254,8 @@ def _solve_group(config: ExamplesConfig, group: tuple[range, pathlib.Path]) -> i
         solved = solve(config, seed)
         arrays[f"{index}/seed"] = np.int64(solved.seed)
         for name in Arrays._fields:
-            arrays[f"{index}/{name}"] = np.stack([getattr(plan, name) for plan in solved.plans])
+            parts = [getattr(plan, name) for pair in solved.pairs for plan in pair]
+            arrays[f"{index}/{name}"] = np.stack(parts)
     with appearing_whole(path) as file:
         np.savez_compressed(file, **arrays)
     return len(seeds)
@@ -221,15 +275,10 @@ def _is_whole(path: pathlib.Path) -> bool:
 def _read(path: pathlib.Path) -> list[Solved]:
     with open(path, "rb") as file, np.load(file) as arrays:
         count = sum(name.endswith("/seed") for name in arrays.files)
-        return [
-            Solved(
-                int(arrays[f"{index}/seed"]),
-                tuple(
-                    Arrays(*plan)
-                    for plan in zip(
-                        *(arrays[f"{index}/{name}"] for name in Arrays._fields), strict=True
-                    )
-                ),
-            )
-            for index in range(count)
-        ]
+        found = []
+        for index in range(count):
+            parts = (arrays[f"{index}/{name}"] for name in Arrays._fields)
+            plans = [Arrays(*plan) for plan in zip(*parts, strict=True)]
+            pairs = tuple(zip(plans[::2], plans[1::2], strict=True))
+            found.append(Solved(int(arrays[f"{index}/seed"]), pairs))
+        return found

@@ -51,7 +51,7 @@ class PlannerConfig:
         )
     )
     loop: LoopConfig = dataclasses.field(
-        default_factory=lambda: LoopConfig(steps=4000, evaluate_every=500, checkpoint_every=250)
+        default_factory=lambda: LoopConfig(steps=2000, evaluate_every=500, checkpoint_every=200)
     )
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     tasks: int = field(64, help="room for tasks in a padded graph", at_least=1)

@@ -81,7 +81,7 @@ def test_what_is_proposed_is_tried():
     people = (Person("ada", ("x",)), Person("ben", ("x", "y")))
     instance = Instance(tasks, people)
     other = [[-9, 9], [9, -9]]
-    drawn = Hrm(Knowing([5, 0], other), mix=Mix(whole=1.0, moved=0.0, temperature=0.1))
+    drawn = Hrm(Knowing([5, 0], other), mix=Mix(whole=1.0, moved=0.0, fresh=0.0, temperature=0.1))
     plan = drawn.plan(instance, Budget(iterations=60)).by_task()
     assert plan["long"].people == ("ben",)
     assert plan["short"].people == ("ada",)
