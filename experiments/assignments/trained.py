@@ -8,12 +8,10 @@ from hrm_jax.convert.model_folder import (
     is_model_folder,
     load_model_config,
     load_model_variables,
-    save_model,
 )
-from hrm_jax.core.mesh import MeshConfig, make_mesh
+from hrm_jax.models.graph_config import GraphModelConfig
+from hrm_jax.models.graph_model import GraphModel
 from hrm_jax.planning.hrm import ModelProposer
-from hrm_jax.tasks.planning.task import PlannerConfig, PlannerTask
-from hrm_jax.training.run_folder import read_config, restore, run_of
 
 
 def shipped() -> pathlib.Path:
@@ -37,13 +35,17 @@ def load(checkpoint: pathlib.Path) -> ModelProposer:
       OSError: a file is absent or cannot be read.
     """
     if is_model_folder(checkpoint):
-        task = PlannerTask(load_model_config(checkpoint, PlannerConfig))
-        return ModelProposer(task.model, load_model_variables(checkpoint, task.model))
+        model = GraphModel(load_model_config(checkpoint, GraphModelConfig))
+        return ModelProposer(model, load_model_variables(checkpoint, model))
+    return _load_run(checkpoint)
+
+
+def _load_run(checkpoint: pathlib.Path) -> ModelProposer:
+    # What trains takes a second to load, which an exported model does without.
+    from hrm_jax.core.mesh import MeshConfig, make_mesh
+    from hrm_jax.tasks.planning.task import PlannerConfig, PlannerTask
+    from hrm_jax.training.run_folder import read_config, restore, run_of
+
     task = PlannerTask(read_config(run_of(checkpoint), PlannerConfig))
     variables, _ = restore(task, checkpoint, make_mesh(MeshConfig()))
     return ModelProposer(task.model, variables)
-
-
-def export(folder: pathlib.Path, task: PlannerTask, variables) -> None:
-    """Writes a model folder, which `load` reads."""
-    save_model(folder, task.config, variables)

@@ -7,8 +7,8 @@ import time
 from absl import flags
 from rich.console import Console
 
-from experiments.assignments import trained
 from experiments.common import curves, terminal
+from hrm_jax.convert.model_folder import save_model
 from hrm_jax.core.config import replace
 from hrm_jax.core.files import write_atomically
 from hrm_jax.core.mesh import fetch, make_mesh
@@ -82,7 +82,7 @@ def train(values: flags.FlagValues, console: Console) -> int:
     if int(state.step) < config.loop.steps:
         return STOPPED_BY_SIGNAL
     variables = fetch(state.averaged_variables, make_mesh(config.mesh))
-    trained.export(folder / MODEL, task, variables)
+    save_model(folder / MODEL, config, variables)
     newest = [record for record in read_metrics(folder) if record["split"] == "validation"][-1]
     report = {name: newest[name] for name in ("gain", "better", "worse")}
     write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")

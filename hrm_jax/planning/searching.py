@@ -151,6 +151,7 @@ def _plain_costs(scarcity, costs):
 
 @numba.njit(cache=True)
 def draw_fresh(rules, scarcity, priorities, costs):
+    """Mixes a priority rule and the costs of people with noise."""
     rule = rules[np.random.randint(len(rules))]
     noise = 0.5 * np.random.random()
     for task in range(len(priorities)):
