@@ -33,14 +33,14 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.core": (
-            "errors config_fields config_values config candidates numerics types correctness"
+            "errors config_fields config_values config candidates graphs numerics types correctness"
             " protocols files mesh"
         )
     },
     {
         "hrm_jax.nn": (
-            "quantized norm product linear rope swiglu attention relational block gated_stack"
-            " decoder_block embedding"
+            "quantized norm product linear rope swiglu attention relational edge_mixing block"
+            " gated_stack decoder_block embedding"
         ),
         "hrm_jax.losses": "token act language",
         "hrm_jax.optim": "schedules adam_atan2 eigenbases soap puzzle_rows ema",
@@ -66,7 +66,8 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.models": (
-            "recurrence puzzle_config puzzle_module restart puzzle_model call_cache"
+            "recurrence puzzle_config puzzle_module restart puzzle_model graph_config graph_model"
+            " call_cache"
             " text_attention text_model text_recurrence hrm_text llama hrm_llama text_step"
         ),
         "hrm_jax.convert": (
@@ -112,7 +113,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.planning": (
             "errors order workdays stories instance plan objectives checker tables staffing"
             " decoding rules searching problem infeasible dispatching exact_model exact replaying"
-            " foreseeing explaining"
+            " foreseeing explaining generator nodes plan_graph guiding hrm hrm_exact"
         ),
         "hrm_jax.planning.formats": (
             "building mspsp psplib lists rows table_files filling github jira times chart plans"
@@ -121,6 +122,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.planning.backlogs": "fitting generating comparing",
         "hrm_jax.tasks.sudoku": "evaluation probes task",
         "hrm_jax.tasks.code": "config data evaluation samples probes task",
+        "hrm_jax.tasks.planning": "examples loss task",
         "hrm_jax.studio": (
             "folders lines series event_files csv_logs foreign tags plans states forms jobs"
             " watching live protection thinking studio asking routes app"
@@ -139,8 +141,8 @@ LAYERS: tuple[dict[str, str], ...] = (
             " choosing __main__"
         ),
         "experiments.assignments": (
-            "planners evaluation efficiency template reading splitting supposing showing picture"
-            " page forecasting modes __main__"
+            "trained training planners evaluation efficiency template reading splitting supposing"
+            " showing picture page forecasting modes __main__"
         ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku convert make_bank join_puzzles"

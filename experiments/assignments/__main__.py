@@ -1,16 +1,20 @@
 """Who does what, and when: `python -m experiments.assignments --backlog=FILE --team=FILE`.
 
+Without flags, the command trains the planner `hrm` (25 minutes on two idle cores); one that is
+trained comes with the package.
+
 The plan keeps every rule (skills, one thing at a time, dependencies, calendars, what has begun), is
 near the optimum or says how far from it, and tells for each assignment why. docs/assignments.md has
 the files' formats and what time means. `--template=FOLDER` writes an example to begin with.
 
---mode=plan        plans a backlog (the default)
+--mode=plan        plans a backlog
 --mode=check       judges a plan made by hand: rules broken, its cost against ours
 --mode=replan      plans again from --last, with few changes
 --mode=whatif      what a person, a due date or a task more or less would change
 --mode=forecast    when the plan will be done, as a distribution
 --mode=eval        measures a planner on public instances
 --mode=efficiency  measures a planner against first come, first served
+--mode=train       trains the planner hrm (what the command does without flags)
 
 --split=FILE proposes tasks for user stories, and --accept=FILE plans those that you accepted.
 
@@ -33,7 +37,8 @@ def main() -> int:
         return modes.draw(FLAGS)
     if FLAGS.split:
         return splitting.split_stories(FLAGS)
-    return modes.MODES[FLAGS.mode](FLAGS)
+    named = FLAGS.backlog or FLAGS.team
+    return modes.MODES[FLAGS.mode or ("plan" if named else "train")](FLAGS)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,13 @@ from rich.console import Console
 from experiments.assignments import efficiency, evaluation, forecasting, showing, supposing
 from experiments.assignments.page import write_page
 from experiments.assignments.picture import save_gantt
-from experiments.assignments.planners import PLANNERS, make_planner
+from experiments.assignments.planners import (
+    ABLATIONS,
+    PLANNERS,
+    PlannerOptions,
+    make_planner,
+    prepare,
+)
 from experiments.assignments.reading import read_instance, read_plan
 from experiments.assignments.template import write_drawn, write_template
 from experiments.common.terminal import live_line, make_console, waiting
@@ -25,14 +31,19 @@ from hrm_jax.planning.formats import benchmarks
 from hrm_jax.planning.formats.plans import WRITERS, write_markdown
 from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.objectives import Weights, measure
-from hrm_jax.planning.plan import Budget, Plan
+from hrm_jax.planning.plan import Budget, Plan, Planner
 
 _REPLAN_CHANGE_WEIGHT = 4
 
 
 def define_flags() -> None:
     """Defines the command's flags."""
-    flags.DEFINE_enum("mode", "plan", list(MODES), "what to do; see above")
+    flags.DEFINE_enum(
+        "mode",
+        None,
+        list(MODES),
+        "what to do; see above; plan with --backlog or --team, else train",
+    )
     flags.DEFINE_string("template", None, "write a commented example to this folder, and end")
     flags.DEFINE_string("draw", None, "write a drawn backlog and team to this folder, and end")
     flags.DEFINE_string("size", "5000x200", "draw: tasks x people")
@@ -47,6 +58,15 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer("seed", 0, "of all randomness", lower_bound=0)
     flags.DEFINE_integer("workers", 8, "threads of the exact planner", lower_bound=1)
+    flags.DEFINE_string(
+        "checkpoint", None, "hrm: a run's folder or an exported model, in place of the shipped one"
+    )
+    flags.DEFINE_enum("ablation", "none", list(ABLATIONS), "eval: what hrm does without")
+    flags.DEFINE_string("run", None, "train: folder of the run; a new one below runs/ if unset")
+    flags.DEFINE_bool("resume", False, "train: go on from the newest checkpoint of --run")
+    flags.DEFINE_enum(
+        "preset", "planner", ["planner", "no_precedence", "minute"], "train: the configuration"
+    )
     flags.DEFINE_integer("makespan", 1, "weight of a tick until all is done", lower_bound=0)
     flags.DEFINE_integer("tardiness", 1, "weight of a tick late, times priority", lower_bound=0)
     flags.DEFINE_integer("balance", 0, "weight of a tick of uneven load", lower_bound=0)
@@ -171,15 +191,17 @@ def evaluate(values: flags.FlagValues) -> int:
     texts = benchmarks.read_collection(pathlib.Path(values.instances))
     best = benchmarks.read_best(pathlib.Path(values.best))
     names = benchmarks.spread_evenly(list(texts), values.limit)
-    planner = make_planner(values.planner, Weights(), values.workers)
+    planner = make_planner(values.planner, Weights(), _options(values))
     budget = _budget(values)
     settings = {
         "planner": values.planner,
         "limit_seconds": budget.seconds,
         "iterations": budget.iterations,
         "seed": values.seed,
-        "workers": values.workers if values.planner == "exact" else None,
+        "workers": values.workers if "exact" in values.planner else None,
     }
+    if "hrm" in values.planner:
+        settings |= {"checkpoint": values.checkpoint, "ablation": values.ablation}
     console = make_console(stderr=True, file=None, markup=False)
     _compile(console)
     with live_line(console, values.planner, len(names)) as line:
@@ -204,6 +226,14 @@ def measure_gain(values: flags.FlagValues) -> int:
     found = efficiency.measure_efficiency(values, planner, _budget(values), console)
     efficiency.print_figures(found)
     return 0
+
+
+def train(values: flags.FlagValues) -> int:
+    """Trains the planner's model."""
+    # JAX and Flax take a second to load, which planning does without.
+    from experiments.assignments import training
+
+    return training.train(values, make_console(markup=False))
 
 
 def make_template(values: flags.FlagValues) -> int:
@@ -233,6 +263,7 @@ MODES: Mapping[str, Callable[[flags.FlagValues], int]] = {
     "forecast": forecast,
     "eval": evaluate,
     "efficiency": measure_gain,
+    "train": train,
 }
 
 
@@ -261,17 +292,27 @@ def _weights(values: flags.FlagValues, last: Plan | None) -> Weights:
 
 
 def _planned(values: flags.FlagValues, instance: Instance, last: Plan | None) -> Plan:
-    planner = make_planner(values.planner, _weights(values, last), values.workers)
+    planner = make_planner(values.planner, _weights(values, last), _options(values))
     console = make_console(stderr=True, file=None)
-    _compile(console)
+    _compile(console, planner, instance)
     with waiting(console, "planning"):
         return planner.plan(instance, _budget(values), values.seed, last)
 
 
-def _compile(console: Console) -> None:
+def _options(values: flags.FlagValues) -> PlannerOptions:
+    return PlannerOptions(
+        workers=values.workers, checkpoint=values.checkpoint or "", ablation=values.ablation
+    )
+
+
+def _compile(
+    console: Console, planner: Planner | None = None, instance: Instance | None = None
+) -> None:
     """Compiles the planners: what they do at their first use would count as time to plan."""
     with waiting(console, "compiling the planners, once a machine"):
         compile_search()
+        if planner is not None and instance is not None:
+            prepare(planner, instance)
 
 
 def _show(values: flags.FlagValues, instance: Instance, plan: Plan, last: Plan | None) -> int:

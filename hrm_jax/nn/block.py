@@ -1,6 +1,7 @@
 """The post-norm transformer block, and their stack, which is a level of HRM and TRM."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Literal
 
 import jax.numpy as jnp
@@ -8,7 +9,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from hrm_jax.core.candidates import CandidateGrid
+from hrm_jax.core.graphs import Hops
 from hrm_jax.nn.attention import SelfAttention
+from hrm_jax.nn.edge_mixing import EdgeMixing
 from hrm_jax.nn.norm import rms_norm
 from hrm_jax.nn.relational import RelationalMixing
 from hrm_jax.nn.swiglu import SwiGLU, swiglu_width
@@ -24,24 +27,26 @@ class BlockConfig:
       expansion: SwiGLU width over D, before rounding.
       length: L, the tokens (or candidates) mixed; read by the token MLP only.
       mixing: how tokens exchange information: "attention"; "mlp", a SwiGLU over the token axis; or
-        "relational", by the relations of `grid`.
+        "relational", by the relations of `grid`; or "edges", by relations that come with the batch.
       rope_theta: base of the rotary positions, None for none; read by attention only.
       norm_eps: epsilon of the RMS norms.
       attention_backend: a backend of `hrm_kernels.attention`; None for its choice.
       mlp_multiple: the SwiGLU's width is rounded up to a multiple of it.
       grid: the candidates that the tokens stand for, and their relations; for relational mixing.
+      relations: names of the relations that come with the batch; for mixing by edges.
     """
 
     features: int
     num_heads: int
     expansion: float
     length: int
-    mixing: Literal["attention", "mlp", "relational"]
+    mixing: Literal["attention", "mlp", "relational", "edges"]
     rope_theta: float | None
     norm_eps: float
     attention_backend: str | None = None
     mlp_multiple: int = 256
     grid: CandidateGrid | None = None
+    relations: tuple[str, ...] = ()
 
 
 class Block(nnx.Module):
@@ -65,19 +70,31 @@ class Block(nnx.Module):
         elif config.mixing == "mlp":
             width = swiglu_width(config.length, config.expansion)
             self.mlp_t = SwiGLU(config.length, width, rngs=rngs)
+        elif config.mixing == "edges":
+            self.edges = EdgeMixing(config.relations, config.features, rngs=rngs)
         else:
             assert config.grid is not None
             self.relations = RelationalMixing(config.grid, config.features, rngs=rngs)
         width = swiglu_width(config.features, config.expansion, config.mlp_multiple)
         self.mlp = SwiGLU(config.features, width, rngs=rngs)
 
-    def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
-        """Returns `x` after mixing over tokens, then over features."""
+    def __call__(
+        self, x: Float[Array, "B L D"], relations: Mapping[str, Hops] | None = None
+    ) -> Float[Array, "B L D"]:
+        """Returns `x` after mixing over tokens, then over features.
+
+        Args:
+          x: the tokens.
+          relations: those of the batch, for mixing by edges.
+        """
         eps = self.config.norm_eps
         if self.config.mixing == "attention":
             x = rms_norm(x + self.self_attn(x), eps=eps)
         elif self.config.mixing == "relational":
             x = rms_norm(x + self.relations(x), eps=eps)
+        elif self.config.mixing == "edges":
+            assert relations is not None
+            x = rms_norm(x + self.edges(x, relations), eps=eps)
         else:
             mixed = jnp.swapaxes(self.mlp_t(jnp.swapaxes(x, 1, 2)), 1, 2)
             # Over the tokens, axis 1: TRM normalises while the tensor is transposed.
@@ -93,10 +110,13 @@ class BlockStack(nnx.Module):
         self.layers = nnx.List([Block(config, rngs=rngs) for _ in range(num_layers)])
 
     def __call__(
-        self, hidden: Float[Array, "B L D"], injection: Float[Array, "B L D"]
+        self,
+        hidden: Float[Array, "B L D"],
+        injection: Float[Array, "B L D"],
+        relations: Mapping[str, Hops] | None = None,
     ) -> Float[Array, "B L D"]:
         """Returns the level's new state after one call."""
         hidden = hidden + injection
         for layer in self.layers:
-            hidden = layer(hidden)
+            hidden = layer(hidden, relations)
         return hidden

@@ -63,8 +63,8 @@ class Exact:
         problem = Problem(instance, self.weights, last)
         if problem.unchanged is not None:
             return problem.unchanged
-        large = _is_large(problem)
-        first = restarts(problem, budget if large else _first_budget(budget), seed)
+        large = is_large(problem)
+        first = restarts(problem, budget if large else first_budget(budget), seed)
         if first is None:
             raise why_no_plan(instance)
         if large:
@@ -190,7 +190,7 @@ def _horizon(problem: Problem, first: Arrays, cost: int) -> int:
     return last + chain + tables.period * (len(tables.work) + 1)
 
 
-def _is_large(problem: Problem) -> bool:
+def is_large(problem: Problem) -> bool:
     """Returns whether building the model would take longer than it is likely to help."""
     tables = problem.tables
     tasks = len(tables.work)
@@ -200,7 +200,7 @@ def _is_large(problem: Problem) -> bool:
     return tasks > _MOST_TASKS or tasks * len(tables.rates) * ticks > _MOST_TABLE_ENTRIES
 
 
-def _first_budget(budget: Budget) -> Budget:
+def first_budget(budget: Budget) -> Budget:
     """Returns what of a budget goes to restarts."""
     if budget.seconds is None:
         return Budget(iterations=_FIRST_ITERATIONS)

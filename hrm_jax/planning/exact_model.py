@@ -26,7 +26,7 @@ from ortools.sat.python import cp_model
 
 from hrm_jax.planning.objectives import Weights
 from hrm_jax.planning.staffing import FOREVER, team_end
-from hrm_jax.planning.tables import Tables
+from hrm_jax.planning.tables import Tables, group_people
 
 _ALL_SUBSETS = 6
 """Needs of a task up to which Hall's condition is stated for each set of them; above, seats are
@@ -65,23 +65,6 @@ class Model:
             group: sum(one if isinstance(one, int) else int(value(one)) for one in ones)
             for group, ones in self.counts[task].items()
         }
-
-
-def group_people(tables: Tables, distinct: bool) -> list[list[int]]:
-    """Returns people in groups of those whom nothing tells apart; of one each if `distinct`."""
-    groups: dict[tuple, list[int]] = {}
-    for person in range(tables.allowed.shape[1]):
-        if not tables.allowed[:, person].any():
-            continue
-        key = (
-            tables.able[person].tobytes(),
-            int(tables.profile[person]),
-            tables.allowed[:, person].tobytes(),
-            tables.fixed[:, person].tobytes(),
-            person if distinct else -1,
-        )
-        groups.setdefault(key, []).append(person)
-    return list(groups.values())
 
 
 def build_model(

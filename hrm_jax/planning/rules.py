@@ -1,7 +1,7 @@
 """Priority rules: what a careful planner takes first."""
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from hrm_jax.planning.tables import Tables
 
@@ -19,26 +19,40 @@ def rule_priorities(tables: Tables) -> Float32[np.ndarray, "rules tasks"]:
     """
     tasks = len(tables.work)
     work = tables.work / 100
-    tail = np.zeros(tasks)
-    head = np.zeros(tasks)
+    head, tail = chains(tables)
     due = np.where(tables.due >= 0, tables.due, np.inf)
     behind = np.zeros(tasks)
     effort = work * np.maximum(tables.team_sizes(), 1)
     for task in tables.order[::-1]:
         later = tables.tasks_after(task)
-        tail[task] = work[task] + max((tail[other] for other in later), default=0)
         due[task] = min([due[task], *(due[other] - work[other] for other in later)])
         behind[task] = effort[task] + sum(behind[other] for other in later)
-    for task in tables.order:
-        before = tables.tasks_before(task)
-        ready = max((head[other] + work[other] for other in before), default=0)
-        head[task] = max(tables.earliest[task], ready)
     latest = due - work
     finite = np.isfinite(latest)
     horizon = latest[finite].max() if finite.any() else 0
     urgency = np.where(finite, horizon - latest, -1 - work.sum()) + np.log1p(tables.priority)
     rows = [tail, tail - head, np.log1p(behind), urgency, -np.arange(tasks)]
     return np.stack([_unit(row) for row in rows]).astype(np.float32)
+
+
+def chains(
+    tables: Tables,
+) -> tuple[Float64[np.ndarray, "tasks"], Float64[np.ndarray, "tasks"]]:
+    """Returns the tick before which each task cannot start, and the ticks of work from it on.
+
+    Both are of the longest chain of dependencies, at rate 100, as if there were people enough.
+    """
+    work = tables.work / 100
+    head = np.zeros(len(work))
+    tail = np.zeros(len(work))
+    for task in tables.order[::-1]:
+        later = tables.tasks_after(task)
+        tail[task] = work[task] + max((tail[other] for other in later), default=0)
+    for task in tables.order:
+        before = tables.tasks_before(task)
+        ready = max((head[other] + work[other] for other in before), default=0)
+        head[task] = max(tables.earliest[task], ready)
+    return head, tail
 
 
 def scarcity(tables: Tables) -> Float32[np.ndarray, "people"]:

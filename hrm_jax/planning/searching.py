@@ -92,22 +92,41 @@ def search(tables, backward, rules, scarcity, problem, best, found, first, itera
         else:
             parallel = np.random.random() < 0.5
             if found < 0 or np.random.random() < FRESH:
-                _fresh(rules, scarcity, priorities, costs)
+                draw_fresh(rules, scarcity, priorities, costs)
             else:
-                _local(scarcity, best, priorities, costs)
-        if not decode(tables, priorities, costs, parallel, start, end, team):
-            continue
-        found = _keep(tables, problem, best, found, start, end, team)
-        if number % JUSTIFY_EVERY == 0 or number < 2 * len(rules):
-            _favour(team, costs)
-            for task in range(tasks):
-                priorities[task] = end[task]
-            if not decode(backward, priorities, costs, False, start, end, team):
-                continue
-            for task in range(tasks):
-                priorities[task] = end[task]
-            if decode(tables, priorities, costs, False, start, end, team):
-                found = _keep(tables, problem, best, found, start, end, team)
+                disturb(scarcity, best, priorities, costs)
+        justified = number % JUSTIFY_EVERY == 0 or number < 2 * len(rules)
+        made = (start, end, team)
+        found = attempt(
+            tables, backward, problem, best, found, priorities, costs, parallel, justified, made
+        )
+    return found
+
+
+@numba.njit(cache=True)
+def attempt(tables, backward, problem, best, found, priorities, costs, parallel, justified, made):
+    """Makes a plan of priorities and costs, and returns the best cost so far.
+
+    Args:
+      tables, backward, problem, best, found: as in `search`.
+      priorities: float32 [tasks], overwritten.
+      costs: float32 [tasks, people], overwritten.
+      parallel: as in `decoding`.
+      justified: whether to improve the plan backwards and forwards as well.
+      made: start, end, team to work with.
+    """
+    start, end, team = made
+    if not decode(tables, priorities, costs, parallel, start, end, team):
+        return found
+    found = _keep(tables, problem, best, found, start, end, team)
+    if justified:
+        _favour(team, costs)
+        priorities[:] = end
+        if not decode(backward, priorities, costs, False, start, end, team):
+            return found
+        priorities[:] = end
+        if decode(tables, priorities, costs, False, start, end, team):
+            found = _keep(tables, problem, best, found, start, end, team)
     return found
 
 
@@ -131,7 +150,8 @@ def _plain_costs(scarcity, costs):
 
 
 @numba.njit(cache=True)
-def _fresh(rules, scarcity, priorities, costs):
+def draw_fresh(rules, scarcity, priorities, costs):
+    """Mixes a priority rule and the costs of people with noise."""
     rule = rules[np.random.randint(len(rules))]
     noise = 0.5 * np.random.random()
     for task in range(len(priorities)):
@@ -143,7 +163,7 @@ def _fresh(rules, scarcity, priorities, costs):
 
 
 @numba.njit(cache=True)
-def _local(scarcity, best, priorities, costs):
+def disturb(scarcity, best, priorities, costs):
     """Takes the best plan's order and teams, with tasks moved and teams freed here and there."""
     start, _, team = best
     tasks = len(start)

@@ -126,6 +126,23 @@ def tables_of(instance: Instance) -> Tables:
     )
 
 
+def group_people(tables: Tables, distinct: bool) -> list[list[int]]:
+    """Returns people in groups of those whom nothing tells apart; of one each if `distinct`."""
+    groups: dict[tuple, list[int]] = {}
+    for person in range(tables.allowed.shape[1]):
+        if not tables.allowed[:, person].any():
+            continue
+        key = (
+            tables.able[person].tobytes(),
+            int(tables.profile[person]),
+            tables.allowed[:, person].tobytes(),
+            tables.fixed[:, person].tobytes(),
+            person if distinct else -1,
+        )
+        groups.setdefault(key, []).append(person)
+    return list(groups.values())
+
+
 def _counts(task: Task, kinds: list[tuple[str, ...]]) -> dict[int, int]:
     counts: dict[int, int] = {}
     for need in task.needs:

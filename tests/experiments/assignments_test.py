@@ -147,7 +147,7 @@ def test_an_evaluation_ends_with_a_line_and_goes_on(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "backlog: expected a file of tasks"),
+        (("--mode=plan",), "backlog: expected a file of tasks"),
         (("--backlog=absent.csv",), "absent.csv"),
         (("--mode=eval",), "instances: expected a folder or an archive"),
         (("--draw=x", "--size=9x9"), "size: expected a number of tasks and of people (20 or more)"),

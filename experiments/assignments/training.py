@@ -1,0 +1,100 @@
+"""`--mode=train`, and the command without flags: trains the planner's model."""
+
+import json
+import pathlib
+import time
+
+from absl import flags
+from rich.console import Console
+
+from experiments.common import curves, terminal
+from hrm_jax.convert.model_folder import save_model
+from hrm_jax.core.config import replace
+from hrm_jax.core.files import write_atomically
+from hrm_jax.core.mesh import fetch, make_mesh
+from hrm_jax.planning.plan_graph import RELATIONS
+from hrm_jax.tasks.planning.task import PlannerConfig, PlannerTask
+from hrm_jax.training.run import train as train_in
+from hrm_jax.training.run_folder import newest_run, read_config
+from hrm_jax.training.run_log import read_metrics
+
+RUNS = pathlib.Path("runs")
+MODEL = "model"
+"""The folder in a run's folder that the trained model is exported to."""
+
+STOPPED_BY_SIGNAL = 3
+
+_PLANNER = PlannerConfig(description="HRM over tasks and candidates: 25 minutes on two CPU cores")
+PRESETS = {
+    "planner": _PLANNER,
+    "no_precedence": replace(
+        _PLANNER,
+        {
+            "description": "the same without the relations of precedence, to see what they add",
+            "model.relations": tuple(r for r in RELATIONS if r not in ("before", "after")),
+        },
+    ),
+    "minute": replace(
+        _PLANNER,
+        {
+            "description": "a tiny run, to see everything work",
+            "examples.problems": 20,
+            "examples.held_out": 4,
+            "examples.most_tasks": 20,
+            "examples.tries": 200,
+            "tasks": 32,
+            "model.hidden_size": 16,
+            "batch_size": 4,
+            "loop.steps": 40,
+            "loop.log_every": 10,
+            "loop.evaluate_every": 40,
+            "loop.checkpoint_every": 20,
+            "measured_tries": 60,
+        },
+    ),
+}
+"""Configurations by name, as `--preset` takes it."""
+
+_PANELS = (
+    curves.Panel("loss", ("loss",)),
+    curves.Panel("distance of starts", ("error", "distance")),
+    curves.Panel("cheaper than restarts", ("gain",)),
+)
+_AVERAGES = {"loss": "loss {:.3f}", "error": "error {:.3f}", "gain": "gain {:.2%}"}
+
+
+def train(values: flags.FlagValues, console: Console) -> int:
+    """Trains in `--run`, exports the model there, and says how to use it; returns the exit code."""
+    folder = pathlib.Path(values.run or RUNS / time.strftime("planner-%Y%m%d-%H%M%S"))
+    config = PRESETS[values.preset]
+    if values.resume:
+        folder = pathlib.Path(values.run) if values.run else newest_run(RUNS)
+        config = read_config(folder, PlannerConfig)
+    console.print(f"training in {folder}: {config.description}", soft_wrap=True)
+    shown = terminal.Shown("graphs", config.batch_size, _AVERAGES)
+    progress = terminal.TrainingProgress(console, shown)
+    task = PlannerTask(config)
+    total = config.examples.problems + config.examples.held_out
+    with terminal.counting_progress(console, "solving", total) as solved:
+        task.solve_examples(solved)
+    state = train_in(task, folder, resume=values.resume, progress=progress)
+    curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
+    if int(state.step) < config.loop.steps:
+        return STOPPED_BY_SIGNAL
+    variables = fetch(state.averaged_variables, make_mesh(config.mesh))
+    save_model(folder / MODEL, config, variables)
+    newest = [record for record in read_metrics(folder) if record["split"] == "validation"][-1]
+    report = {name: newest[name] for name in ("gain", "better", "worse")}
+    write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
+    console.print(
+        f"held-out problems, {config.measured_tries} plans tried for each: "
+        f"{report['gain']:.2%} cheaper than restarts on the mean, "
+        f"{report['better']:.0%} better, {report['worse']:.0%} worse",
+        soft_wrap=True,
+    )
+    console.print(
+        "\nNext: python -m experiments.assignments --planner=hrm "
+        f"--checkpoint={folder / MODEL} --backlog=... --team=...",
+        soft_wrap=True,
+    )
+    return 0

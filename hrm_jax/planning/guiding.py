@@ -1,0 +1,117 @@
+"""Search that is guided by proposals, compiled: plans drawn around what a model says of each task.
+
+A *proposal* says for each task when it should start, with how much doubt, and how much each person
+is preferred for it. An iteration draws a whole plan from it, or moves some tasks of the best plan
+to where it says. Others are those of `searching`, from rules or around the best plan: a model that
+is wrong about a plan stays wrong about it, and chance gets away from there.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from jaxtyping import Float32
+
+from hrm_jax.planning.searching import FRESH, JUSTIFY_EVERY, attempt, disturb, draw_fresh
+
+
+class Proposal(NamedTuple):
+    """What is said of a plan that should be better than the best so far.
+
+    Attributes:
+      start: [tasks], when each should start, in ticks.
+      doubt: [tasks], mean absolute error expected of it, in ticks.
+      preference: [tasks, people], log-odds that a person does a task.
+    """
+
+    start: Float32[np.ndarray, "tasks"]
+    doubt: Float32[np.ndarray, "tasks"]
+    preference: Float32[np.ndarray, "tasks people"]
+
+
+class Mix(NamedTuple):
+    """Shares of the kinds of iterations, and how far draws go from what is proposed.
+
+    Attributes:
+      whole: draws all tasks from the proposal.
+      moved: draws some tasks from the proposal, and leaves the others as in the best plan.
+      fresh: mixes priority rules, as `searching` does.
+      temperature: largest factor of the doubt and of the noise on preferences.
+    """
+
+    whole: float = 0.2
+    moved: float = 0.2
+    fresh: float = FRESH
+    temperature: float = 0.5
+
+
+@numba.njit(cache=True)
+def guided(
+    tables, backward, rules, scarcity, problem, proposal, mix, best, found, first, iterations, seed
+):
+    """Tries so many plans; writes the best to `best`, and returns its cost.
+
+    Args:
+      tables, backward, rules, scarcity, problem, first, iterations, seed: as in `searching.search`.
+      proposal: a `Proposal`.
+      mix: a `Mix`.
+      best: start, end, team of the best plan so far, written.
+      found: its cost.
+    """
+    tasks, people = tables.allowed.shape
+    made = (np.empty_like(best[0]), np.empty_like(best[1]), np.empty_like(best[2]))
+    costs = np.empty((tasks, people), np.float32)
+    priorities = np.empty(tasks, np.float32)
+    for number in range(first, first + iterations):
+        np.random.seed((seed * 1_000_003 + number) % (2**31))
+        parallel = np.random.random() < 0.5
+        kind = np.random.random()
+        if kind < mix.whole:
+            _draw(proposal, mix.temperature * np.random.random(), priorities, costs)
+        elif kind < mix.whole + mix.moved:
+            _move(proposal, mix.temperature * np.random.random(), best, priorities, costs)
+        elif kind < mix.whole + mix.moved + mix.fresh:
+            draw_fresh(rules, scarcity, priorities, costs)
+        else:
+            disturb(scarcity, best, priorities, costs)
+        justified = number % JUSTIFY_EVERY == 0
+        found = attempt(
+            tables, backward, problem, best, found, priorities, costs, parallel, justified, made
+        )
+    return found
+
+
+@numba.njit(cache=True)
+def _draw(proposal, temperature, priorities, costs):
+    for task in range(len(priorities)):
+        noise = np.random.laplace(0.0, 1.0)
+        priorities[task] = -(proposal.start[task] + temperature * proposal.doubt[task] * noise)
+        _prefer(proposal.preference, task, temperature, costs)
+
+
+@numba.njit(cache=True)
+def _prefer(preference, task, temperature, costs):
+    """Writes costs whose order is drawn: at temperature 1 by the odds, at 0 by preference."""
+    for person in range(costs.shape[1]):
+        noise = np.random.gumbel(0.0, 1.0)
+        costs[task, person] = -(preference[task, person] + temperature * noise)
+
+
+@numba.njit(cache=True)
+def _move(proposal, temperature, best, priorities, costs):
+    """Takes the best plan's order and teams, but for some tasks what is proposed of them."""
+    start, _, team = best
+    tasks = len(start)
+    share = (1 + np.random.exponential(3.0)) / tasks
+    for task in range(tasks):
+        priorities[task] = -start[task]
+        if np.random.random() < share:
+            noise = np.random.laplace(0.0, 1.0)
+            priorities[task] = -(proposal.start[task] + temperature * proposal.doubt[task] * noise)
+    freed = np.random.random() < 0.5
+    for task in range(tasks):
+        _prefer(proposal.preference, task, temperature, costs)
+        if not freed and np.random.random() >= 4 * share:
+            for person in team[task]:
+                if person >= 0:
+                    costs[task, person] -= 1000

@@ -1,0 +1,254 @@
+"""The planner whose proposals a model makes, and whose plans the search finds around them.
+
+The model reads the best plan so far, and proposes a better one; plans are drawn around what it
+says, decoded and checked; the best of all goes on as what the model reads next.
+"""
+
+import dataclasses
+import functools
+import time
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from hrm_jax.core.graphs import GraphBatch, stack_graphs
+from hrm_jax.core.types import Variables
+from hrm_jax.models.graph_model import GraphModel
+from hrm_jax.planning.guiding import Mix, Proposal, guided
+from hrm_jax.planning.infeasible import why_no_plan
+from hrm_jax.planning.instance import Instance
+from hrm_jax.planning.nodes import Nodes
+from hrm_jax.planning.objectives import MAKESPAN, Weights
+from hrm_jax.planning.plan import Budget, Plan
+from hrm_jax.planning.plan_graph import PlanGraph, read_plan
+from hrm_jax.planning.problem import Arrays, Problem
+from hrm_jax.planning.searching import search
+
+OUTPUTS = 3
+"""What the model says of a node: of a task, its move in units of the horizon and the logarithm of
+the error expected; of a candidate, the log-odds that it is chosen."""
+
+LEAST_DOUBT, MOST_DOUBT = -6.0, 1.0
+"""Bounds of the logarithm of the error expected, in units of the horizon."""
+
+COMPILING_TRIES = 11
+"""Tries by which the model has been asked once: the first ten are by rules."""
+
+_NEVER = -1e6
+_FIRST_ROUND = 30
+_ROUND_SHARE = 0.25
+_CHUNK_SECONDS = 0.03
+
+
+class Proposer(Protocol):
+    """Says what a better plan may look like."""
+
+    def propose(self, nodes: Nodes, plan: Arrays) -> Proposal:
+        """Returns a proposal for the problem of the nodes, given the best plan so far."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelProposer:
+    """A trained model as a proposer; a program is compiled for each size of graph.
+
+    Attributes:
+      model: reads `plan_graph`'s features, and says `OUTPUTS` of each node.
+      variables: its values.
+    """
+
+    model: GraphModel
+    variables: Variables
+
+    def propose(self, nodes: Nodes, plan: Arrays) -> Proposal:
+        """Returns what the model says."""
+        graph = read_plan(nodes, plan)
+        size = graph.size
+        batch = stack_graphs([graph.padded(size, ())])
+        answers = np.asarray(_answer(self.model, self.variables, batch))[0]
+        said = np.concatenate(
+            [
+                answers[: graph.tasks],
+                answers[size.tasks : size.tasks + len(graph.features) - graph.tasks],
+            ]
+        )
+        return proposal_of(nodes, graph, said)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomProposer:
+    """Chance in the model's place: what the search alone is worth."""
+
+    def propose(self, nodes: Nodes, plan: Arrays) -> Proposal:
+        """Returns starts anywhere in the plan, and preferences alike for all who may."""
+        tables = nodes.problem.tables
+        first, last = int(plan.start.min(initial=0)), int(plan.end.max(initial=1))
+        random = np.random.default_rng(int(plan.start.sum()))
+        start = random.uniform(first, last, len(plan.start)).astype(np.float32)
+        doubt = np.full(len(start), (last - first) / 2, np.float32)
+        return Proposal(start, doubt, np.where(tables.allowed, 0, _NEVER).astype(np.float32))
+
+
+def proposal_of(nodes: Nodes, graph: PlanGraph, said: np.ndarray) -> Proposal:
+    """Returns what outputs [nodes, OUTPUTS] of a graph's nodes mean."""
+    of_tasks = said[: graph.tasks]
+    task, group = nodes.candidates
+    of_groups = np.full((graph.tasks, len(nodes.groups) + 1), _NEVER, np.float32)
+    of_groups[task, group] = said[graph.tasks :, 2]
+    start = nodes.problem.instance.now + graph.horizon * (graph.start + of_tasks[:, 0])
+    doubt = graph.horizon * np.exp(np.clip(of_tasks[:, 1], LEAST_DOUBT, MOST_DOUBT))
+    # Who can do nothing has group -1, the last column, which nobody prefers.
+    preference = np.ascontiguousarray(of_groups[:, nodes.group_of])
+    return Proposal(start.astype(np.float32), doubt.astype(np.float32), preference)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _answer(model: GraphModel, variables: Variables, batch: GraphBatch) -> Any:
+    return model.answer(variables, batch).nodes
+
+
+@dataclasses.dataclass(frozen=True)
+class Hrm:
+    """The planner.
+
+    Attributes:
+      proposer: the model.
+      weights: the objective's.
+      mix: kinds of iterations.
+      asks_again: whether the proposer sees the best plan again and again, or the first one only.
+    """
+
+    proposer: Proposer
+    weights: Weights = MAKESPAN
+    mix: Mix = dataclasses.field(default_factory=Mix)
+    asks_again: bool = True
+    name: str = "hrm"
+
+    def plan(
+        self, instance: Instance, budget: Budget, seed: int = 0, last: Plan | None = None
+    ) -> Plan:
+        """Returns the best plan found; a budget of iterations repeats it.
+
+        Raises:
+          NoPlanError: none was found.
+        """
+        problem = Problem(instance, self.weights, last)
+        if problem.unchanged is not None:
+            return problem.unchanged
+        arrays = self.search(problem, budget, seed)
+        if arrays is None:
+            raise why_no_plan(instance)
+        return problem.plan(arrays, self.name)
+
+    def prepare(self, instance: Instance) -> None:
+        """Compiles what the instance needs, so that a planner's time begins with planning."""
+        self.search(Problem(instance, self.weights), Budget(iterations=COMPILING_TRIES))
+
+    def search(self, problem: Problem, budget: Budget, seed: int = 0) -> Arrays | None:
+        """Returns the best plan found within a budget, or None if there is none.
+
+        As many iterations decode as many plans as those of `dispatching.restarts`.
+        """
+        run = _Run(problem, budget, seed)
+        run.try_rules()
+        if run.found < 0:
+            return None
+        nodes = Nodes(problem)
+        proposal, read = None, None
+        while not run.over:
+            if proposal is None or (self.asks_again and read != run.version):
+                proposal = self.proposer.propose(nodes, run.best)
+                read = run.version
+            run.try_proposal(proposal, self.mix)
+        return run.best
+
+
+class _Run:
+    """A search under way: the best plan so far, and what of the budget is used."""
+
+    def __init__(self, problem: Problem, budget: Budget, seed: int):
+        self._problem = problem
+        self._budget = budget
+        self._seed = seed
+        self._began = time.monotonic()
+        self._done = 0
+        self._chunk = 1
+        self.best = problem.empty()
+        self.found = -1
+        start = problem.follow_last()
+        if start is not None:
+            for mine, given in zip(self.best, start, strict=True):
+                mine[:] = given
+            self.found = problem.cost(self.best)
+
+    @property
+    def over(self) -> bool:
+        """Whether the budget is used up."""
+        iterations, seconds = self._budget.iterations, self._budget.seconds
+        return (iterations is not None and self._done >= iterations) or (
+            seconds is not None and time.monotonic() - self._began >= seconds
+        )
+
+    @property
+    def version(self) -> bytes:
+        """Names the best plan: equal for equal plans."""
+        return self.best.start.tobytes() + self.best.team.tobytes()
+
+    def try_rules(self) -> None:
+        """Tries the priority rules, as `dispatching.restarts` does first."""
+        problem = self._problem
+        until = 2 * len(problem.rules)
+
+        def tries(count: int) -> int:
+            return search(
+                problem.tables,
+                problem.backward,
+                problem.rules,
+                problem.scarcity,
+                problem.objective,
+                tuple(self.best),
+                self.found,
+                self._done,
+                count,
+                self._seed,
+            )
+
+        self._repeat(until, tries)
+
+    def try_proposal(self, proposal: Proposal, mix: Mix) -> None:
+        """Tries plans around a proposal, the more the longer the search has lasted."""
+        problem = self._problem
+        # Ends at fixed numbers of iterations, so that a budget of them repeats a search exactly.
+        until = self._done + max(_FIRST_ROUND, int(self._done * _ROUND_SHARE))
+
+        def tries(count: int) -> int:
+            return guided(
+                problem.tables,
+                problem.backward,
+                problem.rules,
+                problem.scarcity,
+                problem.objective,
+                proposal,
+                mix,
+                tuple(self.best),
+                self.found,
+                self._done,
+                count,
+                self._seed,
+            )
+
+        self._repeat(until, tries)
+
+    def _repeat(self, until: int, tries) -> None:
+        """Runs iterations until a number of them, in chunks between which the clock is read."""
+        until = min(until, self._budget.iterations or until)
+        while self._done < until and not self.over:
+            count = min(self._chunk, until - self._done)
+            before = time.monotonic()
+            self.found = tries(count)
+            self._done += count
+            if time.monotonic() - before < _CHUNK_SECONDS:
+                self._chunk *= 2
+            elif self._chunk > 1:
+                self._chunk //= 2

@@ -1,0 +1,1 @@
+"""Proposing plans as a task: solved examples, loss, and the training run."""

@@ -1,0 +1,43 @@
+"""The planner `hrm` by its command: the model that ships, training, and what is refused."""
+
+import json
+
+import pytest
+
+from tests.experiments.assignments_test import inputs, run
+from tests.hrm_jax.planning.formats.files_test import DZN
+
+HRM = ("--planner=hrm", "--iterations=40", "--noreasons")
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work") / "new"
+    run(f"--template={folder}")
+    return folder
+
+
+def test_the_shipped_model_plans_and_replans(example):
+    said = run(*inputs(example), *HRM, f"--out={example}/plan.json")
+    assert "plan by hrm" in said
+    assert "makespan 56 ticks" in said
+    again = run("--mode=replan", *inputs(example), *HRM, f"--last={example}/plan.json")
+    assert "nothing changes" in again
+
+
+def test_an_evaluation_tells_ablations_apart(tmp_path):
+    (tmp_path / "one.dzn").write_text(DZN)
+    best = tmp_path / "best.csv"
+    best.write_text("instance,proven_optimal,lower_bound,makespan,seconds\none.dzn,1,6,6,0\n")
+    results = tmp_path / "results.jsonl"
+    command = ("--mode=eval", f"--instances={tmp_path}", f"--best={best}", *HRM)
+    for ablation in ("none", "random"):
+        said = run(*command, f"--ablation={ablation}", f"--results={results}")
+        assert json.loads(said.splitlines()[-1])["feasible"] == 1
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [row["ablation"] for row in rows] == ["none", "random"]
+
+
+def test_a_folder_without_a_model_is_named(example):
+    said = run(*inputs(example), *HRM, f"--checkpoint={example}", code=2)
+    assert str(example) in said

@@ -1,0 +1,133 @@
+"""The planner that a model guides: plans are valid, repeatable, and follow what is proposed."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from hrm_jax.models.graph_config import GraphModelConfig
+from hrm_jax.models.graph_model import GraphModel
+from hrm_jax.planning.checker import check_plan
+from hrm_jax.planning.dispatching import restarts
+from hrm_jax.planning.exact import Exact
+from hrm_jax.planning.generator import KINDS, make_problem
+from hrm_jax.planning.guiding import Mix, Proposal
+from hrm_jax.planning.hrm import OUTPUTS, Hrm, ModelProposer, RandomProposer, proposal_of
+from hrm_jax.planning.hrm_exact import HrmExact
+from hrm_jax.planning.instance import Instance, Need, Person, Task
+from hrm_jax.planning.nodes import Nodes
+from hrm_jax.planning.plan import Budget
+from hrm_jax.planning.plan_graph import FEATURES, RELATIONS, read_plan
+
+MODEL = GraphModel(
+    GraphModelConfig(
+        features=FEATURES, outputs=OUTPUTS, relations=RELATIONS, hidden_size=8, L_cycles=1, steps=1
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def planner():
+    return Hrm(ModelProposer(MODEL, MODEL.init(jax.random.key(0))))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plans_keep_all_rules_and_repeat(planner, kind):
+    problem = make_problem(2, 20, kind)
+    planner = dataclasses.replace(planner, weights=problem.weights)
+    plan = planner.plan(problem.instance, Budget(iterations=80), seed=1)
+    assert not check_plan(problem.instance, plan)
+    assert plan == planner.plan(problem.instance, Budget(iterations=80), seed=1)
+    # Tries are the same however the clock parts them.
+    assert plan == planner.plan(problem.instance, Budget(iterations=80, seconds=600), seed=1)
+    few = planner.plan(problem.instance, Budget(iterations=10), seed=1)
+    assert problem.cost(problem.arrays(plan)) <= problem.cost(problem.arrays(few))
+
+
+def test_the_first_tries_are_those_of_restarts(planner):
+    problem = make_problem(2, 20, "skills")
+    ours = planner.search(problem, Budget(iterations=10), seed=4)
+    theirs = restarts(problem, Budget(iterations=10), seed=4)
+    np.testing.assert_array_equal(ours.start, theirs.start)
+
+
+def test_a_plan_without_change_stays(planner):
+    problem = make_problem(3, 20, "backlog")
+    planner = dataclasses.replace(planner, weights=problem.weights)
+    plan = planner.plan(problem.instance, Budget(iterations=20))
+    assert planner.plan(problem.instance, Budget(iterations=20), last=plan) is plan
+
+
+class Knowing:
+    """Proposes what it is told, and counts how often it is asked."""
+
+    def __init__(self, start, preference, doubt=0.01):
+        self.asked = 0
+        self._proposal = Proposal(
+            np.array(start, np.float32),
+            np.full(len(start), doubt, np.float32),
+            np.array(preference, np.float32),
+        )
+
+    def propose(self, nodes, plan):
+        self.asked += 1
+        return self._proposal
+
+
+def test_what_is_proposed_is_tried():
+    # By every rule the long task comes first, and ada, whom others need less, gets it.
+    tasks = (Task("long", 5, (Need(("x",)),)), Task("short", 3, (Need(("x",)),)))
+    people = (Person("ada", ("x",)), Person("ben", ("x", "y")))
+    instance = Instance(tasks, people)
+    other = [[-9, 9], [9, -9]]
+    drawn = Hrm(Knowing([5, 0], other), mix=Mix(whole=1.0, moved=0.0, fresh=0.0, temperature=0.1))
+    plan = drawn.plan(instance, Budget(iterations=60)).by_task()
+    assert plan["long"].people == ("ben",)
+    assert plan["short"].people == ("ada",)
+
+
+def test_a_better_plan_is_read_again():
+    problem = make_problem(2, 20, "skills")
+    shape = problem.tables.allowed.shape
+    often = Knowing(np.zeros(shape[0]), np.zeros(shape), doubt=20.0)
+    once = Knowing(np.zeros(shape[0]), np.zeros(shape), doubt=20.0)
+    Hrm(often).search(problem, Budget(iterations=200))
+    Hrm(once, asks_again=False).search(problem, Budget(iterations=200))
+    assert once.asked == 1
+    assert often.asked > 1
+
+
+def test_outputs_are_read_as_ticks_and_preferences():
+    problem = make_problem(2, 20, "resources")
+    nodes = Nodes(problem)
+    graph = read_plan(nodes, restarts(problem, Budget(iterations=10)))
+    said = np.zeros((len(graph.features), OUTPUTS), np.float32)
+    said[0] = 0.5, -50.0, 0
+    said[graph.tasks, 2] = 3.0
+    found = proposal_of(nodes, graph, said)
+    assert found.start[0] == pytest.approx(graph.horizon * (graph.start[0] + 0.5))
+    assert found.start[1] == pytest.approx(graph.horizon * graph.start[1])
+    assert found.doubt[0] == pytest.approx(graph.horizon * np.exp(-6))
+    assert found.doubt[1] == pytest.approx(graph.horizon)
+    task, group = (part[0] for part in nodes.candidates)
+    assert (found.preference[task][nodes.group_of == group] == 3).all()
+    assert (found.preference[~problem.tables.allowed] < -1e5).all()
+
+
+def test_chance_proposes_anything_for_those_who_may():
+    problem = make_problem(2, 20, "skills")
+    plan = restarts(problem, Budget(iterations=10))
+    found = RandomProposer().propose(Nodes(problem), plan)
+    assert np.ptp(found.start) > 0
+    np.testing.assert_array_equal(found.preference == 0, problem.tables.allowed)
+
+
+def test_the_exact_planner_goes_on_from_the_plan(planner):
+    problem = make_problem(2, 14, "skills")
+    both = HrmExact(planner, Exact(workers=1))
+    plan = both.plan(problem.instance, Budget(iterations=300))
+    assert plan.planner == "hrm+exact"
+    assert plan.bound is not None
+    first = planner.search(problem, Budget(iterations=200))
+    assert problem.cost(problem.arrays(plan)) <= problem.cost(first)
