@@ -51,9 +51,9 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.data": "rows pipeline downloads storage",
         "hrm_jax.data.sudoku": (
-            "rules judging propagation solver puzzles symmetry assuming easing canonical mixture"
-            " generator csv_format unpacking cell_text tables grids layouts puzzle_files"
-            " bank sudoku_dataset_builder source"
+            "rules boards judging propagation solver puzzles symmetry assuming easing canonical"
+            " mixture generator csv_format unpacking cell_text tables grids layouts puzzle_files"
+            " board_solver board_generator board_files narrowing bank sudoku_dataset_builder source"
         ),
         "hrm_jax.data.text": (
             "markers token_bytes wrapped_tokenizer tokenizers chat languages infilling well_formed"
@@ -78,7 +78,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
     },
     {
-        "hrm_jax.inference": "attempts thinking config slots engine stream journal search",
+        "hrm_jax.inference": "attempts thinking config slots engine stream journal tree search",
         "hrm_jax.inference.text": (
             "buckets sampling healing constraints python_syntax grammars prompts transcripts"
             " refilling rows prefixes reading speculation requests session writing batching sharing"

@@ -297,8 +297,9 @@ class _Nodes(_Attempts):
     def _accept(self, row: int, shown: np.ndarray) -> None:
         """Takes what the rules have led to for the answer, which the model has not repeated."""
         verify = self._engine.verify
-        puzzle = jnp.asarray(self._puzzles[row])
-        if verify is not None and bool(verify(puzzle[None], jnp.asarray(shown)[None])[0]):
+        # In the dtype of the engine's tokens: what is verified must not overflow.
+        tokens = jnp.asarray(np.stack([self._puzzles[row], shown]), jnp.int32)
+        if verify is not None and bool(verify(tokens[:1], tokens[1:])[0]):
             self.answers.tokens[row] = shown
             self.answers.shown[row] = shown
             self.answers.valid[row] = True

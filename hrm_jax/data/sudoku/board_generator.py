@@ -19,6 +19,7 @@ Grade = Literal["singles", "pairs", "guesses"]
 GRADES: tuple[Grade, ...] = ("singles", "pairs", "guesses")
 """Singles solve it; singles do not, but pairs and segments do; neither does."""
 
+_MOST_TRIES = 50
 _GUESSES_OF_A_PROOF = 200
 """A cell stays where it would take more guesses to judge its absence."""
 
@@ -34,10 +35,20 @@ def generate(
       grade: which rules they need.
       count: how many.
       most_blanks: cells that are blank at most; as many as the grade allows if None.
+
+    Raises:
+      ValueError: the board is too small for the grade: many grids have given no puzzle of it.
     """
     questions = []
     answers = []
+    tries = 0
     while len(questions) < count:
+        if tries == _MOST_TRIES * (len(questions) + 1):
+            raise ValueError(
+                f"{board.name}: no puzzle of grade {grade} in {tries} grids: choose another grade,"
+                " a larger board, or more blanks"
+            )
+        tries += 1
         answer = _full_grid(rng, board)
         question = _dig(rng, answer, board, grade, most_blanks)
         if grade_of(question, board) == grade:

@@ -84,7 +84,9 @@ def search_many(
 def narrow(masks: UInt32[np.ndarray, " T"], board: Board, rules: int = SEGMENTS) -> bool:
     """Narrows candidates in place until nothing changes; returns whether a solution may exist."""
     stale = np.ones(len(board.units), np.bool_)
-    return _propagate(masks, *_tables(board), stale, rules)
+    possible = _propagate(masks, *_tables(board), stale, rules)
+    # Where the other cells of a unit still hold all digits, an empty cell is not noticed at once.
+    return bool(possible and masks.all())
 
 
 def masks_of(puzzle: UInt8[np.ndarray, " T"], board: Board) -> UInt32[np.ndarray, " T"]:

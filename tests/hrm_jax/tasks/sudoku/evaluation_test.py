@@ -154,6 +154,26 @@ def test_a_tree_of_assumptions_solves_what_the_model_never_does():
     np.testing.assert_array_equal(found.shown[8:], SOURCE.labels[8:])
 
 
+class Mute(LooksUp):
+    """Proposes blanks, whatever it is shown: the rules have to do all of the work."""
+
+    def think(self, variables, carry):
+        carry, outputs = super().think(variables, carry)
+        return carry, dataclasses.replace(outputs, logits=jnp.zeros_like(outputs.logits))
+
+
+def test_what_the_rules_decide_is_an_answer_though_the_model_does_not_repeat_it():
+    tree = SearchConfig(attempts=200, max_steps=2, branch=True, symmetries=False)
+    config = EvaluationConfig(puzzles=0, batch_size=4, halting="rules", max_steps=1, search=tree)
+    settings = Mute(), variables(), SOURCE, config, MESH
+    report = evaluation.evaluate(*settings, lambda count: None)
+    assert not report.results.exact.any()
+    report = evaluation.search_further(*settings, report, lambda count: None)
+    assert report.search is not None
+    assert report.search.results.exact.all()
+    np.testing.assert_array_equal(report.search.answers.tokens, SOURCE.labels)
+
+
 @pytest.mark.parametrize(
     ("path", "value"), [("halting", "never"), ("max_steps", -1), ("search.attempts", -1)]
 )
