@@ -11,7 +11,7 @@ Source: arXiv 2506.21734 (HRM) and 2510.04871 (TRM). Puzzles: a bank shipped wit
 by `experiments.make_bank`; or Sudoku-Extreme; or your own file. Runs live in `runs/`.
 
 Expected of the first command (preset `relational`, 10,000 steps of 16 puzzles) on two CPU cores: 25
-minutes or less, about 95 % of the bank's held-out puzzles solved in a single pass (seed 0, on an AMD
+minutes or less, about 95 % of the bank's held-out puzzles in a single pass (seed 0, on an AMD
 EPYC). What it solves, and the model that comes with the package: docs/sudoku.md.
 Preset `quick`, a model that knows no relations: 18 minutes on two cores of an AMD EPYC, 77.0 % of
 cells and 7.2 % of puzzles. The paper presets have not been run as they are: they want a GPU.
