@@ -115,7 +115,12 @@ flags.DEFINE_integer(
 flags.DEFINE_bool(
     "search_assume",
     None,
-    "eval, solve: give each further attempt one cell of the first one's answer",
+    "eval, solve: give each further attempt one cell of the first one's answer, instead of a tree",
+)
+flags.DEFINE_bool(
+    "search_branch",
+    None,
+    "eval, solve: make a tree of assumptions, which the rules prune",
 )
 flags.DEFINE_float(
     "search_noise", None, "eval, solve: noise on the initial state of further attempts"
@@ -138,7 +143,10 @@ flags.DEFINE_string(
 config_flags.define(PRESETS, default="relational")
 
 _MODEL = ("checkpoint", "run")
-_ATTEMPTS = ("max_steps", "search_attempts", "search_max_steps", "search_assume", "search_noise")
+_ATTEMPTS = (
+    *("max_steps", "search_attempts", "search_max_steps"),
+    *("search_assume", "search_branch", "search_noise"),
+)
 _READS = {
     "train": (
         "run",
@@ -310,8 +318,16 @@ def _changes() -> dict[str, Any]:
         "search.attempts": FLAGS.search_attempts,
         "search.max_steps": FLAGS.search_max_steps,
         "search.assume": FLAGS.search_assume,
+        "search.branch": FLAGS.search_branch,
         "search.noise": FLAGS.search_noise,
     }
+    # One way to search takes the place of the other; both asked for are refused by the config.
+    if FLAGS.search_assume and FLAGS.search_branch is None:
+        changes["search.branch"] = False
+    if FLAGS.search_branch:
+        changes["search.symmetries"] = False
+        if FLAGS.search_assume is None:
+            changes["search.assume"] = False
     return {name: value for name, value in changes.items() if value is not None}
 
 

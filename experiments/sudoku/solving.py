@@ -150,13 +150,14 @@ def settings_of(config: SudokuConfig, changes: Mapping[str, Any] | None = None) 
     """
     changes = changes or {}
     tested = config.test
-    assume = changes.get("search.assume", tested.search.assume) or tested.search.branch
+    assume = changes.get("search.assume", tested.search.assume)
+    branch = changes.get("search.branch", tested.search.branch)
     noise = changes.get("search.noise", tested.search.noise)
     defaults = {
         "batch_size": 1,
         "halting": "rules",
         "max_steps": max(tested.max_steps, config.model.halt_max_steps),
-        "search.attempts": FURTHER_ATTEMPTS if assume or noise > 0 else 0,
+        "search.attempts": FURTHER_ATTEMPTS if assume or branch or noise > 0 else 0,
         "search.steps": 0,
         "search.symmetries": False,
     }
@@ -299,21 +300,17 @@ def model_on(model: PuzzleModel, board: Board) -> PuzzleModel:
     return PuzzleModel(replace(model.config, sizes), board.candidates)
 
 
-_MOST_NAMED = 3
-"""Assumptions that a title names; a node of a tree has what follows from them, too."""
-
-
 def _name_attempt(title: str, attempt: int, puzzle: Grid, shown: Grid) -> str:
     """Returns a puzzle's title with the number of an attempt and what it assumed."""
     parts = [title] if title else []
     parts.append(f"attempt {attempt + 1}")
     added = np.flatnonzero(shown != puzzle)
-    side = math.isqrt(len(puzzle))
-    for cell in added[:_MOST_NAMED]:
-        row, column = divmod(int(cell), side)
-        parts.append(f"assuming {SYMBOLS[shown[cell]]} in r{row + 1}c{column + 1}")
-    if len(added) > _MOST_NAMED:
-        parts[-1] += f" and {len(added) - _MOST_NAMED} more"
+    if len(added) == 1:
+        row, column = divmod(int(added[0]), math.isqrt(len(puzzle)))
+        parts.append(f"assuming {SYMBOLS[shown[added[0]]]} in r{row + 1}c{column + 1}")
+    elif len(added):
+        # A node of a tree: which cells were assumed, and which follow from these, is not told apart.
+        parts.append(f"with {len(added)} cells by rules and assumptions")
     return ", ".join(parts)
 
 

@@ -124,7 +124,7 @@ def search(
         )
     wanted_and_given = [
         ("symmetries", config.symmetries, symmetries),
-        ("assumptions", config.assume and not config.branch, assumptions),
+        ("assumptions", config.assume, assumptions),
         ("branching", config.branch, branching),
     ]
     for name, wanted, given in wanted_and_given:
@@ -144,7 +144,7 @@ def search(
         first,
         config,
         symmetries if config.symmetries else None,
-        assumptions if config.assume and not config.branch else None,
+        assumptions if config.assume else None,
         progress,
         watch,
     )
