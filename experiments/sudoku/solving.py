@@ -309,7 +309,7 @@ def _name_attempt(title: str, attempt: int, puzzle: Grid, shown: Grid) -> str:
         row, column = divmod(int(added[0]), math.isqrt(len(puzzle)))
         parts.append(f"assuming {SYMBOLS[shown[added[0]]]} in r{row + 1}c{column + 1}")
     elif len(added):
-        # A node of a tree: which cells were assumed, and which follow from these, is not told apart.
+        # A node of a tree: what was assumed and what follows from it are not told apart.
         parts.append(f"with {len(added)} cells by rules and assumptions")
     return ", ".join(parts)
 
