@@ -90,3 +90,14 @@ def test_a_model_of_the_usual_board_alone_is_refused(shipped):
     with pytest.raises(ConfigError, match="expected relational, to solve 6x6 with boxes of 2x3"):
         solving.model_on(model, SIX)
     assert solving.model_on(model, boards.USUAL) is model
+
+
+def test_a_title_tells_what_an_attempt_was_given():
+    puzzle = np.zeros(16, np.uint8)
+    shown = puzzle.copy()
+    assert solving._name_attempt("4 givens", 1, puzzle, shown) == "4 givens, attempt 2"
+    shown[6] = 3
+    assert solving._name_attempt("", 1, puzzle, shown) == "attempt 2, assuming 3 in r2c3"
+    shown[:3] = 1
+    expected = "attempt 2, with 4 cells by rules and assumptions"
+    assert solving._name_attempt("", 1, puzzle, shown) == expected
