@@ -12,7 +12,10 @@ class Variant:
     overrides: tuple[str, ...] = ()
 
 
-_SEARCH = ("test.search.assume=True", "test.search.max_steps=16", "test.search.noise=0.5")
+_SEARCH = (
+    *("test.search.branch=True", "test.search.symmetries=False"),
+    *("test.search.max_steps=16", "test.search.noise=0.5"),
+)
 # What the default preset sets, for variants that start from another one.
 _LIKE_RELATIONAL = (
     *("model.L_cycles=8", "model.halt_max_steps=16", "model.halt_when_right=True"),
@@ -27,9 +30,9 @@ _PUBLISHED = (
 )
 VARIANTS = {
     "relational": Variant("the default preset"),
-    "soap": Variant(
-        "SOAP in place of Adam-atan2",
-        overrides=("optim.optimizer=soap", "optim.learning_rate=8e-3"),
+    "adam_atan2": Variant(
+        "Adam-atan2 in place of SOAP",
+        overrides=("optim.optimizer=adam_atan2", "optim.learning_rate=2e-3"),
     ),
     "no_symmetry": Variant(
         "no symmetry: each candidate is told which it is, puzzles are augmented",

@@ -77,34 +77,45 @@ class GraphModel:
         steps = jnp.arange(B, dtype=jnp.int32) % self.config.steps
         return Carry(latents, steps, steps == 0, blank)
 
-    def step(
-        self,
-        variables: Variables,
-        carry: Carry,
-        batch: GraphBatch,
-        *,
-        key: PRNGKeyArray | None = None,
-        row_offsets: Float[Array, "B E"] | None = None,
-    ) -> tuple[Carry, GraphOutputs]:
-        """Takes new graphs for those that are done, then one step of thought with each.
+    def begin(
+        self, variables: Variables, carry: Carry, batch: GraphBatch, *, key: PRNGKeyArray
+    ) -> tuple[Carry, None]:
+        """Returns the carry with new graphs for those that are done, and no draws.
 
         Args:
-          variables: the model's values.
+          variables: the model's values; no trained parameter is read.
           carry: what the last step returned, or `initial_carry`.
           batch: the next graphs.
           key: not used; nothing is random.
+        """
+        del key
+        module = self._bind(variables)
+        data: Any = batch
+        initial = module.initial_latents(batch.present.shape)  # pyright: ignore[reportArgumentType]
+        return restart(carry, carry.halted, initial, data), None
+
+    def think(
+        self,
+        variables: Variables,
+        carry: Carry,
+        *,
+        draws: None = None,
+        row_offsets: Float[Array, "B E"] | None = None,
+    ) -> tuple[Carry, GraphOutputs]:
+        """Takes one step of thought with each graph.
+
+        Args:
+          variables: the model's values.
+          carry: what `begin` returned, or some rows of it.
+          draws: not used; nothing is random.
           row_offsets: not used; there are no puzzle rows.
 
         Returns:
           The new carry, without gradient, and the outputs.
         """
-        del key, row_offsets
-        module = self._bind(variables)
-        data: Any = batch
-        initial = module.initial_latents(batch.present.shape)  # pyright: ignore[reportArgumentType]
-        carry = restart(carry, carry.halted, initial, data)
+        del draws, row_offsets
         graphs: Any = carry.data
-        latents, nodes = module(carry.latents, graphs)
+        latents, nodes = self._bind(variables)(carry.latents, graphs)
         steps = carry.steps + 1
         # Truncated backpropagation through time: no gradient crosses from one step to the next.
         latents = jax.lax.stop_gradient(latents)

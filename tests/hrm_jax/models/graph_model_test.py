@@ -68,7 +68,8 @@ def test_relations_matter_and_every_parameter_is_trained(variables):
 
     def objective(params):
         trained = type(variables)(params, variables.buffers, None)
-        return (MODEL.step(trained, carry, batch)[1].nodes ** 2).sum()
+        begun, _ = MODEL.begin(trained, carry, batch, key=jax.random.key(0))
+        return (MODEL.think(trained, begun)[1].nodes ** 2).sum()
 
     for leaf in jax.tree.leaves(jax.grad(objective)(variables.params)):
         assert np.abs(leaf).max() > 0
