@@ -37,7 +37,12 @@ def graph(seed, nodes=5, room=6, order=None):
 
 def test_steps_one_after_another_are_the_answer(variables):
     batch = stack_graphs([graph(1), graph(2)])
-    step = jax.jit(MODEL.step)
+
+    @jax.jit
+    def step(variables, carry, batch):
+        begun, _ = MODEL.begin(variables, carry, batch, key=jax.random.key(0))
+        return MODEL.think(variables, begun)
+
     carry = MODEL.initial_carry(variables, batch)
     # The second row begins with the second step, so that rows end one after another.
     np.testing.assert_array_equal(carry.steps, [0, 1])
