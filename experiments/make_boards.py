@@ -9,6 +9,7 @@ of 4 and 6 rows have none, or nearly none, of the last two.
 """
 
 import pathlib
+from typing import cast
 
 import numpy as np
 from absl import flags
@@ -29,12 +30,13 @@ def main() -> int:
     """Writes the file; returns the exit code."""
     board = boards.Board(*parse_box(_BOX.value))
     rng = np.random.default_rng(_SEED.value)
-    puzzles = board_generator.generate(rng, board, _GRADE.value, _COUNT.value)
+    grade = cast(board_generator.Grade, _GRADE.value)
+    puzzles = board_generator.generate(rng, board, grade, _COUNT.value)
     lines = [boards.format_grid(puzzle, board) for puzzle in puzzles.questions]
     write_atomically(pathlib.Path(_OUT.value), "\n".join(lines) + "\n")
     blanks = (puzzles.questions == 0).mean()
     print(
-        f"{_OUT.value}: {len(lines)} puzzles, {board.name}, {_GRADE.value}, {blanks:.0%} blank,"
+        f"{_OUT.value}: {len(lines)} puzzles, {board.name}, {grade}, {blanks:.0%} blank,"
         f" {puzzles.ratings.mean():.0f} guesses at the mean"
     )
     return 0
