@@ -4,6 +4,7 @@ Both take `problem.Problem`'s tables; what they cost is `objectives`' weighted s
 """
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from hrm_jax.planning.instance import Instance, Need, Person, Task
 from hrm_jax.planning.objectives import MAKESPAN, Weights
 from hrm_jax.planning.plan import Budget, Plan
 from hrm_jax.planning.problem import Arrays, Problem
-from hrm_jax.planning.searching import search
 
 _CHUNK_SECONDS = 0.03
 """How long the compiled search runs before the clock is read."""
@@ -89,42 +89,73 @@ def compile_search() -> None:
         planner.plan(one, Budget(iterations=1))
 
 
+class Run:
+    """A search under way.
+
+    Attributes:
+      best: the best plan so far.
+      found: what it costs; -1 while there is none.
+      done: number of iterations so far.
+    """
+
+    def __init__(self, problem: Problem, budget: Budget, seed: int):
+        """Starts the clock, and begins with the plan before, as far as it can be followed."""
+        self._problem = problem
+        self._budget = budget
+        self._seed = seed
+        self._began = time.monotonic()
+        self._chunk = 1
+        self.done = 0
+        self.best = problem.empty()
+        self.found = -1
+        start = problem.follow_last()
+        if start is not None:
+            for mine, given in zip(self.best, start, strict=True):
+                mine[:] = given
+            self.found = problem.cost(self.best)
+
+    @property
+    def over(self) -> bool:
+        """Whether the budget is used up."""
+        iterations = self._budget.iterations
+        seconds = self._budget.seconds
+        late = seconds is not None and time.monotonic() - self._began >= seconds
+        return late or (iterations is not None and self.done >= iterations)
+
+    def restart(self, until: int | None = None) -> None:
+        """Disturbs rules and the best plan, up to a number of iterations or the budget's end."""
+        self.repeat(
+            lambda count: self._problem.search(self.best, self.found, self.done, count, self._seed),
+            until,
+        )
+
+    def repeat(self, tries: Callable[[int], int], until: int | None = None) -> None:
+        """Runs iterations in chunks, between which the clock is read.
+
+        Args:
+          tries: `(count) -> cost of the best plan` after so many more iterations.
+          until: number of iterations at which to stop; None for the budget's end.
+        """
+        ends = [end for end in (until, self._budget.iterations) if end is not None]
+        until = min(ends, default=2**60)
+        while self.done < until and not self.over:
+            count = min(self._chunk, until - self.done)
+            before = time.monotonic()
+            self.found = tries(count)
+            self.done += count
+            if time.monotonic() - before < _CHUNK_SECONDS:
+                self._chunk *= 2
+            elif self._chunk > 1:
+                self._chunk //= 2
+
+
 def restarts(problem: Problem, budget: Budget, seed: int = 0) -> Arrays | None:
     """Returns the best plan of a search within a budget, or None if there is none.
 
     A budget of iterations gives the same plan every time; the clock is read only between some.
     """
-    began = time.monotonic()
-    best = problem.empty()
     if not problem.instance.tasks:
-        return best
-    found = -1
-    start = problem.follow_last()
-    if start is not None:
-        for mine, given in zip(best, start, strict=True):
-            mine[:] = given
-        found = problem.cost(best)
-    done = 0
-    chunk = 1
-    most = budget.iterations or 2**60
-    while done < most and (budget.seconds is None or time.monotonic() - began < budget.seconds):
-        chunk = min(chunk, most - done)
-        before = time.monotonic()
-        found = search(
-            problem.tables,
-            problem.backward,
-            problem.rules,
-            problem.scarcity,
-            problem.objective,
-            tuple(best),
-            found,
-            done,
-            chunk,
-            seed,
-        )
-        done += chunk
-        if time.monotonic() - before < _CHUNK_SECONDS:
-            chunk *= 2
-        elif chunk > 1:
-            chunk //= 2
-    return best if found >= 0 else None
+        return problem.empty()
+    run = Run(problem, budget, seed)
+    run.restart()
+    return run.best if run.found >= 0 else None

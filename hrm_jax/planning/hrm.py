@@ -6,7 +6,6 @@ says, decoded and checked; the best of all goes on as what the model reads next.
 
 import dataclasses
 import functools
-import time
 from typing import Any, Protocol
 
 import jax
@@ -15,6 +14,7 @@ import numpy as np
 from hrm_jax.core.graphs import GraphBatch, stack_graphs
 from hrm_jax.core.types import Variables
 from hrm_jax.models.graph_model import GraphModel
+from hrm_jax.planning.dispatching import Run
 from hrm_jax.planning.guiding import Mix, Proposal, guided
 from hrm_jax.planning.infeasible import why_no_plan
 from hrm_jax.planning.instance import Instance
@@ -23,7 +23,6 @@ from hrm_jax.planning.objectives import MAKESPAN, Weights
 from hrm_jax.planning.plan import Budget, Plan
 from hrm_jax.planning.plan_graph import PlanGraph, read_plan
 from hrm_jax.planning.problem import Arrays, Problem
-from hrm_jax.planning.searching import search
 
 OUTPUTS = 3
 """What the model says of a node: of a task, its move in units of the horizon and the logarithm of
@@ -38,7 +37,6 @@ COMPILING_TRIES = 11
 _NEVER = -1e6
 _FIRST_ROUND = 30
 _ROUND_SHARE = 0.25
-_CHUNK_SECONDS = 0.03
 
 
 class Proposer(Protocol):
@@ -150,105 +148,47 @@ class Hrm:
 
         As many iterations decode as many plans as those of `dispatching.restarts`.
         """
-        run = _Run(problem, budget, seed)
-        run.try_rules()
+        if not problem.instance.tasks:
+            return problem.empty()
+        run = Run(problem, budget, seed)
+        # The priority rules come first, as in `dispatching.restarts`.
+        run.restart(2 * len(problem.rules))
         if run.found < 0:
             return None
         nodes = Nodes(problem)
-        proposal, read = None, None
+        proposal = None
+        read = None
         while not run.over:
-            if proposal is None or (self.asks_again and read != run.version):
+            if proposal is None or (self.asks_again and read != _named(run.best)):
                 proposal = self.proposer.propose(nodes, run.best)
-                read = run.version
-            run.try_proposal(proposal, self.mix)
+                read = _named(run.best)
+            _try_proposal(run, problem, proposal, self.mix, seed)
         return run.best
 
 
-class _Run:
-    """A search under way: the best plan so far, and what of the budget is used."""
+def _try_proposal(run: Run, problem: Problem, proposal: Proposal, mix: Mix, seed: int) -> None:
+    """Tries plans around a proposal, the more the longer the search has lasted."""
 
-    def __init__(self, problem: Problem, budget: Budget, seed: int):
-        self._problem = problem
-        self._budget = budget
-        self._seed = seed
-        self._began = time.monotonic()
-        self._done = 0
-        self._chunk = 1
-        self.best = problem.empty()
-        self.found = -1
-        start = problem.follow_last()
-        if start is not None:
-            for mine, given in zip(self.best, start, strict=True):
-                mine[:] = given
-            self.found = problem.cost(self.best)
-
-    @property
-    def over(self) -> bool:
-        """Whether the budget is used up."""
-        iterations, seconds = self._budget.iterations, self._budget.seconds
-        return (iterations is not None and self._done >= iterations) or (
-            seconds is not None and time.monotonic() - self._began >= seconds
+    def tries(count: int) -> int:
+        return guided(
+            problem.tables,
+            problem.backward,
+            problem.rules,
+            problem.scarcity,
+            problem.objective,
+            proposal,
+            mix,
+            tuple(run.best),
+            run.found,
+            run.done,
+            count,
+            seed,
         )
 
-    @property
-    def version(self) -> bytes:
-        """Names the best plan: equal for equal plans."""
-        return self.best.start.tobytes() + self.best.team.tobytes()
+    # Ends at fixed numbers of iterations, so that a budget of them repeats a search exactly.
+    run.repeat(tries, run.done + max(_FIRST_ROUND, int(run.done * _ROUND_SHARE)))
 
-    def try_rules(self) -> None:
-        """Tries the priority rules, as `dispatching.restarts` does first."""
-        problem = self._problem
-        until = 2 * len(problem.rules)
 
-        def tries(count: int) -> int:
-            return search(
-                problem.tables,
-                problem.backward,
-                problem.rules,
-                problem.scarcity,
-                problem.objective,
-                tuple(self.best),
-                self.found,
-                self._done,
-                count,
-                self._seed,
-            )
-
-        self._repeat(until, tries)
-
-    def try_proposal(self, proposal: Proposal, mix: Mix) -> None:
-        """Tries plans around a proposal, the more the longer the search has lasted."""
-        problem = self._problem
-        # Ends at fixed numbers of iterations, so that a budget of them repeats a search exactly.
-        until = self._done + max(_FIRST_ROUND, int(self._done * _ROUND_SHARE))
-
-        def tries(count: int) -> int:
-            return guided(
-                problem.tables,
-                problem.backward,
-                problem.rules,
-                problem.scarcity,
-                problem.objective,
-                proposal,
-                mix,
-                tuple(self.best),
-                self.found,
-                self._done,
-                count,
-                self._seed,
-            )
-
-        self._repeat(until, tries)
-
-    def _repeat(self, until: int, tries) -> None:
-        """Runs iterations until a number of them, in chunks between which the clock is read."""
-        until = min(until, self._budget.iterations or until)
-        while self._done < until and not self.over:
-            count = min(self._chunk, until - self._done)
-            before = time.monotonic()
-            self.found = tries(count)
-            self._done += count
-            if time.monotonic() - before < _CHUNK_SECONDS:
-                self._chunk *= 2
-            elif self._chunk > 1:
-                self._chunk //= 2
+def _named(plan: Arrays) -> bytes:
+    """Returns equal bytes for equal plans."""
+    return plan.start.tobytes() + plan.team.tobytes()

@@ -13,7 +13,7 @@ from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.objectives import Weights, useful_people
 from hrm_jax.planning.plan import Assignment, Plan
 from hrm_jax.planning.rules import rule_priorities, scarcity
-from hrm_jax.planning.searching import cost_of
+from hrm_jax.planning.searching import cost_of, search
 from hrm_jax.planning.tables import Tables, tables_of
 
 
@@ -100,6 +100,29 @@ class Problem:
         width = max(self.tables.team_sizes(), default=0)
         start = np.full(tasks, -1, np.int32)
         return Arrays(start, start.copy(), np.full((tasks, max(width, 1)), -1, np.int32))
+
+    def search(self, best: Arrays, found: int, first: int, iterations: int, seed: int) -> int:
+        """Tries so many plans, and writes the best to `best`; returns its cost, -1 for no plan.
+
+        Args:
+          best: the best plan so far.
+          found: what it costs, -1 while there is none.
+          first: number of the first iteration; equal numbers and seeds try the same.
+          iterations: how many.
+          seed: of all that is random.
+        """
+        return search(
+            self.tables,
+            self.backward,
+            self.rules,
+            self.scarcity,
+            self.objective,
+            tuple(best),
+            found,
+            first,
+            iterations,
+            seed,
+        )
 
     def decode(
         self, priorities: np.ndarray, costs: np.ndarray, *, parallel: bool = False

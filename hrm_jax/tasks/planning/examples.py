@@ -28,7 +28,6 @@ from hrm_jax.planning.guiding import Mix, Proposal, guided
 from hrm_jax.planning.nodes import Nodes
 from hrm_jax.planning.plan_graph import PlanGraph, read_plan, shares
 from hrm_jax.planning.problem import Arrays, Problem
-from hrm_jax.planning.searching import search
 
 _VERSION = 2
 """Raised when other problems or other plans would be found by the same settings."""
@@ -154,18 +153,7 @@ def _search(problem: Problem, ends: tuple[int, ...], seed: int) -> list[Arrays]:
     found, done = -1, 0
     plans, first = [], None
     for end in sorted({_SHORT, min(100, ends[-1]), *ends}):
-        found = search(
-            problem.tables,
-            problem.backward,
-            problem.rules,
-            problem.scarcity,
-            problem.objective,
-            tuple(best),
-            found,
-            done,
-            end - done,
-            seed % 2**20,
-        )
+        found = problem.search(best, found, done, end - done, seed % 2**20)
         done = end
         if found < 0:
             return []
