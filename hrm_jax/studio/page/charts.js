@@ -3,7 +3,7 @@ import {Chart, colour, onThemeChange} from "./chart.js";
 import {curvesOf} from "./curves.js";
 import {h, notify} from "./dom.js";
 import {inOrder} from "./explain.js";
-import {listen} from "./store.js";
+import {listen, runs} from "./store.js";
 
 const AGAIN = 150;
 
@@ -22,7 +22,7 @@ export function charts(chosen, settings) {
         await curves.grow(curves.names);
         if (curves.names.some(name => !curves.curves.has(name))) await curves.grow(curves.names);
       } catch (error) {
-        notify(`${run}: ${error.message}`, {bad: true});
+        if (!ended && runs.has(run)) notify(`${run}: ${error.message}`, {bad: true});
       }
     }));
     if (ended) return;
@@ -32,8 +32,8 @@ export function charts(chosen, settings) {
   }
 
   function draw() {
-    const runs = chosen();
-    const names = inOrder(new Set(runs.flatMap(([run]) => curvesOf(run).names)));
+    const drawn = chosen();
+    const names = inOrder(new Set(drawn.flatMap(([run]) => curvesOf(run).names)));
     for (const name of names) {
       if (!byName.has(name)) byName.set(name, new Chart(name, settings));
     }
@@ -41,11 +41,11 @@ export function charts(chosen, settings) {
     for (const chart of shown) if (chart.card.parentNode !== grid) grid.append(chart.card);
     for (const [name, chart] of byName) if (!names.includes(name)) { chart.card.remove(); byName.delete(name); }
     inOrder(names).forEach((name, i) => { if (grid.children[i] !== byName.get(name).card) grid.insertBefore(byName.get(name).card, grid.children[i]); });
-    shown.forEach(chart => chart.draw(runs));
-    const parts = runs.map(([run]) => curvesOf(run)).filter(c => c.share < 1 && c.names.length).map(c => `${c.name}: ${Math.round(100 * c.share)} % read`);
-    const damaged = runs.map(([run]) => curvesOf(run)).filter(c => c.damaged).map(c => `${c.name}: ${c.damaged} damaged lines left out`);
+    shown.forEach(chart => chart.draw(drawn));
+    const parts = drawn.map(([run]) => curvesOf(run)).filter(c => c.share < 1 && c.names.length).map(c => `${c.name}: ${Math.round(100 * c.share)} % read`);
+    const damaged = drawn.map(([run]) => curvesOf(run)).filter(c => c.damaged).map(c => `${c.name}: ${c.damaged} damaged lines left out`);
     reading.textContent = [...parts, ...damaged].join("; ");
-    if (!names.length) reading.textContent = runs.length ? "No records yet." : "No run is chosen.";
+    if (!names.length) reading.textContent = drawn.length ? "No records yet." : "No run is chosen.";
   }
 
   const end = listen((names, kind) => { if (kind === "runs" || kind === "all") refresh(names); });

@@ -7,7 +7,24 @@ import {left, progress} from "./watch.js";
 
 export function run(settings) {
   const name = settings.get("name") ?? "";
-  if (!runs.has(name)) return {element: h("div", {class: "stack"}, h("h1", {}, name || "No run"), h("p", {}, "There is no such run (any more). ", h("a", {href: "#/watch"}, "All runs")))};
+  return runs.has(name) ? present(name, settings) : absent(name, settings);
+}
+
+/** Says that there is no such run, and shows it as soon as there is one: what is put back out of the
+ * bin is asked for before the studio has told of it. */
+function absent(name, settings) {
+  const element = h("div", {class: "stack"}, h("h1", {}, name || "No run"), h("p", {}, "There is no such run (any more). ", h("a", {href: "#/watch"}, "All runs")));
+  let end = listen(() => {
+    if (!runs.has(name)) return;
+    end();
+    const found = present(name, settings);
+    end = found.end;
+    element.replaceChildren(found.element);
+  });
+  return {element, end: () => end()};
+}
+
+function present(name, settings) {
   const drawn = settingsOf(settings);
   const figures = charts(() => runs.has(name) ? [[name, 0]] : [], drawn);
   const head = h("div", {class: "stack"});
@@ -87,7 +104,7 @@ export function run(settings) {
   read();
   readConfig();
   const end = listen((names, kind) => {
-    if (kind === "system" || kind === "lost" || !names.includes(name)) return;
+    if (kind === "system" || kind === "lost" || !names.includes(name) || !runs.has(name)) return;
     show();
     read();
   });
