@@ -46,8 +46,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.optim": "schedules adam_atan2 eigenbases soap puzzle_rows ema",
         "hrm_jax.training": (
             "interrupt state_arrays trackers run_log side_records process_record checkpoint state"
-            " optimizers batches progress step telemetry flops loop curriculum task learned_data"
-            " run run_folder"
+            " optimizers batches progress parts step telemetry flops loop curriculum task"
+            " learned_data observing run run_folder"
         ),
         "hrm_jax.data": "rows pipeline downloads storage",
         "hrm_jax.data.sudoku": (

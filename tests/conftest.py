@@ -64,16 +64,27 @@ def pytest_addoption(parser):
     parser.addoption(
         "--every", default=1, type=int, metavar="N", help="run the first of every N cases of a test"
     )
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="run all cases of the tests that are marked thorough",
+    )
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves the first of every N cases of each test function: --every=N."""
+    """Leaves the first of every N cases of a test: --every=N, and what `thorough` says."""
     places = collections.Counter()
     kept, left_out = [], []
     for item in items:
         function = item.nodeid.partition("[")[0]
-        (left_out if places[function] % config.option.every else kept).append(item)
+        place = places[function]
         places[function] += 1
+        thorough = item.get_closest_marker("thorough")
+        runs = place % config.option.every == 0
+        if thorough and not config.option.thorough:
+            every = thorough.kwargs.get("every")
+            runs = runs and every is not None and place % every == 0
+        (kept if runs else left_out).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept

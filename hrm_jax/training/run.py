@@ -12,13 +12,10 @@
 With several processes, which share the folder, process 0 writes; checkpoints are written by all.
 """
 
-import dataclasses
 import functools
-import json
 import os
 import pathlib
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -26,24 +23,24 @@ import jax.numpy as jnp
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from hrm_jax.core.config import to_json
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import exclusive
 from hrm_jax.core.mesh import batch_sharding, make_mesh, replicated, with_ambient_mesh
 from hrm_jax.training import learned_data, loop
 from hrm_jax.training.checkpoint import CheckpointStore, check_writable
 from hrm_jax.training.interrupt import GracefulStop
-from hrm_jax.training.optimizers import make_schedule
+from hrm_jax.training.observing import open_own_trackers, probing, telemetry_of
+from hrm_jax.training.parts import check_parts
 from hrm_jax.training.process_record import recorded_process
 from hrm_jax.training.progress import Progress
 from hrm_jax.training.run_log import RunLog, write_run_info, write_size
 from hrm_jax.training.side_records import PROBES, TELEMETRY, SideRecords
 from hrm_jax.training.state import TrainState, init_state, state_from_variables, state_shardings
 from hrm_jax.training.state_arrays import state_bytes
-from hrm_jax.training.step import TrainStep, check_parts, make_train_step
+from hrm_jax.training.step import TrainStep, make_train_step
 from hrm_jax.training.task import Task
-from hrm_jax.training.telemetry import Telemetry, observed
-from hrm_jax.training.trackers import Tracker, check_trackers, open_trackers
+from hrm_jax.training.telemetry import observed
+from hrm_jax.training.trackers import check_trackers
 
 CHECKPOINTS = "checkpoints"
 
@@ -124,11 +121,14 @@ def _train_alone(
     state, extras = resumed or (state, None)
     first_step = int(state.step)
     resume_step = first_step if extras else -1
-    step = _observed_step(task, mesh, first_step)
+    step = compile_step(task, state_shardings(abstract_state(task), mesh), mesh)
+    step = observed(step, config.optim.b1, config.loop.log_every, first_step)
     with (
         # Only now: a run that is refused is as it was.
         recorded_process(folder) as record,
-        RunLog(folder, resume_step=resume_step, trackers=_tracked(trackers, folder, task)) as log,
+        RunLog(
+            folder, resume_step=resume_step, trackers=open_own_trackers(trackers, folder, config)
+        ) as log,
         SideRecords(folder, TELEMETRY, resume_step=resume_step) as telemetry,
         SideRecords(folder, PROBES, resume_step=resume_step) as probes,
         GracefulStop() as stop,
@@ -146,11 +146,11 @@ def _train_alone(
             config=config.loop,
             store=store,
             log=log,
-            hooks=_probing(task.hooks(data, batches, mesh), probes),
+            hooks=probing(task.hooks(data, batches, mesh), probes),
             progress=tell,
             stop=stop,
             extras=extras,
-            watch=_telemetry(task, telemetry),
+            watch=telemetry_of(config, telemetry),
         )
         # The loop returned before the last step without an error, so it was asked to stop.
         if int(state.step) < config.loop.steps:
@@ -159,38 +159,6 @@ def _train_alone(
     if record.message:
         progress.stopped(f"{record.message}, saved in {folder}; --resume --run={folder} goes on")
     return state
-
-
-def _tracked(names: Sequence[str], folder: pathlib.Path, task: Task) -> list[Tracker]:
-    if jax.process_index() != 0:
-        return []
-    return open_trackers(names, folder, json.loads(to_json(task.config)))
-
-
-def _probing(hooks: loop.Hooks, records: SideRecords) -> loop.Hooks:
-    """Returns hooks whose evaluations write what is probed of the state as well."""
-    evaluate = hooks.evaluate
-    probe = hooks.probe
-    if evaluate is None or probe is None:
-        return hooks
-
-    def evaluate_and_probe(state: TrainState) -> Mapping[str, float]:
-        measures = evaluate(state)
-        records.write(int(state.step), {"time_seconds": time.time(), **probe(state)})
-        return measures
-
-    return dataclasses.replace(hooks, evaluate=evaluate_and_probe)
-
-
-def _observed_step(task: Task, mesh: Mesh, first_step: int) -> TrainStep:
-    step = compile_step(task, state_shardings(abstract_state(task), mesh), mesh)
-    return observed(step, task.config.optim.b1, task.config.loop.log_every, first_step)
-
-
-def _telemetry(task: Task, records: SideRecords) -> Telemetry:
-    config = task.config
-    rate = make_schedule(config.optim, config.optim.learning_rate, config.loop.steps)
-    return Telemetry(records, rate)
 
 
 def begin(task: Task, mesh: Mesh) -> TrainState:

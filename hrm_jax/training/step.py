@@ -1,7 +1,6 @@
 """One optimiser step, as a pure function."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +9,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from hrm_jax.core.config import check
 from hrm_jax.core.protocols import RecurrentModel, StepLoss
 from hrm_jax.core.types import Params, Variables
 from hrm_jax.optim.puzzle_rows import SparseRows, apply_row_updates
+from hrm_jax.training.parts import sum_over_parts
 from hrm_jax.training.state import Optimizers, TrainState
 
 TrainStep = Callable[[RecurrentModel, TrainState, Any], tuple[TrainState, PyTree[Any]]]
@@ -53,9 +52,8 @@ def compute_gradients(
       carry: what the last step returned.
       batch: leaves [B, ...].
       key: of everything random.
-      parts: equal parts of the batch that are differentiated one after another. What a part keeps
-        for its gradient is all that is held, and is faster where it fits into a processor's cache.
-        The result differs by rounding alone, since all that is random is drawn before.
+      parts: equal parts of the batch that are differentiated one after another, as
+        `sum_over_parts` does. All that is random is drawn before.
 
     Returns:
       The gradients, the new carry, and the loss's metrics, which are sums over the batch.
@@ -84,66 +82,14 @@ def compute_gradients(
         )
         return grads[0], metrics, (grads[1], new_carry)
 
-    def add_part(total: Params, rows: Any) -> tuple[Params, tuple[PyTree[Any], Any]]:
-        params_grad, metrics, of_rows = differentiate(rows)
-        return jax.tree.map(jnp.add, total, params_grad), (metrics, of_rows)
-
     rows = begun, draws, offsets
-    if parts == 1:
-        params_grad, metrics, (rows_grad, carry) = differentiate(rows)
-    else:
-        zeros = jax.tree.map(jnp.zeros_like, variables.params)
-        # Two parts that do not wait for each other keep two cores busy, where a product of one part
-        # is too small for two.
-        params_grad, (metrics, of_rows) = jax.lax.scan(
-            add_part, zeros, _split(rows, B, parts), unroll=math.gcd(parts, 2)
-        )
-        metrics = jax.tree.map(lambda x: x.sum(0), metrics)
-        rows_grad, carry = _join(of_rows, parts)
+    zeros = jax.tree.map(jnp.zeros_like, variables.params)
+    params_grad, metrics, (rows_grad, carry) = sum_over_parts(
+        differentiate, rows, parts, zeros=zeros
+    )
     # The new carry's identifiers: sequences that had halted took new puzzles in this step.
     sparse = None if table is None else SparseRows(carry.data.puzzle_identifiers, rows_grad)
     return Gradients(params_grad, sparse), carry, metrics
-
-
-def check_parts(batch_size: int, parts: int, devices: int) -> None:
-    """Raises ConfigError unless every device can take its rows of a batch in equal parts."""
-    check(
-        batch_size % (parts * devices) == 0,
-        "loop.batch_parts",
-        expected=f"parts that divide the {batch_size // devices} rows of a device equally",
-        got=parts,
-        remedy="change it, or the batch's size",
-    )
-
-
-def _split(rows: PyTree[Any], batch_size: int, parts: int) -> PyTree[Any]:
-    """Returns leaves [B, ...] as [parts, B / parts, ...]; part i is the i-th of each device.
-
-    Rows so stay on their device.
-    """
-    devices = _devices()
-    check_parts(batch_size, parts, devices)
-
-    def split(x: Array) -> Array:
-        by_device = x.reshape(devices, parts, -1, *x.shape[1:])
-        return jnp.swapaxes(by_device, 0, 1).reshape(parts, -1, *x.shape[1:])
-
-    return jax.tree.map(split, rows)
-
-
-def _join(rows: PyTree[Any], parts: int) -> PyTree[Any]:
-    """Returns the leaves of `_split` as they were."""
-
-    def join(x: Array) -> Array:
-        by_part = x.reshape(parts, _devices(), -1, *x.shape[2:])
-        return jnp.swapaxes(by_part, 0, 1).reshape(-1, *x.shape[2:])
-
-    return jax.tree.map(join, rows)
-
-
-def _devices() -> int:
-    """Returns the number of devices that share a batch, by the ambient mesh."""
-    return dict(jax.sharding.get_abstract_mesh().shape).get("data", 1)
 
 
 def make_train_step(loss: StepLoss, optimizers: Optimizers, *, parts: int = 1) -> TrainStep:

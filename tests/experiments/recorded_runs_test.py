@@ -44,6 +44,7 @@ def test_a_run_is_evaluated_with_its_averaged_variables(name):
     assert found == expected(name)["averaged"]
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_run_goes_on_as_it_did(name, tmp_path):
     folder = shutil.copytree(RECORDINGS / name, tmp_path / name)

@@ -63,6 +63,7 @@ for check_vma in {False, not options["interpret"]}:
 """
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("backend", PATHS)
 def test_four_devices_give_the_numbers_of_one(backend):
     """Under `jax.set_mesh` and inside `shard_map`, values, log-sum-exp and gradients."""

@@ -41,6 +41,7 @@ def served(name: str, case: cases.Case) -> bool:
 SERVED = [(name, case) for case in cases.CASES for name in PATHS if served(name, case)]
 
 
+@pytest.mark.thorough(every=5)
 @pytest.mark.parametrize(("name", "case"), SERVED, ids=[f"{n}-{c}" for n, c in SERVED])
 def test_is_as_near_to_float64_as_xla(name, case):
     cases.check(case, **door(name))
@@ -124,6 +125,7 @@ def random_cases(draw) -> cases.Case:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", PATHS)
 def test_random_cases_are_as_near_to_float64_as_xla(name):
     @hypothesis.given(random_cases())

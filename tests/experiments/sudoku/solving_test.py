@@ -57,8 +57,7 @@ def give(request, tmp_path, monkeypatch):
         monkeypatch.setattr("sys.stdin", stream)
         return "-"
 
-    ways = {"flag": str, "file": as_file, "standard input": as_standard_input}
-    return ways[request.param]
+    return {"flag": str, "file": as_file, "standard input": as_standard_input}[request.param]
 
 
 @pytest.mark.parametrize(
@@ -376,6 +375,7 @@ SEARCHED = """
 """Puzzles of the bank's test split that the shipped model does not solve within 16 steps."""
 
 
+@pytest.mark.thorough
 def test_a_trace_shows_the_answer_of_the_engine_on_searched_puzzles(request):
     """All of them take part with --optimised alone: each takes seconds otherwise."""
     numbers = SEARCHED.split()[:: 1 if request.config.option.optimised else 8]

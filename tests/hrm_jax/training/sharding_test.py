@@ -187,6 +187,7 @@ def on_eight_devices(script: str, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.thorough(every=2)
 @pytest.mark.parametrize("model", ["hrm", "trm"])
 def test_a_run_on_eight_devices_equals_a_run_on_one(model):
     assert 0 <= float(on_eight_devices(TRAIN_ON_MESHES, model, str(TOLERANCE))) <= TOLERANCE

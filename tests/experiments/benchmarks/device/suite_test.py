@@ -41,6 +41,7 @@ def lent_machine(tmp_path) -> dict[str, str]:
     return os.environ | variables | {"HRM_JAX_KEEP_HEAP": "0"}
 
 
+@pytest.mark.thorough
 def test_every_part_runs_without_what_a_lent_machine_lacks(lent_machine, tmp_path):
     command = [sys.executable, "-m", "experiments.bench", "--suite=device", "--minutes=30"]
     done = subprocess.run(

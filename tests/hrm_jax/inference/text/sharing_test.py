@@ -63,6 +63,7 @@ assert found == texts(model, variables), found
 """
 
 
+@pytest.mark.thorough
 def test_eight_devices_write_what_one_does():
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
     paths = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
