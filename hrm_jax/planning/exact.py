@@ -40,9 +40,8 @@ class Exact:
     """CP-SAT's plan, proven where there is time enough.
 
     Attributes:
-      workers: CP-SAT's threads. Below eight it lacks part of its strategies, which more than
-      makes up
-        for threads that share a core.
+      workers: CP-SAT's threads. Below eight it lacks part of its strategies, which costs more than
+        threads that share a core.
     """
 
     weights: Weights = MAKESPAN
