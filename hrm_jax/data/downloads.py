@@ -18,6 +18,7 @@ from hrm_jax.core.files import appearing_whole
 CONNECT_SECONDS = 20.0
 """How long all tries to connect take together, at most, and how long a server may be silent."""
 
+# Before the second try and the third; there is no fourth.
 _PAUSES_SECONDS = (1.0, 2.0)
 _PROGRESS_SECONDS = 10.0
 _BLOCK_BYTES = 2**20
@@ -57,6 +58,8 @@ def download(address: str, path: pathlib.Path, *, connect_seconds: float = CONNE
             if time.monotonic() - told >= _PROGRESS_SECONDS:
                 told = time.monotonic()
                 _log.info("%s: %.0f of %.0f MB", path.name, done / 1e6, total / 1e6)
+        # `http.client` ends an answer that was cut as it ends a whole one, where it is read in
+        # blocks.
         if total and done != total:
             raise DownloadError(f"{address} broke off after {done:,} of {total:,} bytes; try again")
 
@@ -104,6 +107,7 @@ def _open_within(address: str, silence: float, seconds: float) -> Any:
         except Exception as error:
             future.set_exception(error)
 
+    # A daemon, so that the program may end while the look-up hangs.
     threading.Thread(target=work, daemon=True).start()
     try:
         return future.result(timeout=max(seconds, 0.0))

@@ -83,6 +83,7 @@ class Source:
 
     def fingerprint(self) -> str:
         """Returns the SHA-256 of puzzles and solutions in their order, in hexadecimal."""
+        # With the shape, as bytes alone do not say where a puzzle ends.
         digest = hashlib.sha256(str(self.inputs.shape).encode("ascii"))
         for array in (self.inputs, self.labels):
             digest.update(np.ascontiguousarray(array).data)
@@ -182,6 +183,7 @@ def evaluation_batches(
     Raises:
       ValueError: as `PipelineConfig`.
     """
+    # One epoch of training batches, in order: processes share evaluation as they share training.
     config = PipelineConfig(
         batch_size,
         shuffle=False,
@@ -206,6 +208,7 @@ def _fill_batch(
     missing = batch_size - len(rating)
 
     def fill(rows: np.ndarray, value: int) -> np.ndarray:
+        # Only rows are added, behind those that there are; other axes keep their lengths.
         widths = [(0, missing)] + [(0, 0)] * (rows.ndim - 1)
         return np.pad(rows.astype(np.int32), widths, constant_values=value)
 

@@ -100,6 +100,7 @@ def _known(instance: Instance, plan: Plan) -> tuple[list[Assignment], list[Viola
             refuse("person twice", task, twice, f"{task} names {', '.join(twice)} twice")
         else:
             known[task] = assignment
+        # Also where it was refused: a task with a wrong assignment is not missing besides.
         named.add(task)
     for task in tasks:
         if task not in named:
@@ -131,6 +132,7 @@ def _uncovered(task: Task, team: list[Person]) -> int:
     places: list[Need] = [need for need in task.needs for _ in range(need.count)]
     holder: dict[int, int] = {}  # the person in each place
 
+    # Kuhn's augmenting paths: whoever holds a place moves to another one if that seats both.
     def seat(person: int, tried: set[int]) -> bool:
         for place, need in enumerate(places):
             if place in tried or not team[person].has(need):
@@ -147,6 +149,7 @@ def _uncovered(task: Task, team: list[Person]) -> int:
 def _time_violations(
     instance: Instance, task: Task, assignment: Assignment, team: list[Person]
 ) -> Iterator[Violation]:
+    # What has begun keeps its start, though that is before `now`.
     start = assignment.start
     if task.started is not None:
         if start != task.started:
@@ -171,10 +174,12 @@ def _work_problem(
             return None
         return f"{task.id} takes no time, planned from {assignment.start} to {assignment.end}"
     done = 0
+    # The slowest of the team sets the pace of each tick; a task without people passes at 100.
     for tick in range(assignment.start, assignment.end):
         rate = min((instance.rate(person, tick) for person in team), default=FULL)
         if tick == assignment.start and rate == 0 and task.started is None:
             return f"{task.id} starts at tick {tick}, in which not all of its people work"
+        # Before this tick is counted, so that an end of one tick too late is found.
         if done >= work:
             return f"{task.id} is done by tick {tick}, planned until {assignment.end}"
         done += rate
@@ -189,6 +194,7 @@ def _precedence_violations(
     planned = {assignment.task: assignment for assignment in assignments}
     for assignment in assignments:
         for other in tasks[assignment.task].after:
+            # One that is not planned is a violation of its own.
             if other in planned and planned[other].end > assignment.start:
                 message = (
                     f"{assignment.task} starts at tick {assignment.start}, "
@@ -201,11 +207,13 @@ def _busy_violations(assignments: list[Assignment]) -> Iterator[Violation]:
     """Yields where a person has two tasks at a time, by neighbours in the order of starts."""
     of_person: dict[str, list[Assignment]] = collections.defaultdict(list)
     for assignment in assignments:
+        # A milestone takes nobody's time.
         if assignment.end > assignment.start:
             for person in assignment.people:
                 of_person[person].append(assignment)
     for person, own in of_person.items():
         own.sort(key=lambda assignment: (assignment.start, assignment.end))
+        # The one that ends last so far: a long task may overlap several of those behind it.
         latest = own[0]
         for assignment in own[1:]:
             if assignment.start < latest.end:

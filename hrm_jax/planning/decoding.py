@@ -38,12 +38,15 @@ def decode(
       team: int32 [tasks, width], written: people, then -1; width is the size of the largest team.
     """
     tasks, people = costs.shape
+    # For each person the intervals of their tasks, in order; at most one a task, so they never
+    # grow.
     busy_start = np.empty((people, tasks + 1), np.int32)
     busy_end = np.empty((people, tasks + 1), np.int32)
     busy_count = np.zeros(people, np.int32)
     busy = (busy_start, busy_end, busy_count)
     start[:] = -1
     team[:] = -1
+    # What has begun is placed first, in either way: its times are given, and others go round it.
     if not _place_begun(tables, busy, start, end, team):
         return False
     if parallel:
@@ -54,6 +57,7 @@ def decode(
 @numba.njit(cache=True)
 def _place_begun(tables, busy, start, end, team):
     """Places the tasks that have begun; False where they contradict each other."""
+    # Predecessors first, as `_ready_at` reads their ends.
     for task in tables.order:
         if tables.started[task] < 0:
             continue
@@ -81,6 +85,7 @@ def _place_begun(tables, busy, start, end, team):
 def _seatable(tables, task, members, size):
     seats = np.empty(size + 1, np.int32)
     again = np.empty(size + 1, np.int32)
+    # Everybody counts as free here: only the needs decide who can be seated.
     ones = np.ones(tables.allowed.shape[1], np.int32)
     return choose_team(tables, task, size, members[:size], ones, seats, again)
 
@@ -100,6 +105,7 @@ def _next_busy(busy, person, tick):
 
     The start is FOREVER where there is none.
     """
+    # A person's intervals do not overlap, so their ends are in order as their starts are.
     low = 0
     high = busy[2][person]
     while low < high:
@@ -145,6 +151,7 @@ def _ranked(tables, task, costs):
         elif tables.allowed[task, person]:
             keys[person] = costs[task, person]
             count += 1
+    # A stable sort, so that people of equal cost come in the order of the team.
     return np.argsort(keys, kind="mergesort")[:count]
 
 
@@ -156,6 +163,8 @@ def _staff(tables, task, size, tick, ranked, busy, seats, members):
       The tick at which it ends, or -1 without a team; and the next tick at which that may change.
     """
     people = tables.allowed.shape[1]
+    # Who could begin now, until when each is free, and when the work that ends this is over. Of the
+    # others, `following` is when the first could begin.
     free_until = np.zeros(people, np.int32)
     retry = np.full(people, FOREVER, np.int32)
     following = int(FOREVER)
@@ -168,6 +177,8 @@ def _staff(tables, task, size, tick, ranked, busy, seats, members):
         else:
             free_until[person] = busy_from
             retry[person] = busy_until
+    # The cheapest team may not be free for long enough: who is not is left out, and the next
+    # cheapest team tried, until one holds or none can be seated.
     while choose_team(tables, task, size, ranked, free_until, seats, members):
         end = team_end(tables, tables.work[task], tick, members, size)
         if end >= FOREVER:
@@ -218,6 +229,7 @@ def _place(tables, task, busy, ranked, start, end, team, seats):
         end[task] = team_end(tables, tables.work[task], tick, team[task], 0)
         return True
     last = _last_tick(tables, busy, tick)
+    # Behind `last` the weeks repeat: who finds no place until then never finds one.
     while tick <= last:
         until, following = _staff(tables, task, size, tick, ranked, busy, seats, team[task])
         if until >= 0:
@@ -247,6 +259,7 @@ def _decode_serial(tables, priorities, costs, busy, start, end, team):
     tasks = len(tables.work)
     seats = np.empty(team.shape[1] + 1, np.int32)
     rank = np.argsort(-priorities, kind="mergesort")
+    # The heap holds the ready tasks by rank, that of highest priority on top.
     position = np.empty(tasks, np.int64)
     for index in range(tasks):
         position[rank[index]] = index
@@ -287,6 +300,8 @@ def _decode_parallel(tables, priorities, costs, busy, start, end, team):
     tick = 0
     while left > 0:
         following = int(FOREVER)
+        # In the order of priority, so that those behind get whom the earlier ones leave.
+        # `following` becomes the next tick at which another one may start.
         for task in rank:
             if waiting[task] != 0:
                 continue
@@ -306,7 +321,10 @@ def _decode_parallel(tables, priorities, costs, busy, start, end, team):
                 waiting[other] -= 1
                 if waiting[other] == 0:
                     retry[other] = max(retry[other], _ready_at(tables, other, end))
+                    # Behind a milestone this may be the same tick, which is then gone through
+                    # again.
                     following = min(following, retry[other])
+        # By then all are free and have shown a whole week: what could not start will never.
         if left > 0 and following > _last_tick(tables, busy, last_release):
             return False
         tick = following

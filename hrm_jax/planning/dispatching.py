@@ -42,12 +42,14 @@ class Dispatch:
         problem = Problem(instance, self.weights, last)
         if problem.unchanged is not None:
             return problem.unchanged
+        # Rows of `rules.RULES`: due dates, or the longest chain of work.
         rule = 3 if self.weights.tardiness > self.weights.makespan else 0
         costs = np.broadcast_to(problem.scarcity, problem.tables.allowed.shape)
         made = [
             problem.decode(problem.rules[rule], costs, parallel=parallel)
             for parallel in (False, True)
         ]
+        # The last plan competes as well: where changes weigh, following it may cost least.
         made.append(problem.follow_last())
         plans = [arrays for arrays in made if arrays is not None]
         if not plans:
@@ -110,6 +112,7 @@ class Run:
         self.found = -1
         start = problem.follow_last()
         if start is not None:
+            # Copied into the arrays that compiled code writes the best plan to.
             for mine, given in zip(self.best, start, strict=True):
                 mine[:] = given
             self.found = problem.cost(self.best)
@@ -125,6 +128,7 @@ class Run:
     def restart(self, until: int | None = None) -> None:
         """Disturbs rules and the best plan, up to a number of iterations or the budget's end."""
         self.repeat(
+            # Iterations are numbered through: equal seeds try equal plans however chunks fall.
             lambda count: self._problem.search(self.best, self.found, self.done, count, self._seed),
             until,
         )
@@ -143,6 +147,8 @@ class Run:
             before = time.monotonic()
             self.found = tries(count)
             self.done += count
+            # Chunks grow until reading the clock costs nothing beside them, and shrink where plans
+            # take long, so that a budget of seconds is not overrun by much.
             if time.monotonic() - before < _CHUNK_SECONDS:
                 self._chunk *= 2
             elif self._chunk > 1:

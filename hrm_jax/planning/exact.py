@@ -40,9 +40,8 @@ class Exact:
     """CP-SAT's plan, proven where there is time enough.
 
     Attributes:
-      workers: CP-SAT's threads. Below eight it lacks part of its strategies, which more than
-      makes up
-        for threads that share a core.
+      workers: CP-SAT's threads. Below eight it lacks part of its strategies, which costs more than
+        threads that share a core.
     """
 
     weights: Weights = MAKESPAN
@@ -98,6 +97,7 @@ class Exact:
         solver.parameters.num_workers = self.workers
         solver.parameters.random_seed = seed % 2**31
         if budget.iterations is not None:
+            # Deterministic time counts the solver's work, whatever the machine's speed.
             solver.parameters.max_deterministic_time = budget.iterations * _DETERMINISTIC
             # Threads that take turns by deterministic time give the same plan every time.
             solver.parameters.interleave_search = True
@@ -107,8 +107,11 @@ class Exact:
             solver.parameters.max_time_in_seconds = max(left, 0.01)
         watcher = _Watcher(problem, model, first)
         status = solver.solve(model.cp, watcher)
+        # The first plan is a solution, so this is a defect of the model and no property of the
+        # instance.
         if status == cp_model.INFEASIBLE:
             raise AssertionError("the model refuses a plan that the checker accepts")
+        # Costs are whole, so a bound rounds up; what it lies above a whole number by is rounding.
         bound = max(0, math.ceil(solver.best_objective_bound - 1e-6))
         best = watcher.best
         proven = problem.cost(best) <= bound
@@ -127,6 +130,8 @@ class _Watcher(cp_model.CpSolverSolutionCallback):
 
     def on_solution_callback(self) -> None:
         """Keeps the solution's plan if it is better."""
+        # Two plans come of each solution, as the solver's own starts may waste room, and may be
+        # refused where calendars make the model a relaxation.
         starts = np.array([self.value(start) for start in self._model.start], np.int32)
         for arrays in _plans(self._problem, self._model, starts, self.value):
             cost = self._problem.cost(arrays)
@@ -141,9 +146,12 @@ def _plans(problem: Problem, model: Model, starts: np.ndarray, value) -> list[Ar
     stands.start[:] = starts
     free_from = np.zeros(len(tables.profile), np.int64)
     valid = True
+    # At one start milestones first, as others may wait for them to end.
     order = sorted(range(len(starts)), key=lambda task: (starts[task], tables.work[task] > 0))
     for task in order:
         team: list[int] = []
+        # The model says how many of a group do a task; who they are is settled here, in order of
+        # time.
         for group, count in model.team_of(task, value).items():
             # Those who are free latest, so that others stay free longer.
             able = sorted(model.groups[group], key=lambda person: free_from[person])
@@ -180,6 +188,7 @@ def _hint(model: Model, arrays: Arrays) -> None:
 def _horizon(problem: Problem, first: Arrays, cost: int) -> int:
     """Returns a tick by which some optimal plan has ended."""
     weights, tables = problem.weights, problem.tables
+    # A plan that ends later costs more than the first one by the makespan alone.
     if weights.makespan:
         return max(int(first.end.max(initial=0)), problem.instance.now + cost // weights.makespan)
     # All one after another, each at the pace of its slowest, after the last date of all.
@@ -203,6 +212,7 @@ def is_large(problem: Problem) -> bool:
 def first_budget(budget: Budget) -> Budget:
     """Returns what of a budget goes to restarts."""
     if budget.seconds is None:
+        # A budget of iterations is repeatable: restarts must not read the clock then.
         return Budget(iterations=_FIRST_ITERATIONS)
     seconds = min(budget.seconds * _FIRST_SHARE, _MOST_FIRST_SECONDS)
     return Budget(seconds=seconds, iterations=budget.iterations and _FIRST_ITERATIONS)

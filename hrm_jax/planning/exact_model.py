@@ -86,6 +86,7 @@ def build_model(
       cost_limit: plans that cost more are not looked for.
     """
     cp = cp_model.CpModel()
+    # Loads and changes are of persons, which then cannot be counted in groups.
     distinct = weights.balance > 0 or (weights.changes > 0 and last is not None)
     groups = group_people(tables, distinct)
     counts = [_team(cp, tables, groups, task) for task in range(len(tables.work))]
@@ -95,6 +96,7 @@ def build_model(
         cp.new_interval_var(start[i], size[i], end[i], f"task{i}") for i in range(len(start))
     ]
     sets = need_sets(tables)
+    # Implied by what is said of groups, but seen before the solver has chosen anybody.
     for capacity, demands in sets:
         used = [(intervals[i], int(d)) for i, d in enumerate(demands) if d and tables.work[i]]
         if sum(demand for _, demand in used) > capacity:
@@ -115,6 +117,8 @@ def _team(
     needs = tables.needs_of(task)
     if not needs:
         return {}
+    # Who serves which of the task's needs; people of a group are alike, so the first stands for
+    # all.
     serves = {
         group: [tables.able[people[0], need] for need, _ in needs]
         for group, people in enumerate(groups)
@@ -130,9 +134,13 @@ def _team(
         least = len(groups[group]) if tables.fixed[task, groups[group][0]] else 0
         for members, required in hall:
             if group in members:
+                # Hall's condition with all others at their most: so many are needed of this group
+                # anyhow.
                 least = max(least, required - sum(most[g] for g in members if g != group))
         sure = min(max(least, 0), own)
         free = [cp.new_bool_var(f"do{task},{group},{k}") for k in range(own - sure)]
+        # The k-th of a group only with the one before it: people of a group are interchangeable,
+        # and without this the solver would try all their orders.
         for earlier, later in itertools.pairwise(free):
             cp.add_implication(later, earlier)
         counts[group] = [*[1] * sure, *free]
@@ -148,6 +156,7 @@ def _team(
 
 def _hall(needs: list[tuple[int, int]], serves: Mapping[int, list]) -> Iterator[tuple[list, int]]:
     """Yields groups that serve any of some needs, and how many people these ask for."""
+    # Of many needs, only small sets bound what is sure: seats then state the condition itself.
     sizes = range(1, len(needs) + 1) if len(needs) <= _ALL_SUBSETS else (1, 2)
     for size in sizes:
         for chosen in itertools.combinations(range(len(needs)), size):
@@ -176,6 +185,7 @@ def _times(cp, tables: Tables, groups, counts, horizon: int):
         begun = int(tables.started[task])
         first = begun if begun >= 0 else int(tables.earliest[task])
         start.append(cp.new_int_var(first, begun if begun >= 0 else horizon, f"start{task}"))
+        # A task has one length if all who may do it would take equally long, and at any start.
         profiles = {int(tables.profile[groups[group][0]]): group for group in counts[task]}
         spans = {_duration(tables, task, groups[group][0]) for group in profiles.values()}
         if not counts[task]:
@@ -184,6 +194,7 @@ def _times(cp, tables: Tables, groups, counts, horizon: int):
             size.append(spans.pop())
             end.append(start[-1] + size[-1])
             continue
+        # Otherwise its end depends on who does it and when it starts; see `_stretch`.
         size.append(cp.new_int_var(1, horizon, f"size{task}"))
         end.append(cp.new_int_var(first, horizon, f"end{task}"))
         _stretch(cp, tables, groups, counts[task], task, start[-1], end[-1], horizon)
@@ -215,9 +226,12 @@ def _stretch(cp, tables: Tables, groups, counts, task: int, start, end, horizon:
             ]
             alone = cp.new_int_var(0, max(ends), f"alone{task},{profile}")
             cp.add_element(start, ends, alone)
+            # A task starts only while all of its people work, as the checker has it; one that has
+            # begun may stand where it is.
             at_work = [tick for tick in range(horizon + 1) if _rate(tables, profile, tick)]
             allowed = cp_model.Domain.from_values(at_work)
         for group in members:
+            # The first literal of a group is true if any is, so it alone carries the condition.
             for one in counts[group][:1]:
                 given = [] if isinstance(one, int) else [one]
                 cp.add(end >= alone).only_enforce_if(given)
@@ -238,6 +252,7 @@ def _one_thing_at_a_time(cp, groups, counts, start, end, size) -> None:
         for task, of_task in enumerate(counts):
             ones = of_task.get(group, [])
             sure = sum(1 for one in ones if isinstance(one, int))
+            # Those who do the task in any case are one interval, with their number as its demand.
             if sure:
                 intervals.append(cp.new_interval_var(start[task], size[task], end[task], ""))
                 demands.append(sure)
@@ -268,6 +283,8 @@ def need_sets(tables: Tables) -> list[tuple[int, np.ndarray]]:
     for size in range(1, largest + 1):
         for chosen in itertools.combinations(range(kinds), size):
             serving = tables.able[:, chosen].any(axis=1)
+            # Sizes grow, so a larger set takes the place of a smaller one that the same people
+            # serve.
             found[serving.tobytes()] = (int(serving.sum()), demand[:, chosen].sum(axis=1))
     work = tables.work
     return sorted(found.values(), key=lambda entry: -(work @ entry[1]) / max(entry[0], 1))
@@ -280,6 +297,7 @@ def apart(tables: Tables, sets: list[tuple[int, np.ndarray]]) -> np.ndarray:
     for capacity, demands in sets:
         needed = (demands[:, None] > 0) & (demands[None, :] > 0)
         together |= needed & (demands[:, None] + demands[None, :] > capacity)
+    # Two tasks that one person has to do cannot overlap either.
     only = tables.fixed.astype(np.int64)
     together |= (only @ only.T) > 0
     np.fill_diagonal(together, False)
@@ -294,6 +312,7 @@ def cliques(edges: np.ndarray) -> list[list[int]]:
         first = int(left.sum(axis=1).argmax())
         clique = [first]
         candidates = edges[first].copy()
+        # Grown from the task with most edges left, until no other task has edges to all of them.
         fresh = left[first].copy()
         while candidates.any():
             # New edges first, then those that leave most candidates.
@@ -313,6 +332,7 @@ def _minimise(model: Model, tables: Tables, weights: Weights, horizon, now, last
     if weights.makespan:
         makespan = cp.new_int_var(0, horizon, "makespan")
         for task in range(len(model.start)):
+            # What others wait for ends before them, so the last tasks of all chains are enough.
             if not tables.tasks_after(task):
                 cp.add(makespan >= model.end[task] - now)
         terms.append(weights.makespan * makespan)
@@ -344,6 +364,7 @@ def _balance(model: Model, horizon: int):
                     held.append(span)
                     continue
                 part = cp.new_int_var(0, horizon, "")
+                # The product of a literal and a length, stated by its two cases.
                 cp.add(part == span).only_enforce_if(one)
                 cp.add(part == 0).only_enforce_if(~one)
                 held.append(part)
@@ -353,6 +374,7 @@ def _balance(model: Model, horizon: int):
         cp.add(largest >= load)
     excess = cp.new_int_var(0, horizon, "excess")
     people = max(len(loads), 1)
+    # Rounded down as in `objectives`: people * excess is at least the difference less people - 1.
     cp.add(people * excess >= people * largest - sum(loads) - (people - 1))
     return excess
 
@@ -366,5 +388,6 @@ def _changes(model: Model, last: Last) -> Iterator:
         cp.add(model.start[task] == start).only_enforce_if(same)
         yield 1 - same
         for group, ones in model.counts[task].items():
+            # Each person is a group here, and only those who are new on the task count.
             if not last.team[task, model.groups[group][0]]:
                 yield from ones

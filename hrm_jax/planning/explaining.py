@@ -87,6 +87,7 @@ class Risk:
 def explain(instance: Instance, plan: Plan) -> dict[str, Reason]:
     """Returns a reason for each assignment of a plan that the checker accepts."""
     tasks = tasks_by_id(instance)
+    # Once for all tasks: each call hashes the instance, which took a minute for 5,000 tasks.
     people = people_by_id(instance)
     behind = links(instance, plan)
     slack = _slack(instance, plan, behind)
@@ -94,6 +95,7 @@ def explain(instance: Instance, plan: Plan) -> dict[str, Reason]:
     work = _work_of(plan)
     reasons = {}
     for task, one in planned.items():
+        # Of all that it comes after, those that end when it starts are what holds it back.
         waits = [other for other in behind[task] if planned[other].end == one.start]
         others = _others(instance, tasks[task], one)
         reasons[task] = Reason(
@@ -117,6 +119,7 @@ def find_risks(instance: Instance, plan: Plan, made: Timeline | None = None) -> 
     """
     risks = []
     needs = {need for task in instance.tasks for need in task.needs if need.skills}
+    # By skills alone, as needs of one and of two people ask for the same people.
     for skills in sorted({need.skills for need in needs}):
         able = [person.id for person in instance.people if person.has(Need(skills))]
         if len(able) == 1:
@@ -147,6 +150,7 @@ def _doubtful(instance: Instance, plan: Plan, made: Timeline | None) -> list[Ris
     risks = []
     planned = plan.by_task()
     for place, task in enumerate(instance.tasks):
+        # What is late in the plan itself is a risk of its own, told above.
         if made is None or task.due is None or planned[task.id].end > task.due:
             continue
         late = made.percentile(85, [place]) - task.due
@@ -162,12 +166,15 @@ def _slack(instance: Instance, plan: Plan, behind: Mapping[str, list[str]]) -> d
     last = max((one.end for one in plan.assignments), default=0)
     latest = {}
     for task in instance.tasks:
+        # A due date that is missed already limits nothing: its task would have negative slack.
         on_time = task.due is not None and task.due >= planned[task.id].end
         latest[task.id] = min(last, task.due) if on_time and task.due is not None else last
     # Behind in time first: a task's limit is known before those of the tasks that it waits for.
     order = sorted(plan.assignments, key=lambda one: (one.start, one.end), reverse=True)
     for one in order:
         for other in behind[one.task]:
+            # If this task may slip by so much, those before it may end as much later than it starts
+            # now.
             room = latest[one.task] - one.end
             latest[other] = min(latest[other], one.start + room)
     return {one.task: latest[one.task] - one.end for one in plan.assignments}
@@ -188,6 +195,7 @@ def _covers(task: Task, team: list[Person]) -> dict[str, str]:
     places = [need for need in task.needs for _ in range(need.count)]
     holder: dict[int, Person] = {}
 
+    # Kuhn's augmenting paths, as in the checker.
     def seat(person: Person, tried: set[int]) -> bool:
         for place, need in enumerate(places):
             if place not in tried and person.has(need):
@@ -223,15 +231,19 @@ def _next_best(
     others: list[Person],
 ) -> NextBest | None:
     """Returns who could take one person's place so that the task ends soonest, or None."""
+    # Nobody can be exchanged on what has begun, and nobody is on a milestone.
     if task.started is not None or task.duration == 0:
         return None
     best: NextBest | None = None
     for person in others[:_MOST_OTHERS]:
+        # The first time from the planned start on at which the person has room for the task's
+        # planned length between their own tasks.
         free = one.start
         for other in work.get(person.id, []):
             if other.end > free and other.start < free + (one.end - one.start):
                 free = other.end
         for member in one.people:
+            # Who is named for the task cannot be replaced.
             if member in task.people:
                 continue
             team = [people[kept] for kept in one.people if kept != member] + [person]
@@ -249,6 +261,8 @@ def _end_together(instance: Instance, task: Task, team: list[Person], start: int
     while left > 0:
         left -= min(instance.rate(person, tick) for person in team)
         tick += 1
+        # At the lowest rate, 1 percent, a task takes a hundred times its length: this team never
+        # ends.
         if tick - start > 100 * (task.duration + 100):
             return None
     return tick

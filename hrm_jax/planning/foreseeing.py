@@ -59,9 +59,12 @@ def draw_durations(
     """Returns float64 [samples, tasks] of whole ticks, or None where nothing tells of doubt."""
     usual = np.array([task.duration for task in instance.tasks], float)
     low, high = _factors(instance)
+    # In units of the 10th and 90th percentile, so that a power of the factor at -1 and 1 is the
+    # range itself: the logarithm is normal at each side, of another width.
     drawn = rng.standard_normal((samples, len(usual))) / _NORMAL_90
     by_range = usual * np.where(drawn < 0, low**-drawn, high**drawn)
     if errors is None or not len(errors):
+        # Without ranges every factor is 1: there is nothing to draw.
         surely = np.array_equal(low, high) and (low == 1).all()
         return None if surely or not len(usual) else _whole(instance, by_range)
     by_past = usual * errors[draw_past(len(errors), len(usual), samples, rng)]
@@ -74,6 +77,7 @@ def _factors(instance: Instance) -> tuple[np.ndarray, np.ndarray]:
     ranges = np.full((len(instance.tasks), 2), np.nan)
     for place, task in enumerate(instance.tasks):
         if task.duration and (task.low is not None or task.high is not None):
+            # Half a tick stands for a low of 0, which has no logarithm.
             low = task.duration if task.low is None else max(task.low, 0.5)
             high = task.duration if task.high is None else task.high
             ranges[place] = min(low / task.duration, 1.0), high / task.duration

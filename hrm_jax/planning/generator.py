@@ -50,6 +50,7 @@ def _skills(random: np.random.Generator, tasks: int) -> Instance:
     held = np.array([[skill in person.skills for skill in skills] for person in team])
     known = [skill for skill in range(len(skills)) if held[:, skill].any()]
     longest = int(random.choice([4, 10, 20]))
+    # Needs are made of a team that is drawn first, so that each task can be done.
     most_people = int(random.integers(1, max(people // 2, 1) + 1))
     links = _precedence(random, tasks)
     made = []
@@ -90,9 +91,11 @@ def _resources(random: np.random.Generator, tasks: int) -> Instance:
     asked = np.where(
         random.random((tasks, kinds)) < used, random.integers(1, largest + 1, (tasks, kinds)), 0
     )
+    # A task that asks for nothing would need nobody: it gets one unit of some kind.
     without = asked.sum(axis=1) == 0
     asked[without, random.integers(0, kinds, without.sum())] = 1
     least = asked.max(axis=0)
+    # At least what the largest request of a kind asks for, so that there is a plan.
     capacity = np.maximum(least + (strength * 2 * largest * random.random(kinds)).astype(int), 1)
     people = tuple(
         Person(f"r{kind}.{unit}", (f"r{kind}",))
@@ -128,6 +131,7 @@ def _backlog(random: np.random.Generator, tasks: int) -> Instance:
     held = np.array([[skill in person.skills for skill in skills] for person in people])
     known = [skill for skill in range(len(skills)) if held[:, skill].any()]
     links = _precedence(random, tasks, density=0.5)
+    # Roughly the length of the plan: some 12 ticks of work for each task, shared out.
     total = tasks * 12 / len(people)
     made = []
     for index in range(tasks):
@@ -156,6 +160,7 @@ def _precedence(
     reach = max(3, int(tasks * random.uniform(0.1, 0.8)))
     links = []
     for index in range(tasks):
+        # Only earlier tasks, so that there is no cycle.
         first = max(0, index - reach)
         count = min(int(random.poisson(mean)), index - first, 4)
         chosen = random.choice(np.arange(first, index), size=count, replace=False)

@@ -63,6 +63,7 @@ def guided(
     costs = np.empty((tasks, people), np.float32)
     priorities = np.empty(tasks, np.float32)
     for number in range(first, first + iterations):
+        # Each iteration has a seed of its own, so that it is the same however they are parted.
         np.random.seed((seed * 1_000_003 + number) % (2**31))
         parallel = np.random.random() < 0.5
         kind = np.random.random()
@@ -84,6 +85,8 @@ def guided(
 @numba.njit(cache=True)
 def _draw(proposal, temperature, priorities, costs):
     for task in range(len(priorities)):
+        # The model learns its doubt as the width of a Laplace distribution, so draws are of one.
+        # What starts early has a high priority.
         noise = np.random.laplace(0.0, 1.0)
         priorities[task] = -(proposal.start[task] + temperature * proposal.doubt[task] * noise)
         _prefer(proposal.preference, task, temperature, costs)
@@ -93,6 +96,7 @@ def _draw(proposal, temperature, priorities, costs):
 def _prefer(preference, task, temperature, costs):
     """Writes costs whose order is drawn: at temperature 1 by the odds, at 0 by preference."""
     for person in range(costs.shape[1]):
+        # Sorting log-odds with Gumbel noise draws an order by the odds (the Gumbel-max trick).
         noise = np.random.gumbel(0.0, 1.0)
         costs[task, person] = -(preference[task, person] + temperature * noise)
 
@@ -102,16 +106,19 @@ def _move(proposal, temperature, best, priorities, costs):
     """Takes the best plan's order and teams, but for some tasks what is proposed of them."""
     start, _, team = best
     tasks = len(start)
+    # Four tasks are moved on average, at times many: 1 and an exponential of mean 3.
     share = (1 + np.random.exponential(3.0)) / tasks
     for task in range(tasks):
         priorities[task] = -start[task]
         if np.random.random() < share:
             noise = np.random.laplace(0.0, 1.0)
             priorities[task] = -(proposal.start[task] + temperature * proposal.doubt[task] * noise)
+    # Half of the iterations let all teams go where the proposal wants them.
     freed = np.random.random() < 0.5
     for task in range(tasks):
         _prefer(proposal.preference, task, temperature, costs)
         if not freed and np.random.random() >= 4 * share:
             for person in team[task]:
                 if person >= 0:
+                    # More than log-odds differ: who had the task keeps it.
                     costs[task, person] -= 1000

@@ -65,6 +65,7 @@ class ModelProposer:
         size = graph.size
         batch = stack_graphs([graph.padded(size, ())])
         answers = np.asarray(_answer(self.model, self.variables, batch))[0]
+        # Padding lies behind the tasks and behind the candidates; it is cut out of both.
         said = np.concatenate(
             [
                 answers[: graph.tasks],
@@ -93,7 +94,9 @@ def proposal_of(nodes: Nodes, graph: PlanGraph, said: np.ndarray) -> Proposal:
     of_tasks = said[: graph.tasks]
     task, group = nodes.candidates
     of_groups = np.full((graph.tasks, len(nodes.groups) + 1), _NEVER, np.float32)
+    # Who is no candidate of a task stays at `_NEVER`.
     of_groups[task, group] = said[graph.tasks :, 2]
+    # The model moves each task from where the plan has it; units of the horizon become ticks.
     start = nodes.problem.instance.now + graph.horizon * (graph.start + of_tasks[:, 0])
     doubt = graph.horizon * np.exp(np.clip(of_tasks[:, 1], LEAST_DOUBT, MOST_DOUBT))
     # Who can do nothing has group -1, the last column, which nobody prefers.
@@ -159,6 +162,7 @@ class Hrm:
         proposal = None
         read = None
         while not run.over:
+            # The model's answer depends on the plan alone: it is asked again only for another one.
             if proposal is None or (self.asks_again and read != _named(run.best)):
                 proposal = self.proposer.propose(nodes, run.best)
                 read = _named(run.best)

@@ -39,6 +39,7 @@ class HrmExact:
             raise why_no_plan(instance)
         if large:
             return problem.plan(first, self.hrm.name)
+        # The time of the first search counts, as `began` says.
         plan = self.exact.improve(problem, first, budget, seed, began)
         return dataclasses.replace(plan, planner=self.name)
 

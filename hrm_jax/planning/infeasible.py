@@ -61,6 +61,7 @@ def _demands(task: Task, instance: Instance) -> Iterator[Demand]:
         yield Demand(f"{task.id} is to be done by {person}", "fixed", person)
     for person in task.forbidden:
         yield Demand(f"{task.id} may not be done by {person}", "forbidden", person)
+    # At constant rates everybody works in every tick, so that calendars cannot conflict.
     if task.needs and not tables_of(instance).constant:
         yield Demand(f"the people of {task.id} have to work at one time", "calendar", task.id)
 
@@ -73,6 +74,7 @@ def _can_do(instance: Instance, task: Task, demands: Sequence[Demand]) -> bool:
     together = any(demand.kind == "calendar" for demand in demands)
     places = [need for need in needs if isinstance(need, Need) for _ in range(need.count)]
     people = [person for person in instance.people if person.id not in banned]
+    # Those who have to do the task are seated first; a later one may move them, not unseat them.
     people.sort(key=lambda person: person.id not in fixed)
     if any(person not in {p.id for p in people} for person in fixed):
         return False
@@ -102,6 +104,7 @@ def _work_together(
     """Returns whether a team can be seated of people who work in some tick after all absences."""
     tables = tables_of(instance)
     number = {person.id: index for index, person in enumerate(instance.people)}
+    # Of the week that repeats for ever: absences pass, and a plan may wait for that.
     week = tables.rates[:, -tables.period :]
     for tick in range(tables.period):
         working = [p for p in people if week[tables.profile[number[p.id]], tick] > 0]
@@ -115,6 +118,7 @@ def _work_together(
 
 def _smallest(demands: list[Demand], conflict: Callable[[list[Demand]], bool]) -> list[Demand]:
     kept = list(demands)
+    # One pass is enough: what is needed for the conflict stays needed when others are left out.
     for demand in demands:
         rest = [other for other in kept if other is not demand]
         if conflict(rest):
@@ -126,6 +130,7 @@ def _begun_conflict(instance: Instance) -> tuple[Demand, ...] | None:
     """Returns begun tasks that contradict each other: one person in two, or one before another."""
     tables = tables_of(instance)
     number = {person.id: index for index, person in enumerate(instance.people)}
+    # Times of what has begun are given, so only pairs of such tasks can contradict each other.
     spans = {}
     for index, task in enumerate(instance.tasks):
         if task.started is not None:
@@ -136,6 +141,7 @@ def _begun_conflict(instance: Instance) -> tuple[Demand, ...] | None:
     for one, (start, end) in spans.items():
         for other, (other_start, other_end) in spans.items():
             shared = set(tasks[one].people) & set(tasks[other].people)
+            # Each pair once for people, but in both orders for dependencies.
             overlap = one < other and max(start, other_start) < min(end, other_end)
             if overlap and shared:
                 person = min(shared)

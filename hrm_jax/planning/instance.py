@@ -64,6 +64,7 @@ class Task:
 
     def __post_init__(self):
         check(self.id != "", "id", expected="a name", got="", remedy="give each task its own")
+        # A range that is open at one side ends at the estimate itself.
         low = self.duration if self.low is None else self.low
         high = self.duration if self.high is None else self.high
         check(
@@ -153,6 +154,7 @@ class Person:
         It is at least 1 where the person works at all.
         """
         share = self.week[day % len(self.week)] if self.week else FULL
+        # A small product rounds down to 0, which would be an absence for ever.
         return max(self.speed * self.capacity * share // FULL**2, 1) if share else 0
 
     def has(self, need: Need) -> bool:
@@ -182,6 +184,7 @@ class Instance:
         people = {person.id for person in self.people}
         for task in self.tasks:
             _check_references(task, tasks, people)
+        # Behind the references, as `find_cycle` passes over ids that it does not know.
         cycle = find_cycle({task.id: task.after for task in self.tasks})
         check(
             cycle is None,
@@ -190,6 +193,8 @@ class Instance:
             got=" -> ".join(cycle or ()),
             remedy="remove one of these dependencies",
         )
+        # `day_rate` repeats a person's week by its own length, so another one than the team's would
+        # drift.
         week = len(self.days.weekdays) if self.days else 0
         for person in self.people:
             check(
@@ -204,6 +209,7 @@ class Instance:
 
     def rate(self, person: Person, tick: int) -> int:
         """Returns the rate at which a person works in a tick, in percent."""
+        # Absences are ticks of the team, so they go before whatever the week says.
         if any(first <= tick < end for first, end in person.absences):
             return 0
         return person.day_rate(self.days.weekday_index(tick) if self.days else 0)
@@ -214,6 +220,7 @@ class Instance:
         return hashlib.sha256(to_json(self).encode()).hexdigest()[:16]
 
 
+# The key is the whole instance, hashed at each call: loops over tasks fetch the mapping once.
 @functools.lru_cache(maxsize=8)
 def tasks_by_id(instance: Instance) -> Mapping[str, Task]:
     """Returns the instance's tasks by their ids."""

@@ -46,6 +46,7 @@ class Nodes:
         """The group of each person; -1 for those who can do nothing."""
         found = np.full(len(self.problem.tables.profile), -1, np.int32)
         for group, people in enumerate(self.groups):
+            # People of no group may do nothing of the instance.
             found[people] = group
         return found
 
@@ -86,6 +87,7 @@ class Nodes:
         tables = self.problem.tables
         tasks = len(tables.work)
         task, group = self.candidates
+        # Candidates are numbered behind the tasks, and groups by themselves.
         own = np.arange(len(task), dtype=np.int32) + tasks
         every = np.arange(tasks, dtype=np.int32)
         asking, asked = np.nonzero(self.demand)
@@ -118,6 +120,8 @@ class Nodes:
         asks = self.demand > 0
         has_due = tables.due >= 0
         due = np.where(has_due, (tables.due - now) / horizon, 0)
+        # Times are over the horizon, counts are logarithms, the rest are shares: all of order 1.
+        # Times are over the horizon, counts are logarithms, the rest are shares: all of order 1.
         columns = [
             work / horizon,
             tail / horizon,

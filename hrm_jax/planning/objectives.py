@@ -101,4 +101,5 @@ def _balance(instance: Instance, plan: Plan) -> int:
     held = loads(instance, plan)
     total = sum(held[person] for person in useful)
     largest = max(held[person] for person in useful)
+    # In whole numbers, as in the compiled search and in CP-SAT: all three give one cost.
     return (largest * len(useful) - total) // len(useful)

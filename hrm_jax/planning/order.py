@@ -41,6 +41,7 @@ def in_order(after: Mapping[str, Sequence[str]]) -> list[str]:
             if other in later:
                 later[other].append(item)
     ready = [item for item, count in waiting.items() if count == 0]
+    # Kahn's algorithm: the list grows while it is walked, and ends up as the order.
     for item in ready:
         for other in later[item]:
             waiting[other] -= 1

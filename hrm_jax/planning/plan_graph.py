@@ -76,6 +76,7 @@ class PlanGraph:
     def size(self) -> Size:
         """The least padded size that it fits into, of those that double."""
         size = Size()
+        # Sizes double, so that few programs are compiled for many instances.
         while size.tasks < self.tasks:
             size = Size(2 * size.tasks, size.candidates)
         # The room for edges grows with the candidates.
@@ -101,6 +102,7 @@ class PlanGraph:
           labels: as in `GraphBatch`.
         """
         number = np.arange(len(self.features), dtype=np.int32)
+        # Candidates begin behind the room for tasks.
         number[self.tasks :] += size.tasks - self.tasks
         relations = {}
         for name, (source, target) in self.pairs.items():
@@ -130,6 +132,7 @@ def read_plan(nodes: Nodes, plan: Arrays) -> PlanGraph:
     )
     task, _ = nodes.candidates
     features[:tasks, : of_tasks.shape[1]] = of_tasks
+    # A candidate has its task's features, and its own behind them, where a task has zeros.
     features[tasks:, : of_tasks.shape[1]] = of_tasks[task]
     features[tasks:, of_tasks.shape[1] :] = np.concatenate(
         [nodes.candidate_features, _taken(nodes, plan, horizon)], axis=1
@@ -158,6 +161,8 @@ def _followers(plan: Arrays) -> Pairs:
     """Returns pairs of tasks that follow each other in somebody's work, each pair once."""
     task, seat = np.nonzero(plan.team >= 0)
     person = plan.team[task, seat]
+    # By person and then by time, so that neighbours are what a person does in a row. Several people
+    # who go on together would give a pair several times.
     order = np.lexsort((plan.end[task], plan.start[task], person))
     task, person = task[order], person[order]
     same = person[1:] == person[:-1]
@@ -175,6 +180,7 @@ def _standing(
     slack = latest - plan.end
     ready = np.full(len(plan.start), now)
     source, target = nodes.pairs["before"]
+    # When dependencies let a task start; that it starts later is for lack of people.
     np.maximum.at(ready, target, plan.end[source])
     late = np.where(tables.due >= 0, np.maximum(plan.end - tables.due, 0), 0)
     rank = np.empty(len(plan.start))
@@ -203,6 +209,7 @@ def _latest_ends(nodes: Nodes, plan: Arrays, earlier: np.ndarray, later: np.ndar
         after[first].append(second)
     start, end = plan.start.tolist(), plan.end.tolist()
     latest = [max(end, default=0)] * len(end)
+    # From the end back, so that what follows a task is known before it.
     for task in sorted(range(len(end)), key=lambda task: (end[task], start[task]), reverse=True):
         for other in after[task]:
             latest[task] = min(latest[task], latest[other] - (end[other] - start[other]))

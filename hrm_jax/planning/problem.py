@@ -42,6 +42,8 @@ class Problem:
     def backward(self) -> Tables:
         """The arrays with precedence turned round, without dates, each person at a mean rate."""
         tables = self.tables
+        # Calendars count ticks from the front and mean nothing backwards, nor do dates. A single
+        # column is a constant rate, of at least 1, as nothing would ever end at 0.
         means = tables.rates.mean(axis=1, keepdims=True)
         return tables._replace(
             before_start=tables.after_start,
@@ -89,6 +91,7 @@ class Problem:
         known = self.last.by_task() if self.last else {}
         number = {person.id: index for index, person in enumerate(self.instance.people)}
         for index, task in enumerate(self.instance.tasks):
+            # Who has left the team since has no number, and counts as no change.
             if task.id in known:
                 start[index] = known[task.id].start
                 team[index, [number[p] for p in known[task.id].people if p in number]] = True
@@ -195,12 +198,16 @@ class Problem:
         """Returns the last plan fitted to the instance: its order and, where possible, teams."""
         if self.last is None:
             return None
+        # A plan that still keeps all rules is taken as it is: generating it anew would move its
+        # tasks.
         known = self.arrays(self.last)
         if known is not None:
             return known
         start, team = self.last_arrays
         new = start < 0
         latest = start.max(initial=0)
+        # Scarcity is from 0 to 1, so whoever had the task comes before all others. The rules are,
+        # too: a new task comes behind every one of the last plan.
         costs = self.scarcity[None, :] - 2.0 * team
         priorities = np.where(new, self.rules[0] - latest - 2, -start.astype(np.float32))
         return self.decode(priorities, costs)

@@ -50,6 +50,8 @@ class Pace:
     def done_by(self, ticks: np.ndarray) -> np.ndarray:
         """Returns the work done from tick 0 until before each of some ticks."""
         last = len(self.sums) - 1
+        # Within the table a sum is an entry; behind it whole weeks are multiplied, and a part
+        # looked up.
         rounds, rest = np.divmod(np.maximum(ticks - last, 0), self.period)
         first = self.sums[last - self.period]
         later = rounds * (self.sums[last] - first) + self.sums[last - self.period + rest] - first
@@ -58,6 +60,9 @@ class Pace:
     def reached(self, work: np.ndarray) -> np.ndarray:
         """Returns the first ticks by which so much work is done; 2**40 where it never is."""
         last = len(self.sums) - 1
+        # The inverse of `done_by`: whole weeks by division, the rest by a search in the sums of
+        # one. The first tick by which all is done, so exactly a week's work takes no tick of the
+        # next one.
         week = self.sums[last - self.period :] - self.sums[last - self.period]
         beyond = np.maximum(work - self.sums[last], 0)
         rounds, rest = np.divmod(np.maximum(beyond - 1, 0), max(week[-1], 1))
@@ -94,6 +99,7 @@ class Replay:
         paces = []
         for task in self.instance.tasks:
             rows = [int(tables.profile[number[person]]) for person in planned[task.id].people]
+            # Only rates tell teams apart, so tasks of alike teams share a table.
             team = tuple(sorted(set(rows)))
             if team not in known:
                 known[team] = _pace(tables, team)
@@ -108,6 +114,7 @@ class Replay:
         """Returns int64 [samples, tasks] starts and ends, for durations of whole ticks."""
         work = FULL * np.rint(durations).astype(np.int64)
         starts, ends = np.zeros(work.shape, np.int64), np.zeros(work.shape, np.int64)
+        # All samples of a task at once; what it comes after is done by then.
         for place, before in self._order:
             task, pace = self.instance.tasks[place], self._paces[place]
             begins = self._starts(task, ends[:, before], pace, work[:, place])

@@ -23,14 +23,18 @@ def rule_priorities(tables: Tables) -> Float32[np.ndarray, "rules tasks"]:
     due = np.where(tables.due >= 0, tables.due, np.inf)
     behind = np.zeros(tasks)
     effort = work * np.maximum(tables.team_sizes(), 1)
+    # From the end on, so that what waits for a task is known before it. Work that waits along
+    # several chains counts once for each of them.
     for task in tables.order[::-1]:
         later = tables.tasks_after(task)
         due[task] = min([due[task], *(due[other] - work[other] for other in later)])
         behind[task] = effort[task] + sum(behind[other] for other in later)
+    # Nothing due waits for a task of infinite `due`: it comes behind all others.
     latest = due - work
     finite = np.isfinite(latest)
     horizon = latest[finite].max() if finite.any() else 0
     urgency = np.where(finite, horizon - latest, -1 - work.sum()) + np.log1p(tables.priority)
+    # In the order of `RULES`, each from 0 to 1 afterwards, so that noise means the same to all.
     rows = [tail, tail - head, np.log1p(behind), urgency, -np.arange(tasks)]
     return np.stack([_unit(row) for row in rows]).astype(np.float32)
 

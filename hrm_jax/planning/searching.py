@@ -85,6 +85,7 @@ def search(tables, backward, rules, scarcity, problem, best, found, first, itera
     for number in range(first, first + iterations):
         # Numba's own generator, which is not NumPy's.
         np.random.seed((seed * 1_000_003 + number) % (2**31))
+        # First each rule undisturbed, by both kinds of generation: what dispatching would do.
         if number < 2 * len(rules):
             priorities[:] = rules[number // 2]
             _plain_costs(scarcity, costs)
@@ -120,6 +121,8 @@ def attempt(tables, backward, problem, best, found, priorities, costs, parallel,
         return found
     found = _keep(tables, problem, best, found, start, end, team)
     if justified:
+        # Backwards with the same people: what ends last is placed first, in reversed time. That
+        # plan knows no dates, so only its order is used, for the last step forwards.
         _favour(team, costs)
         priorities[:] = end
         if not decode(backward, priorities, costs, False, start, end, team):
@@ -168,6 +171,8 @@ def disturb(scarcity, best, priorities, costs):
     start, _, team = best
     tasks = len(start)
     longest = max(start.max(), 1)
+    # Four tasks are moved on average, at times many: 1 and an exponential of mean 3, whatever the
+    # size. Their deviation is up to 0.3 of the plan's length.
     share = (1 + np.random.exponential(3.0)) / tasks
     reach = 0.3 * longest * np.random.random()
     for task in range(tasks):
@@ -177,12 +182,14 @@ def disturb(scarcity, best, priorities, costs):
     spread = 0.5 * np.random.random()
     freed = np.random.random() < 0.5
     for task in range(tasks):
+        # A team that is not loose keeps the plain costs, and its people below come first.
         loose = freed or np.random.random() < 4 * share
         for person in range(costs.shape[1]):
             costs[task, person] = scarcity[person] + spread * np.random.random() * loose
         if not loose:
             for person in team[task]:
                 if person >= 0:
+                    # Costs are up to 1.5 before, so 2 puts them ahead of everybody.
                     costs[task, person] -= 2
 
 

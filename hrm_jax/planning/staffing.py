@@ -21,6 +21,7 @@ def rate_at(tables: Tables, person: int, tick: int) -> int:
     """Returns the rate of a person in a tick, in percent."""
     columns = tables.rates.shape[1]
     if tick >= columns:
+        # Behind the last column the last `period` columns repeat for ever.
         tick = columns - tables.period + (tick - columns) % tables.period
     return int(tables.rates[tables.profile[person], tick])
 
@@ -30,6 +31,7 @@ def team_end(tables: Tables, work: int, start: int, team: np.ndarray, size: int)
     """Returns the tick by which a team has done some work from `start` on; FOREVER if it cannot."""
     if work == 0:
         return start
+    # One rate for ever: the end is a quotient, rounded up, and no walk.
     if size == 0 or tables.rates.shape[1] == 1:
         slowest = FULL if size == 0 else 1 << 20
         for member in range(size):
@@ -38,11 +40,13 @@ def team_end(tables: Tables, work: int, start: int, team: np.ndarray, size: int)
     tick = start
     idle = 0
     while work > 0:
+        # Above every rate.
         slowest = 1 << 20
         for member in range(size):
             slowest = min(slowest, rate_at(tables, team[member], tick))
         work -= slowest
         idle = 0 if slowest > 0 else idle + 1
+        # A whole week behind the last absence had no tick in which all of them work.
         if idle > tables.rates.shape[1] + tables.period:
             return int(FOREVER)
         tick += 1
@@ -66,6 +70,8 @@ def seat(
     """
     first = tables.need_start[task]
     entries = tables.need_start[task + 1] - first
+    # An augmenting path, breadth first: needs that the person serves, then those to which members
+    # of these could move, until one has a place left.
     mover = np.full(entries, -2, np.int32)  # who would leave for this entry: -1 is the person
     origin = np.full(entries, -1, np.int32)
     queue = np.empty(entries, np.int32)
@@ -83,6 +89,7 @@ def seat(
         for member in range(size):
             held += seats[member] == entry
         if held < tables.need_count[first + entry]:
+            # Back along the path: each member takes the place that opens up before it.
             while mover[entry] >= 0:
                 seats[mover[entry]] = entry
                 entry = origin[entry]
@@ -131,6 +138,7 @@ def choose_team(
             if not seated and tables.fixed[task, person]:
                 return False
             found += seated
+        # Who must do the task is not free, so no team will do now.
         elif tables.fixed[task, person]:
             return False
     return bool(found == size)

@@ -79,6 +79,7 @@ def split_by_rules(story: Story, skills: Sequence[str]) -> list[Part]:
       story: what is to be split.
       skills: all that the story needs.
     """
+    # What a person has listed goes before what a phrase suggests.
     if len(story.criteria) > 1:
         titles = [_whole_title(story, criterion) for criterion in story.criteria]
     else:
@@ -122,11 +123,13 @@ def _criteria(description: str) -> tuple[str, ...]:
     for line in description.splitlines():
         item, scenario = _ITEM.match(line), _SCENARIO.match(line)
         if item:
+            # A ticked item is done, and none of the tasks.
             if (item["tick"] or " ") == " ":
                 items.append((under, item["text"].strip()))
         elif scenario:
             scenarios.append(scenario["text"].strip())
         elif line.strip():
+            # A line of text that is no item begins another part of the description.
             under = bool(_HEADING.search(line))
     named = [text for inside, text in items if inside]
     return tuple(named or [text for _, text in items] or scenarios)
@@ -142,6 +145,7 @@ def _verbs(goal: str) -> list[str]:
         words = piece.split()
         if not words:
             continue
+        # After an article comes a second object of the same verb.
         if phrases and words[0].lower() in _NO_VERB:
             phrases[-1] = f"{phrases[-1]} and {piece}"
         else:

@@ -89,6 +89,7 @@ def tables_of(instance: Instance) -> Tables:
     number = {task.id: index for index, task in enumerate(tasks)}
     kinds = list(dict.fromkeys(need.skills for task in tasks for need in task.needs))
     needs = [_counts(task, kinds) for task in tasks]
+    # A dependency that is named twice counts once.
     before = [[number[other] for other in dict.fromkeys(task.after)] for task in tasks]
     after: list[list[int]] = [[] for _ in tasks]
     for index, others in enumerate(before):
@@ -130,8 +131,11 @@ def group_people(tables: Tables, distinct: bool) -> list[list[int]]:
     """Returns people in groups of those whom nothing tells apart; of one each if `distinct`."""
     groups: dict[tuple, list[int]] = {}
     for person in range(tables.allowed.shape[1]):
+        # Who can do nothing of the instance is of no group.
         if not tables.allowed[:, person].any():
             continue
+        # All that a planner sees of a person: needs served, calendar, and which tasks ask for or
+        # forbid them.
         key = (
             tables.able[person].tobytes(),
             int(tables.profile[person]),
@@ -198,6 +202,7 @@ def _rates(instance: Instance, profiles: list[Profile]) -> tuple[np.ndarray, int
     """Returns rates until they are the same each week, and the ticks of a week."""
     ends = [end for _, absences in profiles for _, end in absences]
     days = instance.days
+    # Without a week's pattern only absences vary, up to the last of them: one column repeats then.
     if days is None or all(len(set(week)) == 1 for week, _ in profiles):
         period = 1
         weekdays = np.zeros(max([0, *ends]) + 1, np.int64)
@@ -205,6 +210,7 @@ def _rates(instance: Instance, profiles: list[Profile]) -> tuple[np.ndarray, int
         # Weeks are alike in ticks only after the last holiday, which has none.
         ends += [days.end_tick(datetime.date.fromisoformat(date)) for date in days.holidays]
         period = len(days.weekdays) * days.ticks_per_day
+        # A whole week behind the last exception, and a day more, as that may be within a day.
         ticks = range(0, max([0, *ends]) + period + days.ticks_per_day, days.ticks_per_day)
         weekdays = np.repeat([days.weekday_index(tick) for tick in ticks], days.ticks_per_day)
     rates = np.zeros((len(profiles), len(weekdays)), np.int16)

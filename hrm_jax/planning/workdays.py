@@ -11,6 +11,7 @@ import functools
 
 from hrm_jax.core.config import check, configclass, field
 
+# Working dates that `_extend` adds at a time; it looks at ten times as many dates for them.
 _LEAST_YEAR_DAYS = 366
 
 
@@ -84,6 +85,7 @@ class Workdays:
 
     def end_moment(self, tick: int) -> datetime.datetime:
         """Returns when what ends at a tick is over: the evening, not the next morning."""
+        # Nothing ends in the evening before the first day.
         if tick == 0:
             return self.moment(0)
         day, last = divmod(tick - 1, self.ticks_per_day)
@@ -111,6 +113,7 @@ def _as_time(text: str) -> datetime.time | None:
 
 @functools.lru_cache(maxsize=32)
 def _holidays(days: Workdays) -> frozenset[str]:
+    # The config keeps a tuple, as all configs do; a plan asks for thousands of dates.
     return frozenset(days.holidays)
 
 

@@ -71,10 +71,12 @@ def read_benchmark(path: pathlib.Path | str) -> Iterator[str]:
         opened = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rb") as file:
             content = decode_text(file.read(), str(path))
+        # At `\n` alone: JSON may hold other characters at which `splitlines` would cut a record.
         if ".jsonl" in path.suffixes:
             records = [json.loads(line) for line in content.split("\n") if line.strip()]
         else:
             records = json.loads(content)
+        # Read as a whole within `try`, so that a record that is no object is an error of the file.
         fields = [record.items() for record in records]
     except (ValueError, TypeError, AttributeError, RecursionError, EOFError) as error:
         raise BenchmarkError(
@@ -86,6 +88,7 @@ def read_benchmark(path: pathlib.Path | str) -> Iterator[str]:
             yield from (text for text in values if isinstance(text, str))
         prompt = record.get("prompt")
         solution = record.get("canonical_solution")
+        # A run of words may begin in the prompt and end in the solution.
         if isinstance(prompt, str) and isinstance(solution, str):
             yield prompt + solution
 

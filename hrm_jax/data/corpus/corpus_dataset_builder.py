@@ -82,6 +82,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             description=self._config.description or "Texts of files.",
             features=tfds.features.FeaturesDict({field: tfds.features.Text() for field in _FIELDS}),
             metadata=tfds.core.MetadataDict(),
+            # TFDS would put records in the order of hashes of their keys.
             disable_shuffling=True,
         )
 

@@ -60,6 +60,7 @@ _SENTENCES = {
     "Unlicense": r"free and unencumbered software released into the public domain",
     "BSL-1.0": r"boost software license",
     "CC0-1.0": r"cc0 1\.0 universal",
+    # Which version it is makes no difference: none of these is permissive.
     "GPL-2.0-or-later": r"gnu general public license",
     "LGPL-2.1-or-later": r"gnu (?:lesser|library) general public license",
     "AGPL-3.0-or-later": r"gnu affero general public license",
@@ -116,6 +117,7 @@ def licence_of_project(files: Mapping[str, str]) -> str | None:
       files: names and texts of the files in the project's uppermost folder, at least those that
         state a licence.
     """
+    # What cannot be parsed, such as a licence's whole text, gives way to the next source.
     for read in (_of_package_json, _of_pyproject, _of_pkg_info):
         stated = read(files)
         if stated and _parse(stated) is not None:
@@ -142,6 +144,7 @@ def _of_pyproject(files: Mapping[str, str]) -> str | None:
         stated = tomllib.loads(files.get("pyproject.toml", "")).get("project", {}).get("license")
     except (ValueError, AttributeError, RecursionError):
         return None
+    # A string by PEP 639, before that a table of `text` or `file`; the file is looked at later.
     stated = stated.get("text") if isinstance(stated, dict) else stated
     return stated if isinstance(stated, str) else None
 

@@ -50,6 +50,7 @@ def find(corpus: pathlib.Path | str, data_dir: pathlib.Path | str | None = None)
     """
     data_dir = data_dir_of(data_dir)
     folder = pathlib.Path(corpus).expanduser()
+    # A folder has precedence over a corpus of that name.
     if (folder / CORPUS_FILE).exists():
         return folder
     named = storage.prepared_folder(Builder, str(corpus), data_dir)
@@ -68,6 +69,7 @@ def read_report(folder: pathlib.Path) -> CorpusReport:
       Damaged: the corpus, or its report, cannot be read.
     """
     with _saying_how_to_mend():
+        # JSON that TFDS reads as it is: a report of other fields is damage, not a defect of ours.
         metadata: Any = storage.open_prepared(folder).info.metadata
         try:
             kept = {
@@ -162,5 +164,6 @@ def _fingerprint(tokenizer: Tokenizer) -> str:
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save(folder)
         for path in sorted(pathlib.Path(folder).iterdir()):
+            # Names of files too, so that equal bytes in other files are another tokenizer.
             digest.update(path.name.encode("utf-8") + path.read_bytes())
     return digest.hexdigest()[:16]

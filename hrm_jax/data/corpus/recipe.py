@@ -112,6 +112,7 @@ def make(
             on_project=lambda _: progress(1),
         )
         folder = prepared.prepare(config, data_dir, keep_as)
+    # Written last: where making fails, the corpus that stays keeps the recipe that it was made by.
     write_atomically(folder.parent / RECIPE, config_lib.to_json(recipe))
     return folder
 
@@ -143,6 +144,7 @@ def read_intact(
       FileNotFoundError: it is not prepared.
       Damaged: it is damaged, and cannot be made again.
     """
+    # Absolute, as a relative path may lack the folders above it that are asked for below.
     folder = prepared.find(corpus, data_dir).absolute()
     try:
         return read(folder)
@@ -153,6 +155,7 @@ def read_intact(
         kept = storage.name_for_damaged(folder)
         _log.warning("%s; it is made again now, and then kept as %s", damage, kept)
         try:
+            # The data folder: a corpus lies three below it, as `storage.prepared_folder` says.
             made = make(recipe, folder.parents[2], keep_as=kept)
         except (UserError, OSError, ValueError) as failure:
             raise storage.Damaged(f"{damage}, but now that fails: {failure}") from failure
@@ -166,5 +169,6 @@ def _recipe_of(folder: pathlib.Path) -> CorpusRecipe | None:
         recipe = config_lib.from_json(CorpusRecipe, text)
     except (OSError, ValueError):
         return None
+    # A folder that was renamed or moved would be made again elsewhere.
     made = folder.parts[-3:] == (Builder.name, recipe.name, str(Builder.VERSION))
     return recipe if made else None

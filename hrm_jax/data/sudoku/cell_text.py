@@ -52,6 +52,7 @@ def compact(text: str) -> str:
             fields = fields[1:-1] if separator == "|" and not fields[0] else fields[:-1]
         if len(fields) in (rules.SIDE, rules.NUM_CELLS) and all(len(f) <= 1 for f in fields):
             return "".join(field or BLANKS[0] for field in fields)
+    # Which number it is does not matter: puzzles of other sizes are only named.
     tokens = _SEPARATORS.sub(" ", text).split()
     if len(tokens) in _COUNTS_OF_NUMBERS and max(map(len, tokens)) == 2:
         return "".join(token if len(token) == 1 else "A" for token in tokens)
@@ -96,6 +97,7 @@ def explain(cells: str) -> str:
     side = side_of(cells)
     if side is not None:
         return explain_side(side)
+    # A character that no cell has explains more than a wrong length, which often follows from it.
     stray = next((place for place, cell in enumerate(cells, 1) if cell not in _CELLS), None)
     if stray is not None:
         return (
@@ -136,6 +138,7 @@ def parse_many(
     Returns:
       The grids, blank where a text is no puzzle, and whether each is one.
     """
+    # Only ASCII is one byte a character, as the array below takes it.
     usable = np.array([len(text) == rules.NUM_CELLS and text.isascii() for text in texts], bool)
     # Others are replaced by blanks, so that all form one array and are converted at once.
     empty = rules.NUM_CELLS * BLANKS[0]

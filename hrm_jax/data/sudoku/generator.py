@@ -57,6 +57,7 @@ def _take_away(rng, question, answer, states, scratch):
     search with that digit excluded from that cell.
     """
     for cell in rng.permutation(_NUM_CELLS):
+        # What was blank before stays so: `harden` begins with a puzzle, not with a grid.
         if question[cell] == 0:
             continue
         question[cell] = 0

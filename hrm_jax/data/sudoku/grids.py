@@ -44,6 +44,7 @@ def read_grids(groups: Iterable[Sequence[Row]]) -> Iterator[Record | Problem]:
     """
     pending: list[Row] = []
     for rows in groups:
+        # Rows that would overfill a grid begin the next one; what came before is judged by itself.
         if pending and len(pending) + len(rows) > _side_of([*pending, *rows]):
             yield from _cut(pending)
             pending = []
@@ -70,6 +71,7 @@ def _cut(rows: Sequence[Row]) -> Iterator[Record | Problem]:
         # Which row is missing is not known: any cut would make puzzles that nobody gave.
         yield Problem(rows[0].line, _explain_rows(rows, side))
         return
+    # Fewer rows than a grid has are one piece here, and `_of_rows` says what is missing.
     for first in range(0, len(rows), side):
         yield _of_rows(rows[first : first + side], side)
 

@@ -80,6 +80,7 @@ def read_stream(
         # A file of a wrong kind has a problem in every line: reading all of it would be in vain.
         if len(problems) > _MOST_PROBLEMS and not skip_bad:
             raise problems.error(stopped=True)
+    # Known only at the end of the file; until then whole numbers were taken as ratings.
     if any(part.other_scale for part in parts):
         parts = [_rate_anew(part, problems) for part in parts]
     puzzles = concatenate([part.puzzles for part in parts]) if parts else None
@@ -201,6 +202,7 @@ def _parse(
     texts: list[str], lines: np.ndarray, what: str, problems: _Problems
 ) -> tuple[UInt8[np.ndarray, "B 81"], Bool[np.ndarray, " B"]]:
     """Parses texts of cells, with or without separators; reports what is no puzzle."""
+    # Most texts are plain runs of 81 characters: only the others are compacted one by one.
     grids, usable = cell_text.parse_many(texts)
     faulty = np.flatnonzero(~usable)
     if faulty.size:
@@ -253,6 +255,7 @@ def _explain_count(question: np.ndarray, count: int) -> str:
 
 def _explain(question: np.ndarray, answer: np.ndarray) -> str:
     """Returns why an answer is not a solution of its question."""
+    # The first cell that is wrong by itself, before cells that are wrong together.
     for cell in range(rules.NUM_CELLS):
         if answer[cell] == rules.BLANK:
             return f"{rules.cell_name(cell)} is blank"

@@ -116,6 +116,7 @@ def search(limit, states, solution):
     guesses = 0
     while waiting and found < limit:
         state = states[waiting - 1]
+        # A contradiction: the guess that led here was wrong, and the state below goes on.
         if not propagate(state, stale[waiting - 1]):
             waiting -= 1
             continue
@@ -205,6 +206,7 @@ def rating(puzzle: UInt8[np.ndarray, "81"]) -> int:
       PuzzleError: as `rules.as_grid`.
     """
     result = search_many(rules.as_grid(puzzle)[None], limit=2)
+    # A search of a puzzle with several solutions stops early, so its guesses rate nothing.
     if result.counts[0] != 1:
         found = "no solution" if result.counts[0] == 0 else "more than one solution"
         raise NoUniqueSolutionError(

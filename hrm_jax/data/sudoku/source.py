@@ -46,6 +46,7 @@ def load_source(
     folder = storage.prepared_folder(Builder, config.name, data_dir)
     if not folder.exists():
         _log.info("preparing %s", folder)
+        # Other processes may prepare the same at once: whoever is first stays.
         storage.make(Builder, config, data_dir, replace=False)
     try:
         arrays = _arrays(folder, split)

@@ -88,6 +88,7 @@ def csv_config(
         for split, path in given.items()
         if path is not None
     }
+    # `skip_bad` leaves puzzles out, so it makes other data of the same files.
     digest = hashlib.sha256(f"{_FILES_VERSION};{skip_bad};".encode("ascii"))
     for split, path in files.items():
         # The split is hashed with the content: the same file as train or as test is other data.
@@ -166,6 +167,7 @@ def _subsample(train: Puzzles, size: int) -> Puzzles:
             f"{size} training puzzles were asked for, but there are only {len(train)}: ask for"
             " fewer, or for all with None"
         )
+    # The same puzzles for everybody, whatever the seed of a run: it is a part of the data.
     rng = np.random.default_rng(_SUBSAMPLE_SEED)
     return train.take(rng.choice(len(train), size=size, replace=False))
 
@@ -179,6 +181,7 @@ def _downloaded(address: str, folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """
     files = {split: folder / f"{split}.csv" for split in ("train", "test")}
     for path in files.values():
+        # Put there by hand or left by an earlier run: looked at, but not fetched again.
         if path.exists():
             came = _other_beginning(path)
             if came is not None:
@@ -214,6 +217,7 @@ def _download(address: str, path: pathlib.Path) -> None:
 def _other_beginning(path: pathlib.Path) -> str | None:
     """Returns how a file begins that is none of Sudoku-Extreme's; None for one that is."""
     with open(path, "rb") as file:
+        # A page of HTML may be one line of megabytes: no more is read than is shown.
         first = file.readline(len(csv_format.HEADER) + _SHOWN_BYTES)
     line = first.decode("utf-8-sig", errors="replace").rstrip("\r\n")
     return None if line == csv_format.HEADER else repr(line[:_SHOWN_BYTES])
@@ -267,6 +271,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 split: puzzle_files.read(path, skip_bad=self._config.skip_bad)
                 for split, path in files.items()
             }
+        # Held out before the draw below, so that validation does not depend on its size.
         if "validation" not in splits and "train" in splits:
             splits |= _hold_out(splits["train"])
         if self._config.train_puzzles is not None:

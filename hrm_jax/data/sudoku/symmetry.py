@@ -48,6 +48,7 @@ class Symmetries:
 
 def _line_order(words: UInt64[np.ndarray, "B 12"]) -> np.ndarray:
     """Returns orders of nine lines that keep bands together, int [B, 9]."""
+    # Three keys order the bands, and three for each of them the lines within.
     bands = np.argsort(words[:, :3], axis=1)
     within = np.argsort(words[:, 3:].reshape(-1, 3, 3), axis=2)
     return (3 * bands[:, :, None] + within).reshape(-1, 9)
@@ -138,5 +139,6 @@ class NumberedSymmetries:
 
 def _numbered(numbers: Int[np.ndarray, " B"], seed: int) -> Symmetries:
     """Returns one symmetry for each number, which are small."""
+    # All up to the largest are made, so numbers have to be small.
     sequence = symmetries_at(seed, 0, int(numbers.max(initial=-1)) + 1)
     return Symmetries(sequence.digits[numbers], sequence.cells[numbers])

@@ -88,6 +88,7 @@ def find_header(line: int, text: str, behind: Iterable[str]) -> Header | None:
       behind: the lines behind it, of which as few are taken as tell what it is.
     """
     for delimiter in _DELIMITERS:
+        # Split without `csv`: the text may be any line, with quotes that do not close.
         names = tuple(name.strip(" '\"\t").lower() for name in text.split(delimiter))
         if len(names) > 1 and not set(names).isdisjoint(_QUESTIONS + _ANSWERS):
             header = Header(line, delimiter, names)
@@ -103,6 +104,7 @@ def _has_rows(header: Header, lines: Iterable[str]) -> bool:
     except csv.Error:
         # A quote that is not closed: where tables have them, `read_rows` says so.
         return True
+    # A heading of known names alone needs no proof; another one may be a title with commas.
     if not _COMMON.issuperset(header.names) and all(len(row) != len(header.names) for row in rows):
         return False
     # A puzzle beside its answer is known also where its column has a name that is not.
@@ -126,6 +128,7 @@ def read_rows(header: Header, lines: Iterable[str]) -> Iterator[Record | Problem
     except ValueError as error:
         yield Problem(header.line, str(error))
         return
+    # One problem for the file instead of one for each of its rows.
     if question is None:
         yield Problem(header.line, _explain_answers(header.names))
         return

@@ -75,6 +75,7 @@ def text_lines(stream: IO[bytes], source: str) -> Iterator[str]:
 
 def _unpacked(stream: IO[bytes], source: str, layers: int) -> IO[bytes]:
     """Returns the stream of what lies inside of at most so many layers of packing."""
+    # A tar's mark stands within its first block, those of the others at the very beginning.
     start = stream.read(_TAR_OFFSET + len(_TAR))
     stream.seek(0)
     if start.startswith(_GZIP):
@@ -103,6 +104,7 @@ def _require_text(start: bytes, source: str) -> None:
 def _only_zipped(stream: IO[bytes], source: str) -> IO[bytes]:
     archive = zipfile.ZipFile(stream)
     names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    # Documents of office programs are zip archives: these files are what tells them apart.
     if "[Content_Types].xml" in names or "mimetype" in names:
         raise PuzzleFileError(
             f"{source}: expected text, got a document of an office program: save the sheet with"

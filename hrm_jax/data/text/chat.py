@@ -75,6 +75,7 @@ def conversation(
       ImportError: jinja2 is not installed.
     """
     _check(messages)
+    # Before anything is hidden: a text that holds the characters of hiding could forge a marker.
     _check_reserved([*messages, *(tools or ())])
     markers = tuple(tokenizer.markers)
     turns = [
@@ -83,6 +84,8 @@ def conversation(
     ]
     goes_on = turns[-1]["role"] == ASSISTANT
     if goes_on:
+        # The template closes the turn behind its content: `CUT` tells where, and the rest is cut
+        # off.
         turns[-1] = {**turns[-1], "content": (turns[-1].get("content") or "") + CUT}
     source = template.source
     if tools and template.with_tools is not None:
@@ -101,6 +104,7 @@ def conversation(
     )
     if goes_on:
         text = _until_cut(text)
+    # Markers are looked for while brackets of others are hidden; the text itself shows them.
     tokens = tuple(tokenizer.encode_marked(text))
     return Prompt(show(text), tokens=tokens, ends_at_token=not goes_on)
 
@@ -153,7 +157,9 @@ def _hidden(value: Any, markers: Sequence[str], readable: Sequence[str] = ()) ->
         return hide(value, markers, readable)
     if isinstance(value, Mapping):
         return {
-            hide(str(name), markers): _hidden(one, markers, readable) for name, one in value.items()
+            # Arguments of tools have names that others chose, too.
+            hide(str(name), markers): _hidden(one, markers, readable)
+            for name, one in value.items()
         }
     if isinstance(value, list | tuple):
         return [_hidden(one, markers, readable) for one in value]
@@ -180,6 +186,7 @@ def _render(source: str, now: datetime.datetime, variables: Mapping[str, Any]) -
             source, globals={"strftime_now": now.strftime, "raise_exception": _refuse}
         )
         return template.render(**variables)
+    # What `raise_exception` of the template raised is told as it is.
     except ChatError:
         raise
     except jinja2.TemplateSyntaxError as error:
@@ -215,6 +222,7 @@ def _environment() -> Any:
             body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
             return nodes.Scope(body).set_lineno(line)
 
+    # As transformers sets them: white space around blocks would become tokens.
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )

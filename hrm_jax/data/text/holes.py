@@ -90,11 +90,14 @@ class Hole:
           ended: whether it is complete: the model has ended it.
           cut: whether no more of it will come, though it is not complete.
         """
+        # Line by line; the first `certain` characters are part of the fill whatever comes later.
         first: _Line | None = None
         certain = 0
         for line in _lines(written, last=ended or cut):
             if not (ended or cut) and self._waits(written, line):
                 break
+            # The text behind the hole is looked for first: a line of it may also close the block,
+            # or leave it.
             met = self._meeting(written, line, ended)
             if met is not None:
                 return Fill(met, over=True)
@@ -107,6 +110,7 @@ class Hole:
                 first = line
                 if self._ends_at_once:
                     return Fill(self._after(written, line), over=True)
+            # Within a line only the first line is certain: later ones are dropped if nothing fits.
             if line.begin == 0 or not self._is_within_line:
                 certain = line.end
         if ended:
@@ -159,6 +163,7 @@ class Hole:
             if self._fits(written[:end]):
                 return end
         whole = written[: line.end].rstrip()
+        # A model that ends by itself, with all well formed, has repeated nothing.
         is_whole = ended and line.end == len(written) and self._fits(whole)
         for length in _overlaps(line.text.rstrip(), self._behind):
             end = len(whole) - length
@@ -178,6 +183,7 @@ class Hole:
 
     def _waits(self, written: str, line: _Line) -> bool:
         """Returns whether a line still to come tells if this is the first one behind the hole."""
+        # The last one is not whole yet, as more of it may come.
         lines_after = written[line.end + 1 :].split("\n")[:-1]
         return self._is_like_next(line) and not any(text.strip() for text in lines_after)
 
@@ -196,6 +202,7 @@ class Hole:
 
     def _closes(self, written: str, line: _Line) -> bool:
         """Returns whether a line is outside of the function or class that the hole is in."""
+        # A blank line closes nothing, and the first one goes on in the line before the hole.
         if not line.text.strip() or (line.begin == 0 and self._before):
             return False
         return _indentation(line.text) <= self._scope(self._depth(written))
@@ -219,6 +226,8 @@ class Hole:
           depth: indentation of the line, the first after the prefix.
         """
         enclosing = depth
+        # Outwards, from one line of less indentation to the next, until one opens a function or
+        # class.
         for text in reversed(self.prefix.split("\n")[:-1]):
             if text.strip() and _indentation(text) < enclosing:
                 enclosing = _indentation(text)
@@ -277,6 +286,7 @@ class Hole:
             return line_end if line_end >= 0 else self._without_blank_lines(written)
         lines = [line for line in _lines(written, last=True) if line.text.strip()]
         after = lines[lines.index(first) + 1 :]
+        # From the best to the worst, until one leaves all well formed.
         losses = _losses([line.text for line in after], self._lines_behind)
         ends = [first, *(after[:-1] if but_last else after)]
         # The earliest of equal ones; the first fits, as it was found so.
@@ -297,8 +307,10 @@ def _losses(lines: Sequence[str], behind: Sequence[str]) -> np.ndarray:
       int, one more than there are lines: a fill that ends before each, and after the last.
     """
     alike = np.array([[_alike(line, other) for other in behind] for line in lines], bool)
+    # NumPy gives an empty list one axis only.
     alike = alike.reshape(len(lines), len(behind))
     repeated = _common(alike)
+    # Turned round, beginnings become ends: what each end has in common with the text behind.
     kept = _common(alike[::-1, ::-1])[::-1]
     return repeated + np.arange(len(lines), -1, -1) - kept
 

@@ -27,8 +27,10 @@ def end_tokens(tokenizer: Tokenizer) -> tuple[int, ...]:
     markers = tokenizer.markers
     ends = [markers[name].token for name in _ENDS if name in markers]
     marks = tokenizer.infilling
+    # Behind a fill such a mark begins another text.
     around = () if marks is None else (marks.prefix, marks.suffix, marks.middle)
     found = [*tokenizer.eos_tokens, *ends, *(token for token in around if token is not None)]
+    # Each once and in order: the usual end stays the first.
     return tuple(dict.fromkeys(found))
 
 
@@ -49,8 +51,10 @@ def around_hole(
     """
     if suffix_first and not marks.suffix_may_come_first:
         raise ValueError("suffix_first: expected marks of a model that was trained on both orders")
+    # Codestral's order: nothing marks the middle, which the prefix leads up to.
     if marks.middle is None:
         return [[marks.suffix], suffix, [marks.prefix], prefix]
+    # StarCoder's and Code Llama's form of SPM: both first marks together, then the suffix.
     if suffix_first:
         return [[marks.prefix, marks.suffix], suffix, [marks.middle], prefix]
     return [[marks.prefix], prefix, [marks.suffix], suffix, [marks.middle]]
@@ -73,6 +77,7 @@ def neighbour_tokens(
     if mark is None:
         return [tokenizer.encode(f"{text}\n\n") for _, text in neighbours]
     files = [[mark, *tokenizer.encode(f"{name}\n{text}\n")] for name, text in neighbours]
+    # The file with the hole begins as the others do, without a name.
     return [*files, [mark, *tokenizer.encode("\n")]] if files else []
 
 

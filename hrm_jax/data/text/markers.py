@@ -41,9 +41,12 @@ def hide(text: str, markers: Collection[str], readable: Collection[str] = ()) ->
       markers: names of tokens.
       readable: markers that stay as they are.
     """
+    # What is readable is cut out first, and the text between hidden by itself.
     if readable:
         parts = re.split(f"({'|'.join(map(re.escape, readable))})", text)
         return "".join(part if part in readable else hide(part, markers) for part in parts)
+    # A marker without brackets is broken behind its first character; one of a single character
+    # cannot be broken.
     plain = [name for name in markers if len(name) > 1 and not set(name) & set(_BRACKETS)]
     if plain:
         # A lookahead, as one marker may begin within another.

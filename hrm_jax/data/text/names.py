@@ -23,6 +23,7 @@ def undefined_names(text: str) -> set[str]:
     defined = set(_GIVEN)
     for scope in _scopes(module):
         for symbol in scope.get_symbols():
+            # At the top level every name is global, also those that `symtable` calls local there.
             is_global = scope is module or symbol.is_global()
             if is_global and (symbol.is_assigned() or symbol.is_imported()):
                 defined.add(symbol.get_name())

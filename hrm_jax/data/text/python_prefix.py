@@ -110,6 +110,7 @@ def _step(text: str, place: Place) -> Place:
     if kind == "opening":
         depth += 1
     elif kind == "closing":
+        # The parser will refuse one bracket too many; here it must only not count below zero.
         depth = max(depth - 1, 0)
     elif kind == "line" and not depth and _TOP_LEVEL.match(text, end):
         # What is decorated belongs to its decorator.
@@ -135,6 +136,8 @@ def is_viable(text: str, end: Place | None = None) -> bool:
     end = end or scan(text).end
     if end.string >= 0 and not _is_string(text[end.string :], end.quote, _letters(text, end)):
         return False
+    # From the statement before the last one on: what is before it was found viable, so that a long
+    # text costs no more than a short one.
     return any(may_go_on(whole[end.before :] + "\\\n") for whole in _completed(text, end))
 
 
@@ -151,6 +154,8 @@ def _is_string(text: str, quote: str, letters: str) -> bool:
     """
     if quote:
         text = _closed(text, 0, quote)
+    # An open field: its expression may go on while the string is open, and is an error in a closed
+    # one.
     if "f" in letters.lower() and text.count("{") > text.count("}"):
         return bool(quote)
     return parses(letters + text)
@@ -163,6 +168,7 @@ def _closed(text: str, begin: int, quote: str) -> str:
     # Its last characters may be the first that close it.
     inside = inside.rstrip(quote[0]) if len(quote) > 1 else inside
     begun = _ESCAPE.search(inside)
+    # A begun escape is left out, as its beginning alone is an error.
     return text[:begin] + (inside[: begun.start(1)] if begun else inside) + quote
 
 
@@ -187,6 +193,7 @@ def _completed(text: str, end: Place) -> Iterator[str]:
 
 def _indented(text: str, indentation: str, end: Place) -> Iterator[str]:
     """Yields the text with a statement after its indentation, which may be a part of a deeper."""
+    # Any level that the text has had, and one deeper than all of them.
     levels = [indentation, *(found[0] for found in _INDENTATION.finditer(text, end.before))]
     deepest = max(levels, key=len)
     for level in dict.fromkeys([*levels, deepest + "    "]):
@@ -202,6 +209,7 @@ def _endings(line: str) -> Iterator[str]:
     if _NUMBER.search(line):
         yield "0"
     if word := _WORD.search(line):
+        # A keyword may be the beginning of a name, and a beginning that of a keyword.
         if word[0] in _KEYWORDS:
             yield "_"
         for other in _KEYWORDS:

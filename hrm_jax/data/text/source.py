@@ -109,6 +109,7 @@ def tokenize(texts: Iterable[Text], tokenizer: Tokenizer) -> TextSource:
         prefix = tokenizer.begin(text.prefix) if text.prefix else []
         # Only the first part of a text may get a `bos_token` and, in SentencePiece, a first space.
         rest = tokenizer.encode(text.text) if prefix else tokenizer.begin(text.text)
+        # The first of several ends is the usual one.
         parts.append(np.array([*prefix, *rest, tokenizer.eos_tokens[0]], dtype))
         prefix_lengths.append(len(prefix))
         languages.append(number[text.language])

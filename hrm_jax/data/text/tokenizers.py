@@ -26,6 +26,7 @@ from hrm_jax.data.text.wrapped_tokenizer import (
 END_OF_TEXT = "<|endoftext|>"
 
 _BYTES = 256
+# The alternatives in the order of the module's text; `\s+(?!\S)` leaves the last space to a word.
 _WORDS = r" ?[\p{L}\p{M}_]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}_]+|\s*\n|\s+(?!\S)|\s+"
 
 
@@ -133,6 +134,7 @@ def load_tokenizer(folder: pathlib.Path | str) -> Tokenizer:
       ValueError: as `WrappedTokenizer`.
     """
     folder = pathlib.Path(folder)
+    # Both kinds have a config, but only a wrapped tokenizer has this file.
     if (folder / TOKENIZER_FILE).exists():
         return WrappedTokenizer.load(folder)
     config = folder / CONFIG_FILE

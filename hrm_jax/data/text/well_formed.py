@@ -14,6 +14,7 @@ _ALLOW_INCOMPLETE = (
     ast.PyCF_ONLY_AST | codeop.PyCF_ALLOW_INCOMPLETE_INPUT  # pyright: ignore[reportAttributeAccessIssue]
 )
 _UNFINISHED = "incomplete input"
+# Besides errors of syntax, `compile` raises these for NUL characters and for nesting too deep.
 _NOT_PYTHON = (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError)
 
 
@@ -21,6 +22,7 @@ _NOT_PYTHON = (SyntaxError, ValueError, OverflowError, RecursionError, MemoryErr
 def parses(text: str) -> bool:
     """Returns whether a text is Python."""
     with warnings.catch_warnings():
+        # Strange escapes of what is checked are no concern of the caller.
         warnings.simplefilter("ignore")
         try:
             ast.parse(text)
@@ -61,6 +63,7 @@ def is_balanced(text: str) -> bool:
 
     Brackets in what is no string of the language, such as an apostrophe's, may be missed.
     """
+    # A stack of the brackets that have to close what is open.
     awaited = []
     for character in _NO_BRACKETS.sub("", text):
         if character in _CLOSING:

@@ -32,6 +32,7 @@ def first_come(instance: Instance) -> Plan:
     """
     problem = Problem(instance, MAKESPAN)
     tasks, people = problem.tables.allowed.shape
+    # Parallel generation with the list's order as priority and the team's as cost is the default.
     order = -np.arange(tasks, dtype=np.float32)
     costs = np.tile(np.arange(people, dtype=np.float32), (tasks, 1))
     arrays = problem.decode(order, costs, parallel=True)
@@ -95,6 +96,7 @@ def _came(instance: Instance, plan: Plan, rng: np.random.Generator) -> Compariso
     usual = np.array([task.duration for task in instance.tasks])
     rows = []
     for _ in range(_DRAWS):
+        # The median of the factors is 1: half of the draws are longer than estimated.
         factors = np.exp(OTHERWISE * rng.standard_normal(len(usual)))
         durations = np.where(usual > 0, np.maximum(np.rint(usual * factors), 1), 0)
         tasks = tuple(
@@ -102,6 +104,7 @@ def _came(instance: Instance, plan: Plan, rng: np.random.Generator) -> Compariso
             for task, length in zip(instance.tasks, durations, strict=True)
         )
         came = dataclasses.replace(instance, tasks=tasks)
+        # The plan keeps its people and orders, whatever comes; the default decides anew each time.
         starts, ends = Replay(instance, plan).times(durations[None])
         times = zip(plan.assignments, starts[0], ends[0], strict=True)
         worked = dataclasses.replace(
@@ -128,6 +131,7 @@ def least_completion(instance: Instance) -> float:
     for task in tables.order:
         ready = max((head[other] for other in tables.tasks_before(task)), default=0.0)
         head[task] = max(ready, tables.earliest[task]) + tables.work[task] / 100
+    # The work of any set of needs has to be done by those who serve one of them.
     kinds = tables.able.shape[1]
     wanted = np.zeros(kinds)
     for task in range(len(instance.tasks)):

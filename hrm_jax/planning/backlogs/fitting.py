@@ -63,6 +63,7 @@ def fit(folder: Path) -> Fitted:
     paths = [plain_or_packed(folder / "sprints", f"{name}_issue_0") for name in names]
     issues = [read_table(path, ("priority", "no_blockedby")) for path in paths]
     blocked = [float(np.mean(table.numbers("no_blockedby") > 0)) for table in issues]
+    # The files count days of the calendar, backlogs those of work.
     days = [values * _WORKDAYS_A_WEEK / 7 for values in of_sprints("planday")]
     return Fitted(
         size=_quantiles(_sizes(folder / "story_points")),
@@ -86,6 +87,7 @@ def _sizes(folder: Path) -> list[np.ndarray]:
     for project in projects_with(folder, ""):
         table = read_table(plain_or_packed(folder, project), ("storypoint",))
         points = table.numbers("storypoint")
+        # Points mean something else in each project, so sizes are over its own mean.
         sizes.append(points[points > 0] / points[points > 0].mean())
     return sizes
 
@@ -94,6 +96,7 @@ def _loads(snapshot: sprints.Snapshot) -> np.ndarray:
     found = []
     for board in np.unique(snapshot.boards):
         own = np.flatnonzero(snapshot.boards == board)
+        # Only what was delivered before counts as the velocity that a team plans by.
         for place in range(_LAST_SPRINTS, len(own)):
             velocity = snapshot.delivered[own[place - _LAST_SPRINTS : place]].mean()
             if velocity > 0 and snapshot.planned[own[place]] > 0:
@@ -103,12 +106,14 @@ def _loads(snapshot: sprints.Snapshot) -> np.ndarray:
 
 def _quantiles(projects: Sequence[np.ndarray]) -> tuple[float, ...]:
     each = [np.quantile(values, SHARES) for values in projects if len(values)]
+    # Means of quantiles, so that a project with thousands of sprints does not outweigh the others.
     return tuple(round(float(value), 4) for value in np.mean(each, axis=0))
 
 
 def _priorities(projects: Sequence[Sequence[str]]) -> tuple[float, ...]:
     counts = np.zeros(4)
     for texts in projects:
+        # Names that a project made up count as Major.
         found = np.bincount([_PRIORITIES.get(text, 2) - 1 for text in texts], minlength=4)
         counts += found / len(texts)
     return tuple(round(float(share), 4) for share in counts / counts.sum())

@@ -61,14 +61,18 @@ def draw_backlog(fitted: Fitted, kind: Kind, seed: int) -> Instance:
     members = max(round(_draw(fitted.members, rng)), 2)
     days = max(round(_draw(fitted.days, rng)), 1)
     people = _people(kind, members, rng)
+    # Only skills that somebody has, so that each task can be done.
     skills = sorted({skill for person in people for skill in person.skills})
     tasks: list[Task] = []
     ranks: list[float] = []
     for sprint in range(_SPRINTS):
         count = max(round(_draw(fitted.issues, rng)), 1)
         sizes = np.array([_draw(fitted.size, rng) for _ in range(count)])
+        # Ticks of work of the whole sprint, which its issues share by their sizes.
         work = _draw(fitted.load, rng, _LOADS) * members * days * TICKS_A_DAY
         first = len(tasks)
+        # A hidden order within each sprint: links follow it, so they have no cycle, and the list's
+        # order does not show them.
         ranks += list(sprint + rng.random(count))
         for size in sizes / sizes.sum():
             number = len(tasks)
@@ -83,6 +87,8 @@ def draw_backlog(fitted: Fitted, kind: Kind, seed: int) -> Instance:
             )
         blocked = fitted.blocked if kind.links == "fitted" else _DENSE
         for number in range(first, len(tasks)):
+            # All of the sprint's tasks are there by now: a link may lead to one that stands later
+            # in the list.
             earlier = [other for other in range(len(tasks)) if ranks[other] < ranks[number]]
             if earlier and rng.random() < blocked:
                 before = (f"i{rng.choice(earlier)}",)
@@ -124,6 +130,7 @@ def _people(kind: Kind, members: int, rng: np.random.Generator) -> tuple[Person,
     names = ["s0"] if kind.team == "generalists" else [f"s{i}" for i in range(_SKILLS)]
     people = []
     for number in range(members):
+        # In turn, so that each skill is there as soon as there are enough people.
         own = names[number % len(names)]
         further = [name for name in names if name != own and rng.random() < _FURTHER]
         more = further if kind.team == "mixed" else []

@@ -32,6 +32,7 @@ def split_level(scores: np.ndarray, coverage: float) -> float:
       The ceil(coverage * (n + 1))-th smallest score. With too few scores for that, infinity: no
       finite interval is then guaranteed.
     """
+    # The new score is one of n + 1 that are equally likely in any order.
     place = int(np.ceil(coverage * (len(scores) + 1) - _NEAR))
     return float(np.sort(scores)[place - 1]) if place <= len(scores) else float("inf")
 
@@ -84,10 +85,12 @@ class NestedIntervals:
     def score(self, outcome: float) -> float:
         """Returns the least level whose interval holds the outcome."""
         low, high = self.ends[:, 0], self.ends[:, 1]
+        # Outcomes that were scaled and scaled back must still be found in their own interval.
         margin = _NEAR * self.scale
         inside = (low - margin <= outcome) & (outcome <= high + margin)
         if inside.any():
             return float(LEVELS[inside.argmax()])
+        # Beyond the last interval scores grow with the distance, so that no outcome is without one.
         return 1 + max(low[-1] - outcome, outcome - high[-1]) / self.scale
 
     def at(self, level: float) -> tuple[float, float]:
@@ -109,12 +112,15 @@ def nested_intervals(values: np.ndarray, weights: np.ndarray, scale: float) -> N
       weights: [n], not negative; their sum is taken as 1.
       scale: as in `NestedIntervals`.
     """
+    # Equal values become one with their weights added: an interval holds all of them or none.
     atoms, place = np.unique(values, return_inverse=True)
     mass = np.bincount(place, weights)
     below = np.concatenate([[0.0], np.cumsum(mass / mass.sum())])
     lowest, highest = len(atoms) - 1, 0
     ends = np.empty((len(LEVELS), 2))
     for row, level in enumerate(LEVELS):
+        # Intervals of the wished mass that begin at or before the one so far, and end at or behind
+        # it; in the first round all that there are.
         starts = np.arange(lowest + 1)
         stops = np.searchsorted(below, below[starts] + level - _NEAR) - 1
         stops = np.maximum(stops, highest)
@@ -130,6 +136,7 @@ def likeliest(values: np.ndarray, weights: np.ndarray, reach: float) -> float:
     """Returns the value with the most weight within `reach` of it; the middle of several."""
     order = np.argsort(values, kind="stable")
     values, below = values[order], np.concatenate([[0.0], np.cumsum(weights[order])])
+    # A window of width 2 * reach, moved over the sorted values: the heaviest is around the answer.
     after = np.searchsorted(values, values + 2 * reach * (1 + _NEAR), side="right")
     start = int(np.argmax(below[after] - below[:-1]))
     return float(values[start] + values[after[start] - 1]) / 2
@@ -178,9 +185,12 @@ def intervals_in_order(
     inside = np.zeros(len(families), bool)
     adaptive = AdaptiveLevel.start(coverage, rate)
     by_known = np.argsort(known, kind="stable")
+    # Among so many outcomes one outside is expected; with fewer there is no level to speak of.
     seen, enough = 0, 1 / (1 - coverage)
     for row, family in enumerate(families):
+        # Outcomes come in the order in which they are known, which is not that of the forecasts.
         while seen < len(known) and known[by_known[seen]] < made[row]:
+            # A forecast without an interval moves nothing: it was neither right nor wrong.
             if np.isfinite(ends[by_known[seen], 0]):
                 adaptive = adaptive.after(bool(inside[by_known[seen]]))
             seen += 1

@@ -157,8 +157,10 @@ def read_delays(
     for name in _KINDS:
         texts = np.array(table.texts(name))
         values, counts = np.unique(texts, return_counts=True)
+        # Rare kinds have no column: each would stand for a few issues.
         columns += [(texts == value).astype(float) for value in values[counts >= _LEAST_SEEN]]
     remaining = table.numbers("RemainingDay")
+    # Both moments lie so many days behind the day on which the issue was opened.
     day = _days(table) + table.numbers("ProgressTime").astype(np.int64)
     due = day + remaining.astype(np.int64)
     issues = Delays(np.stack(columns, 1), day, due, table.numbers("delaydays", at_least=0))
@@ -175,6 +177,7 @@ def evaluate(issues: Delays, *, coverage: float = 0.85, seed: int = 0) -> Delays
       seed: of gradient boosting.
     """
     start = int(0.8 * len(issues))
+    # Issues that were due before the first forecast: whether they were late was known by then.
     past = np.flatnonzero(issues.due[:start] < issues.moment[start])
     new = np.arange(start, len(issues))
     late, actual = issues.late > 0, issues.late[new]
@@ -246,9 +249,12 @@ def _intervals(
     model = neighbours.fit(
         issues.features[learned], np.log1p(issues.late[learned]), trees=100, leaf=10, seed=seed
     )
+    # Leaves are by the logarithm of days, in which the first days count most; what is lent are
+    # days.
     made = Distributions(issues.late[learned], model.weights(issues.features[rows]))
     # Outcomes of the past are known when the first new forecast is made: see `evaluate`.
     times = np.concatenate([np.full(len(past) - split, -1), issues.moment[new]])
+    # Days late are known when the issue has ended, not on its due date.
     ended = issues.due + issues.late
     known = np.concatenate([np.full(len(past) - split, -1), ended[new]])
     return intervals_in_order(

@@ -23,6 +23,7 @@ class Distributions:
         """Returns float64 [issues], the least size with at least this share at or below it."""
         order = np.argsort(self.outcomes, kind="stable")
         below = np.cumsum(self.weights[:, order], 1)
+        # The first place where enough weight is below; sums may fall short of 1 by rounding.
         return self.outcomes[order][np.argmax(below >= share - 1e-9, 1)]
 
     def at_ranks(self, ranks: np.ndarray) -> np.ndarray:
@@ -31,6 +32,7 @@ class Distributions:
         below = np.cumsum(self.weights[:, order], 1)
         sizes = np.empty(ranks.shape)
         for issue, sums in enumerate(below):
+            # Ranks are of the whole weight, so that one of 1 has a place in spite of rounding.
             places = np.searchsorted(sums, ranks[:, issue] * sums[-1])
             sizes[:, issue] = self.outcomes[order][np.minimum(places, len(sums) - 1)]
         return sizes
@@ -43,6 +45,7 @@ class Distributions:
 
     def families(self) -> list[NestedIntervals]:
         """Returns the nested intervals of each issue."""
+        # All of one project share a scale, or scores beyond the last level would not compare.
         scale = max(float(np.median(self.outcomes)), 1e-9)
         rows = ((self.outcomes[w > 0], w[w > 0]) for w in self.weights)
         return [nested_intervals(outcomes, weights, scale) for outcomes, weights in rows]

@@ -49,6 +49,7 @@ class SizeModel:
 
     def __call__(self, issues: Issues) -> Distributions:
         """Returns distributions of the sizes of issues that follow the past ones."""
+        # None of the new issues has a size yet, so all have the same recent past.
         recent = np.tile(_recent(self.outcomes, len(self.outcomes)), (len(issues), 1))
         features = np.concatenate([self.features(issues), recent], 1)
         return Distributions(self.outcomes, self.neighbours.weights(features))
@@ -79,8 +80,9 @@ def fit(issues: Issues, sizes: np.ndarray, config: EstimateConfig) -> SizeModel:
     """Returns what past issues, in time order, say of sizes.
 
     Raises:
-      TooFewIssuesError: there are less than two thirds of `LEAST_ISSUES`.
+      TooFewIssuesError: there are less than three fifths of `LEAST_ISSUES`.
     """
+    # The first fit of `estimate_past` has only this share of the least number.
     if len(issues) < _LEARNED_FIRST * LEAST_ISSUES:
         raise TooFewIssuesError(
             f"expected at least {LEAST_ISSUES} past issues with their sizes, got {len(issues)}; "
@@ -88,6 +90,7 @@ def fit(issues: Issues, sizes: np.ndarray, config: EstimateConfig) -> SizeModel:
         )
     features = text_features.fit(issues, config.seed)
     recent = np.array([_recent(sizes, row) for row in range(len(issues))])
+    # Leaves hold issues that are alike in the logarithm of size: a point more counts less at 20.
     model = neighbours.fit(
         np.concatenate([features(issues), recent], 1),
         np.log1p(sizes),
@@ -122,6 +125,7 @@ def estimate_past(issues: Issues, sizes: np.ndarray, config: EstimateConfig) -> 
     first = int(_LEARNED_FIRST * len(issues))
     points, ranks, made_of, families, times = [], [], [], [], []
     for time, rows in enumerate(blocks(first, len(issues), config)):
+        # Everything before the block, and nothing of it.
         past = np.arange(rows[0])
         made = fit(issues.take(past), sizes[past], config)(issues.take(rows))
         points.append(made.quantile(0.5))

@@ -118,6 +118,7 @@ def read_past(path: Path) -> Past:
     if "finished" not in table.columns:
         return Past(issues, sizes, estimated, None)
     days = np.array([_day(table, row, text) for row, text in enumerate(table.texts("finished"))])
+    # Stable: issues of one day stay in the order of the file.
     order = np.argsort(days, kind="stable")
     estimated = None if estimated is None else estimated[order]
     return Past(issues.take(order), sizes[order], estimated, days[order])
@@ -148,6 +149,7 @@ def learn(issues: Issues, sizes: np.ndarray, config: EstimateConfig) -> Learned:
 def save(folder: Path, history: Path, learned: Learned) -> None:
     """Writes a learned folder: the history and what is known of its estimates."""
     folder.mkdir(parents=True, exist_ok=True)
+    # The bytes as they are, so that the hash holds for the copy, whatever the encoding.
     content = history.read_bytes()
     about = {
         "format": _FORMAT,
@@ -159,6 +161,7 @@ def save(folder: Path, history: Path, learned: Learned) -> None:
         "coverage": learned.coverage,
     }
     write_atomically(folder / _HISTORY, content)
+    # Last: where saving breaks off in between, the old hash refuses the new history.
     write_atomically(folder / _ABOUT, json.dumps(about, indent=1) + "\n")
 
 
@@ -173,6 +176,8 @@ def load(folder: Path) -> Learned:
         about = read_json_object(folder / _ABOUT)
         expected, config = about["history_sha256"], about["config"]
         content = (folder / _HISTORY).read_bytes()
+    # Any of these means that it is not a folder of ours; other errors of reading stay what they
+    # are.
     except (FileNotFoundError, NotADirectoryError, KeyError) as error:
         raise LearnedFolderError(
             f"{folder}: expected {_ABOUT} and {_HISTORY} of --mode=fit, got {error}; "
@@ -224,6 +229,7 @@ def due_times(table: Table) -> dict[int, float]:
       TableError: one is no number.
     """
     found = {}
+    # A task without a due date has no entry, so that nothing is said of it.
     for row, text in enumerate(table.optional("due")):
         if text.strip():
             try:

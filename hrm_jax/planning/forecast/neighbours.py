@@ -26,6 +26,7 @@ class Neighbours:
         found = np.empty((len(features), len(self.leaves)))
         for row, leaves in enumerate(self.forest.apply(_filled(features))):
             same = self.leaves == leaves
+            # In each tree the cases of the same leaf share a weight of 1.
             found[row] = (same / same.sum(0)).mean(1)
         return found
 

@@ -86,6 +86,7 @@ def read_points(path: Path) -> tuple[Issues, np.ndarray]:
             raise table.error(row, "issuekey", "a key that ends in a number", key)
         numbers.append(int(found[0]))
     order = np.argsort(numbers, kind="stable")
+    # The files have NULL for no description.
     descriptions = ["" if text == "NULL" else text for text in table.texts("description")]
     issues = Issues(keys, table.texts("title"), descriptions)
     return issues.take(order), table.numbers("storypoint", at_least=0)[order]
@@ -117,6 +118,7 @@ def evaluate(
         for rows in estimates.blocks(past.first, len(issues), config)[config.fits // 2 :]
     ]
     boosting, linear, mean, median, low, high = np.concatenate(others, 1)
+    # The first half of the estimated issues only sets the level of the intervals.
     rows = slice(-len(mean), None)
     actual = points[rows]
 
@@ -170,6 +172,7 @@ def _boosted(past: Issues, points: np.ndarray, new: Issues, seed: int) -> np.nda
 
 def _linear(past: Issues, points: np.ndarray, new: Issues) -> np.ndarray:
     words = TfidfVectorizer(ngram_range=(1, 2), min_df=3, max_features=5000, sublinear_tf=True)
+    # Fitted to the past alone: words of later issues would tell of the future.
     weighted = words.fit_transform(past.texts)
     model = RidgeCV(np.logspace(-1, 2, 7)).fit(weighted, np.log1p(points))
     return np.expm1(model.predict(words.transform(new.texts)))

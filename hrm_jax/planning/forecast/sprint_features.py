@@ -22,6 +22,7 @@ def features(snapshots: Sequence[Snapshot]) -> np.ndarray:
     """
     now = snapshots[-1]
     planned = _none_if_zero(now.planned)
+    # Over what is planned, so that sprints of small and of large teams compare.
     shares = [
         now.numbers[name] / planned
         for name in ("vel_done", "vel_inprogress", "vel_starttime", "vel_added", "vel_removed")
@@ -33,6 +34,7 @@ def features(snapshots: Sequence[Snapshot]) -> np.ndarray:
     issues = sum(counts[:3], np.zeros(len(now.order)))
     sizes = [np.log1p(now.planned), now.planned / _none_if_zero(issues), issues]
     people = [now.numbers[name] for name in ("planday", "no_teammember", "no_admin")]
+    # How the sprint stood at the earlier moments, over what is planned now.
     before = [
         earlier.numbers[name] / planned
         for earlier in snapshots[:-1]
@@ -52,6 +54,7 @@ def history(now: Snapshot) -> np.ndarray:
     """
     planned = _none_if_zero(now.planned)
     ratio = now.delivered / planned
+    # One name for all makes the whole project a group.
     every = np.full(len(now.order), "")
     parts = []
     for group in (now.boards, every):

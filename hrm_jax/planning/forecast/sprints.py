@@ -143,6 +143,8 @@ def read_project(folder: Path, project: str, *, keep_copies: bool = False) -> li
         return snapshots
     numbers = [values for snapshot in snapshots for values in snapshot.numbers.values()]
     outcomes = [snapshot.delivered for snapshot in snapshots]
+    # A copy is alike in every number at every moment, outcomes included; the first of them stays,
+    # and the boards' names do not count.
     whole = np.stack([first.order, *numbers, *outcomes], 1)
     rows = np.sort(np.unique(whole, axis=0, return_index=True)[1])
     return [snapshot.take(rows) for snapshot in snapshots]
@@ -151,6 +153,7 @@ def read_project(folder: Path, project: str, *, keep_copies: bool = False) -> li
 def _read_snapshot(folder: Path, project: str, moment: int) -> Snapshot:
     required = ("boardid", "sprintid", "name", "vel_diff", *_SPRINT_NUMBERS)
     path = plain_or_packed(folder, f"{project}_iteration_{moment}")
+    # Names of sprints were written without quotes, and cut at a number of bytes.
     sprints = read_table(path, required, unquoted="name", lenient=True)
     issues = read_table(
         plain_or_packed(folder, f"{project}_issue_{moment}"),
@@ -168,6 +171,7 @@ def _read_snapshot(folder: Path, project: str, moment: int) -> Snapshot:
     # Three sums in 348 of one project are a point or so below zero; nothing is delivered then.
     delivered = np.maximum(planned + sprints.numbers("vel_diff"), 0)
     snapshot = Snapshot(moment, boards, order, numbers, found, delivered)
+    # By id, and by board where several show the sprint, so that rows agree between moments.
     return snapshot.take(np.lexsort((boards, order)))
 
 

@@ -98,6 +98,7 @@ def read_table(
     """
     content = _unpacked(path)
     text = content.decode("utf-8", "replace") if lenient else decode_text(content, str(path))
+    # A mark of byte order, as spreadsheets write it, is no part of the first column's name.
     if text[:1] == "\ufeff":
         text = text[1:]
     columns, rows, lines = None, [], []
@@ -181,6 +182,7 @@ def _fitted(
 ) -> tuple[str, ...]:
     extra = len(fields) - len(columns)
     if extra > 0 and unquoted:
+        # Too many fields can only come of commas in the free text.
         place = columns.index(unquoted)
         joined = ",".join(fields[place : place + extra + 1])
         fields = [*fields[:place], joined, *fields[place + extra + 1 :]]

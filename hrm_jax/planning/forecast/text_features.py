@@ -94,6 +94,7 @@ def fit(issues: Issues, seed: int) -> TextFeatures:
         weighted = words.fit_transform(issues.texts)
     except ValueError:  # no word is in so many issues
         return TextFeatures(None, None, values)
+    # There are fewer topics than issues and than words.
     most = min(weighted.shape) - 1
     if most < 1:
         return TextFeatures(None, None, values)

@@ -46,6 +46,7 @@ class ListSchedule:
         ends = np.zeros(durations.shape)
         for task, (after, able) in enumerate(zip(self.after, self.people, strict=True)):
             ready = ends[:, list(after)].max(1, initial=0.0)
+            # All samples at once: in each another person may be free first.
             who = np.array(able)[free[:, list(able)].argmin(1)]
             ends[:, task] = np.maximum(ready, free[samples, who]) + durations[:, task]
             free[samples, who] = ends[:, task]
@@ -94,6 +95,8 @@ class Timeline:
         found = np.zeros(self.durations.shape[1])
         for task in range(len(found)) if among is None else among:
             durations = self.durations.copy()
+            # Each task alone is made sure, and all others keep their draws, so only its doubt is
+            # measured.
             durations[:, task] = np.median(durations[:, task])
             found[task] = usual - np.percentile(self.schedule(durations).max(1), percent)
         return found
@@ -136,8 +139,10 @@ def draw_past(past: int, tasks: int, samples: int, rng: np.random.Generator) -> 
       samples: how many draws.
       rng: the source of chance.
     """
+    # As many runs as cover the tasks; what is over is cut off.
     runs = -(-tasks // _RUN)
     length = min(_RUN, tasks)
+    # A run begins where all of it is in the past, if the past is long enough for one.
     starts = rng.integers(0, max(past - length + 1, 1), (samples, runs))
     places = (starts[:, :, None] + np.arange(length)).reshape(samples, -1)[:, :tasks]
     return places % past

@@ -45,6 +45,7 @@ def sums_held(past: PastEstimates, seed: int, *, with_history: bool = True) -> l
     found, start = [], 0
     for number, block in enumerate(past.blocks):
         size = len(block.weights)
+        # The first half is the history that the second is drawn from.
         if number >= len(past.blocks) // 2:
             history = past.ranks[: start if with_history else 0]
             for rows in np.array_split(np.arange(size), max(size // _TASKS, 1)):
@@ -71,6 +72,7 @@ def backlogs_held(now: Snapshot, seed: int) -> list[list[bool]]:
     for board in np.unique(now.boards):
         velocities = now.delivered[now.boards == board]
         for place in range(_PAST_SPRINTS, len(velocities)):
+            # Up to ten sprints before, of which five have to be there.
             past = velocities[max(place - 2 * _PAST_SPRINTS, 0) : place]
             backlog = _BACKLOG_SPRINTS * past.mean()
             done = np.flatnonzero(np.cumsum(velocities[place:]) >= backlog - 1e-9)

@@ -90,6 +90,7 @@ class Forecasts:
 def cases(snapshots: Sequence[Snapshot]) -> Cases:
     """Returns the sprints of a project that have a plan at the last of these moments."""
     now = snapshots[-1]
+    # Places instead of ids: `gap` then counts sprints, whatever numbers they have.
     rank = np.unique(now.order, return_inverse=True)[1]
     kept = now.planned > 0
     return Cases(
@@ -118,9 +119,11 @@ def forecast_in_order(known: Cases, first: int, config: VelocityConfig) -> Forec
     families, points, usual = [], [], []
     for start in range(first, len(known), config.refit_every):
         rows = np.arange(start, min(start + config.refit_every, len(known)))
+        # One fit for several sprints, by what was known at the first of them.
         past = np.flatnonzero(known.rank < known.rank[start] - config.gap)
         model = neighbours.fit(
             known.features[past],
+            # Narrower than the shares that are lent, so that few extremes do not shape the trees.
             np.clip(share[past], -1, 2),
             trees=config.trees,
             leaf=config.leaf,
@@ -131,8 +134,10 @@ def forecast_in_order(known: Cases, first: int, config: VelocityConfig) -> Forec
         usual += [ends] * len(rows)
         for row, weights in zip(rows, model.weights(known.features[rows]), strict=True):
             near = weights > 0
+            # Each neighbour lends its share of what was left, on this sprint's own rest.
             by_share = np.maximum(known.done[row] + share[past][near] * scale[row], 0)
             points.append(likeliest(by_share, weights[near], config.reach * known.planned[row]))
+            # And, with less weight, what it delivered, whatever was planned.
             values = np.concatenate([by_share, known.delivered[past][near]])
             parts = (1 - config.own_weight) * weights[near], config.own_weight * weights[near]
             families.append(nested_intervals(values, np.concatenate(parts), known.planned[row]))
@@ -151,6 +156,7 @@ def forecast_in_order(known: Cases, first: int, config: VelocityConfig) -> Forec
 
 def _left_or_plan(known: Cases) -> np.ndarray:
     left = known.planned - known.done
+    # Where everything is done already, what comes on top is a share of the plan.
     return np.where(left > 0, left, known.planned)
 
 

@@ -88,6 +88,7 @@ def spread_evenly(items: Sequence[Item], limit: int) -> list[Item]:
     """Returns so many items, spread evenly over a sequence; all for 0 or a larger limit."""
     if not 0 < limit < len(items):
         return list(items)
+    # The first item is always one of them.
     return [items[index * len(items) // limit] for index in range(limit)]
 
 
@@ -101,6 +102,7 @@ def _read_archive(path: pathlib.Path) -> dict[str, str]:
         with tarfile.open(path) as archive:
             texts = {}
             for member in archive:
+                # Folders of an archive do not count: instances go by the names of their files.
                 name = pathlib.PurePosixPath(member.name).name
                 file = archive.extractfile(member) if member.isfile() else None
                 if file is not None and pathlib.PurePosixPath(name).suffix in _READERS:

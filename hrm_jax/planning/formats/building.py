@@ -25,6 +25,7 @@ def build(
     try:
         return from_dict(Instance, found)
     except ConfigError as error:
+        # A config names a field such as `tasks[3].duration`; a person needs the line of the file.
         place = _place(error.path, found, places or {}) or source
         raise FormatError(f"{place}: {error}") from error
 
@@ -32,6 +33,7 @@ def build(
 def _place(path: str, found: Mapping[str, Any], places: Mapping[str, str]) -> str:
     """Returns where the task or person of a path such as `tasks[3].duration` is told."""
     names = path.replace("]", "").replace("[", ".").split(".")
+    # Rules over several fields name the task or person by its id, in the path itself.
     candidates = list(names)
     if len(names) > 1 and names[0] in ("tasks", "people") and names[1].isdecimal():
         items = found.get(names[0], ())

@@ -82,6 +82,7 @@ def chart_of(instance: Instance, plan: Plan) -> Chart:
     reasons = explain(instance, plan)
     tasks = tasks_by_id(instance)
     done = max([1, *(one.end for one in plan.assignments)])
+    # Due dates behind the end are shown as well, so the chart may be longer than the plan.
     length = max([done, *(task.due for task in instance.tasks if task.due is not None)])
     held = loads(instance, plan)
     bars = [_bar(instance, tasks[one.task], one, reasons[one.task]) for one in plan.assignments]

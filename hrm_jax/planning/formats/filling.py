@@ -34,12 +34,14 @@ def fill_estimates(rows: Sequence[Row], estimate: Estimator | None = None) -> li
       estimate: guesses what is missing from the done ones that have an estimate.
     """
     days = {index: found for index, row in enumerate(rows) if (found := _days(row)) is not None}
+    # The median, which a few estimates of months do not move.
     typical = statistics.median(days.values()) if days else 1.0
     missing = [
         index
         for index, row in enumerate(rows)
         if not row.fields.get("estimate", "").strip() and not is_done(row)
     ]
+    # In time order, as an estimator holds each of its past guesses against what came later.
     done = _in_time_order(rows, [index for index in days if is_done(rows[index])])
     guesses = None
     if estimate and missing:
@@ -59,6 +61,7 @@ def fill_estimates(rows: Sequence[Row], estimate: Estimator | None = None) -> li
 
 def _days(row: Row) -> float | None:
     match = _AMOUNT.match(row.fields.get("estimate", "").strip().lower())
+    # A milestone's estimate of 0 tells nothing of the size of work.
     if not match or not float(match[1]):
         return None
     return float(match[1]) / (_HOURS_A_DAY if match[2] == "h" else 1)

@@ -65,6 +65,8 @@ def needs_of(labels: Sequence[str], people: int) -> str:
     skills = [label[len("skill:") :].strip() for label in labels if label.startswith("skill:")]
     counted = [match for skill in skills if (match := _COUNTED.match(skill))]
     joined = [skill for skill in skills if not _COUNTED.match(skill)]
+    # Labels with a number are needs of their own; all others are skills of one kind of person, as
+    # many as assignees are left for.
     needs = [join_need([match[1]], int(match[2])) for match in counted]
     others = people - sum(int(match[2]) for match in counted)
     if not needs or joined or others > 0:

@@ -34,6 +34,7 @@ def read_jira(text: str, source: str, estimate: Estimator | None = None) -> list
     try:
         reader = csv.reader(io.StringIO(text, newline=""))
         columns = [column.strip().lower() for column in next(reader, [])]
+        # Lines of the file and not rows: descriptions have line breaks in them.
         records = [(reader.line_num, record) for record in reader if any(record)]
     except csv.Error as error:
         raise FormatError(f"{source}: expected CSV, got {error}; export it anew") from error
@@ -54,6 +55,7 @@ def read_jira(text: str, source: str, estimate: Estimator | None = None) -> list
     known = {row.fields["id"] for row in rows}
     kept = []
     for row in rows:
+        # As for GitHub: what is not in the export cannot be waited for.
         after = [other for other in row.fields["after"].split("; ") if other in known]
         kept.append(Row(row.place, {**row.fields, "after": "; ".join(after)}))
     return fill_estimates(kept, estimate)
@@ -61,6 +63,8 @@ def read_jira(text: str, source: str, estimate: Estimator | None = None) -> list
 
 def _fields(columns: Sequence[str], record: Sequence[str], place: str) -> dict[str, str]:
     def every(name: str) -> list[str]:
+        # Jira repeats a column for each of its values, so a dictionary would keep the last one
+        # alone.
         pairs = zip(columns, record, strict=True)
         return [field.strip() for column, field in pairs if column == name and field.strip()]
 

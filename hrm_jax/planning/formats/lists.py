@@ -53,6 +53,7 @@ def join(items: Iterable[str]) -> str:
 
 def split_need(item: str) -> tuple[list[str], int] | None:
     """Returns the skills and the number of people of a written item, or None where it is none."""
+    # The bare word, with or without a count; a skill of that name stands in quotes.
     if item.partition(":")[0].strip() == ANYBODY:
         skills, rest = [], item.strip()[len(ANYBODY) :].strip()
     else:
@@ -78,6 +79,7 @@ def _skills(text: str) -> tuple[list[str], str]:
     """Returns the names at the beginning of a text, and what follows them."""
     names = []
     while True:
+        # A name in quotes ends at its quote, any other at a colon or at a plus that joins.
         quoted = _QUOTED.match(text)
         if quoted:
             end = quoted.end()
@@ -92,6 +94,7 @@ def _skills(text: str) -> tuple[list[str], str]:
 
 def _ends_name(text: str, place: int) -> bool:
     """Returns whether a colon, or a plus that joins, stands at a place."""
+    # A plus at the end, before another plus or before a colon is the name's own, as in C++.
     after = text[place + 1 :].strip()[:1]
     return text[place] == ":" or (text[place] == "+" and after not in ("", "+", ":"))
 

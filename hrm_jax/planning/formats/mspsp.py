@@ -78,6 +78,7 @@ def write_dzn(instance: Instance) -> str:
     Raises:
       FormatError: it holds what the format cannot say, such as calendars or due dates.
     """
+    # By length first, so that s10 comes behind s9.
     skills = sorted(
         {skill for task in instance.tasks for need in task.needs for skill in need.skills},
         key=lambda skill: (len(skill), skill),
@@ -110,6 +111,7 @@ def write_dzn(instance: Instance) -> str:
 def _refuse_more(instance: Instance) -> None:
     said = {"id", "name", "title", "duration", "needs", "after", "skills"}
     for item in (*instance.tasks, *instance.people):
+        # A field at its default is no loss.
         bare = Task("x", 0) if isinstance(item, Task) else Person("x")
         defaults = to_dict(bare)
         more = [
@@ -131,6 +133,7 @@ def _refuse_more(instance: Instance) -> None:
 
 
 def _numbers(text: str, place: str) -> list[int]:
+    # Arrays, sets and tables are read alike: brackets and bars say nothing that lengths do not.
     tokens = re.sub(r"[\[\]|{},]", " ", text).split()
     values = []
     for token in tokens:

@@ -38,6 +38,7 @@ def read_plan_json(text: str, source: str) -> Plan:
     try:
         if not isinstance(found, Mapping):
             raise ConfigError("", f"expected an object, got {str(found)[:40]!r}")
+        # The chart is made of the plan and of its instance; the plan alone is what counts.
         return from_dict(Plan, {name: x for name, x in found.items() if name != CHART})
     except ConfigError as error:
         raise FormatError(f"{source}: {error}; take a plan that --out=FILE.json wrote") from error
@@ -76,6 +77,7 @@ def _work_end(instance: Instance, row: Row, start: int, people: tuple[str, ...])
     while left > 0:
         rate = min((instance.rate(person, tick) for person in team), default=100)
         idle = 0 if rate else idle + 1
+        # Absences pass, but people whose days have nothing in common never work together.
         if idle > 10_000:
             raise row.error("people", "people who work at one time", "give it to others")
         left -= rate
@@ -115,6 +117,7 @@ def write_markdown(instance: Instance, plan: Plan, risks: Sequence[Risk] = ()) -
             start_text(instance, one.start),
             end_text(instance, one.end),
         ]
+        # A bar in a title would end its cell.
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     if risks:
         lines += ["", *(f"- {risk.kind}: {risk.text}" for risk in risks)]
@@ -125,6 +128,7 @@ def write_mermaid(instance: Instance, plan: Plan) -> str:
     """Returns a plan as a Mermaid gantt chart, a section for each person."""
     lines = ["gantt", "    dateFormat YYYY-MM-DDTHH:mm", "    axisFormat %d %b"]
     tasks = tasks_by_id(instance)
+    # A task of several people has a bar in the section of each.
     for person in instance.people:
         own = [one for one in _by_start(plan) if person.id in one.people]
         if own:
@@ -146,6 +150,8 @@ def write_icalendar(instance: Instance, plan: Plan) -> str:
         lines += [
             "BEGIN:VEVENT",
             f"UID:{_ical_text(one.task)}@{instance.digest}",
+            # The standard demands a time of writing; the task's own keeps the file the same at each
+            # run. The others have no zone, so that calendars show them as local time.
             f"DTSTAMP:{start:%Y%m%dT%H%M%S}Z",
             f"DTSTART:{start:%Y%m%dT%H%M%S}",
             f"DTEND:{end:%Y%m%dT%H%M%S}",
@@ -163,6 +169,7 @@ def moments(instance: Instance, one: Assignment) -> tuple[datetime.datetime, dat
         hour = datetime.timedelta(hours=1)
         return _EPOCH + one.start * hour, _EPOCH + one.end * hour
     start = instance.days.moment(one.start)
+    # A milestone in the morning would end the evening before, as ticks end with their day.
     return start, max(start, instance.days.end_moment(one.end))
 
 
@@ -184,6 +191,8 @@ def _folded(line: str) -> str:
     """Returns a line in pieces of at most 75 bytes, as RFC 5545 has it."""
     pieces = [""]
     for char in line:
+        # One byte less than 75, for the space that begins each further piece; and by characters, so
+        # that none of several bytes is cut.
         if len((pieces[-1] + char).encode()) > 74:
             pieces.append("")
         pieces[-1] += char

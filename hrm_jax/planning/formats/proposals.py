@@ -53,6 +53,7 @@ def write_proposals(proposals: Sequence[Mapping[str, str]]) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
     writer.writeheader()
+    # A comment line, which `read_csv` passes over.
     file.write(
         f"# write {ACCEPTED} in place of {PROPOSED}, change what you like, remove the rest\n"
     )
@@ -75,6 +76,7 @@ def accept(rows: Sequence[Row], text: str, source: str) -> list[Row]:
             raise row.error("story", "the id of a task of the backlog", "mend it")
         if status.lower() == PROPOSED:
             waiting.setdefault(story, row)
+        # A part may be done by the time that the file is read again.
         elif status.lower() == ACCEPTED or status.lower() in DONE:
             accepted.setdefault(story, []).append(row)
         else:
@@ -84,6 +86,7 @@ def accept(rows: Sequence[Row], text: str, source: str) -> list[Row]:
             f"{source}: expected tasks with the status {ACCEPTED}, got none; read the proposals, "
             f"and write {ACCEPTED} where a task is right"
         )
+    # Parts left as proposed would be lost silently, as the story itself becomes a milestone.
     for story in accepted:
         if story in waiting:
             raise waiting[story].error(
@@ -128,6 +131,7 @@ def _replaced(row: Row, accepted: Mapping[str, Sequence[Row]]) -> list[Row]:
     made = []
     for part in parts:
         own = {key: text for key, text in part.fields.items() if key not in ("story", "by")}
+        # Each part waits for what the story waited for, and the milestone for all parts.
         after = "; ".join(text for text in (fields.get("after"), own.get("after")) if text)
         own |= {"after": after, "status": own["status"] if is_done(part) else ""}
         made.append(Row(part.place, {"not_before": fields.get("not_before", ""), **own}))

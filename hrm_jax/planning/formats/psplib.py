@@ -22,6 +22,7 @@ def read_sm(text: str, source: str) -> Instance:
     sections = _sections(text, source)
     requests = [row for _, row in sections["REQUESTS/DURATIONS"]]
     capacities = sections["RESOURCEAVAILABILITIES"][0][1]
+    # A damaged number would otherwise make people until memory is full.
     if sum(capacities) > _MOST_UNITS:
         raise FormatError(
             f"{source}: expected capacities up to {_MOST_UNITS}, got {sum(capacities)}; "
@@ -29,6 +30,7 @@ def read_sm(text: str, source: str) -> Instance:
         )
     before: dict[int, list[str]] = {}
     for line, (job, modes, count, *successors) in sections["PRECEDENCE RELATIONS"]:
+        # The count tells rows that were cut, and other formats whose columns mean something else.
         if modes != 1 or count != len(successors):
             raise FormatError(
                 f"{source}, line {line}: expected job {job} with one mode and {count} successors, "
@@ -70,6 +72,7 @@ def _sections(text: str, source: str) -> dict[str, list[tuple[int, list[int]]]]:
             rows = found.setdefault(title, [])
         elif line.startswith("****"):
             rows = None
+        # Lines of names and dashes stand between a title and its numbers.
         elif rows is not None and re.fullmatch(r"[\s\d]*\d[\s\d]*", line):
             rows.append((number, [int(token) for token in line.split()]))
     least = {"PRECEDENCE RELATIONS": 3, "REQUESTS/DURATIONS": 3, "RESOURCEAVAILABILITIES": 1}

@@ -84,6 +84,7 @@ class Clock:
         hours = self.days.hours_per_day if self.days else float(self.ticks_per_day)
         per_day = self.days.ticks_per_day if self.days else self.ticks_per_day
         ticks = float(match[1]) * (per_day / hours if match[2] == "h" else per_day)
+        # Rounded up, as work takes the whole of its last tick; what is taken off is rounding.
         return math.ceil(ticks - 1e-9)
 
     def tick(
@@ -108,6 +109,8 @@ class Clock:
         if self.days is None:
             raise row.error(column, "no date, as no calendar is given", "say --start=DATE")
         start = datetime.date.fromisoformat(self.days.start)
+        # Working days are counted one by one up to a date, which a mistyped year would make
+        # endless.
         if abs(date.year - start.year) > _MOST_YEARS:
             raise row.error(
                 column, f"a date within {_MOST_YEARS} years of {start}", "mend the year"
@@ -132,6 +135,7 @@ def make_instance(
     done = {row.fields.get("id", "").strip() for row in tasks if is_done(row)}
     open_tasks = [_task(row, clock, done) for row in tasks if not is_done(row)]
     persons = [_person(row, clock) for row in people]
+    # Tasks last, so that a task's line is named where a person has the same id.
     places = {
         row.fields.get("id", "").strip(): row.place for row in (*people, *tasks) if row.fields
     }
@@ -159,6 +163,7 @@ def _task(row: Row, clock: Clock, done: set[str]) -> dict[str, Any]:
         "duration": duration,
         "low": low,
         "high": high,
+        # A milestone needs nobody, even where its row names skills.
         "needs": _needs(row) if duration else [],
         "after": [other for other in _items(row, "after") if other not in done],
         "release": clock.tick(row, "not_before") or 0,
@@ -188,6 +193,7 @@ def _needs(row: Row) -> list[dict[str, Any]]:
                 "skills", "skills with counts", 'write python+sql, python:2, qa or "a:b"'
             )
         needs.append({"skills": found[0], "count": found[1]})
+    # Work without a skill is done by somebody, not by nobody.
     return needs or [{"skills": [], "count": 1}]
 
 
@@ -217,8 +223,11 @@ def _absences(row: Row, clock: Clock) -> list[list[int]]:
         ends = clock.tick(row, "absences", text=last or first, end=True)
         if begins is None or ends is None or (last.startswith("@") and ends <= begins):
             raise row.error("absences", "ranges of dates", "write 2026-02-02..2026-02-06")
+        # Dates turned round are an error; a range of a holiday is none, though it has no ticks
+        # either.
         if last and last < first and not last.startswith("@"):
             raise row.error("absences", "the earlier date first", "turn the range round")
+        # A weekend or a holiday has no ticks to be absent in.
         if begins < ends:
             absences.append([begins, ends])
     return absences
@@ -268,6 +277,7 @@ def task_row(task: Task, days: Workdays | None) -> dict[str, str]:
         "high": amount(task.high),
         "skills": "; ".join(join_need(need.skills, need.count) for need in task.needs),
         "after": join(task.after),
+        # Ticks and not dates: a date says a whole day, and a tick may be within one.
         "not_before": f"@{task.release}" if task.release else "",
         "due": "" if task.due is None else f"@{task.due}",
         "priority": str(task.priority),

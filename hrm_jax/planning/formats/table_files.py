@@ -35,6 +35,7 @@ def read_csv(text: str, source: str) -> list[Row]:
       FormatError: it has no rows, an unnamed column, or a row with more fields than columns.
     """
     try:
+        # Spreadsheets in many languages write semicolons; the heading tells which it is.
         first = text.splitlines()[0] if text.strip() else ""
         delimiter = ";" if first.count(";") > first.count(",") else ","
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -42,6 +43,7 @@ def read_csv(text: str, source: str) -> list[Row]:
         rows = []
         for record in reader:
             place = f"{source}, line {reader.line_num}"
+            # A blank behind the mark, as ids of issues begin with one: `#12`.
             if not any(field.strip() for field in record) or record[0].startswith("# "):
                 continue
             if len(record) > len(columns):
@@ -49,6 +51,7 @@ def read_csv(text: str, source: str) -> list[Row]:
                     f"{place}: expected {len(columns)} fields, got {len(record)}; put what holds a "
                     f"{delimiter!r} in double quotes"
                 )
+            # A row that ends early has empty fields at its end, as spreadsheets leave them out.
             rows.append(Row(place, dict(zip(columns, record, strict=False))))
     except csv.Error as error:
         raise FormatError(f"{source}: expected CSV, got {error}; mend the quotes") from error
@@ -71,6 +74,7 @@ def read_yaml(text: str, source: str) -> tuple[list[Row], list[Row], Workdays | 
       FormatError: it is no YAML, or has other parts than documented.
     """
     try:
+        # Nodes instead of values, because they know the lines that errors name.
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         detail = " ".join(str(error).split())
@@ -141,6 +145,7 @@ def _calendar(plain: Any, place: str) -> Workdays:
             f"{place}: expected `start: 2026-01-05`, got {plain!r:.40}; see --template"
         )
     fields = dict(plain)
+    # YAML makes a date of what looks like one, and configs take text.
     for name in ("start", "day_starts"):
         if name in fields:
             fields[name] = str(fields[name])
@@ -175,6 +180,7 @@ def write_yaml(instance: Instance) -> str:
             "day_starts": days.day_starts,
             "holidays": list(days.holidays),
         }
+    # What is empty is left out, which reads the same.
     parts["people"] = [_said(person_row(person)) for person in instance.people]
     parts["tasks"] = [_said(task_row(task, instance.days)) for task in instance.tasks]
     return yaml.safe_dump(parts, sort_keys=False, allow_unicode=True, width=1000)

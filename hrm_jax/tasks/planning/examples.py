@@ -101,12 +101,15 @@ def load(
     count = config.held_out if held_out else config.problems
     first = _FIRST_HELD_OUT if held_out else 0
     name = name_of(config, held_out)
+    # Groups are named by their first seed and size: asking for more problems later finds the files
+    # of all whole groups.
     groups = [range(first + at, first + min(at + _GROUP, count)) for at in range(0, count, _GROUP)]
     paths = [folder / f"{name}-{group.start}-{len(group)}.npz" for group in groups]
     folder.mkdir(parents=True, exist_ok=True)
     missing = [
         (group, path) for group, path in zip(groups, paths, strict=True) if not _is_whole(path)
     ]
+    # What earlier runs have solved counts as progress at once.
     tell(count - sum(len(group) for group, _ in missing))
     for solved in _solve_all(config, missing):
         tell(solved)
@@ -141,6 +144,7 @@ def solve(config: ExamplesConfig, seed: int) -> Solved:
         # Far from all other seeds, so that no problem comes twice.
         own = seed + attempt * 10**7
         problem = make_problem(own, config.most_tasks)
+        # The plans shown on the way, and at the end the best of all tries.
         plans = _search(problem, (*config.snapshots, config.tries), own)
         if plans and problem.cost(plans[-1]) < problem.cost(plans[0]):
             return Solved(own, tuple(_pairs(config, problem, _without_repetition(plans), own)))
@@ -152,12 +156,14 @@ def _search(problem: Problem, ends: tuple[int, ...], seed: int) -> list[Arrays]:
     best = problem.empty()
     found, done = -1, 0
     plans, first = [], None
+    # In parts, as iterations are numbered through: the whole is the search that it would be in one.
     for end in sorted({_SHORT, min(100, ends[-1]), *ends}):
         found = problem.search(best, found, done, end - done, seed % 2**20)
         done = end
         if found < 0:
             return []
         first = found if first is None else first
+        # A search that 100 tries leave where 10 had it is given up before the many that follow.
         if done == 100 and found == first:
             return []
         if end in ends:
@@ -167,6 +173,7 @@ def _search(problem: Problem, ends: tuple[int, ...], seed: int) -> list[Arrays]:
 
 def _without_repetition(plans: list[Arrays]) -> tuple[Arrays, ...]:
     """Returns plans without those that equal a later one."""
+    # A plan that stayed the best until the next one is shown once, as the later.
     kept = [
         plan
         for plan, later in itertools.pairwise(plans)
@@ -182,6 +189,8 @@ def _pairs(
     *shown, best = plans
     for number, plan in enumerate(shown):
         better = _better_neighbours(config, problem, plan, seed + number)
+        # A near plan is learned better than the final one, which may differ in everything; that is
+        # the answer only where there is no other.
         if not better and problem.cost(best) < problem.cost(plan):
             better = [best]
         for other in better:
@@ -193,6 +202,7 @@ def _better_neighbours(
 ) -> list[Arrays]:
     """Returns the best of the plans that disturbances of a plan lead to, if better than it."""
     tasks, people = problem.tables.allowed.shape
+    # `guided` takes a proposal, but with these shares every iteration disturbs the plan instead.
     nothing = Proposal(
         np.zeros(tasks, np.float32),
         np.zeros(tasks, np.float32),
@@ -218,6 +228,7 @@ def _better_neighbours(
         )
         if reached < cost:
             found.append((reached, number, tried))
+    # By cost and then by number, as arrays have no order.
     return [tried for _, _, tried in sorted(found, key=lambda one: one[:2])[: config.most_better]]
 
 
@@ -240,6 +251,7 @@ def _solve_group(config: ExamplesConfig, group: tuple[range, pathlib.Path]) -> i
     arrays = {}
     for index, seed in enumerate(seeds):
         solved = solve(config, seed)
+        # Pairs are laid flat, shown and better in turn, as `_read` parts them again.
         arrays[f"{index}/seed"] = np.int64(solved.seed)
         for name in Arrays._fields:
             parts = [getattr(plan, name) for pair in solved.pairs for plan in pair]

@@ -54,10 +54,12 @@ def plan_loss(carry: Carry, outputs: GraphOutputs, /) -> tuple[Float[Array, ""],
     said = outputs.nodes.astype(jnp.float32)
     error = jnp.abs(said[..., 0] - labels.move)
     doubt = jnp.clip(said[..., 1], LEAST_DOUBT, MOST_DOUBT)
+    # The doubt is bounded, or a task that is met exactly would drive the likelihood to infinity.
     order_loss = _mean(error * jnp.exp(-doubt) + doubt, labels.is_task)
     team_loss = _mean(
         optax.sigmoid_binary_cross_entropy(said[..., 2], labels.chosen), labels.is_candidate
     )
+    # Padding of a batch is a graph without tasks, and none.
     metrics = PlanMetrics(
         graphs=labels.is_task.any(-1).sum(dtype=jnp.float32),
         order_loss=order_loss.sum(),
@@ -70,4 +72,5 @@ def plan_loss(carry: Carry, outputs: GraphOutputs, /) -> tuple[Float[Array, ""],
 
 def _mean(values: Float[Array, "B L"], where: Bool[Array, "B L"]) -> Float[Array, " B"]:
     total = jnp.where(where, values, 0).sum(-1)
+    # A mean within each graph, so that large ones weigh as much as small ones.
     return total / jnp.maximum(where.sum(-1), 1)

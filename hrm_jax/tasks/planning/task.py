@@ -124,11 +124,13 @@ class PlannerTask(Task):
         settings = config.examples
         known, others = self.solve_examples()
         made = [one for solved in known for one in examples_of(solved, settings.most_tasks)]
+        # One size for all, so that the step is compiled once; the few larger graphs are left out.
         fitting = [one for one in made if config.size.holds(one.graph.size)]
         return PlannerData(fitting, [self._measured(solved) for solved in others])
 
     def _measured(self, solved: Solved) -> tuple[Problem, int]:
         problem = make_problem(solved.seed, self.config.examples.most_tasks)
+        # As many tries as the planner has when it is measured.
         arrays = restarts(problem, Budget(iterations=self.config.measured_tries))
         assert arrays is not None  # it was solved
         return problem, problem.cost(arrays)
@@ -139,6 +141,7 @@ class PlannerTask(Task):
 
     def abstract_batch(self) -> GraphBatch:
         """Returns shapes and dtypes of a batch."""
+        # An empty graph, padded, has the shapes and dtypes of all; nothing is solved for them.
         nothing = np.zeros(0, np.int32)
         empty = PlanGraph(
             tasks=0,
@@ -175,6 +178,7 @@ class PlannerTask(Task):
         del batches
 
         def measure(state: TrainState) -> dict[str, float]:
+            # Averaged variables, as these are what is read of a finished run.
             return self.compare(fetch(state.averaged_variables, mesh), data.held_out)
 
         return Hooks(self.average, measure)
@@ -212,6 +216,7 @@ def draw_batch(examples: Sequence[Example], config: PlannerConfig, number: int) 
     size = config.size
     drawn = []
     for place in range(number * B, (number + 1) * B):
+        # Batches lie end to end over epochs, so one may end an epoch and begin the next.
         epoch, position = divmod(place, len(examples))
         order = _order(len(examples), config.seed, epoch)
         drawn.append(_padded(examples[order[position]], size))
@@ -232,6 +237,7 @@ def _padded(example: Example, size: Size) -> GraphBatch:
     chosen = np.zeros(nodes, np.float32)
     chosen[tasks:] = example.chosen
     is_task = np.arange(nodes) < tasks
+    # Padding is neither: `place` fills it with False, so that no loss counts there.
     parts = (move, is_task, chosen, ~is_task)
     labels = PlanLabels(*(graph.place(part, size) for part in parts))  # pyright: ignore
     return graph.padded(size, labels)
