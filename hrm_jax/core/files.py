@@ -162,6 +162,7 @@ def exclusive(folder: Path, *, wanted: bool = True) -> Iterator[None]:
     # stays, because removing it could let two processes lock two files of the same name.
     with open(folder / _LOCK, "w") as file:
         try:
+            # Refused at once: a process that waits here would seem to hang.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InUse(f"another process works in {folder}; stop it, or wait for it") from error
@@ -189,6 +190,7 @@ def appearing_whole(path: Path) -> Iterator[BinaryIO]:
         with open(aside, "xb") as file:
             yield file
         os.replace(aside, path)
+    # An interrupt, too, leaves no part behind.
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
@@ -232,6 +234,7 @@ def write_manifest(folder: Path) -> None:
             os.fsync(file.fileno())
         name = path.relative_to(folder).as_posix()
         entries[name] = {"bytes": path.stat().st_size, "sha256": digest}
+    # Last: by now all that it lists is durable.
     write_atomically(folder / MANIFEST, json.dumps({"files": entries}, indent=1))
 
 
@@ -247,6 +250,7 @@ def find_damage(folder: Path, *, hashes: bool = True) -> str | None:
     """
     try:
         entries = read_json_object(folder / MANIFEST)["files"]
+        # An entry of another form is damage like any other.
         expected = {name: (entry["bytes"], entry["sha256"]) for name, entry in entries.items()}
     except FileNotFoundError:
         return f"{MANIFEST} is missing"

@@ -110,6 +110,7 @@ def _pad(source: np.ndarray, target: np.ndarray, room: int) -> Edges:
         got=room,
         remedy="take a larger size",
     )
+    # Padding is an edge from node 0 to itself, with a share of 0.
     padded = np.zeros((2, room), np.int32)
     padded[:, :count] = source, target
     degree = np.bincount(padded[1, :count], minlength=1)

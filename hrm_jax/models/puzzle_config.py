@@ -137,6 +137,7 @@ class PuzzleModelConfig:
     @property
     def schedule(self) -> Schedule:
         """Calls of both levels, and which of them carry gradient."""
+        # One entry: the last cycle alone carries gradient, through so many of its fast calls.
         last = 1 if self.gradient == "last_calls" else self.L_cycles
         return Schedule(self.H_cycles, self.L_cycles, (last,))
 

@@ -134,6 +134,7 @@ def run_steps(
         written, so those there are finite.
       Ended: if an evaluation ended the run.
     """
+    # A resumed run goes on with a window that is partly full.
     window = _Window(**(extras or {}).get("window", {"sums": {}, "steps": 0}))
     step = int(state.step)
     stopping = False
@@ -163,6 +164,7 @@ def run_steps(
             fetch()
             measures = hooks.evaluate(state)
             log.write(step, measures, split="validation")
+            # Before the save: where the judge begins another phase, the saved batches are its.
             reason = hooks.judge(step, measures)
         stopping = _agree_to_stop(stop, step, config)
         if last or reason or stopping or step % config.checkpoint_every == 0:
@@ -170,6 +172,7 @@ def run_steps(
             # must raise before a checkpoint is written.
             fetch()
             _save(store, log, step, state, batches, window)
+        # Only after the save, so that what was reached can be looked at and resumed.
         if reason:
             raise Ended(f"step {step}: {reason}")
     return state
@@ -229,6 +232,7 @@ def _save(
 @jax.jit
 def _all_finite(tree: PyTree) -> Bool[Array, ""]:
     """Returns whether all elements of all leaves are finite."""
+    # Reduced on the devices: one boolean is fetched in place of all parameters.
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 

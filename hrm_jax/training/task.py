@@ -157,4 +157,5 @@ class Task(abc.ABC):
 
     @functools.cached_property
     def _batch_size(self) -> int:
+        # All leaves of a batch have its rows as their first axis.
         return jax.tree.leaves(self.abstract_batch())[0].shape[0]

@@ -89,6 +89,7 @@ class PromptReader:
         """
         for _ in self.parts(tokens, room):
             pass
+        # `parts` kept it just now.
         reading = self._readings.find(tokens, room)
         assert reading is not None
         return reading.logits, reading.cache
@@ -159,6 +160,7 @@ class PromptReader:
         for reading in self._read_on(cache, tokens[:begin], shared, at_once):
             yield reading
             cache = reading.cache
+        # The part is as far from the end in both prompts.
         by = len(tokens) - len(known.tokens)
         cache = device.splice(self.model, cache, known.cache, begin, end, by)
         yield from self._read_on(cache, tokens, end, at_once)
@@ -173,6 +175,7 @@ class PromptReader:
         while known < len(tokens):
             chunk = min(chunk_of(len(tokens) - known), at_once)
             part = tokens[known : known + chunk]
+            # The last part may be shorter than its chunk; `extend` leaves the rest out.
             padded = np.zeros((1, chunk), np.int32)
             padded[0, : len(part)] = part
             logits, cache = device.extend(
@@ -198,6 +201,7 @@ def unchanged(known: Sequence[int], tokens: Sequence[int], shared: int) -> tuple
       The first token, and the first one behind; fewer tokens than both end with, as some at either
       end are read again (`_RENEWED`). None if the first is not less than the second.
     """
+    # Backwards from both ends, and behind what both begin with, so that no token counts twice.
     alike = common(known[shared:][::-1], tokens[shared:][::-1])
     changed = len(tokens) - alike - shared
     chunks = -(-(changed + _RENEWED) // _FILLED)
