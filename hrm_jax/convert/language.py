@@ -101,6 +101,7 @@ def load_language_model(
     """
     dtype = holding.resolved(dtype)
     place = locate(path)
+    # A name stays a name, by which a folder that refers to it is read on another machine, too.
     origin = str(path) if path in catalogue.MODELS else str(place)
     # A single file is GGUF, as `locate` has checked; it holds the tokenizer too.
     if place.is_file():
@@ -204,6 +205,7 @@ def _what_is_at(place: Path) -> str:
 def _load_gguf(path: Path, origin: str, dtype: str) -> LoadedLanguageModel:
     file = GgufFile(path)
     model, variables = load_gguf_llama(file, dtype)
+    # Activations follow from how weights are held, not from what the file says.
     model = Llama(dataclasses.replace(model.config, compute_dtype=holding.compute_dtype(dtype)))
     tokenizer = gguf_tokenizer(file)
     _check_vocabulary(path, model, tokenizer)

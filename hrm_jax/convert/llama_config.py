@@ -148,11 +148,13 @@ def to_hugging_face(config: LlamaConfig) -> dict[str, Any]:
 def _model_type(config: LlamaConfig) -> str:
     """Returns the model type that has exactly the biases, norms and window of the config."""
     biases = config.qkv_bias, config.out_bias, config.mlp_bias
+    # Qwen3's `attention_bias` is of queries, keys, values and the output.
     if config.qk_norm and config.window is None and biases in ((False,) * 3, (True, True, False)):
         return "qwen3"
     if not config.qk_norm and config.window is not None and not any(biases):
         return "mistral"
     if not config.qk_norm and config.window is None:
+        # So is Llama's.
         if config.qkv_bias == config.out_bias:
             return "llama"
         if biases == (True, False, False):

@@ -133,6 +133,7 @@ def from_state_dict(
                 return leaf.replace(quantised)
         array = np.asarray(weights[name])
         values = _as_jax(array.T if transpose else array, compute_dtype(holding))
+        # Of a quantised model, whose rows then do not depend on their neighbours.
         is_exact = path[-1] == _SCALE and is_quantised(holding)
         return leaf.replace(ExactScale(values) if is_exact else values)
 
