@@ -193,6 +193,7 @@ def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged
     """
     lines = list(lines)
     right = Counter(line.task_id for line in lines if line.passed)
+    # Of all problems, of which some may have no right completion.
     counts = np.array([right[problem.task_id] for problem in suite.problems])
     written = [line for line in lines if line.result != TOO_LONG]
     too_long = {line.task_id for line in lines if line.result == TOO_LONG}
