@@ -67,6 +67,7 @@ class Channel:
           TypeError: an item cannot be sent.
           BaseException: what the program raised.
         """
+        # The first item of `apply` names the function.
         self.changes += do not in _QUIET and not (do == "apply" and items[0] in _QUIET)
         self._send({"do": do, "items": [wire.encode(item, self) for item in items]})
         answer = self._receive()
@@ -92,6 +93,7 @@ class Channel:
         if _is_named_tuple(value):
             items = [type(value).__name__, type(value)._fields, tuple(value)]
             return {"kind": "named tuple", "items": [wire.encode(item, self) for item in items]}
+        # Of a class that tests derive from a plain type, the plain part goes.
         if base_form(value) is not None:
             return wire.encode(plain_part(value), self)
         place = _place_in_library(value)
@@ -126,6 +128,7 @@ class Channel:
         )
         try:
             return {"value": wire.encode(function(*arguments, **options), self)}
+        # What ends the examination is no Exception, and passes.
         except Exception as error:
             return error_answer(error, self)
 

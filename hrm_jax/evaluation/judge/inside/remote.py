@@ -160,6 +160,7 @@ class Remote(Reference):
         trusted = state.trusted
         iterator = _apply(self, "iter", self)
         items = Items(lambda count: _ask(iterator, "take", iterator, count))
+        # An object that is its own iterator comes back by this, which is no answer of a method.
         if iterator is self:
             state.trusted = trusted
         elif not trusted:
@@ -200,6 +201,7 @@ def _operate(value: Reference, function: str, *operands: Any) -> Any:
     """Returns the program's result of an operator, trusted if `value`, one of its operands, is."""
     trusted = state_of(value).trusted
     result = _apply(value, function, *operands)
+    # `x += y` gives `x` again, which is no other object than before.
     if result is value:
         state_of(value).trusted = trusted
     return _trusting(result) if trusted else result
