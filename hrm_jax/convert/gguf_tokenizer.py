@@ -129,7 +129,7 @@ def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
     if _states(file, "eot"):
         ends.append(_named(file, names, "eot"))
     kinds = file.get("tokenizer.ggml.token_type", [])
-    # Old files have no kinds.
+    # A file may have no kinds.
     ends += [name for name, kind in zip(names, kinds, strict=False) if _ends(name, kind)]
     usual = model == "llama" or file.get("tokenizer.ggml.pre", "default") in _BEGINNING
     begins = file.get("tokenizer.ggml.add_bos_token", usual)

@@ -105,7 +105,7 @@ def to_hugging_face(config: HrmTextConfig) -> dict[str, Any]:
         "architectures": ["HrmTextForCausalLM"],
         "model_type": MODEL_TYPE,
         **{theirs: ours[name] for theirs, name in _RENAMED.items()},
-        # As numbers, since what transformers takes where they are absent is not ours.
+        # As numbers: where they are absent, transformers takes defaults that are not ours.
         "initializer_range": config.embedding_std,
         "embedding_scale": config.input_scale,
         # transformers counts every call of a block as a layer of its own, as each has its own

@@ -126,6 +126,7 @@ def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageMo
       OSError: the disk is full or fails.
     """
     model = loaded.model
+    # All that is written here: a folder with anything else is left alone.
     beside = (TOKENIZER_FILE, CONFIG_FILE, TEMPLATE_FILE, OTHERS_FOLDER)
     with replacing_folder(folder, lambda n: is_model_file(n) or n in beside) as saving:
         if isinstance(model, HrmText):

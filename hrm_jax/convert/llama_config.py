@@ -154,7 +154,7 @@ def _model_type(config: LlamaConfig) -> str:
     if not config.qk_norm and config.window is not None and not any(biases):
         return "mistral"
     if not config.qk_norm and config.window is None:
-        # So is Llama's.
+        # And so is Llama's, one flag for all four.
         if config.qkv_bias == config.out_bias:
             return "llama"
         if biases == (True, False, False):

@@ -74,6 +74,7 @@ def to_plain(value: Any, annotation: Any, path: str) -> Any:
             to_plain(item, _item_annotation(annotation, i), f"{path}[{i}]")
             for i, item in enumerate(value)
         ]
+    # JSON has neither infinities nor NaN.
     finite = not isinstance(value, float) or math.isfinite(value)
     if value is None or (type(value) in (bool, int, float, str) and finite):
         return value
@@ -207,6 +208,7 @@ def _named_config(configs: list[type], name: Any, path: str) -> type:
 def _convert_tuple(annotation: Any, value: Any, path: str, root: type) -> tuple:
     arguments = typing.get_args(annotation)
     if len(arguments) == 2 and arguments[1] is Ellipsis:
+        # `tuple[int, ...]` takes any number of items.
         arguments = (arguments[0],) * len(value)
     if len(arguments) != len(value):
         raise ConfigError(path, _mismatch(annotation, value))

@@ -61,6 +61,7 @@ def decode_text(content: bytes, source: str, first_line: int = 1) -> str:
     Raises:
       TextError: it is in another encoding; the message names the line.
     """
+    # First, as UTF-16 of Latin letters is valid UTF-8, with a null beside each.
     for encoding, beginning in _UTF16.items():
         if beginning.match(content):
             raise TextError(f"{source}: expected UTF-8 text, got {encoding}; {_convert(encoding)}")

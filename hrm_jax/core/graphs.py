@@ -93,6 +93,7 @@ def group_relation(member: np.ndarray, group: np.ndarray, room: int) -> Hops:
     Raises:
       ConfigError: there are more entries than room.
     """
+    # The first hop leaves each group's mean at the node of the group's number.
     return _pad(member, group, room), _pad(group, member, room)
 
 

@@ -240,6 +240,7 @@ def _judge(
         None if completion is None else suite.exam_of(problem, completion)
         for (problem, _), completion in zip(wanted, completions, strict=True)
     ]
+    # In the order of the exams, of which prompts that are too long have none.
     verdicts = judge.judge_all(exam for exam in exams if exam is not None)
     return [
         Judged(
@@ -292,6 +293,7 @@ def _open(folder: Path, settings: EvaluationSettings, resume: bool) -> list[Judg
         found = config_lib.from_json(EvaluationSettings, path.read_text(encoding="utf-8"))
     except (ConfigError, UnicodeDecodeError) as error:
         raise ResumeError(f"{path}: cannot be read ({error})") from error
+    # Both are of one class, so their fields are compared in pairs.
     differing = [
         f"{info.path} {was.value!r}, now {info.value!r}"
         for was, info in zip(config_lib.fields(found), config_lib.fields(settings), strict=True)

@@ -140,8 +140,8 @@ class Engine:
         running = None
         while finished < len(queue):
             B, smaller = sizes[0]
-            # `taken` is what the last report says, so a window begins with jobs that may be gone
-            # already.
+            # `taken` is what the last report says: the window may begin with jobs that were taken
+            # since.
             last = min(len(queue), taken + self._window_rows(B))
             jobs = queue.jobs(taken, last)
             window = self._window(jobs, taken, B, queue.noise, queue.seed)
@@ -183,6 +183,7 @@ class Engine:
         count = len(jobs.attempts)
         W = self._window_rows(B)
 
+        # One shape for each batch size, so that one program serves any number of jobs.
         def padded(rows: np.ndarray) -> np.ndarray:
             return np.pad(rows, [(0, W - count)] + [(0, 0)] * (rows.ndim - 1))
 

@@ -58,7 +58,7 @@ def act_loss(
     # At least 1, so that a sequence without labels has a loss of 0 and not NaN.
     num_labels = jnp.maximum((labels != IGNORE_LABEL).sum(-1, keepdims=True), 1)
     lm_loss = (CROSS_ENTROPIES[distribution](outputs.logits, labels) / num_labels).sum()
-    # Whether the answer is right is a target of the halting head, and no way into the logits.
+    # Whether the answer is right is a target of the halting head and passes no gradient on.
     correct = correctness(jax.lax.stop_gradient(outputs.logits), carry.data)
     exact = correct.exact.astype(jnp.float32)
     q_halt_loss = optax.sigmoid_binary_cross_entropy(outputs.q_halt_logits, exact).sum()

@@ -79,6 +79,7 @@ class HrmLlamaConfig:
     @property
     def calls(self) -> tuple[CallShape, ...]:
         """Size of the foundation's cached call, then of each call of the levels."""
+        # A level's heads are not grouped, so keys and values of each are kept.
         call = CallShape(self.layers_per_level, self.block.num_heads * self.block.head_size)
         return self.foundation.calls + (call,) * self.schedule.num_calls
 

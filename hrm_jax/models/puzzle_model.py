@@ -196,6 +196,7 @@ class PuzzleModel:
         outputs = Outputs(logits, q[:, 0], q[:, 1], None)
         steps = carry.steps + 1
         last = steps >= config.halt_max_steps
+        # Without draws this is evaluation, where every sequence takes all of its steps.
         halted = last
         if draws is not None and config.halt_max_steps > 1:
             if config.halt_when_right:

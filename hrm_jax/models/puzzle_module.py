@@ -51,6 +51,7 @@ class PuzzleModule(nnx.Module):
         """
         D = config.hidden_size
         V = config.vocab_size
+        # Named as in the published code, since weights are loaded by these paths.
         self.config = config
         self.grid = grid
         # A candidate is embedded by what the puzzle says of it, a token by its number.

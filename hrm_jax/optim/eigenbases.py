@@ -77,8 +77,8 @@ def identity_bases(shape: Sequence[int], largest_block: int) -> Bases:
     return Bases(side(rows), side(columns))
 
 
-# 1 divides every size.
 def _largest_divisor(size: int, limit: int) -> int:
+    # It ends at 1, which divides every size.
     return next(divisor for divisor in range(min(size, limit), 0, -1) if size % divisor == 0)
 
 

@@ -95,6 +95,7 @@ def restore(task: Task, checkpoint: pathlib.Path, mesh: Mesh) -> tuple[Variables
         abstract_state(task),
     )
     reader = CheckpointReader(folder)
+    # `run_of` went up from a checkpoint, and left a run's folder as it is.
     is_one_checkpoint = folder.parent != checkpoint
     restored = reader.restore(checkpoint, target) if is_one_checkpoint else reader.latest(target)
     if restored is None:

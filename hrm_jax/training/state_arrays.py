@@ -96,6 +96,7 @@ def unflatten(arrays: dict[str, Any], description: dict[str, Any], target: Any) 
                 f"{path}: expected {data.dtype}, but JAX gave {value.dtype}; set jax_enable_x64, "
                 "or give a NumPy array as the target"
             )
+        # Numbers become typed keys again, of the kind that was saved.
         impl = description[path]["key_impl"]
         leaves.append(value if impl is None else jax.random.wrap_key_data(value, impl=impl))
     return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(target), leaves)

@@ -64,6 +64,7 @@ def observed(step: TrainStep, b1: float, log_every: int, first_step: int) -> Tra
       log_every: steps between records.
       first_step: number of steps that were done before.
     """
+    # Counted here: reading `state.step` would wait for the device.
     numbers = itertools.count(first_step + 1)
 
     def observed_step(

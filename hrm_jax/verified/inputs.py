@@ -115,6 +115,7 @@ def _mutated_items(items: list[Any], rng: random.Random, new: Callable[[], Any])
         return [new()]
     changed = list(items)
     place = rng.randrange(len(items))
+    # Remove, repeat, shuffle or cut, with a chance of one in six each; else one item changes.
     how = rng.randrange(6)
     if how == 0:
         del changed[place]

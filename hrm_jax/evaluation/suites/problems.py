@@ -176,6 +176,7 @@ def read_records(
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise SuiteError(f"{path}: cannot be read ({error})") from error
     try:
+        # A list is one JSON text; else each line is one.
         if text.lstrip().startswith("["):
             records = json.loads(text)
         else:

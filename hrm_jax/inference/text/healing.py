@@ -97,7 +97,7 @@ def debt(prompt: Healed, lengths: Sequence[int]) -> Debt:
     spare = prompt.taken
     counted = 0
     for length in lengths:
-        # Not if it only spells what was taken back, and tokens for that are left.
+        # A token does not count if it only spells what was taken back while `spare` lasts.
         counts = not owed or length > len(owed) or spare == 0
         counted += counts
         spare -= not counts

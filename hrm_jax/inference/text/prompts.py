@@ -52,6 +52,7 @@ def encode_prompt(
         suffix = tokenizer.encode(prompt.suffix)
         parts = around_hole(healed.tokens, suffix, marks, suffix_first=suffix_first)
         files = neighbour_tokens(tokenizer, prompt.neighbours)
+        # What begins a text comes once, before the neighbouring files.
         tokens = [*tokenizer.begin(""), *itertools.chain.from_iterable([*files, *parts])]
         healed = healed._replace(tokens=tokens)
     if not healed.tokens:

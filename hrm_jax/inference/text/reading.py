@@ -110,6 +110,7 @@ class PromptReader:
         """
         if self._readings.find(tokens, room) is not None:
             return
+        # In parts the result would differ by rounding, so the prompt is read whole.
         if not self._in_chunks:
             self._readings.keep(self._prefill(tokens, room))
             yield
@@ -119,6 +120,7 @@ class PromptReader:
             for one in self._extend(tokens, room, at_once):
                 reading = one
                 yield
+        # Closed between two parts.
         except GeneratorExit:
             if reading is not None:
                 self._readings.keep(reading)
@@ -178,6 +180,7 @@ class PromptReader:
             # The last part may be shorter than its chunk; `extend` leaves the rest out.
             padded = np.zeros((1, chunk), np.int32)
             padded[0, : len(part)] = part
+            # The cache may hold more than is known, from another prompt's end.
             logits, cache = device.extend(
                 self.model,
                 self.variables,

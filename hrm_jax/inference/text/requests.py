@@ -140,6 +140,7 @@ class Job:
         refill.add(tokens)
         if piece.ending is None or filling.is_whole or not refill.refuse():
             return piece
+        # Only white space stays, and nothing of it was given out.
         self.transcript.begin()
         filling.begin()
         text = filling.add(self.transcript.add(refill.tokens))

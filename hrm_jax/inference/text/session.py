@@ -153,6 +153,7 @@ class Session:
     ) -> Callable[..., tuple[device.Rows, device.Written]]:
         """Returns what writes: a token at each step, or those proposed that are right."""
         proposed = speculation.width_of(self._speculate, len(rows))
+        # Masks and scores are of single tokens, and do not go with proposals.
         if proposed and allowed is None and not scored:
             texts = self._texts.tokens[rows]
             return functools.partial(speculation.write, texts=texts, proposed=proposed)

@@ -188,6 +188,7 @@ class Writer:
                 f"expected a prompt of fewer than {self.max_length} tokens, got {length}; "
                 "shorten it, or raise max_length if the model was trained on longer texts"
             )
+        # The first bytes that are written repeat what was taken back from the prompt.
         transcript = Transcript(self.tokenizer, request.stop, skip=len(prompt.owed))
         filling = None
         if request.prompt.suffix is not None or request.one_line or request.one_block:

@@ -179,6 +179,7 @@ class CodeTask(Task):
         def batches_of(phase: int) -> PlacedBatches:
             rows = config.batch_rows(phase)
             check_divisible("batch_tokens / row_tokens", rows, mesh)
+            # Processes that share layers draw the same part.
             index, count = batch_share(mesh)
             pipeline = TextConfig(
                 batch_size=rows // count,
@@ -286,6 +287,7 @@ class CodeTask(Task):
         """
         config = self.config.model
         tokenizer = self.tokenizer
+        # What generation asks of a config, and training does not know before the tokenizer.
         ends = {"bos_token": tokenizer.bos_token, "eos_tokens": tokenizer.eos_tokens}
         if isinstance(config, HrmLlamaConfig):
             foundation = dataclasses.replace(config.foundation, **ends)

@@ -128,7 +128,7 @@ class Channel:
         )
         try:
             return {"value": wire.encode(function(*arguments, **options), self)}
-        # What ends the examination is no Exception, and passes.
+        # What ends the examination is no Exception, and passes through.
         except Exception as error:
             return error_answer(error, self)
 

@@ -190,6 +190,7 @@ class _Telling(ast.NodeTransformer):
             told = ast.Call(ast.Name(_TELL, ast.Load()), [text, message], [])
             return ast.copy_location(ast.Assert(node.test, told), node)
         values = (node.test.left, node.test.comparators[0])
+        # Evaluated once, and kept under names that no program has, to be compared and told.
         assigned = [
             ast.Assign([ast.Name(name, ast.Store())], value)
             for name, value in zip(_OPERANDS, values, strict=True)
