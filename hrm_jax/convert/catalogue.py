@@ -172,6 +172,7 @@ def _fetch(name: str, published: Published, place: Path) -> None:
             os.replace(partial, place)
             return
         except (OSError, WeightsError) as error:
+            # The next source is tried; what all of them said is told in the end.
             partial.unlink(missing_ok=True)
             reasons.append(str(error))
     raise WeightsError(

@@ -76,6 +76,7 @@ def from_hugging_face(published: Mapping[str, Any]) -> HrmTextConfig:
         remedy="load the folder of an HRM-Text model",
     )
     check_fields(published, {*_RENAMED, *_READ_APART}, _FIXED)
+    # Where the file leaves a field out, transformers' default holds and not ours.
     given = {**_THEIR_DEFAULTS, **published}
     fields = {ours: given[theirs] for theirs, ours in _RENAMED.items() if theirs in given}
     fields |= {

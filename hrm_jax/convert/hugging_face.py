@@ -160,6 +160,7 @@ def rope_of(published: Mapping[str, Any], default_theta: float) -> dict[str, Any
     # A form that is null or empty counts as absent.
     stated = [name for name in ("rope_parameters", "rope_scaling") if published.get(name)]
     theta = published.get("rope_theta", default_theta)
+    # The old form has theta beside it, so both are compared as new ones.
     forms = [_rope_form(published[name], theta) for name in stated]
     rope = forms[0] if forms else _rope_form({}, theta)
     for name, form in zip(stated, forms, strict=True):

@@ -228,6 +228,7 @@ def _check_vocabulary(place: Path, model: Any, tokenizer: Any) -> None:
 def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, str | None]:
     """Loads model and values, and for HRM on Llama the path or name of its foundation."""
     stated = read_config(folder).get("model_type")
+    # A list, say, is none of the families, and could not even be looked up among them.
     kind = stated if isinstance(stated, str) else ""
     if kind == hrm_text_config.MODEL_TYPE:
         model, variables = load_hrm_text(folder, dtype)
@@ -252,6 +253,7 @@ def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, st
         remedy="no other is implemented",
     )
 
+    # The foundation may have any format that is read here.
     def load_foundation(path: str) -> tuple[Path, Variables]:
         return locate(path), load_language_model(path, dtype=dtype).variables
 

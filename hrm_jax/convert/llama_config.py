@@ -120,6 +120,7 @@ def to_hugging_face(config: LlamaConfig) -> dict[str, Any]:
     kind = _model_type(config)
     ours = to_dict(config)
     scaling = ours["rope_scaling"]
+    # The fields of this kind of scaling and no others.
     rope = {theirs: scaling[name] for theirs, name in _SCALINGS[scaling["kind"]].items()}
     rope |= {"rope_type": scaling["kind"], "rope_theta": config.rope_theta}
     published = {

@@ -260,6 +260,7 @@ def find_damage(folder: Path, *, hashes: bool = True) -> str | None:
     for name, (size, digest) in expected.items():
         path = folder / name
         try:
+            # Sizes first: a file that was cut off need not be hashed.
             found = path.stat().st_size
             if found != size:
                 return f"{name}: expected {size} bytes, found {found}"

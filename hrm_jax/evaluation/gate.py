@@ -118,6 +118,7 @@ def read(path: Path) -> Measured:
       ConfigError: the file holds something else.
       TextError, OSError: it cannot be read.
     """
+    # What is no JSON fails the check below, as any other content does.
     found: Any = None
     with contextlib.suppress(json.JSONDecodeError):
         found = json.loads(read_text(path))

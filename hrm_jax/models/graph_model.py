@@ -140,6 +140,7 @@ class GraphModel:
 
 @functools.cache
 def _graphdef(config: GraphModelConfig) -> nnx.GraphDef:
+    # Traced once for each config; no values are drawn.
     return nnx.graphdef(nnx.eval_shape(lambda: GraphModule(config, rngs=nnx.Rngs(0))))
 
 

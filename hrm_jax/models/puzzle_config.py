@@ -151,6 +151,7 @@ class PuzzleModelConfig:
             mixing=self.mixing,
             rope_theta=self.rope_theta if self.pos_encodings == "rope" else None,
             norm_eps=self.rms_norm_eps,
+            # None leaves the choice to `hrm_kernels`.
             attention_backend=None if self.attention_backend == "auto" else self.attention_backend,
             mlp_multiple=self.mlp_multiple,
             grid=grid,

@@ -109,6 +109,7 @@ def soap(
             direction = _direction(m, root, state.bases.get(name))
             return -rate * weight_decay * p.astype(jnp.float32) - step_size * direction
 
+        # By path, as second moments and bases are kept by name.
         deltas = jax.tree_util.tree_map_with_path(delta, mu, params)
         bases = {n: eigenbases.observe(b, named[n], average_decay) for n, b in state.bases.items()}
         # `cond`, so that the decompositions run at a refresh alone.

@@ -65,6 +65,7 @@ def check_of_tests(source: str, place: str, *, packages: Sequence[str]) -> Check
             _check_fixtures(statement, place)
     tree, imported = without_absent(tree, {*sys.stdlib_module_names, *packages})
     text = ast.unparse(tree)
+    # What tests import from modules that are not there, and what nobody defines.
     names = imported | free_names(text)
     if not names:
         raise CheckError(

@@ -171,6 +171,7 @@ def read_records(
     path = path if path.exists() else packed_path
     try:
         content = path.read_bytes()
+        # A gzipped file counts as one without `.gz` in its name, too.
         packed = content.startswith(_GZIP) or path.suffix == ".gz"
         text = (gzip.decompress(content) if packed else content).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:

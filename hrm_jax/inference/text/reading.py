@@ -110,7 +110,7 @@ class PromptReader:
         """
         if self._readings.find(tokens, room) is not None:
             return
-        # In parts the result would differ by rounding, so the prompt is read whole.
+        # Whole: parts would round otherwise, and a prefix's tokens would not all see each other.
         if not self._in_chunks:
             self._readings.keep(self._prefill(tokens, room))
             yield

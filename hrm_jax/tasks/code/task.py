@@ -215,6 +215,7 @@ class CodeTask(Task):
 
         def validate(state: TrainState) -> dict[str, float]:
             report = self.evaluate(state.averaged_variables, data.validation, settings, mesh)
+            # For `look`, which is called after this.
             written[:] = report.samples
             return report.as_dict() | {"phase": batches.phase + 1}
 

@@ -87,6 +87,7 @@ class Channel:
             return {"kind": "error", "items": [value._remote_class[1]]}
         if isinstance(value, BaseException):
             return wire.encode_exception(value, number_of_error(value), self)
+        # Gone through here, as the program cannot ask for the items of a value of the tests.
         if isinstance(value, collections.abc.Iterator):
             items = [wire.encode(item, self) for item in _bounded(value)]
             return {"kind": "iterator", "items": items}

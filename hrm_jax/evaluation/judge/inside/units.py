@@ -133,6 +133,7 @@ def _run_example(example: Mapping[str, Any], names: dict[str, Any]) -> None:
         if not _prints(_unqualified(wanted), raised, example["options"]):
             raise AssertionError(f"expected {wanted.strip()}, got {raised.strip()}") from None
         return
+    # An exception was wanted, and none came.
     if example["error"] is not None:
         raise AssertionError(f"expected {example['error'].strip()}, got {_repr(value)}")
     text = printed.getvalue() + ("" if value is None else f"{value!r}\n")
