@@ -99,7 +99,6 @@ def soap(
         mu = jax.tree.map(lambda m, g: m + (1 - b1) * (g - m), state.mu, gradients)
         named = _by_name(gradients)
         turned = {name: eigenbases.turn_in(b, named[name]) for name, b in state.bases.items()}
-        # Matrices are seen in their bases, all else as it is.
         seen = named | turned
         nu = {name: v + (1 - b2) * (jnp.square(seen[name]) - v) for name, v in state.nu.items()}
 

@@ -134,7 +134,6 @@ def run_steps(
         written, so those there are finite.
       Ended: if an evaluation ended the run.
     """
-    # A resumed run goes on with a window that is partly full.
     window = _Window(**(extras or {}).get("window", {"sums": {}, "steps": 0}))
     step = int(state.step)
     stopping = False
@@ -172,7 +171,6 @@ def run_steps(
             # must raise before a checkpoint is written.
             fetch()
             _save(store, log, step, state, batches, window)
-        # Only after the save, so that what was reached can be looked at and resumed.
         if reason:
             raise Ended(f"step {step}: {reason}")
     return state
