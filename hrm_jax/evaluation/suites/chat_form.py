@@ -45,6 +45,7 @@ def turns(prompt: Prompt) -> list[Message]:
     asked = f"{_ASKED}\n{_FENCE}python\n{prompt.prefix.strip()}\n{_FENCE}"
     return [
         {"role": "user", "content": asked},
+        # With a sentence before the block fewer problems were solved.
         {"role": ASSISTANT, "content": f"{_FENCE}python\n"},
     ]
 
