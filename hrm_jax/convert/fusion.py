@@ -69,6 +69,7 @@ def _match(module: str, name: str) -> re.Match[str] | None:
 
 
 def _joined(whole: str, parts: Sequence[np.ndarray | Deferred]) -> np.ndarray | Deferred:
+    # A matrix of one part is only renamed.
     if len(parts) == 1:
         return parts[0]
     if len({part.shape[1:] for part in parts}) > 1:
@@ -77,6 +78,7 @@ def _joined(whole: str, parts: Sequence[np.ndarray | Deferred]) -> np.ndarray | 
             f"{', '.join(str(part.shape) for part in parts)}; get the weights anew"
         )
     shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+    # Joined when it is read, so that the parts need not all be in memory.
     return Deferred(
         shape,
         parts[0].dtype,

@@ -58,6 +58,7 @@ def quantized(rows: StoredRows) -> QuantizedMatrix:
     V, size = data.shape
     D = size // kind.bytes * kind.elements
     panel = hrm_kernels.layout_of(jax.default_backend()).panel
+    # Whole panels, so that pieces are joined without being packed anew.
     step = max(_PIECE // D // panel, 1) * panel
     pieces = (_piece(kind, data[first : first + step]) for first in range(0, V, step))
     return hrm_kernels.concatenate(pieces, V)
@@ -74,6 +75,7 @@ def _piece(kind: _Kind, rows: UInt8[np.ndarray, "V bytes"]) -> QuantizedMatrix:
 
 def _halves(blocks: UInt8[np.ndarray, "V n bytes"], begin: int) -> np.ndarray:
     """Returns the float16 number that begins at a byte of each block, [V, n]."""
+    # A view of another dtype needs its bytes side by side.
     return np.ascontiguousarray(blocks[..., begin : begin + 2]).view("<f2")[..., 0]
 
 

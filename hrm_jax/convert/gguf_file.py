@@ -86,6 +86,7 @@ class GgufFile:
         elements, size = gguf.GGML_QUANT_SIZES[kind]
         width = shape[-1] if shape else 1
         count = math.prod(shape) // elements * size
+        # Looked at now, so that a file that is cut off is refused before anything is read.
         if width % elements or tensor.offset + count > self._header.size:
             raise WeightsError(
                 f"{self.path}: expected a GGUF file, got one that is damaged or cut off ({name} "
@@ -109,6 +110,7 @@ class GgufFile:
                 ) from error
             return np.asarray(widened, np.float32).reshape(shape)
 
+        # Only matrices are multiplied as they are stored; all else is widened.
         is_quantised = kind.name in KINDS and len(shape) == 2
         stored = (StoredRows(kind.name, read_stored),) if is_quantised else ()
         return Deferred(shape, np.dtype(np.float32), read, stored)

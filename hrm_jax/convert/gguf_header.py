@@ -104,6 +104,7 @@ class _Reader:
         if self._take(len(_MAGIC)) != _MAGIC:
             raise ValueError("it does not begin with GGUF")
         version = self._number("I")
+        # Versions are small: in a file of the other byte order the low half is zero.
         if version & 0xFFFF == 0:
             raise ValueError("its numbers begin with the highest byte: convert it to little-endian")
         if version not in _VERSIONS:
@@ -117,6 +118,7 @@ class _Reader:
         alignment = values.get(_ALIGNMENT, 32)
         if not isinstance(alignment, int) or alignment < 1:
             raise ValueError(f"{_ALIGNMENT} is {alignment}")
+        # Elements begin at the next multiple of the alignment, from where offsets count.
         begin = -(-self._place // alignment) * alignment
         placed = {name: one._replace(offset=begin + one.offset) for name, one in found}
         return values, placed

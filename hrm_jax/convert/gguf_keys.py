@@ -78,15 +78,18 @@ def check_keys(file: GgufFile) -> None:
     neutral: dict[str, tuple[Any, ...]] = dict.fromkeys(_FACTORS, (0, 1))
     neutral["attention.causal"] = (True,)
     neutral["attention.value_length"] = (head_size,)
+    # The usual scale may be stated in full.
     neutral["attention.scale"] = (0, head_size**-0.5)
     prefix = f"{file.architecture}."
     for key in file.keys:
         name = key.removeprefix(prefix)
+        # Without the prefix it is no key of the model.
         if name == key or name in _APPLIED or name in _HARMLESS:
             continue
         value = file.get(key)
         allowed = neutral.get(name, (0,))
         values = value if isinstance(value, list) else [value]
+        # An empty text switches nothing on.
         check(
             all(one == "" or any(_equal(one, good) for good in allowed) for one in values),
             key,
@@ -97,6 +100,7 @@ def check_keys(file: GgufFile) -> None:
 
 
 def _equal(value: Any, wanted: float) -> bool:
+    # Relative, as files hold float32; 0 has to be 0.
     return isinstance(value, int | float) and abs(value - wanted) <= 1e-6 * abs(wanted)
 
 

@@ -40,6 +40,7 @@ _LAYER_NAMES = {
     "ffn_down": "mlp.down_proj",
 }
 _ROPE_DIVISORS = "rope_freqs.weight"
+# That of Llama 3.1: files have the divisors alone.
 _LLAMA3_LENGTH = 8192
 
 
@@ -95,6 +96,7 @@ def config_of(file: GgufFile) -> LlamaConfig:
         got=rotated,
         remedy="rotating a part of each head is not implemented",
     )
+    # Negative where none is stated.
     tokens = {"bos": file.get("tokenizer.ggml.bos_token_id", -1)}
     tokens |= {"eos": file.get("tokenizer.ggml.eos_token_id", -1)}
     # What the metadata does not state follows from the tensors that are there: biases, norms of

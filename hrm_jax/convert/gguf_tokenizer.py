@@ -129,6 +129,7 @@ def gguf_tokenizer(file: GgufFile) -> WrappedTokenizer:
     if _states(file, "eot"):
         ends.append(_named(file, names, "eot"))
     kinds = file.get("tokenizer.ggml.token_type", [])
+    # A file may have no kinds.
     ends += [name for name, kind in zip(names, kinds, strict=False) if _ends(name, kind)]
     usual = model == "llama" or file.get("tokenizer.ggml.pre", "default") in _BEGINNING
     begins = file.get("tokenizer.ggml.add_bos_token", usual)
@@ -223,6 +224,7 @@ def _byte_level(file: GgufFile, names: list[str]) -> "tokenizers.Tokenizer":
         models.BPE(vocabulary, pairs, ignore_merges=words in _WHOLE_WORDS_FIRST)
     )
     cuts = [pre_tokenizers.Split(tokenizers.Regex(cut), behavior="isolated") for cut in WORDS[rule]]
+    # Words are cut by now; this turns their bytes into the alphabet of the vocabulary.
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*cuts, as_bytes])
     tokenizer.decoder = decoders.ByteLevel()
@@ -254,6 +256,7 @@ def _sentencepiece(file: GgufFile, names: list[str]) -> "tokenizers.Tokenizer":
     tokenizer: Any = tokenizers.Tokenizer(
         models.BPE(vocabulary, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True)
     )
+    # A vocabulary of SentencePiece writes spaces as a character of their own.
     spaces: list[Any] = [normalizers.Replace(" ", "▁")]
     if file.get("tokenizer.ggml.add_space_prefix", True):
         spaces.insert(0, normalizers.Prepend("▁"))

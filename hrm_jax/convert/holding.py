@@ -64,6 +64,7 @@ def quantised_weights(
     stored = matrix.stored if isinstance(matrix, Deferred) else ()
     if stored:
         parts = [quantized(rows) for rows in stored]
+    # Matrices whose rows are no whole groups stay as they are.
     elif holding in _BITS and matrix.shape[1] % _GROUP == 0:
         bits = 8 if is_table else _BITS[holding]
         parts = [hrm_kernels.quantize(np.asarray(matrix), bits)]

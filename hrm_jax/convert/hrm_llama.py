@@ -117,4 +117,5 @@ def hash_of(weights: Path) -> str:
 
 
 def _name(path: tuple[Any, ...]) -> tuple[str, bool]:
+    # As the arrays are here: there is no published form to follow.
     return ".".join(map(str, path)), False

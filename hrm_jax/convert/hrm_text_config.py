@@ -76,6 +76,7 @@ def from_hugging_face(published: Mapping[str, Any]) -> HrmTextConfig:
         remedy="load the folder of an HRM-Text model",
     )
     check_fields(published, {*_RENAMED, *_READ_APART}, _FIXED)
+    # Where the file leaves a field out, transformers' default holds and not ours.
     given = {**_THEIR_DEFAULTS, **published}
     fields = {ours: given[theirs] for theirs, ours in _RENAMED.items() if theirs in given}
     fields |= {
@@ -105,6 +106,7 @@ def to_hugging_face(config: HrmTextConfig) -> dict[str, Any]:
         "architectures": ["HrmTextForCausalLM"],
         "model_type": MODEL_TYPE,
         **{theirs: ours[name] for theirs, name in _RENAMED.items()},
+        # As numbers: where they are absent, transformers takes defaults that are not ours.
         "initializer_range": config.embedding_std,
         "embedding_scale": config.input_scale,
         # transformers counts every call of a block as a layer of its own, as each has its own

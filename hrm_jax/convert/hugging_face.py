@@ -157,8 +157,10 @@ def rope_of(published: Mapping[str, Any], default_theta: float) -> dict[str, Any
     Raises:
       ConfigError: they are none, or the config states both forms, and not the same in them.
     """
+    # A form that is null or empty counts as absent.
     stated = [name for name in ("rope_parameters", "rope_scaling") if published.get(name)]
     theta = published.get("rope_theta", default_theta)
+    # The old form has theta beside it, so both are compared as new ones.
     forms = [_rope_form(published[name], theta) for name in stated]
     rope = forms[0] if forms else _rope_form({}, theta)
     for name, form in zip(stated, forms, strict=True):
@@ -205,6 +207,7 @@ def eos_token_id(tokens: list[int]) -> Any:
 
 def compute_dtype(published: Mapping[str, Any]) -> str:
     """Returns the dtype of activations: bfloat16 where the config says so, otherwise float32."""
+    # `torch_dtype` is the older name.
     dtype = published.get("dtype", published.get("torch_dtype")) or "float32"
     known = ("float32", "bfloat16", "float16")
     check(dtype in known, "dtype", expected=f"one of {known}", got=dtype, remedy="set one")

@@ -101,6 +101,7 @@ def load_language_model(
     """
     dtype = holding.resolved(dtype)
     place = locate(path)
+    # A name stays a name, by which a folder that refers to it is read on another machine, too.
     origin = str(path) if path in catalogue.MODELS else str(place)
     # A single file is GGUF, as `locate` has checked; it holds the tokenizer too.
     if place.is_file():
@@ -125,6 +126,7 @@ def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageMo
       OSError: the disk is full or fails.
     """
     model = loaded.model
+    # All that is written here: a folder with anything else is left alone.
     beside = (TOKENIZER_FILE, CONFIG_FILE, TEMPLATE_FILE, OTHERS_FOLDER)
     with replacing_folder(folder, lambda n: is_model_file(n) or n in beside) as saving:
         if isinstance(model, HrmText):
@@ -204,6 +206,7 @@ def _what_is_at(place: Path) -> str:
 def _load_gguf(path: Path, origin: str, dtype: str) -> LoadedLanguageModel:
     file = GgufFile(path)
     model, variables = load_gguf_llama(file, dtype)
+    # Activations follow from how weights are held, not from what the file says.
     model = Llama(dataclasses.replace(model.config, compute_dtype=holding.compute_dtype(dtype)))
     tokenizer = gguf_tokenizer(file)
     _check_vocabulary(path, model, tokenizer)
@@ -225,6 +228,7 @@ def _check_vocabulary(place: Path, model: Any, tokenizer: Any) -> None:
 def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, str | None]:
     """Loads model and values, and for HRM on Llama the path or name of its foundation."""
     stated = read_config(folder).get("model_type")
+    # A list, say, is none of the families, and could not even be looked up among them.
     kind = stated if isinstance(stated, str) else ""
     if kind == hrm_text_config.MODEL_TYPE:
         model, variables = load_hrm_text(folder, dtype)
@@ -249,6 +253,7 @@ def _load_folder(folder: Path, dtype: str) -> tuple[LanguageModel, Variables, st
         remedy="no other is implemented",
     )
 
+    # The foundation may have any format that is read here.
     def load_foundation(path: str) -> tuple[Path, Variables]:
         return locate(path), load_language_model(path, dtype=dtype).variables
 

@@ -120,6 +120,7 @@ def to_hugging_face(config: LlamaConfig) -> dict[str, Any]:
     kind = _model_type(config)
     ours = to_dict(config)
     scaling = ours["rope_scaling"]
+    # The fields of this kind of scaling and no others.
     rope = {theirs: scaling[name] for theirs, name in _SCALINGS[scaling["kind"]].items()}
     rope |= {"rope_type": scaling["kind"], "rope_theta": config.rope_theta}
     published = {
@@ -148,11 +149,13 @@ def to_hugging_face(config: LlamaConfig) -> dict[str, Any]:
 def _model_type(config: LlamaConfig) -> str:
     """Returns the model type that has exactly the biases, norms and window of the config."""
     biases = config.qkv_bias, config.out_bias, config.mlp_bias
+    # Qwen3's `attention_bias` is of queries, keys, values and the output.
     if config.qk_norm and config.window is None and biases in ((False,) * 3, (True, True, False)):
         return "qwen3"
     if not config.qk_norm and config.window is not None and not any(biases):
         return "mistral"
     if not config.qk_norm and config.window is None:
+        # And so is Llama's, one flag for all four.
         if config.qkv_bias == config.out_bias:
             return "llama"
         if biases == (True, False, False):

@@ -137,6 +137,7 @@ def _told_by_shapes(weights: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], 
             f"found {', '.join(sorted(weights)[:5]) or 'no tensors'}"
         )
     V, D = tokens
+    # Linear weights are [out, in].
     _, width = mlp
     fields: dict[str, Any] = {"vocab_size": V, "hidden_size": D, "L_layers": layers("L_level")}
     fields["shared_level"] = not layers("H_level")
@@ -152,6 +153,7 @@ def _told_by_shapes(weights: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], 
     if rows:
         fields["num_puzzle_identifiers"] = rows[0]
     else:
+        # Without a table there is no prefix, though TRM's own config has one.
         fields["puzzle_emb_len"] = 0
     token_mlp = matrix("L_level.layers.0.mlp_t.gate_up_proj.weight")
     fields["mixing"] = "mlp" if token_mlp else "attention"
@@ -159,6 +161,7 @@ def _told_by_shapes(weights: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], 
         fields["pos_encodings"] = "learned"
     elif token_mlp:
         fields["pos_encodings"] = "none"  # a token MLP reads no rotary positions
+    # A token MLP is as wide as there are tokens.
     length = positions[0] if positions else token_mlp[1] if token_mlp else None
     return fields, length
 

@@ -131,8 +131,10 @@ def from_state_dict(
             quantised = quantised_weights(rows, holding, is_table=is_table)
             if quantised is not None:
                 return leaf.replace(quantised)
+        # Read only now, so that a model is never in memory twice.
         array = np.asarray(weights[name])
         values = _as_jax(array.T if transpose else array, compute_dtype(holding))
+        # Of a quantised model, whose rows then do not depend on their neighbours.
         is_exact = path[-1] == _SCALE and is_quantised(holding)
         return leaf.replace(ExactScale(values) if is_exact else values)
 

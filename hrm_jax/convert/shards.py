@@ -55,6 +55,7 @@ def save_shards(
         weight_map |= dict.fromkeys(shard, file)
     total = sum(array.nbytes for array in state_dict.values())
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    # Last, when all that it lists is there.
     write_atomically(folder / INDEX, json.dumps(index, indent=2) + "\n")
 
 

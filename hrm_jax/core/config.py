@@ -148,6 +148,7 @@ def fields(config: Any, path: str = "") -> Iterator[FieldInfo]:
     """Yields every field that is not itself a config, depth first, in order of definition."""
     for own in own_fields(type(config)):
         value = getattr(config, own.name)
+        # By its value: the field may take several classes of configs, or None.
         if dataclasses.is_dataclass(value):
             yield from fields(value, f"{path}{own.name}.")
         else:

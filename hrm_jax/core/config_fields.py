@@ -57,6 +57,7 @@ class Constraint:
         parts = []
         if self.multiple_of is not None:
             parts.append(f"a multiple of {self.multiple_of}")
+        # Both bounds are said as one: `0 to 1`.
         if self.at_least is not None and self.at_most is not None:
             parts.append(f"{self.at_least} to {self.at_most}")
         elif self.at_least is not None:
@@ -110,6 +111,7 @@ def own_fields(cls: type) -> tuple[OwnField, ...]:
     hints = typing.get_type_hints(cls)
     found = []
     for item in dataclasses.fields(cls):
+        # Others are computed by the config itself and never given.
         if item.init:
             own = OwnField(
                 name=item.name,

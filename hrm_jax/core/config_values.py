@@ -47,6 +47,7 @@ def unknown_field(path: str, known: list[str]) -> ConfigError:
 
     if not known:
         return ConfigError(path, "unknown field; this config has no fields")
+    # The path leads to a whole config, so its fields are named.
     inside = [candidate for candidate in known if candidate.startswith(path + ".")]
     if inside:
         return ConfigError(path, f"expected one field, got a config; set {' or '.join(inside)}")
@@ -65,6 +66,7 @@ def to_plain(value: Any, annotation: Any, path: str) -> Any:
             own.name: to_plain(getattr(value, own.name), own.annotation, dot + own.name)
             for own in own_fields(type(value))
         }
+        # A field that takes one class needs no name of it in files.
         named = len(_configs(annotation)) > 1
         return {TYPE: _type_in_files(type(value)), **plain} if named else plain
     if isinstance(value, tuple):
@@ -72,6 +74,7 @@ def to_plain(value: Any, annotation: Any, path: str) -> Any:
             to_plain(item, _item_annotation(annotation, i), f"{path}[{i}]")
             for i, item in enumerate(value)
         ]
+    # JSON has neither infinities nor NaN.
     finite = not isinstance(value, float) or math.isfinite(value)
     if value is None or (type(value) in (bool, int, float, str) and finite):
         return value
@@ -97,6 +100,7 @@ def _configs(annotation: Any) -> list[type]:
 def _item_annotation(annotation: Any, index: int) -> Any:
     """Returns the annotation of a tuple's item; None where a union of tuples leaves it open."""
     arguments = typing.get_args(annotation) if typing.get_origin(annotation) is tuple else ()
+    # `tuple[int, ...]`: all items have one annotation.
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return arguments[0]
     return arguments[index] if index < len(arguments) else None
@@ -122,6 +126,7 @@ def convert_field(own: OwnField, value: Any, path: str, root: type) -> Any:
         value = convert(own.annotation, value, path, root)
         _check_constraint(own.constraint, value, path)
     except ConfigError as error:
+        # The error of a field further inside ends with that field's own remedy.
         of_inner_config = "." in error.path.removeprefix(path)
         if of_inner_config or not own.remedy:
             raise
@@ -158,6 +163,7 @@ def convert(annotation: Any, value: Any, path: str, root: type) -> Any:
         if isinstance(value, (list, tuple)):
             return _convert_tuple(annotation, value, path, root)
     elif annotation is float:
+        # `type` and not `isinstance`, by which True is a number.
         if type(value) in (int, float) and math.isfinite(value):
             return float(value)
     elif annotation in (bool, int, str, types.NoneType):
@@ -202,6 +208,7 @@ def _named_config(configs: list[type], name: Any, path: str) -> type:
 def _convert_tuple(annotation: Any, value: Any, path: str, root: type) -> tuple:
     arguments = typing.get_args(annotation)
     if len(arguments) == 2 and arguments[1] is Ellipsis:
+        # `tuple[int, ...]` takes any number of items.
         arguments = (arguments[0],) * len(value)
     if len(arguments) != len(value):
         raise ConfigError(path, _mismatch(annotation, value))
@@ -212,6 +219,7 @@ def _convert_tuple(annotation: Any, value: Any, path: str, root: type) -> tuple:
 def _build(cls: type, mapping: Mapping[str, Any], path: str, root: type) -> Any:
     dot = path and path + "."
     own = {field.name: field for field in own_fields(cls)}
+    # Names come first: a misspelt field would otherwise be reported as missing.
     for name in mapping:
         if name not in own:
             raise unknown_field(f"{dot}{name}", _paths(root))
@@ -273,6 +281,7 @@ def _paths(cls: type, path: str = "") -> list[str]:
     """Returns the dotted paths of all fields that a `cls` can have."""
     found = []
     for name, annotation, *_ in own_fields(cls):
+        # A field's config is its type, or a member of its union.
         inner = [a for a in (annotation, *typing.get_args(annotation)) if isinstance(a, type)]
         configs = [a for a in inner if dataclasses.is_dataclass(a)]
         found += [p for a in configs for p in _paths(a, f"{path}{name}.")] or [path + name]

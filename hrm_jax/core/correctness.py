@@ -31,5 +31,7 @@ def correctness(logits: Float[Array, "B T V"], batch: Batch) -> Correctness:
     right = valid & (logits.argmax(-1) == batch.labels)
     num_valid = valid.sum(-1)
     num_right = right.sum(-1)
+    # A sequence without labels has a share of 0 and not NaN.
     share = num_right / jnp.maximum(num_valid, 1)
+    # Without labels nothing is wrong, so those who count ask for `labelled` as well.
     return Correctness(share, num_right == num_valid, num_valid > 0)

@@ -61,6 +61,7 @@ def decode_text(content: bytes, source: str, first_line: int = 1) -> str:
     Raises:
       TextError: it is in another encoding; the message names the line.
     """
+    # First, as UTF-16 of Latin letters is valid UTF-8, with a null beside each.
     for encoding, beginning in _UTF16.items():
         if beginning.match(content):
             raise TextError(f"{source}: expected UTF-8 text, got {encoding}; {_convert(encoding)}")
@@ -162,6 +163,7 @@ def exclusive(folder: Path, *, wanted: bool = True) -> Iterator[None]:
     # stays, because removing it could let two processes lock two files of the same name.
     with open(folder / _LOCK, "w") as file:
         try:
+            # Refused at once: a process that waits here would seem to hang.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InUse(f"another process works in {folder}; stop it, or wait for it") from error
@@ -189,6 +191,7 @@ def appearing_whole(path: Path) -> Iterator[BinaryIO]:
         with open(aside, "xb") as file:
             yield file
         os.replace(aside, path)
+    # An interrupt, too, leaves no part behind.
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
@@ -232,6 +235,7 @@ def write_manifest(folder: Path) -> None:
             os.fsync(file.fileno())
         name = path.relative_to(folder).as_posix()
         entries[name] = {"bytes": path.stat().st_size, "sha256": digest}
+    # Last: by now all that it lists is durable.
     write_atomically(folder / MANIFEST, json.dumps({"files": entries}, indent=1))
 
 
@@ -247,6 +251,7 @@ def find_damage(folder: Path, *, hashes: bool = True) -> str | None:
     """
     try:
         entries = read_json_object(folder / MANIFEST)["files"]
+        # An entry of another form is damage like any other.
         expected = {name: (entry["bytes"], entry["sha256"]) for name, entry in entries.items()}
     except FileNotFoundError:
         return f"{MANIFEST} is missing"
@@ -255,6 +260,7 @@ def find_damage(folder: Path, *, hashes: bool = True) -> str | None:
     for name, (size, digest) in expected.items():
         path = folder / name
         try:
+            # Sizes first: a file that was cut off need not be hashed.
             found = path.stat().st_size
             if found != size:
                 return f"{name}: expected {size} bytes, found {found}"

@@ -93,6 +93,7 @@ def group_relation(member: np.ndarray, group: np.ndarray, room: int) -> Hops:
     Raises:
       ConfigError: there are more entries than room.
     """
+    # The first hop leaves each group's mean at the node of the group's number.
     return _pad(member, group, room), _pad(group, member, room)
 
 
@@ -110,6 +111,7 @@ def _pad(source: np.ndarray, target: np.ndarray, room: int) -> Edges:
         got=room,
         remedy="take a larger size",
     )
+    # Padding is an edge from node 0 to itself, with a share of 0.
     padded = np.zeros((2, room), np.int32)
     padded[:, :count] = source, target
     degree = np.bincount(padded[1, :count], minlength=1)

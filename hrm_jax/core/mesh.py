@@ -107,6 +107,7 @@ def _variable_sharding(variable: nnx.Variable, shape: tuple[int, ...], mesh: Mes
     names = variable.get_metadata().get("axes", ())
     spec: list[str | None] = [None] * len(shape)
     for axis, name in enumerate(names):
+        # The first of them that the devices divide; a mesh axis can split an array only once.
         if name in _MODEL_PARALLEL_AXES and shape[axis] % mesh.shape["model"] == 0:
             spec[axis] = "model"
             break
@@ -141,6 +142,7 @@ def check_divisible(name: str, batch_size: int, mesh: Mesh) -> None:
 def split_batch(whole: Batch, mesh: Mesh) -> Batch:
     """Returns a sharded batch from NumPy arrays that every process holds in full."""
     sharding = batch_sharding(mesh)
+    # The callback is asked for the rows of this process's shards alone.
     return jax.tree.map(
         lambda x: jax.make_array_from_callback(x.shape, sharding, lambda rows: x[rows]), whole
     )
@@ -156,6 +158,7 @@ def batch_share(mesh: Mesh) -> tuple[int, int]:
     """
     processes = np.vectorize(lambda device: device.process_index)(mesh.devices)
     model = processes.shape[1]
+    # All processes are taken to have equally many devices.
     devices_each = processes.size // len(np.unique(processes))
     check(
         devices_each % model == 0 or model % devices_each == 0,
@@ -164,6 +167,7 @@ def batch_share(mesh: Mesh) -> tuple[int, int]:
         got=model,
         remedy="change mesh.model",
     )
+    # The rows with a device of this process; processes that share a layer have the same ones.
     rows = np.flatnonzero((processes == jax.process_index()).any(axis=1))
     return int(rows[0]) // len(rows), len(processes) // len(rows)
 

@@ -193,6 +193,7 @@ def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged
     """
     lines = list(lines)
     right = Counter(line.task_id for line in lines if line.passed)
+    # Of all problems, of which some may have no right completion.
     counts = np.array([right[problem.task_id] for problem in suite.problems])
     written = [line for line in lines if line.result != TOO_LONG]
     too_long = {line.task_id for line in lines if line.result == TOO_LONG}
@@ -239,6 +240,7 @@ def _judge(
         None if completion is None else suite.exam_of(problem, completion)
         for (problem, _), completion in zip(wanted, completions, strict=True)
     ]
+    # In the order of the exams, of which prompts that are too long have none.
     verdicts = judge.judge_all(exam for exam in exams if exam is not None)
     return [
         Judged(
@@ -291,6 +293,7 @@ def _open(folder: Path, settings: EvaluationSettings, resume: bool) -> list[Judg
         found = config_lib.from_json(EvaluationSettings, path.read_text(encoding="utf-8"))
     except (ConfigError, UnicodeDecodeError) as error:
         raise ResumeError(f"{path}: cannot be read ({error})") from error
+    # Both are of one class, so their fields are compared in pairs.
     differing = [
         f"{info.path} {was.value!r}, now {info.value!r}"
         for was, info in zip(config_lib.fields(found), config_lib.fields(settings), strict=True)

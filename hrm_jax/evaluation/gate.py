@@ -96,6 +96,7 @@ def _bits(before: Mapping[str, float], now: Mapping[str, float]) -> Change:
     differences = np.array([now[one] - before[one] for one in before])
     was = bits_per_byte(before)
     found = bits_per_byte(now)
+    # With a fixed seed, so that the same measurements compare the same each time.
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (_FLIPS, len(differences)))
     # The differences as they are count as one of the permutations.
     as_large = np.count_nonzero((signs * differences).sum(1) >= differences.sum() - 1e-12)
@@ -117,6 +118,7 @@ def read(path: Path) -> Measured:
       ConfigError: the file holds something else.
       TextError, OSError: it cannot be read.
     """
+    # What is no JSON fails the check below, as any other content does.
     found: Any = None
     with contextlib.suppress(json.JSONDecodeError):
         found = json.loads(read_text(path))

@@ -39,6 +39,7 @@ def nats_per_byte(
         padded = np.zeros((1, length), np.int32)
         padded[0, : len(tokens)] = tokens
         logs = logits_of(variables, jnp.asarray(padded))
+        # The logits at a place are those of the token after it.
         places = np.arange(len(prompt), len(tokens))
         nats = -np.asarray(logs[places - 1, tokens[len(prompt) :]], np.float64).sum()
         found[problem.task_id] = float(nats) / len(problem.canonical.encode())

@@ -102,6 +102,7 @@ class SearchConfig:
 
     def __post_init__(self):
         """Raises ConfigError where the fields do not fit together."""
+        # An attempt takes a step at least.
         shortest = self.max_steps or 1
         check(
             not self.steps or self.steps > shortest,

@@ -118,6 +118,7 @@ class Engine:
         """Compiles every program that `run` may need for puzzles of this length and dtype."""
         nobody = puzzles[:0]
         nothing = Jobs(nobody, np.zeros(0, np.int32), np.zeros(0, np.int32))
+        # Without jobs no step is taken, but all is compiled, the move to the next size included.
         for B, smaller in self._sizes():
             slots = self._free_slots(variables, nothing, B)
             window = self._window(nothing, 0, B, noise=0.0, seed=0)
@@ -139,6 +140,8 @@ class Engine:
         running = None
         while finished < len(queue):
             B, smaller = sizes[0]
+            # `taken` is what the last report says: the window may begin with jobs that were taken
+            # since.
             last = min(len(queue), taken + self._window_rows(B))
             jobs = queue.jobs(taken, last)
             window = self._window(jobs, taken, B, queue.noise, queue.seed)
@@ -180,6 +183,7 @@ class Engine:
         count = len(jobs.attempts)
         W = self._window_rows(B)
 
+        # One shape for each batch size, so that one program serves any number of jobs.
         def padded(rows: np.ndarray) -> np.ndarray:
             return np.pad(rows, [(0, W - count)] + [(0, 0)] * (rows.ndim - 1))
 
@@ -203,6 +207,7 @@ def _tell(queue: Queue, report: DispatchReport) -> int:
         jobs, thoughts = jax.tree.map(
             lambda x: x[thinking], (report.record.jobs, report.record.thoughts)
         )
+        # Before `finish`: a job's last step is seen before the job is over.
         queue.watch(jobs, thoughts)
     left = np.asarray(report.departures.jobs) != NO_JOB
     if left.any():
@@ -227,6 +232,7 @@ def _slot_shardings(mesh: Mesh) -> Any:
 
 @functools.cache
 def _free_slots(mesh: Mesh) -> Any:
+    # Cached by mesh, as a function that is jitted anew compiles anew.
     return jax.jit(free_slots, static_argnums=0, out_shardings=_slot_shardings(mesh))
 
 

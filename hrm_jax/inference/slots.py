@@ -167,6 +167,7 @@ def advance(
 
     def goes_on(state: tuple[Array, Slots, Any]) -> Bool[Array, ""]:
         step, slots, _ = state
+        # Jobs that wait count as well, as free slots take them.
         return (step < steps) & (_active(slots) + window.end - slots.taken > floor)
 
     def one_step(state: tuple[Array, Slots, Any]) -> tuple[Array, Slots, Any]:
@@ -225,8 +226,10 @@ def _fill(model: ThinkingModel, variables: Variables, slots: Slots, window: Wind
     # Rows are read for slots that are not filled, too, and then dropped by `restart`.
     rows = jnp.clip(jobs - window.first, 0, len(window.attempts) - 1)
     inputs = window.inputs[rows].astype(carry.data.inputs.dtype)
+    # Zeros for labels, which nothing in solving reads.
     batch = Batch(inputs, jnp.zeros_like(inputs), window.puzzle_identifiers[rows])
     initial = model.initial_carry(variables, batch).latents
+    # Slots that are not filled count as first attempts, for which no noise is drawn.
     attempts = jnp.where(fills, window.attempts[rows], 0)
     initial = disturb(initial, attempts, window.noise, window.seed)
     return dataclasses.replace(
@@ -249,17 +252,20 @@ def _think(
     free = slots.carry.halted
     carry, outputs = model.think(variables, slots.carry)
     tokens = outputs.logits.argmax(-1).astype(jnp.int32)
+    # At a puzzle's first step the slot still holds the proposal for the puzzle before.
     same = (tokens == slots.tokens).all(-1) & (carry.steps > 1)
     unchanged = jnp.where(same, slots.unchanged + 1, 0)
     confidence = jax.nn.sigmoid(outputs.q_halt_logits.astype(jnp.float32))
     valid = jnp.zeros_like(free) if verify is None else verify(carry.data.inputs, tokens)
 
+    # Strictly above, so that 1 means never.
     wishes = confidence > config.halt_confidence
     if config.stop_when_valid:
         wishes |= valid
     if config.stable_steps:
         wishes |= unchanged >= config.stable_steps
     steps = carry.steps
+    # `min_steps` holds wishes back, not the limit.
     leaves = ~free & ((wishes & (steps >= config.min_steps)) | (steps >= config.max_steps))
     slots = Slots(
         carry=dataclasses.replace(carry, halted=free | leaves),

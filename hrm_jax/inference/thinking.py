@@ -73,6 +73,7 @@ def think(
     initial = carry.latents
     if attempts is not None:
         initial = disturb(initial, attempts, noise, seed)
+    # All have halted in an initial carry, so all of them start.
     carry = restart(carry, carry.halted, initial, batch)
     return jax.lax.scan(one_step, carry, length=model.config.halt_max_steps)[1]
 

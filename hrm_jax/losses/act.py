@@ -55,8 +55,10 @@ def act_loss(
       The loss, to be divided by the global batch size, and the metrics, without gradient.
     """
     labels = carry.data.labels
+    # At least 1, so that a sequence without labels has a loss of 0 and not NaN.
     num_labels = jnp.maximum((labels != IGNORE_LABEL).sum(-1, keepdims=True), 1)
     lm_loss = (CROSS_ENTROPIES[distribution](outputs.logits, labels) / num_labels).sum()
+    # Whether the answer is right is a target of the halting head and passes no gradient on.
     correct = correctness(jax.lax.stop_gradient(outputs.logits), carry.data)
     exact = correct.exact.astype(jnp.float32)
     q_halt_loss = optax.sigmoid_binary_cross_entropy(outputs.q_halt_logits, exact).sum()
@@ -96,6 +98,7 @@ def average_metrics(sums: dict[str, float], sequences: int) -> dict[str, float]:
     losses = {
         name: sums[name] / sequences for name in ("lm_loss", "q_halt_loss", "q_continue_loss")
     }
+    # Weighted as in `act_loss`: what is shown is what is minimised.
     total = losses["lm_loss"] + 0.5 * (losses["q_halt_loss"] + losses["q_continue_loss"])
     averages = {"loss": total, **losses, "halted": sums["count"]}
     if sums["count"]:

@@ -69,6 +69,7 @@ def language_loss(
     """
     del carry
     metrics = text_metrics(outputs, token_bytes)
+    # At least 1, as a batch may have no labels.
     loss = metrics.nats / jnp.maximum(metrics.tokens, 1) * outputs.labels.shape[0]
     return loss, jax.lax.stop_gradient(metrics)
 

@@ -42,6 +42,7 @@ def _softmax_forward(logits: Array, labels: Array) -> tuple[Array, tuple[Array, 
     """Returns the losses; and as residuals logits, labels and log partition sums."""
     valid = labels != IGNORE_LABEL
     log_sums = jax.nn.logsumexp(logits.astype(jnp.float32), axis=-1)
+    # Ignored labels are negative: token 0 stands in, and its loss is dropped below.
     places = jnp.where(valid, labels, 0)[..., None]
     chosen = jnp.take_along_axis(logits, places, axis=-1)[..., 0].astype(jnp.float32)
     return jnp.where(valid, log_sums - chosen, 0), (logits, labels, log_sums)

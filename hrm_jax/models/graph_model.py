@@ -130,6 +130,7 @@ class GraphModel:
         def think(latents: Latents, _) -> tuple[Latents, None]:
             return module(latents, batch)[0], None
 
+        # Only states are carried, so the outputs of all steps but the last are never computed.
         latents, _ = jax.lax.scan(think, latents, length=self.config.steps)
         return GraphOutputs(module.head(latents.z_H))
 
@@ -139,6 +140,7 @@ class GraphModel:
 
 @functools.cache
 def _graphdef(config: GraphModelConfig) -> nnx.GraphDef:
+    # Traced once for each config; no values are drawn.
     return nnx.graphdef(nnx.eval_shape(lambda: GraphModule(config, rngs=nnx.Rngs(0))))
 
 

@@ -79,6 +79,7 @@ class HrmLlamaConfig:
     @property
     def calls(self) -> tuple[CallShape, ...]:
         """Size of the foundation's cached call, then of each call of the levels."""
+        # A level's heads are not grouped, so keys and values of each are kept.
         call = CallShape(self.layers_per_level, self.block.num_heads * self.block.head_size)
         return self.foundation.calls + (call,) * self.schedule.num_calls
 
@@ -158,6 +159,7 @@ class HrmLlamaModule(nnx.Module):
 
         See `TextModule.think`.
         """
+        # The foundation makes the first call, the levels make all others.
         foundation_memory = None if memory is None else memory[:1]
         levels_memory = None if memory is None else memory[1:]
         hidden, read = self.foundation.think(tokens, attend, foundation_memory)
@@ -205,6 +207,7 @@ class HrmLlama(TextModel[HrmLlamaConfig]):
         """Returns fresh variables, the foundation's included, float32."""
         # Not through `module`: the levels must be drawn as `init_reasoning` draws them for a
         # pretrained foundation, so that equal keys give equal levels.
+        # Another key than that of the levels, which draw from `key` itself.
         foundation = self.foundation.init(jax.random.fold_in(key, 1))
         return self.join(self.init_reasoning(key), foundation)
 

@@ -176,6 +176,7 @@ class HrmTextModule(nnx.Module):
         V = config.vocab_size
         D = config.hidden_size
         self.config = config
+        # Named as in the published weights, which are loaded by these paths.
         self.embed_tokens = Embedding(V, D, std=config.embedding_std, rngs=rngs)
         self.H_module = GatedStack(config.block, config.layers_per_stack, rngs=rngs)
         self.L_module = GatedStack(config.block, config.layers_per_stack, rngs=rngs)

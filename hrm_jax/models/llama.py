@@ -108,6 +108,7 @@ class LlamaConfig:
     @property
     def calls(self) -> tuple[CallShape, ...]:
         """Size of what is cached; the blocks are called once."""
+        # Only the M heads of keys and values are kept, not the N that query them.
         return (CallShape(self.num_layers, self.num_key_heads * self.head_size),)
 
     @property

@@ -137,6 +137,7 @@ class PuzzleModelConfig:
     @property
     def schedule(self) -> Schedule:
         """Calls of both levels, and which of them carry gradient."""
+        # One entry: the last cycle alone carries gradient, through so many of its fast calls.
         last = 1 if self.gradient == "last_calls" else self.L_cycles
         return Schedule(self.H_cycles, self.L_cycles, (last,))
 
@@ -150,6 +151,7 @@ class PuzzleModelConfig:
             mixing=self.mixing,
             rope_theta=self.rope_theta if self.pos_encodings == "rope" else None,
             norm_eps=self.rms_norm_eps,
+            # None leaves the choice to `hrm_kernels`.
             attention_backend=None if self.attention_backend == "auto" else self.attention_backend,
             mlp_multiple=self.mlp_multiple,
             grid=grid,

@@ -72,6 +72,7 @@ class PuzzleModel:
         """Returns fresh variables, float32; the same key gives the same values."""
         module = PuzzleModule(self.config, self.grid, rngs=nnx.Rngs(params=key))
         _, params, buffers, _ = nnx.split(module, nnx.Param, Buffer, ...)
+        # The table is no part of `params`: it has an optimiser of its own, and is indexed outside.
         table = module.puzzle_rows[...] if self.config.puzzle_emb_ndim else None
         return Variables(params, buffers, table)
 
@@ -131,10 +132,12 @@ class PuzzleModel:
         """
         noise_key = None
         if self.config.initial_noise > 0:
+            # Split only then: a run without noise explores by the key itself.
             key, noise_key = jax.random.split(key)
         B = carry.steps.shape
         explore_key, minimum_key = jax.random.split(key)
         explores = jax.random.bernoulli(explore_key, self.config.halt_exploration_prob, B)
+        # `randint` leaves its upper end out. With a single step the draw is made but never read.
         minimum = jax.random.randint(minimum_key, B, 2, max(self.config.halt_max_steps, 2) + 1)
         begun = self.refill(variables, carry, batch, key=noise_key)
         return begun, Exploration(explores, minimum)
@@ -193,6 +196,7 @@ class PuzzleModel:
         outputs = Outputs(logits, q[:, 0], q[:, 1], None)
         steps = carry.steps + 1
         last = steps >= config.halt_max_steps
+        # Without draws this is evaluation, where every sequence takes all of its steps.
         halted = last
         if draws is not None and config.halt_max_steps > 1:
             if config.halt_when_right:

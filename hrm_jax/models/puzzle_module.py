@@ -51,14 +51,17 @@ class PuzzleModule(nnx.Module):
         """
         D = config.hidden_size
         V = config.vocab_size
+        # Named as in the published code, since weights are loaded by these paths.
         self.config = config
         self.grid = grid
+        # A candidate is embedded by what the puzzle says of it, a token by its number.
         self.embed_tokens = Embedding(NUM_STATES if grid else V, D, rngs=rngs)
         if config.pos_encodings == "learned":
             self.embed_pos = Embedding(grid.num_candidates if grid else config.length, D, rngs=rngs)
         if not config.shared_level:
             self.H_level = BlockStack(config.block(grid), config.H_layers, rngs=rngs)
         self.L_level = BlockStack(config.block(grid), config.L_layers, rngs=rngs)
+        # Of candidates one score each, which `token_logits` arranges by cell and symbol.
         self.lm_head = Linear(D, 1 if grid else V, axes=("embed", None), rngs=rngs)
         # For candidates the head reads their mean and their maximum, side by side (`_read`).
         self.q_head = HaltHead(2 * D if grid else D)
@@ -96,6 +99,7 @@ class PuzzleModule(nnx.Module):
         if config.pos_encodings == "learned":
             positions = self.embed_pos.table[...].astype(dtype)
             embedded = _HALF_VARIANCE * (embedded + positions[None])
+        # A Python float, as a NumPy scalar has a dtype and would turn bfloat16 into float32.
         return np.sqrt(config.hidden_size).item() * embedded
 
     def __call__(

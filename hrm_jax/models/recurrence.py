@@ -72,6 +72,8 @@ class Schedule:
                 f"expected 2 to {H_cycles * (L_cycles + 1)} calls with gradient, as "
                 f"H_cycles={H_cycles} and L_cycles={L_cycles} have, got {calls}"
             )
+        # The low level has one call; of all others the high level comes first, with one in each
+        # cycle.
         H_calls = min(H_cycles, calls - 1)
         L_calls = calls - H_calls
         # Low-level calls are handed out from the last cycle backwards: a cycle gets what remains
@@ -184,6 +186,7 @@ def recur(
     # Two sets of arguments: the calls without gradient take the stopped one, so that JAX neither
     # differentiates their loops nor stores residuals for them.
     frozen_high, frozen_low, frozen_injection = jax.lax.stop_gradient((high, low, injection))
+    # Only now, after the stopped copies were made: without gradient there is nothing to recompute.
     if schedule.recompute:
         high = Level(high.params, jax.checkpoint(high.apply))
         low = Level(low.params, jax.checkpoint(low.apply))
@@ -202,6 +205,7 @@ def recur(
         z_L = _repeat(frozen_low, latents, frozen_injection, schedule.L_cycles)
         return Latents(frozen_high(latents.z_H, z_L), z_L)
 
+    # Cycles before the listed ones carry no gradient, and are one loop.
     if free_cycles := schedule.H_cycles - len(schedule.gradient_L_calls):
         latents = _scan(free_cycle, jax.lax.stop_gradient(latents), free_cycles)
     # Neighbouring cycles with equally many gradient calls share one loop, so that compile time

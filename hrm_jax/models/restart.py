@@ -18,6 +18,7 @@ def restart(carry: Carry, where: Bool[Array, " B"], initial: Latents, batch: Bat
     """
 
     def where_started(new: Array, old: Array) -> Array:
+        # [B] against [B, ...]: as many axes of size 1 are added as the leaf has more.
         return jnp.where(where.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
     return Carry(
@@ -44,6 +45,7 @@ def draw_noise(
     """
     leaves, structure = jax.tree.flatten(initial)
     noise = []
+    # A key for each state, or z_H and z_L would start from the same noise.
     for leaf_key, leaf in zip(jax.random.split(key, len(leaves)), leaves, strict=True):
         drawn = jax.random.normal(leaf_key, leaf.shape[1:], dtype or leaf.dtype)
         noise.append((deviation * drawn).astype(leaf.dtype))

@@ -85,6 +85,7 @@ class TextAttention:
         positions = jnp.broadcast_to(jnp.arange(T, dtype=jnp.int32)[None], (B, T))
 
         def stored(x: Array) -> Array:
+            # Room for the tokens to come; the row's length keeps its zeros from being attended to.
             return jnp.pad(x.reshape(B, T, -1), ((0, 0), (0, room - T), (0, 0)))
 
         def attend(query: Array, key: Array, value: Array, _: Any) -> tuple[Array, Slot]:
@@ -129,7 +130,9 @@ class TextAttention:
         # To turn back is to turn by the same angle with the other sign.
         cos = jnp.asarray(table.cos)[jnp.abs(by)]
         sin = jnp.asarray(table.sin)[jnp.abs(by)] * jnp.sign(by)
+        # Rotations add up: a key turned for place p and then by `by` is that of place p + by.
         heads = jnp.roll(slot.key, by, axis=1).reshape(B, S, -1, self.head_size)
+        # A table of one row, which every token looks up.
         turned = rotate_at(heads, hrm_kernels.Rope(cos[None], sin[None]), jnp.zeros((B, S), int))
         return Slot(turned.reshape(B, S, features), jnp.roll(slot.value, by, axis=1))
 
@@ -149,6 +152,7 @@ class TextAttention:
         return hrm_kernels.Mask(
             causal=True,
             window=self.window,
+            # A plain causal model takes no notice of prefixes.
             prefix=None if token_types is None or not self.prefix_lm else token_types == 1,
             segment_ids=segment_ids,
             lengths=lengths,

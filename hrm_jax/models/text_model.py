@@ -234,6 +234,8 @@ class TextModel(abc.ABC, Generic[Config]):
         taken = (places >= begin) & (places < end)
 
         def spliced(slot: Slot, moved: Slot) -> Slot:
+            # Whole slots are turned and then masked: no shape depends on the part, so one program
+            # serves all.
             moved = self.config.attention.shifted(moved, by)
             key = jnp.where(taken, moved.key, slot.key)
             return Slot(key, jnp.where(taken, moved.value, slot.value))

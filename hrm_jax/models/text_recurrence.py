@@ -65,8 +65,10 @@ def movement_over_text(
     slow_level = _moving(_as_level(high, attend))
     fast_level = _moving(_as_level(low, attend))
     no_memory = (None,) * schedule.num_calls
+    # What each call keeps is not a cache here, but how far it moved its state.
     _, moved = recur_with_memory(schedule, slow_level, fast_level, latents, no_memory)
     calls_of_a_cycle = schedule.L_cycles + 1
+    # Every (L_cycles + 1)-th call is the slow level's, as in `recur_with_memory`.
     slow = moved[schedule.L_cycles :: calls_of_a_cycle]
     fast = [one for call, one in enumerate(moved, 1) if call % calls_of_a_cycle]
     return jnp.stack(slow), jnp.stack(fast)
@@ -80,6 +82,7 @@ def _moving(level: Level) -> Level:
         before, change = (
             jnp.linalg.norm(state.astype(jnp.float32), axis=-1) for state in (hidden, new - hidden)
         )
+        # A state of zeros would divide by zero.
         return new, change / jnp.maximum(before, 1e-9)
 
     return Level(level.params, apply)

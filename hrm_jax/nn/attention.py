@@ -127,6 +127,7 @@ class GroupedAttention(nnx.Module):
         self.head_size = head_size
         inner = num_heads * head_size
         shared = num_key_heads * head_size
+        # Where queries end, and where keys do: no thirds, as there may be fewer key heads.
         self.split_points = (inner, inner + shared)
         self.qkv_proj = Linear(
             features, inner + 2 * shared, axes=("embed", "heads"), use_bias=qkv_bias, rngs=rngs

@@ -68,6 +68,8 @@ class Block(nnx.Module):
                 rngs=rngs,
             )
         elif config.mixing == "mlp":
+            # TRM rounds up to a multiple of 256 here, too; `mlp_multiple` is that of the features
+            # alone.
             width = swiglu_width(config.length, config.expansion)
             self.mlp_t = SwiGLU(config.length, width, rngs=rngs)
         elif config.mixing == "edges":
@@ -116,6 +118,7 @@ class BlockStack(nnx.Module):
         relations: Mapping[str, Hops] | None = None,
     ) -> Float[Array, "B L D"]:
         """Returns the level's new state after one call."""
+        # The other level is heard once, before the first block.
         hidden = hidden + injection
         for layer in self.layers:
             hidden = layer(hidden, relations)

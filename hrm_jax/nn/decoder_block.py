@@ -46,6 +46,7 @@ class DecoderBlock(nnx.Module):
         """Draws the parameters of both sub-layers."""
         D = config.features
         eps = config.norm_eps
+        # Named as in transformers, since weights are loaded by these paths.
         self.input_layernorm = RMSNorm(D, eps=eps)
         self.self_attn = GroupedAttention(
             D,

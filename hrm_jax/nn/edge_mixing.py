@@ -43,6 +43,7 @@ class EdgeMixing(nnx.Module):
           relations: at least those that the layer knows; others are not read.
         """
         heard = (
+            # Hop by hop: a group's mean first, then the mean of the groups that a node is in.
             self.projections[name](functools.reduce(mean_along, relations[name], x))
             for name in self.relations
         )
@@ -53,6 +54,7 @@ def mean_along(x: Float[Array, "B L D"], edges: Edges) -> Float[Array, "B L D"]:
     """Returns at each target the mean of its sources, 0 where no edge ends."""
 
     def of_one(x: Array, edges: Edges) -> Array:
+        # Shares make the sum at each target a mean, to which padding adds nothing.
         spoken = edges.share[:, None].astype(x.dtype) * x[edges.source]
         return jax.ops.segment_sum(spoken, edges.target, num_segments=len(x))
 

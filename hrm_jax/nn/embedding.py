@@ -34,12 +34,14 @@ class Embedding(nnx.Module):
         """Returns the tokens' vectors, in `dtype`."""
         table = self.table[...]
         if isinstance(table, QuantizedWeights):
+            # Only the rows in use are widened.
             return table.look_up(tokens).astype(dtype)
         return look_up(table, tokens, dtype)
 
     def logits(self, hidden: Float[Array, "*axes D"]) -> Float[Array, "*axes V"]:
         """Returns the products of states with all vectors, for a head that shares the table."""
         table = self.table[...]
+        # Quantised weights are outputs by inputs, as the table is, and take no transpose.
         return product(hidden, table if isinstance(table, QuantizedWeights) else table.T)
 
 
@@ -58,6 +60,7 @@ def look_up(
 
 
 def _look_up_forward(table, tokens, dtype):
+    # The table is no residual: its gradient depends on its length alone.
     return look_up(table, tokens, dtype), (tokens, table.shape[0])
 
 

@@ -80,4 +80,5 @@ class GatedStack(nnx.Module):
         for layer, own in zip(self.layers, memory or [None] * len(self.layers), strict=True):
             x, own = layer(x, attend, own)
             kept.append(own)
+        # Pre-norm blocks let their sum grow, which the other level will add to its own state.
         return rms_norm(x, eps=self.eps), tuple(kept)

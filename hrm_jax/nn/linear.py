@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from hrm_jax.nn.product import product
 
+# Of a normal with deviation 1: `scipy.stats.truncnorm(-2, 2).std()`.
 _STD_OF_UNIT_NORMAL_CUT_AT_2 = 0.87962566103423978
 
 
@@ -43,7 +44,7 @@ class Linear(nnx.Module):
         Args:
           in_features: size of the last axis of the input.
           out_features: size of the last axis of the output.
-          axes: logical names of the kernel's axes; `training.state` maps them to mesh axes.
+          axes: logical names of the kernel's axes; `core.mesh` maps them to mesh axes.
           use_bias: whether to add a bias.
           rngs: source of the initialisation key.
         """
@@ -51,9 +52,11 @@ class Linear(nnx.Module):
         self.kernel = nnx.Param(kernel, axes=axes)
         self.use_bias = use_bias
         if use_bias:
+            # A bias is split over devices as the kernel's outputs are.
             self.bias = nnx.Param(jnp.zeros(out_features, jnp.float32), axes=axes[1:])
 
     def __call__(self, x: Float[Array, "*axes inputs"]) -> Float[Array, "*axes outputs"]:
         """Returns the layer applied over the last axis, in the dtype of `x`."""
         y = product(x, self.kernel[...])
+        # Axes are added by hand, as tests let JAX broadcast no shapes of different rank.
         return y + self.bias[...].astype(x.dtype)[(None,) * (y.ndim - 1)] if self.use_bias else y

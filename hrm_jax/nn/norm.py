@@ -30,6 +30,7 @@ class RMSNorm(nnx.Module):
     def __call__(self, x: Float[Array, "*axes D"]) -> Float[Array, "*axes D"]:
         """Returns `x` normalised and scaled, in its dtype."""
         scale = self.scale[...]
+        # In models that are not trained; a row is then normalised to the same bits in any batch.
         if isinstance(scale, ExactScale):
             return scale.norm(x, self.eps)
         return rms_norm(x, eps=self.eps) * scale.astype(x.dtype)[(None,) * (x.ndim - 1)]

@@ -20,6 +20,7 @@ def product(
         return kernel.product(x)
     if jax.default_backend() == "cpu":
         return _product(x, kernel)
+    # No custom derivative here, so that forward mode works as well.
     return x @ kernel.astype(x.dtype)
 
 
@@ -35,6 +36,7 @@ def over_tokens(
 
     On CPU such a sum runs at half speed unless the narrower factor is transposed in memory first.
     """
+    # All axes before the last are summed over, as one.
     narrow, wide = (z.reshape(-1, z.shape[-1]) for z in (narrow, wide))
     if jax.default_backend() == "cpu":
         # The barriers keep XLA from folding the transpose back into the product.

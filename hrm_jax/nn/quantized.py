@@ -32,6 +32,8 @@ class QuantizedWeights:
 
     def product(self, x: Float[Array, "*axes D"]) -> Float[Array, "*axes V"]:
         """Returns the outputs for `x`, in its dtype."""
+        # One product for each format: the parts of a fused projection may be quantised in different
+        # ones.
         outputs = [quantized_product(x, part) for part in self.parts]
         return outputs[0] if len(outputs) == 1 else jnp.concatenate(outputs, axis=-1)
 

@@ -44,6 +44,7 @@ class RelationalMixing(nnx.Module):
 
     def __call__(self, x: Float[Array, "B candidates D"]) -> Float[Array, "B candidates D"]:
         """Returns the mixed candidates of each puzzle."""
+        # With the grid's axes apart, a relation is a set of axes to average over.
         cells = x.reshape(len(x), *self.grid.sizes, x.shape[-1])
 
         def said_by(relation: Relation) -> Array:
@@ -69,6 +70,7 @@ def candidate_states(
     """
     symbols = jnp.arange(vocab_size - grid.num_symbols, vocab_size, dtype=inputs.dtype)
     is_symbol = (inputs >= symbols[0])[..., None]
+    # A filled cell gives one candidate and excludes its others.
     given = jnp.where(inputs[..., None] == symbols[None, None], GIVEN, EXCLUDED)
     return jnp.where(is_symbol, given, OPEN).reshape(len(inputs), grid.num_candidates)
 
@@ -79,4 +81,5 @@ def token_logits(
     """Returns candidates' scores as logits of tokens; tokens that are no symbols get -1e9."""
     scores = scores.reshape(len(scores), grid.num_cells, grid.num_symbols)
     others = vocab_size - grid.num_symbols
+    # Symbols are the last tokens of the vocabulary, so the others are filled in before them.
     return jnp.pad(scores, ((0, 0), (0, 0), (others, 0)), constant_values=_NEVER)

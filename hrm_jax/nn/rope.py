@@ -50,7 +50,9 @@ class RopeScaling:
         if self.kind != "llama3":
             return np.full_like(frequencies, self.factor if self.kind == "linear" else 1.0)
         turns = self.original_length * frequencies / (2 * math.pi)
+        # 0 below `low_turns`, 1 above `high_turns`.
         kept = np.clip((turns - self.low_turns) / (self.high_turns - self.low_turns), 0, 1)
+        # A frequency becomes `kept * f + (1 - kept) * f / factor`; this is what it is divided by.
         return (1 / (kept + (1 - kept) / self.factor)).astype(frequencies.dtype)
 
 
@@ -80,6 +82,7 @@ def rope_table(
     frequencies = rope_frequencies(head_size, theta)
     frequencies = frequencies / scaling.divisors(frequencies)
     angles = np.outer(np.arange(length, dtype=np.float32), frequencies)
+    # Element i is turned with element i + K / 2, so both halves have the same angles.
     angles = np.concatenate([angles, angles], axis=-1)
     return hrm_kernels.Rope(np.cos(angles), np.sin(angles))
 
@@ -105,5 +108,6 @@ def rotate_at(
     cos, sin = (jnp.asarray(part)[rows][:, :, None] for part in (table.cos, table.sin))
     wide = x.astype(jnp.float32)
     first, second = jnp.split(wide, 2, axis=-1)
+    # The pairs as complex numbers, times `cos + i sin`.
     turned = wide * cos + jnp.concatenate([-second, first], axis=-1) * sin
     return turned.astype(x.dtype)

@@ -85,6 +85,8 @@ def _backward(residuals, d_out):
     d_gate = d_hidden * up * (sigmoid + silu * (1 - sigmoid))
     d_x = product(d_gate, gate_kernel.T) + product(d_up, up_kernel.T)
     d_gate_up = jnp.concatenate([over_tokens(x, d_gate), over_tokens(x, d_up)], axis=-1)
+    # `over_tokens` wants the narrower factor first: D is less than F, so the result is turned
+    # instead.
     d_down = over_tokens(d_out, silu * up).T
     return d_x, d_gate_up.astype(gate_up.dtype), d_down.astype(down.dtype)
 

@@ -51,6 +51,7 @@ def adam_atan2(
     """
 
     def init(params: Params) -> AdamAtan2State:
+        # Two trees of their own: the state is donated, and no buffer can be donated twice.
         mu, nu = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
         return AdamAtan2State(jnp.zeros([], jnp.int32), mu, nu)
 
@@ -58,6 +59,7 @@ def adam_atan2(
         if params is None:
             raise ValueError("adam_atan2 needs the parameters: call update(grads, state, params)")
         rate = rate_at(learning_rate, state.count)
+        # From here on this update counts too; the schedule counts those before it.
         count = state.count + 1
         mu = jax.tree.map(lambda m, g: m + (1 - b1) * (g - m), state.mu, updates)
         nu = jax.tree.map(lambda v, g: v + (1 - b2) * (jnp.square(g) - v), state.nu, updates)

@@ -78,6 +78,7 @@ def identity_bases(shape: Sequence[int], largest_block: int) -> Bases:
 
 
 def _largest_divisor(size: int, limit: int) -> int:
+    # It ends at 1, which divides every size.
     return next(divisor for divisor in range(min(size, limit), 0, -1) if size % divisor == 0)
 
 
@@ -105,6 +106,7 @@ def turn_out(
     """Returns blocks in the coordinates and the shape of the parameter: undoes `turn_in`."""
     _, rows, columns = turned.shape
     blocks = _product(_product(bases.rows.basis, turned), bases.columns.basis.mT)
+    # The inverse of `_to_blocks`: first the places of the blocks, then those within a block.
     grid = blocks.reshape(-1, shape[-2] // rows, shape[-1] // columns, rows, columns)
     return grid.swapaxes(2, 3).reshape(shape)
 
@@ -139,6 +141,7 @@ def refresh(
     """
     turned = _by_size(
         lambda side: jax.lax.cond(first, _eigenvectors, _iterate, side),
+        # Rows and columns in turns, which `pairs` puts together again.
         [side for both in bases.values() for side in both],
     )
     pairs = dict(zip(bases, zip(turned[::2], turned[1::2], strict=True), strict=True))
@@ -163,12 +166,14 @@ def _eigenvectors(side: Side) -> _TurnedSide:
     """Returns the side with eigenvectors as its basis; second moments stay where they are."""
     _, vectors = jnp.linalg.eigh(_scaled(side.average))
     order = jnp.broadcast_to(jnp.arange(side.basis.shape[-1]), side.basis.shape[:-1])
+    # `eigh` sorts upwards; here the largest eigenvalue comes first.
     return _TurnedSide(side._replace(basis=vectors[..., ::-1]), order)
 
 
 def _iterate(side: Side) -> _TurnedSide:
     """Returns the side after a step of orthogonal iteration."""
     product = _product(_scaled(side.average), side.basis)
+    # Rayleigh quotients: the average's size along each direction of the basis.
     sizes = (side.basis * product).sum(axis=-2)
     order = jnp.argsort(-sizes, axis=-1)
     # Large columns first: each is made orthogonal to those before it, which must not be noise.
@@ -193,6 +198,7 @@ def _by_size(function: Callable[[Side], _TurnedSide], sides: Sequence[Side]) -> 
     for size in sorted(set(sizes)):
         places = [place for place, other in enumerate(sizes) if other == size]
         together = jax.tree.map(lambda *x: jnp.concatenate(x), *(sides[place] for place in places))
+        # Where the blocks of each parameter end in the batch.
         ends = np.cumsum([len(sides[place].basis) for place in places])[:-1].tolist()
         leaves, structure = jax.tree.flatten(function(together))
         parts = zip(*(jnp.split(leaf, ends) for leaf in leaves), strict=True)

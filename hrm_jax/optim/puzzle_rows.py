@@ -57,6 +57,7 @@ def sign_sgd_rows(
         if params is None:
             raise ValueError("sign_sgd_rows needs the table: call update(grads, state, table)")
         rate = rate_at(learning_rate, state.count)
+        # [B, B], where a one-hot matrix over the table would have a column for every puzzle.
         same = updates.identifiers[:, None] == updates.identifiers[None, :]
         summed = _sums_of_equals(same, updates.values)
         deltas = -rate * (weight_decay * params[updates.identifiers] + jnp.sign(summed))

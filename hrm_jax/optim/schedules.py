@@ -38,9 +38,11 @@ def warmup_cosine(
 
     def schedule(count):
         step = jnp.asarray(count, jnp.float32) + 1
+        # Without a warm-up it is not taken, and 1 only keeps the division defined.
         warm = step / max(warmup_steps, 1)
         progress = jnp.clip((step - warmup_steps) / max(total_steps - warmup_steps, 1), 0, 1)
         cosine = min_ratio + (1 - min_ratio) * 0.5 * (1 + jnp.cos(jnp.pi * progress))
+        # Both pieces are at the peak where they meet, at step `warmup_steps`.
         return peak * jnp.where(step < warmup_steps, warm, cosine)
 
     return schedule

@@ -82,6 +82,7 @@ def soap(
             name: eigenbases.identity_bases(p.shape, largest_block) for name, p in matrices.items()
         }
         shapes = {name: p.shape for name, p in _by_name(params).items()}
+        # Second moments of matrices are kept block by block, in the bases' coordinates.
         shapes |= {name: both.blocks_shape for name, both in bases.items()}
         mu = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.float32), params)
         nu = {name: jnp.zeros(shape, jnp.float32) for name, shape in shapes.items()}
@@ -107,8 +108,10 @@ def soap(
             direction = _direction(m, root, state.bases.get(name))
             return -rate * weight_decay * p.astype(jnp.float32) - step_size * direction
 
+        # By path, as second moments and bases are kept by name.
         deltas = jax.tree_util.tree_map_with_path(delta, mu, params)
         bases = {n: eigenbases.observe(b, named[n], average_decay) for n, b in state.bases.items()}
+        # `cond`, so that the decompositions run at a refresh alone.
         bases, nu = jax.lax.cond(
             (count == 1) | (count % refresh_every == 0),
             lambda bases, nu: eigenbases.refresh(bases, nu, first=count == 1),
@@ -132,6 +135,7 @@ def _direction(m: Array, root: Array, bases: Bases | None) -> Array:
 def _matrices(params: Params) -> dict[str, Array]:
     """Returns the parameters that are matrices and no tables of embeddings, by name."""
     found = {}
+    # Variables as a whole, since their axis names tell which of them are embeddings.
     for path, node in jax.tree_util.tree_leaves_with_path(params, is_leaf=_is_variable):
         axes = node.get_metadata().get("axes", ()) if _is_variable(node) else ()
         if "entries" not in axes:

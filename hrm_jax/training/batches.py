@@ -41,6 +41,7 @@ class PlacedBatches:
 
     def __next__(self) -> Any:
         """Returns the next global batch."""
+        # Each process converts its own rows; together they are one array over all devices.
         return global_batch(self._convert(next(self._batches)), self._mesh)
 
     def get_state(self) -> Any:
@@ -63,6 +64,7 @@ class NumberedBatches:
 
     def __next__(self) -> Any:
         """Returns the next global batch."""
+        # Every process makes the whole batch and places those rows of it that its devices hold.
         batch = split_batch(self._make(self._next), self._mesh)
         self._next += 1
         return batch

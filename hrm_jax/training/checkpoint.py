@@ -60,6 +60,7 @@ class CheckpointReader:
         """Returns the steps of all checkpoints, damaged ones included, in ascending order."""
         if not self.folder.is_dir():
             return []
+        # Eight digits or more: `_path` fills up to eight, and no later step is left out.
         matches = (re.fullmatch(r"step_(\d{8,})", path.name) for path in self.folder.iterdir())
         return sorted(int(match[1]) for match in matches if match)
 
@@ -158,6 +159,7 @@ class CheckpointStore(CheckpointReader):
         """
         if step < 0:
             raise CheckpointError(f"step: expected 0 or more, got {step}; count steps from 0")
+        # Before anything is written: a state or extras that do not go into files leave no trace.
         arrays, description = state_arrays.flatten(state)
         extras_text = _to_json(extras)
         final = self._path(step)
@@ -197,6 +199,7 @@ class CheckpointStore(CheckpointReader):
             _remove(replaced)
             os.rename(final, replaced)
         os.rename(temporary, final)
+        # The rename itself lasts only when the folder's own entries are on the disk.
         files.sync_folder(self.folder)
         _remove(replaced)
 
@@ -204,6 +207,7 @@ class CheckpointStore(CheckpointReader):
         # A damaged checkpoint does not count as kept. The one just saved stays, even if checkpoints
         # of later steps are there from an earlier attempt at this run.
         steps = self.steps()
+        # Sizes alone: hashing would read all checkpoints after each save.
         intact = [s for s in steps if files.find_damage(self._path(s), hashes=False) is None]
         oldest_kept = min(saved, *intact[-self._keep :])
         self._discard(step for step in steps if step < oldest_kept)
@@ -222,6 +226,7 @@ class CheckpointStore(CheckpointReader):
             # The process died between the two renames of `_publish`.
             if not original.exists():
                 os.rename(path, original)
+        # A replaced folder that is still here has its successor in place, and can go.
         for prefix in (_SAVING, _REPLACED, _REMOVED):
             for path in self.folder.glob(f"{prefix}*"):
                 _remove(path)
@@ -236,6 +241,7 @@ def check_writable(folder: str | os.PathLike[str], required_bytes: int) -> None:
     folder = Path(folder).absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Written in earnest, as permissions do not tell of a full disk or a quota.
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"probe")
             probe.flush()

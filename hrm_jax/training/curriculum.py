@@ -91,6 +91,7 @@ class Curriculum:
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continues from where `get_state` returned `state`."""
+        # The phase's batches are made first, as the saved position is one among them.
         self._begin(state["phase"], step=state["begun"])
         self._batches.set_state(state["batches"])
 
@@ -118,6 +119,7 @@ class Curriculum:
                 f"{gate.steps} steps, got {measures[gate.measure]:.4g}; give it more steps or "
                 "another bound, or let it go_on"
             )
+        # A gate without a measure never opens; the number of steps alone ends its phase.
         if (opens or over) and not last:
             self._begin(self.phase + 1, step=step)
         return None

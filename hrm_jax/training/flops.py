@@ -35,11 +35,13 @@ def _count_equation(equation: core.JaxprEqn) -> int:
         (contracted, _), _ = equation.params["dimension_numbers"]
         left: Any = equation.invars[0].aval
         result: Any = equation.outvars[0].aval
+        # Each element of the result is a sum over the contracted axes.
         return 2 * math.prod(result.shape) * math.prod(left.shape[axis] for axis in contracted)
     if name == "cond":
         return max(inner)
     if name in ("while", "pallas_call") and any(inner):
         raise ValueError(f"expected loops of known length around products, got a {name}")
+    # A scan repeats its body; calls, such as those of `jit` and `remat`, run theirs once.
     return sum(inner) * (equation.params["length"] if name == "scan" else 1)
 
 

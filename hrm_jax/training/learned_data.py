@@ -29,6 +29,7 @@ def check_unchanged(folder: Path, step: int, fingerprint: str) -> None:
     Raises:
       DataChanged: they are others, or `data.json` cannot be read.
     """
+    # Later entries are of steps that are about to be done again.
     learned = [entry for entry in _read(folder) if entry["step"] <= step]
     if learned and learned[-1]["fingerprint"] != fingerprint:
         raise DataChanged(
@@ -40,6 +41,7 @@ def check_unchanged(folder: Path, step: int, fingerprint: str) -> None:
 
 def record(folder: Path, step: int, fingerprint: str) -> None:
     """Writes down that a run learns from data, after so many steps; what came later is dropped."""
+    # An entry of this very step goes too: what was learned from its data is not kept.
     learned = [entry for entry in _read(folder) if entry["step"] < step]
     if not learned or learned[-1]["fingerprint"] != fingerprint:
         learned.append({"step": step, "fingerprint": fingerprint})

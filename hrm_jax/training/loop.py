@@ -163,6 +163,7 @@ def run_steps(
             fetch()
             measures = hooks.evaluate(state)
             log.write(step, measures, split="validation")
+            # Before the save: where the judge begins another phase, the saved batches are its.
             reason = hooks.judge(step, measures)
         stopping = _agree_to_stop(stop, step, config)
         if last or reason or stopping or step % config.checkpoint_every == 0:
@@ -229,6 +230,7 @@ def _save(
 @jax.jit
 def _all_finite(tree: PyTree) -> Bool[Array, ""]:
     """Returns whether all elements of all leaves are finite."""
+    # Reduced on the devices: one boolean is fetched in place of all parameters.
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 

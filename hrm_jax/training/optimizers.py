@@ -56,6 +56,7 @@ def make_schedule(config: OptimConfig, peak: float, total_steps: int) -> optax.S
     return warmup_cosine(
         peak,
         warmup_steps=config.warmup_steps,
+        # Trial runs may be shorter than the warm-up, and a schedule must not end before it.
         total_steps=max(total_steps, config.warmup_steps),
         min_ratio=config.lr_min_ratio,
     )

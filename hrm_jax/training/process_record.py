@@ -67,12 +67,14 @@ def recorded_process(folder: Path) -> Iterator[ProcessRecord]:
     record.write()
     try:
         yield record
+    # An interrupt from the keyboard ends a run as well, and is no `Exception`.
     except BaseException as error:
         record.state = "failed"
         record.message = f"{error}" or type(error).__name__
         with contextlib.suppress(OSError):  # the disk may be full: the error itself says more
             record.write()
         raise
+    # Unless `stopped` was called inside the block.
     if record.state == "running":
         record.state = "finished"
     record.write()

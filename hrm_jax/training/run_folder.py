@@ -29,11 +29,13 @@ def newest_run(root: pathlib.Path) -> pathlib.Path:
         raise RunError(
             f"expected a run below {root}, found none; train one first, or name a folder"
         )
+    # The folder's own time: it changes when a checkpoint is renamed into it or removed.
     return max(folders, key=lambda folder: (folder / CHECKPOINTS).stat().st_mtime)
 
 
 def run_of(checkpoint: pathlib.Path) -> pathlib.Path:
     """Returns the run's folder, given that folder or the folder of one of its checkpoints."""
+    # Checkpoints stand in RUN/checkpoints/step_N.
     inside = checkpoint.name.startswith("step_")
     return checkpoint.absolute().parent.parent if inside else checkpoint
 
@@ -68,6 +70,7 @@ def _with_paths_from(folder: pathlib.Path, config: Config) -> Config:
     for leaf in config_lib.fields(config):
         if leaf.path_holds is None or not leaf.value:
             continue
+        # The sought file below it, and not the folder alone, tells that this is the right place.
         place = folder / leaf.value  # an absolute path stays as it is
         if (place / leaf.path_holds).exists():
             changes[leaf.path] = str(place)
@@ -92,6 +95,7 @@ def restore(task: Task, checkpoint: pathlib.Path, mesh: Mesh) -> tuple[Variables
         abstract_state(task),
     )
     reader = CheckpointReader(folder)
+    # `run_of` went up from a checkpoint, and left a run's folder as it is.
     is_one_checkpoint = folder.parent != checkpoint
     restored = reader.restore(checkpoint, target) if is_one_checkpoint else reader.latest(target)
     if restored is None:

@@ -118,11 +118,13 @@ class RunLog:
             RunLogError: a metric is not a single number, or has the name of one of the record's
               fields.
         """
+        # Complete before anything is written: a bad metric leaves no part of a record.
         record = {"step": int(step), "time_seconds": time.time(), "split": split}
         for name, value in metrics.items():
             if name in _RESERVED:
                 raise RunLogError(f"{name}: a record has this field already; rename the metric")
             record[name] = _to_number(name, value)
+        # Other processes check the same metrics, but have no file.
         if self._file and self._events:
             self._file.write(_to_line(record))
             self._file.flush()
@@ -161,12 +163,14 @@ def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
         RunLogError: a line before the last is damaged.
     """
     path = Path(folder) / METRICS
+    # A line that ends within a character is damaged like any other, and no error of decoding.
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     records = []
     for number, line in enumerate(lines, start=1):
         record = _from_line(line)
         if record is not None:
             records.append(record)
+        # Only the last line can be half written; one before it was whole once.
         elif number < len(lines):
             raise RunLogError(
                 f"{path}:{number}: expected a JSON object with {', '.join(_RESERVED)}, got "
@@ -187,6 +191,7 @@ def write_run_info(folder: str | os.PathLike[str], config: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     files.write_atomically(folder / "config.json", config_lib.to_json(config))
     environment = {
+        # The commit of this code, wherever the command was given.
         "git": _git_state(Path(__file__).parent),
         "packages": {name: _version(name) for name in _PACKAGES},
         "python": platform.python_version(),
@@ -237,6 +242,7 @@ def _from_line(line: str) -> dict[str, Any] | None:
         return None
     if not isinstance(record, dict) or any(name not in record for name in _RESERVED):
         return None
+    # The strings that `_to_line` wrote in place of floats that JSON lacks.
     for name in record.keys() - {*_RESERVED}:
         if isinstance(record[name], str):
             record[name] = _NON_FINITE.get(record[name], record[name])

@@ -75,6 +75,7 @@ def parse_record(line: str) -> dict[str, Any] | None:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
+    # Nothing but the step decides what a resumed run keeps.
     is_record = isinstance(record, dict) and isinstance(record.get("step"), int)
     return record if is_record else None
 

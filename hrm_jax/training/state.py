@@ -66,6 +66,7 @@ def init_state(
       key: root of initialisation and training randomness.
       batch: any batch of the shape to train on; its values are not used.
     """
+    # Two keys: what training draws does not depend on what the model draws for its parameters.
     init_key, train_key = jax.random.split(key)
     return state_from_variables(model, optimizers, model.init(init_key), train_key, batch)
 

@@ -1,7 +1,6 @@
 """Converts a training state to and from the flat dict of plain arrays that a checkpoint holds.
 
 Leaves are named by their path in the pytree, such as `params/block/kernel/value`. Typed PRNG keys
-Leaves are named by their path in the pytree, such as `params/block/kernel/value`. Typed PRNG keys
 become their uint32 data. Arrays without elements, which orbax refuses, are described only.
 """
 
@@ -39,8 +38,7 @@ def flatten(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         `{"shape": [...], "dtype": "...", "key_impl": name or None}`.
 
     Raises:
-        CheckpointError: a leaf is not an array, or two leaves have one path.
-    CheckpointError: a leaf is not an array, or two leaves have the same path.
+        CheckpointError: a leaf is not an array, or two leaves have the same path.
     """
     arrays = {}
     description = {}
@@ -66,6 +64,7 @@ def abstract_arrays(description: dict[str, Any], target: Any, source: Path) -> d
     """
     leaves = _named_leaves(target)
     faults = []
+    # The paths of both, so that what is missing and what is too much are faults as well.
     for path in sorted(leaves.keys() | description.keys()):
         expected = _text(_describe(leaves[path])) if path in leaves else "nothing"
         found = _text(description[path]) if path in description else "nothing"
@@ -97,6 +96,7 @@ def unflatten(arrays: dict[str, Any], description: dict[str, Any], target: Any) 
                 f"{path}: expected {data.dtype}, but JAX gave {value.dtype}; set jax_enable_x64, "
                 "or give a NumPy array as the target"
             )
+        # Numbers become typed keys again, of the kind that was saved.
         impl = description[path]["key_impl"]
         leaves.append(value if impl is None else jax.random.wrap_key_data(value, impl=impl))
     return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(target), leaves)

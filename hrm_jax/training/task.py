@@ -127,6 +127,7 @@ class Task(abc.ABC):
 
     def abstract_batch(self) -> Any:
         """Returns the shapes and dtypes of a global batch."""
+        # From any batch, as all have one shape.
         as_shape = lambda x: jax.ShapeDtypeStruct(np.shape(x), np.asarray(x).dtype)  # noqa: E731
         return jax.tree.map(as_shape, self.batch(0))
 
@@ -157,4 +158,5 @@ class Task(abc.ABC):
 
     @functools.cached_property
     def _batch_size(self) -> int:
+        # All leaves of a batch have its rows as their first axis.
         return jax.tree.leaves(self.abstract_batch())[0].shape[0]

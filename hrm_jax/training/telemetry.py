@@ -64,12 +64,14 @@ def observed(step: TrainStep, b1: float, log_every: int, first_step: int) -> Tra
       log_every: steps between records.
       first_step: number of steps that were done before.
     """
+    # Counted here: reading `state.step` would wait for the device.
     numbers = itertools.count(first_step + 1)
 
     def observed_step(
         model: RecurrentModel, state: TrainState, batch: Any
     ) -> tuple[TrainState, Observed]:
         if next(numbers) % log_every:
+            # Nothing is copied between records, so most steps cost no more than unobserved ones.
             new_state, metrics = step(model, state, batch)
             return new_state, Observed(metrics, None)
         # A copy, as the state is donated to the step.
@@ -88,6 +90,7 @@ def _copy(tree: PyTree) -> PyTree:
 
 @functools.partial(jax.jit, static_argnums=2)
 def _gradient_norm(before: PyTree, after: PyTree, b1: float) -> Float[Array, ""]:
+    # The update of the moments, solved for g.
     gradient = jax.tree.map(lambda old, new: old + (new - old) / (1 - b1), before, after)
     return optax.tree.norm(gradient)
 
@@ -123,6 +126,7 @@ class Telemetry:
             self._before = (step, now)
         fields = {
             "time_seconds": now,
+            # The schedule counts the updates done before, one less than this step's number.
             "learning_rate": float(np.asarray(self._learning_rate(step - 1))),
             "gradient_norm": gradient_norm if math.isfinite(gradient_norm) else None,
             "steps_per_second": speed,
@@ -136,9 +140,11 @@ def resident_bytes() -> int:
     """Returns the resident memory of this process: now, or at its peak where only that is told."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
+            # The second number is the resident set, in pages.
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # macOS counts in bytes, others in KiB.
         return peak if sys.platform == "darwin" else peak * 1024
 
 

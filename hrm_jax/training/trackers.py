@@ -61,6 +61,7 @@ def open_trackers(names: Sequence[str], folder: Path, config: Mapping[str, Any])
       config: what the run is shown with.
     """
     opened = {"wandb": WandbTracker, "trackio": TrackioTracker}
+    # A tracker that is named twice is opened once.
     return [opened[name](folder, config) for name in dict.fromkeys(names)]
 
 

@@ -52,6 +52,7 @@ def behaviours(
     if found is None:
         return None
     inputs = inputs_of(found, examples, INPUTS)
+    # Equal programs run once.
     distinct = list(dict.fromkeys(programs))
     with ThreadPoolExecutor(judge.workers) as pool:
         told = pool.map(lambda program: _behaviour(judge, program, found.name, inputs), distinct)
@@ -73,6 +74,7 @@ def largest_group(kinds: Sequence[int]) -> list[int]:
     answering = [kind for kind in kinds if kind >= 0]
     if not answering:
         return [0]
+    # `max` takes the first of equals, and places are in order.
     most = max(answering, key=answering.count)
     return [place for place, kind in enumerate(kinds) if kind == most]
 
@@ -101,6 +103,7 @@ def _function(programs: Sequence[str], name: str | None) -> ast.FunctionDef | No
     last = [functions[-1] for functions in defined if functions]
     if not last:
         return None
+    # The name that most programs define last, as the first of them defines it.
     names = [one.name for one in last]
     return last[names.index(max(names, key=names.count))]
 
@@ -118,4 +121,5 @@ def _behaviour(judge: Judge, program: str, function: str, inputs: Sequence[str])
     try:
         return tuple(map(str, json.loads(outcome.stdout)))
     except (ValueError, TypeError):
+        # It was stopped, or wrote something else.
         return (f"ended with {outcome.status} {outcome.stopped}",)

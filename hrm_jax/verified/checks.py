@@ -54,6 +54,7 @@ def check_of_tests(source: str, place: str, *, packages: Sequence[str]) -> Check
       CheckError: it is not Python, wants a fixture, or takes nothing from the program.
     """
     try:
+        # Python warns of the tests' own text, which is not what is asked here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(source)
@@ -64,6 +65,7 @@ def check_of_tests(source: str, place: str, *, packages: Sequence[str]) -> Check
             _check_fixtures(statement, place)
     tree, imported = without_absent(tree, {*sys.stdlib_module_names, *packages})
     text = ast.unparse(tree)
+    # What tests import from modules that are not there, and what nobody defines.
     names = imported | free_names(text)
     if not names:
         raise CheckError(
@@ -111,6 +113,7 @@ def _call(function: str, tests: Any) -> str:
 def _check_fixtures(function: ast.FunctionDef, place: str) -> None:
     given: set[str] = set()
     for decorator in function.decorator_list:
+        # By whatever name it was imported.
         if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith("parametrize"):
             given |= _parametrized(decorator)
     arguments = function.args.args
@@ -131,6 +134,7 @@ def _parametrized(decorator: ast.Call) -> set[str]:
     try:
         names = ast.literal_eval(decorator.args[0])
     except ValueError:
+        # Names that only running it would tell.
         return set()
     if not isinstance(names, str | list | tuple):
         return set()

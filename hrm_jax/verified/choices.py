@@ -92,6 +92,7 @@ def look(
         if not mine:
             continue
         seen = known.get(problem.task_id)
+        # What was seen of another number of samples does not count.
         if seen is None or len(seen.passed) != len(mine):
             seen = _look(suite, problem, mine, judge)
             append_lines(file, [seen])
@@ -109,12 +110,14 @@ def choose(found: Sequence[Seen], samples: int) -> Chosen:
     """
     rows = []
     for seen in found:
+        # Each problem weighs the same, however many sets of samples it has.
         sets = len(seen.passed) // samples
         for begin in range(0, sets * samples, samples):
             rows.append((_row(seen, range(begin, begin + samples)), 1 / sets))
     weight = sum(one for _, one in rows)
     names = [field.name for field in dataclasses.fields(Chosen)][1:]
     shares = {name: sum(row[name] * one for row, one in rows) / weight for name in names}
+    # Shares of the problems where some sample passes the examples, not of all.
     for name in ("wrong", "wrong_agreed"):
         shares[name] /= max(shares["verified"], 1e-9)
     return Chosen(samples, **shares)
@@ -123,6 +126,7 @@ def choose(found: Sequence[Seen], samples: int) -> Chosen:
 def _row(seen: Seen, numbers: Sequence[int]) -> dict[str, bool]:
     verified = [number for number in numbers if seen.verified and seen.verified[number]]
     agreed = _agreed(seen, numbers)
+    # Where nothing is verified, agreement among all chooses.
     of_verified = _agreed(seen, verified) if verified else agreed
     first = verified[0] if verified else agreed
     return {
@@ -149,6 +153,7 @@ def _look(suite: Suite, problem: Problem, lines: Sequence[Judged], judge: Judge)
     verified: list[bool] = []
     with contextlib.suppress(CheckError):  # the prompt shows no example
         check = check_of_examples(examples)
+        # Equal programs are judged once.
         distinct = list(dict.fromkeys(programs))
         with ThreadPoolExecutor(judge.workers) as pool:
             verdicts = list(pool.map(lambda program: judged(judge, check, program), distinct))

@@ -50,6 +50,7 @@ _ASSIGNED = re.compile(r"(?:^|[\s,;])(\w+)\s*=(?!=)")
 _PROMPT = re.compile(r"^[ \t]*>>>", re.MULTILINE)
 _DEFINES = re.compile(r"^[ \t]*(?:async\s+)?def\s+(\w+)\s*\(([^()]*)", re.MULTILINE)
 _DOCSTRING = re.compile(r'([rR]?)("""|\'\'\')(.*?)(?:\2|\Z)', re.DOTALL)
+# What is raised for texts that are no literals, or too deep for the parser.
 _NOT_LITERAL = (ValueError, SyntaxError, MemoryError, RecursionError, TypeError)
 
 
@@ -61,7 +62,9 @@ def examples_in(text: str) -> list[Example]:
     """
     functions = _DEFINES.findall(text)
     found: list[Example] = []
+    # Of code the docstrings are read; a request without any is read whole.
     for part in _docstrings(text) or [text]:
+        # Who writes prompts means these: prose around them is not searched.
         if _PROMPT.search(part):
             found += _doctests(part)
             continue
@@ -117,6 +120,7 @@ def _calls(text: str, name: str) -> Iterator[Example]:
     """Yields calls with their values, in prose: `double(2) == 4`."""
     for match in re.finditer(rf"(?<![\w.]){name}\(", text):
         line_begin = text.rfind("\n", 0, match.start()) + 1
+        # Asserts are found by `_asserts`, and a definition is no call.
         if text[line_begin : match.start()].lstrip().startswith(("assert", "def ")):
             continue
         call = _call_at(text, match.start())
@@ -134,6 +138,7 @@ def _inputs(text: str, name: str, parameters: str) -> Iterator[Example]:
       name: of the function.
       parameters: what stands between its brackets.
     """
+    # The names, without annotations and defaults.
     known = [re.split(r"[:=]", one)[0].strip() for one in parameters.split(",")]
     for match in (*_INPUT.finditer(text), *_GIVEN.finditer(text)):
         given = match[1].strip()
@@ -144,6 +149,7 @@ def _inputs(text: str, name: str, parameters: str) -> Iterator[Example]:
         values = [
             given[one.end() : end].strip(" ,;\n\t") for one, end in zip(parts, ends, strict=False)
         ]
+        # The value of a single parameter may stand without its name.
         if not parts and len(known) == 1:
             values = [given]
         if value is None or not values or not all(map(_is_literal, values)):
@@ -155,6 +161,7 @@ def _inputs(text: str, name: str, parameters: str) -> Iterator[Example]:
 
 def _call_at(text: str, begin: int) -> str | None:
     """Returns the call with literal arguments that begins somewhere, or None."""
+    # The first closing bracket may be one within the arguments.
     end = text.find(")", begin)
     while end >= 0 and end - begin < 1000:
         call = text[begin : end + 1]
@@ -176,6 +183,7 @@ def _literal_at(text: str, begin: int) -> str | None:
     """Returns the literal that stands somewhere in a text, as far as its line goes; or None."""
     line = text[begin:].partition("\n")[0]
     words = {"true": "True", "false": "False", "null": "None"}
+    # The longest first, as a shorter one may be a part of it.
     for end in range(len(line), 0, -1):
         literal = line[:end].strip().strip("`")
         literal = words.get(literal, literal)

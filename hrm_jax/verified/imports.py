@@ -18,6 +18,7 @@ def without_absent(tree: ast.Module, present: Container[str]) -> tuple[ast.Modul
     """
     imports = _Imports(present)
     tree = imports.visit(tree)
+    # After all imports, as a module may be used above its import.
     attributes = _Attributes(imports.modules)
     tree = attributes.visit(tree)
     return ast.fix_missing_locations(tree), imports.names | attributes.names
@@ -44,10 +45,12 @@ class _Imports(ast.NodeTransformer):
                 kept.append(alias)
             else:
                 self.modules.add(alias.asname or alias.name)
+        # Something has to stay, as a body may not be empty.
         return ast.Import(kept) if kept else ast.Pass()
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
         """Assigns names that are imported under another name."""
+        # A relative import is one of the program's own package.
         if not node.level and (node.module or "").partition(".")[0] in self._present:
             return node
         statements: list[ast.stmt] = [ast.Pass()]

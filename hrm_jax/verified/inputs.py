@@ -35,6 +35,7 @@ def inputs_of(
     for _ in range(20 * count):
         if len(found) >= count:
             break
+        # Without types, examples are all there is to go by.
         if given and rng.random() < (0.5 if _is_typed(function) else 1.0):
             found[_source(_changed(rng.choice(given), rng))] = None
         else:
@@ -71,6 +72,7 @@ def _changed(call: _Call, rng: random.Random) -> _Call:
     places = len(values) + len(options)
     chosen = rng.randrange(places) if places else 0
 
+    # One argument changes in any case, the others now and then.
     def change(place: int, value: Any) -> Any:
         return _mutated(value, rng) if place == chosen or rng.random() < 0.3 else value
 
@@ -81,6 +83,7 @@ def _changed(call: _Call, rng: random.Random) -> _Call:
 
 def _mutated(value: Any, rng: random.Random) -> Any:
     """Returns a value of the same type that differs a little."""
+    # Before `int`, of which it is a subclass.
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
@@ -112,6 +115,7 @@ def _mutated_items(items: list[Any], rng: random.Random, new: Callable[[], Any])
         return [new()]
     changed = list(items)
     place = rng.randrange(len(items))
+    # Remove, repeat, shuffle or cut, with a chance of one in six each; else one item changes.
     how = rng.randrange(6)
     if how == 0:
         del changed[place]
@@ -151,6 +155,7 @@ def _of_type(annotation: ast.expr | None, rng: random.Random, depth: int) -> Any
         return _of_type(rng.choice([annotation.left, annotation.right]), rng, depth)
     if isinstance(annotation, ast.Constant) and annotation.value is None:
         return None
+    # Deeper values are numbers, whatever is allowed, so that they stay small.
     if depth > _DEEPEST:
         return rng.randint(0, 9)
     if isinstance(annotation, ast.Subscript):
@@ -162,6 +167,7 @@ def _of_type(annotation: ast.expr | None, rng: random.Random, depth: int) -> Any
 
 def _of_kind(kind: str, parts: list[ast.expr], rng: random.Random, depth: int) -> Any:
     def one(place: int = 0) -> Any:
+        # `list[int]` has one part for all places, `dict[str, int]` one for keys and one for values.
         part = parts[min(place, len(parts) - 1)] if parts else ast.Name("int")
         return _of_type(part, rng, depth + 1)
 
@@ -171,6 +177,7 @@ def _of_kind(kind: str, parts: list[ast.expr], rng: random.Random, depth: int) -
     if kind in ("list", "sequence", "iterable", "collection"):
         return many()
     if kind in ("set", "frozenset"):
+        # Values without a hash cannot be items.
         return {value for value in many() if not isinstance(value, list | dict | set)}
     if kind == "tuple":
         of_any_length = not parts or ast.unparse(parts[-1]) == "..."
@@ -191,6 +198,7 @@ def _of_kind(kind: str, parts: list[ast.expr], rng: random.Random, depth: int) -
     }
     if kind in simple:
         return simple[kind]()
+    # The annotation is missing or unknown.
     usual = ["int", "str", "list[int]", "list[str]", "float"]
     return _of_type(_parsed(rng.choice(usual)), rng, depth + 1)
 

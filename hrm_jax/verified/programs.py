@@ -96,6 +96,7 @@ def code_in(answer: str) -> str:
     A last block may be open. Blocks of other languages are left out.
     """
     blocks = [(kind.lower(), code) for _, kind, code in _FENCED.findall(answer)]
+    # Blocks of no language count where none is of Python.
     for kinds in (_PYTHON, ("",)):
         found = [code for kind, code in blocks if kind in kinds]
         if found:

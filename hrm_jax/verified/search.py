@@ -174,6 +174,7 @@ def draw(
         if one is not None:
             found.append(one)
             progress(one)
+    # Those that the deadline has cut off count only where there are no others.
     over = [one for one in found if one.ending is not None]
     return tuple(sorted(over or found[:1], key=lambda one: one.number))
 
@@ -205,6 +206,7 @@ class _Search:
 
     def run(self) -> Found:
         """Searches until a candidate passes, or the budget is used up."""
+        # Not in a `with` block, which would wait for verdicts that nobody needs any more.
         pool = ThreadPoolExecutor(self._judge.workers)
         try:
             while self._goes_on():
@@ -227,8 +229,10 @@ class _Search:
         waiting: dict[Future[Verdict], list[Candidate]] = {}
         for one in _written(self._writer, self._asked, requests, mends, self._deadline):
             if one is None:  # some time has passed
+                # Time for the verdicts that have come.
                 self._settle(waiting, 0.0)
             elif one.ending is None:
+                # The deadline has cut it off, so it is not judged.
                 self._judged.append(one)
             else:
                 waiting.setdefault(self._verdict(pool, one.program), []).append(one)
@@ -240,11 +244,13 @@ class _Search:
             if left <= 0 and self._judged:
                 break
             self._settle(waiting, max(left, 0.1))
+        # Their verdicts did not come in time.
         self._judged += [one for group in waiting.values() for one in group]
 
     def _requests(self) -> tuple[dict[int, Request], dict[int, int]]:
         """Returns the requests of the next round by their numbers, and which others they mend."""
         left = self._budget.attempts - self._begun
+        # The likeliest candidate is tried alone.
         count = min(self._writer.batch_size, left) if self._begun else 1
         numbers = range(self._begun, self._begun + count)
         self._begun += count
@@ -252,6 +258,7 @@ class _Search:
         mends = {}
         # By what each passed, the best first; half of the round mends them.
         failed = sorted(self._judged, key=_merit, reverse=True)
+        # Of equal programs one is mended.
         distinct = list({one.program: one for one in failed if one.verdict is not None}.values())
         for number, broken in zip(numbers[: (count + 1) // 2], distinct, strict=False):
             request = self._asked.mend(broken.text, broken.failure)
@@ -297,6 +304,7 @@ def _merit(candidate: Candidate) -> tuple[bool, float, bool, int]:
     """Returns what a candidate is worth; of equal ones the first is worth most."""
     verdict = candidate.verdict
     share = 0.0 if verdict is None or not verdict.total else verdict.right / verdict.total
+    # Of those that pass as few tests, programs that run are worth more.
     runs = verdict is not None and not verdict.detail.startswith("SyntaxError")
     return candidate.passed, share, runs, -candidate.number
 
@@ -334,5 +342,6 @@ def _written(
         yield candidate(number, piece.ending) if piece.ending else None
         if time.monotonic() >= deadline:
             break
+    # What is left here was cut off by the deadline.
     for number in list(texts):
         yield candidate(number, None)

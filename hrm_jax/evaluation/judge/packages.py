@@ -32,6 +32,7 @@ def package_mounts(names: Sequence[str]) -> tuple[Mount, ...]:
     missing = [name for name in names if name not in installed]
     if missing:
         raise PackageMissing(_remedy(missing))
+    # Several distributions may bring one name.
     first = {distribution for name in names for distribution in installed[name]}
     entries = {path for one in _with_required(first) for path in _entries(one)}
     return tuple(Mount(str(path), f"{FOLDER}/{path.name}") for path in sorted(entries))
@@ -53,6 +54,7 @@ def _with_required(names: Iterable[str]) -> list[importlib.metadata.Distribution
     found: dict[str, importlib.metadata.Distribution] = {}
     waiting = list(names)
     while waiting:
+        # Names are equal as PEP 503 normalises them.
         name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
         if name in found:
             continue
@@ -60,6 +62,7 @@ def _with_required(names: Iterable[str]) -> list[importlib.metadata.Distribution
             found[name] = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:  # a requirement of another platform
             continue
+        # What only extras want is left out.
         required = [text for text in found[name].requires or () if "extra ==" not in text]
         waiting += [re.split(r"[^\w.-]", text, maxsplit=1)[0] for text in required]
     return list(found.values())

@@ -96,8 +96,10 @@ def _java(exam: Exam, programs: Mapping[str, str]) -> Recipe:
         "program/Solution.java": exam.program,
     }
     options = ("-J-XX:+UseSerialGC", "-J-XX:TieredStopAtLevel=1", "-J-Xmx512m", "-nowarn")
+    # Without annotation processors, which would be code of the program in the compiler.
     javac = (programs["javac"], *options, "-proc:none", "-encoding", "UTF-8")
     trusted = [f"reference/{name}.java" for name in ("Solution", "Main", "Report")]
+    # All but the reference's `Solution`, whose place the program's takes.
     keep = "mkdir tests && mv reference/Main*.class reference/Report.class tests"
     steps = (
         (*javac, "-d", "reference", *trusted),

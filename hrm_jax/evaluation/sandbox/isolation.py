@@ -34,6 +34,7 @@ def find_sandbox(candidates: Sequence[Sandbox] = SANDBOXES) -> Sandbox:
 
 def find_problem(sandbox: Sandbox) -> str | None:
     """Runs a command in a sandbox; returns None if that works, otherwise the error message."""
+    # Tried in earnest: a container may have the program and forbid namespaces.
     job = Job(("/bin/sh", "-c", "echo ready"), limits=Limits(wall_seconds=10))
     try:
         outcome = processes.run(sandbox, job)

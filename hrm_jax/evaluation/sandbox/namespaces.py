@@ -40,6 +40,7 @@ def _script(job: Job) -> str:
     lines += [f"ln -s {destination} .{path}" for path, destination in system_links()]
     for mount in system_mounts():
         lines += _bind(mount)
+    # `proc` is mounted from within the namespace, or it would show the host's processes.
     lines += ["mkdir -p proc dev tmp before", "mount -t proc -o nosuid,nodev,noexec proc proc"]
     lines += [f"touch dev/{name}; mount --bind /dev/{name} dev/{name}" for name in _DEVICES]
     links = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}

@@ -30,6 +30,7 @@ def in_chat_form(suite: Suite) -> Suite:
         raise SuiteError(
             f"--form=chat: expected Python without holes, got {suite.name}; leave it out"
         )
+    # Answers are whole programs, so nothing is put around them.
     problems = tuple(dataclasses.replace(one, before="", after="") for one in suite.problems)
     return dataclasses.replace(
         suite, problems=problems, stop=(f"\n{_FENCE}",), finish=_without_usage
@@ -44,6 +45,7 @@ def turns(prompt: Prompt) -> list[Message]:
     asked = f"{_ASKED}\n{_FENCE}python\n{prompt.prefix.strip()}\n{_FENCE}"
     return [
         {"role": "user", "content": asked},
+        # With a sentence before the block fewer problems were solved.
         {"role": ASSISTANT, "content": f"{_FENCE}python\n"},
     ]
 
@@ -63,6 +65,7 @@ def definitions(code: str) -> str:
     kept: list[str] = []
     for statement in ast.parse("\n".join(lines)).body:
         if isinstance(statement, _KEPT):
+            # A definition's line is that of `def`; its decorators stand above.
             decorators: Sequence[ast.expr] = getattr(statement, "decorator_list", ())
             begin = min([statement.lineno, *(one.lineno for one in decorators)])
             kept += lines[begin - 1 : statement.end_lineno]

@@ -17,6 +17,7 @@ def load_cruxeval(folder: Path) -> Suite:
     """
     problems = []
     for record in read_records(folder / "cruxeval.jsonl", _FIELDS):
+        # It ends before the space, as tokenizers put a space to what follows it.
         prompt = f"{record['code']}\n\nassert f({record['input']}) =="
         exam = Exam("python", "", f"assert answer() == {record['output']}", ("answer",))
         completion = f" {record['output']}"

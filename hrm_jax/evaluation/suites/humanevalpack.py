@@ -66,6 +66,7 @@ def load_humanevalpack(folder: Path, language: Language) -> Suite:
     records = read_records(folder / f"humanevalpack_{language}.jsonl", fields)
     problems = tuple(_problem(record, language) for record in records)
     finish = functools.partial(whole_blocks, quotes=_QUOTES.get(language, '"'))
+    # Without braces there is nothing to go by but the stop sequences.
     if language == "python":
         finish = as_it_is
     return Suite(f"humanevalpack_{language}", language, problems, _STOP[language], finish)

@@ -63,6 +63,7 @@ def load_mbpp(
     text_field = "prompt" if sanitized else "text"
     file = _SANITIZED if sanitized else _FULL
     records = read_records(folder / file, {**_FIELDS, text_field: "a text"}, _OPTIONAL)
+    # The two files name the text differently.
     records = [{**record, "text": record[text_field]} for record in records]
     shots = _full_shots(folder, records, sanitized)
     chosen = [record for record in records if record["task_id"] in SPLITS[split]]

@@ -171,11 +171,13 @@ def read_records(
     path = path if path.exists() else packed_path
     try:
         content = path.read_bytes()
+        # A gzipped file counts as one without `.gz` in its name, too.
         packed = content.startswith(_GZIP) or path.suffix == ".gz"
         text = (gzip.decompress(content) if packed else content).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise SuiteError(f"{path}: cannot be read ({error})") from error
     try:
+        # A list is one JSON text; else each line is one.
         if text.lstrip().startswith("["):
             records = json.loads(text)
         else:

@@ -68,11 +68,13 @@ class RollingBatch:
             yield from self._session.go_on()
 
     def _read(self) -> Iterator[Piece]:
+        # Nothing is read before there is a row for it.
         row = self._session.free
         if row is None:
             return
         if self._entering is None and self._waiting:
             self._entering = self._waiting.popleft()
+            # While no text is written nobody waits, and the prompt is read in the largest parts.
             at_once = _CHUNK_BESIDE_OTHERS if self._session.busy else CHUNKS[0]
             self._parts = self._reader.parts(self._entering.prompt.tokens, self._room, at_once)
         if self._entering is None:

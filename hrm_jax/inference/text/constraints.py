@@ -102,6 +102,7 @@ class Guard:
         self._refusals: dict[int, int] = {}
         self._certain = 0
         self._given = 0
+        # Text is given out in whole characters; the decoder keeps the beginning of one for later.
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="ignore")
         # How many tokens the next dead end takes back.
         self._back = 1
@@ -126,6 +127,7 @@ class Guard:
                 self._refuse(token)
                 self.refused = self.ending is None
                 break
+        # Where rules allow no further token, the text is over without a token that ends it.
         if self.ending is None and self._owes_nothing:
             known = self._rules.next_tokens(self.text)
             if known is not None and not known.any():
@@ -135,6 +137,7 @@ class Guard:
     def finish(self) -> tuple[str, int]:
         """Ends the text for its length; returns the rest of it, and how many bytes are left out."""
         self.ending = "length"
+        # What is certain or was given out stays; the rest was viable only if more had come.
         left_out = len(self.text) - max(self._certain, self._given)
         return self._give(), max(left_out, 0)
 
@@ -144,8 +147,10 @@ class Guard:
         known = self._known()
         if known is None:
             return None if forbidden is None else ~forbidden
+        # A copy, as the rules may keep what they return.
         known = known.copy()
         if self._owes_nothing and self._rules.is_complete(self.text):
+            # A model's end tokens may lie beyond the vocabulary.
             known[[token for token in self._ends if token < len(known)]] = True
         return known if forbidden is None else known & ~forbidden
 
@@ -158,6 +163,7 @@ class Guard:
         known = self._rules.next_tokens(self.text)
         if known is None or self._owes_nothing:
             return known
+        # A token repeats a part of the prompt's end, or all that is left of it and goes on.
         owed = self._owed[len(self._written) :]
         texts = self._vocabulary.texts
         known = np.array([bool(text) and owed.startswith(text) for text in texts])
@@ -174,12 +180,14 @@ class Guard:
             self.ending = "end"
             return True
         added = self._vocabulary.texts[token]
+        # Special tokens have no text.
         if not added:
             return False
         written = self._written + added
         text = written[len(self._owed) :]
         stop = self._stopped(text)
         if stop is not None:
+            # The stop sequence is no part of the text, which has to be complete before it.
             if not self._rules.is_complete(text[:stop]):
                 return False
             self._keep(token, added)
@@ -189,7 +197,9 @@ class Guard:
         if not self._may_begin(text):
             return False
         self._keep(token, added)
+        # It never becomes less, as it may have been given out.
         self._certain = max(self._certain, self._rules.certain(text))
+        # With a line done, the next dead end takes back a single token again.
         if b"\n" in added:
             self._back = 1
         return True
@@ -201,6 +211,8 @@ class Guard:
 
     def _stopped(self, text: bytes) -> int | None:
         """Returns where the stop sequence begins that is complete first, the longest of equals."""
+        # End and negative length of each, so that the longest of equals wins; their sum is the
+        # beginning.
         found = [(text.find(one) + len(one), -len(one)) for one in self._stop if one in text]
         return sum(min(found)) if found else None
 
@@ -240,6 +252,7 @@ class Guard:
         alike = np.arange(len(self._vocabulary.texts)) == token
         if token in self._ends:
             return alike
+        # Its shortest beginning that may not come is as wrong in all tokens that share it.
         for length in range(1, min(len(added), MOST_OWED) + 1):
             text = (self._written + added[:length])[len(self._owed) :]
             if not self._may_begin(text):
@@ -254,6 +267,7 @@ class Guard:
 
         What is certain stays: it may have been given out.
         """
+        # Until something is certain, tokens that repeat the prompt can be taken back too.
         certain = len(self._owed) + self._certain if self._certain else 0
         places = [i for i, begin in enumerate(self._begins) if begin >= certain]
         if not places:
@@ -265,6 +279,7 @@ class Guard:
         self._written = self._written[: self._begins[place]]
         del self.tokens[place:]
         del self._begins[place:]
+        # What was forbidden behind this place was so after tokens that are gone.
         self._forbidden = {i: old for i, old in self._forbidden.items() if i <= place}
         self._refusals = {i: old for i, old in self._refusals.items() if i <= place}
         self._refusals[place] = self._refusals.get(place, 0) + 1
@@ -275,6 +290,7 @@ class Guard:
         text = self.text
         is_whole = self.ending in ("end", "stop")
         end = len(text) if is_whole else min(self._certain, len(text))
+        # An end that may become a stop sequence is held back.
         if self.ending is None:
             end = min(end, len(text) - max(self._begun(text), default=0))
         new = text[self._given : end]

@@ -79,6 +79,7 @@ class GrammarRules:
         """Begins an empty text."""
         self._vocabulary = vocabulary
         self._begun = _llguidance().LLMatcher(_tokenizer(vocabulary), source, log_level=0)
+        # Each text that does not go on from the last one begins with another copy.
         self._matcher = self._begun.deep_copy()
         # What the matcher has read.
         self._read = b""
@@ -87,6 +88,7 @@ class GrammarRules:
     def is_viable(self, text: bytes) -> bool:
         """Returns whether a text of the grammar may begin so."""
         tokens = _spell(self._vocabulary, text[len(self._shared(text)) :])
+        # Validating consumes nothing, so the matcher stays where it is.
         return self._matcher.validate_tokens(tokens) == len(tokens)
 
     def is_complete(self, text: bytes) -> bool:
@@ -98,6 +100,7 @@ class GrammarRules:
         if not self._move_to(text) or self._matcher.is_stopped():
             return np.zeros(len(self._vocabulary.texts), bool)
         if self._next is None:
+            # A bit for each token, the lowest first, filled up to whole words.
             bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
             mask = np.unpackbits(bits, bitorder="little")[: len(self._vocabulary.texts)].astype(
                 bool
@@ -151,6 +154,7 @@ def _spell(vocabulary: Vocabulary, text: bytes) -> list[int]:
     numbers = _numbers(vocabulary)
     tokens = []
     while text:
+        # Any spelling serves, as the grammar is one of bytes.
         lengths = range(min(len(text), MOST_OWED), 0, -1)
         length = next((n for n in lengths if text[:n] in numbers), 0)
         if not length:
@@ -173,6 +177,7 @@ def _tokenizer(vocabulary: Vocabulary) -> Any:
         eos_token_id = end
         bos_token_id = None
         tokens = (
+            # A byte that no UTF-8 text has, for the special tokens.
             *(text or b"\xff" for text in vocabulary.texts),
             b"<end>",
         )

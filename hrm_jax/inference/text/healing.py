@@ -97,6 +97,7 @@ def debt(prompt: Healed, lengths: Sequence[int]) -> Debt:
     spare = prompt.taken
     counted = 0
     for length in lengths:
+        # A token does not count if it only spells what was taken back while `spare` lasts.
         counts = not owed or length > len(owed) or spare == 0
         counted += counts
         spare -= not counts
@@ -114,6 +115,7 @@ class Vocabulary:
     def __init__(self, pieces: Sequence[bytes]):
         """Takes the bytes of every token; special ones have none."""
         self.texts = pieces
+        # NumPy cuts longer ones to this width and fills shorter ones with zeros.
         cut = np.array(pieces, f"S{MOST_OWED}")
         self._text = cut.view(np.uint8).reshape(len(pieces), MOST_OWED)
         self._lengths = np.array([len(piece) for piece in self.texts], np.int32)
@@ -152,6 +154,7 @@ class Vocabulary:
         """Returns which tokens begin with a text of 1 to `MOST_OWED` bytes."""
         wanted = np.frombuffer(text, np.uint8)
         equal = (self._text[:, : len(text)] == wanted).all(1)
+        # A shorter token's zeros equal those that a text may hold.
         return equal & (self._lengths >= len(text))
 
     def _begins_another(self, text: bytes) -> bool:
@@ -175,6 +178,7 @@ def restrict(logits: Float[Array, "B V"], owed: Owed, pieces: Pieces) -> Float[A
 
 def _allowed(owed: Owed, pieces: Pieces) -> Bool[Array, "B V"]:
     """Returns which tokens begin with the text that a row owes, or with which it begins."""
+    # Compared as far as both go.
     compared = jnp.minimum(owed.length[:, None], pieces.lengths[None])
     equal = owed.text[:, None, :] == pieces.text[None]
     beyond = jnp.arange(MOST_OWED)[None, None] >= compared[..., None]
@@ -190,6 +194,7 @@ def pay(owed: Owed, tokens: Int[Array, " B"], pieces: Pieces) -> tuple[Owed, Boo
     """
     lengths = pieces.lengths[tokens]
     counts = (owed.length == 0) | (lengths > owed.length) | (owed.spare == 0)
+    # What enters at the end lies beyond the length that is left.
     shifted = jax.vmap(lambda text, length: jnp.roll(text, -length))(owed.text, lengths)
     left = jnp.maximum(owed.length - lengths, 0)
     return Owed(shifted, left, owed.spare - ~counts), counts

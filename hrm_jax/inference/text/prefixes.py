@@ -41,6 +41,7 @@ class Readings:
         """Returns the reading of an equal prompt with the same room, or None."""
         for one in self._kept:
             if one.tokens == tokens and one.cache.room == room:
+                # To the end, where the one used last stands.
                 self._remove(one)
                 self._kept.append(one)
                 return one

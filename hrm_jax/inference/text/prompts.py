@@ -42,6 +42,7 @@ def encode_prompt(
     """
     marks = tokenizer.infilling
     if prompt.tokens is not None:
+        # One token is kept, as a model has to read something.
         healed = _healed(list(prompt.tokens), prompt, vocabulary, keep=1)
     elif prompt.suffix is None or marks is None:
         healed = _healed(tokenizer.begin(prompt.prefix), prompt, vocabulary, keep=1)
@@ -51,6 +52,7 @@ def encode_prompt(
         suffix = tokenizer.encode(prompt.suffix)
         parts = around_hole(healed.tokens, suffix, marks, suffix_first=suffix_first)
         files = neighbour_tokens(tokenizer, prompt.neighbours)
+        # What begins a text comes once, before the neighbouring files.
         tokens = [*tokenizer.begin(""), *itertools.chain.from_iterable([*files, *parts])]
         healed = healed._replace(tokens=tokens)
     if not healed.tokens:
@@ -64,6 +66,7 @@ def encode_prompt(
 def _without_blank_lines(text: str) -> str:
     """Returns a text without blank lines at its end; after them, models take it for finished."""
     shown = text.rstrip()
+    # Of the blank end, one line end and the last line's indentation stay.
     _, line_end, last = text[len(shown) :].rpartition("\n")
     return shown + line_end + last
 

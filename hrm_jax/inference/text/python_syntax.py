@@ -60,6 +60,7 @@ class PythonRules:
     def is_viable(self, text: bytes) -> bool:
         """Returns whether a program may begin so."""
         try:
+            # Incrementally, as a text may end within a character, which is then left out.
             written = codecs.getincrementaldecoder("utf-8")().decode(text)
         except UnicodeDecodeError:
             return False
@@ -81,11 +82,13 @@ class PythonRules:
     def certain(self, text: bytes) -> int:
         """Returns the length up to the last line with which a statement is complete."""
         line_end = text.rfind(b"\n")
+        # Parsed only where it ends further on than what is certain already.
         if line_end > self._certain and self.is_complete(text[:line_end]):
             self._certain = line_end
         return min(self._certain, len(text))
 
     def _scan(self, program: str) -> Place:
+        # After tokens were taken back the scan starts again.
         is_longer = program.startswith(self._scanned)
         found = scan(program, self._line if is_longer else None)
         self._line = found.line

@@ -89,6 +89,7 @@ class PromptReader:
         """
         for _ in self.parts(tokens, room):
             pass
+        # `parts` kept it just now.
         reading = self._readings.find(tokens, room)
         assert reading is not None
         return reading.logits, reading.cache
@@ -109,6 +110,7 @@ class PromptReader:
         """
         if self._readings.find(tokens, room) is not None:
             return
+        # Whole: parts would round otherwise, and a prefix's tokens would not all see each other.
         if not self._in_chunks:
             self._readings.keep(self._prefill(tokens, room))
             yield
@@ -118,6 +120,7 @@ class PromptReader:
             for one in self._extend(tokens, room, at_once):
                 reading = one
                 yield
+        # Closed between two parts.
         except GeneratorExit:
             if reading is not None:
                 self._readings.keep(reading)
@@ -159,6 +162,7 @@ class PromptReader:
         for reading in self._read_on(cache, tokens[:begin], shared, at_once):
             yield reading
             cache = reading.cache
+        # The part is as far from the end in both prompts.
         by = len(tokens) - len(known.tokens)
         cache = device.splice(self.model, cache, known.cache, begin, end, by)
         yield from self._read_on(cache, tokens, end, at_once)
@@ -173,8 +177,10 @@ class PromptReader:
         while known < len(tokens):
             chunk = min(chunk_of(len(tokens) - known), at_once)
             part = tokens[known : known + chunk]
+            # The last part may be shorter than its chunk; `extend` leaves the rest out.
             padded = np.zeros((1, chunk), np.int32)
             padded[0, : len(part)] = part
+            # The cache may hold more than is known, from another prompt's end.
             logits, cache = device.extend(
                 self.model,
                 self.variables,
@@ -198,6 +204,7 @@ def unchanged(known: Sequence[int], tokens: Sequence[int], shared: int) -> tuple
       The first token, and the first one behind; fewer tokens than both end with, as some at either
       end are read again (`_RENEWED`). None if the first is not less than the second.
     """
+    # Backwards from both ends, and behind what both begin with, so that no token counts twice.
     alike = common(known[shared:][::-1], tokens[shared:][::-1])
     changed = len(tokens) - alike - shared
     chunks = -(-(changed + _RENEWED) // _FILLED)

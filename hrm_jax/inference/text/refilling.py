@@ -48,6 +48,7 @@ class Refill:
             return False
         self._place = self._first()
         token = self.tokens[self._place]
+        # A text ends by any of these tokens, so all of them are refused.
         self._forbidden = self._ends if token in self._ends else [token]
         del self.tokens[self._place :]
         self.refused = True
@@ -55,6 +56,7 @@ class Refill:
 
     def allowed(self) -> Bool[np.ndarray, " V"] | None:
         """Returns which tokens may be drawn next; None for all."""
+        # Only at that place: with a token there, all may come again.
         if self._place != len(self.tokens):
             return None
         every = np.ones(len(self._vocabulary.texts), bool)
@@ -67,6 +69,7 @@ class Refill:
         for place, token in enumerate(self.tokens):
             text = self._vocabulary.texts[token] if token < len(self._vocabulary.texts) else b""
             length += len(text)
+            # Bytes that repeat the prompt's end are nothing new.
             new = text[-(length - self._owed) :] if length > self._owed else b""
             if new.strip() or token in self._ends:
                 return place

@@ -126,6 +126,7 @@ class Job:
             return piece
         cut = piece.ending == "length"
         text = self.filling.add(piece.text, ended=piece.ending is not None and not cut, cut=cut)
+        # A hole can be full before the model ends its text.
         filled = self.filling.over and piece.ending is None
         piece = piece._replace(text=text, ending="filled" if filled else piece.ending)
         if isinstance(self.guard, Refill):
@@ -139,6 +140,7 @@ class Job:
         refill.add(tokens)
         if piece.ending is None or filling.is_whole or not refill.refuse():
             return piece
+        # Only white space stays, and nothing of it was given out.
         self.transcript.begin()
         filling.begin()
         text = filling.add(self.transcript.add(refill.tokens))
@@ -150,6 +152,7 @@ class Job:
         if over:
             text += self.transcript.finish()
             ending = "end" if tokens[-1] in self.end_tokens else "length"
+        # A stop sequence counts where the device ended the text in the same call, too.
         if self.transcript.stopped:
             ending = "stop"
         return Piece(self.number, text, len(tokens), ending)
@@ -158,6 +161,7 @@ class Job:
         before = len(guard.tokens)
         text = guard.add(tokens)
         left_out = 0
+        # The device stopped for the length. Where a token was refused it is set back and goes on.
         is_long = over and not guard.refused and guard.ending is None
         if is_long or guard.ending == "length":
             rest, left_out = guard.finish()

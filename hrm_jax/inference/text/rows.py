@@ -230,6 +230,7 @@ def write(
 
     def add(state: tuple[Array, Rows, Any]) -> tuple[Array, Rows, Any]:
         step, rows, told = state
+        # The last token enters the cache only now; the logits are those after it.
         logits, cache = model.decode(variables, rows.tokens[:, None], rows.cache)
         rows = dataclasses.replace(rows, cache=cache)
         rows, tokens = add_token(rows, logits[:, 0], pieces, eos_tokens, allowed)
@@ -249,6 +250,7 @@ def scores_of(logits: Float[Array, "B V"], tokens: Int32[Array, " B"], pieces: P
     """Returns the scores of drawn tokens; those of `NO_TOKEN` mean nothing."""
     logs = jax.nn.log_softmax(logits[:, : len(pieces.lengths)].astype(jnp.float32))
     best, likeliest = jax.lax.top_k(logs, min(MOST_SCORES, logs.shape[1]))
+    # `NO_TOKEN` is negative and would be counted from the end.
     drawn = jnp.take_along_axis(logs, jnp.maximum(tokens, 0)[:, None], axis=1)[:, 0]
     return Scores(drawn, best, likeliest.astype(jnp.int32))
 
@@ -258,6 +260,7 @@ def looked_at(rows: Rows, places: Int[Array, " b"] | None, wanted: Bool[Array, "
     cache: Any = rows.cache
     if places is not None:
         cache = dataclasses.replace(cache, lengths=cache.lengths[places], rows=places)
+        # All but the cache, whose arrays stay whole, as `rows` says where each row stands in them.
         rows = jax.tree.map(lambda x: x[places], dataclasses.replace(rows, cache=None))
     return dataclasses.replace(rows, cache=cache, left=jnp.where(wanted, rows.left, 0))
 
@@ -274,6 +277,7 @@ def put_back(rows: Rows, places: Int[Array, " b"] | None, some: Rows) -> Rows:
         dataclasses.replace(rows, cache=None),
         dataclasses.replace(some, cache=None),
     )
+    # The arrays hold all rows, each in its own place again.
     return dataclasses.replace(put, cache=dataclasses.replace(after, lengths=lengths, rows=None))
 
 
@@ -320,6 +324,7 @@ def add_token(
     # What a text that has ended still owed must not restrict the others any longer.
     owed = dataclasses.replace(rows.owed, length=jnp.where(alive, rows.owed.length, 0))
     drawn = sample(restrict(logits[:, : len(pieces.lengths)], owed, pieces), rows.draws, allowed)
+    # A free row keeps its token, which means nothing.
     tokens = jnp.where(alive, drawn, rows.tokens)
     owed, counts = pay(owed, tokens, pieces)
     ended = (tokens[:, None] == eos_tokens[None]).any(-1)

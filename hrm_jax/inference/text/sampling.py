@@ -107,8 +107,11 @@ def sample(
         scores = _blocked(logits / jnp.where(greedy, 1.0, draws.temperature)[:, None], -jnp.inf)
         may = None if allowed is None else _blocked(allowed, False)
         token = _drawn(scores, draws, may)
+        # Greedy rows, and those with nothing allowed within their limits, take the likeliest that
+        # may come.
         return jnp.where(greedy | (token < 0), likeliest, token)
 
+    # Noise and limits are skipped where all rows are greedy.
     return jax.lax.cond((draws.temperature > 0).any(), drawn, lambda: likeliest)
 
 
@@ -136,6 +139,7 @@ def _drawn(
     B, n, _ = scores.shape
     every = jnp.broadcast_to(jnp.arange(n, dtype=jnp.int32), (B, n))
     highest = scores.max((1, 2), keepdims=True)
+    # Over all tokens, also where only some blocks are looked at.
     total = jnp.exp(scores - highest).sum((1, 2))
 
     def among(blocks: Int32[Array, "B k"], beyond: Float32[Array, " B"]) -> _Choice:
@@ -216,6 +220,8 @@ def _choose(
     place = noisy.argmax(-1)
     block = jnp.take_along_axis(blocks, place[:, None] // _BLOCK, 1)[:, 0]
     token = jnp.where(jnp.isneginf(best), -1, block * _BLOCK + place % _BLOCK)
+    # Sure if all within the limits was looked at, or if no noise lifts another token above the
+    # best.
     return _Choice(
         token.astype(jnp.int32), (least > _ordered(beyond)) | (best > beyond + _MOST_NOISE)
     )
@@ -246,6 +252,7 @@ def _least_kept(
         (draws.top_k > 0).any(), highest, lambda: jnp.zeros(scores.shape[0], jnp.uint32)
     )
     weights = jnp.exp(scores - scores.max(-1, keepdims=True))
+    # top_p is a share of what top_k keeps.
     weights = jnp.where(order >= by_count[:, None], weights, 0)
     total = jnp.where(draws.top_k > 0, weights.sum(-1), total)
     # Rounding may leave the sum of all weights below the total, so a top_p of 1 asks for infinity,

@@ -123,6 +123,7 @@ class Session:
             self._reader.variables,
             self._rows,
             np.array([job is not None for job in jobs]),
+            # A mask holds for one token only.
             self._steps if allowed is None else 1,
             self._vocabulary.pieces,
             self._eos_tokens,
@@ -152,6 +153,7 @@ class Session:
     ) -> Callable[..., tuple[device.Rows, device.Written]]:
         """Returns what writes: a token at each step, or those proposed that are right."""
         proposed = speculation.width_of(self._speculate, len(rows))
+        # Masks and scores are of single tokens, and do not go with proposals.
         if proposed and allowed is None and not scored:
             texts = self._texts.tokens[rows]
             return functools.partial(speculation.write, texts=texts, proposed=proposed)
@@ -162,6 +164,7 @@ class Session:
         tokens = written.tokens[place]
         new = tokens[tokens != device.NO_TOKEN].tolist()
         self._texts.add(row, new)
+        # Before `add`, by which it becomes less.
         owed = job.owed_bytes
         piece = job.add(new, over=bool(written.left[place] == 0))
         if written.scores is not None and job.request.scores is not None:
@@ -175,6 +178,8 @@ class Session:
     def _set_back(self, job: Job, row: int, tokens: list[int]) -> None:
         """Sets a row back to the first tokens of its text, or before them."""
         if not tokens:
+            # Not even the first token stays: the row enters again, as drawing it takes the prompt's
+            # logits.
             self._again.append(row)
             return
         texts = self._vocabulary.texts
@@ -183,6 +188,7 @@ class Session:
             self._rows,
             row,
             tokens[-1],
+            # The last token is not in the cache yet.
             len(job.prompt.tokens) + len(tokens) - 1,
             job.left - owed.counted,
             len(tokens),
@@ -221,6 +227,7 @@ def _scored(
         if not size:  # it ends the text
             continue
         owed -= size
+        # It repeats some of the prompt's end and adds nothing.
         if owed + size > 0 and owed >= 0:
             continue
         likeliest = zip(scores.tokens[step].tolist(), scores.best[step].tolist(), strict=True)

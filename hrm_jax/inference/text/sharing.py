@@ -94,6 +94,7 @@ class SharedModel:
         def split(leaf: Array) -> Array:
             names: list[str | None] = [None] * leaf.ndim
             for axis, name in ((0, "data"), (2, "model")):
+                # Lengths have fewer axes and stay whole.
                 if leaf.ndim == 3 and leaf.shape[axis] % self.mesh.shape[name] == 0:
                     names[axis] = name
             sharding = NamedSharding(self.mesh, PartitionSpec(*names))

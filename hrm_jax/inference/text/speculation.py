@@ -133,6 +133,7 @@ def write(
         # What was fed behind the last token that agreed is written over.
         lengths_after = lengths + (tokens != NO_TOKEN).sum(1)
         rows = dataclasses.replace(rows, cache=_with_lengths(cache, lengths_after))
+        # The last token of a text is not in its cache, hence one place further.
         texts = _appended(state.texts, lengths + 1, tokens)
         written = jax.lax.dynamic_update_slice(state.written, tokens[:, None], (0, state.step, 0))
         found = propose(texts, lengths_after, rows.left > 0, proposed)
@@ -174,17 +175,21 @@ def propose(
     """
     S = texts.shape[1]
     matched = jnp.zeros(texts.shape, jnp.int32)
+    # Only places before the last token, which would match itself.
     agree = jnp.arange(S)[None] < last[:, None]
     for back in range(MOST_MATCH):
         token = jnp.take_along_axis(texts, jnp.maximum(last - back, 0)[:, None], axis=1)
+        # At each place the token that stands so far before it.
         shifted = jnp.pad(texts, ((0, 0), (back, 0)), constant_values=NO_TOKEN)[:, :S]
         agree &= shifted == token
+        # The length of the match so far.
         matched += agree
     # The longest match, and of equals the last one.
     place = jnp.argmax(matched * S + jnp.arange(S)[None], axis=1)
     enough = jnp.take_along_axis(matched, place[:, None], axis=1)[:, 0] >= LEAST_MATCH
     following = place[:, None] + 1 + jnp.arange(proposed)[None]
     tokens = jnp.take_along_axis(texts, jnp.minimum(following, S - 1), axis=1)
+    # No more than stand behind that place.
     counts = jnp.where(enough & wanted, jnp.minimum(last - place, proposed), 0)
     return tokens, counts.astype(jnp.int32)
 
@@ -201,6 +206,7 @@ def _accept(
 
     A row's token is drawn after the i-th one that was fed if all of those were drawn before.
     """
+    # Nothing is proposed after the last one.
     following = jnp.pad(fed[:, 1:], ((0, 0), (0, 1)), constant_values=NO_TOKEN)
 
     def goes_on(state: tuple[Array, Rows, Array, Array]) -> Bool[Array, ""]:
@@ -243,5 +249,6 @@ def _appended(
     B, T = tokens.shape
     S = texts.shape[1]
     columns = places[:, None] + jnp.arange(T)[None]
+    # S is out of bounds, where nothing is written.
     columns = jnp.where(tokens == NO_TOKEN, S, columns)
     return texts.at[jnp.arange(B)[:, None], columns].set(tokens, mode="drop")

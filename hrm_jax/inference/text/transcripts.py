@@ -55,6 +55,7 @@ class Transcript:
     def add(self, tokens: Sequence[int]) -> str:
         """Adds tokens; returns the new text that is now certain."""
         data = b"".join(map(self._tokenizer.token_bytes, tokens))
+        # The bytes that repeat the prompt's end, however many calls they come in.
         new = data[self.skip :]
         self.skip -= len(data) - len(new)
         return self._add(new, final=False)

@@ -178,6 +178,7 @@ class Writer:
         prompt = encode_prompt(
             self.tokenizer, request.prompt, vocabulary, suffix_first=self.suffix_first
         )
+        # Tokens that were taken back are written again and need room.
         length = len(prompt.tokens) + prompt.taken
         left = min(request.max_tokens, self.max_length - length)
         if request.max_tokens < 1:
@@ -187,12 +188,14 @@ class Writer:
                 f"expected a prompt of fewer than {self.max_length} tokens, got {length}; "
                 "shorten it, or raise max_length if the model was trained on longer texts"
             )
+        # The first bytes that are written repeat what was taken back from the prompt.
         transcript = Transcript(self.tokenizer, request.stop, skip=len(prompt.owed))
         filling = None
         if request.prompt.suffix is not None or request.one_line or request.one_block:
             hole = Hole(request.prompt.prefix, request.prompt.suffix or "", request.one_line)
             filling = Filling(hole)
         guard = self._guard(request, prompt)
+        # If the model reads what is behind the hole, one that stays empty is filled once more.
         if guard is None and request.prompt.suffix is not None and self.fills_holes:
             guard = Refill(self.vocabulary, self.end_tokens, prompt.owed)
         return Job(number, request, prompt, left, transcript, filling, self.end_tokens, guard)
@@ -229,6 +232,7 @@ class Writer:
     def _write(self, jobs: list[Job]) -> Iterator[Piece]:
         if not jobs:
             return
+        # Powers of two, so that few programs are compiled.
         session = self.session(
             power_of_two(min(len(jobs), self.batch_size)),
             power_of_two(max(_LEAST_ROOM, *(job.length for job in jobs))),

@@ -176,6 +176,7 @@ class CodeConfig:
         self._check_border()
 
     def _check_border(self) -> None:
+        # A plain transformer has no calls to truncate or compute again.
         calls = 0 if isinstance(self.model, LlamaConfig) else self.model.schedule.num_calls
         check(
             calls > 0 or not self.recompute_calls,

@@ -51,6 +51,7 @@ def probe(
     prompts = [tokenizer.begin(sample.prompt)[-TOKENS:] for sample in samples[:PROMPTS]]
     # Of one shape, whatever the prompts are: it is compiled once.
     tokens = np.zeros((PROMPTS, TOKENS), np.int32)
+    # Rows without a prompt count as one token, and what is seen of them is dropped.
     lengths = np.ones(PROMPTS, np.int32)
     for row, prompt in enumerate(prompts):
         tokens[row, : len(prompt)] = prompt
@@ -88,6 +89,7 @@ def _look(
     best, likeliest = jax.lax.top_k(probabilities, min(LIKELIEST, probabilities.shape[-1]))
     movement: dict[str, Any] = {}
     module: Any = model.bind(variables)
+    # A plain transformer has no levels that move.
     if hasattr(module, "movement"):
         attend = model.config.attention.whole(tokens.shape[1], types, None, lengths)
         movement["H"], movement["L"] = module.movement(tokens, attend)

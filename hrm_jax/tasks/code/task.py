@@ -179,6 +179,7 @@ class CodeTask(Task):
         def batches_of(phase: int) -> PlacedBatches:
             rows = config.batch_rows(phase)
             check_divisible("batch_tokens / row_tokens", rows, mesh)
+            # Processes that share layers draw the same part.
             index, count = batch_share(mesh)
             pipeline = TextConfig(
                 batch_size=rows // count,
@@ -214,6 +215,7 @@ class CodeTask(Task):
 
         def validate(state: TrainState) -> dict[str, float]:
             report = self.evaluate(state.averaged_variables, data.validation, settings, mesh)
+            # For `look`, which is called after this.
             written[:] = report.samples
             return report.as_dict() | {"phase": batches.phase + 1}
 
@@ -286,6 +288,7 @@ class CodeTask(Task):
         """
         config = self.config.model
         tokenizer = self.tokenizer
+        # What generation asks of a config, and training does not know before the tokenizer.
         ends = {"bos_token": tokenizer.bos_token, "eos_tokens": tokenizer.eos_tokens}
         if isinstance(config, HrmLlamaConfig):
             foundation = dataclasses.replace(config.foundation, **ends)

@@ -42,6 +42,7 @@ def behaviour(program: str, function: str, inputs: list[str]) -> list[str]:
         with _limit():
             exec(compile(program, "program.py", "exec"), names)
         found = names[function]
+    # A program may end or take too long while it is loaded.
     except BaseException as error:
         return [f"no function: {type(error).__name__}"] * len(inputs)
     return [_outcome(found, arguments) for arguments in inputs]
@@ -57,6 +58,7 @@ def _outcome(function: Any, source: str) -> str:
         with _limit(), contextlib.redirect_stdout(printed):
             result = function(*values, **options)
             kind = type(result).__name__
+            # An iterator is told by its items.
             if hasattr(result, "__next__"):
                 kind = "iterator"
                 result = list(result)

@@ -86,6 +86,7 @@ class Candidate:
         """Calls a function of the tests; returns its answer or raises its exception."""
         items = [wire.encode(item, self) for item in (arguments, options)]
         wire.write_line(self._answers, {"call": number, "items": items})
+        # Before it answers, the examiner may ask on, so calls nest.
         answer = self.serve()
         if answer is None:
             os._exit(0)  # the examiner is gone

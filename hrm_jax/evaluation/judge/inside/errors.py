@@ -73,6 +73,7 @@ def make_error(kind: Any, arguments: list[Any], number: int | None) -> BaseExcep
 
 def number_of_error(error: BaseException) -> int | None:
     """Returns the number by which the other side knows an exception; None if it does not."""
+    # Not by `getattr`, for which a stand-in would ask the candidate.
     return vars(error).get("_remote_error")
 
 

@@ -67,6 +67,7 @@ class Channel:
           TypeError: an item cannot be sent.
           BaseException: what the program raised.
         """
+        # The first item of `apply` names the function.
         self.changes += do not in _QUIET and not (do == "apply" and items[0] in _QUIET)
         self._send({"do": do, "items": [wire.encode(item, self) for item in items]})
         answer = self._receive()
@@ -86,12 +87,14 @@ class Channel:
             return {"kind": "error", "items": [value._remote_class[1]]}
         if isinstance(value, BaseException):
             return wire.encode_exception(value, number_of_error(value), self)
+        # Gone through here, as the program cannot ask for the items of a value of the tests.
         if isinstance(value, collections.abc.Iterator):
             items = [wire.encode(item, self) for item in _bounded(value)]
             return {"kind": "iterator", "items": items}
         if _is_named_tuple(value):
             items = [type(value).__name__, type(value)._fields, tuple(value)]
             return {"kind": "named tuple", "items": [wire.encode(item, self) for item in items]}
+        # Of a class that tests derive from a plain type, the plain part goes.
         if base_form(value) is not None:
             return wire.encode(plain_part(value), self)
         place = _place_in_library(value)
@@ -126,6 +129,7 @@ class Channel:
         )
         try:
             return {"value": wire.encode(function(*arguments, **options), self)}
+        # What ends the examination is no Exception, and passes through.
         except Exception as error:
             return error_answer(error, self)
 

@@ -109,6 +109,7 @@ def _views(kind: type) -> tuple[Form, Form, Form]:
     empty = kind()
     return (
         _form(type(empty.keys()), list, lambda items: kind.fromkeys(items).keys(), "keys"),
+        # Values are views of a dictionary, for which numbers serve as keys.
         _form(type(empty.values()), list, lambda items: kind(enumerate(items)).values(), "values"),
         _form(
             type(empty.items()),

@@ -111,6 +111,7 @@ class Reference:
         if is_remote(other):
             return _apply(self, "__eq__", self, other)
         plain = _plain(self)
+        # Compared here: the program has no say in what equals a value of the tests.
         return NotImplemented if plain is NO_PLAIN_PART else plain == other
 
     def __ne__(self, other: object) -> Any:
@@ -154,12 +155,14 @@ class Remote(Reference):
 
     def __iter__(self) -> Iterator[Any]:
         state = state_of(self)
+        # The items of last time, unless something may have changed there since.
         if state.items is not None and state.items_seen == state.channel.changes:
             return iter(state.items)
         seen = state.channel.changes
         trusted = state.trusted
         iterator = _apply(self, "iter", self)
         items = Items(lambda count: _ask(iterator, "take", iterator, count))
+        # An object that is its own iterator came back, but as no answer, so it stays trusted.
         if iterator is self:
             state.trusted = trusted
         elif not trusted:
@@ -200,6 +203,7 @@ def _operate(value: Reference, function: str, *operands: Any) -> Any:
     """Returns the program's result of an operator, trusted if `value`, one of its operands, is."""
     trusted = state_of(value).trusted
     result = _apply(value, function, *operands)
+    # `x += y` gives `x` itself, which stays trusted.
     if result is value:
         state_of(value).trusted = trusted
     return _trusting(result) if trusted else result
@@ -271,6 +275,7 @@ _CONVERSIONS = {
     "ceil": math.ceil,
 }
 
+# Python looks operators up on the type, so `__getattr__` is not asked for them.
 for _name in (*_COMPARISONS, *_ARITHMETIC):
     setattr(Reference, f"__{_name}__", _operator(f"__{_name}__"))
 for _name in _ARITHMETIC:
@@ -281,6 +286,7 @@ for _name in _QUESTIONS:
 for _name, _function in _CONVERSIONS.items():
     setattr(Remote, f"__{_name}__", _conversion(_name, _function))
 
+# A class for each plain type that cannot change, so that tests may use its values as such.
 _VALUES: dict[type, Any] = {
     kind: type(f"Remote {kind.__name__}", (Reference, kind), {}) for kind in EXTENDED
 }

@@ -37,6 +37,7 @@ class Items:
     def __iter__(self) -> Iterator[Any]:
         count = 0
         while True:
+            # Several may go through it in turns, each from a place of its own.
             while count < len(self._taken):
                 yield self._taken[count]
                 count += 1
@@ -45,6 +46,7 @@ class Items:
             wanted = 1 if count < _ONE_BY_ONE else min(count, _MOST_AT_ONCE)
             items = self._take(wanted)
             self._taken += items
+            # Fewer than are asked for come only at the end.
             self._ended = len(items) < wanted
 
 

@@ -72,15 +72,18 @@ def run_module(source: str, names: dict[str, Any]) -> None:
       Exception: a statement between the tests raised it.
     """
     tally = _Tally()
+    # One by one, as an assert that fails must not end the others.
     for statement in ast.parse(source).body:
         code = _telling([statement], names)
         if isinstance(statement, ast.Assert):
             tally.run("", lambda code=code: exec(code, names))
         else:
             exec(code, names)
+    # A copy, as tests may add names.
     for name, value in list(names.items()):
         if isinstance(value, type) and issubclass(value, unittest.TestCase):
             for method in unittest.defaultTestLoader.getTestCaseNames(value):
+                # `debug` lets what a test raises through, and collects nothing.
                 case = value(method)
                 tally.run(f"{name}.{method}", case.debug)
         elif name.startswith("test") and callable(value) and hasattr(value, "__code__"):
@@ -120,6 +123,7 @@ def _run_example(example: Mapping[str, Any], names: dict[str, Any]) -> None:
         with contextlib.redirect_stdout(printed):
             value = _evaluate(example["source"], names)
     except AssertionError:
+        # Its message says what was wrong.
         raise
     except Exception as error:
         if example["error"] is None:
@@ -129,6 +133,7 @@ def _run_example(example: Mapping[str, Any], names: dict[str, Any]) -> None:
         if not _prints(_unqualified(wanted), raised, example["options"]):
             raise AssertionError(f"expected {wanted.strip()}, got {raised.strip()}") from None
         return
+    # An exception was wanted, and none came.
     if example["error"] is not None:
         raise AssertionError(f"expected {example['error'].strip()}, got {_repr(value)}")
     text = printed.getvalue() + ("" if value is None else f"{value!r}\n")
@@ -186,6 +191,7 @@ class _Telling(ast.NodeTransformer):
             told = ast.Call(ast.Name(_TELL, ast.Load()), [text, message], [])
             return ast.copy_location(ast.Assert(node.test, told), node)
         values = (node.test.left, node.test.comparators[0])
+        # Evaluated once, and kept under names that no program has, to be compared and told.
         assigned = [
             ast.Assign([ast.Name(name, ast.Store())], value)
             for name, value in zip(_OPERANDS, values, strict=True)
@@ -229,6 +235,7 @@ def _calls(function: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             names = [name.strip() for name in names.split(",")]
         rows = [_row(value, len(names)) for value in values]
         choices.append([dict(zip(names, row, strict=True)) for row in rows])
+    # Several marks give all their combinations.
     for choice in itertools.product(*choices):
         arguments = {name: value for part in choice for name, value in part.items()}
         told = ", ".join(f"{name}={_repr(value)}" for name, value in arguments.items())
