@@ -116,6 +116,8 @@ def _solve(console: Console) -> list[dict[str, Any]]:
 
     named = _CHECKPOINT.value
     shared = {
+        # Without a name the weights that are shipped: they are there on a machine without a
+        # network.
         "checkpoint": pathlib.Path(named) if named else exported.shipped(),
         "data": _DATA.value,
         "puzzles": _PUZZLES.value,
@@ -369,6 +371,7 @@ def main() -> int:
         return int(wrong)
     if _OUT.value:
         pathlib.Path(_OUT.value).write_text(json.dumps(results, indent=2) + "\n")
+    # Only suites that check what they measure say whether it was right.
     return int(isinstance(results, dict) and results.get("right") is False)
 
 

@@ -89,6 +89,7 @@ def run(console: Console, load_model: LoadModel | None) -> int:
     judge = judging.make_judge(suite.language)
     completer, name = _completer(suite, load_model)
     settings = _settings(suite, name)
+    # The folder is named here and made by `evaluate`: what fails before leaves none behind.
     folder = _folder(suite)
     console.print(
         f"{suite.name}: {len(suite.problems)} problems in {suite.language}, {settings.samples} "
@@ -164,6 +165,7 @@ def load_suite() -> Suite:
 
 
 def _completer(suite: Suite, load_model: LoadModel | None) -> tuple[Completer, str]:
+    # Known solutions go on from the problem; an answer in a conversation is a whole program.
     if FLAGS.completer != "model" and FLAGS.form == "chat":
         raise app.UsageError("--form=chat: expected with --completer=model; leave it out")
     if FLAGS.completer == "canonical":
@@ -232,6 +234,7 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[Sequence[Judge
 
         def update(lines: Sequence[Judged]) -> None:
             parts = tally.add(lines)
+            # The first call has what an earlier run left, which may be nothing.
             if lines:
                 line.update(tally.judged, parts, record=f"{tally.judged}/{total}: ")
 
