@@ -181,6 +181,7 @@ def compile_for(
 def describe(compiled: jax.stages.Compiled) -> Compiled:
     """Returns the costs of a compiled program."""
     memory: Any = compiled.memory_analysis()
+    # Not every compiler tells its costs: what is missing is None or not shown.
     costs: Any = compiled.cost_analysis() or {}
     text = compiled.as_text() or ""
     # The TPU compiler writes its estimates into the program's text, operation by operation.

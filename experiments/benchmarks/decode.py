@@ -55,6 +55,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     """
     names = [OURS]
     if alternate.importable("transformers", options.torch_python):
+        # The first is what the other is compared with.
         names.insert(0, REFERENCE)
     else:
         message = f"left out: {REFERENCE}; to run it: {INSTALL}"
@@ -168,6 +169,7 @@ def threads() -> int:
 def _environment(name: str) -> dict[str, str]:
     """Returns the environment of a contestant: equal threads; ours with the heap of `codegen`."""
     if name == REFERENCE:
+        # Ours takes all cores by itself; the heap's settings are those of a command that generates.
         return {"OMP_NUM_THREADS": str(threads())}
     return dict(alternate.STEADY_HEAP)
 
