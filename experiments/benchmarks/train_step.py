@@ -103,6 +103,7 @@ def _contestants(
         if plain not in CONTESTANTS:
             raise ValueError(f"contestants: expected {', '.join(CONTESTANTS)}, got {name!r}")
         implementation = CONTESTANTS[plain]
+        # Only PyTorch may be in another environment: ours is imported where this runs.
         python = options.torch_python if implementation.library == "torch" else sys.executable
         if not alternate.importable(implementation.library, python):
             missing.append(name)

@@ -47,6 +47,7 @@ def chosen_steps(trace: Trace, most: int = COLUMNS) -> list[int]:
 def to_png(traces: Sequence[Trace]) -> bytes:
     """Returns the picture as a PNG."""
     steps = [chosen_steps(trace) for trace in traces]
+    # Puzzles with fewer steps leave columns free, so that all curves stand below each other.
     columns = max(map(len, steps))
     width = 2 * _EDGE + columns * (_GRID + _GAP) + 0.4 + _CURVE
     row = _ABOVE + _GRID + _BELOW + _BETWEEN
@@ -77,6 +78,7 @@ def _draw_row(figure: Figure, trace: Trace, steps: Sequence[int], top: float) ->
         conflicts = int(trace.conflicts[step - 1].sum())
         sure = f"{trace.halt_confidence[step - 1]:.0%} sure, {conflicts} in conflict"
         write(figure, left, bottom - 0.17, sure, points=8)
+    # From the right edge, whatever number of grids the row has.
     left = figure.get_figwidth() - _EDGE - _CURVE
     middle = bottom + (_GRID - _CURVE_HEIGHT) / 2
     board.draw_curve(axes_at(figure, left, middle, _CURVE, _CURVE_HEIGHT), trace, steps)
