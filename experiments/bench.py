@@ -207,6 +207,7 @@ def _serve_load(console: Console) -> dict[str, Any]:
     """Measures a server under many clients; ends with status 1 where a text was wrong."""
     from experiments.benchmarks import serve_load
 
+    # A server of its own for each model and number of clients: memory is told from its start on.
     found = [
         serve_load.run(serve_load.Options(model, minutes=_MINUTES.value, clients=clients), console)
         for model in _MODELS.value
@@ -219,6 +220,7 @@ def _serve_speed(console: Console) -> dict[str, Any]:
     """Measures a server's throughput, ours against llama.cpp's."""
     from experiments.benchmarks import serve_speed
 
+    # The rows are the server's, so each number of them needs another; the clients are ours.
     options = [
         serve_speed.Options(
             model,

@@ -125,7 +125,7 @@ def _fit(console: Console) -> int:
     )
     console.print(f"  mean error {found.error:.2f}; of the median instead {found.usual_error:.2f}")
     console.print(f"  inside of their {config.coverage:.0%} intervals {found.coverage:.0%}")
-    # Said where it is learned: the sizes that follow would look wiser than they are.
+    # Otherwise nothing would show that predicted sizes are no better than the median.
     if found.error >= found.usual_error:
         console.print(
             "The texts say nothing of sizes that the median does not: rely on the intervals."

@@ -48,7 +48,7 @@ def main() -> int:
 def _make(console: Console) -> int:
     data_dir = pathlib.Path(_OUT.value).expanduser() if _OUT.value else default_data_dir()
     manifest = find_manifest(_CORPUS.value)
-    # Of a folder `.` the name is wanted too, so the path is resolved; a repository's has `.git`.
+    # Resolved, as a folder may be given as `.`; the address of a repository may end with .git.
     place = readable(pathlib.Path(_CORPUS.value).expanduser().resolve().name)
     name = _NAME.value or (manifest.name if manifest else place.removesuffix(".git"))
     folder = None if _REMAKE.value else _find(name, data_dir)

@@ -31,10 +31,10 @@ def instances(values: flags.FlagValues) -> Iterator[tuple[str, Instance]]:
         for name in benchmarks.spread_evenly(list(texts), values.limit):
             yield path.name.split(".")[0], benchmarks.read_instance(name, texts[name])
         return
-    # A thousand numbers of each kind belong to a seed: two seeds share no instance unless --limit
-    # is larger.
     numbers = fitted()
     for kind in KINDS:
+        # A thousand numbers of each kind belong to a seed: two seeds share no instance unless
+        # --limit is larger.
         for place in range(values.limit or _OF_EACH_KIND):
             yield str(kind), draw_backlog(numbers, kind, HELD_OUT + 1000 * values.seed + place)
 

@@ -109,7 +109,7 @@ def summary(results: Iterable[Result], best: Mapping[str, Best]) -> dict[str, An
     reached = [(r, best[r.instance]) for r in results]
     # Where the best makespan known is not proven, nobody can say that a plan is optimal.
     known = [(r, b) for r, b in reached if b.proven]
-    # Without a plan the gap is that of doing one task after another, which any team could do.
+    # Without a plan the gap is that of doing one task after another.
     gaps = [(r.serial if r.makespan is None else r.makespan) / b.makespan - 1 for r, b in reached]
     return {
         "instances": len(results),

@@ -190,8 +190,8 @@ def _throughput(
     instance: Instance, weekly: np.ndarray, samples: int, seed: int
 ) -> dict[str, Any] | None:
     """Returns by when the plan's work is done if weeks finish as much as past ones did."""
-    # Without a calendar a week is five days of eight ticks, as estimates in days are read there.
     days = instance.days
+    # Without a calendar a week is five days of eight ticks, as estimates in days are read there.
     per_day = days.ticks_per_day if days else 8
     week = per_day * (len(days.weekdays) if days else 5)
     work = sum(task.duration for task in instance.tasks) / per_day

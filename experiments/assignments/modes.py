@@ -288,9 +288,9 @@ def _budget(values: flags.FlagValues) -> Budget:
 
 
 def _weights(values: flags.FlagValues, last: Plan | None) -> Weights:
-    # Without a plan before there is nothing to keep to.
     changes = values.changes
     if changes is None:
+        # Without a plan before there is nothing to keep to.
         changes = 0 if last is None else _REPLAN_CHANGE_WEIGHT
     return Weights(
         makespan=values.makespan,

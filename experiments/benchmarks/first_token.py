@@ -185,7 +185,6 @@ def _reader(writer: Writer, case: Case) -> PromptReader:
 def _first_token(writer: Writer, tokens: list[int]) -> float:
     """Returns the seconds until a prompt's first token."""
     begin = time.perf_counter()
-    # The generator is dropped after the first token.
     next(writer.stream(_asked(tokens, 1)))
     return time.perf_counter() - begin
 

@@ -74,7 +74,7 @@ class _Text:
             raise RuntimeError(f"llama_decode failed with status {status}")
 
     def _read(self, row: int) -> int:
-        # Removes all of the row: it would otherwise go on after what it holds.
+        # Positions begin at 0 again, so nothing of the row's last turn may be left.
         cpp.llama_memory_seq_rm(self.memory, row, -1, -1)
         last = len(self.prompt) - 1
         # Logits are wanted after the last token alone.

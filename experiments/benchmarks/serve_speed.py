@@ -131,8 +131,7 @@ def _in_turns(
     for turn in range(options.rounds + 1):
         for name, url in urls.items():
             report(f"{count} clients: turn {turn} of {options.rounds}, {name}")
-            # By the turn alone: both servers are asked for the same, and in no turn for what was
-            # read before.
+            # By the turn alone, so that both servers are asked for the same.
             prompts = _prompts(options, count * options.texts, seed=turn)
             found = _asked(name, _turn(options, url, prompts, count))
             if turn:

@@ -127,6 +127,7 @@ def _contestants(
         # limit=1 finds a solution, and does not prove that it is the only one.
         found = solver.search_many(grids, limit=1)
         seconds = time.perf_counter() - start
+        # By the answers of the data; `valid` is by the rules alone.
         exact = (rules.encode(found.solutions) == source.labels).all(-1).mean()
         valid = rules.is_solution(found.solutions, grids).mean()
         return Turn(seconds, float(exact), float(valid), float("nan"))

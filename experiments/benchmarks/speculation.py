@@ -123,7 +123,6 @@ def take_turns(
 ) -> dict[int, list[Turn]]:
     """Returns the turns of each writer, after one that warms it up."""
     turns: dict[int, list[Turn]] = {proposed: [] for proposed in writers}
-    # Turn 0 compiles.
     for number in range(rounds + 1):
         for proposed, writer in writers.items():
             turn = _turn(writer, requests)

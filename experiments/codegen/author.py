@@ -227,11 +227,11 @@ def load() -> Author:
       RunError, CheckpointError: there is no run or no intact checkpoint.
       ConfigError, WeightsError, OSError, ValueError: the model cannot be loaded.
     """
-    # A run's checkpoint has values alone: what they mean is in the run's config.
     if not FLAGS.checkpoint:
         loaded = language_model.load_model()
         return Author(loaded, language_model.make_writer(loaded, batch_size=_BATCH))
     checkpoint = pathlib.Path(FLAGS.checkpoint)
+    # A run's checkpoint has values alone: what they mean is in the run's config.
     run = run_of(checkpoint)
     task = CodeTask(read_config(run, CodeConfig), run)
     variables, _ = restore(task, checkpoint, make_mesh(MeshConfig()))

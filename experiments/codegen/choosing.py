@@ -48,8 +48,7 @@ def run(console: Console) -> int:
     folder = pathlib.Path(FLAGS.results)
     if not (folder / SETTINGS).exists():
         raise ResumeError(f"{folder}: expected a folder of --mode=eval, got one without {SETTINGS}")
-    # What the folder was written with tells in messages how to go on; the suite comes from the
-    # flags.
+    # Read for the title and for messages; which problems there are the flags say.
     settings = from_json(EvaluationSettings, (folder / SETTINGS).read_text(encoding="utf-8"))
     suite = measuring.load_suite()
     lines = read_completions(folder / COMPLETIONS)

@@ -145,7 +145,7 @@ def _verify(
         chosen = verifier.write(number, one, request, loaded, model, errors)
         all_verified &= chosen.verified
         prompt = request.prompt
-        # The prompt is one of its fields there, and not printed around the text.
+        # As JSON the prompt is a field; otherwise a terminal shows it around the text.
         if FLAGS.json:
             written = {"prompt": prompt.prefix, "suffix": prompt.suffix, "seed": request.seed}
             written["completion"] = chosen.text

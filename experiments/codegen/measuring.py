@@ -195,11 +195,13 @@ def _settings(suite: Suite, completer: str) -> EvaluationSettings:
         ks=ks,
         max_tokens=FLAGS.max_tokens,
         seed=FLAGS.seed,
+        # In order, as settings are compared with those of the folder that is gone on with.
         packages=tuple(sorted(FLAGS.allow_packages)),
     )
 
 
 def _folder(suite: Suite) -> pathlib.Path:
+    # The folder that is named by default is new: it has nothing to go on with.
     if FLAGS.resume and not FLAGS.results:
         raise app.UsageError("--resume needs --results: the folder to go on with", exitcode=2)
     return pathlib.Path(FLAGS.results or RUNS / time.strftime(f"{suite.name}-%Y%m%d-%H%M%S"))

@@ -108,7 +108,6 @@ def define(
     """
     if default not in presets:
         raise KeyError(f"default: expected one of {', '.join(presets)}, got {default!r}")
-    # A copy, as ml_collections is handed the list too.
     argv = list(sys.argv if argv is None else argv)
     # The default preset first: its values are shown in the help.
     leaves = _settable_fields([presets[default], *presets.values()])

@@ -78,7 +78,6 @@ def _draw_row(figure: Figure, trace: Trace, steps: Sequence[int], top: float) ->
         conflicts = int(trace.conflicts[step - 1].sum())
         sure = f"{trace.halt_confidence[step - 1]:.0%} sure, {conflicts} in conflict"
         write(figure, left, bottom - 0.17, sure, points=8)
-    # From the right edge, whatever number of grids the row has.
     left = figure.get_figwidth() - _EDGE - _CURVE
     middle = bottom + (_GRID - _CURVE_HEIGHT) / 2
     board.draw_curve(axes_at(figure, left, middle, _CURVE, _CURVE_HEIGHT), trace, steps)

@@ -42,7 +42,6 @@ def join(collections: Mapping[str, Puzzles], held_out: Sequence[Puzzles]) -> Mix
       ValueError: nothing is left.
     """
     puzzles = concatenate(list(collections.values()))
-    # `concatenate` keeps the order of the collections.
     sources = np.repeat(list(collections), [len(part) for part in collections.values()])
     kept = np.ones(len(puzzles), dtype=bool)
     if held_out:
