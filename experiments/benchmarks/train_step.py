@@ -60,6 +60,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         ValueError: a name is unknown, or no contestant's library is installed.
         alternate.ContestantError: a contestant failed.
     """
+    # Each once: where both are the same, a library is measured once.
     pythons = list(dict.fromkeys([sys.executable, options.torch_python]))
     with waiting(console, "measuring the matrix multiplication peak"):
         # Measured before any contestant lives: its memory and threads would disturb the peak.

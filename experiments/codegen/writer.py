@@ -77,6 +77,7 @@ def constraint(*, after_prompt: bool = True) -> Constraint | None:
       OSError: a file cannot be read.
     """
     asked = [name for name in ("syntax", "json_schema", "grammar") if FLAGS[name].value]
+    # Each is a set of texts of its own, and nothing says how two would go together.
     check(
         len(asked) < 2,
         f"--{' and --'.join(asked)}",
