@@ -26,7 +26,6 @@ def save_gantt(path: pathlib.Path, instance: Instance, plan: Plan) -> None:
     rows = [person.id for person in instance.people]
     figure, axes = plt.subplots(figsize=(10, max(2.0, 0.4 * len(rows) + 1)), dpi=120)
     for row, person in enumerate(rows):
-        # Work of several people together is a bar in the row of each.
         for one in plan.assignments:
             if person not in one.people or one.end == one.start:
                 continue
@@ -41,8 +40,6 @@ def save_gantt(path: pathlib.Path, instance: Instance, plan: Plan) -> None:
     axes.set_yticks(range(len(rows)), rows)
     # matplotlib counts upwards; the first of the team stands on top, as in the tables.
     axes.invert_yaxis()
-    # matplotlib chooses round ticks, with a margin below the first; dates are written in their
-    # place.
     ticks = [tick for tick in axes.get_xticks() if tick >= 0]
     axes.set_xticks(ticks, [end_text(instance, int(tick)) for tick in ticks], fontsize=7)
     axes.set_xlim(left=0)
