@@ -116,6 +116,8 @@ def _solve(console: Console) -> list[dict[str, Any]]:
 
     named = _CHECKPOINT.value
     shared = {
+        # Without a name the weights that are shipped: they are there on a machine without a
+        # network.
         "checkpoint": pathlib.Path(named) if named else exported.shipped(),
         "data": _DATA.value,
         "puzzles": _PUZZLES.value,
@@ -205,6 +207,7 @@ def _serve_load(console: Console) -> dict[str, Any]:
     """Measures a server under many clients; ends with status 1 where a text was wrong."""
     from experiments.benchmarks import serve_load
 
+    # A server of its own for each model and number of clients: memory is told from its start on.
     found = [
         serve_load.run(serve_load.Options(model, minutes=_MINUTES.value, clients=clients), console)
         for model in _MODELS.value
@@ -217,6 +220,7 @@ def _serve_speed(console: Console) -> dict[str, Any]:
     """Measures a server's throughput, ours against llama.cpp's."""
     from experiments.benchmarks import serve_speed
 
+    # The rows are the server's, so each number of them needs another; the clients are ours.
     options = [
         serve_speed.Options(
             model,
@@ -369,6 +373,7 @@ def main() -> int:
         return int(wrong)
     if _OUT.value:
         pathlib.Path(_OUT.value).write_text(json.dumps(results, indent=2) + "\n")
+    # Only suites that check what they measure say whether it was right.
     return int(isinstance(results, dict) and results.get("right") is False)
 
 

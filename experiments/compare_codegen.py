@@ -64,6 +64,7 @@ def main() -> int:
 
     If a run fails, the exit code is the run's.
     """
+    # Presets are checked before the first run, which may take hours.
     unknown = [preset for preset in _PRESETS.value if preset not in PRESETS]
     if unknown:
         known = ", ".join(PRESETS)
@@ -85,6 +86,7 @@ def main() -> int:
                 reports.setdefault(preset, []).append(_train(preset, seed, folder))
                 measured.setdefault(preset, []).append(_measure(str(folder / "model"), folder))
     except subprocess.CalledProcessError as error:
+        # The run has said on standard error what was wrong.
         return error.returncode
     except OtherCommand as error:
         console.print(str(error), style="red", soft_wrap=True)
@@ -96,6 +98,7 @@ def main() -> int:
     if _EVALS.value:
         console.print(figures(measured))
     for name, own in reports.items():
+        # Seeds differ in nothing that counts here, so one report speaks for all.
         flops = own[0]["training_flops_per_token"] * own[0]["trained_tokens"]
         console.print(f"{name}: {flops / 1e12:.1f} TFLOP of matrix products in a run")
     return 0
@@ -107,6 +110,7 @@ def _train(preset: str, seed: str, folder: pathlib.Path) -> dict[str, Any]:
     options += [f"--config.{override}" for override in _OVERRIDES.value]
     train_in_process("experiments.codegen", options, PRESETS[preset], folder)
     if _DELETE.value:
+        # Only now: a run that has its report has its model too, and is never resumed.
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 

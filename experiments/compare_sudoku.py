@@ -113,6 +113,7 @@ def compare(settings: Settings, console: Console) -> int:
     try:
         for name in settings.variants:
             variant = VARIANTS[name]
+            # Without --minutes the preset's own steps are taken, however long they last.
             loop = PRESETS[variant.preset].loop
             steps = loop.steps
             evaluate_every = loop.evaluate_every
@@ -120,6 +121,7 @@ def compare(settings: Settings, console: Console) -> int:
                 # The number of steps is found before any seed is trained, so that all seeds take
                 # equally many.
                 steps = _steps_within(settings, variant, root / f"{name}-probe")
+                # Rounded up, so that there are at most eight evaluations.
                 evaluate_every = -(-steps // _EVALUATIONS)
             lengths = f"loop.steps={steps}", f"loop.evaluate_every={evaluate_every}"
             for seed in settings.seeds:
@@ -151,6 +153,7 @@ def _steps_within(settings: Settings, variant: Variant, folder: pathlib.Path) ->
     """Returns how many steps fit into the time, by the pace of a short run in `folder`."""
     short = [f"loop.steps={settings.probe_steps}", "loop.log_every=10", "validation.puzzles=64"]
     options = _options(variant, *short)
+    # First of all: it refuses a folder of something else, which is removed below.
     check_command(folder, options, PRESETS[variant.preset])
     if not (folder / "report.json").exists():
         shutil.rmtree(folder)  # times before and after a stop are not one
@@ -175,14 +178,15 @@ def _options(variant: Variant, *more: str) -> list[str]:
 def _measure(settings: Settings, folder: pathlib.Path, data: str) -> dict[str, Any]:
     """Returns the report of an evaluation, which stays beside the run."""
     measured = f"--data={data} --puzzles={settings.puzzles} --attempts={settings.search_attempts}"
+    # The name says what was measured, so that other data or attempts are measured beside it.
     path = folder / f"measured-{folder_name(measured)}.json"
     if not path.exists():
         command = [sys.executable, "-m", "experiments.sudoku", "--mode=eval"]
         command += [f"--checkpoint={folder}", f"--data={data}", "--halting=rules"]
         # More steps than in training: what a model does not need it does not use under "rules".
         command += ["--max_steps=64", f"--puzzles={settings.puzzles}"]
-        # The report is the last line on standard output.
         command += [f"--search_attempts={settings.search_attempts}"]
+        # The report is the last line on standard output.
         said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         report = json.loads(said.splitlines()[-1])
         write_atomically(path, json.dumps(report, indent=2) + "\n")

@@ -59,8 +59,12 @@ def main() -> None:
 
 def _import(source: pathlib.Path, folder: pathlib.Path, console: Console) -> None:
     state_dict = load_state_dict(source)
+    # Only fields that the command line names: the preset's defaults would hide what the shapes
+    # tell.
     overrides = ml_flags.get_override_values(flags.FLAGS["config"])
     config, origins = infer_config(state_dict, _arch_fields(), overrides)
+    # Before anything is written: the table tells what was assumed, even where the weights do not
+    # fit.
     console.print(_table(config, {name: _ORIGINS[origin] for name, origin in origins.items()}))
     save_model(folder, config, from_state_dict(PuzzleModel(config), state_dict))
     _report(console, state_dict, folder)

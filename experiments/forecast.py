@@ -46,6 +46,7 @@ _NEEDED = {
 """For each mode, the flags that it cannot do without."""
 
 _PERCENTILES = (50, 85, 95)
+# A heading has a word a line: long words are broken by hand, so that eleven columns fit in 80.
 _DELAY_COLUMNS = (
     "project",
     "issues",
@@ -94,6 +95,7 @@ def main() -> int:
 def _refuse_unread() -> None:
     """Refuses flags of other modes, which would change nothing, and names those that miss."""
     own = {name for names in _MODES.values() for name in names}
+    # Whether a flag is on the command line counts, not its value: a default is no mistake.
     for name in sorted(own - set(_MODES[_MODE.value])):
         if flags.FLAGS[name].present:
             others = ", ".join(mode for mode, names in _MODES.items() if name in names)
@@ -123,6 +125,7 @@ def _fit(console: Console) -> int:
     )
     console.print(f"  mean error {found.error:.2f}; of the median instead {found.usual_error:.2f}")
     console.print(f"  inside of their {config.coverage:.0%} intervals {found.coverage:.0%}")
+    # Otherwise nothing would show that predicted sizes are no better than the median.
     if found.error >= found.usual_error:
         console.print(
             "The texts say nothing of sizes that the median does not: rely on the intervals."
@@ -139,6 +142,7 @@ def _predict(console: Console) -> int:
     made = found.model(issues)
     ends = [family.at(found.past.intervals.level) for family in made.families()]
     rows = [
+        # An interval may reach below 0, which no size does.
         (key, title, point, max(low, 0.0), high)
         for key, title, point, (low, high) in zip(
             issues.keys, issues.titles, made.quantile(0.5), ends, strict=True
@@ -165,6 +169,8 @@ def _timeline(console: Console) -> int:
     from hrm_jax.planning.forecast import learned, timeline
 
     table, issues = learned.read_tasks(_path(_TASKS))
+    # Before the model is read: a table that names nobody or a key that is not there ends it at
+    # once.
     schedule, due = learned.schedule_of(table, _PEOPLE.value), learned.due_times(table)
     found = learned.load(_path(_MODEL))
     rng = np.random.default_rng(_SEED.value)
@@ -178,6 +184,7 @@ def _timeline(console: Console) -> int:
         late = f"{issues.keys[task]}, due {time:g}, in time {made.in_time(task, time):.0%}"
         shown.add_row(late, *ends)
     console.print(shown)
+    # Each task is simulated again without its doubt, so this takes as many simulations as tasks.
     movers = made.movers()
     shown = _table("what moves the end most", ["task", "P85 falls by"])
     for task in np.argsort(-movers)[:5]:
@@ -197,6 +204,7 @@ def _eval(console: Console) -> int:
     if not given:
         raise app.UsageError("--mode=eval needs --sprints, --story_points or --delays")
     for name, (folder, measure) in given.items():
+        # A line for each data set as soon as it is measured: the next ones may take long.
         print(json.dumps({name: measure(console, pathlib.Path(str(folder)))}))
     return 0
 
@@ -207,10 +215,13 @@ def _eval_sprints(console: Console, folder: pathlib.Path) -> dict[str, Any]:
     config = velocity.VelocityConfig(coverage=_COVERAGE.value, gap=_GAP.value, seed=_SEED.value)
     reports, backlogs = {}, []
     names = sprints.projects(folder)
+    # The data set has each project at four moments.
     with counting_progress(console, "sprints", 4 * len(names), "moments") as done:
         for project in names:
             snapshots = sprints.read_project(folder, project)
+            # Outcomes are the same at all moments, so one of them is enough.
             backlogs += timeline_report.backlogs_held(snapshots[0], _SEED.value)
+            # A forecast at a moment knows that moment and those before.
             for end in range(1, len(snapshots) + 1):
                 reports[project, snapshots[end - 1].moment] = velocity.evaluate(
                     snapshots[:end], config
@@ -259,6 +270,7 @@ def _eval_points(console: Console, folder: pathlib.Path) -> dict[str, Any]:
             report, past = points.evaluate(project, *points.read_points(path), config)
             reports.append(report)
             with_history += timeline_report.sums_held(past, _SEED.value)
+            # The same forecasts without errors of the past, to see what these are worth.
             without += timeline_report.sums_held(past, _SEED.value, with_history=False)
             done(1)
     errors = _table(
@@ -277,6 +289,7 @@ def _eval_points(console: Console, folder: pathlib.Path) -> dict[str, Any]:
     over = ("ours", "boosting", "linear", "mean", "published")
     ratios = {name: float(np.mean([getattr(r, name) / r.median for r in reports])) for name in over}
     errors.add_section()
+    # The median over itself is 1, and stands before the published figure.
     cells = [f"{ratios[name]:.2f}" for name in over]
     errors.add_row("over the median's", "", *cells[:4], "1.00", cells[4])
     console.print(errors, ranges)

@@ -17,6 +17,7 @@ _OUT = flags.DEFINE_string("out", None, "The file, .csv or .csv.gz.", required=T
 def main() -> int:
     """Writes the file; returns the exit code."""
     collections = {_name(text): _read(text, ["train"]) for text in _PUZZLES.value}
+    # Of the bank its training puzzles are learned from, so only its other splits are held out.
     held_out = [_read(text, ["validation", "test"]) for text in _HELD_OUT.value]
     joined = mixture.join(collections, held_out)
     csv_format.write(pathlib.Path(_OUT.value), joined.puzzles, joined.sources)
@@ -36,6 +37,7 @@ def _read(text: str, splits: list[str]) -> Puzzles:
     """Returns the puzzles of a file, or of splits of the bank."""
     if text != "bank":
         return puzzle_files.read(text, skip_bad=_SKIP_BAD.value)
+    # The name `bank` has precedence; a file that is called so needs a path, as ./bank.
     return mixture.concatenate([puzzle_files.read(str(bank.shipped_file(s))) for s in splits])
 
 

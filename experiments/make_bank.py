@@ -42,6 +42,7 @@ def main() -> None:
         logging.info("%.0f s; missing by rating: %s", time.monotonic() - started, bands)
 
     out = pathlib.Path(_OUT.value)
+    # Before the bank is made: a folder that cannot be made is told at once, not after 25 minutes.
     out.mkdir(parents=True, exist_ok=True)
     for split, content in bank.make_bank(config, report).items():
         path = out / f"{split}.csv.gz"

@@ -48,9 +48,11 @@ def main() -> int:
 def _make(console: Console) -> int:
     data_dir = pathlib.Path(_OUT.value).expanduser() if _OUT.value else default_data_dir()
     manifest = find_manifest(_CORPUS.value)
+    # Resolved, as a folder may be given as `.`; the address of a repository may end with .git.
     place = readable(pathlib.Path(_CORPUS.value).expanduser().resolve().name)
     name = _NAME.value or (manifest.name if manifest else place.removesuffix(".git"))
     folder = None if _REMAKE.value else _find(name, data_dir)
+    # Only a damaged corpus is made again unasked, and the old one is kept under another name.
     keep_as = _name_if_damaged(console, folder) if folder else None
     if folder and keep_as is None:
         _show(console, folder, f"{name}, made before; --remake makes it again")
@@ -58,6 +60,8 @@ def _make(console: Console) -> int:
     started = time.monotonic()
     recipe = CorpusRecipe(
         name=name,
+        # The recipe stays beside the corpus and may be followed from elsewhere, so its paths are
+        # whole.
         corpus=_place(_CORPUS.value),
         languages=tuple(_LANGUAGES.value),
         benchmarks=tuple(_place(path) for path in _BENCHMARKS.value),
@@ -108,6 +112,7 @@ def _pin(console: Console, path: pathlib.Path) -> int:
         if not package.sha256:
             found = packages.stated_licence(archive)
             console.print(f"{package.title}: {package.licence} in the manifest, {found} in itself")
+        # Hashes that were there are checked by `fetch`, so they come back unchanged.
         pinned.append(dataclasses.replace(package, sha256=files.hash_of(archive)))
     packages.write_manifest(path, dataclasses.replace(manifest, packages=tuple(pinned)))
     return 0
@@ -122,6 +127,7 @@ def _show(console: Console, folder: pathlib.Path, title: str) -> None:
     table.add_column("taken out as")
     for name in ("files", "MB"):
         table.add_column(name, justify="right")
+    # What took most away comes first.
     for reason, count in sorted(report.removed.items(), key=lambda item: -item[1].bytes):
         table.add_row(reason, *_cells(count))
     console.print(table)

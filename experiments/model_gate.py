@@ -52,6 +52,7 @@ def main() -> int:
         remedy="record a measurement first by --record=FILE",
     )
     process.keep_compiled()
+    # Read first: a damaged record must not be found out after the measurement.
     before = None if _RECORDED.value is None else gate.read(pathlib.Path(_RECORDED.value))
     console = make_console()
     measured = _measure(console)
@@ -70,6 +71,7 @@ def _measure(console: "Console") -> gate.Measured:
     # What is missing is told before a model is loaded.
     judge = judging.make_judge(suite.language)
     loaded = language_model.load_model()
+    # The last part alone: records are compared by their settings, and a model may lie elsewhere.
     name = pathlib.PurePath(FLAGS.model or str(loaded.origin)).name
     longest = language_model.max_length(loaded.model)
     nats = nats_per_byte(loaded.model, loaded.variables, loaded.tokenizer, suite, longest)
@@ -97,6 +99,8 @@ def _measure(console: "Console") -> gate.Measured:
             judge,
             settings,
             pathlib.Path(folder),
+            # Several times as many as are written at once, so that a long text does not keep all
+            # waiting.
             batch=4 * FLAGS.batch_size,
             progress=progress,
         )

@@ -45,6 +45,7 @@ def measure(model: str, arguments: str, folder: pathlib.Path) -> Measured:
     Raises:
       subprocess.CalledProcessError: measuring failed, and has said why.
     """
+    # The flags name the folder, so that several suites of a model lie side by side.
     results = folder / folder_name(arguments)
     if not (results / REPORT).exists():
         command = [sys.executable, "-m", "experiments.codegen", "--mode=eval", f"--model={model}"]
@@ -80,6 +81,7 @@ def read(results: pathlib.Path) -> Measured:
 def pooled(seeds: Sequence[Measured]) -> Estimate:
     """Returns pass@1 over the completions of all seeds, with an interval over problems."""
     tasks = sorted(seeds[0].right)
+    # Samples of all seeds count as samples of one model: problems are what the interval is over.
     counts = np.array([sum(seed.right[task] for seed in seeds) for task in tasks])
     return estimate(sum(seed.samples for seed in seeds), counts, 1)
 

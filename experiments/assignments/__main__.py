@@ -37,6 +37,7 @@ def main() -> int:
         return modes.draw(FLAGS)
     if FLAGS.split:
         return splitting.split_stories(FLAGS)
+    # The mode is None where it was not given: a file then tells that somebody wants a plan.
     named = FLAGS.backlog or FLAGS.team
     return modes.MODES[FLAGS.mode or ("plan" if named else "train")](FLAGS)
 

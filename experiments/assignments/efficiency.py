@@ -33,6 +33,8 @@ def instances(values: flags.FlagValues) -> Iterator[tuple[str, Instance]]:
         return
     numbers = fitted()
     for kind in KINDS:
+        # A thousand numbers of each kind belong to a seed: two seeds share no instance unless
+        # --limit is larger.
         for place in range(values.limit or _OF_EACH_KIND):
             yield str(kind), draw_backlog(numbers, kind, HELD_OUT + 1000 * values.seed + place)
 
@@ -49,6 +51,7 @@ def measure_efficiency(
             found.setdefault(kind, []).append(one)
             line.update(done, [kind, f"completion {one.shorter:.0%} shorter"])
     rows = {kind: _summary(of) for kind, of in found.items()}
+    # Medians over all instances, not over the medians of the classes.
     rows["all"] = _summary([one for of in found.values() for one in of])
     _show(make_console(markup=False), rows)
     return {"planner": planner.name, "seed": values.seed, "classes": rows}
@@ -69,6 +72,7 @@ def _summary(found: Sequence[Comparison]) -> dict[str, Any]:
 
 
 def _median(shares: Sequence[float | None]) -> float | None:
+    # None stands for an instance where the default is in time: there is no lateness to shorten.
     given = [share for share in shares if share is not None]
     return round(statistics.median(given), 4) if given else None
 
@@ -76,6 +80,7 @@ def _median(shares: Sequence[float | None]) -> float | None:
 def _show(console: Console, rows: Mapping[str, Mapping[str, Any]]) -> None:
     table = Table(title="against first come, first served: medians in %")
     for name in ("class", "in all", "done", "done at most", "late", "done as came", "late as came"):
+        # A heading has a word a line: seven columns of figures fit in 80.
         table.add_column(name.replace(" ", "\n"), justify="left" if name == "class" else "right")
     for kind, row in rows.items():
         table.add_row(

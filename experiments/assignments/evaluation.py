@@ -37,6 +37,7 @@ def measure_one(name: str, text: str, planner: Planner, budget: Budget, seed: in
     """Returns what a planner reaches on one instance; its plan is checked here again."""
     instance = benchmarks.read_instance(name, text)
     serial = benchmarks.serial_makespan(instance)
+    # Before the clock starts: for the planner hrm each size of graph has a program of its own.
     prepare(planner, instance)
     began = time.monotonic()
     try:
@@ -44,6 +45,7 @@ def measure_one(name: str, text: str, planner: Planner, budget: Budget, seed: in
     except NoPlanError:
         return Result(name, None, None, False, time.monotonic() - began, serial)
     seconds = time.monotonic() - began
+    # A planner is not believed: a plan that breaks a rule counts as none.
     if check_plan(instance, plan):
         return Result(name, None, None, False, seconds, serial)
     makespan = max(assignment.end for assignment in plan.assignments)
@@ -83,6 +85,7 @@ def measure(
         else:
             result = measure_one(name, text, planner, budget, seed)
             if results:
+                # Appended, as measuring takes hours: what is done when it stops is in the file.
                 with open(results, "a", encoding="utf-8") as file:
                     file.write(json.dumps({**settings, **dataclasses.asdict(result)}) + "\n")
         found.append(result)
@@ -104,7 +107,9 @@ def summary(results: Iterable[Result], best: Mapping[str, Best]) -> dict[str, An
             "name the file that belongs to --instances"
         )
     reached = [(r, best[r.instance]) for r in results]
+    # Where the best makespan known is not proven, nobody can say that a plan is optimal.
     known = [(r, b) for r, b in reached if b.proven]
+    # Without a plan the gap is that of doing one task after another.
     gaps = [(r.serial if r.makespan is None else r.makespan) / b.makespan - 1 for r, b in reached]
     return {
         "instances": len(results),
@@ -127,6 +132,7 @@ def _known(path: pathlib.Path, settings: Mapping[str, Any]) -> Iterable[tuple[st
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             row = json.loads(line)
+            # Lines with other settings stay in the file, for whoever measures with those again.
             if all(row[key] == value for key, value in settings.items()):
                 yield row["instance"], Result(**{key: row[key] for key in fields})
         except (ValueError, KeyError, TypeError) as error:

@@ -64,6 +64,7 @@ def make_forecast(
         "due": _due(instance, plan, made),
         "movers": _movers(instance, made),
     }
+    # A second opinion, which knows nothing of the plan: only a history has weeks to tell of.
     rate = None if weekly is None else _throughput(instance, weekly, samples, seed)
     return made, found | ({"throughput": rate} if rate else {})
 
@@ -79,6 +80,7 @@ def show_forecast(console: Console, found: dict[str, Any]) -> None:
         table.add_row("as past weeks", *_cells(None, row), "")
     for row in found["due"]:
         cells = _cells(row["planned"], row)
+        # Ids of any length: cut, so that the percentiles keep their room in 80 columns.
         table.add_row(row["task"][:14], *cells, f"{row['in_time']:.0%}")
     console.print(table)
     console.print(
@@ -120,6 +122,7 @@ def _simulated(
     from hrm_jax.planning.forecast import learned
 
     past = learned.read_past(history)
+    # A history without estimates cannot say how wrong they were: sizes are learned from its texts.
     if past.errors is None:
         days = _days_by_texts(instance, past, samples, seed)
         return replay(instance, plan, days), BY_TEXTS.format(len(past.sizes)), past.weekly
@@ -142,6 +145,7 @@ def _days_by_texts(instance: Instance, past: Any, samples: int, seed: int) -> np
     titles = [task.title or task.id for task in tasks]
     with single_threaded():
         found = learned.learn(past.issues, past.sizes, EstimateConfig(seed=seed))
+        # An instance keeps titles alone, so the descriptions are empty.
         new = Issues([task.id for task in tasks], titles, [""] * len(tasks))
         rng = np.random.default_rng(seed)
         return timeline.draw_durations(found.model(new), found.past.ranks, samples, rng)
@@ -164,6 +168,8 @@ def _due(instance: Instance, plan: Plan, made: Timeline) -> list[dict[str, Any]]
 
 
 def _movers(instance: Instance, made: Timeline) -> list[dict[str, Any]]:
+    # Each effect takes a simulation of its own. What goes with the end most, by covariance, is
+    # found without one, and only these tasks are simulated.
     centred = made.durations - made.durations.mean(axis=0)
     together = centred.T @ (made.whole - made.whole.mean())
     among = np.argsort(-together, kind="stable")[:_LOOKED_AT]
@@ -175,6 +181,7 @@ def _movers(instance: Instance, made: Timeline) -> list[dict[str, Any]]:
             "ticks": round(float(effects[task]), 1),
         }
         for task in np.argsort(-effects, kind="stable")[:_SHOWN]
+        # Less would be shown as 0 ticks.
         if effects[task] >= 0.05
     ]
 
@@ -184,6 +191,7 @@ def _throughput(
 ) -> dict[str, Any] | None:
     """Returns by when the plan's work is done if weeks finish as much as past ones did."""
     days = instance.days
+    # Without a calendar a week is five days of eight ticks, as estimates in days are read there.
     per_day = days.ticks_per_day if days else 8
     week = per_day * (len(days.weekdays) if days else 5)
     work = sum(task.duration for task in instance.tasks) / per_day
@@ -209,6 +217,7 @@ def _moment(instance: Instance, tick: float) -> dict[str, Any]:
     moment = {"tick": round(float(tick), 1)}
     if instance.days is None:
         return moment
+    # Part of a tick takes the whole tick: an end is never told too early.
     return {**moment, "date": instance.days.end_moment(int(np.ceil(tick))).isoformat()}
 
 

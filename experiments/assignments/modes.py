@@ -126,6 +126,7 @@ def judge(values: flags.FlagValues) -> int:
     violations = check_plan(instance, given)
     showing.show_violations(console, violations)
     weights = _weights(values, None)
+    # Ours is shown in any case: it tells what a plan that breaks no rule costs.
     ours = _planned(values, instance, None)
     if not violations:
         costs = measure(instance, given)
@@ -141,6 +142,7 @@ def forecast(values: flags.FlagValues) -> int:
     if values.plan:
         plan = read_plan(pathlib.Path(values.plan), instance)
         violations = check_plan(instance, plan)
+        # The simulation keeps the plan's people and orders, so these have to keep the rules.
         if violations:
             raise NoPlanError(
                 f"{values.plan}: expected a plan that keeps all rules, got one that breaks "
@@ -149,6 +151,7 @@ def forecast(values: flags.FlagValues) -> int:
     else:
         plan = _planned(values, instance, None)
     history = pathlib.Path(values.history) if values.history else None
+    # Standard output is for the answer alone, so what tells of waiting goes to standard error.
     with waiting(make_console(stderr=True, file=None), "simulating"):
         _, found = forecasting.make_forecast(instance, plan, history, values.samples, values.seed)
     console = make_console(markup=False)
@@ -192,7 +195,11 @@ def evaluate(values: flags.FlagValues) -> int:
     best = benchmarks.read_best(pathlib.Path(values.best))
     names = benchmarks.spread_evenly(list(texts), values.limit)
     planner = make_planner(values.planner, Weights(), _options(values))
+    # A budget of iterations repeats a measurement exactly, one of seconds depends on the machine.
     budget = _budget(values)
+    # What a result depends on: a line of the file of results counts only where all of it is the
+    # same. Threads count for the exact planner alone, so others keep their results when they
+    # change.
     settings = {
         "planner": values.planner,
         "limit_seconds": budget.seconds,
@@ -273,6 +280,7 @@ def _require(values: flags.FlagValues, name: str, what: str) -> None:
 
 
 def _budget(values: flags.FlagValues) -> Budget:
+    # --iterations alone sets no limit of time, as the clock would make a plan differ between runs.
     seconds = values.seconds or None
     if seconds is None and values.iterations is None:
         seconds = 10.0
@@ -282,6 +290,7 @@ def _budget(values: flags.FlagValues) -> Budget:
 def _weights(values: flags.FlagValues, last: Plan | None) -> Weights:
     changes = values.changes
     if changes is None:
+        # Without a plan before there is nothing to keep to.
         changes = 0 if last is None else _REPLAN_CHANGE_WEIGHT
     return Weights(
         makespan=values.makespan,
@@ -317,6 +326,7 @@ def _compile(
 
 def _show(values: flags.FlagValues, instance: Instance, plan: Plan, last: Plan | None) -> int:
     console = make_console(markup=False)
+    # None where no estimate has a range: there is no forecast to show then.
     made = foresee(instance, plan)
     risks = find_risks(instance, plan, made)
     costs = measure(instance, plan, last)
@@ -332,6 +342,7 @@ def _show(values: flags.FlagValues, instance: Instance, plan: Plan, last: Plan |
     if made is not None:
         told = forecasting.forecast_line(instance, made)
         console.print(told, highlight=False)
+        # The page has one line for both, what it costs and when it is done.
         line = f"{line}; {told}"
     for name in values.out:
         path = pathlib.Path(name)
@@ -344,6 +355,7 @@ def _write(
     path: pathlib.Path, instance: Instance, plan: Plan, line: str, risks: Sequence[Risk]
 ) -> None:
     suffix = path.suffix.lower()
+    # Pictures and pages are made here, the other formats by the planning package.
     known = [*WRITERS, ".png", ".html"]
     check(
         suffix in known,

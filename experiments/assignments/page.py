@@ -52,6 +52,7 @@ def write_page(instance: Instance, plan: Plan, summary: str, risks: Sequence[Ris
         f"{_load(row.load)}</div>"
         for row in chart.rows
     ]
+    # Both ends of the time have a mark, so there is one distance less than marks.
     last = len(chart.marks) - 1
     marks = "".join(
         f'<span style="left:{100 * step / last:.2f}%">{_text(mark)}</span>'
@@ -88,6 +89,7 @@ def _bar(bar: Bar, length: int) -> str:
     kinds = ["task"]
     kinds += ["critical"] if bar.critical else []
     kinds += ["late"] if bar.late else []
+    # JSON within an attribute of HTML: quoted for the one here, and for the other by `_text` below.
     waits = "[" + ",".join(f'"{_json(other)}"' for other in bar.waits_for) + "]"
     text = f"{bar.title} ({bar.times}): {bar.reason}"
     drawn = (
@@ -96,6 +98,7 @@ def _bar(bar: Bar, length: int) -> str:
         f'width:{100 * (bar.end - bar.start) / length:.3f}%" data-task="{_text(bar.task)}" '
         f'data-text="{_text(text)}" data-waits="{_text(waits)}">{_text(bar.title)}</div>'
     )
+    # Beside the bar and not in it, as a bar hides what is past its end.
     if bar.due is not None:
         drawn += f'<div class="due" style="left:{100 * bar.due / length:.3f}%"></div>'
     return drawn

@@ -17,6 +17,7 @@ _DUE = "#111111"
 
 def save_gantt(path: pathlib.Path, instance: Instance, plan: Plan) -> None:
     """Writes a Gantt chart as PNG: critical tasks in red, a black mark where a task is due."""
+    # Before pyplot is imported: other backends look for a display.
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
@@ -37,6 +38,7 @@ def save_gantt(path: pathlib.Path, instance: Instance, plan: Plan) -> None:
             if due is not None:
                 axes.plot([due, due], [row - 0.4, row + 0.4], color=_DUE, linewidth=1.5)
     axes.set_yticks(range(len(rows)), rows)
+    # matplotlib counts upwards; the first of the team stands on top, as in the tables.
     axes.invert_yaxis()
     ticks = [tick for tick in axes.get_xticks() if tick >= 0]
     axes.set_xticks(ticks, [end_text(instance, int(tick)) for tick in ticks], fontsize=7)
@@ -44,6 +46,7 @@ def save_gantt(path: pathlib.Path, instance: Instance, plan: Plan) -> None:
     axes.set_title(f"plan by {plan.planner}; red: critical, black line: due", fontsize=9)
     figure.autofmt_xdate()
     figure.tight_layout()
+    # The format is named, as the file is written under another name until it is whole.
     with appearing_whole(path) as file:
         figure.savefig(file, format="png")
     plt.close(figure)

@@ -55,6 +55,7 @@ def make_planner(name: str, weights: Weights, options: PlannerOptions) -> Planne
 
 def prepare(planner: Planner, instance: Instance) -> None:
     """Compiles what a planner needs for an instance, so that its time begins with planning."""
+    # Only planners with a model have something to compile for an instance.
     compiles = getattr(planner, "prepare", None)
     if compiles is not None:
         compiles(instance)

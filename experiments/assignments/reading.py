@@ -39,6 +39,7 @@ def read_instance(values: flags.FlagValues) -> Instance:
     backlog = _backlog(values)
     suffix = backlog.suffix.lower()
     if suffix in (".dzn", ".sm"):
+        # These formats hold the people as well, so --team and --accept are not looked at.
         reader = read_dzn if suffix == ".dzn" else read_sm
         return reader(read_text(backlog), str(backlog))
     tasks, people, days = read_backlog(values)
@@ -46,6 +47,7 @@ def read_instance(values: flags.FlagValues) -> Instance:
         tasks = accept(tasks, read_text(pathlib.Path(values.accept)), values.accept)
     if values.team:
         _, people, of_team = _read_team(pathlib.Path(values.team))
+        # A backlog in YAML may have a calendar too; the team's goes first.
         days = of_team or days
     check(
         bool(people),
@@ -54,6 +56,7 @@ def read_instance(values: flags.FlagValues) -> Instance:
         got=values.team,
         remedy="add --team=FILE; --template=FOLDER writes an example",
     )
+    # In place of any calendar: the flag is for teams in CSV, which has no room for one.
     if values.start:
         days = Workdays(start=values.start)
     return make_instance(tasks, people, days, now=_now(values, days), name=backlog.name)
@@ -111,6 +114,7 @@ def _read_rows(path: pathlib.Path) -> Parts:
         return read_github(text, str(path), guess), [], None
     if suffix in _YAML:
         tasks, people, days = read_yaml(text, str(path))
+    # Jira exports CSV as well, so its column tells, and its file may have any name.
     elif "issue key" in text.partition("\n")[0].lower():
         return read_jira(text, str(path), guess), [], None
     elif suffix == ".csv":
@@ -120,6 +124,7 @@ def _read_rows(path: pathlib.Path) -> Parts:
             f"{path}: expected a name that ends with .csv, .yaml, .json, .dzn or .sm, got "
             f"{suffix or 'none'}; rename the file after what it holds"
         )
+    # The readers of GitHub's and Jira's files have done this themselves.
     return fill_estimates(tasks, guess), people, days
 
 

@@ -27,6 +27,7 @@ def plan_table(instance: Instance, plan: Plan) -> Table:
     for one in sorted(plan.assignments, key=lambda one: (one.start, one.end)):
         title = tasks[one.task].title
         short = title if len(title) <= _TITLE else title[: _TITLE - 1] + "…"
+        # A duration that nobody estimated is told apart wherever its task is named.
         mark = "~" if tasks[one.task].estimated else ""
         table.add_row(
             one.task + mark,
@@ -50,6 +51,7 @@ def bars(instance: Instance, plan: Plan) -> Text:
         for one in plan.assignments:
             if person.id in one.people and one.end > one.start:
                 begin = (one.start - first) * _BAR // span
+                # A task shorter than a column shows nevertheless.
                 end = max((one.end - first) * _BAR // span, begin + 1)
                 cells[begin:end] = "█" * (min(end, _BAR) - begin)
         share = held[person.id] / span
@@ -99,6 +101,7 @@ def changes_table(old: Plan, new: Plan) -> Table | None:
     for name in ("task", "people before", "people now", "start before", "start now"):
         table.add_column(name)
     before, now = old.by_task(), new.by_task()
+    # Tasks of either plan, each once, in the order of the old one.
     for task in dict.fromkeys([*before, *now]):
         one, other = before.get(task), now.get(task)
         if (

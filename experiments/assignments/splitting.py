@@ -38,6 +38,7 @@ Asker = Callable[[str], str | None]
 def split_stories(values: flags.FlagValues) -> int:
     """Writes proposed tasks for the stories of --backlog to the new file --split."""
     path = pathlib.Path(values.split)
+    # A file of proposals is edited by hand, so none is ever written over.
     check(
         not path.exists() and path.suffix.lower() == ".csv",
         "split",
@@ -46,6 +47,7 @@ def split_stories(values: flags.FlagValues) -> int:
         remedy="name another",
     )
     rows, _, _ = read_backlog(values)
+    # The model is loaded only when the files are known to be fine.
     splitter = by_rules if not values.model else by_model(values.model, load_asker(values.model))
     with waiting(make_console(stderr=True, file=None), "splitting stories"):
         proposals = propose(rows, splitter)
@@ -54,6 +56,7 @@ def split_stories(values: flags.FlagValues) -> int:
         console.print("no open story to be split: As a ... I want ... so that ...")
         return 0
     write_atomically(path, write_proposals(proposals))
+    # Stories that were split, not those of the backlog: some have one part and stay whole.
     count = len({row["story"] for row in proposals})
     stories = "1 story" if count == 1 else f"{count} stories"
     console.print(
@@ -97,6 +100,8 @@ def read_answer(answer: str | None) -> list[str]:
     """Returns the different titles of an answer; none where it is cut or says one thing only."""
     try:
         found = json.loads(answer or "")["tasks"]
+        # The schema wants several titles, which a model may meet by repeating one: each counts
+        # once.
         titles = list(dict.fromkeys(" ".join(str(title).split()) for title in found))
     except (ValueError, KeyError, TypeError):
         return []
@@ -114,6 +119,7 @@ def load_asker(model: str) -> Asker:
     from hrm_jax.inference.text.writing import Writer
 
     loaded = load_language_model(model, dtype="auto")
+    # The schema holds every token, so an answer fails to be JSON only by ending too early.
     writer = Writer(
         loaded.model,
         loaded.variables,

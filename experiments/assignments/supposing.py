@@ -44,6 +44,7 @@ def changed(
     if with_person:
         one = Person(_ONE_MORE, skills=tuple(split(with_person)))
         instance = dataclasses.replace(instance, people=(*instance.people, one))
+    # Tasks go before due dates come: a date for a task that is left out is refused.
     for task in without_task:
         instance = _without_task(instance, task)
     for text in due:
@@ -61,6 +62,8 @@ def _without_person(instance: Instance, person: str) -> Instance:
     left = tuple(one for one in instance.people if one.id != person)
     names = [one.id for one in instance.people]
     _check_known("without_person", person, names)
+    # An instance refuses names of nobody. Where a task demands the person, it stays so: to leave
+    # out whom a task cannot do without is an error, not a change.
     freed = tuple(
         dataclasses.replace(task, forbidden=tuple(p for p in task.forbidden if p != person))
         for task in instance.tasks
@@ -75,6 +78,7 @@ def _without_task(instance: Instance, task: str) -> Instance:
     before = tasks[task].after
 
     def after(others: tuple[str, ...]) -> tuple[str, ...]:
+        # The chain is closed where a link is taken out.
         kept = [o for other in others for o in (before if other == task else (other,))]
         return tuple(dict.fromkeys(kept))
 
@@ -87,6 +91,7 @@ def _with_due(instance: Instance, text: str) -> Instance:
     task, _, date = text.rpartition(":")
     check(bool(task), "due", expected="ID:DATE", got=text, remedy="write ID:2026-02-13 or ID:@40")
     _check_known("due", task, list(tasks_by_id(instance)))
+    # The evening of the day: what is due on a date may be done on it.
     due = Clock(instance.days).tick(Row("--due", {"due": date}), "due", end=True)
     moved = tuple(
         dataclasses.replace(one, due=due) if one.id == task else one for one in instance.tasks

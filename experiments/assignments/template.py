@@ -75,6 +75,7 @@ def write_drawn(folder: pathlib.Path, size: str, seed: int) -> tuple[pathlib.Pat
 
 
 def _write_new(files: Mapping[pathlib.Path, str], flag: str) -> None:
+    # All are looked at before the first is written: half an example is none.
     for path in files:
         check(
             not path.exists(),

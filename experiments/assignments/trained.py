@@ -19,6 +19,7 @@ def shipped() -> pathlib.Path:
     return pathlib.Path(str(importlib.resources.files("experiments") / "shipped" / "planner"))
 
 
+# Kept, as --mode=whatif makes two planners, for which the model is read once.
 @functools.cache
 def load(checkpoint: pathlib.Path) -> ModelProposer:
     """Returns a trained model.

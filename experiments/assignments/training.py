@@ -74,15 +74,18 @@ def train(values: flags.FlagValues, console: Console) -> int:
     shown = terminal.Shown("graphs", config.batch_size, _AVERAGES)
     progress = terminal.TrainingProgress(console, shown)
     task = PlannerTask(config)
+    # Solved here for the line of progress: the run finds them in files when it loads its data.
     total = config.examples.problems + config.examples.held_out
     with terminal.counting_progress(console, "solving", total) as solved:
         task.solve_examples(solved)
     state = train_in(task, folder, resume=values.resume, progress=progress)
     curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
+    # A signal ended the loop early. Its checkpoint is there; a model is exported at the end alone.
     if int(state.step) < config.loop.steps:
         return STOPPED_BY_SIGNAL
     variables = fetch(state.averaged_variables, make_mesh(config.mesh))
     save_model(folder / MODEL, config, variables)
+    # The loop has just measured the state that is exported, so it is not measured again.
     newest = [record for record in read_metrics(folder) if record["split"] == "validation"][-1]
     report = {name: newest[name] for name in ("gain", "better", "worse")}
     write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")

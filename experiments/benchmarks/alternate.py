@@ -84,6 +84,8 @@ class Worker:
         inherited = {key: value for key, value in os.environ.items() if "MALLOC_" not in key}
         inherited.pop("GLIBC_TUNABLES", None)
         variables = inherited | dict(environment or {})
+        # Another environment's interpreter, as that of PyTorch, need not have this project
+        # installed.
         paths = [str(ROOT), str(ROOT / "kernels"), *filter(None, [variables.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
             [python, "-m", "experiments.benchmarks.worker"],
@@ -251,6 +253,7 @@ def cells(figures: Mapping[str, Any]) -> tuple[str, str]:
 
 def importable(module: str, python: str = sys.executable) -> bool:
     """Returns whether that interpreter finds a top-level module, without importing it."""
+    # Asked in that interpreter: what ours finds says nothing of another environment.
     question = f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"
     return subprocess.run([python, "-c", question], check=False).returncode == 0
 
@@ -261,4 +264,5 @@ def _naming(name: str):
     try:
         yield
     except ContestantError as error:
+        # The worker's traceback is in the message; ours would add nothing to it.
         raise ContestantError(f"{name}: {error}") from None

@@ -76,6 +76,7 @@ def _rows(target: Target) -> Iterator[dict[str, Any]]:
     """Yields the figures of every program for a target."""
     for case in aot_cases.CASES.values():
         for part in PASSES:
+            # One floor for all contestants, so that their traffic can be compared.
             floor = case.floor_bytes(part == "gradient")
             for who, attend in contestants(target, case):
                 program = functools.partial(compile_case, target, case, attend, part)

@@ -65,6 +65,8 @@ class AotCase:
         item = jnp.dtype(self.dtype).itemsize
         query = self.B * self.T * self.N * self.K
         key = self.B * self.T * self.M * self.K
+        # Of the query's size: query, cotangent and its gradient, or query and result. Of the key's:
+        # key and value, and their gradients.
         return item * (3 * query + 4 * key if gradient else 2 * query + 2 * key)
 
 
@@ -73,6 +75,7 @@ HRM = {"mask": "full", "B": 256, "N": 8, "M": 8, "rope": True}
 CASES = {
     case.name: case
     for case in (
+        # A Sudoku has 81 cells; HRM puts one token for the puzzle before them, TRM sixteen.
         AotCase("hrm_small_82", T=82, K=32, **HRM),
         AotCase("hrm_82", T=82, K=64, **HRM),
         AotCase("hrm_82_float32", T=82, K=64, dtype="float32", **HRM),
@@ -141,6 +144,7 @@ def on_projections(case: AotCase, attend: Function) -> Function:
     """Returns attention on [B, T, N, K] as a function of [B, T, N * K]."""
 
     def attend_merged(query, key, value, *masks):
+        # Key and value may have fewer heads, so their number follows from the size of each.
         heads = (x.reshape(case.B, case.T, -1, case.K) for x in (query, key, value))
         return attend(*heads, *masks).reshape(query.shape)
 
@@ -188,6 +192,7 @@ class DecodeCase:
         """Returns the shapes of query, key and value of the new tokens, and of the cache."""
         query = jax.ShapeDtypeStruct((self.B, T, self.N, self.K), self.dtype)
         new = jax.ShapeDtypeStruct((self.B, T, self.M, self.K), self.dtype)
+        # By shape alone: a cache of 32,768 tokens is never allocated here.
         sizes = self.B, self.S, self.M, self.K, self.dtype
         return query, new, new, jax.eval_shape(lambda: hrm_kernels.KVCache.empty(*sizes))
 

@@ -26,6 +26,7 @@ _TPU_ENVIRONMENT = {
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
+# XLA's GpuTargetConfigProto as text, with the limits of an H100 SXM.
 _H100 = """
 gpu_device_info {
   threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048
@@ -181,6 +182,7 @@ def compile_for(
 def describe(compiled: jax.stages.Compiled) -> Compiled:
     """Returns the costs of a compiled program."""
     memory: Any = compiled.memory_analysis()
+    # Not every compiler tells its costs: what it does not tell is None.
     costs: Any = compiled.cost_analysis() or {}
     text = compiled.as_text() or ""
     # The TPU compiler writes its estimates into the program's text, operation by operation.

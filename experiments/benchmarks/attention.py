@@ -46,6 +46,7 @@ class AttentionCase:
 
     def flop(self, part: str) -> float:
         """Returns the FLOP of the pairs that the mask allows."""
+        # A causal mask allows a query its own token and those before.
         pairs = self.T * (self.T + 1) / 2 if self.causal else self.T**2
         return PRODUCTS[part] * 2.0 * self.B * self.N * self.K * pairs
 
@@ -68,6 +69,7 @@ CASES = (
 
 def _jax_programs(attend: Callable[..., Any], operands: list[np.ndarray]) -> dict[str, Program]:
     """Returns both passes, compiled."""
+    # On the device before anything is timed.
     arrays = [jax.device_put(x) for x in operands]
 
     def gradients(query, key, value, cotangent):
@@ -139,6 +141,7 @@ CONTESTANTS = {OURS: _ours, JAX_NN: _jax_nn, EINSUM: _einsum}
 def run(rounds: int, console: Console, picture: pathlib.Path | None = None) -> dict[str, Any]:
     """Times every case; prints a table, draws a picture if asked to, and returns the figures."""
     about = machine.describe()
+    # Ceilings are measured in the same run, as the machine is not equally fast every day.
     bandwidth = machine.copy_bandwidth()
     peak = about.peak_flops
     console.print(
@@ -160,6 +163,7 @@ def _measure(case: AttentionCase, contestants: dict[str, Any], rounds: int) -> l
     """Returns one row for each pass: our figures, and the seconds of every contestant."""
     rng = np.random.default_rng(0)
     shape = (case.B, case.T, case.N, case.K)
+    # Query, key, value and the result's cotangent.
     operands = [rng.standard_normal(shape, dtype=np.float32) for _ in range(4)]
     programs = {name: build(case, operands) for name, build in contestants.items()}
     rows = []
@@ -232,6 +236,7 @@ def _draw(rows: list[dict[str, Any]], names: list[str], path: pathlib.Path) -> N
             axes.barh(place + index * height, ratios, height, label=name)
         axes.axvline(1, color="black", linewidth=0.8)
         axes.set(title=part, xlabel="time over ours (less is faster)")
+        # In the middle of a case's bars, of which the first is centred on its place.
         axes.set_yticks(place + 0.4 - height / 2, [row["case"] for row in chosen])
         axes.invert_yaxis()
         axes.legend()

@@ -55,6 +55,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     """
     names = [OURS]
     if alternate.importable("transformers", options.torch_python):
+        # The first is what the other is compared with.
         names.insert(0, REFERENCE)
     else:
         message = f"left out: {REFERENCE}; to run it: {INSTALL}"
@@ -83,6 +84,7 @@ def _measure(options: Options, model: str, names, place: pathlib.Path, report) -
             # Both write the text once before the timing, to compare what they write.
             texts[name] = worker.call(f"{_MODULES[name]}:greedy", **shared)
     phases = {}
+    # Steps of a turn, and tokens of a step.
     for phase, steps, tokens in (("decode", options.tokens, 1), ("prefill", 1, len(prompt))):
         contestants = [
             alternate.Contestant(
@@ -168,6 +170,7 @@ def threads() -> int:
 def _environment(name: str) -> dict[str, str]:
     """Returns the environment of a contestant: equal threads; ours with the heap of `codegen`."""
     if name == REFERENCE:
+        # PyTorch is told how many threads to use; XLA takes as many as there are cores by itself.
         return {"OMP_NUM_THREADS": str(threads())}
     return dict(alternate.STEADY_HEAP)
 
@@ -178,6 +181,7 @@ def _python(options: Options, name: str) -> str:
 
 def _agreed(texts: list[list[int]]) -> int:
     """Returns how many tokens, from the first on, all contestants wrote alike."""
+    # Up to the first difference: what comes behind it goes on from different texts.
     alike = [len(set(tokens)) == 1 for tokens in zip(*texts, strict=True)]
     return alike.index(False) if False in alike else len(alike)
 

@@ -43,6 +43,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         table.add_column(name, justify="left" if name in ("model", "weights") else "right")
     results = []
     for model in options.models:
+        # Weights widened to float32 are multiplied with activations that are not rounded.
         expected, tokens = _logits(model, "float32", options.tokens)
         for holding in ("float32", *options.holdings):
             logits = expected if holding == "float32" else _logits(model, holding, len(tokens))[0]
@@ -74,15 +75,18 @@ def _logits(model: str, holding: str, count: int) -> tuple[np.ndarray, np.ndarra
 def _figures(logits: np.ndarray, expected: np.ndarray, tokens: np.ndarray) -> dict[str, float]:
     found = _log_probabilities(logits)
     wanted = _log_probabilities(expected)
+    # A token's probability stands at the place before it.
     following = found[np.arange(len(tokens) - 1), tokens[1:]]
     return {
         "perplexity": float(np.exp(-following.mean())),
         "same_token": float((found.argmax(-1) == wanted.argmax(-1)).mean()),
+        # Kullback-Leibler divergence of what is found from what is wanted, mean over places.
         "divergence": float((np.exp(wanted) * (wanted - found)).sum(-1).mean()),
         "logits_rms": float(np.sqrt(np.mean((logits - expected) ** 2))),
     }
 
 
 def _log_probabilities(logits: np.ndarray) -> np.ndarray:
+    # Shifted by the largest, so that no exponential overflows.
     shifted = logits - logits.max(-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))

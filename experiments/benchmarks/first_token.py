@@ -89,6 +89,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 def cases(tokenizer: Tokenizer, options: Options) -> dict[str, Case]:
     """Returns what is timed, by name: states for the turns that are timed, and two before."""
     text = _text(tokenizer)
+    # From behind the prompt's text, so that no change puts there what stood there before.
     changes = _changes(text[options.tokens :], options.changed, options.rounds + 2)
     kept = text[: options.tokens - options.changed]
     whole = [[*kept, *change] for change in changes]
@@ -112,6 +113,7 @@ def take_turns(writer: Writer, options: Options, report) -> dict[str, list[float
     asked = cases(writer.tokenizer, options)
     readers = {name: _reader(writer, case) for name, case in asked.items()}
     seconds: dict[str, list[float]] = {name: [] for name in asked}
+    # Of the two turns before, the first reads all and the second what has changed: both compile.
     for turn in range(-2, options.rounds):
         for name, case in asked.items():
             report(f"round {turn + 1} of {options.rounds}: {name}")
@@ -152,11 +154,13 @@ def compare(writer: Writer, options: Options) -> dict[str, float] | None:
         states = [
             _with_hole(tokenizer, part, change, suffix_first=False) for change in (other, own)
         ]
+        # The state before the change is read, then the one after it, which reuses what it can.
         writer.reader = _reader(writer, Case(states, reuse_shifted=True))
         _first_token(writer, states[0])
         reused, reused_fill = _follow(writer, states[1], options.fill_tokens)
         writer.reader = _reader(writer, Case(states))
         cold, cold_fill = _follow(writer, states[1], options.fill_tokens)
+        # Kullback-Leibler divergence of the reused distribution from the cold one.
         divergence.append((np.exp(cold) * (cold - reused)).sum())
         same_token.append(cold.argmax() == reused.argmax())
         same_fill.append(cold_fill == reused_fill)

@@ -99,6 +99,7 @@ class Text:
         self.variables = variables
         self.prompt = prompt
         self.count = rows
+        # A power of two, as the room of a writer's rows is.
         self.room = power_of_two(len(prompt) + tokens + 1)
         # No token ends the text: every turn writes the same number of tokens.
         self.nothing_ends = jnp.array([-1], jnp.int32)

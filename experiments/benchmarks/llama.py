@@ -55,6 +55,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     """
     names = [f"hrm_jax {holding}" for holding in _HOLDINGS]
     if alternate.importable("llama_cpp", options.llama_python):
+        # The first is what the others are compared with.
         names.insert(0, LLAMA)
     else:
         console.print(f"left out: {LLAMA}; to run it: {INSTALL}", markup=False)
@@ -72,6 +73,7 @@ def _measure(options: Options, model: str, names: list[str], report) -> dict[str
     prompt = [(7 * i) % 40000 for i in range(1, options.prompt_tokens + 1)]
     shared = {"path": path, "prompt": prompt, "tokens": options.tokens}
     phases: dict[str, Any] = {}
+    # Reading is timed of one text alone; a step of it is the whole prompt.
     works = [("prefill", 1, 1)] + [("decode", rows, options.tokens) for rows in options.rows]
     for phase, rows, steps in works:
         contestants = [_contestant(options, name, phase, rows, shared) for name in names]
@@ -80,6 +82,7 @@ def _measure(options: Options, model: str, names: list[str], report) -> dict[str
             contestants,
             rounds=options.rounds,
             steps=steps,
+            # A step of decoding writes a token in every row.
             tokens=options.prompt_tokens if phase == "prefill" else rows,
             report=lambda message, title=title: report(f"{model}, {title}: {message}"),
         )
@@ -125,6 +128,7 @@ def memory_speed(repeats: int = 5) -> float:
         for _ in range(repeats):
             begin = time.perf_counter()
             list(pool.map(lambda part: part.dot(part), parts))
+            # The best, as a bound is what can be reached; a copy would count writing as well.
             best = min(best, time.perf_counter() - begin)
     return _MEMORY_BYTES / best
 

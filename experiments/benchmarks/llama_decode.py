@@ -8,6 +8,7 @@ import llama_cpp as cpp
 _CHUNK = 512
 
 
+# Of the module: a callback that ctypes made has to live as long as the library may call it.
 @cpp.llama_log_callback
 def _say_nothing(level: int, text: bytes, data: object) -> None:
     """Drops what the library tells."""
@@ -45,6 +46,7 @@ class _Text:
         threads = len(os.sched_getaffinity(0))
         self.model = cpp.llama_model_load_from_file(path.encode(), cpp.llama_model_default_params())
         settings = cpp.llama_context_default_params()
+        # Room of all rows together, with a token more than is written in each.
         settings.n_ctx = rows * (len(prompt) + tokens + 1)
         settings.n_batch = settings.n_ubatch = _CHUNK
         settings.n_seq_max = rows
@@ -72,8 +74,10 @@ class _Text:
             raise RuntimeError(f"llama_decode failed with status {status}")
 
     def _read(self, row: int) -> int:
+        # Positions begin at 0 again, so nothing of the row's last turn may be left.
         cpp.llama_memory_seq_rm(self.memory, row, -1, -1)
         last = len(self.prompt) - 1
+        # Logits are wanted after the last token alone.
         entries = [(token, i, row, i == last) for i, token in enumerate(self.prompt)]
         for begin in range(0, len(entries), _CHUNK):
             self._run(entries[begin : begin + _CHUNK])
@@ -85,11 +89,13 @@ class _Text:
 
     def decode(self, steps: int) -> None:
         """Writes `steps` tokens in every row after the prompt, which is read once."""
+        # In the first turn, which is not timed: decoding is measured without the prompt.
         if self.first is None:
             firsts = [self._read(row) for row in range(self.rows)]
             self.first = firsts[0]
         begin = len(self.prompt)
         for row in range(self.rows):
+            # What the turn before wrote; the prompt stays.
             cpp.llama_memory_seq_rm(self.memory, row, begin, -1)
         tokens = [self.first] * self.rows
         self.written = []

@@ -134,9 +134,12 @@ def _figures(tally: Tally, memory: list[int], options: Options) -> dict[str, Any
 
 
 async def _load(options: Options, url: str, pid: int) -> tuple[Tally, list[int]]:
+    # httpx would let 100 ask at a time, and keep the others waiting on this side.
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits) as client:
         bodies = [_body(prompt, options) for prompt in _PROMPTS]
+        # One after the other: what each text is when nothing else is written. Without a temperature
+        # the likeliest tokens are taken, so it has to stay the same.
         alone = [[part async for part in stream(client, body)] for body in bodies]
         texts = ["".join(text for text, _ in parts) for parts in alone]
         tally = Tally()
@@ -149,10 +152,12 @@ async def _load(options: Options, url: str, pid: int) -> tuple[Tally, list[int]]
             memory[0] = _resident_bytes(pid)
 
         clients = [
+            # Each draws for itself, so what it does is independent of how fast others are answered.
             _client(client, random.Random(f"{options.seed} {n}"), bodies, texts, deadline, tally)
             for n in range(options.clients)
         ]
         await asyncio.gather(watch(), *clients)
+        # Texts that were left have to give their rows back before memory is looked at.
         await _at_rest(client)
         memory.append(_resident_bytes(pid))
     return tally, memory
@@ -185,6 +190,8 @@ async def _client(
                 tally.failed += 1
                 continue
             tally.refused += 1
+            # Spread over the time that the server asks for: all at once they would be refused
+            # again.
             await asyncio.sleep(float(error.response.headers["retry-after"]) * draw.random())
         except httpx.HTTPError:
             tally.failed += 1
@@ -202,12 +209,14 @@ async def _ask(
     text = ""
     count = 0
     tokens = 0
+    # Leaving closes the connection at once; a generator's own end would come when it is collected.
     async with contextlib.aclosing(stream(client, body)) as parts:
         async for part, usage in parts:
             if not count:
                 tally.first_seconds.append(time.monotonic() - begin)
             count += 1
             text += part
+            # Only the last part tells how many tokens there were.
             tokens = usage or tokens
             if leave_after is not None and count > leave_after:
                 tally.left += 1

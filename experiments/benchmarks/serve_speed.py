@@ -33,6 +33,7 @@ from hrm_jax.convert.language import locate
 _T = TypeVar("_T")
 OURS = "hrm_jax"
 LLAMA = "llama.cpp"
+# About what a token of code has; prompts are cut by characters, as both servers read text.
 _CHARACTERS_OF_TOKEN = 3
 _SHORT_PROMPT = 40
 _START_SECONDS = 120.0
@@ -95,6 +96,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     """
     with contextlib.ExitStack() as stack:
         begin = time.perf_counter()
+        # All clients may wait, so that no request is refused.
         command = serve_command(options.model, rows=options.rows, most_waiting=max(options.clients))
         ours = started([*command, f"--context={options.context}"])
         _, url = stack.enter_context(ours)
@@ -129,6 +131,7 @@ def _in_turns(
     for turn in range(options.rounds + 1):
         for name, url in urls.items():
             report(f"{count} clients: turn {turn} of {options.rounds}, {name}")
+            # By the turn alone, so that both servers are asked for the same.
             prompts = _prompts(options, count * options.texts, seed=turn)
             found = _asked(name, _turn(options, url, prompts, count))
             if turn:
@@ -146,6 +149,7 @@ def _asked(name: str, asking: Coroutine[Any, Any, _T]) -> _T:
 
 async def _turn(options: Options, url: str, prompts: list[str], clients: int) -> Turn:
     """Has clients ask for the texts of all prompts."""
+    # One iterator for all: whoever is done takes the next prompt.
     left = iter(prompts)
     first_seconds: list[float] = []
     written = 0
@@ -175,12 +179,15 @@ def _joining(options: Options, urls: dict[str, str]) -> dict[str, float]:
 
 async def _waits(options: Options, url: str, turn: int) -> list[float]:
     async with _client(url) as client:
+        # Other seeds than those of the turns. The others' texts are so long that they are still
+        # written when the short prompts come.
         prompts = _prompts(options, options.rows - 1, seed=turn + 1000)
         tokens = options.context - 2 * options.prompt_tokens
         others = [asyncio.create_task(_ask(client, text, tokens)) for text in prompts]
         await asyncio.sleep(options.settle_seconds)  # their prompts are read
         short = [text[:_SHORT_PROMPT] for text in _prompts(options, 5, seed=turn + 2000)]
         found = [(await _ask(client, prompt, 1))[0] for prompt in short]
+        # Closes their streams, so that the next server has the cores to itself.
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
@@ -214,6 +221,7 @@ def _prompts(options: Options, count: int, seed: int) -> list[str]:
     texts = [text for text in texts if len(text) > 2 * length]
     prompts = []
     for _ in range(count):
+        # From a line's begin, and far enough from the file's end for a whole prompt.
         text = draw.choice(texts)
         first = text.index("\n", draw.randrange(len(text) - 2 * length)) + 1
         prompts.append(text[first : first + length])
@@ -225,9 +233,11 @@ def _llama_started(options: Options) -> Iterator[str]:
     """Starts llama.cpp's server; yields its URL when it is ready, then ends it."""
     assert options.llama_server is not None
     with socket.socket() as free:
+        # The system names a free port; the server takes it when this socket is closed.
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     file = locate(options.model)
+    # llama.cpp divides its context among its rows.
     context = options.rows * options.context
     command = [options.llama_server, "-m", str(file), "--port", str(port)]
     command += ["-np", str(options.rows), "-c", str(context), "-t", str(os.cpu_count())]
@@ -261,6 +271,7 @@ def _figures(turns: dict[str, list[Turn]]) -> dict[str, Any]:
             "first_token_seconds_median": round(statistics.median(firsts), 3),
         }
     if LLAMA in turns:
+        # Turn by turn, as the machine's speed drifts.
         pairs = zip(turns[OURS], turns[LLAMA], strict=True)
         figures["ratio"] = round(
             statistics.median(ours.rate / llama.rate for ours, llama in pairs), 2

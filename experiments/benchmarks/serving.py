@@ -35,10 +35,12 @@ def started(command: Sequence[str]) -> Iterator[tuple[subprocess.Popen[str], str
     process = subprocess.Popen([*command], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
+        # The only line, written when the server answers; it ends without one where it cannot start.
         line = process.stdout.readline()
         if not line:
             raise LoadError(f"the server did not start: {' '.join(command)} ended")
         yield process, json.loads(line)["url"]
+        # A server that is asked to end does so by itself: any other status is an error here.
         process.terminate()
         if process.wait(SETTLE_SECONDS) != 0:
             raise LoadError(f"the server ended with status {process.returncode}")
@@ -65,6 +67,7 @@ async def stream(
             event = json.loads(data)
             if "error" in event:
                 raise httpx.RemoteProtocolError(event["error"]["message"])
+            # The last event has the number of tokens and no text.
             choices = event["choices"]
             usage = event.get("usage") or {"completion_tokens": 0}
             yield (choices[0]["text"] if choices else "", usage["completion_tokens"])

@@ -106,6 +106,7 @@ def _contestants(
     changes = {"attempts": options.attempts, "noise": options.noise}
     given = {name: value for name, value in changes.items() if value is not None}
     search = dataclasses.replace(task.config.test.search, **given)
+    # 0 puzzles stands for all: the source holds those that were chosen.
     settings = EvaluationConfig(0, options.batch_size, search=search)
 
     def evaluated(halting: Any) -> SudokuReport:
@@ -114,6 +115,7 @@ def _contestants(
 
     def searched() -> SudokuReport:
         config = dataclasses.replace(settings, halting="rules")
+        # The search begins with what the engine left unsolved, and its seconds are those of both.
         report = task.evaluate(variables, source, config, mesh)
         found = task.search(variables, source, config, mesh, report).search
         assert found is not None
@@ -125,6 +127,7 @@ def _contestants(
         # limit=1 finds a solution, and does not prove that it is the only one.
         found = solver.search_many(grids, limit=1)
         seconds = time.perf_counter() - start
+        # By the answers of the data; `valid` is by the rules alone.
         exact = (rules.encode(found.solutions) == source.labels).all(-1).mean()
         valid = rules.is_solution(found.solutions, grids).mean()
         return Turn(seconds, float(exact), float(valid), float("nan"))
@@ -140,6 +143,7 @@ def _contestants(
 
 def _turn(report: SudokuReport, steps: int | None = None) -> Turn:
     results = report.results
+    # With full steps, `results.steps` says when the head would have stopped, not what was spent.
     mean_steps = results.steps.mean() if steps is None else steps
     exact = results.exact.mean()
     valid = results.valid.mean()

@@ -75,6 +75,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     results = []
     for name in options.models:
         loaded = load_language_model(name, dtype="auto")
+        # All share one set of weights, and differ by what they propose alone.
         writers = {
             proposed: Writer(
                 loaded.model, loaded.variables, loaded.tokenizer, speculate=proposed, batch_size=1
@@ -103,6 +104,8 @@ def workloads(loaded: LoadedLanguageModel, options: Options) -> dict[str, list[R
         code = f"```python\n{(ROOT / file).read_text()}```"
         text = f"{wish} Answer with the whole file.\n\n{code}\n"
         if loaded.chat_template is None:
+            # A model that only goes on with texts is shown the file, the wish, and the answer's
+            # beginning.
             prompt = Prompt(f"{code}\n\n{wish}\n\n```python\n")
         else:
             prompt = loaded.conversation([{"role": "user", "content": text}])
@@ -134,6 +137,7 @@ def _turn(writer: Streams, requests: Sequence[Request]) -> Turn:
     seconds = 0.0
     for request in requests:
         pieces = writer.stream(request)
+        # The first piece comes when the prompt is read, which is not counted; nor are its tokens.
         text = next(pieces).text
         begin = time.perf_counter()
         for piece in pieces:
@@ -156,6 +160,7 @@ def _rows(kind: str, turns: Mapping[int, Sequence[Turn]]) -> list[dict[str, Any]
             "kind": kind,
             "proposed": proposed,
             "texts": len(first),
+            # The first turn of each is enough: the same request gives the same text again.
             "texts_that_differ": sum(map(operator.ne, own[0].texts, first)),
             **figures[str(proposed)],
         }

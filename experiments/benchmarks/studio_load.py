@@ -36,6 +36,7 @@ with open(sys.argv[1], "a") as file:
         file.flush()
         time.sleep(0.5)
 """
+# In which every page has read what there was; delays are those of new points alone.
 _SETTLE_SECONDS = 3.0
 _POINTS = 1200
 
@@ -83,6 +84,7 @@ async def _watched(
     """Returns processor time and delays while so many pages watch all live runs."""
     async with contextlib.AsyncExitStack() as stack:
         delays: list[float] = []
+        # Pages end with the measurement, whatever happens in it.
         tasks = [asyncio.create_task(_page(url, options.live, delays)) for _ in range(pages)]
         stack.callback(lambda: [task.cancel() for task in tasks])
         await asyncio.sleep(_SETTLE_SECONDS)
@@ -105,11 +107,13 @@ async def _watched(
 async def _page(url: str, live: int, delays: list[float]) -> None:
     """Watches all live runs as the page does, and notes how old the newest point is."""
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        # The page sets the cookie that everything below /api/ asks for.
         await client.get("/")
         counts: dict[str, dict[str, int]] = {f"live-{n}": {} for n in range(live)}
         async with client.stream("GET", "/api/events") as events:
             async for line in events.aiter_lines():
                 name, _, data = line.partition(": ")
+                # An event names the runs that have something new; the page asks for that.
                 told = json.loads(data).get("runs", {}) if name == "data" else {}
                 await asyncio.gather(
                     *(_grow(client, run, counts[run], delays) for run in told if run in counts)
@@ -119,6 +123,7 @@ async def _page(url: str, live: int, delays: list[float]) -> None:
 async def _grow(
     client: httpx.AsyncClient, run: str, counts: dict[str, int], delays: list[float]
 ) -> None:
+    # What is known is told with the number of its points, so that only new ones come.
     asked = [f"{name}:{count}" for name, count in counts.items()]
     query = {"run": run, "points": _POINTS, "curve": asked}
     found = (await client.get("/api/curves", params=query)).json()
@@ -143,10 +148,12 @@ async def _long(url: str) -> dict[str, Any]:
 
         begun = time.perf_counter()
         found, first = await ask()
+        # A long log is read in parts: each answer has what was read so far.
         while found["share"] < 1:
             found, _ = await ask()
         whole = time.perf_counter() - begun
         curve = found["curves"]["train/loss"]
+        # From here on all is in memory.
         _, again = await ask()
         _, zoomed = await ask(first=1000.0, last=200_000.0)
         return {
@@ -170,6 +177,8 @@ def _writers(runs: pathlib.Path, count: int) -> Iterator[None]:
             processes.append(subprocess.Popen(command))
             state = {
                 "pid": processes[-1].pid,
+                # Behind the process's own start: the studio takes a process that began later for
+                # another one.
                 "started_seconds": time.time() + 1,
                 "state": "running",
             }

@@ -98,6 +98,8 @@ def requests_of(suite: Suite, options: Options) -> dict[str, list[Request]]:
     return {
         name: [
             Request(problem.prompt, seed, suite.stop, options.tokens, sampling, constraint=one)
+            # A seed for each problem, the same for all contestants: where nothing is refused texts
+            # are equal.
             for seed, problem in enumerate(suite.problems)
         ]
         for name, one in CONSTRAINTS.items()
@@ -109,6 +111,7 @@ def take_turns(
 ) -> dict[str, list[Turn]]:
     """Returns the turns of each contestant, after one that warms it up."""
     turns: dict[str, list[Turn]] = {name: [] for name in requests}
+    # Turn 0 compiles, and reads the prompts.
     for number in range(rounds + 1):
         for name, own in requests.items():
             turn = _turn(writer, own)
@@ -120,6 +123,7 @@ def take_turns(
 def _turn(writer: Writes, requests: Sequence[Request]) -> Turn:
     texts = [""] * len(requests)
     tokens = 0
+    # With the prompts, and with what is written and taken back: all that a user waits for.
     begin = time.perf_counter()
     for piece in writer.write(requests):
         texts[piece.request] += piece.text
@@ -133,6 +137,7 @@ def figures(suite: Suite, turns: Mapping[str, Sequence[Turn]]) -> list[dict[str,
     rows = []
     for name, figure in rates(speeds).items():
         texts = turns[name][0].texts
+        # A text goes on from its problem, so only both together are a program.
         programs = map(str.__add__, (problem.before for problem in suite.problems), texts)
         parsing = sum(map(parses, programs))
         rows.append({"written": name, "texts": len(texts), "texts_that_parse": parsing, **figure})

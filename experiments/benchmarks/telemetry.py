@@ -47,6 +47,7 @@ def run(preset: str, rounds: int, console: Console) -> dict[str, Any]:
         state, metrics = step(task.model, state, batch)
         # A step that does nothing: what is left is what observing adds to the last of a record.
         idle = observed(lambda model, state, batch: (state, metrics), optim.b1, 1, first_step=0)
+        # Processor time, as what else the machine does would hide so small a share.
         for turn in range(rounds + 1):
             begun = time.process_time()
             for _ in range(steps):
@@ -63,6 +64,7 @@ def run(preset: str, rounds: int, console: Console) -> dict[str, Any]:
 
 def _batch(task: SudokuTask) -> Batch:
     B = task.config.batch_size
+    # Any tokens: what a step costs does not depend on them.
     random = np.random.default_rng(0)
     tokens = random.integers(rules.BLANK_TOKEN, rules.VOCABULARY_SIZE, (2, B, rules.NUM_CELLS))
     arrays: Any = (*tokens.astype(np.int32), np.zeros(B, np.int32))

@@ -38,6 +38,7 @@ class _Text:
             self._read()
 
     def _read(self):
+        # Logits of the last token alone, as `generate` asks for.
         return self.model(input_ids=self.prompt, use_cache=True, logits_to_keep=1)
 
     def decode(self, steps: int) -> None:

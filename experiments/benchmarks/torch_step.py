@@ -24,6 +24,7 @@ def build(shape: dict[str, Any], batch_size: int, compiled: bool) -> Callable[[i
         compiled=compiled,
     )
     arrays = workload.batches(workload.ModelShape(**shape), batch_size)
+    # On the device before the first step, as ours are.
     tensors = [
         {key: torch.from_numpy(value).to(device) for key, value in batch.items()}
         for batch in arrays

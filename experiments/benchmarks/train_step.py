@@ -60,6 +60,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         ValueError: a name is unknown, or no contestant's library is installed.
         alternate.ContestantError: a contestant failed.
     """
+    # Each once: where both are the same, a library is measured once.
     pythons = list(dict.fromkeys([sys.executable, options.torch_python]))
     with waiting(console, "measuring the matrix multiplication peak"):
         # Measured before any contestant lives: its memory and threads would disturb the peak.
@@ -103,6 +104,7 @@ def _contestants(
         if plain not in CONTESTANTS:
             raise ValueError(f"contestants: expected {', '.join(CONTESTANTS)}, got {name!r}")
         implementation = CONTESTANTS[plain]
+        # Only PyTorch may be in another environment: ours is imported where this runs.
         python = options.torch_python if implementation.library == "torch" else sys.executable
         if not alternate.importable(implementation.library, python):
             missing.append(name)

@@ -63,6 +63,7 @@ def batches(shape: ModelShape, batch_size: int, count: int = 4) -> list[dict[str
         `count` batches of `inputs` and `labels`, int32 [B, T] in 1..vocab_size - 1, and
         `puzzle_identifiers`, int32 [B].
     """
+    # Random labels cannot be learned, but the work of a step does not depend on what is learned.
     rng = np.random.default_rng(0)
 
     def cells() -> np.ndarray:
@@ -100,7 +101,9 @@ def train_step_flops(shape: ModelShape, batch_size: int) -> int:
     features = shape.hidden_size
     products = 2 * length * (4 * features**2 + 3 * features * width)
     layer = products + 4 * length**2 * features
+    # One inner step forward; the learning step takes one, and the Q-continue target another.
     inner = shape.H_cycles * (shape.L_cycles * shape.L_layers + shape.H_layers) * layer
+    # Through the last call of each level, at twice the cost of a forward pass.
     backward = 2 * (shape.L_layers + shape.H_layers) * layer
     head = 3 * 2 * length * features * shape.vocab_size
     return batch_size * (2 * inner + backward + head)

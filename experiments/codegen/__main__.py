@@ -55,6 +55,7 @@ flags.DEFINE_bool("resume", False, "train, eval: go on with what a folder holds"
 
 def main() -> int:
     """Runs the mode; returns the exit code."""
+    # Before the first question to JAX about devices, which `process_index` below is.
     distributed.join()
     console = make_console(markup=False, quiet=jax.process_index() != 0)
     run = {
@@ -104,6 +105,7 @@ def measure(console: Console) -> int:
         name = f"{FLAGS.model}, {writer.named_settings()}"
         return writer.make_completer(language_model.load_model(), chat=FLAGS.form == "chat"), name
 
+    # An unset --model would take the best model that is there: fine to generate, not for hours.
     named = not FLAGS["model"].using_default_value
     return measuring.run(console, load_model if named else None)
 

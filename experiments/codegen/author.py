@@ -110,6 +110,7 @@ class Author:
             return
         try:
             judge = _judge(question.tests)
+        # Never run unprotected: without a sandbox the text is shown unchecked, and why.
         except SandboxUnavailable as error:
             self._write(question, str(error))
             return
@@ -117,6 +118,8 @@ class Author:
         request, turns = self._request(question)
         wanted = programs.wanted(request, turns, self.loaded.conversation)
         budget = Budget(attempts=question.attempts, seconds=question.seconds)
+        # The first request has the question's seed, and each candidate its number more: so the
+        # writer knows the attempt of a piece.
         writer = TellingWriter(self.writer, question.seed)
         result = search.search(writer, wanted, check, judge, budget, _tell_verdict)
         failure = result.best.failure
@@ -129,6 +132,7 @@ class Author:
         request, _ = self._request(question)
         budget = Budget(attempts=1, seconds=question.seconds)
         writer = TellingWriter(self.writer, question.seed)
+        # A draw of one candidate keeps to the time, as a search does.
         [written] = search.draw(writer, programs.Continued(request), budget)
         _finish(written, False, f"not verified: {why_unchecked}", 1, time.monotonic() - begin)
 
@@ -173,6 +177,7 @@ class TellingWriter:
     def write(self, requests: Sequence[Request]) -> Iterator[Piece]:
         """Yields the pieces of all texts; see `Writer.write`."""
         for piece in self.writer.write(requests):
+            # A piece is empty while a character or a stop sequence may be incomplete.
             if piece.text:
                 tell(attempt=requests[piece.request].seed - self.seed + 1, text=piece.text)
             yield piece
@@ -185,6 +190,7 @@ def check_of(question: Question) -> tuple[Check, str] | None:
       CheckError: the tests cannot be used.
     """
     if question.tests.strip():
+        # What tests import and is not named here would be taken from the program that they test.
         packages = [_PYTEST] if _PYTEST in question.tests else []
         return check_of_tests(question.tests, "the tests", packages=packages), "the tests"
     examples = examples_in(question.prompt)
@@ -225,6 +231,7 @@ def load() -> Author:
         loaded = language_model.load_model()
         return Author(loaded, language_model.make_writer(loaded, batch_size=_BATCH))
     checkpoint = pathlib.Path(FLAGS.checkpoint)
+    # A run's checkpoint has values alone: what they mean is in the run's config.
     run = run_of(checkpoint)
     task = CodeTask(read_config(run, CodeConfig), run)
     variables, _ = restore(task, checkpoint, make_mesh(MeshConfig()))
@@ -240,8 +247,10 @@ def main() -> int:
             # Before the model is loaded, which takes seconds.
             question = from_dict(Question, parse_json(line, "the question"))
             check_of(question)
+            # Loaded at the first question, and kept for all later ones.
             author = author or load()
             author.answer(question)
+        # One question that cannot be answered does not end the process: the next may be.
         except command.FORESEEN as error:
             tell(done=True, error=str(error))
     return 0
@@ -249,6 +258,7 @@ def main() -> int:
 
 def tell(**fields: Any) -> None:
     """Prints a line of JSON."""
+    # Flushed, as the reader of a pipe shows each piece when it comes.
     print(json.dumps(fields, separators=(",", ":")), flush=True)
 
 

@@ -48,6 +48,7 @@ def run(console: Console) -> int:
     folder = pathlib.Path(FLAGS.results)
     if not (folder / SETTINGS).exists():
         raise ResumeError(f"{folder}: expected a folder of --mode=eval, got one without {SETTINGS}")
+    # Read for the title and for messages; which problems there are the flags say.
     settings = from_json(EvaluationSettings, (folder / SETTINGS).read_text(encoding="utf-8"))
     suite = measuring.load_suite()
     lines = read_completions(folder / COMPLETIONS)
@@ -61,17 +62,20 @@ def run(console: Console) -> int:
         raise ResumeError(
             f"{folder}: expected samples, got none; go on with --mode=eval by --resume"
         )
+    # Before samples are looked at, which takes long: a wrong number ends the command at once.
     among = _among()
     judge = judging.make_judge("python")
     with live_line(console, "look", len(suite.problems), waits_for="first") as line:
         done = 0
 
         def show(seen: Seen) -> None:
+            # What an earlier run has looked at is told as well, so the count begins with it.
             nonlocal done
             done += 1
             line.update(done, [seen.task_id], record=f"{done}: ")
 
         found = look(suite, lines, judge, folder / CHOICES, show)
+    # Of every problem the same number is chosen among, so the one with fewest samples decides.
     least = min(len(seen.passed) for seen in found)
     chosen = [choose(found, count) for count in among if count <= least]
     console.print(_table(f"{settings.suite}, by {settings.completer}", found, chosen))

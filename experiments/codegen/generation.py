@@ -98,13 +98,16 @@ def run(console: Console) -> int:
     asked = prompts.read_prompts()
     if FLAGS.json:
         _check_others(asked)
+    # Tests are read and the sandbox is found before the model is loaded, too.
     verifier = verifying.Verifier(asked) if verifying.is_wanted() else None
     # Before a model is loaded: a schema may be refused.
     writer.constraint()
     process.keep_compiled()
     loaded = language_model.load_model()
     model = writer.make_writer(loaded)
+    # Prompts of conversations need the model's template, so they are made only now.
     requests = _requests([one.prompt(loaded) for one in asked])
+    # Standard output is the text alone, so that it can go into a file or a pipe.
     errors = Console(stderr=True, quiet=console.quiet)
     if not model.fills_holes and any(one.prompt.suffix is not None for one in requests):
         errors.print(
@@ -142,6 +145,7 @@ def _verify(
         chosen = verifier.write(number, one, request, loaded, model, errors)
         all_verified &= chosen.verified
         prompt = request.prompt
+        # As JSON the prompt is a field; otherwise a terminal shows it around the text.
         if FLAGS.json:
             written = {"prompt": prompt.prefix, "suffix": prompt.suffix, "seed": request.seed}
             written["completion"] = chosen.text
@@ -154,6 +158,7 @@ def _verify(
         _print(console, chosen.text)
         _print(console, (prompt.suffix or "" if shown else "") + "\n", style="dim")
         errors.print(chosen.told, style="green" if chosen.verified else "yellow", soft_wrap=True)
+    # Agreement verifies nothing, so it cannot fail either.
     return 0 if all_verified or FLAGS.agree else 1
 
 
@@ -165,6 +170,7 @@ def _check_others(asked: list[prompts.Asked]) -> None:
     """
     for number, one in enumerate(asked, 1):
         own = (*_WRITTEN, _SUFFIX_READ, _LEFT_OUT)
+        # Where no tests are asked for, a prompt may have fields of these names.
         own += verifying.FIELDS if verifying.is_wanted() else ()
         taken = [name for name in own if name in one.others]
         if taken:
@@ -176,12 +182,15 @@ def _check_others(asked: list[prompts.Asked]) -> None:
 
 def unescape(text: str) -> str:
     """Returns a text with Python's escapes, such as `\\n` and `\\u2028`, read."""
+    # Escapes one by one: the codec `unicode_escape` would read all other text as Latin-1.
     return _ESCAPE.sub(lambda match: ast.literal_eval(f"'{match[0]}'"), text)
 
 
 def _requests(asked: list[Prompt]) -> list[Request]:
     sampling = writer.sampling()
     stop = tuple(map(unescape, FLAGS.stop))
+    # One object for all requests, as making one reads files. In a chat the answer is a program of
+    # its own; otherwise the prompt is the first part of it.
     constraint = writer.constraint(after_prompt=not FLAGS.chat)
     return [
         Request(
@@ -225,6 +234,7 @@ def _stream(pieces: Iterator[Piece], request: Request, console: Console) -> None
 def _print(console: Console, text: str, style: str | None = None) -> None:
     """Prints text as it is; on a terminal without control characters."""
     if console.is_terminal:
+        # `out` neither wraps nor reads markup: what looks like it is part of the code.
         console.out(text, end="", style=style, highlight=False)
     else:
         console.file.write(text)
@@ -246,6 +256,7 @@ def _print_all(
     # Pieces of different requests are interleaved, as a batch writes several at once.
     for piece in pieces:
         texts[piece.request] += piece.text
+        # None but for the last piece of a text.
         endings[piece.request] = piece.ending or ""
         left_out[piece.request] += piece.left_out
     ended = zip(requests, others, texts, endings, left_out, strict=True)

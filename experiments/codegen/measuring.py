@@ -89,6 +89,7 @@ def run(console: Console, load_model: LoadModel | None) -> int:
     judge = judging.make_judge(suite.language)
     completer, name = _completer(suite, load_model)
     settings = _settings(suite, name)
+    # The folder is named here and made by `evaluate`: what fails before leaves none behind.
     folder = _folder(suite)
     console.print(
         f"{suite.name}: {len(suite.problems)} problems in {suite.language}, {settings.samples} "
@@ -164,6 +165,7 @@ def load_suite() -> Suite:
 
 
 def _completer(suite: Suite, load_model: LoadModel | None) -> tuple[Completer, str]:
+    # Known solutions go on from the problem; an answer in a conversation is a whole program.
     if FLAGS.completer != "model" and FLAGS.form == "chat":
         raise app.UsageError("--form=chat: expected with --completer=model; leave it out")
     if FLAGS.completer == "canonical":
@@ -193,11 +195,13 @@ def _settings(suite: Suite, completer: str) -> EvaluationSettings:
         ks=ks,
         max_tokens=FLAGS.max_tokens,
         seed=FLAGS.seed,
+        # In order, as settings are compared with those of the folder that is gone on with.
         packages=tuple(sorted(FLAGS.allow_packages)),
     )
 
 
 def _folder(suite: Suite) -> pathlib.Path:
+    # The folder that is named by default is new: it has nothing to go on with.
     if FLAGS.resume and not FLAGS.results:
         raise app.UsageError("--resume needs --results: the folder to go on with", exitcode=2)
     return pathlib.Path(FLAGS.results or RUNS / time.strftime(f"{suite.name}-%Y%m%d-%H%M%S"))
@@ -232,6 +236,7 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[Sequence[Judge
 
         def update(lines: Sequence[Judged]) -> None:
             parts = tally.add(lines)
+            # The first call has what an earlier run left, which may be nothing.
             if lines:
                 line.update(tally.judged, parts, record=f"{tally.judged}/{total}: ")
 

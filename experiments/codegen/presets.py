@@ -15,6 +15,7 @@ _MINUTE = CodeConfig(
     description="a tiny HRM-Text on bytes, to see everything run in about a minute",
     model=hrm_text(
         "nano",
+        # 256 bytes, the end of a text, and three marks of a hole: `ByteTokenizer`.
         vocab_size=260,
         hidden_size=64,
         num_heads=2,
@@ -72,6 +73,7 @@ _FIRST_LOOK = replace(
         "description": "nano for a few minutes: fewer steps, all texts from the start",
         "optim.warmup_steps": 20,
         "optim.ema_decay": 0.95,
+        # The first phase of nano may take 200 steps, more than there are here.
         "phases": (Phase(),),
         "loop.steps": 150,
         "loop.evaluate_every": 50,
@@ -89,6 +91,7 @@ _TRANSFORMER_NANO = replace(
         "model": LlamaConfig(
             vocab_size=1024,
             hidden_size=256,
+            # Sizes by which a token takes the FLOP of nano, 1 % more or less; a test counts both.
             num_layers=6,
             num_heads=4,
             num_key_heads=4,
@@ -96,6 +99,7 @@ _TRANSFORMER_NANO = replace(
             mlp_width=816,
             tie_embeddings=False,
         ),
+        # A plain transformer has no recurrence to backpropagate through.
         "border": None,
     },
 )

@@ -101,6 +101,7 @@ def read_prompts() -> list[Asked]:
         prompts += _read_file(name)
     if not prompts:
         raise app.UsageError("--mode=generate needs --prompt or --prompt_file", exitcode=2)
+    # One suffix cannot belong to several prompts, nor be a second one.
     if FLAGS.suffix is not None:
         if len(prompts) > 1 or prompts[0].text.suffix is not None or FLAGS.chat:
             raise PromptError("--suffix: expected with a single prompt that has no hole of its own")
@@ -121,6 +122,7 @@ def read_prompts() -> list[Asked]:
 
 def _read_file(name: str) -> list[Asked]:
     if name == STANDARD_INPUT:
+        # Bytes: `sys.stdin` would decode them as the locale says, which need not be UTF-8.
         text = files.decode_text(sys.stdin.buffer.read(), "standard input")
     else:
         text = files.read_text(pathlib.Path(name))
@@ -149,6 +151,7 @@ def _format_of(name: str, text: str, place: str) -> str:
         return "jsonl"
     if name.endswith(".json") and FLAGS.chat:
         return "json"
+    # Taken for one prompt, a file of many would give one text, without a word of warning.
     if _looks_like_prompts(text) or _looks_like_prompts(text.partition("\n")[0]):
         raise PromptError(
             f"{place}: expected one prompt, got what may be several in JSON; say which by "
@@ -161,14 +164,17 @@ def _looks_like_prompts(text: str) -> bool:
     """Returns whether a text is JSON that has the fields of a prompt, a message or messages."""
     try:
         found = json.loads(text)
+    # Not JSON, or nested too deeply to be prompts: a text like any other.
     except (ValueError, RecursionError):
         return False
+    # Of a list, a conversation's first message tells.
     first = found[0] if isinstance(found, list) and found else found
     return isinstance(first, dict) and not first.keys().isdisjoint({"prompt", "messages", "role"})
 
 
 def _from_json(text: str, place: str) -> Asked:
     found = files.parse_json(text, place)
+    # A bare list is a conversation, and so is an object that has one with more beside it.
     if isinstance(found, list) and FLAGS.chat:
         found = {"messages": found}
     fields = found if isinstance(found, dict) else {}
@@ -203,6 +209,7 @@ def _from_messages(fields: Mapping[str, Any], place: str) -> Asked:
         raise PromptError(f"{place}: expected `messages` or `prompt`, got both; leave out one")
     if FLAGS.system is not None:
         messages = [_system(), *messages]
+    # The turns go into the output as they were given, without what --system added.
     return Asked(messages=messages, tools=tools, others=fields)
 
 
@@ -215,6 +222,7 @@ def _from_text(text: str) -> Asked:
     if FLAGS.chat:
         system = [] if FLAGS.system is None else [_system()]
         return Asked(messages=[*system, {"role": "user", "content": text}])
+    # In a conversation the mark is text like any other, so this comes after it.
     prefix, *suffixes = text.split(HOLE)
     if len(suffixes) > 1:
         raise PromptError(f"expected one {HOLE} in a prompt, got {len(suffixes)}; fill one by one")
@@ -223,6 +231,7 @@ def _from_text(text: str) -> Asked:
 
 def _warn_of_unknown(text: str, tokenizer: Tokenizer) -> None:
     """Warns of what looks like a special token's name and is none of the model's."""
+    # Read as text a misspelt marker means something else to the model, and nothing shows it.
     unknown = sorted(set(_NAME.findall(text)) - tokenizer.markers.keys())
     if unknown:
         logging.warning(

@@ -50,6 +50,7 @@ def run(console: Console) -> int:
     """Trains, and shows what the model writes before and after; returns the exit code."""
     config = config_flags.resolve()
     folder = pathlib.Path(FLAGS.run or RUNS / time.strftime("code-%Y%m%d-%H%M%S"))
+    # A resumed run keeps its own config, which flags may change; the preset is not looked at.
     if FLAGS.resume:
         folder = pathlib.Path(FLAGS.run) if FLAGS.run else newest_run(RUNS)
         config = config_flags.resolve(read_config(folder, CodeConfig))
@@ -69,6 +70,7 @@ def run(console: Console) -> int:
     # Collective work, such as evaluation, is done by all processes; files are written by the first.
     if jax.process_index() == 0:
         curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
+    # A signal ended it: its checkpoint is written, and the rest waits for --resume.
     if int(state.step) < config.loop.steps:
         return STOPPED_BY_SIGNAL
     with terminal.waiting(console, "measuring, before and after"):
@@ -78,6 +80,7 @@ def run(console: Console) -> int:
             # them.
             for variables in (begin(task, mesh).variables, state.averaged_variables)
         )
+    # All processes take part in fetching, though the first alone writes.
     variables = fetch(state.averaged_variables, mesh)
     if jax.process_index() == 0:
         save_language_model(folder / RUN_MODEL, task.trained(variables))

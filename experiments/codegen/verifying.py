@@ -90,6 +90,7 @@ def is_wanted() -> bool:
     if len(chosen) > 1:
         named = " and ".join(f"--{name}" for name in chosen)
         raise app.UsageError(f"expected one of --tests, --doctests and --agree, got {named}")
+    # Candidates are samples that tests choose among: two numbers for one thing would contradict.
     if chosen and FLAGS.samples > 1:
         raise app.UsageError(f"--samples: expected --attempts with --{chosen[0]}; leave it out")
     return bool(chosen)
@@ -113,6 +114,8 @@ class Verifier:
             FLAGS.allow_packages = [*FLAGS.allow_packages, _PYTEST]
         self._judge: Judge = judging.make_judge("python", Bounds(run=limits))
         self._budget = Budget(FLAGS.attempts, FLAGS.seconds)
+        # For every prompt now, so that a prompt without examples is told before any text is
+        # written.
         self._checks = [_check(one, source, number) for number, one in enumerate(asked, 1)]
 
     def write(
@@ -145,6 +148,8 @@ class Verifier:
                 nonlocal written
                 written += 1
                 told = "passed" if candidate.passed else candidate.failure
+                # Without tests nothing has failed yet: candidates are compared when all are
+                # written.
                 told = "written" if check is None else told
                 line.update(written, [told], record=f"attempt {candidate.number + 1}: ")
 
@@ -175,6 +180,7 @@ class Verifier:
         found = behaviours(programs, last_function(text), examples_in(text), self._judge)
         # Without a function to call, each is alone.
         alike = largest_group(found.kinds) if found else [0]
+        # The group's first: candidate 0 is written as asked, all others are drawn at random.
         best = candidates[alike[0]]
         agreeing = len(alike)
         told = "not run: no function was found to call"
@@ -191,6 +197,7 @@ def _text_of(asked: Asked) -> str:
     """Returns the text that a person wrote."""
     if asked.messages is None:
         return asked.text.prefix
+    # Examples count where a person wrote them, not where a model answered.
     turns = [one.get("content") for one in asked.messages if one.get("role") != "assistant"]
     return "\n".join(turn if isinstance(turn, str) else json.dumps(turn) for turn in turns)
 

@@ -58,6 +58,7 @@ def make_completer(loaded: LoadedLanguageModel, *, chat: bool) -> Completer:
     writer = make_writer(loaded)
 
     def ask(prompts: Sequence[Prompt], **options: Any) -> list[str | None]:
+        # The problem as a request, and the first line of the answer: a block of code.
         asked = [loaded.conversation(chat_form.turns(prompt)) for prompt in prompts]
         return writer.complete(asked, **options)
 
@@ -76,6 +77,7 @@ def constraint(*, after_prompt: bool = True) -> Constraint | None:
       OSError: a file cannot be read.
     """
     asked = [name for name in ("syntax", "json_schema", "grammar") if FLAGS[name].value]
+    # Each is a set of texts of its own, and nothing says how two would go together.
     check(
         len(asked) < 2,
         f"--{' and --'.join(asked)}",
@@ -88,12 +90,14 @@ def constraint(*, after_prompt: bool = True) -> Constraint | None:
     if FLAGS.grammar:
         return grammars.lark(read_text(pathlib.Path(FLAGS.grammar)))
     if FLAGS.syntax == "json":
+        # The empty schema allows any JSON.
         return grammars.json_schema("{}")
     return PythonSyntax(after_prompt) if FLAGS.syntax else None
 
 
 def named_settings() -> str:
     """Returns what shapes the texts of a model, for reports: its sampling, and any constraint."""
+    # It becomes part of the settings that a resumed measurement has to agree in.
     given = [f"{name}={FLAGS[name].value}" for name in ("syntax", "json_schema", "grammar")]
     constraints = [one for one in given if not one.endswith("=None")]
     return ", ".join([str(sampling()), *constraints])

@@ -88,6 +88,7 @@ def parse_flags(
     try:
         return values(argv, known_only=known_only)
     except flags.Error as error:
+        # absl has a line for each required flag that is missing; here they become one.
         absent = _ABSENT.findall(str(error))
         told = f"expected a value of {' and '.join(sorted(absent))}" if absent else error
         sys.exit(refuse(f"{told}; --help shows all flags"))
@@ -102,6 +103,7 @@ def expand_home(values: flags.FlagValues) -> None:
     def expanded(value: Any) -> Any:
         return os.path.expanduser(value) if isinstance(value, str) else value
 
+    # A prompt may begin with ~/ and mean it.
     for name in set(values) - TEXT_FLAGS:
         flag = values[name]
         if isinstance(flag.value, list):

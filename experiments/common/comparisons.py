@@ -53,10 +53,12 @@ def check_command(folder: pathlib.Path, options: list[str], preset: Any) -> None
     Raises:
       OtherCommand: the folder holds a run of another command, or something else.
     """
+    # Compared as text below: read again, tuples would be lists, and differ.
     text = json.dumps({"options": options, "preset": config.to_dict(preset)}, indent=2) + "\n"
     path = folder / _COMMAND
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
+        # Without a record of its command nobody can say what a folder holds.
         if any(folder.iterdir()):
             raise OtherCommand(
                 f"{folder} holds what no comparison made; move it, or name another --folder"

@@ -45,7 +45,9 @@ class ConfigFlags(Generic[Config]):
                 None.
         """
         if base is None:
+            # Only now: `--preset` has its value when the command line has been read.
             base = self._presets[str(self._flag_values["preset"].value)]
+        # Overrides alone: the template also has fields that the chosen config does not have.
         overrides = ml_flags.get_override_values(self._flag_values["config"])
         try:
             return config_lib.replace(base, overrides)
@@ -125,6 +127,8 @@ def define(
     )
     flag_values["config"].default_as_str = None  # the help already lists every default
     flags.declare_key_flag("config", flag_values)
+    # absl's flags are global as well, so the newest definition serves `resolve` without an
+    # argument.
     global _defined
     _defined = ConfigFlags(presets, flag_values)
     return _defined
@@ -200,6 +204,7 @@ def _reading(annotation: Any) -> type:
     if typing.get_origin(annotation) is tuple:
         return tuple
     if typing.get_origin(annotation) is Literal:
+        # Choices of one type are read as that; of several, a literal's form tells which is meant.
         kinds = {type(choice) for choice in typing.get_args(annotation)}
         return kinds.pop() if len(kinds) == 1 else object
     return annotation if annotation in (bool, int, float, str) else object
@@ -214,6 +219,7 @@ def _describe(preset: Any, default: Any) -> str:
     description = getattr(preset, "description", "")
     if description:
         return description
+    # A preset without a description is told by what differs from the default one.
     base = {leaf.path: leaf.value for leaf in config_lib.fields(default)}
     changed = [
         f"{leaf.path}={leaf.value!r}"

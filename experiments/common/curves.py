@@ -48,6 +48,7 @@ def save_curves(
     for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for split, style in (("train", {"alpha": 0.6}), ("validation", {"marker": "o"})):
             own = [record for record in records if record["split"] == split]
+            # Each once, in the order of their first records, which legend and colours follow.
             names = dict.fromkeys(name for record in own for name in panel.measures(record))
             for name in names:
                 points = [(record["step"], record[name]) for record in own if name in record]
@@ -80,6 +81,7 @@ def save_comparison(
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for number, (name, runs) in enumerate(logs.items()):
+        # Runs of one name have one colour, so that seeds look alike and names differ.
         for seed, records in enumerate(runs):
             # Time is steps times the median pace: pauses of the run and its evaluations are left
             # out.

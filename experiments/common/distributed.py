@@ -27,6 +27,7 @@ def join() -> None:
     Raises:
       DistributedError: the flags do not fit together.
     """
+    # All or none: JAX would take what is missing from the environment of a cluster.
     plain = (_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if all(value is None for value in plain):
         if _DISTRIBUTED.value:

@@ -74,6 +74,7 @@ def load_model() -> LoadedLanguageModel:
       ConfigError, WeightsError, ValueError, OSError: as `load_language_model` and `share`;
         ConfigError also for an end that the model does not have.
     """
+    # Without a name the best that is there, and one is fetched only where none is.
     loaded = load_language_model(FLAGS.model or catalogue.best(), dtype=FLAGS.dtype)
     if FLAGS.model_devices > 1:
         model, variables = share(loaded.model, loaded.variables, FLAGS.model_devices)
@@ -87,6 +88,7 @@ def load_model() -> LoadedLanguageModel:
             got=name,
             remedy="name one of them, or give a text by --stop",
         )
+    # A copy, as ends that a flag adds must not become those of the tokenizer that was loaded.
     tokenizer: Any = copy.copy(loaded.tokenizer)
     tokenizer.eos_tokens += tuple(markers[name].token for name in FLAGS.stop_token)
     return dataclasses.replace(loaded, tokenizer=tokenizer)
@@ -104,6 +106,7 @@ def make_writer(loaded: LoadedLanguageModel, **settings: Any) -> Writer:
         loaded.model,
         loaded.variables,
         loaded.tokenizer,
+        # A caller's own length goes before the model's.
         **{"max_length": max_length(loaded.model), **settings},
         prompts_are_prefixes=FLAGS.prompts_are_prefixes,
         heal=FLAGS.heal,

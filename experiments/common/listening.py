@@ -10,6 +10,7 @@ def listen(host: str, port: int) -> socket.socket:
     """Returns a socket that listens; raises OSError where the port is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
+    # A server that restarts need not wait until the system has forgotten its old connections.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
@@ -24,5 +25,6 @@ def listen(host: str, port: int) -> socket.socket:
 
 def url_of(host: str, port: int) -> str:
     """Returns where a browser or client of this machine finds a server."""
+    # 0.0.0.0 means every address to a server, and none to a client.
     host = LOCAL if host == "0.0.0.0" else host
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -28,6 +28,7 @@ FILE_COLUMNS = 160
 SILENCE_SECONDS = 60.0
 """Time after which a line of progress is printed where there is no terminal."""
 
+# Below 100 columns the figures need all the room.
 _BARS = {100: 20, 140: 40}
 """Width of a terminal, in columns, from which on there is a bar of so many."""
 
@@ -50,6 +51,7 @@ class Table(table.Table):
         shown = self
         if _width(self, console) > options.max_width:
             shown = copy.copy(self)
+            # On a copy: a table that is printed again may find more room.
             shown.columns = [_stacked(column) for column in self.columns]
         needed = _width(shown, console)
         while _width(shown, console) > options.max_width and len(shown.columns) > 2:
@@ -61,6 +63,7 @@ class Table(table.Table):
 
 
 def _width(shown: table.Table, console: Console) -> int:
+    # The width that the table would like to have, which the console's own would cut.
     unlimited = console.options.update(width=10_000)
     return Measurement.get(console, unlimited, shown).maximum
 
@@ -144,10 +147,13 @@ def training_progress(
         newest: dict[str, float] = {}
 
         def update(step: int, averages: Mapping[str, float]) -> None:
+            # Between records a step comes without averages: the last ones stay on the line.
             newest.update(averages)
             rate = line.speed or 0.0
             speeds = [f"{rate:.2f} steps/s", f"{rate * shown.per_step:,.0f} {shown.unit}/s"]
             values = shown.parts(newest)
+            # Two averages come before the speed, and the units a second come last, as they go first
+            # where there is no room.
             parts = [*values[:2], speeds[0], *values[2:], speeds[1]]
             line.update(step, parts, record=f"step {step}/{steps}: " if averages else "")
 
@@ -231,6 +237,7 @@ class Line:
           record: how this begins as a line of its own, where there is no terminal; empty for none.
         """
         self._progress.update(self._id, completed=completed, parts=tuple(parts))
+        # The record's beginning names the step, so the count, the first part, is left out.
         if record and not self._console.is_terminal:
             self._say(record + ", ".join(_parts(self._task)[1:]))
 
@@ -258,6 +265,8 @@ def _said_each_minute(line: Line) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
+        # It wakes when the silence would be long enough, and looks again: something may have been
+        # said while it slept.
         while not over.wait(max(SILENCE_SECONDS - line.silent_seconds, 0)):
             if line.silent_seconds >= SILENCE_SECONDS:
                 line.say()
@@ -302,6 +311,7 @@ def fit_line(
       full: a column of the bar that is full.
       empty: one that is not.
     """
+    # `_BARS` speaks of the terminal's width, which is a column more.
     bar = max((size for least, size in _BARS.items() if width + 1 >= least), default=0)
     filled = round(bar * share)
     text = Text(parts[0], no_wrap=True, overflow="crop", end="")
@@ -317,6 +327,7 @@ def fit_line(
 def _parts(task: Task) -> list[str]:
     total = int(task.total or 0)
     count = f"{task.description} {int(task.completed)}/{total} {task.fields['unit']}".rstrip()
+    # None, too, until rich has seen a speed.
     left = None if task.finished else task.time_remaining
     times = [] if left is None else [f"left {_clock(left)}"]
     elapsed = _clock(task.elapsed or 0)

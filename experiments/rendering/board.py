@@ -119,6 +119,7 @@ def draw_cells(axes: Axes, cells: Cells) -> None:
     # out.
     overwritten = is_given & (cells.digit != cells.given)
     kept = is_given & ~overwritten
+    # Tiles first: patches are drawn in the order in which they are added, digits on top.
     _fill(axes, (_square(c, 1.0) for c in center[kept]), GIVEN)
     sure = filled & ~kept
     # The area of a tile, not its side, is in proportion to the confidence.
@@ -134,6 +135,7 @@ def draw_cells(axes: Axes, cells: Cells) -> None:
         _fill(axes, [_digit(digit, "bold", c, scale=0.5), _bar(c)], INK)
     corners = cells.corner[cells.changed] + np.array([[1.0, 0.0]])
     _fill(axes, map(_triangle, corners), PREDICTED)
+    # Dotted around a given, which is in conflict by what the model wrote elsewhere.
     for where, style in ((cells.conflict & ~kept, "-"), (cells.conflict & kept, (0, (1, 1.2)))):
         rings = [Path.circle(tuple(c), _RING_RADIUS) for c in center[where]]
         _add(axes, rings, fill=False, ec=CONFLICT, lw=1.0, ls=style)
@@ -145,6 +147,7 @@ def draw_curve(axes: Axes, trace: Trace, steps: Iterable[int]) -> None:
     values = trace.halt_confidence
     halt = trace.halt
     style = {"color": PREDICTED, "lw": 1.6, "clip_on": False}
+    # Both parts have the point of the halt, so that the curve has no gap.
     axes.plot(places[:halt], values[:halt], **style)
     axes.plot(places[halt - 1 :], values[halt - 1 :], ls=":", **style)
     axes.plot([halt, halt], [0, 1], color=INK, lw=1.4, clip_on=False)
@@ -219,5 +222,6 @@ def _glyph(digit: int, weight: str) -> Path:
     """Returns a digit of size 1, centred on the origin."""
     font = FontProperties(family=FONT, weight=weight)
     path = TextPath((0, 0), SYMBOLS[digit], size=1, prop=font)
+    # By the ink, not by the font's box: digits differ in width.
     box = path.get_extents()
     return path.transformed(Affine2D().translate(-(box.x0 + box.x1) / 2, -(box.y0 + box.y1) / 2))

@@ -66,5 +66,6 @@ def save_picture(traces: Sequence[Trace], path: Path) -> None:
     Raises:
       RenderError: as `check_picture`.
     """
+    # Again, for callers that have not asked before their work.
     check_picture(path, len(traces))
     write_atomically(path, _FORMATS[path.suffix.lower()](traces))

@@ -32,6 +32,7 @@ def legend_rows(width: float) -> list[list[int]]:
     used = 0.0
     for number, (samples, text) in enumerate(_ITEMS):
         needed = _item_width(samples, text)
+        # An item that is wider than a row has one of its own.
         if rows[-1] and used + needed > width:
             rows.append([])
             used = 0.0
@@ -54,6 +55,7 @@ def draw_legend(figure: Figure, left: float, bottom: float, width: float) -> Non
     axes.axis("off")
     for row, numbers in enumerate(legend_rows(width)):
         x = 0.0
+        # A sample is a cell high, and stands in the middle of its row.
         y = (row + 0.5) * _ROW / _CELL - 0.5
         for number in numbers:
             samples, text = _ITEMS[number]

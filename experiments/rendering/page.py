@@ -21,6 +21,7 @@ def to_html(traces: Sequence[Trace]) -> str:
 
     The element's type is JSON, so no browser runs its content.
     """
+    # NaN is no JSON, and a browser's parser would refuse the page; a trace has none.
     payload = json.dumps({"puzzles": [_as_json(trace) for trace in traces]}, allow_nan=False)
     # Inside a script element only `<` could end it; JSON may write any character as an escape.
     inert = payload.replace("<", "\\u003c")

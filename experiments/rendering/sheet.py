@@ -47,6 +47,7 @@ def chosen_steps(trace: Trace, most: int = COLUMNS) -> list[int]:
 def to_png(traces: Sequence[Trace]) -> bytes:
     """Returns the picture as a PNG."""
     steps = [chosen_steps(trace) for trace in traces]
+    # Puzzles with fewer steps leave columns free, so that all curves stand below each other.
     columns = max(map(len, steps))
     width = 2 * _EDGE + columns * (_GRID + _GAP) + 0.4 + _CURVE
     row = _ABOVE + _GRID + _BELOW + _BETWEEN

@@ -81,6 +81,7 @@ class TorchHrmConfig:
     @property
     def gradient_calls(self) -> int:
         """How many calls at the end of `calls` carry gradient."""
+        # HRM: the last call of each level. TRM: all calls of its last cycle.
         return 2 if self.architecture == "hrm" else self.L_cycles + 1
 
 
@@ -173,6 +174,7 @@ class InnerStep(nn.Module):
         self.register_buffer("L_init", truncated_normal(features, std=1.0))
         size = features // config.num_heads
         frequencies = config.rope_theta ** (-torch.arange(0, size, 2) / size)
+        # Twice, as a head's first and second half turn by the same angles; the axis of heads is 1.
         angles = torch.outer(torch.arange(config.total_len), frequencies).repeat(1, 2)[:, None]
         # Not persistent: they follow from the config, and published checkpoints lack them.
         self.register_buffer("cos", angles.cos(), persistent=False)
@@ -195,11 +197,13 @@ class InnerStep(nn.Module):
         """Embeds tokens [B, T] behind their prefix, scaled by sqrt(D): [B, L, D]."""
         config = self.config
         prefix_size = config.prefix_len * config.hidden_size
+        # A puzzle's row fills up with zeros to whole tokens.
         prefix = F.pad(puzzle_rows.to(config.dtype), (0, prefix_size - config.puzzle_emb_ndim))
         prefix = prefix.unflatten(-1, (config.prefix_len, config.hidden_size))
         table = self.embed_tokens.embedding_weight.to(config.dtype)
         x = torch.cat((prefix, F.embedding(tokens, table)), dim=1)
         if config.pos_encodings == "learned":
+            # The sum of two embeddings keeps the variance of one.
             x = math.sqrt(0.5) * (x + self.embed_pos.embedding_weight.to(config.dtype))
         return math.sqrt(config.hidden_size) * x
 
@@ -253,6 +257,7 @@ class TorchHrm(nn.Module):
         with torch.no_grad():
             steps = torch.where(fresh, 0, carry.steps) + 1
             last = steps >= self.config.halt_max_steps
+            # When measured every sequence takes all steps, so that a batch stays together.
             halted = last
             target = None
             if self.training and self.config.halt_max_steps > 1:
@@ -261,6 +266,7 @@ class TorchHrm(nn.Module):
                     # One more inner step, without gradient: the value of going on is the best value
                     # after it.
                     next_q = inner(z_h, z_l, data.inputs, rows)[3]
+                    # After the last step there is no going on, so halting's value alone counts.
                     target = torch.where(last, next_q[:, 0], next_q.amax(-1)).sigmoid()
         outputs = TorchOutputs(logits, q_halt, q_continue, target, rows)
         return TorchCarry(z_h, z_l, steps, halted, data), outputs
@@ -269,5 +275,6 @@ class TorchHrm(nn.Module):
         """Returns which sequences the Q head halts, after a random minimum of steps: bool [B]."""
         threshold = q_continue if self.config.architecture == "hrm" else torch.zeros_like(q_halt)
         chance = torch.rand_like(q_halt) < self.config.halt_exploration_prob
+        # Explores: with some chance a sequence has to take at least a random number of steps.
         minimum = torch.randint_like(steps, 2, self.config.halt_max_steps + 1) * chance
         return (last | (q_halt > threshold)) & (steps >= minimum)

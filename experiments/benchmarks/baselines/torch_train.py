@@ -74,6 +74,7 @@ def act_loss(
     losses = stablemax_cross_entropy(outputs.logits.to(loss_dtype), labels)
     lm_loss = (losses.sum(-1) / cells.clamp(min=1)).sum()
     with torch.no_grad():
+        # No argmax is -100, so a cell without a label is never right.
         right = (outputs.logits.argmax(-1) == labels).sum(-1)
         exact = right == cells
         counted = carry.halted & (cells > 0)
@@ -164,6 +165,7 @@ class TorchTrainer:
         carry, outputs = self.model(carry, batch)
         loss, metrics = act_loss(outputs, carry, self.config.loss_dtype)
         loss = loss / len(batch.puzzle_identifiers)
+        # Rows of the batch in place of the table: its gradient would be as large as all puzzles.
         leaves = [*self.parameters, outputs.puzzle_rows]
         # Materialised zeros: a TRM's Q-continue row and an unused prefix still decay.
         *gradients, rows = torch.autograd.grad(loss, leaves, materialize_grads=True)

@@ -62,6 +62,7 @@ def _take_away(rng, question, answer, states, scratch):
             continue
         question[cell] = 0
         solver.load(question, states[0])
+        # The other digits of the cell: one of them is in any second solution.
         states[0, cell] = _ALL & ~(np.uint16(1) << (answer[cell] - 1))
         others, _ = solver.search(1, states, scratch)
         if others:
@@ -103,6 +104,7 @@ def _harden(rng, lowest, highest, tries, questions, answers, ratings):
     trial = np.empty(_NUM_CELLS, dtype=np.uint8)
     for i in range(ratings.size):
         for _ in range(tries):
+            # Hard enough, perhaps from the beginning.
             if ratings[i] >= lowest:
                 break
             trial[:] = questions[i]

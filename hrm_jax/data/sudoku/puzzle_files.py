@@ -84,6 +84,7 @@ def read_stream(
     if any(part.other_scale for part in parts):
         parts = [_rate_anew(part, problems) for part in parts]
     puzzles = concatenate([part.puzzles for part in parts]) if parts else None
+    # Nothing left is an error even where bad puzzles may be skipped.
     if problems and (puzzles is None or not len(puzzles) or not skip_bad):
         raise problems.error()
     if puzzles is None:
@@ -206,6 +207,8 @@ def _parse(
     grids, usable = cell_text.parse_many(texts)
     faulty = np.flatnonzero(~usable)
     if faulty.size:
+        # Only where plain parsing failed: separators are looked for text by text, which takes
+        # longer.
         compact = [cell_text.compact(texts[row]) for row in faulty]
         grids[faulty], usable[faulty] = cell_text.parse_many(compact)
         for row, text in zip(faulty, compact, strict=True):

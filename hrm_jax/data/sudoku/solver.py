@@ -125,6 +125,7 @@ def search(limit, states, solution):
         # searched first: depth first, with the stack as the only memory.
         if cell >= 0:
             guesses += 1
+            # In two's complement this keeps the lowest bit.
             lowest = state[cell] & -state[cell]
             states[waiting] = state
             state[cell] &= ~lowest

@@ -61,6 +61,7 @@ def _from_words(words: UInt64[np.ndarray, "B 36"]) -> Symmetries:
     rows = _line_order(words[:, 9:21])[:, :, None]
     columns = _line_order(words[:, 21:33])[:, None, :]
     transposed = (words[:, 33] & np.uint64(1)).astype(bool)[:, None, None]
+    # A transposed grid takes its value from the cell with row and column exchanged.
     cells = np.where(transposed, 9 * columns + rows, 9 * rows + columns)
     return Symmetries(digits, cells.reshape(-1, rules.NUM_CELLS).astype(np.uint8))
 

@@ -156,6 +156,7 @@ def search_further(
     """Returns the report with the results of a search; see `SudokuTask.search`."""
     source = spread(source, config.puzzles)
     engine = config.engine(model, mesh)
+    # Compiled before the clock starts, with the steps that further attempts may take.
     engine_of_search(engine, config.search).compile(variables, source.inputs)
     start = time.perf_counter()
     answers = search(

@@ -38,9 +38,11 @@ def probe(model: PuzzleModel, variables: Variables, source: Source, mesh: Mesh) 
     """
     source = spread(source, PUZZLES)
     devices = mesh.shape["data"]
+    # One batch holds them all, filled up so that every device has equally many.
     rows = next(iter(evaluation_batches(source, -(-PUZZLES // devices) * devices)))
     batch = split_batch(as_batch(rows), mesh)
     thoughts = jax.device_get(think_for_all(mesh)(model, variables, batch))
+    # A source with fewer puzzles is padded, and padding is not shown.
     genuine = range(min(PUZZLES, len(source)))
     return {"kind": "sudoku", "puzzles": [_puzzle(source, thoughts, row) for row in genuine]}
 
