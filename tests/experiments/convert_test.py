@@ -102,6 +102,7 @@ def test_a_config_of_weights_and_biases_is_unwrapped(tmp_path, source, arch):
     assert (config["H_cycles"], config["num_heads"]) == (3, 2)
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize(
     ("arch", "flag", "message"),
     [

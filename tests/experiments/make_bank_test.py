@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from hrm_jax.data.sudoku import bank, puzzle_files
 
 
@@ -13,6 +15,7 @@ def _make(out, seed):
     return {split: (out / f"{split}.csv.gz").read_bytes() for split in bank.SPLITS}
 
 
+@pytest.mark.thorough
 def test_equal_seeds_give_equal_bytes(tmp_path):
     first = _make(tmp_path / "new" / "folder", seed=3)
     assert _make(tmp_path / "again", seed=3) == first

@@ -78,6 +78,7 @@ def expected(query, cache: hrm_kernels.KVCache, before, window=None):
     return np.concatenate(found)
 
 
+@pytest.mark.thorough(every=4)
 @pytest.mark.parametrize("window", [None, 5])
 @pytest.mark.parametrize("T", [1, 4])
 @pytest.mark.parametrize("name", [None, PLAIN, *PATHS])

@@ -41,7 +41,7 @@ def served(name: str, case: cases.Case) -> bool:
 SERVED = [(name, case) for case in cases.CASES for name in PATHS if served(name, case)]
 
 
-@pytest.mark.thorough(every=5)
+@pytest.mark.thorough(every=10)
 @pytest.mark.parametrize(("name", "case"), SERVED, ids=[f"{n}-{c}" for n, c in SERVED])
 def test_is_as_near_to_float64_as_xla(name, case):
     cases.check(case, **door(name))
@@ -63,6 +63,7 @@ def test_runs_are_bitwise_equal(name):
         np.testing.assert_array_equal(array, second[key], err_msg=key)
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 @pytest.mark.parametrize("name", PATHS)
 def test_what_the_mask_hides_does_not_leak(name, poison):
@@ -137,6 +138,7 @@ def test_random_cases_are_as_near_to_float64_as_xla(name):
     check()
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("name", PATHS)
 def test_is_the_same_inside_vmap_scan_and_remat(name):
     data = cases.example(cases.Case(9, N=2, M=1, K=16, mask="causal"))

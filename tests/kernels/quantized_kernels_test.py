@@ -52,6 +52,7 @@ def fresh():
     product.cache_clear()
 
 
+@pytest.mark.thorough(every=4)
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("backend", KERNELS)
 def test_every_format_errs_by_float32_sums_alone(backend, name):

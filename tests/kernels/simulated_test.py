@@ -35,6 +35,7 @@ def assert_no_race():
     assert not simulator.races.races_found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "case"), FEW_STEPS, ids=lambda x: str(x))
 def test_gives_the_numbers_of_the_plain_interpreter(name, case):
     """Bit for bit, forward and backward, without a race."""

@@ -25,6 +25,7 @@ OPTIONS = Options(
 )
 
 
+@pytest.mark.thorough
 def test_ours_is_measured_alone(tmp_path):
     save_language_model(tmp_path / "model", fresh(Llama(LLAMA)))
     options = dataclasses.replace(OPTIONS, model=str(tmp_path / "model"))

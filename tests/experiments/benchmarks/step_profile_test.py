@@ -1,5 +1,6 @@
 """The profile: which events count, and that a real step gives some."""
 
+import pytest
 from rich.console import Console
 
 from experiments.benchmarks import step_profile
@@ -26,6 +27,7 @@ def test_only_operations_count_and_loops_do_not():
     ]
 
 
+@pytest.mark.thorough
 def test_a_step_is_profiled():
     result = step_profile.run("hrm_tiny", 2, Console(quiet=True))
     assert sum(row["milliseconds"] for row in result["rows"]) > 0

@@ -59,6 +59,7 @@ def test_solutions_are_measured_and_a_measurement_goes_on(tmp_path):
     assert json.loads((tmp_path / "out" / "report.json").read_text())["results"] == {"passed": 4}
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -32,6 +32,7 @@ def model():
     return tiny.hrm_text()
 
 
+@pytest.mark.thorough
 def test_nats_are_those_of_the_solutions_bytes_after_the_prompt(suite, model):
     network, variables = model
     found = nats_per_byte(network, variables, ByteTokenizer(), suite, 128)

@@ -231,6 +231,7 @@ def train(recording: Recording) -> Callable[[Variables], Arrays]:
     return run
 
 
+@pytest.mark.thorough(every=2)
 def test_training_trajectory(recording):
     run = train(recording)
     found = run(recording.variables)

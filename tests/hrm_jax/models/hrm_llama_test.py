@@ -81,6 +81,7 @@ def test_a_fresh_model_says_what_its_foundation_says_to_the_bit(fresh, foundatio
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.thorough(every=2)
 @pytest.mark.parametrize("H_cycles", [2, 3])
 def test_prompts_of_different_lengths_decode_as_if_alone(variables, H_cycles):
     model = MODEL.with_cycles(H_cycles)

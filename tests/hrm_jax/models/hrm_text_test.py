@@ -87,6 +87,7 @@ SEES = {
 }
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("case", SEES)
 def test_a_logit_depends_on_the_tokens_it_may_see_and_on_no_other(variables, case):
     """Through gradients: each token's row of the embedding table stands for that token alone."""
@@ -180,6 +181,7 @@ def test_a_prompt_longer_than_its_cache_is_refused(variables):
         MODEL.prefill(variables, distinct_tokens(), room=8)
 
 
+@pytest.mark.thorough
 def test_bfloat16_reads_and_decodes(variables, logits):
     model = HrmText(dataclasses.replace(CONFIG, compute_dtype="bfloat16"))
     tokens = distinct_tokens()

@@ -78,6 +78,7 @@ SEES = {
 }
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("case", SEES)
 def test_a_logit_depends_on_the_tokens_it_may_see_and_on_no_other(case):
     """Through gradients: each token's row of the embedding table stands for that token alone."""
@@ -101,6 +102,7 @@ def test_a_logit_depends_on_the_tokens_it_may_see_and_on_no_other(case):
     np.testing.assert_array_equal(np.asarray(found) > 0, sees | np.eye(T, dtype=bool))
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_prompts_of_different_lengths_decode_as_if_alone(variant):
     """Two padded prompts, then a token at a time, against reading the whole."""
@@ -154,6 +156,7 @@ def test_a_prompt_longer_than_its_cache_is_refused(variables):
         MODEL.prefill(variables, distinct_tokens(), room=8)
 
 
+@pytest.mark.thorough
 def test_bfloat16_reads_and_decodes_with_narrow_weights_too(variables):
     model = Llama(dataclasses.replace(CONFIG, compute_dtype="bfloat16"))
     narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), variables)

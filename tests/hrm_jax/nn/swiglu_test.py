@@ -47,6 +47,7 @@ def _equation(x, gate_up, down):
     return (jax.nn.silu(gate) * up) @ down
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize(
     ("dtype", "relative"),
     # Sums of some hundred products, and some roundings to the dtype in a row.

@@ -137,7 +137,7 @@ def alone(tmp_path_factory):
     return np.load(folder / "result.npz")
 
 
-@pytest.mark.thorough(every=3)
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("model_devices", "stop"),
     [(1, ""), (4, ""), (2, "stop")],

@@ -290,6 +290,7 @@ def assert_same_bits(found, expected):
     jax.tree.map(same, found, expected)
 
 
+@pytest.mark.thorough(every=4)
 @pytest.mark.parametrize("step", [2, 4, 6, 7])
 def test_resuming_from_any_checkpoint_changes_no_bit(start_run, uninterrupted, tmp_path, step):
     whole, expected = uninterrupted

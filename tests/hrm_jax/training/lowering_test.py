@@ -19,6 +19,7 @@ MODELS = {
 }
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
 @pytest.mark.parametrize(
     ("name", "optimizer"),

@@ -128,6 +128,7 @@ def test_right_programs_pass(judge_of, language):
     assert result.passed, result.detail
 
 
+@pytest.mark.thorough(every=4)
 @pytest.mark.parametrize(("language", "attack"), CASES)
 def test_attacks_fail(judge_of, language, attack):
     result = verdict(judge_of, language, ATTACKS[language][attack])

@@ -96,6 +96,7 @@ FORK_BOMB = (
 )
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize(
     ("program", "results"),
     [

@@ -79,6 +79,7 @@ def test_a_token_is_that_of_the_oracle_whatever_the_neighbour_does(scores, confi
     assert token == right
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("spread", [0.0, 0.5, 4.0])
 @pytest.mark.parametrize(
     "config",

@@ -83,6 +83,7 @@ def records(folder):
     return [{k: v for k, v in r.items() if k != "time_seconds"} for r in read_metrics(folder)]
 
 
+@pytest.mark.thorough
 def test_a_run_goes_through_its_phases_and_measures_each_language(whole):
     task, state = whole
     assert int(state.step) == 8
@@ -94,6 +95,7 @@ def test_a_run_goes_through_its_phases_and_measures_each_language(whole):
     assert train_records[-1]["bits_per_byte"] < train_records[0]["bits_per_byte"]
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("step", [1, 4, 5])
 def test_resuming_changes_no_bit(whole, tmp_path, step):
     task, expected = whole
@@ -206,6 +208,7 @@ def test_flops_of_a_plain_transformer_by_hand():
     assert 2 * 3 * (weights + attention) <= flops <= 2 * 3 * weights + 2 * 3.5 * attention
 
 
+@pytest.mark.thorough
 def test_a_frozen_foundation_is_started_from_and_stays(tmp_path):
     foundation = LlamaConfig(
         vocab_size=260,

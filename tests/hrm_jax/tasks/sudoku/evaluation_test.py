@@ -86,6 +86,7 @@ def evaluated(**settings):
     return report
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize(
     ("settings", "steps"),
     [
