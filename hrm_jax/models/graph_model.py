@@ -21,13 +21,14 @@ from hrm_jax.models.graph_config import GraphModelConfig
 from hrm_jax.models.recurrence import Level, recur
 from hrm_jax.models.restart import restart
 from hrm_jax.nn.block import BlockStack
+from hrm_jax.nn.keys import Keys, ParamKeys
 from hrm_jax.nn.linear import Linear, truncated_normal
 
 
 class GraphModule(nnx.Module):
     """One step: from latents and graphs to new latents and what is said of each node."""
 
-    def __init__(self, config: GraphModelConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: GraphModelConfig, *, rngs: Keys):
         """Draws parameters and initial states."""
         D = config.hidden_size
         self.config = config
@@ -62,7 +63,7 @@ class GraphModel:
 
     def init(self, key: PRNGKeyArray) -> Variables:
         """Returns fresh variables, float32; the same key gives the same values."""
-        module = GraphModule(self.config, rngs=nnx.Rngs(params=key))
+        module = GraphModule(self.config, rngs=ParamKeys(key))
         _, params, buffers, _ = nnx.split(module, nnx.Param, Buffer, ...)
         return Variables(params, buffers, None)
 
@@ -141,7 +142,9 @@ class GraphModel:
 @functools.cache
 def _graphdef(config: GraphModelConfig) -> nnx.GraphDef:
     # Traced once for each config; no values are drawn.
-    return nnx.graphdef(nnx.eval_shape(lambda: GraphModule(config, rngs=nnx.Rngs(0))))
+    return nnx.graphdef(
+        nnx.eval_shape(lambda: GraphModule(config, rngs=ParamKeys(jax.random.key(0))))
+    )
 
 
 def _as_level(module: BlockStack, relations: Mapping[str, Hops]) -> Level:

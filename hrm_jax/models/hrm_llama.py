@@ -24,6 +24,7 @@ from hrm_jax.models.text_model import TextModel, variables_of
 from hrm_jax.models.text_recurrence import movement_over_text, recur_over_text
 from hrm_jax.nn.attention import Attend
 from hrm_jax.nn.gated_stack import GatedBlockConfig, GatedStack
+from hrm_jax.nn.keys import Keys, ParamKeys
 from hrm_jax.nn.linear import truncated_normal
 from hrm_jax.nn.norm import rms_norm
 from hrm_jax.nn.product import product
@@ -108,7 +109,7 @@ REASONING = "reasoning"
 class RefiningLevels(nnx.Module):
     """The two levels, and the projection that adds their result to a foundation's states."""
 
-    def __init__(self, config: HrmLlamaConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: HrmLlamaConfig, *, rngs: Keys):
         """Draws the levels and the low level's initial state; the projection starts at zero."""
         D = config.foundation.hidden_size
         self.config = config
@@ -142,7 +143,7 @@ class RefiningLevels(nnx.Module):
 class HrmLlamaModule(nnx.Module):
     """Parameters of the foundation and of the levels, named `FOUNDATION` and `REASONING`."""
 
-    def __init__(self, config: HrmLlamaConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: HrmLlamaConfig, *, rngs: Keys):
         """Draws both parts."""
         self.config = config
         self.foundation = LlamaModule(config.foundation, rngs=rngs)
@@ -190,7 +191,7 @@ class HrmLlama(TextModel[HrmLlamaConfig]):
     foundation are buffers, of which no gradient is taken and which no optimiser updates.
     """
 
-    def module(self, rngs: nnx.Rngs) -> HrmLlamaModule:
+    def module(self, rngs: Keys) -> HrmLlamaModule:
         """Returns a module with freshly drawn parameters of both parts."""
         return HrmLlamaModule(self.config, rngs=rngs)
 
@@ -213,7 +214,7 @@ class HrmLlama(TextModel[HrmLlamaConfig]):
 
     def init_reasoning(self, key: PRNGKeyArray) -> Variables:
         """Returns fresh variables of the levels alone, float32."""
-        return variables_of(RefiningLevels(self.config, rngs=nnx.Rngs(params=key)))
+        return variables_of(RefiningLevels(self.config, rngs=ParamKeys(key)))
 
     def join(self, reasoning: Variables, foundation: Variables) -> Variables:
         """Returns the model's variables, made of those of its two parts without copying."""

@@ -22,6 +22,7 @@ from hrm_jax.models.text_recurrence import movement_over_text, recur_over_text
 from hrm_jax.nn.attention import Attend
 from hrm_jax.nn.embedding import Embedding
 from hrm_jax.nn.gated_stack import GatedBlockConfig, GatedStack
+from hrm_jax.nn.keys import Keys
 from hrm_jax.nn.linear import Linear, truncated_normal
 from hrm_jax.nn.swiglu import swiglu_width
 
@@ -171,7 +172,7 @@ def hrm_text(size: str, **fields) -> HrmTextConfig:
 class HrmTextModule(nnx.Module):
     """Parameters of HRM-Text, its embedding into the cycles, and its head."""
 
-    def __init__(self, config: HrmTextConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: HrmTextConfig, *, rngs: Keys):
         """Draws parameters and the low level's initial state."""
         V = config.vocab_size
         D = config.hidden_size
@@ -235,6 +236,6 @@ class HrmTextModule(nnx.Module):
 class HrmText(TextModel[HrmTextConfig]):
     """HRM-Text as pure functions of its variables."""
 
-    def module(self, rngs: nnx.Rngs) -> HrmTextModule:
+    def module(self, rngs: Keys) -> HrmTextModule:
         """Returns a module with freshly drawn parameters and low-level initial state."""
         return HrmTextModule(self.config, rngs=rngs)

@@ -19,6 +19,7 @@ from hrm_jax.models.text_model import TextModel
 from hrm_jax.nn.attention import Attend
 from hrm_jax.nn.decoder_block import DecoderBlock, DecoderBlockConfig
 from hrm_jax.nn.embedding import Embedding
+from hrm_jax.nn.keys import Keys
 from hrm_jax.nn.linear import Linear
 from hrm_jax.nn.norm import RMSNorm
 from hrm_jax.nn.rope import UNSCALED, RopeScaling
@@ -134,7 +135,7 @@ SMOLLM2_135M = LlamaConfig()
 class LlamaModule(nnx.Module):
     """Parameters of a decoder, whose blocks are all called once."""
 
-    def __init__(self, config: LlamaConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: LlamaConfig, *, rngs: Keys):
         """Draws the parameters."""
         V = config.vocab_size
         D = config.hidden_size
@@ -175,6 +176,6 @@ class LlamaModule(nnx.Module):
 class Llama(TextModel[LlamaConfig]):
     """A decoder of Llama's family as pure functions of its variables."""
 
-    def module(self, rngs: nnx.Rngs) -> LlamaModule:
+    def module(self, rngs: Keys) -> LlamaModule:
         """Returns a module with freshly drawn parameters."""
         return LlamaModule(self.config, rngs=rngs)

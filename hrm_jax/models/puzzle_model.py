@@ -15,6 +15,7 @@ from hrm_jax.core.types import Batch, Buffer, Carry, Outputs, Variables
 from hrm_jax.models.puzzle_config import PuzzleModelConfig
 from hrm_jax.models.puzzle_module import PuzzleModule
 from hrm_jax.models.restart import draw_noise, restart
+from hrm_jax.nn.keys import ParamKeys
 
 
 @jax.tree_util.register_dataclass
@@ -70,7 +71,7 @@ class PuzzleModel:
 
     def init(self, key: PRNGKeyArray) -> Variables:
         """Returns fresh variables, float32; the same key gives the same values."""
-        module = PuzzleModule(self.config, self.grid, rngs=nnx.Rngs(params=key))
+        module = PuzzleModule(self.config, self.grid, rngs=ParamKeys(key))
         _, params, buffers, _ = nnx.split(module, nnx.Param, Buffer, ...)
         # The table is no part of `params`: it has an optimiser of its own, and is indexed outside.
         table = module.puzzle_rows[...] if self.config.puzzle_emb_ndim else None
@@ -239,7 +240,7 @@ def _graphdef(config: PuzzleModelConfig, grid: CandidateGrid | None) -> nnx.Grap
 
     The table is indexed outside of the module, in `PuzzleModel._rows`.
     """
-    abstract = nnx.eval_shape(lambda: PuzzleModule(config, grid, rngs=nnx.Rngs(0)))
+    abstract = nnx.eval_shape(lambda: PuzzleModule(config, grid, rngs=ParamKeys(jax.random.key(0))))
     if config.puzzle_emb_ndim:
         del abstract.puzzle_rows
     return nnx.graphdef(abstract)

@@ -11,6 +11,7 @@ from hrm_jax.models.puzzle_config import PuzzleModelConfig
 from hrm_jax.models.recurrence import Level, recur
 from hrm_jax.nn.block import BlockStack
 from hrm_jax.nn.embedding import Embedding, puzzle_prefix
+from hrm_jax.nn.keys import Keys
 from hrm_jax.nn.linear import Linear, truncated_normal
 from hrm_jax.nn.relational import NUM_STATES, candidate_states, token_logits
 
@@ -39,9 +40,7 @@ class HaltHead(nnx.Module):
 class PuzzleModule(nnx.Module):
     """One step of HRM or TRM: from latents and a puzzle to new latents, logits and Q-values."""
 
-    def __init__(
-        self, config: PuzzleModelConfig, grid: CandidateGrid | None = None, *, rngs: nnx.Rngs
-    ):
+    def __init__(self, config: PuzzleModelConfig, grid: CandidateGrid | None = None, *, rngs: Keys):
         """Draws parameters, initial states and the (zero) puzzle rows.
 
         Args:

@@ -21,6 +21,7 @@ from hrm_jax.models.call_cache import CacheOverflowError, CallCache, Calls, Call
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_attention import TextAttention, positions_after
 from hrm_jax.nn.attention import Attend
+from hrm_jax.nn.keys import Keys, ParamKeys
 
 
 class TextModelConfig(Protocol):
@@ -92,7 +93,7 @@ class TextModel(abc.ABC, Generic[Config]):
     config: Config
 
     @abc.abstractmethod
-    def module(self, rngs: nnx.Rngs) -> Any:
+    def module(self, rngs: Keys) -> Any:
         """Returns a `TextModule` with values freshly drawn from `rngs`."""
 
     @property
@@ -102,7 +103,7 @@ class TextModel(abc.ABC, Generic[Config]):
 
     def init(self, key: PRNGKeyArray) -> Variables:
         """Returns fresh variables, float32; the same key gives the same values."""
-        return variables_of(self.module(nnx.Rngs(params=key)))
+        return variables_of(self.module(ParamKeys(key)))
 
     def bind(self, variables: Variables) -> TextModule:
         """Returns the module with these values."""
@@ -280,4 +281,4 @@ def variables_of(module: nnx.Module) -> Variables:
 @functools.cache
 def _graphdef(model: TextModel) -> nnx.GraphDef[Any]:
     """Returns the module's structure without its values; cached, as models are hashable."""
-    return nnx.graphdef(nnx.eval_shape(lambda: model.module(nnx.Rngs(0))))
+    return nnx.graphdef(nnx.eval_shape(lambda: model.module(ParamKeys(jax.random.key(0)))))

@@ -9,6 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 import hrm_kernels
+from hrm_jax.nn.keys import Keys
 from hrm_jax.nn.linear import Linear
 from hrm_jax.nn.norm import RMSNorm
 from hrm_jax.nn.rope import rope_table
@@ -35,7 +36,7 @@ class SelfAttention(nnx.Module):
         *,
         rope_theta: float | None,
         backend: str | None = None,
-        rngs: nnx.Rngs,
+        rngs: Keys,
     ):
         """Draws both projections.
 
@@ -69,7 +70,7 @@ class GatedAttention(nnx.Module):
     The columns of `gqkv_proj` give all gates, then all query heads, all key heads, all value heads.
     """
 
-    def __init__(self, features: int, num_heads: int, head_size: int, *, rngs: nnx.Rngs):
+    def __init__(self, features: int, num_heads: int, head_size: int, *, rngs: Keys):
         """Draws both projections.
 
         Args:
@@ -110,7 +111,7 @@ class GroupedAttention(nnx.Module):
         qkv_bias: bool = False,
         out_bias: bool = False,
         qk_norm_eps: float | None = None,
-        rngs: nnx.Rngs,
+        rngs: Keys,
     ):
         """Draws both projections.
 

@@ -12,6 +12,7 @@ from hrm_jax.core.candidates import CandidateGrid
 from hrm_jax.core.graphs import Hops
 from hrm_jax.nn.attention import SelfAttention
 from hrm_jax.nn.edge_mixing import EdgeMixing
+from hrm_jax.nn.keys import Keys
 from hrm_jax.nn.norm import rms_norm
 from hrm_jax.nn.relational import RelationalMixing
 from hrm_jax.nn.swiglu import SwiGLU, swiglu_width
@@ -56,7 +57,7 @@ class Block(nnx.Module):
     taken over the token axis (TRM's `mlp_t`).
     """
 
-    def __init__(self, config: BlockConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: BlockConfig, *, rngs: Keys):
         """Draws the parameters of both sub-layers."""
         self.config = config
         if config.mixing == "attention":
@@ -107,7 +108,7 @@ class Block(nnx.Module):
 class BlockStack(nnx.Module):
     """`f(h, injection) = blocks(h + injection)`: one level of the hierarchy."""
 
-    def __init__(self, config: BlockConfig, num_layers: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: BlockConfig, num_layers: int, *, rngs: Keys):
         """Draws `num_layers` blocks of one shape."""
         self.layers = nnx.List([Block(config, rngs=rngs) for _ in range(num_layers)])
 

@@ -7,6 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from hrm_jax.nn.attention import Attend, GroupedAttention
+from hrm_jax.nn.keys import Keys
 from hrm_jax.nn.norm import RMSNorm
 from hrm_jax.nn.swiglu import SwiGLU
 
@@ -42,7 +43,7 @@ class DecoderBlockConfig:
 class DecoderBlock(nnx.Module):
     """`x = x + attention(norm(x)); x = x + swiglu(norm(x))`, the norms with learned scales."""
 
-    def __init__(self, config: DecoderBlockConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: DecoderBlockConfig, *, rngs: Keys):
         """Draws the parameters of both sub-layers."""
         D = config.features
         eps = config.norm_eps

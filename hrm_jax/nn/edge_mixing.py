@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from hrm_jax.core.graphs import Edges, Hops
+from hrm_jax.nn.keys import Keys
 from hrm_jax.nn.linear import Linear
 
 
@@ -23,7 +24,7 @@ class EdgeMixing(nnx.Module):
     values. A node without an edge in a relation hears zero from it.
     """
 
-    def __init__(self, relations: tuple[str, ...], features: int, *, rngs: nnx.Rngs):
+    def __init__(self, relations: tuple[str, ...], features: int, *, rngs: Keys):
         """Draws one matrix for each name of a relation."""
         self.relations = relations
         self.projections = nnx.Dict(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from hrm_jax.nn.keys import Keys
 from hrm_jax.nn.linear import truncated_normal
 from hrm_jax.nn.product import product
 from hrm_jax.nn.quantized import QuantizedWeights
@@ -22,9 +23,7 @@ class Embedding(nnx.Module):
       table: [V, D].
     """
 
-    def __init__(
-        self, num_embeddings: int, features: int, *, std: float | None = None, rngs: nnx.Rngs
-    ):
+    def __init__(self, num_embeddings: int, features: int, *, std: float | None = None, rngs: Keys):
         """Draws the table with standard deviation `std`, or `1 / sqrt(D)` if None."""
         shape = (num_embeddings, features)
         table = truncated_normal(rngs.params(), shape, features**-0.5 if std is None else std)

@@ -8,6 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from hrm_jax.nn.attention import Attend, GatedAttention
+from hrm_jax.nn.keys import Keys
 from hrm_jax.nn.norm import rms_norm
 from hrm_jax.nn.swiglu import SwiGLU
 
@@ -34,7 +35,7 @@ class GatedBlockConfig:
 class GatedBlock(nnx.Module):
     """`x = x + attention(rms(x)); x = x + swiglu(rms(x))`."""
 
-    def __init__(self, config: GatedBlockConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: GatedBlockConfig, *, rngs: Keys):
         """Draws the parameters of both sub-layers."""
         self.eps = config.norm_eps
         self.attn = GatedAttention(config.features, config.num_heads, config.head_size, rngs=rngs)
@@ -52,7 +53,7 @@ class GatedBlock(nnx.Module):
 class GatedStack(nnx.Module):
     """`rms(blocks(hidden + injection))`: one level of the hierarchy."""
 
-    def __init__(self, config: GatedBlockConfig, num_layers: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: GatedBlockConfig, num_layers: int, *, rngs: Keys):
         """Draws `num_layers` blocks of one shape."""
         self.eps = config.norm_eps
         self.layers = nnx.List([GatedBlock(config, rngs=rngs) for _ in range(num_layers)])

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from hrm_jax.nn.keys import Keys
 from hrm_jax.nn.product import product
 
 # Of a normal with deviation 1: `scipy.stats.truncnorm(-2, 2).std()`.
@@ -37,7 +38,7 @@ class Linear(nnx.Module):
         *,
         axes: tuple[str | None, str | None],
         use_bias: bool = False,
-        rngs: nnx.Rngs,
+        rngs: Keys,
     ):
         """Initialises `kernel` with standard deviation `1 / sqrt(in_features)`.
 

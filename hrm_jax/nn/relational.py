@@ -16,6 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from hrm_jax.core.candidates import CandidateGrid, Relation
+from hrm_jax.nn.keys import Keys
 from hrm_jax.nn.linear import Linear
 
 OPEN, GIVEN, EXCLUDED = range(3)
@@ -32,7 +33,7 @@ class RelationalMixing(nnx.Module):
     share weights, maps outputs as it maps inputs.
     """
 
-    def __init__(self, grid: CandidateGrid, features: int, *, rngs: nnx.Rngs):
+    def __init__(self, grid: CandidateGrid, features: int, *, rngs: Keys):
         """Draws one matrix for each name of weights among the relations."""
         self.grid = grid
         self.projections = nnx.Dict(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from hrm_jax.nn.keys import Keys
 from hrm_jax.nn.linear import Linear
 from hrm_jax.nn.product import over_tokens, product
 from hrm_jax.nn.quantized import QuantizedWeights
@@ -24,7 +25,7 @@ def swiglu_width(features: int, expansion: float, multiple: int = 256) -> int:
 class SwiGLU(nnx.Module):
     """`down(silu(gate) * up)`, gate and up being the halves of one projection."""
 
-    def __init__(self, features: int, width: int, *, use_bias: bool = False, rngs: nnx.Rngs):
+    def __init__(self, features: int, width: int, *, use_bias: bool = False, rngs: Keys):
         """Draws both projections.
 
         Args:
