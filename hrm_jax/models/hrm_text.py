@@ -16,6 +16,7 @@ from hrm_jax.core.config import check, configclass, field
 from hrm_jax.core.types import Buffer, Latents
 from hrm_jax.models.call_cache import Calls, CallShape
 from hrm_jax.models.recurrence import Schedule
+from hrm_jax.models.special_tokens import check_tokens
 from hrm_jax.models.text_attention import TextAttention
 from hrm_jax.models.text_model import TextModel
 from hrm_jax.models.text_recurrence import movement_over_text, recur_over_text
@@ -83,16 +84,9 @@ class HrmTextConfig:
             got=self.num_heads,
             remedy="change num_heads or hidden_size; head_size may be any even number",
         )
-        tokens = {"pad_token": self.pad_token, "bos_token": self.bos_token}
-        tokens |= {f"eos_tokens[{i}]": token for i, token in enumerate(self.eos_tokens)}
-        for name, token in tokens.items():
-            check(
-                token is None or 0 <= token < self.vocab_size,
-                name,
-                expected=f"a token, 0 to vocab_size - 1 = {self.vocab_size - 1}",
-                got=token,
-                remedy="leave it out where there is no such token",
-            )
+        check_tokens(
+            self.vocab_size, self.eos_tokens, pad_token=self.pad_token, bos_token=self.bos_token
+        )
 
     @property
     def embedding_std(self) -> float:

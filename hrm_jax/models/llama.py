@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from hrm_jax.core.config import check, configclass, field
 from hrm_jax.models.call_cache import Calls, CallShape
 from hrm_jax.models.recurrence import Schedule
+from hrm_jax.models.special_tokens import check_tokens
 from hrm_jax.models.text_attention import TextAttention
 from hrm_jax.models.text_model import TextModel
 from hrm_jax.nn.attention import Attend
@@ -83,16 +84,7 @@ class LlamaConfig:
             got=self.num_key_heads,
             remedy="num_heads gives each query head a key head of its own",
         )
-        tokens = {"bos_token": self.bos_token}
-        tokens |= {f"eos_tokens[{i}]": token for i, token in enumerate(self.eos_tokens)}
-        for name, token in tokens.items():
-            check(
-                token is None or 0 <= token < self.vocab_size,
-                name,
-                expected=f"a token, 0 to vocab_size - 1 = {self.vocab_size - 1}",
-                got=token,
-                remedy="leave it out where there is no such token",
-            )
+        check_tokens(self.vocab_size, self.eos_tokens, bos_token=self.bos_token)
 
     @property
     def attention(self) -> TextAttention:
