@@ -67,8 +67,8 @@ LAYERS: tuple[dict[str, str], ...] = (
     {
         "hrm_jax.models": (
             "recurrence puzzle_config puzzle_module restart puzzle_model graph_config graph_model"
-            " call_cache"
-            " special_tokens text_attention text_model text_recurrence hrm_text llama hrm_llama text_step"
+            " call_cache special_tokens text_attention text_model text_recurrence hrm_text llama"
+            " hrm_llama text_step"
         ),
         "hrm_jax.convert": (
             "gguf_blocks weights catalogue holding pytorch published_config files folders"
