@@ -36,8 +36,9 @@ from hrm_jax.training.interrupt import GracefulStop
 from hrm_jax.training.optimizers import make_schedule
 from hrm_jax.training.process_record import recorded_process
 from hrm_jax.training.progress import Progress
+from hrm_jax.training.run_files import PROBES, TELEMETRY
 from hrm_jax.training.run_log import RunLog, write_run_info, write_size
-from hrm_jax.training.side_records import PROBES, TELEMETRY, SideRecords
+from hrm_jax.training.side_records import SideRecords
 from hrm_jax.training.state import TrainState, init_state, state_from_variables, state_shardings
 from hrm_jax.training.state_arrays import state_bytes
 from hrm_jax.training.step import TrainStep, check_parts, make_train_step

@@ -29,10 +29,9 @@ from hrm_jax.core import config as config_lib
 from hrm_jax.core import files
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.types import Variables
+from hrm_jax.training.run_files import METRICS, SIZE
 from hrm_jax.training.trackers import Tracker
 
-METRICS = "metrics.jsonl"
-SIZE = "size.json"
 _ENVIRONMENT = "environment.json"
 _RESERVED = ("step", "time_seconds", "split")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
