@@ -5,8 +5,9 @@ import sys
 import pytest
 
 pytest.importorskip("psutil", reason="needs the extra studio")
-httpx = pytest.importorskip("httpx", reason="needs httpx")
+pytest.importorskip("httpx", reason="needs httpx")
 
+import httpx
 import psutil
 
 from experiments.benchmarks.serving import started
@@ -16,7 +17,7 @@ HEAVY = ("jaxlib", "optax", "numba")
 
 
 def loaded(process):
-    """Libraries of compiled code that a process has loaded: what its imports leave for all to see."""
+    """Libraries with compiled code that a process has imported."""
     paths = " ".join(one.path for one in psutil.Process(process.pid).memory_maps())
     return [name for name in HEAVY if f"/{name}/" in paths]
 
