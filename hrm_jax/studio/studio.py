@@ -35,7 +35,11 @@ class Studio:
 
     async def loaded(self) -> list[Experiment]:
         """Returns the experiments that can be started; whoever needs their classes waits here."""
-        return await asyncio.to_thread(forms.load_all, self.experiments)
+        are_new = not all(one.is_loaded for one in self.experiments.values())
+        found = await asyncio.to_thread(forms.load_all, self.experiments)
+        if are_new:
+            await self.live.look()  # pages are told now of which experiment each run is
+        return found
 
     async def load_once_looked_at(self) -> None:
         """Loads all experiments as soon as a first page has had the time to draw its curves.

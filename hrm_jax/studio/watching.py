@@ -51,7 +51,9 @@ class Watched:
         if self.is_foreign:
             # A long log is read in parts: there is more to tell until its end.
             return self._foreign.stamp(), self._foreign_share
-        return [self._stat(name) for name in (METRICS, PROCESS, JOB)]
+        # Whose a run is can be told once the experiments' classes are loaded.
+        loaded = [one.is_loaded for one in self._experiments.values()]
+        return [self._stat(name) for name in (METRICS, PROCESS, JOB)], loaded
 
     def summary(self) -> dict[str, Any]:
         """Returns what the list of runs shows, as JSON holds it."""

@@ -58,7 +58,6 @@ def test_a_run_is_told_of_at_once_where_its_log_grows_or_its_experiment_is_known
         file.write('{"step": 2, "split": "train", "loss": 5}\n')
     assert (watching.summaries()["a"]["step"], watching.summaries()["a"]["experiment"]) == (2, "")
     load_all(experiments)
-    watching.forget("a")
     assert watching.summaries()["a"]["experiment"] == "fake"
 
 
