@@ -12,11 +12,11 @@ page and studio end; a studio that is started again finds it. See docs/studio.md
 import importlib
 import importlib.resources
 import json
-import logging
 import pathlib
 import secrets
 import signal
 import webbrowser
+from collections.abc import Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:  # of the extra `studio`, which is named where it is absent
     from hrm_jax.studio.forms import Experiment
 
 FLAGS = flags.FLAGS
-_LOG = logging.getLogger(__name__)
 EXAMPLE = "(example)"
 """Name of the finished run that comes with the package; the page knows it."""
 
@@ -141,25 +140,27 @@ def _shipped_run() -> pathlib.Path:
 
 
 def _experiments() -> "dict[str, Experiment]":
-    """Returns what the page can start; an experiment whose extra is absent is left out."""
+    """Returns what the page can start; nothing of them is imported yet, as they import JAX."""
     from hrm_jax.studio.forms import Experiment
 
-    asked: dict[str, tuple[str, dict[str, Any]]] = {
-        "sudoku": ("experiments.sudoku", {"thinker": "experiments.sudoku.thinker"}),
-        "code": (
-            "experiments.codegen",
-            {"author": "experiments.codegen.author", "models": _models_here},
-        ),
-    }
-    found = {}
-    for name, (package, more) in asked.items():
-        try:
-            presets = importlib.import_module(f"{package}.presets").PRESETS
-        except ImportError as error:
-            _LOG.warning("%s cannot be started: %s", name, error)
-            continue
-        found[name] = Experiment(name, package, presets, **more)
-    return found
+    sudoku = Experiment(
+        "sudoku",
+        "experiments.sudoku",
+        lambda: _presets("experiments.sudoku.presets"),
+        thinker="experiments.sudoku.thinker",
+    )
+    code = Experiment(
+        "code",
+        "experiments.codegen",
+        lambda: _presets("experiments.codegen.presets"),
+        author="experiments.codegen.author",
+        models=_models_here,
+    )
+    return {one.name: one for one in (sudoku, code)}
+
+
+def _presets(module: str) -> Mapping[str, Any]:
+    return importlib.import_module(module).PRESETS
 
 
 def _models_here() -> list[str]:

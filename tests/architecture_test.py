@@ -45,9 +45,9 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.losses": "token act language",
         "hrm_jax.optim": "schedules adam_atan2 eigenbases soap puzzle_rows ema",
         "hrm_jax.training": (
-            "interrupt state_arrays trackers run_log side_records process_record checkpoint state"
-            " optimizers batches progress parts step telemetry flops loop curriculum task"
-            " learned_data observing run run_folder"
+            "interrupt state_arrays trackers run_files run_log side_records process_record"
+            " checkpoint state optimizers batches progress parts step telemetry flops loop"
+            " curriculum task learned_data observing run run_folder"
         ),
         "hrm_jax.data": "rows pipeline downloads storage",
         "hrm_jax.data.sudoku": (
@@ -102,8 +102,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.verified": "examples imports checks programs search inputs agreement choices",
         "hrm_jax.serving": (
-            "engine hole_context messages service token_scores openai_replies errors current"
-            " streams openai_routes llama_routes protection metrics app"
+            "refusals engine hole_context messages service token_scores openai_replies errors"
+            " current streams openai_routes llama_routes protection metrics app"
         ),
         "hrm_jax.editing": (
             "brackets fitting shaping windows exclusions positions documents settings answers"

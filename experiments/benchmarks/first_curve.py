@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,6 @@ for line in open(sys.argv[1]):
     trackio.log({f"{split}/{name}": value for name, value in record.items()}, step=step)
 trackio.finish()
 """
-_PORTS = {"studio": 8391, "tensorboard": 8392, "trackio": 8393}
 _LINES = {
     "studio": ".chart canvas",
     "tensorboard": ".series-view > canvas, .series-view > svg path",
@@ -60,9 +60,10 @@ def run(tools: list[str], rounds: int, console: Console) -> dict[str, Any]:
         )
         for _ in range(rounds):
             for name, command in commands.items():
-                flags = _flags(name, root)
+                port = _free_port()
                 page = browser.new_page()
-                seconds[name].append(_until_line(name, [*command, *flags], environment, page))
+                whole = [*command, *_flags(name, root, port)]
+                seconds[name].append(_until_line(name, whole, port, environment, page))
                 page.close()
         browser.close()
     table = Table(title="from the command to the first curve in Chromium")
@@ -95,8 +96,13 @@ def _prepare(root: pathlib.Path, trackio: str | None) -> dict[str, str]:
     return environment
 
 
-def _flags(name: str, root: pathlib.Path) -> list[str]:
-    port = str(_PORTS[name])
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def _flags(name: str, root: pathlib.Path, port: int) -> list[str]:
     return {
         "studio": [f"--runs={root / 'runs'}", f"--port={port}"],
         "tensorboard": [f"--logdir={root / 'events'}", f"--port={port}"],
@@ -104,9 +110,11 @@ def _flags(name: str, root: pathlib.Path) -> list[str]:
     }[name]
 
 
-def _until_line(name: str, command: list[str], environment: dict[str, str], page: Any) -> float:
+def _until_line(
+    name: str, command: list[str], port: int, environment: dict[str, str], page: Any
+) -> float:
     """Returns the seconds from starting a tool until a line is drawn; its process is ended."""
-    own = environment | {"GRADIO_SERVER_PORT": str(_PORTS[name]), "BROWSER": "true"}
+    own = environment | {"GRADIO_SERVER_PORT": str(port), "BROWSER": "true"}
     begun = time.monotonic()
     process = subprocess.Popen(
         command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -114,7 +122,7 @@ def _until_line(name: str, command: list[str], environment: dict[str, str], page
     try:
         while True:
             try:
-                page.goto(f"http://127.0.0.1:{_PORTS[name]}{_PATHS[name]}")
+                page.goto(f"http://127.0.0.1:{port}{_PATHS[name]}")
                 break
             except Exception as error:  # of the driver, whose class is not public: nobody listens
                 if process.poll() is not None or time.monotonic() - begun > _MOST_SECONDS:

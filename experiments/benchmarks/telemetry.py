@@ -17,7 +17,8 @@ from hrm_jax.data.sudoku import rules
 from hrm_jax.tasks.sudoku.task import SudokuTask
 from hrm_jax.training.optimizers import make_schedule
 from hrm_jax.training.run import abstract_state, begin, compile_step
-from hrm_jax.training.side_records import TELEMETRY, SideRecords
+from hrm_jax.training.run_files import TELEMETRY
+from hrm_jax.training.side_records import SideRecords
 from hrm_jax.training.state import state_shardings
 from hrm_jax.training.telemetry import Telemetry, observed
 

@@ -19,7 +19,8 @@ from hrm_jax.tasks.code.probes import PROMPTS, probe
 from hrm_jax.tasks.code.samples import Sample
 from hrm_jax.tasks.code.task import CodeTask
 from hrm_jax.training.run import abstract_state, begin, compile_step
-from hrm_jax.training.side_records import PROBES, SideRecords
+from hrm_jax.training.run_files import PROBES
+from hrm_jax.training.side_records import SideRecords
 from hrm_jax.training.state import state_shardings
 
 

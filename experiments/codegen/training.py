@@ -37,7 +37,7 @@ _PANELS = (
 flags.DEFINE_string(
     "run", None, "train: the run's folder; a new one below runs/, or to --resume the newest one"
 )
-flags.DEFINE_multi_enum("log_to", [], trackers.TRACKERS, f"train: {trackers.HELP}")
+flags.DEFINE_multi_enum("log_to", None, trackers.CHOICES, f"train: {trackers.HELP}")
 flags.DEFINE_bool(
     "accept_changed_data",
     False,

@@ -73,7 +73,7 @@ flags.DEFINE_string(
     "run", None, "folder of the run; a new one below runs/, or to --resume the newest one"
 )
 flags.DEFINE_bool("resume", False, "train: go on from the newest intact checkpoint of --run")
-flags.DEFINE_multi_enum("log_to", [], trackers.TRACKERS, f"train: {trackers.HELP}")
+flags.DEFINE_multi_enum("log_to", None, trackers.CHOICES, f"train: {trackers.HELP}")
 flags.DEFINE_bool(
     "accept_changed_data",
     False,

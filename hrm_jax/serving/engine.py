@@ -10,24 +10,16 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import TypeAlias
 
-from hrm_jax.core.errors import UserError
 from hrm_jax.inference.text.batching import RollingBatch
 from hrm_jax.inference.text.requests import Job, Piece, Request
 from hrm_jax.inference.text.writing import Writer
+from hrm_jax.serving.refusals import EngineError, QueueFull
 
 _LOG = logging.getLogger(__name__)
 _STOPPED = "the server was stopped"
 
 Deliver: TypeAlias = Callable[["Piece | EngineError"], None]
 """Takes what comes of a text, in the engine's thread, so it must return at once."""
-
-
-class EngineError(RuntimeError):
-    """The engine failed while a text was written, or was stopped before it was over."""
-
-
-class QueueFull(UserError, RuntimeError):
-    """More texts wait for a row than may."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from hrm_jax.core.errors import UserError
-from hrm_jax.serving.engine import EngineError, QueueFull
+from hrm_jax.serving.refusals import EngineError, QueueFull
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = "1"

@@ -37,9 +37,13 @@ def make_app(studio: Studio, hosts: tuple[str, ...]) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def living(_: FastAPI) -> AsyncIterator[None]:
-        looking = asyncio.create_task(studio.live.look_on())
+        tasks = [
+            asyncio.create_task(studio.live.look_on()),
+            asyncio.create_task(studio.load_once_looked_at()),
+        ]
         yield
-        looking.cancel()
+        for task in tasks:
+            task.cancel()
         await studio.thinker.close()
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=living)

@@ -1,5 +1,6 @@
 """What the page asks of models: to solve a puzzle, to write code."""
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
@@ -74,7 +75,8 @@ def add_asking(routes: APIRouter, studio: Studio) -> None:
             raise FormError({"": f"{body.experiment}: its models write no code here"})
         flags = _flags(studio, body)
         if not flags:
-            known = experiment.models()
+            await studio.loaded()
+            known = await asyncio.to_thread(experiment.models)
             if body.model not in known:
                 there = ", ".join(known) or "none, train one or fetch one by --model=NAME"
                 raise FormError({"model": f"expected one that is here: {there}"})

@@ -31,7 +31,7 @@ class ForeignLogs:
           The share of the logs that is read.
         """
         total = 0
-        for name in self._names():
+        for name, _, _ in self.stamp():
             path = self._folder / name
             if name not in self._readers:
                 is_events = name.startswith(EVENTS)
@@ -46,12 +46,16 @@ class ForeignLogs:
                 self._left[name] = rest
         return 1 - min(1, sum(self._left.values()) / max(total, 1))
 
-    def _names(self) -> list[str]:
-        """Returns the names of the logs, the oldest first."""
+    def stamp(self) -> list[tuple[str, int, int]]:
+        """Returns names, sizes and times of the logs, the oldest first: others if there is more."""
+        found = []
         with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
-            # Event files have the second of their begin in their names.
-            return sorted(e.name for e in entries if is_foreign_log(e.name))[:_MOST_FILES]
-        return []
+            for entry in entries:
+                if is_foreign_log(entry.name):
+                    told = entry.stat(follow_symlinks=False)
+                    found.append((entry.name, told.st_size, told.st_mtime_ns))
+        # Event files have the second of their begin in their names.
+        return sorted(found)[:_MOST_FILES]
 
     def _read_part(self, name: str) -> int:
         """Reads a part of a log; returns the bytes that are left of it."""

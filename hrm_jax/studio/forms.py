@@ -1,8 +1,12 @@
 """Forms of configurations: which fields there are, what was filled in, what the command line is."""
 
 import ast
+import contextlib
 import dataclasses
+import functools
+import logging
 import shlex
+import threading
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -13,6 +17,11 @@ from hrm_jax.core.config_fields import type_name
 from hrm_jax.core.config_values import ConfigError
 from hrm_jax.core.errors import UserError
 
+_LOG = logging.getLogger(__name__)
+_LOADING = threading.Lock()
+"""Held while presets are imported: two threads in the middle of one cycle of imports may find each
+other's modules half made."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -21,7 +30,7 @@ class Experiment:
     Attributes:
       name: how the page calls it.
       module: `python -m MODULE` starts it.
-      presets: configurations by name.
+      load: returns configurations by name; called once, as it may import JAX, which takes seconds.
       thinker: `python -m THINKER --checkpoint=...` solves puzzles with a model of it, as
         `hrm_jax.studio.thinking` says; empty where it cannot.
       author: likewise writes code.
@@ -30,10 +39,29 @@ class Experiment:
 
     name: str
     module: str
-    presets: Mapping[str, Any]
+    load: Callable[[], Mapping[str, Any]]
     thinker: str = ""
     author: str = ""
     models: Callable[[], Sequence[str]] = tuple
+
+    @functools.cached_property
+    def presets(self) -> Mapping[str, Any]:
+        """Configurations by name.
+
+        Raises:
+          FormError: what they need is not installed.
+        """
+        try:
+            with _LOADING:
+                return self.load()
+        except ImportError as error:
+            _LOG.warning("%s cannot be started: %s", self.name, error)
+            raise FormError({"": f"{self.name} cannot be started: {error}"}) from error
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether its presets are there already."""
+        return "presets" in self.__dict__
 
     @property
     def kind(self) -> type:
@@ -66,6 +94,16 @@ class Filled:
     config: Any
     flags: tuple[str, ...]
     changed: tuple[str, ...]
+
+
+def load_all(experiments: Mapping[str, Experiment]) -> list[Experiment]:
+    """Returns those that can be started, with their presets; the first call takes seconds."""
+    found = []
+    for experiment in experiments.values():
+        with contextlib.suppress(FormError):
+            if experiment.presets:
+                found.append(experiment)
+    return found
 
 
 def describe(experiment: Experiment, preset: str) -> list[dict[str, Any]]:
@@ -128,9 +166,12 @@ def parse(text: str, annotation: Any) -> Any:
 
 
 def recognise(experiments: Mapping[str, Experiment], plain: Mapping[str, Any]) -> str:
-    """Returns which experiment a run's `config.json` is of; empty where it is of none."""
+    """Returns which experiment a run's `config.json` is of; empty where it is of none.
+
+    Experiments that are not loaded yet are passed over: who looks on does not wait for them.
+    """
     for name, experiment in experiments.items():
-        if plain and not _problems(lambda kind=experiment.kind: config_lib.from_dict(kind, plain)):
+        if plain and experiment.is_loaded and _is_of(experiment.kind, plain):
             return name
     return ""
 
@@ -140,6 +181,10 @@ def _preset(experiment: Experiment, preset: str) -> Any:
         known = ", ".join(experiment.presets)
         raise FormError({"": f"preset: expected one of {known}, got {preset!r}"})
     return experiment.presets[preset]
+
+
+def _is_of(kind: type, plain: Mapping[str, Any]) -> bool:
+    return not _problems(lambda: config_lib.from_dict(kind, plain))
 
 
 def _problems(attempt: Callable[[], object]) -> dict[str, str]:

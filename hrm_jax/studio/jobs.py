@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import exclusive, write_atomically
@@ -33,6 +33,18 @@ _LOCK_SECONDS = 5.0
 
 class JobError(UserError, ValueError):
     """A run cannot be started, stopped or removed as it is."""
+
+
+class Advanced(NamedTuple):
+    """What became of the queue.
+
+    Attributes:
+      started: the run that was started, if any.
+      dropped: why others can never be started, and wait no more.
+    """
+
+    started: str | None
+    dropped: list[str]
 
 
 class Jobs:
@@ -69,22 +81,34 @@ class Jobs:
         """Returns the files of the runs that wait, by name, in their order."""
         return {str(read_object(path).get("run", "")): path for path in self._queue_files()}
 
-    def advance(self, is_busy: bool) -> str | None:
-        """Starts the next run that waits, if none is being trained; returns its name."""
-        self._children = [child for child in self._children if child.poll() is None]
-        if is_busy or not self.queue():
-            return None
+    def advance(self) -> Advanced:
+        """Starts the next run that waits, if none is being trained.
+
+        Raises:
+          OSError: it cannot be started now, such as on a full disk; it waits on.
+        """
+        if not self._queue_files():
+            return Advanced(None, [])
+        forms.load_all(self._experiments)  # before the lock, which others wait for
         with self._alone():
+            # Looked at here, as another studio may have started one until now.
+            if any(self._state(self._runs.path(name)).is_alive for name in self._own_names()):
+                return Advanced(None, [])
+            dropped = []
             for path in self._queue_files():
                 entry = read_object(path)
-                path.unlink(missing_ok=True)
-                # What another studio has started, or a later version no longer knows, is dropped.
-                with contextlib.suppress(UserError, OSError, KeyError, ValueError, TypeError):
-                    name = str(entry["run"])
-                    if not os.path.lexists(self._runs.path(name)):
-                        self._begin(entry)
-                        return name
-        return None
+                name = str(entry.get("run", ""))
+                try:
+                    if os.path.lexists(self._runs.path(name)):
+                        raise JobError(f"there is a run {name!r} already")
+                    self._begin(entry)
+                except (UserError, KeyError, ValueError, TypeError) as error:
+                    path.unlink(missing_ok=True)
+                    dropped.append(f"{name or path.name} has left the queue: {error}")
+                else:
+                    path.unlink(missing_ok=True)
+                    return Advanced(name, dropped)
+        return Advanced(None, dropped)
 
     def resume(self, name: str, experiment: str) -> None:
         """Lets a run go on from its newest checkpoint, as it was configured.
@@ -178,7 +202,8 @@ class Jobs:
                 env=os.environ | {states.RUN_VARIABLE: os.path.realpath(folder)},
                 start_new_session=True,  # it outlives the studio and its terminal
             )
-        self._children.append(child)
+        # Those that have ended are asked for their codes, so that they do not stay as zombies.
+        self._children = [one for one in self._children if one.poll() is None] + [child]
         job = {
             "version": VERSION,
             "pid": child.pid,
@@ -192,6 +217,9 @@ class Jobs:
             known = ", ".join(self._experiments)
             raise JobError(f"experiment: expected one of {known}, got {name!r}")
         return self._experiments[name]
+
+    def _own_names(self) -> list[str]:
+        return [name for name in self._runs.names() if self._runs.is_own(name)]
 
     def _state(self, folder: pathlib.Path) -> states.RunState:
         return states.state_of(folder, is_complete=False)

@@ -31,10 +31,13 @@ class Live:
         self._jobs = jobs
         self._listeners: set[asyncio.Queue[str | None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._advancing: asyncio.Task[None] | None = None
         self._known: dict[str, dict[str, Any]] = {}
         self._system: dict[str, Any] = {}
         self.lock = asyncio.Lock()
         """Held while `watching` is used."""
+        self.looked_at = asyncio.Event()
+        """Set as soon as there was a page."""
 
     async def look_on(self) -> None:
         """Looks, until it is cancelled."""
@@ -67,13 +70,24 @@ class Live:
             self._system = await asyncio.to_thread(self._load)
             self._tell("system", self._system)
         is_busy = any(run["state"] in ("starting", "running") for run in found.values())
-        if waiting:
-            await asyncio.to_thread(self._jobs.advance, is_busy)
+        is_advancing = self._advancing is not None and not self._advancing.done()
+        if waiting and not is_busy and not is_advancing:
+            # Beside what is told to pages: before a first run starts, its experiment is imported.
+            self._advancing = asyncio.create_task(self._advance())
+
+    async def _advance(self) -> None:
+        try:
+            found = await asyncio.to_thread(self._jobs.advance)
+            for why in found.dropped:
+                self._tell("trouble", {"message": why})
+        except (OSError, UserError) as error:
+            self._tell("trouble", {"message": str(error)})
 
     async def events(self) -> AsyncIterator[str]:
         """Yields events for one page, of which the first tells of all runs."""
         queue: asyncio.Queue[str | None] = asyncio.Queue()
         self._listeners.add(queue)
+        self.looked_at.set()
         try:
             await self.look()
             yield _event("all", {"runs": self._known, "system": self._system})
@@ -128,7 +142,7 @@ def _waiting(name: str) -> dict[str, Any]:
         "seed": None,
         "parameters": None,
         "tags": [],
-        "checkpoints": False,
+        "checkpoint": "",
         "read_only": False,
     }
 

@@ -20,7 +20,7 @@ from hrm_jax.studio.states import OUTPUT
 from hrm_jax.studio.studio import Studio
 from hrm_jax.studio.tags import write_tags
 from hrm_jax.studio.watching import Watched
-from hrm_jax.training.side_records import PROBES, parse_record
+from hrm_jax.training.run_files import PROBES, parse_record
 
 _OUTPUT_BYTES = 1 << 16
 _PROBE_BYTES = 32 << 20
@@ -166,27 +166,40 @@ def _add_plans(routes: APIRouter, studio: Studio) -> None:
 def _add_starting(routes: APIRouter, studio: Studio) -> None:
     @routes.get("/experiments")
     async def experiments() -> JSONResponse:
-        """Answers what can be started."""
+        """Answers what can be started, at once."""
         found = {
-            name: {
-                "module": one.module,
-                "solves": bool(one.thinker),
-                "writes": bool(one.author),
-                "models": list(one.models()),
-                "presets": {k: str(p.description) for k, p in one.presets.items()},
-            }
+            name: {"module": one.module, "solves": bool(one.thinker), "writes": bool(one.author)}
             for name, one in studio.experiments.items()
         }
         return JSONResponse({"experiments": found, "folder": str(studio.runs.root)})
 
+    @routes.get("/presets")
+    async def presets() -> JSONResponse:
+        """Answers the presets that runs can be started from, by experiment."""
+        found = {
+            one.name: {name: str(preset.description) for name, preset in one.presets.items()}
+            for one in await studio.loaded()
+        }
+        return JSONResponse({"presets": found})
+
+    @routes.get("/models")
+    async def models() -> JSONResponse:
+        """Answers the names of models that are there without a run, by experiment."""
+        found = {
+            one.name: list(await asyncio.to_thread(one.models)) for one in await studio.loaded()
+        }
+        return JSONResponse({"models": found})
+
     @routes.get("/form")
     async def form(experiment: str, preset: str) -> JSONResponse:
         """Answers the fields of a form."""
+        await studio.loaded()
         return JSONResponse({"fields": forms.describe(studio.experiment(experiment), preset)})
 
     @routes.post("/check")
     async def check(body: Form) -> JSONResponse:
         """Answers what is wrong with a form, or the command line that says the same."""
+        await studio.loaded()
         experiment = studio.experiment(body.experiment)
         try:
             filled = forms.fill(experiment, body.preset, body.texts)
@@ -198,6 +211,7 @@ def _add_starting(routes: APIRouter, studio: Studio) -> None:
     @routes.post("/start")
     async def start(body: Start) -> JSONResponse:
         """Starts a run or lets it wait."""
+        await studio.loaded()
         await asyncio.to_thread(
             studio.jobs.start,
             body.name,
@@ -226,6 +240,7 @@ def _add_changing(routes: APIRouter, studio: Studio) -> None:
     @routes.post("/resume")
     async def resume(body: Named) -> JSONResponse:
         """Lets a run go on."""
+        await studio.loaded()
         async with studio.live.lock:
             _, experiment = studio.watching.get(body.name).config()
         await asyncio.to_thread(studio.jobs.resume, body.name, experiment)

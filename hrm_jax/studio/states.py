@@ -14,7 +14,7 @@ import psutil
 
 from hrm_jax.studio.folders import read_end, read_object
 from hrm_jax.studio.series import as_number
-from hrm_jax.training.process_record import PROCESS
+from hrm_jax.training.run_files import PROCESS
 
 JOB = "job.json"
 OUTPUT = "output.txt"

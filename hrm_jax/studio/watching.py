@@ -15,9 +15,9 @@ from hrm_jax.studio.foreign import ForeignLogs
 from hrm_jax.studio.forms import Experiment
 from hrm_jax.studio.lines import LineReader
 from hrm_jax.studio.series import Curves, as_number
+from hrm_jax.studio.states import JOB
 from hrm_jax.studio.tags import read_tags
-from hrm_jax.training.run_log import METRICS, SIZE
-from hrm_jax.training.side_records import PROBES, TELEMETRY
+from hrm_jax.training.run_files import METRICS, PROBES, PROCESS, SIZE, TELEMETRY
 
 _END_BYTES = 1 << 14
 _LOGS = ((METRICS, "other"), (TELEMETRY, "telemetry"))
@@ -36,6 +36,7 @@ class Watched:
         self._experiments = experiments
         self._curves = Curves()
         self._foreign = ForeignLogs(folder)
+        self._foreign_share = 0.0
         self._readers: dict[str, LineReader] = {}
         self._config: tuple[Any, dict[str, Any], str] = (None, {}, "")
         self._ends: dict[str, tuple[Any, list[dict[str, Any]]]] = {}
@@ -44,6 +45,15 @@ class Watched:
     def is_foreign(self) -> bool:
         """Whether other code has written its logs: ours begins with the log of metrics."""
         return not os.path.lexists(self.folder / METRICS)
+
+    def stamp(self) -> Any:
+        """Returns what differs as soon as there is more to tell; cheap, as all runs are asked."""
+        if self.is_foreign:
+            # A long log is read in parts: there is more to tell until its end.
+            return self._foreign.stamp(), self._foreign_share
+        # Whose a run is can be told once the experiments' classes are loaded.
+        loaded = [one.is_loaded for one in self._experiments.values()]
+        return [self._stat(name) for name in (METRICS, PROCESS, JOB)], loaded
 
     def summary(self) -> dict[str, Any]:
         """Returns what the list of runs shows, as JSON holds it."""
@@ -66,7 +76,7 @@ class Watched:
             "seed": _whole(plain.get("seed")),
             "parameters": _whole(read_object(self.folder / SIZE).get("parameters")),
             "tags": read_tags(self.folder),
-            "checkpoints": bool(checkpoints(self.folder)),
+            "checkpoint": (checkpoints(self.folder) or [""])[-1],
             "read_only": False,
         }
 
@@ -84,7 +94,7 @@ class Watched:
 
     def _read_foreign(self) -> tuple[float, float | None, dict[str, float | None]]:
         """Returns the same of other code's logs, of which a little is read at a time."""
-        self._foreign.read(time.monotonic() + _FOREIGN_SECONDS)
+        self._foreign_share = self._foreign.read(time.monotonic() + _FOREIGN_SECONDS)
         found = self._foreign.curves.latest()
         last = max((point.step for point in found.values()), default=0)
         times = [point.seconds for point in found.values() if math.isfinite(point.seconds)]
@@ -155,10 +165,14 @@ class Watched:
         return self._ends[name][1]
 
     def _size(self, name: str) -> int:
+        return (self._stat(name) or (0,))[0]
+
+    def _stat(self, name: str) -> tuple[int, int, int] | None:
         try:
-            return (self.folder / name).lstat().st_size
+            found = (self.folder / name).lstat()
         except OSError:
-            return 0
+            return None
+        return found.st_size, found.st_mtime_ns, found.st_ino
 
     def _read_config(self) -> tuple[dict[str, Any], str]:
         path = self.folder / "config.json"
@@ -166,6 +180,8 @@ class Watched:
             stamp = path.stat().st_mtime_ns
         except OSError:
             return {}, ""
+        # By the config's class, and the classes are loaded while pages look on already.
+        stamp = stamp, [one.is_loaded for one in self._experiments.values()]
         if self._config[0] != stamp:
             plain = read_object(path)
             self._config = stamp, plain, forms.recognise(self._experiments, plain)
@@ -179,7 +195,7 @@ class Watching:
         self._runs = runs
         self._experiments = experiments
         self._watched: dict[str, Watched] = {}
-        self._settled: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._settled: dict[str, tuple[float, Any, dict[str, Any]]] = {}
 
     def get(self, name: str) -> Watched:
         """Returns a run; raises UnknownRun."""
@@ -198,17 +214,15 @@ class Watching:
 
     def _summary(self, name: str) -> dict[str, Any]:
         now = time.monotonic()
-        looked, found = self._settled.get(name, (0.0, {}))
-        # A run whose process is gone changes only where someone starts it again, which touches its
-        # folder: it is looked at less often.
-        if (
-            found
-            and found["state"] not in ("running", "starting")
-            and now - looked < _RESTING_SECONDS
-        ):
+        looked, before, found = self._settled.get(name, (0.0, None, {}))
+        watched = self.get(name)
+        stamp = watched.stamp()
+        # A run without a process of ours is looked at whole where its log grew; less often else.
+        is_at_rest = found and found["state"] not in ("running", "starting") and stamp == before
+        if is_at_rest and now - looked < _RESTING_SECONDS:
             return found
-        found = self.get(name).summary() | {"read_only": not self._runs.is_own(name)}
-        self._settled[name] = now, found
+        found = watched.summary() | {"read_only": not self._runs.is_own(name)}
+        self._settled[name] = now, stamp, found
         return found
 
     def forget(self, name: str) -> None:

@@ -23,8 +23,8 @@ from typing import Literal
 import jax
 
 from hrm_jax.core.files import write_atomically
+from hrm_jax.training.run_files import PROCESS
 
-PROCESS = "process.json"
 VERSION = 1
 
 State = Literal["running", "finished", "stopped", "failed"]

@@ -33,14 +33,15 @@ from hrm_jax.training.observing import open_own_trackers, probing, telemetry_of
 from hrm_jax.training.parts import check_parts
 from hrm_jax.training.process_record import recorded_process
 from hrm_jax.training.progress import Progress
-from hrm_jax.training.run_log import RunLog, write_run_info, write_size
-from hrm_jax.training.side_records import PROBES, TELEMETRY, SideRecords
+from hrm_jax.training.run_files import PROBES, TELEMETRY
+from hrm_jax.training.run_log import RunLog, trackers_of, write_run_info, write_size
+from hrm_jax.training.side_records import SideRecords
 from hrm_jax.training.state import TrainState, init_state, state_from_variables, state_shardings
 from hrm_jax.training.state_arrays import state_bytes
 from hrm_jax.training.step import TrainStep, make_train_step
 from hrm_jax.training.task import Task
 from hrm_jax.training.telemetry import observed
-from hrm_jax.training.trackers import check_trackers
+from hrm_jax.training.trackers import check_trackers, chosen
 
 CHECKPOINTS = "checkpoints"
 
@@ -56,7 +57,7 @@ def train(
     resume: bool = False,
     accept_changed_data: bool = False,
     progress: Progress | None = None,
-    trackers: Sequence[str] = (),
+    trackers: Sequence[str] | None = None,
 ) -> TrainState:
     """Trains in `folder` until the last step or a signal, and saves the final state.
 
@@ -66,7 +67,8 @@ def train(
       resume: whether to continue from the newest intact checkpoint in `folder`, if there is one.
       accept_changed_data: whether a resumed run may go on with other data than it learned from.
       progress: receives what happens; by default it goes to the log.
-      trackers: names in `trackers.TRACKERS`: where metrics are written as well.
+      trackers: names in `trackers.CHOICES`: where metrics are written as well. None: where a
+        resumed run wrote them before, and nowhere else.
 
     Returns:
       The state after the last step that was taken.
@@ -84,7 +86,8 @@ def train(
     progress = progress or Progress()
     if (folder / "config.json").exists() and not resume:
         raise RunError(f"{folder} holds a run already; add --resume, or choose another --run")
-    check_trackers(trackers)
+    wanted = chosen(trackers) if trackers is not None else trackers_of(folder) if resume else []
+    check_trackers(wanted)
     mesh = make_mesh(task.config.mesh)
     # One more than are kept: a new checkpoint is complete before an old one is removed.
     checkpoints = task.config.loop.keep_checkpoints + 1
@@ -92,7 +95,7 @@ def train(
     # Locked before the checkpoints are looked at: that removes what another process is writing.
     with exclusive(folder, wanted=jax.process_index() == 0):
         compared = resume and not accept_changed_data
-        return _train_alone(task, folder, mesh, resume, compared, progress, trackers)
+        return _train_alone(task, folder, mesh, resume, compared, progress, wanted)
 
 
 def _train_alone(
@@ -134,7 +137,7 @@ def _train_alone(
         GracefulStop() as stop,
         progress.training(first_step, config.loop.steps) as tell,
     ):
-        write_run_info(folder, config)
+        write_run_info(folder, config, trackers)
         write_size(folder, state.variables)
         if fingerprint and jax.process_index() == 0:
             learned_data.record(folder, first_step, fingerprint)

@@ -3,7 +3,8 @@
     metrics.jsonl               one JSON object a record: step, time_seconds, split, metrics
     events.out.tfevents.*       the same for TensorBoard, as `<split>/<metric>`
     config.json                 the resolved config
-    environment.json            commit, package versions, devices, command line and its folder
+    environment.json            commit, package versions, devices, command line and its folder;
+                                where metrics were written as well
     size.json                   version, and how many parameters are trained and frozen
 
 Only process 0 writes.
@@ -29,10 +30,9 @@ from hrm_jax.core import config as config_lib
 from hrm_jax.core import files
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.types import Variables
-from hrm_jax.training.trackers import Tracker
+from hrm_jax.training.run_files import METRICS, SIZE
+from hrm_jax.training.trackers import TRACKERS, Tracker
 
-METRICS = "metrics.jsonl"
-SIZE = "size.json"
 _ENVIRONMENT = "environment.json"
 _RESERVED = ("step", "time_seconds", "split")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -179,8 +179,15 @@ def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return records
 
 
-def write_run_info(folder: str | os.PathLike[str], config: Any) -> None:
+def write_run_info(
+    folder: str | os.PathLike[str], config: Any, trackers: Sequence[str] = ()
+) -> None:
     """Writes `config.json` and `environment.json` into `folder`, which is made if absent.
+
+    Args:
+        folder: the run's.
+        config: what it was resolved to.
+        trackers: names of those that metrics are written to as well.
 
     Raises:
         ConfigError: the config holds what JSON cannot.
@@ -200,6 +207,7 @@ def write_run_info(folder: str | os.PathLike[str], config: Any) -> None:
         "process_count": jax.process_count(),
         "command": sys.argv,
         "working_folder": os.getcwd(),
+        "log_to": list(trackers),
     }
     text = json.dumps(environment, indent=2) + "\n"
     files.write_atomically(folder / _ENVIRONMENT, text)
@@ -212,6 +220,15 @@ def working_folder(folder: Path) -> Path | None:
         return Path(environment["working_folder"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def trackers_of(folder: Path) -> list[str]:
+    """Returns the trackers that a run's metrics were written to last; none if it does not say."""
+    try:
+        names = files.read_json_object(folder / _ENVIRONMENT)["log_to"]
+        return [name for name in TRACKERS if name in names]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _to_number(name: str, value: Any) -> bool | int | float:

@@ -17,9 +17,8 @@ from typing import Any
 import jax
 
 from hrm_jax.core import files
+from hrm_jax.training.run_files import parse_record
 
-TELEMETRY = "telemetry.jsonl"
-PROBES = "probes.jsonl"
 VERSION = 1
 """Of both formats: raised where a field changes its meaning, not where one is added."""
 
@@ -67,17 +66,6 @@ def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         return []
     records = (parse_record(line) for line in lines)
     return [record for record in records if record is not None]
-
-
-def parse_record(line: str) -> dict[str, Any] | None:
-    """Returns the record of a line, or None for a line that holds none."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    # Nothing but the step decides what a resumed run keeps.
-    is_record = isinstance(record, dict) and isinstance(record.get("step"), int)
-    return record if is_record else None
 
 
 def _to_line(record: Mapping[str, Any]) -> str:

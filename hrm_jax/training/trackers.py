@@ -16,9 +16,12 @@ from typing import Any, Protocol
 from hrm_jax.core.errors import UserError
 
 TRACKERS = ("wandb", "trackio")
+NOWHERE = "none"
+CHOICES = (*TRACKERS, NOWHERE)
+"""Values of `--log_to`."""
 HELP = (
     "write metrics there as well: wandb is kept offline, beside the run's folder; trackio has a "
-    "database on this machine. May be given again"
+    "database on this machine. May be given again. A resumed run goes on as before; none ends that"
 )
 PROJECT = "hrm_jax"
 _STEP = "training_step"
@@ -40,6 +43,11 @@ class Tracker(Protocol):
         ...
 
 
+def chosen(names: Sequence[str]) -> list[str]:
+    """Returns the trackers that the values of `--log_to` name; none once they name `NOWHERE`."""
+    return [] if NOWHERE in names else list(dict.fromkeys(names))
+
+
 def check_trackers(names: Sequence[str]) -> None:
     """Raises TrackerError where the package of a tracker is not there; before a run begins."""
     for name in names:
@@ -47,8 +55,8 @@ def check_trackers(names: Sequence[str]) -> None:
             importlib.import_module(name)
         except ImportError as error:
             raise TrackerError(
-                f"--log_to={name}: expected its package, got {error}; pip install {name}, or leave "
-                "the flag out"
+                f"--log_to={name}: expected its package, got {error}; pip install {name}, or go on "
+                f"with --log_to={NOWHERE}"
             ) from error
 
 
@@ -56,13 +64,12 @@ def open_trackers(names: Sequence[str], folder: Path, config: Mapping[str, Any])
     """Returns open trackers.
 
     Args:
-      names: of them, in `TRACKERS`.
+      names: of them, in `TRACKERS`, each once.
       folder: of the run; its name is the run's name there.
       config: what the run is shown with.
     """
     opened = {"wandb": WandbTracker, "trackio": TrackioTracker}
-    # A tracker that is named twice is opened once.
-    return [opened[name](folder, config) for name in dict.fromkeys(names)]
+    return [opened[name](folder, config) for name in names]
 
 
 class WandbTracker:

@@ -184,6 +184,8 @@ def test_code_is_streamed_verified_only_by_tests_and_cancelled(page, runs):
     with studio(runs) as url:
         page.goto(f"{url}/#/try")
         page.get_by_role("link", name="Write code").click()
+        # Whose run it is the studio knows once it has imported the experiments.
+        expect(page.locator("#model")).to_have_value("run:code")
         verdict = page.locator(".verdict")
         page.evaluate(
             """() => {

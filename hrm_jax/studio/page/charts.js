@@ -15,7 +15,8 @@ export function charts(chosen, settings) {
   let ended = false;
 
   async function refresh(names) {
-    const asked = chosen().filter(([run]) => !names || names.includes(run));
+    // Of a run that waits in the queue there is nothing yet.
+    const asked = chosen().filter(([run]) => (!names || names.includes(run)) && runs.get(run)?.state !== "queued");
     await Promise.all(asked.map(async ([run]) => {
       const curves = curvesOf(run);
       try {

@@ -1,23 +1,40 @@
 /** Runs side by side: where their configurations differ, and what they reached. */
 import {curvesOf} from "./curves.js";
-import {h, number} from "./dom.js";
+import {h, notify, number} from "./dom.js";
 import {bestSoFar, inOrder, isLower} from "./explain.js";
 import {pareto} from "./pareto.js";
-import {attempt, query, remember, runs} from "./store.js";
+import {asList, attempt, fromList, listen, query, remember, runs} from "./store.js";
 import {newest} from "./watch.js";
 
-const SHOWN = /^(train\/(loss|exact_accuracy|cell_accuracy|bits_per_byte)|validation\/|telemetry\/steps_per_second)/;
+/** What is compared: all that other code has logged, and of ours what tells how good a run is. */
+const SHOWN = /^(train\/(loss|exact_accuracy|cell_accuracy|bits_per_byte)|telemetry\/steps_per_second|(?!train\/|telemetry\/))/;
+
+const SHOW_EVERY = 2000, MOST_OFFERED = 200;
 
 export function compare(settings) {
-  const chosen = new Set((settings.get("runs") ?? newest().slice(0, 2).map(run => run.name).join(",")).split(",").filter(name => runs.has(name)));
+  const chosen = new Set(settings.has("runs") ? fromList(settings.get("runs")) : newest().slice(0, 2).map(run => run.name));
   const tables = h("div", {class: "stack"});
-  const choices = h("fieldset", {}, h("legend", {}, "Runs"), h("div", {class: "row"}, newest().slice(0, 200).map(run => h("label", {class: "option"},
-    h("input", {type: "checkbox", checked: chosen.has(run.name), onchange: event => {
-      event.target.checked ? chosen.add(run.name) : chosen.delete(run.name);
-      remember({runs: [...chosen].join(",") || "none"});
-      show();
-    }}), run.name))));
+  const offered = h("div", {class: "row choices"});
+  const choices = h("fieldset", {}, h("legend", {}, "Runs"), offered);
+  const options = new Map();
+  let ended = false, asked = 0, timer = null;
 
+  /** Offers the runs that there are by now; a box that is there stays, so that it keeps the focus. */
+  function offer() {
+    const names = newest().slice(0, MOST_OFFERED).map(run => run.name);
+    for (const name of names) {
+      if (options.has(name)) continue;
+      options.set(name, h("label", {class: "option"}, h("input", {type: "checkbox", checked: chosen.has(name), onchange: event => {
+        event.target.checked ? chosen.add(name) : chosen.delete(name);
+        remember({runs: asList(chosen)});
+        show();
+      }}), name));
+    }
+    const wanted = names.map(name => options.get(name));
+    if (wanted.length !== offered.children.length || wanted.some(one => one.parentNode !== offered)) offered.replaceChildren(...wanted);
+  }
+
+  let measure = settings.get("measure");
   let isBest = settings.get("value") === "best";
   const which = h("label", {class: "option", title: "The best is over all records, whatever came after it"}, "Value",
     h("select", {onchange: event => { isBest = event.target.value === "best"; remember({value: isBest ? "best" : ""}); show(); }},
@@ -25,28 +42,48 @@ export function compare(settings) {
   const valueOf = (name, metric) => isBest ? bestOf(name, metric) : runs.get(name).latest[metric];
 
   async function show() {
-    const names = [...chosen].filter(name => runs.has(name));
+    const number = ++asked;
+    const there = () => [...chosen].filter(name => runs.has(name));
+    const isOver = () => ended || number !== asked;
+    const asking = there();
+    const told = await Promise.all(asking.map(name => read(name, () => isOver() || !runs.has(name))));
+    if (isOver()) return;
+    // What was removed meanwhile is left out.
+    const known = new Map(asking.map((name, i) => [name, told[i]]));
+    const names = there().filter(name => known.get(name));
     if (names.length < 2) {
       tables.replaceChildren(h("p", {class: "quiet"}, runs.size < 2 ? "There are not two runs yet." : "Choose two or more."));
       return;
     }
-    await Promise.all(names.map(readAll));
-    const configs = await Promise.all(names.map(name => attempt(`/api/config?${query({run: name})}`)));
-    if (configs.some(config => !config)) return;
+    const configs = names.map(name => known.get(name));
     tables.replaceChildren(h("section", {class: "card stack"}, h("h2", {}, "What they reached"), which, reached(names, valueOf), seeds(names, configs, valueOf)),
-      pareto(names, asked => remember({measure: asked}), settings.get("measure")),
+      pareto(names, one => { measure = one; remember({measure}); }, measure),
       h("section", {class: "card stack"}, h("h2", {}, "Where they are set differently"), differences(names, configs)));
   }
+  offer();
   show();
-  return {element: h("div", {class: "stack"}, h("h1", {}, "Compare"), choices, tables)};
+  const end = listen((names, kind) => {
+    if (kind === "system" || kind === "lost") return;
+    offer();
+    if (timer || !names.some(name => chosen.has(name))) return;
+    // Not while somebody reads or chooses in the tables: they are drawn anew.
+    timer = setTimeout(() => { timer = null; if (!ended && !tables.contains(document.activeElement)) show(); }, SHOW_EVERY);
+  });
+  return {element: h("div", {class: "stack"}, h("h1", {}, "Compare"), choices, tables), end: () => { ended = true; clearTimeout(timer); end(); }};
 }
 
-/** Reads all curves of a run that are compared. */
-async function readAll(name) {
+/** Reads the configuration of a run, and all of its curves that are compared; null where that fails. */
+async function read(name, isOver) {
   const curves = curvesOf(name);
-  do {
-    await curves.grow(curves.names.filter(one => SHOWN.test(one)));
-  } while (curves.share < 1 || curves.names.some(one => SHOWN.test(one) && !curves.curves.has(one)));
+  try {
+    do {
+      await curves.grow(curves.names.filter(one => SHOWN.test(one)));
+    } while (!isOver() && (curves.share < 1 || curves.names.some(one => SHOWN.test(one) && !curves.curves.has(one))));
+  } catch (error) {
+    if (!isOver()) notify(`${name}: ${error.message}`, {bad: true});
+    return null;
+  }
+  return attempt(`/api/config?${query({run: name})}`, undefined, isOver);
 }
 
 /** The best value of a curve: it is among the points that are sent, as extremes are kept. */

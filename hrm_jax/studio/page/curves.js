@@ -1,5 +1,5 @@
 /** Curves of runs, kept and grown: only new points are asked for. */
-import {ask, query} from "./store.js";
+import {ask, listen, query} from "./store.js";
 
 const POINTS = 1200;
 const kept = new Map();
@@ -62,6 +62,9 @@ export function curvesOf(name) {
 }
 
 export const forget = name => kept.delete(name);
+
+// The connection was lost, and the studio may be another one by now: points are numbered anew.
+listen((_, kind) => { if (kind === "all") kept.clear(); });
 
 /** An exponential average that begins at the first value; null stays null. */
 export function smooth(values, weight) {

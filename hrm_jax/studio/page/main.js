@@ -15,8 +15,12 @@ let current = null, shown = 0;
 async function show() {
   const {view, settings} = address();
   const number = ++shown;
-  const make = VIEWS[view] ?? watch;
-  const next = await make(settings);
+  let next;
+  try {
+    next = await (VIEWS[view] ?? watch)(settings);
+  } catch (error) {
+    next = {element: h("div", {class: "stack"}, h("h1", {}, "This view cannot be shown"), h("p", {role: "alert"}, error.message))};
+  }
   if (number !== shown) { next.end?.(); return; }
   current?.end?.();
   current = next;
@@ -40,7 +44,7 @@ function login() {
     event.preventDefault();
     try {
       await ask("/api/login", {token: token.value});
-      begin();
+      await begin();
     } catch {
       notify("This token is not one of those in the file of --token_file", {bad: true});
     }
@@ -56,8 +60,8 @@ async function begin() {
     else byId("main").replaceChildren(h("p", {}, `The studio does not answer: ${error.message}`));
     return;
   }
-  listen((_, kind) => (kind === "system" || kind === "lost") && showSystem(kind === "lost"));
-  connect(() => { showSystem(false); show(); });
+  listen((_, kind) => (kind === "system" || kind === "lost" || kind === "all") && showSystem(kind === "lost"));
+  connect(show, () => location.reload());
   addEventListener("hashchange", () => { show(); byId("main").focus({preventScroll: true}); scrollTo(0, 0); });
 }
 

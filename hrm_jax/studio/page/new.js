@@ -12,10 +12,20 @@ function freeName(experiment) {
   return name;
 }
 
-export async function create(settings) {
-  const known = await attempt("/api/experiments");
-  if (!known) return {element: h("p", {}, "The studio does not answer.")};
-  const {experiments, folder} = known;
+export function create(settings) {
+  const from = settings.get("from");
+  const body = h("div", {}, h("p", {class: "quiet", role: "status"}, "Reading the configurations ..."));
+  const element = h("div", {class: "stack"}, h("h1", {}, from ? `A run like ${from}` : "New run"), body);
+  let ended = false;
+  form(settings).then(found => ended || body.replaceChildren(found),
+    error => ended || body.replaceChildren(h("p", {class: "warn problem", role: "alert"}, error.message)));
+  return {element, end: () => { ended = true; }};
+}
+
+/** The form itself, as soon as the studio has loaded the experiments. */
+async function form(settings) {
+  const [{folder}, {presets: experiments}] = await Promise.all([ask("/api/experiments"), ask("/api/presets")]);
+  if (!Object.keys(experiments).length) throw new Error("There is no experiment that could be started; the studio's output says what is missing.");
   const from = settings.get("from");
   const origin = from ? await attempt(`/api/config?${query({run: from})}`) : null;
   let experiment = origin?.experiment || settings.get("experiment") || Object.keys(experiments)[0];
@@ -38,7 +48,7 @@ export async function create(settings) {
     Object.keys(experiments).map(key => h("option", {value: key, selected: key === experiment}, key)));
 
   function showPresets() {
-    const presets = experiments[experiment].presets;
+    const presets = experiments[experiment];
     if (!(preset in presets)) preset = "minute" in presets && !origin ? "minute" : Object.keys(presets)[0];
     presetChoice.replaceChildren(...Object.keys(presets).map(key => h("option", {value: key, selected: key === preset}, key)));
     about.textContent = presets[preset];
@@ -46,7 +56,7 @@ export async function create(settings) {
 
   /** The preset that a run differs least from. */
   async function nearest() {
-    const found = await Promise.all(Object.keys(experiments[experiment].presets).map(async key => {
+    const found = await Promise.all(Object.keys(experiments[experiment]).map(async key => {
       const {fields} = await ask(`/api/form?${query({experiment, preset: key})}`);
       return [key, fields.filter(f => !f.fixed && f.path in origin.values && plain(origin.values[f.path]) !== plain(f.value)).length, fields];
     }));
@@ -146,8 +156,7 @@ export async function create(settings) {
   }
   name.value = freeName(experiment);
   await load();
-  const element = h("form", {class: "form", onsubmit: event => { event.preventDefault(); submit(false); }},
-    h("h1", {}, from ? `A run like ${from}` : "New run"),
+  return h("form", {class: "form", onsubmit: event => { event.preventDefault(); submit(false); }},
     h("div", {class: "card stack"},
       h("div", {class: "fields"},
         h("div", {class: "field"}, h("label", {for: "experiment"}, "Experiment"), experimentChoice),
@@ -157,7 +166,6 @@ export async function create(settings) {
     fieldsOf,
     h("div", {class: "sticky"}, trouble, command,
       h("div", {class: "row tight"}, start, queue, h("button", {type: "button", onclick: () => copy(command.textContent)}, "Copy the command"))));
-  return {element};
 }
 
 async function copy(text) {

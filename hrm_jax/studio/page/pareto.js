@@ -15,7 +15,7 @@ function reachedBy(name, metric) {
   if (best === undefined) return null;
   const first = Math.min(...[...curvesOf(name).curves.values()].map(one => one.times[0]).filter(Number.isFinite));
   const seconds = curve.times[curve.values.indexOf(best)] - first;
-  return {name, best, seconds: Number.isFinite(seconds) ? Math.max(0, seconds) : null, parameters: runs.get(name).parameters};
+  return {name, best, seconds: Number.isFinite(seconds) ? Math.max(0, seconds) : null, parameters: runs.get(name)?.parameters};
 }
 
 /** Marks the runs that none beats in value without costing more. */

@@ -1,6 +1,6 @@
 /** A puzzle that a person types, solved before their eyes. */
 import {Board, isSolved, legend} from "./board.js";
-import {checkpointChoice} from "./checkpoint.js";
+import {checkpointChoice, keepFilled} from "./choices.js";
 import {h} from "./dom.js";
 import {askLines, remember} from "./store.js";
 import {newest} from "./watch.js";
@@ -11,10 +11,10 @@ const EXAMPLES = [
 ];
 
 export function solve(settings) {
-  const models = newest().filter(run => run.experiment === "sudoku" && run.checkpoints).map(run => run.name);
+  const trained = () => newest().filter(run => run.experiment === "sudoku" && run.checkpoint).map(run => [run.name, run.name]);
   const checkpoint = checkpointChoice(settings.get("checkpoint"));
-  const model = h("select", {id: "model", onchange: () => checkpoint.of(model.value)}, h("option", {value: ""}, "the model that comes with the package"),
-    models.map(name => h("option", {value: name, selected: name === settings.get("run")}, name)));
+  const model = h("select", {id: "model"});
+  const models = keepFilled(model, () => [["", [["", "the model that comes with the package"], ...trained()]]], settings.get("run") ?? "", () => checkpoint.of(model.value));
   const puzzle = h("textarea", {id: "puzzle", spellcheck: "false"}, settings.get("puzzle") ?? "");
   const begins = h("button", {type: "submit", class: "primary"}, "Solve");
   const refused = h("p", {class: "warn problem", role: "alert"});
@@ -101,13 +101,12 @@ export function solve(settings) {
     h("div", {class: "field"}, h("label", {for: "puzzle"}, "Puzzle"), puzzle,
       h("span", {class: "help"}, "81 characters, 0 or . for a blank, in one line or nine; or any other form that the commands read")),
     h("div", {class: "row tight"}, EXAMPLES.map(([text, digits]) => h("button", {type: "button", onclick: () => { puzzle.value = digits; begin(); }}, text))),
-    h("div", {class: "field"}, h("label", {for: "model"}, "Model"), model, models.length ? null : h("span", {class: "help"}, "runs appear here once they have saved a checkpoint")), checkpoint.element,
+    h("div", {class: "field"}, h("label", {for: "model"}, "Model"), model, h("span", {class: "help"}, "runs appear here once they have saved a checkpoint")), checkpoint.element,
     h("div", {class: "row tight"}, begins), refused);
-  checkpoint.of(model.value);
   const element = h("div", {class: "solve"},
     h("div", {class: "stack"}, board.element,
       h("div", {class: "scrub"}, h("label", {for: "moment"}, "Thought"), slider, where), verdict, told, legend()),
     form);
   if (settings.get("go") === "1" && puzzle.value) begin();
-  return {element, end: () => { stopPlaying(); controller?.abort(); }};
+  return {element, end: () => { stopPlaying(); controller?.abort(); models.end(); checkpoint.end(); }};
 }

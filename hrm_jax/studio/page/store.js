@@ -5,6 +5,7 @@ export const runs = new Map();
 export let system = {};
 const listeners = new Set();
 let connected = false;
+const AGAIN = 1000;
 
 export async function ask(path, body) {
   const options = body === undefined ? {} : {
@@ -40,12 +41,13 @@ export async function askLines(path, body, signal, take) {
 
 export class Unknown extends Error {}
 
-/** Asks, and tells what went wrong in place of throwing; returns null then. */
-export async function attempt(path, body) {
+/** Asks, and tells what went wrong in place of throwing; returns null then. Nothing is told where
+ * `isOver()`: of a view that was left, or of a run that a person has just removed. */
+export async function attempt(path, body, isOver = () => false) {
   try {
     return await ask(path, body);
   } catch (error) {
-    notify(error instanceof TypeError ? "The studio does not answer; is it still running?" : error.message, {bad: true});
+    if (!isOver()) notify(error instanceof TypeError ? "The studio does not answer; is it still running?" : error.message, {bad: true});
     return null;
   }
 }
@@ -61,13 +63,18 @@ export function listen(listener) {
 
 const tell = (names, kind) => listeners.forEach(listener => listener(names, kind));
 
-export function connect(first) {
+/** Listens to the studio. `first` is called once all runs are known, `refused` where a studio that was
+ * started again wants a token. */
+export function connect(first, refused) {
   const source = new EventSource("/api/events");
   source.addEventListener("all", event => {
     const told = JSON.parse(event.data);
     const gone = [...runs.keys()].filter(name => !(name in told.runs));
     gone.forEach(name => runs.delete(name));
-    Object.values(told.runs).forEach(run => runs.set(run.name, run));
+    for (const run of Object.values(told.runs)) {
+      tellEnd(runs.get(run.name), run);
+      runs.set(run.name, run);
+    }
     system = told.system;
     if (!connected) first();
     connected = true;
@@ -84,7 +91,23 @@ export function connect(first) {
   });
   source.addEventListener("system", event => { system = JSON.parse(event.data); tell([], "system"); });
   source.addEventListener("trouble", event => notify(JSON.parse(event.data).message, {bad: true}));
-  source.addEventListener("error", () => tell([], "lost"));
+  source.addEventListener("error", () => {
+    tell([], "lost");
+    // A browser does not try again by itself where it was refused: a studio that was started again has
+    // another cookie, which its first page brings.
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => again(first, refused), AGAIN);
+  });
+}
+
+async function again(first, refused) {
+  try {
+    await fetch("/", {cache: "no-store"});
+    await ask("/api/experiments");
+    connect(first, refused);
+  } catch (error) {
+    if (error instanceof Unknown) refused();
+    else setTimeout(() => again(first, refused), AGAIN);
+  }
 }
 
 function tellEnd(before, run) {
@@ -97,6 +120,10 @@ function tellEnd(before, run) {
   const bad = run.state === "failed" || run.state === "killed";
   notify(`${run.name} ${words[run.state]}${run.state === "failed" && run.message ? `: ${run.message}` : ""}`, {bad});
 }
+
+/** Names in the address: a name may have a comma in it. */
+export const asList = names => [...names].map(name => name.replaceAll("%", "%25").replaceAll(",", "%2C")).join(",") || "none";
+export const fromList = text => text.split(",").map(name => name.replaceAll("%2C", ",").replaceAll("%25", "%")).filter(Boolean);
 
 /** The address: a view and its settings. */
 export function address() {

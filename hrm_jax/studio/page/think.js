@@ -1,31 +1,40 @@
 /** The same puzzles at every evaluation: through training and through steps of thought. */
 import {Board, isSolved, legend} from "./board.js";
+import {keepFilled} from "./choices.js";
 import {h} from "./dom.js";
 import {attempt, link, listen, query, remember, runs} from "./store.js";
 import {believed} from "./thoughts.js";
 import {newest} from "./watch.js";
 
-export async function think(settings) {
-  const names = newest().map(run => run.name);
-  const name = settings.get("run") ?? names[0];
-  const choice = h("label", {class: "option"}, "Run",
-    h("select", {onchange: event => { location.hash = link("think", {run: event.target.value}); }},
-      [...new Set([...(name ? [name] : []), ...names])].map(one => h("option", {value: one, selected: one === name}, one))));
+export function think(settings) {
+  // The newest of which there is something to see, so that logs of other code do not hide it.
+  const name = settings.get("run") ?? (newest().find(run => run.probed_bytes) ?? newest()[0])?.name;
+  const select = h("select", {});
+  const choice = h("label", {class: "option"}, "Run", select);
   const body = h("div", {class: "stack"});
   const element = h("div", {class: "stack"}, h("h1", {}, "See it think"), name && h("div", {class: "row"}, choice), body);
-  let records = [], at = 0, step = Infinity, follows = true, boards = [], end = () => {};
+  let records = [], at = 0, step = Infinity, follows = true, boards = [], ended = false, asked = 0;
+  const names = () => [["", [...new Set([...(name ? [name] : []), ...newest().map(run => run.name)])].map(one => [one, one])]];
+  const choices = keepFilled(select, names, name, () => { if (select.value && select.value !== name) location.hash = link("think", {run: select.value}); });
 
   async function load() {
-    const found = await attempt(`/api/probes?${query({run: name})}`);
-    if (!found) return;
+    const number = ++asked;
+    const isOver = () => ended || number !== asked || !runs.has(name);
+    const found = runs.has(name) && runs.get(name).state !== "queued" ? await attempt(`/api/probes?${query({run: name})}`, undefined, isOver) : {records: []};
+    if (!found || ended || number !== asked) return;
     const isFirst = !records.length;
     records = found.records;
+    if (!records.length && !runs.has(name)) {
+      body.replaceChildren(h("p", {class: "quiet"}, `There is no run ${name} (any more).`));
+      return;
+    }
     if (!records.length) {
       body.replaceChildren(h("p", {class: "quiet"}, "Nothing was probed yet: at every evaluation a Sudoku run solves the same four puzzles, and a code run continues the same functions; here you see how the answers change. Runs of older code have none."));
       return;
     }
     if (isFirst) build();
-    if (follows) at = records.length - 1;
+    // A run that was resumed has fewer for a while.
+    at = follows ? records.length - 1 : Math.min(at, records.length - 1);
     show();
   }
 
@@ -92,17 +101,14 @@ export async function think(settings) {
   }
 
   if (!name) body.append(h("p", {class: "quiet"}, "There is no run yet. ", h("a", {href: link("new", {experiment: "sudoku", preset: "minute"})}, "Train for a minute"), ", or ", h("a", {href: "#/try"}, "try the model that comes with the package"), "."));
-  else {
-    await load();
-    let seen = runs.get(name)?.probed_bytes;
-    end = listen((changed, kind) => {
-      if (kind === "system" || kind === "lost" || !changed.includes(name)) return;
-      const now = runs.get(name);
-      if (now && now.probed_bytes !== seen) {
-        seen = now.probed_bytes;
-        load();
-      }
-    });
-  }
-  return {element, end: () => end()};
+  else load();
+  let seen = runs.get(name)?.probed_bytes;
+  const end = listen((changed, kind) => {
+    if (kind === "system" || kind === "lost" || !changed.includes(name)) return;
+    const now = runs.get(name)?.probed_bytes;
+    if (now === seen) return;
+    seen = now;
+    load();
+  });
+  return {element, end: () => { ended = true; end(); choices.end(); }};
 }

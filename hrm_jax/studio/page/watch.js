@@ -1,7 +1,7 @@
 /** All runs, and the curves of those that are chosen. */
 import {charts, controls, settingsOf, swatch} from "./charts.js";
 import {duration, h, number} from "./dom.js";
-import {link, listen, remember, runs} from "./store.js";
+import {asList, fromList, link, listen, remember, runs} from "./store.js";
 
 const SHOWN_FIRST = 3;
 /** The finished run that comes with the package. */
@@ -42,8 +42,9 @@ const isFirstVisit = () => [...runs.keys()].every(name => name === EXAMPLE);
 export function watch(settings) {
   if (isFirstVisit() && !settings.has("runs")) return welcome();
   const drawn = settingsOf(settings);
-  const picked = settings.has("runs") ? settings.get("runs").split(",").filter(name => runs.has(name)) : newest().map(run => run.name).filter(name => name !== EXAMPLE).slice(0, SHOWN_FIRST);
-  const chosen = new Set(picked);
+  const latest = () => newest().map(run => run.name).filter(name => name !== EXAMPLE).slice(0, SHOWN_FIRST);
+  let follows = !settings.has("runs");
+  const chosen = new Set(follows ? latest() : fromList(settings.get("runs")));
   const numbers = new Map();
   const numberOf = name => {
     if (!numbers.has(name)) {
@@ -54,7 +55,7 @@ export function watch(settings) {
     }
     return numbers.get(name);
   };
-  picked.forEach(numberOf);
+  chosen.forEach(numberOf);
   const figures = charts(() => [...chosen].filter(name => runs.has(name)).map(name => [name, numberOf(name)]), drawn);
 
   const list = h("ul", {class: "list", "aria-label": "Runs", tabindex: "0"});
@@ -67,11 +68,25 @@ export function watch(settings) {
   const filter = h("input", {type: "search", value: settings.get("filter") ?? "", placeholder: "Filter names and #tags: a regular expression",
     "aria-label": "Filter names by a regular expression", oninput: () => { remember({filter: filter.value}); show(); }});
 
-  function choose(name, is) {
+  function put(name, is) {
     if (is) { chosen.add(name); numberOf(name); } else { chosen.delete(name); numbers.delete(name); }
-    remember({runs: [...chosen].join(",") || "none"});
+  }
+
+  function choose(name, is) {
+    follows = false;
+    put(name, is);
+    remember({runs: asList(chosen)});
     fill(name);
     figures.refresh([name]);
+  }
+
+  /** Shows the newest runs, also those that come later, until a person has chosen others. */
+  function follow() {
+    const wanted = latest();
+    const others = [...chosen].filter(name => !wanted.includes(name)), more = wanted.filter(name => !chosen.has(name));
+    others.forEach(name => put(name, false));
+    more.forEach(name => put(name, true));
+    if (others.length || more.length) figures.refresh(more);
   }
 
   function fill(name) {
@@ -136,6 +151,7 @@ export function watch(settings) {
   show();
   const end = listen((names, kind) => {
     if (kind === "system" || kind === "lost") return;
+    if (follows && names.some(name => !rows.has(name))) follow();
     const isSame = names.every(name => rows.has(name) && runs.has(name));
     if (isSame && !list.contains(document.activeElement)) show();
     else if (isSame) names.forEach(fill);

@@ -1,9 +1,10 @@
 /** Code that a model writes while one looks on, and what tests say of it. */
-import {checkpointChoice} from "./checkpoint.js";
+import {checkpointChoice, keepFilled} from "./choices.js";
 import {h} from "./dom.js";
-import {askLines, remember} from "./store.js";
+import {ask, askLines, remember, runs} from "./store.js";
 import {newest} from "./watch.js";
 
+const NO_MODEL = "there is none yet: train a run of code, or fetch a published model by python -m experiments.codegen --mode=generate --model=NAME";
 const EXAMPLE = `def double(n: int) -> int:
     """Returns twice a number.
 
@@ -14,13 +15,11 @@ const EXAMPLE = `def double(n: int) -> int:
 
 export function write(settings, experiments) {
   const own = Object.keys(experiments).filter(name => experiments[name].writes);
-  const published = own.flatMap(name => experiments[name].models.map(model => [name, model]));
-  const trained = newest().filter(run => own.includes(run.experiment) && run.checkpoints);
+  let published = null;
+  const trained = () => newest().filter(run => own.includes(run.experiment) && run.checkpoint);
   const wanted = settings.get("run") ? `run:${settings.get("run")}` : settings.get("model") ? `model:${settings.get("model")}` : "";
-  const choice = (value, text) => h("option", {value, selected: value === wanted}, text);
-  const model = h("select", {id: "model", onchange: () => checkpoint.of(named().name)},
-    trained.length ? h("optgroup", {label: "Runs"}, trained.map(run => choice(`run:${run.name}`, run.name))) : null,
-    published.length ? h("optgroup", {label: "Published, and here"}, published.map(([, name]) => choice(`model:${name}`, name))) : null);
+  const model = h("select", {id: "model"});
+  const about = h("span", {class: "help", role: "status"});
   const checkpoint = checkpointChoice(settings.get("checkpoint"));
   const prompt = h("textarea", {id: "prompt", class: "tall", spellcheck: "false", required: true}, settings.get("prompt") ?? EXAMPLE);
   const tests = h("textarea", {id: "tests", spellcheck: "false"}, settings.get("tests") ?? "");
@@ -29,7 +28,7 @@ export function write(settings, experiments) {
   const attempts = small("attempts", "8", "1", "100");
   const warmth = small("warmth", "0", "0", "2", "0.1");
   const chat = h("input", {type: "checkbox", id: "chat"});
-  const begins = h("button", {type: "submit", class: "primary", disabled: !model.length}, "Write");
+  const begins = h("button", {type: "submit", class: "primary"}, "Write");
   const cancels = h("button", {type: "button", disabled: true, onclick: () => stop("Cancelled: what is there is not verified.")}, "Cancel");
   const refused = h("p", {class: "warn problem", role: "alert"});
   const verdict = h("p", {role: "status", class: "verdict"});
@@ -37,10 +36,27 @@ export function write(settings, experiments) {
   const picks = h("div", {class: "row tight", role: "group", "aria-label": "Attempts"});
   let written = new Map(), shown = null, picked = false, controller = null, given = "";
 
+  const models = keepFilled(model, () => [
+    ["Runs", trained().map(run => [`run:${run.name}`, run.name])],
+    ["Published, and here", (published ?? []).map(([, name]) => [`model:${name}`, name])],
+  ], wanted, chosen);
+  function tell() {
+    begins.disabled = !model.value;
+    about.textContent = model.value ? "" : published ? NO_MODEL : "Looking for models ...";
+  }
+  function chosen() {
+    tell();
+    checkpoint.of(named().name);
+  }
+  tell();
+  // The studio looks for them once it has imported what knows of them.
+  ask("/api/models").then(found => Object.entries(found.models).flatMap(([name, those]) => those.map(one => [name, one])), () => [])
+    .then(found => { published = found; models.fill(); tell(); });
+
   function named() {
     const value = model.value, name = value.slice(value.indexOf(":") + 1);
-    if (value.startsWith("run:")) return {experiment: trained.find(run => run.name === name).experiment, name};
-    return {experiment: published.find(([, one]) => one === name)?.[0] ?? "", model: name};
+    if (value.startsWith("run:")) return {experiment: runs.get(name)?.experiment ?? "", name};
+    return {experiment: published?.find(([, one]) => one === name)?.[0] ?? "", model: name};
   }
 
   function show(number) {
@@ -126,7 +142,7 @@ export function write(settings, experiments) {
 
   const field = (label, control, help) => h("div", {class: "field"}, h("label", {for: control.id}, label), control, help && h("span", {class: "help"}, help));
   const form = h("form", {class: "stack", onsubmit: event => { event.preventDefault(); begin(); }},
-    field("Model", model, model.length ? null : "there is none yet: train a run of code, or fetch a published model by python -m experiments.codegen --mode=generate --model=NAME"),
+    h("div", {class: "field"}, h("label", {for: "model"}, "Model"), model, about),
     checkpoint.element,
     field("Text to go on from", prompt, "examples in it, such as >>> double(3), are tests of what is written"),
     field("Tests", tests, "asserts, functions test_* or unittest, in Python; they run in a sandbox, and only what passes them is called verified"),
@@ -135,8 +151,7 @@ export function write(settings, experiments) {
       field("Temperature", warmth, "of the first attempt; 0 takes the likeliest token"),
       h("div", {class: "field"}, h("label", {class: "option", for: "chat"}, chat, "as a request in a conversation"), h("span", {class: "help"}, "for models that were trained on conversations")))),
     h("div", {class: "row tight"}, begins, cancels), refused);
-  checkpoint.of(named().name);
   const element = h("div", {class: "solve even"}, form, h("div", {class: "stack"}, verdict, picks, text));
   show(null);
-  return {element, end: () => stop()};
+  return {element, end: () => { stop(); models.end(); checkpoint.end(); }};
 }

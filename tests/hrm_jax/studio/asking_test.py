@@ -17,7 +17,9 @@ AUTHOR = "tests.hrm_jax.studio.fake_author"
 
 @pytest.fixture
 def client(runs):
-    experiment = Experiment("fake", "none", PRESETS, author=AUTHOR, models=lambda: ["small"])
+    experiment = Experiment(
+        "fake", "none", lambda: PRESETS, author=AUTHOR, models=lambda: ["small"]
+    )
     # Within the block all requests share the loop that the process belongs to.
     with client_of(runs, {"fake": experiment}) as found:
         found.get("/")

@@ -4,7 +4,7 @@ import pytest
 
 from hrm_jax.core.config import configclass, field
 from hrm_jax.studio.folders import Runs
-from hrm_jax.studio.forms import Experiment
+from hrm_jax.studio.forms import Experiment, load_all
 
 
 @configclass
@@ -25,7 +25,9 @@ PRESETS = {"plain": Config("a plain one"), "fast": Config("a fast one", rate=1.0
 
 @pytest.fixture
 def experiments():
-    return {"fake": Experiment("fake", "tests.hrm_jax.studio.fake_run", PRESETS)}
+    found = {"fake": Experiment("fake", "tests.hrm_jax.studio.fake_run", lambda: PRESETS)}
+    load_all(found)
+    return found
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+import asyncio
+import json
 import math
 import time
 
@@ -6,6 +8,8 @@ import tensorboardX
 
 from hrm_jax.studio.folders import Runs
 from hrm_jax.studio.foreign import ForeignLogs
+from hrm_jax.studio.protection import Pass
+from hrm_jax.studio.studio import Studio
 from hrm_jax.studio.watching import Watching
 
 
@@ -68,3 +72,59 @@ def test_links_and_pipes_are_not_read_and_time_is_kept(tmp_path):
     assert math.isnan(logs.curves.latest()["b/x"].value)
     gone = ForeignLogs(tmp_path / "none")
     assert read(gone) == 1
+
+
+def lines_of_csv(folder, steps):
+    return "log.csv", [b"step,loss\n", *(b"%d,%d\n" % (step, step) for step in steps)]
+
+
+def records_of_events(folder, steps):
+    with tensorboardX.SummaryWriter(str(folder)) as writer:
+        for step in steps:
+            writer.add_scalar("loss", float(step), step)
+    (path,) = folder.iterdir()
+    content = path.read_bytes()
+    records = []
+    while content:
+        # Length (8 bytes), its checksum, what is recorded, its checksum.
+        end = 16 + int.from_bytes(content[:8], "little")
+        records.append(content[:end])
+        content = content[end:]
+    return path.name, records
+
+
+@pytest.mark.parametrize(
+    ("pieces_of", "metric"),
+    [(records_of_events, "scalars/loss"), (lines_of_csv, "log/loss")],
+)
+def test_what_other_code_writes_is_told_within_a_second(tmp_path, pieces_of, metric):
+    name, (head, *pieces) = pieces_of(tmp_path / "written", range(5))
+    path = tmp_path / "elsewhere" / "a" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(head)
+    runs = Runs(tmp_path / "runs", {"(elsewhere)": tmp_path / "elsewhere"})
+    studio = Studio(runs, {}, Pass("c", "v"))
+    delays = []
+
+    async def until(events, step):
+        async for event in events:
+            told = json.loads(event.partition("data: ")[2]).get("runs", {})
+            if told.get("(elsewhere)/a", {}).get("latest") == {metric: step}:
+                return
+
+    async def look():
+        looking = asyncio.create_task(studio.live.look_on())
+        events = studio.live.events()
+        for step, piece in enumerate(pieces[-5:]):
+            await asyncio.sleep(0.1 * step)  # at other moments of its turns
+            begun = time.monotonic()
+            with open(path, "ab") as file:
+                file.write(piece)
+            await asyncio.wait_for(until(events, step), timeout=20)
+            delays.append(time.monotonic() - begun)
+        looking.cancel()
+        await events.aclose()
+
+    asyncio.run(look())
+    # The first waits for imports; and one turn of the machine's may be slow.
+    assert sorted(delays[1:])[2] < 1

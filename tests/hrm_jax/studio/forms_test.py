@@ -52,7 +52,7 @@ def test_an_unknown_preset(experiments):
 
 
 def test_fields_that_depend_on_each_other_may_be_changed_together():
-    sudoku = Experiment("sudoku", "experiments.sudoku", SUDOKU)
+    sudoku = Experiment("sudoku", "experiments.sudoku", lambda: SUDOKU)
     texts = {"data.name": "csv", "data.train_csv": "my.csv"}
     assert forms.fill(sudoku, "minute", texts).config.data.train_csv == "my.csv"
     assert "name" in "".join(problems(sudoku, {"data.name": "csv"}, "minute"))
@@ -65,7 +65,21 @@ def test_every_value_of_a_form_reads_back_as_it_was(preset):
 
 
 def test_a_run_is_recognised_by_its_configuration(experiments):
-    experiments["sudoku"] = Experiment("sudoku", "experiments.sudoku", SUDOKU)
+    experiments["sudoku"] = Experiment("sudoku", "experiments.sudoku", lambda: SUDOKU)
+    # Who looks at runs does not wait until its classes are imported.
+    assert forms.recognise(experiments, to_dict(SUDOKU["minute"])) == ""
+    forms.load_all(experiments)
     assert forms.recognise(experiments, to_dict(SUDOKU["minute"])) == "sudoku"
     assert forms.recognise(experiments, {"rate": 0.5}) == "fake"
     assert forms.recognise(experiments, {"other": 1}) == ""
+
+
+def test_what_is_not_installed_cannot_be_started_and_says_so(experiments):
+    def load():
+        raise ModuleNotFoundError("No module named 'absent'")
+
+    experiments["other"] = Experiment("other", "experiments.other", load)
+    assert [one.name for one in forms.load_all(experiments)] == ["fake"]
+    told = problems(experiments["other"], {})
+    assert told == {"": "other cannot be started: No module named 'absent'"}
+    assert forms.recognise(experiments, {"seed": 1}) == ""

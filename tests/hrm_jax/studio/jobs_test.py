@@ -93,8 +93,9 @@ def test_one_that_waits_begins_when_no_other_runs(jobs, runs, make_jobs):
     start(jobs, "second", queued=True)
     other = make_jobs()
     assert list(other.queue()) == ["first", "second"]
-    assert jobs.advance(is_busy=True) is None
-    assert other.advance(is_busy=False) == "first"
+    assert other.advance() == ("first", [])
+    # The other one has not seen it start, and does not start a second beside it.
+    assert jobs.advance() == (None, [])
     assert list(jobs.queue()) == ["second"]
     jobs.stop("second")
     assert jobs.queue() == {}
@@ -106,7 +107,10 @@ def test_a_damaged_entry_of_the_queue_is_dropped(jobs, runs):
     folder = runs.root / ".studio" / "queue"
     for number, content in enumerate(["{", "{}", '{"run": "../x", "experiment": "fake"}']):
         (folder / f"0{number}.json").write_text(content)
-    assert jobs.advance(is_busy=False) == "good"
+    started, dropped = jobs.advance()
+    assert started == "good"
+    assert len(dropped) == 3
+    assert "../x has left the queue: '../x': expected a name" in dropped[2]
     assert jobs.queue() == {}
     assert runs.names() == ["good"]
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 
@@ -6,6 +7,7 @@ import pytest
 pytest.importorskip("psutil", reason="needs the extra studio")
 
 from hrm_jax.studio.folders import UnknownRun
+from hrm_jax.studio.forms import load_all
 from hrm_jax.studio.watching import Watching
 
 
@@ -43,6 +45,20 @@ def test_curves_grow_and_begin_anew_when_a_run_is_resumed(watching, write_run):
         pass
     assert list(found[0].by_name["train/loss"].points().values) == [7]
     assert watched.generation == 1
+
+
+def test_a_run_is_told_of_at_once_where_its_log_grows_or_its_experiment_is_known(
+    watching, write_run, experiments
+):
+    folder = write_run("a", records(1, 1))
+    fake = dataclasses.replace(experiments["fake"])  # not loaded yet
+    experiments["fake"] = fake
+    assert (watching.summaries()["a"]["step"], fake.is_loaded) == (1, False)
+    with open(folder / "metrics.jsonl", "a") as file:
+        file.write('{"step": 2, "split": "train", "loss": 5}\n')
+    assert (watching.summaries()["a"]["step"], watching.summaries()["a"]["experiment"]) == (2, "")
+    load_all(experiments)
+    assert watching.summaries()["a"]["experiment"] == "fake"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from hrm_jax.training.process_record import PROCESS, recorded_process
+from hrm_jax.training.process_record import recorded_process
+from hrm_jax.training.run_files import PROCESS
 
 
 def read(folder):

@@ -7,7 +7,8 @@ import optax
 import pytest
 
 from hrm_jax.optim.adam_atan2 import adam_atan2
-from hrm_jax.training.side_records import TELEMETRY, SideRecords, read_records
+from hrm_jax.training.run_files import TELEMETRY
+from hrm_jax.training.side_records import SideRecords, read_records
 from hrm_jax.training.telemetry import Telemetry, observed, resident_bytes
 
 B1 = 0.9

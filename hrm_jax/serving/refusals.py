@@ -1,0 +1,11 @@
+"""Why a text is not written; apart from the engine, so that who only answers needs no JAX."""
+
+from hrm_jax.core.errors import UserError
+
+
+class EngineError(RuntimeError):
+    """The engine failed while a text was written, or was stopped before it was over."""
+
+
+class QueueFull(UserError, RuntimeError):
+    """More texts wait for a row than may."""
