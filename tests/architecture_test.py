@@ -101,6 +101,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             " text_features estimates points delays timeline timeline_report learned guessing"
         ),
         "hrm_jax.verified": "examples imports checks programs search inputs agreement choices",
+        "hrm_jax.context": "parts ranking choosing",
         "hrm_jax.serving": (
             "engine hole_context messages service token_scores openai_replies errors current"
             " streams openai_routes llama_routes protection metrics app"
@@ -154,7 +155,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             "workload aot_targets aot_cases shipped_attention aot jax_step torch_step worker"
             " alternate machine train_step step_profile recurrence attention solve jax_decode"
             " torch_decode decode llama_decode llama exactness speculation syntax"
-            " first_token serving serve_load serve_speed studio_load"
+            " first_token context_points context_gain serving serve_load serve_speed studio_load"
             " telemetry thoughts first_curve"
         ),
         "experiments.benchmarks.device": (
