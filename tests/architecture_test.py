@@ -108,7 +108,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.editing": (
             "brackets fitting shaping windows exclusions positions documents settings answers"
-            " server suggesting under_way telling neighbours items targets verifying"
+            " server suggesting under_way telling project neighbours items targets verifying"
             " language_server"
         ),
         "hrm_jax.planning": (

@@ -9,9 +9,9 @@ over regions: 95 %.
 
 import dataclasses
 import difflib
+import itertools
 import json
 import pathlib
-import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,7 +27,7 @@ from hrm_jax.core.files import parse_json
 from hrm_jax.core.types import NO_PLACE, FilePlace, Prompt
 from hrm_jax.data.corpus.documents import Document
 from hrm_jax.data.corpus.prepared import find, read_documents
-from hrm_jax.editing.windows import Neighbour, chunks_of, suffix_within
+from hrm_jax.editing.windows import suffix_within
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.writing import Writer
 
@@ -37,7 +37,6 @@ CHARACTERS = 3000
 """Of all that is read, at most."""
 _SUFFIX_CHARACTERS = 125
 _MOST_TOKENS = 32
-_OPEN_FILES = 4
 _RESAMPLES = 2000
 
 
@@ -69,13 +68,14 @@ def run(options: Options, console: Console) -> dict[str, Any]:
     documents = [
         one for split in ("validation", "test") for one in read_documents(find("code50"), split)
     ]
-    drawn = draw_regions(documents, options.seed)
-    regions = [next(drawn) for _ in range(options.regions)]
+    regions = itertools.islice(draw_regions(documents, options.seed), options.regions)
+    numbers = set()
     loaded = load_language_model(options.model, dtype="auto")
-    writer = Writer(loaded.model, loaded.variables, loaded.tokenizer, batch_size=4)
+    writer = Writer(loaded.model, loaded.variables, loaded.tokenizer, batch_size=8)
     with console.status("") as status, options.records.open("a", encoding="utf-8") as file:
         for region in regions:
-            status.update(f"region {region.number} of {regions[-1].number}")
+            numbers.add(region.number)
+            status.update(f"region {len(numbers)} of {options.regions}")
             for name in options.variants:
                 if (region.number, name) in known:
                     continue
@@ -83,7 +83,6 @@ def run(options: Options, console: Console) -> dict[str, Any]:
                 file.writelines(json.dumps(one) + "\n" for one in found)
                 file.flush()
                 records += found
-    numbers = {region.number for region in regions}
     measured = [one for one in records if one["region"] in numbers]
     results = [
         _figures(measured, name, kind) for kind in ("any", "names") for name in options.variants
@@ -114,25 +113,12 @@ def _own(region: Region, characters: int) -> list[File]:
     return _chosen(region, _unseen(region, characters), characters)
 
 
-def _open(region: Region, characters: int) -> list[File]:
-    """Returns parts of files of the same folder around any line, as if they were open."""
-    rng = random.Random(region.number)
-    folder = region.document.path.rpartition("/")[0]
-    same = [one for one in region.others if one.path.rpartition("/")[0] == folder]
-    shown = rng.sample(same, min(_OPEN_FILES, len(same)))
-    neighbours = [
-        Neighbour(one.path, one.text, rng.randrange(one.text.count("\n") + 1)) for one in shown
-    ]
-    return [File(*chunk) for chunk in chunks_of(neighbours, characters, _OPEN_FILES)]
-
-
 VARIANTS: dict[str, Callable[[Region, int], list[File]]] = {
     ALONE: _alone,
     "path": _alone,
     "others": _others,
     "own": _own,
     "all": _all,
-    "open": _open,
 }
 
 

@@ -16,7 +16,7 @@ from hrm_jax.data.corpus.documents import Document
 
 LANGUAGES = ("python", "java", "javascript", "typescript", "c", "c++")
 REGION_LINES = 24
-PLACES = 2
+MOST_PLACES = 4
 """Of each kind in a region."""
 _LEAST_FILES = 5
 _LEAST_LINES = 60
@@ -100,11 +100,11 @@ def _draw(number: int, group: Sequence[Document], rng: random.Random) -> Region 
         return None
     places = [
         Place(line, _cut(lines[line], len(lines[line]) - _LEAST_CHARACTERS // 2, rng), "any")
-        for line in rng.sample(code, min(PLACES, len(code)))
+        for line in rng.sample(code, min(MOST_PLACES, len(code)))
     ]
     elsewhere = set().union(*map(_defined, others)) - _defined(document)
     naming = _naming_lines(lines, code, elsewhere)
-    for line in rng.sample(sorted(naming), min(PLACES, len(naming))):
+    for line in rng.sample(sorted(naming), min(MOST_PLACES, len(naming))):
         places.append(Place(line, _cut(lines[line], naming[line], rng), "names"))
     places.sort(key=lambda place: (place.line, place.cut))
     return Region(number, document, others, tuple(places))

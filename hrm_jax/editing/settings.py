@@ -41,7 +41,7 @@ class Settings:
     prompt_characters: int = field(
         3000, help="characters that are sent at most", at_least=200, at_most=1_000_000
     )
-    context: bool = field(True, help="whether parts of other open documents are sent")
+    context: bool = field(True, help="whether parts of other documents and files are sent")
     exclude: tuple[str, ...] = field(
         SECRETS, help="files that are never sent, in the form of a .gitignore"
     )

@@ -157,7 +157,7 @@ def test_what_is_written_runs_in_a_sandbox(tmp_path, judge):
     with served.server(judge=judge, make_engine=Scripted) as url:
         Scripted.text = f"{passing}    return 2 * n\n"
         person, told = asyncio.run(verified(tmp_path, url, None))
-        assert inserted(person) == f"\n{Scripted.text}"
+        assert inserted(person) == f"\n{Scripted.text}", told
         assert [one.split(" (")[0] for one in told] == ["hrm_jax: Verified"]
         assert person.questions == []
         assert not escaped.exists()
@@ -165,14 +165,13 @@ def test_what_is_written_runs_in_a_sandbox(tmp_path, judge):
         Scripted.text = "    return n\n"
         person, told = asyncio.run(verified(tmp_path, url, "Insert unverified"))
         [question] = person.questions
-        assert question.startswith("hrm_jax: Not verified (1 attempt")
-        assert "double(2)" in question
+        assert question.startswith("hrm_jax: Not verified (3 attempts, ")
+        assert question.endswith(": passed 0 of 1; double(2): expected 4, got 2")
         assert inserted(person).startswith("\n# not verified: ")
         assert inserted(person).endswith("\n    return n\n")
         assert told == []
 
-        Scripted.text = "    return n\n"
-        person, told = asyncio.run(verified(tmp_path, url, None))
+        person, _ = asyncio.run(verified(tmp_path, url, None))
         assert len(person.questions) == 1
         assert person.edits == []
 
