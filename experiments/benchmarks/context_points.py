@@ -125,7 +125,7 @@ def code_lines(document: Document) -> set[int]:
 
 
 def _prose(node: Any) -> Iterator[int]:
-    """Yields the lines of comments, and of texts of more than one line."""
+    """Yields the lines with comments, and of texts of more than one line."""
     begin, end = node.start_point[0], node.end_point[0]
     if "comment" in node.type or ("string" in node.type and end > begin):
         yield from range(begin, end + 1)

@@ -23,7 +23,7 @@ It says x = 1 in its docstring.
 
 def function_{n}(argument):
     """Returns a value."""
-    result = function_{other}(argument)  # what another file defines
+    result = function_{other}(argument)
     return result + 1
 
 
