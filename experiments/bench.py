@@ -6,7 +6,8 @@ them ours is measured alone. `--preset=hrm_tiny --batch_sizes=4` finishes in abo
 `--suite=solve --checkpoint=RUN` measures ways to run a trained model, `--suite=decode` how fast a
 language model writes, against transformers, `--suite=llama` the same of a GGUF file, against
 llama.cpp; `--suite=speculation` what proposing repeated tokens gains, `--suite=syntax` what it
-costs to write Python alone, `--suite=first_token` how long an editor waits after a change;
+costs to write Python alone, `--suite=first_token` how long an editor waits after a change,
+`--suite=context` what parts of other files are worth there;
 `--suite=serve_load` puts a server under many clients, `--suite=serve_speed` measures it beside
 llama.cpp's; `--suite=studio_load` puts the studio under many runs and pages, `--suite=first_curve`
 measures how soon it shows a curve, `--suite=telemetry` what its figures cost a run;
@@ -190,6 +191,17 @@ def _first_token(console: Console) -> dict[str, Any]:
     return first_token.run(options, console)
 
 
+def _context(console: Console) -> dict[str, Any]:
+    """Measures what parts of other files are worth when a line is completed."""
+    from experiments.benchmarks import context_gain
+
+    options = [
+        context_gain.Options(model, _VARIANTS.value, _REGIONS.value, pathlib.Path(_RECORDS.value))
+        for model in _MODELS.value
+    ]
+    return {"runs": [context_gain.run(one, console) for one in options]}
+
+
 def _syntax(console: Console) -> dict[str, Any]:
     """Measures what it costs to write nothing but Python."""
     from experiments.benchmarks import syntax
@@ -275,6 +287,7 @@ SUITES: dict[str, Suite] = {
     "exactness": _exactness,
     "speculation": _speculation,
     "first_token": _first_token,
+    "context": _context,
     "syntax": _syntax,
     "serve_load": _serve_load,
     "serve_speed": _serve_speed,
@@ -355,6 +368,17 @@ _MINUTES = flags.DEFINE_float(
 )
 _CLIENTS = flags.DEFINE_list(
     "clients", ["32"], "serve_load, serve_speed: numbers of clients that ask at a time."
+)
+_VARIANTS = flags.DEFINE_list(
+    "variants",
+    ["alone", "path", "others:1000", "all:1000"],
+    "context: what is shown besides the file's window, with the characters that it takes of it.",
+)
+_REGIONS = flags.DEFINE_integer(
+    "regions", 100, "context: parts of files, with up to four lines each.", lower_bound=1
+)
+_RECORDS = flags.DEFINE_string(
+    "records", "context.jsonl", "context: file with a record of each line; it is gone on with."
 )
 _OUT = flags.DEFINE_string(
     "out", None, "Where to write the results as JSON; device: a folder, with a file for each part."

@@ -101,13 +101,14 @@ LAYERS: tuple[dict[str, str], ...] = (
             " text_features estimates points delays timeline timeline_report learned guessing"
         ),
         "hrm_jax.verified": "examples imports checks programs search inputs agreement choices",
+        "hrm_jax.context": "parts ranking choosing",
         "hrm_jax.serving": (
             "refusals engine hole_context messages service token_scores openai_replies errors"
             " current streams openai_routes llama_routes protection metrics app"
         ),
         "hrm_jax.editing": (
             "brackets fitting shaping windows exclusions positions documents settings answers"
-            " server suggesting under_way telling neighbours items targets verifying"
+            " server suggesting under_way telling project neighbours items targets verifying"
             " language_server"
         ),
         "hrm_jax.planning": (
@@ -154,7 +155,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             "workload aot_targets aot_cases shipped_attention aot jax_step torch_step worker"
             " alternate machine train_step step_profile recurrence attention solve jax_decode"
             " torch_decode decode llama_decode llama exactness speculation syntax"
-            " first_token serving serve_load serve_speed studio_load"
+            " first_token context_points context_gain serving serve_load serve_speed studio_load"
             " telemetry thoughts first_curve"
         ),
         "experiments.benchmarks.device": (

@@ -144,6 +144,22 @@ class TextOutputs:
 
 
 @dataclasses.dataclass(frozen=True)
+class FilePlace:
+    """Where a file lies, as a model is told.
+
+    Attributes:
+      path: within its project, with `/` between folders; empty where it is not told.
+      project: the project's name; empty where it is not told.
+    """
+
+    path: str = ""
+    project: str = ""
+
+
+NO_PLACE = FilePlace()
+
+
+@dataclasses.dataclass(frozen=True)
 class Prompt:
     """The text before, and perhaps after, the text to be written.
 
@@ -155,6 +171,7 @@ class Prompt:
       ends_at_token: whether the text before surely ends where a token ends, as after a template's
         opening of a turn, so that none of it has to be taken back.
       neighbours: names and texts of files near the one with the hole, which are read first.
+      place: where the file with the hole lies.
     """
 
     prefix: str
@@ -162,3 +179,4 @@ class Prompt:
     tokens: tuple[int, ...] | None = None
     ends_at_token: bool = False
     neighbours: tuple[tuple[str, str], ...] = ()
+    place: FilePlace = NO_PLACE

@@ -4,6 +4,7 @@ Inline completion (3.18) is ghost text; completion is for editors that know no m
 """
 
 import asyncio
+import contextlib
 import functools
 import pathlib
 from typing import Any
@@ -17,7 +18,7 @@ from hrm_jax.editing import positions
 from hrm_jax.editing.answers import ServerAway, ServerRefused
 from hrm_jax.editing.documents import Change, Document, Documents
 from hrm_jax.editing.items import completion_items, ghost_items
-from hrm_jax.editing.neighbours import Neighbours, may_be_sent
+from hrm_jax.editing.neighbours import Neighbours, may_be_sent, name_of, root_of
 from hrm_jax.editing.positions import Place
 from hrm_jax.editing.server import Server
 from hrm_jax.editing.settings import SECTION, Settings, settings_from
@@ -57,6 +58,9 @@ class Handlers:
         encoding = self._editor.workspace.position_encoding or types.PositionEncodingKind.Utf16
         self.documents.encoding = types.PositionEncodingKind(encoding).value
         self._given = params.initialization_options
+        # At once, as they say what may be sent; what is wrong with them is told when all are read.
+        with contextlib.suppress(ConfigError):
+            self.settings = settings_from(self._given)
 
     async def initialized(self, _: types.InitializedParams) -> None:
         """Asks for settings that the editor has elsewhere."""
@@ -139,8 +143,13 @@ class Handlers:
         end = positions.offset_at(document.text, _place(replaced.end), encoding)
         before = positions.with_plain_ends(document.text[:begin]) + begin_text
         after = positions.with_plain_ends(document.text[end:])
-        context = self._neighbours.chunks(document, self.settings, self._folders())
-        return Gap(uri, before, after, tuple(context))
+        folders = self._folders()
+        context = self._neighbours.chunks(document, (before, after), self.settings, folders)
+        if not self.settings.context:
+            return Gap(uri, before, after)
+        root = root_of(document.path, folders)
+        name = name_of(document.path, folders)
+        return Gap(uri, before, after, tuple(context), name, root.name if root else "")
 
     async def _suggestion(self, gap: Gap | None, *, waits: bool) -> str:
         """Returns what goes in a gap; empty where nothing does, or the document was changed.

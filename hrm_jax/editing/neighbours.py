@@ -1,15 +1,19 @@
-"""Chooses parts of other open documents that a model is to see."""
+"""Chooses parts of other documents and files that a model is to see."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from typing import NamedTuple
 
+from hrm_jax.context.choosing import File, choose, imported_names
 from hrm_jax.editing.documents import Document, Documents
 from hrm_jax.editing.exclusions import is_file_excluded
 from hrm_jax.editing.positions import with_plain_ends
+from hrm_jax.editing.project import Project, read
 from hrm_jax.editing.settings import Settings
-from hrm_jax.editing.windows import Chunk, Neighbour, chunks_of
+from hrm_jax.editing.windows import Budget, Chunk, prefix_within, suffix_within
 
-_MOST_FILES = 4
+_NEAR_LINES = 30
+"""How far somebody may go before parts are chosen anew."""
 
 
 def may_be_sent(document: Document, settings: Settings) -> bool:
@@ -23,63 +27,122 @@ def may_be_sent(document: Document, settings: Settings) -> bool:
     return not is_file_excluded(document.path, settings.exclude)
 
 
-def name_of(document: Document, folders: Sequence[pathlib.Path]) -> str:
-    """Returns a document's path within a project, or its name alone: no path of this machine.
+def name_of(path: pathlib.Path | None, folders: Sequence[pathlib.Path]) -> str:
+    """Returns a file's path within a project, or its name alone: no path of this machine.
 
     Args:
-      document: the document.
+      path: where it lies; None for a document without a file.
       folders: those of the projects that are open.
     """
-    path = document.path
     if path is None:
         return "untitled"
-    inside = [path.relative_to(folder) for folder in folders if path.is_relative_to(folder)]
-    return min(inside, key=lambda one: len(one.parts)).as_posix() if inside else path.name
+    root = root_of(path, folders)
+    return path.name if root is None else path.relative_to(root).as_posix()
+
+
+def root_of(path: pathlib.Path | None, folders: Sequence[pathlib.Path]) -> pathlib.Path | None:
+    """Returns the innermost folder of a project that a file lies in, or None."""
+    around = [folder for folder in folders if path is not None and path.is_relative_to(folder)]
+    return max(around, key=lambda folder: len(folder.parts), default=None)
+
+
+class _Key(NamedTuple):
+    """What parts are chosen for: when it changes, so do they."""
+
+    uri: str
+    budget: Budget
+    window_begin: int
+    imported: frozenset[str]
+    open_uris: frozenset[str]
+
+
+class _Chosen(NamedTuple):
+    """Parts of files, what they were chosen for, and at which line."""
+
+    key: _Key
+    line: int
+    chunks: list[tuple[Document, Chunk]]
 
 
 class Neighbours:
-    """What a document is shown with, which stays the same while somebody stays in it.
+    """What a document is shown with, which stays the same while somebody stays where they are.
 
     It stands at the beginning of the prompt: with other parts, the server would read all anew.
     """
 
     def __init__(self, documents: Documents):
-        """Chooses among the open documents."""
+        """Chooses among the open documents and the files near one of them."""
         self._documents = documents
-        self._chosen_for: tuple[str, int] | None = None
-        self._chosen: list[tuple[Document, Chunk]] = []
+        self._project = Project()
+        self._chosen: _Chosen | None = None
 
     def chunks(
-        self, document: Document, settings: Settings, folders: Sequence[pathlib.Path]
+        self,
+        document: Document,
+        around: tuple[str, str],
+        settings: Settings,
+        folders: Sequence[pathlib.Path],
     ) -> list[Chunk]:
-        """Returns parts of other documents of the same language, the most recent last.
+        """Returns parts of files of the same language, those of the likeliest file last.
 
         Args:
           document: where somebody is.
+          around: all of it before the cursor, and all behind; lines end with `\\n`.
           settings: say how much of others, and what may be sent.
           folders: those of the projects that are open.
         """
-        characters = settings.budget.context
-        if self._chosen_for != (document.uri, characters):
-            self._chosen_for = (document.uri, characters)
-            self._chosen = self._choose(document, settings, folders)
+        budget = settings.budget
+        if budget.context == 0:
+            return []
+        before, _ = around
+        key = _Key(
+            document.uri,
+            budget,
+            len(before) - len(prefix_within(before, budget.prefix)),
+            frozenset(imported_names(before)),
+            frozenset(other.uri for other in self._documents),
+        )
+        line = before.count("\n")
+        chosen = self._chosen
+        if chosen is None or chosen.key != key or abs(chosen.line - line) > _NEAR_LINES:
+            parts = self._choose(document, around, key, settings, folders)
+            self._chosen = chosen = _Chosen(key, line, parts)
         # Asked again each time: what may be sent can change while somebody types.
-        return [
-            chunk
-            for other, chunk in self._chosen
-            if self._documents.get(other.uri) and may_be_sent(other, settings)
-        ]
+        return [chunk for other, chunk in chosen.chunks if may_be_sent(other, settings)]
 
     def _choose(
-        self, document: Document, settings: Settings, folders: Sequence[pathlib.Path]
+        self,
+        document: Document,
+        around: tuple[str, str],
+        key: _Key,
+        settings: Settings,
+        folders: Sequence[pathlib.Path],
     ) -> list[tuple[Document, Chunk]]:
-        others = {}
-        neighbours = []
-        for other in self._documents:
-            is_alike = other.uri != document.uri and other.language == document.language
-            if is_alike and may_be_sent(other, settings):
-                name = name_of(other, folders)
-                others[name] = other
-                neighbours.append(Neighbour(name, with_plain_ends(other.text), other.line))
-        chunks = chunks_of(neighbours, settings.budget.context, _MOST_FILES)
-        return [(others[chunk.filename], chunk) for chunk in chunks]
+        before, after = around
+        others = self._others(document, key.imported, folders)
+        by_name = {name_of(document.path, folders): document}
+        # What of the document is not in its window may be shown too.
+        own = before[: key.window_begin], after[len(suffix_within(after, key.budget.suffix)) :]
+        files = [File(name, text) for name in by_name for text in own]
+        for other in others:
+            name = name_of(other.path, folders)
+            if name not in by_name and may_be_sent(other, settings):
+                by_name[name] = other
+                files.append(File(name, with_plain_ends(other.text)))
+        found = choose(files, before, after, key.budget.context)
+        return [(by_name[part.filename], Chunk(*part)) for part in found]
+
+    def _others(
+        self, document: Document, imported: Set[str], folders: Sequence[pathlib.Path]
+    ) -> list[Document]:
+        """Returns other documents of the same language: open ones, and files near this one."""
+        found = [one for one in self._documents if one.language == document.language]
+        known = {one.path for one in found}
+        path = document.path
+        root = root_of(path, folders)
+        if path is not None and root is not None:
+            for near in self._project.near(path, root, imported):
+                text = None if near in known else read(near)
+                if text is not None:
+                    found.append(Document(near.as_uri(), document.language, text))
+        return found

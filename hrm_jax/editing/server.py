@@ -26,12 +26,16 @@ class Hole(NamedTuple):
     Attributes:
       prefix: what stands before it.
       suffix: what stands behind it.
-      context: parts of other files.
+      context: parts of files.
+      filename: the document's path within its project; empty where it is not told.
+      project: the project's name; empty likewise.
     """
 
     prefix: str
     suffix: str
     context: Sequence[Chunk] = ()
+    filename: str = ""
+    project: str = ""
 
 
 class Filling(NamedTuple):
@@ -104,6 +108,8 @@ class Server:
                 {"filename": _whole(chunk.filename), "text": _whole(chunk.text)}
                 for chunk in hole.context
             ],
+            "filename": _whole(hole.filename),
+            "project": _whole(hole.project),
             "n_predict": filling.max_tokens,
             "t_max_predict_ms": filling.max_milliseconds,
             "temperature": 0,

@@ -20,7 +20,7 @@ class Settings:
         help="language identifiers, such as python, in which suggestions are made; * for all",
     )
     debounce_milliseconds: int = field(
-        75, help="time without a key before the server is asked", at_least=0, at_most=5000
+        40, help="time without a key before the server is asked", at_least=0, at_most=5000
     )
     max_tokens: int = field(64, help="tokens of a suggestion at most", at_least=1, at_most=2048)
     max_lines: int = field(
@@ -41,7 +41,7 @@ class Settings:
     prompt_characters: int = field(
         3000, help="characters that are sent at most", at_least=200, at_most=1_000_000
     )
-    context: bool = field(True, help="whether parts of other open documents are sent")
+    context: bool = field(True, help="whether parts of other documents and files are sent")
     exclude: tuple[str, ...] = field(
         SECRETS, help="files that are never sent, in the form of a .gitignore"
     )

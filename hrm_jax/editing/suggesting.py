@@ -23,13 +23,17 @@ class Gap(NamedTuple):
       uri: tells documents apart.
       before: all of the document before the place.
       after: all behind it.
-      context: parts of other files.
+      context: parts of files.
+      filename: the document's path within its project; empty where it is not told.
+      project: the project's name; empty likewise.
     """
 
     uri: str
     before: str
     after: str
     context: Sequence[Chunk] = ()
+    filename: str = ""
+    project: str = ""
 
 
 class Suggester:
@@ -66,9 +70,11 @@ class Suggester:
         """
         budget = settings.budget
         hole = Hole(
-            prefix_within(gap.before, budget.prefix),
+            prefix_within(gap.before, budget.prefix_beside(gap.context)),
             suffix_within(gap.after, budget.suffix),
             gap.context,
+            gap.filename,
+            gap.project,
         )
         shape = shape_at(gap.before, gap.after, settings.max_lines)
         filling = Filling(settings.max_tokens, settings.max_milliseconds)

@@ -5,16 +5,19 @@ from typing import NamedTuple
 
 _SUFFIX_SHARE = 24
 _CONTEXT_SHARE = 3
-_LEAST_CHARACTERS = 80
-"""Of a part of another file: fewer are not worth a place."""
 
 
 class Budget(NamedTuple):
-    """How many characters are sent: before the cursor, behind it, and of other files together."""
+    """How many characters are sent: before the cursor, behind it, and of other parts together."""
 
     prefix: int
     suffix: int
     context: int
+
+    def prefix_beside(self, chunks: "Sequence[Chunk]") -> int:
+        """Returns how many characters before the cursor are sent beside some parts."""
+        used = sum(len(chunk.filename) + len(chunk.text) for chunk in chunks)
+        return self.prefix + max(0, self.context - used)
 
 
 class Chunk(NamedTuple):
@@ -22,14 +25,6 @@ class Chunk(NamedTuple):
 
     filename: str
     text: str
-
-
-class Neighbour(NamedTuple):
-    """Another file, and the line that was looked at, from 0."""
-
-    filename: str
-    text: str
-    line: int
 
 
 def budget_of(characters: int, *, with_context: bool) -> Budget:
@@ -64,42 +59,3 @@ def suffix_within(after: str, size: int) -> str:
     part = after[:size]
     line_end = part.rfind("\n")
     return part if line_end == -1 else part[: line_end + 1]
-
-
-def chunks_of(neighbours: Sequence[Neighbour], characters: int, most: int) -> list[Chunk]:
-    """Returns parts of files, the most recent last: there a server with less room keeps it.
-
-    Args:
-      neighbours: the files, the most recent first.
-      characters: of all parts and their names together, at most.
-      most: files.
-    """
-    chunks: list[Chunk] = []
-    left = characters
-    files = neighbours[:most]
-    for index, neighbour in enumerate(files):
-        share = left // (len(files) - index)
-        text = lines_around(neighbour.text, neighbour.line, share - len(neighbour.filename))
-        if len(text) >= _LEAST_CHARACTERS:
-            chunks.insert(0, Chunk(neighbour.filename, text))
-            left -= len(text) + len(neighbour.filename)
-    return chunks
-
-
-def lines_around(text: str, line: int, characters: int) -> str:
-    """Returns whole lines around one, of a number of characters at most."""
-    lines = text.split("\n")
-    begin = min(max(line, 0), len(lines) - 1)
-    end = begin
-    left = characters
-    while True:
-        grows_down = end < len(lines) and len(lines[end]) + 1 <= left
-        if grows_down:
-            left -= len(lines[end]) + 1
-            end += 1
-        grows_up = begin > 0 and len(lines[begin - 1]) + 1 <= left
-        if grows_up:
-            begin -= 1
-            left -= len(lines[begin]) + 1
-        if not grows_down and not grows_up:
-            return "\n".join(lines[begin:end])

@@ -39,6 +39,25 @@ class Load:
     tokens: int
 
 
+class Coming:
+    """What is to come of the texts that were asked for.
+
+    Attributes:
+      texts: number of those that are not over.
+    """
+
+    def __init__(self, texts: int):
+        """Begins with so many texts."""
+        self.texts = texts
+
+    def take(self, event: "Piece | EngineError") -> Piece:
+        """Returns a piece that was delivered; raises an error that was."""
+        if isinstance(event, EngineError):
+            raise event
+        self.texts -= event.ending is not None
+        return event
+
+
 class Engine:
     """Writes texts in a thread of its own, several at once, in the order they are asked for."""
 
@@ -168,14 +187,10 @@ class Engine:
         """
         events: queue.SimpleQueue[Piece | EngineError] = queue.SimpleQueue()
         leave = self.submit(requests, events.put)
-        left = len(requests)
+        coming = Coming(len(requests))
         try:
-            while left:
-                event = events.get()
-                if isinstance(event, EngineError):
-                    raise event
-                left -= event.ending is not None
-                yield event
+            while coming.texts:
+                yield coming.take(events.get())
         finally:
             leave()
 

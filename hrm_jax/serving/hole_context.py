@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from hrm_jax.core.protocols import Tokenizer
+from hrm_jax.core.types import NO_PLACE, FilePlace
 from hrm_jax.data.text.infilling import neighbour_tokens
 
 _SUFFIX_SHARE = 4
@@ -32,7 +33,9 @@ def around_hole_within(
 
 
 def neighbours_within(
-    tokenizer: Tokenizer, neighbours: Sequence[tuple[str, str]], room: int
+    tokenizer: Tokenizer,
+    neighbours: Sequence[tuple[str, str]],
+    room: int,
 ) -> tuple[tuple[str, str], ...]:
     """Returns the last of the files, names and texts, that so many tokens have room for, whole."""
     kept: list[tuple[str, str]] = []
@@ -42,6 +45,12 @@ def neighbours_within(
             break
         kept.insert(0, one)
     return tuple(kept)
+
+
+def place_within(tokenizer: Tokenizer, place: FilePlace, room: int) -> FilePlace:
+    """Returns where a file lies, if so many tokens have room for it; else that it is not told."""
+    fits = sum(map(len, neighbour_tokens(tokenizer, (), place))) <= room
+    return place if fits else NO_PLACE
 
 
 def _sizes(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -9,14 +9,17 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.context.choosing import File, choose
+from hrm_jax.core.types import FilePlace, Prompt
+from hrm_jax.data.text.infilling import neighbour_tokens
 from hrm_jax.inference.text import grammars, requests
 from hrm_jax.inference.text.constraints import Constraint
 from hrm_jax.inference.text.prompts import marked_prompt
 from hrm_jax.inference.text.requests import Ending, Piece, Scored
 from hrm_jax.serving.current import Current
-from hrm_jax.serving.hole_context import around_hole_within, neighbours_within
+from hrm_jax.serving.hole_context import around_hole_within, neighbours_within, place_within
 from hrm_jax.serving.messages import (
+    ContextAsked,
     DetokenizeAsked,
     InfillAsked,
     LlamaAsked,
@@ -65,6 +68,20 @@ async def infill(
     return await _answer(service, asked, request, measured)
 
 
+@routes.post("/context")
+async def context(_: Current, asked: ContextAsked) -> dict[str, list[dict[str, str]]]:
+    """Chooses parts of files for `input_extra` of `/infill`, which then stay the same for a while.
+
+    An editor asks for them when somebody begins to write somewhere, and not at each key: they stand
+    before the file in a prompt, and with others all of it is read anew.
+    """
+    files = [File(one.filename, one.text) for one in asked.input_extra]
+    found = await asyncio.to_thread(
+        choose, files, asked.input_prefix, asked.input_suffix, asked.characters
+    )
+    return {"input_extra": [one._asdict() for one in found]}
+
+
 @routes.post("/tokenize")
 async def tokenize(service: Current, asked: TokenizeAsked) -> dict[str, Any]:
     """Returns the tokens of a text."""
@@ -105,6 +122,8 @@ def _hole(service: Service, asked: InfillAsked) -> Prompt:
             f"n_predict: expected less than {service.context - _MARKS}, got {wanted}"
         )
     tokenizer = service.loaded.tokenizer
+    place = place_within(tokenizer, FilePlace(asked.filename, asked.project), room // 4)
+    room -= sum(map(len, neighbour_tokens(tokenizer, (), place)))
     files = [(one.filename, one.text) for one in asked.input_extra]
     prefix, suffix = around_hole_within(
         tokenizer,
@@ -114,7 +133,7 @@ def _hole(service: Service, asked: InfillAsked) -> Prompt:
     )
     # The same files whatever the hole is: so what a request with files alone has read is known.
     neighbours = neighbours_within(tokenizer, files, room // 2)
-    return Prompt(prefix, suffix, neighbours=neighbours)
+    return Prompt(prefix, suffix, neighbours=neighbours, place=place)
 
 
 def _piece(tokenizer: Any, token: int) -> str | list[int]:

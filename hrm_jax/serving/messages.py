@@ -20,6 +20,7 @@ MOST_CHOICES = 16
 _SEED = 2**63
 
 Text = Annotated[str, StringConstraints(max_length=4_000_000)]
+Path = Annotated[str, StringConstraints(max_length=4096)]
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Stops = Annotated[list[Stop], Field(max_length=MOST_STOPS)]
 Token = Annotated[int, Field(ge=0, lt=2**31)]
@@ -190,13 +191,27 @@ class Neighbour(Message):
     text: Text = ""
 
 
+Neighbours = Annotated[list[Neighbour], Field(max_length=1000)]
+
+
 class InfillAsked(LlamaAsked):
     """The body of `/infill`."""
 
     input_prefix: Text = ""
     input_suffix: Text = ""
-    input_extra: Annotated[list[Neighbour], Field(max_length=1000)] = []
+    input_extra: Neighbours = []
+    filename: Path = Field("", description="path of the file with the hole, within its project")
+    project: Path = Field("", description="the project's name")
     prompt: Text = Field("", description="what stands behind the prefix, before the cursor")
+
+
+class ContextAsked(Message):
+    """The body of `/context`."""
+
+    input_prefix: Text = Field("", description="the file before the hole, from its beginning")
+    input_suffix: Text = ""
+    input_extra: Neighbours = Field([], description="files of which parts may be shown")
+    characters: int = Field(1000, ge=0, le=1_000_000, description="of all parts, at most")
 
 
 class TokenizeAsked(Message):

@@ -16,7 +16,7 @@ from hrm_jax.inference.text import grammars
 from hrm_jax.inference.text.constraints import Constraint
 from hrm_jax.inference.text.requests import Ending, Piece, Request
 from hrm_jax.inference.text.sampling import SamplingConfig
-from hrm_jax.serving.engine import Engine, EngineError
+from hrm_jax.serving.engine import Coming, Engine, EngineError
 from hrm_jax.serving.messages import Verify
 from hrm_jax.verified import programs, search
 from hrm_jax.verified.checks import check_of_examples, check_of_tests
@@ -143,14 +143,10 @@ class Service:
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
         leave = await asyncio.to_thread(self.engine.submit, requests, deliver)
-        left = len(requests)
+        coming = Coming(len(requests))
         try:
-            while left:
-                event = await events.get()
-                if isinstance(event, EngineError):
-                    raise event
-                left -= event.ending is not None
-                yield event
+            while coming.texts:
+                yield coming.take(await events.get())
         finally:
             leave()
 

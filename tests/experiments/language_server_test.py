@@ -116,7 +116,7 @@ def test_it_suggests_what_fits_and_follows_what_is_typed(tmp_path, capfd):
 
     async def scenario(url):
         async with editing(tmp_path, url, options={"max_lines": 2}) as editor:
-            other = "def helper(value):\n    return value\n" * 4
+            other = "def helper(value):\n    return print(value, value)\n" * 4
             editor.open("package/other.py", other)
             editor.open("private.py", "password = 1\n" * 10)
             editor.open("other.lua", "local a = 1\n" * 10, "lua")
@@ -128,6 +128,7 @@ def test_it_suggests_what_fits_and_follows_what_is_typed(tmp_path, capfd):
             assert (asked["input_prefix"], asked["input_suffix"]) == ("# Å😀\nprint(", ")\n")
             assert [one["filename"] for one in asked["input_extra"]] == ["package/other.py"]
             assert asked["input_extra"][0]["text"].rstrip() in other
+            assert (asked["filename"], asked["project"]) == ("main.py", tmp_path.name)
             # What is typed of it leaves its rest, without a request; so does completion.
             editor.change(uri, (1, 6), (1, 6), "x +")
             assert await editor.ghost(uri, 1, 9) == (" 1", (9, 9))

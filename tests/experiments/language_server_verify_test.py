@@ -7,7 +7,14 @@ import pytest
 pytest.importorskip("pytest_lsp", reason="needs the extra test")
 from lsprotocol import types
 
+from hrm_jax.evaluation.judge.exams import Bounds
+from hrm_jax.evaluation.judge.judge import Judge
+from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
+from hrm_jax.evaluation.sandbox.isolation import find_sandbox
+from hrm_jax.inference.text.requests import Piece
+from hrm_jax.serving.engine import Engine
 from tests.experiments.language_server_test import editing
+from tests.hrm_jax.serving import served
 from tests.infill_server import InfillServer
 
 HEAD = 'def double(n):\n    """\n    >>> double(2)\n    4\n    """'
@@ -105,3 +112,73 @@ def test_what_is_verified_is_inserted_and_what_is_not_only_if_it_is_wanted(tmp_p
 
     with server.serving() as url:
         asyncio.run(scenario(url))
+
+
+class Scripted(Engine):
+    """An engine that writes one text, whatever it is asked for."""
+
+    text = ""
+
+    def write(self, requests):
+        for number in range(len(requests)):
+            yield Piece(number, self.text, 1, "end")
+
+
+async def verified(folder, url: str, answer: str | None) -> tuple[Person, list[str]]:
+    """What becomes of the command at a document with examples, and the messages."""
+    async with editing(
+        folder, url, options={"verify_max_tokens": 32, "verify_attempts": 3}
+    ) as editor:
+        person = Person(editor.client, answer)
+        params = types.ExecuteCommandParams("hrm_jax.verify", [editor.open("a.py", HEAD), 2, 2])
+        await editor.client.workspace_execute_command_async(params)
+        return person, [message.message for message in editor.client.messages]
+
+
+def inserted(person: Person) -> str:
+    [edit] = person.edits
+    [[change]] = edit.changes.values()
+    return change.new_text
+
+
+@pytest.fixture(scope="module")
+def judge():
+    try:
+        return Judge.of("python", find_sandbox(), Bounds(), 1, ())
+    except SandboxUnavailable as error:
+        pytest.skip(str(error))
+
+
+def test_what_is_written_runs_in_a_sandbox(tmp_path, judge):
+    """Our server, a sandbox, and the client of pytest-lsp; the model alone is scripted."""
+    escaped = tmp_path / "escaped"
+    # It passes, and what it writes to the disk does not reach the disk.
+    passing = f"    try:\n        open({str(escaped)!r}, 'w')\n    except OSError:\n        pass\n"
+    with served.server(judge=judge, make_engine=Scripted) as url:
+        Scripted.text = f"{passing}    return 2 * n\n"
+        person, told = asyncio.run(verified(tmp_path, url, None))
+        assert inserted(person) == f"\n{Scripted.text}", told
+        assert [one.split(" (")[0] for one in told] == ["hrm_jax: Verified"]
+        assert person.questions == []
+        assert not escaped.exists()
+
+        Scripted.text = "    return n\n"
+        person, told = asyncio.run(verified(tmp_path, url, "Insert unverified"))
+        [question] = person.questions
+        assert question.startswith("hrm_jax: Not verified (3 attempts, ")
+        assert question.endswith(": passed 0 of 1; double(2): expected 4, got 2")
+        assert inserted(person).startswith("\n# not verified: ")
+        assert inserted(person).endswith("\n    return n\n")
+        assert told == []
+
+        person, _ = asyncio.run(verified(tmp_path, url, None))
+        assert len(person.questions) == 1
+        assert person.edits == []
+
+
+def test_without_a_sandbox_the_command_says_so(tmp_path):
+    why = "expected a sandbox, found none; install bubblewrap"
+    with served.server(judge=why, make_engine=Scripted) as url:
+        person, told = asyncio.run(verified(tmp_path, url, "Insert unverified"))
+    assert person.edits == person.questions == []
+    assert told == [f"hrm_jax: The server at {url} refuses: verify: {why}"]

@@ -81,6 +81,11 @@ def test_what_cannot_be_served_is_refused(folder, tmp_path):
                 "--api_keys: expected a file with a key",
             ),
             (start(folder, "--port=0", "--model=absent"), "absent"),
+            (
+                start(folder, "--port=0", "--model_devices=99"),
+                "model_devices: expected at most 1, the devices that JAX finds, got 99; choose "
+                "fewer",
+            ),
         ]
         for process, told in refusals:
             out, errors = process.communicate(timeout=120)

@@ -22,7 +22,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const cache = new SuggestionCache(REMEMBERED);
   const suggester = new Suggester(cache);
   const privacy = new Privacy();
-  const neighbours = new Neighbours(privacy);
+  const neighbours = new Neighbours(privacy, connection);
   const ahead = new ReadingAhead(connection, privacy, neighbours);
   const feedback = new Feedback(context.globalStorageUri);
   const verifying = new Verifying(connection, privacy);

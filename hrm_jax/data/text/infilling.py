@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from hrm_jax.core.protocols import InfillingTokens, Tokenizer
+from hrm_jax.core.types import NO_PLACE, FilePlace
 
 MOST_MARKS = 3
 """The largest number of tokens that a hole adds to a text."""
@@ -20,6 +21,8 @@ _ENDS = (
 """How vocabularies name what follows the end of a file, or of what fills a hole."""
 _FILE_MARKS = ("<|file_sep|>", "<|file_separator|>", "<file_sep>", "<filename>")
 """How they name what stands before a file's name."""
+_PROJECT_MARKS = ("<|repo_name|>", "<repo_name>", "<reponame>")
+"""How they name what stands before a project's name."""
 
 
 def end_tokens(tokenizer: Tokenizer) -> tuple[int, ...]:
@@ -61,24 +64,37 @@ def around_hole(
 
 
 def neighbour_tokens(
-    tokenizer: Tokenizer, neighbours: Sequence[tuple[str, str]]
+    tokenizer: Tokenizer,
+    neighbours: Sequence[tuple[str, str]],
+    place: FilePlace = NO_PLACE,
 ) -> list[list[int]]:
-    """Returns the tokens of each file that stands before the one with a hole, and what begins that.
+    """Returns the tokens of each file that stands before the one with a hole, and what is around.
 
     Models with marks for files (Qwen2.5-Coder, arXiv 2409.12186; StarCoder) read their names behind
-    them; others read the texts.
+    them, the project's name before all, and the path of the file with the hole behind them; others
+    read the texts.
 
     Args:
       tokenizer: the model's.
       neighbours: names and texts of the files.
+      place: where the file with the hole lies.
     """
-    markers = tokenizer.markers
-    mark = next((markers[name].token for name in _FILE_MARKS if name in markers), None)
-    if mark is None:
+    file_mark = _first_token(tokenizer, _FILE_MARKS)
+    if file_mark is None:
         return [tokenizer.encode(f"{text}\n\n") for _, text in neighbours]
-    files = [[mark, *tokenizer.encode(f"{name}\n{text}\n")] for name, text in neighbours]
-    # The file with the hole begins as the others do, without a name.
-    return [*files, [mark, *tokenizer.encode("\n")]] if files else []
+    files = [[file_mark, *tokenizer.encode(f"{name}\n{text}\n")] for name, text in neighbours]
+    # The file with the hole begins as the others do, if without a name.
+    if place.path or files:
+        files.append([file_mark, *tokenizer.encode(f"{place.path}\n")])
+    project_mark = _first_token(tokenizer, _PROJECT_MARKS)
+    if place.project and files and project_mark is not None:
+        files.insert(0, [project_mark, *tokenizer.encode(f"{place.project}\n")])
+    return files
+
+
+def _first_token(tokenizer: Tokenizer, names: Sequence[str]) -> int | None:
+    markers = tokenizer.markers
+    return next((markers[name].token for name in names if name in markers), None)
 
 
 def draw_hole(rng: np.random.Generator, length: int) -> tuple[int, int]:

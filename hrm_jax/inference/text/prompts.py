@@ -51,7 +51,7 @@ def encode_prompt(
         healed = _healed(tokenizer.encode(prefix), prompt, vocabulary)
         suffix = tokenizer.encode(prompt.suffix)
         parts = around_hole(healed.tokens, suffix, marks, suffix_first=suffix_first)
-        files = neighbour_tokens(tokenizer, prompt.neighbours)
+        files = neighbour_tokens(tokenizer, prompt.neighbours, prompt.place)
         # What begins a text comes once, before the neighbouring files.
         tokens = [*tokenizer.begin(""), *itertools.chain.from_iterable([*files, *parts])]
         healed = healed._replace(tokens=tokens)

@@ -27,11 +27,12 @@ from hrm_jax.inference.text.prefixes import Reading, Readings, common
 from hrm_jax.models.llama import Llama
 from hrm_jax.nn.quantized import QuantizedWeights
 
-CHUNKS = (512, 64, 16)
-"""Numbers of tokens that are read at once, each by a program of its own."""
+CHUNKS = (512, 64, 16, 8)
+"""Numbers of tokens that are read at once, each by a program of its own. On CPU reading takes time
+for each token of a chunk, those that only fill it up included."""
 KNOWN_BYTES = 1 << 28
 """Memory for the caches of known prompts by default: five of 2,048 tokens of a model of 0.5B."""
-_RENEWED = CHUNKS[-1]
+_RENEWED = 16
 """Tokens that are read again at both ends of what is reused, at least: the first are nearest to
 what has changed, and what is written next goes on from the last."""
 _FILLED = CHUNKS[1]
@@ -212,8 +213,11 @@ def unchanged(known: Sequence[int], tokens: Sequence[int], shared: int) -> tuple
 
 
 def chunk_of(length: int) -> int:
-    """Returns the largest of `CHUNKS` that `length` tokens fill, or the smallest of all."""
-    return next((size for size in CHUNKS if size <= length), CHUNKS[-1])
+    """Returns the least of the last two `CHUNKS` that holds `length` tokens, or the largest of all
+    that they fill.
+    """
+    holding = [size for size in CHUNKS[-2:] if size >= length]
+    return holding[-1] if holding else next(size for size in CHUNKS if size <= length)
 
 
 def is_exact(model: LanguageModel, variables: Variables) -> bool:

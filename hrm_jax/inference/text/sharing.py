@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from hrm_jax.core.config import check
+from hrm_jax.core.config import ConfigError, check
 from hrm_jax.core.mesh import (
     MeshConfig,
     layer_shardings,
@@ -112,8 +112,8 @@ def share(model: LanguageModel, variables: Variables, devices: int) -> tuple[Any
     """Returns a model and variables that so many devices share.
 
     Raises:
-      ConfigError: there are fewer devices, or the weights are quantised, whose blocks stay whole.
-      ValueError: the devices do not divide the heads of attention.
+      ConfigError: there are fewer devices, they do not divide the heads of attention, or the
+        weights are quantised, whose blocks stay whole.
     """
     found = jax.devices()
     check(
@@ -135,5 +135,9 @@ def share(model: LanguageModel, variables: Variables, devices: int) -> tuple[Any
     shared = SharedModel(model, mesh)
     # What cannot be split is refused here, before weights are moved, and not at the first text.
     tokens = jax.ShapeDtypeStruct((1, 1), np.int32)
-    jax.eval_shape(functools.partial(shared.prefill, room=1), variables, tokens)
+    try:
+        jax.eval_shape(functools.partial(shared.prefill, room=1), variables, tokens)
+    except ValueError as error:
+        told = f"{devices} devices cannot share this model ({error}); choose another number"
+        raise ConfigError("model_devices", told) from error
     return shared, share_variables(variables, mesh)

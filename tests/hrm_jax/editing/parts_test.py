@@ -16,14 +16,7 @@ from hrm_jax.editing.settings import Settings, settings_from
 from hrm_jax.editing.shaping import Shape, shape_at, shaped
 from hrm_jax.editing.suggesting import Gap, Suggester
 from hrm_jax.editing.telling import Telling
-from hrm_jax.editing.windows import (
-    Neighbour,
-    budget_of,
-    chunks_of,
-    lines_around,
-    prefix_within,
-    suffix_within,
-)
+from hrm_jax.editing.windows import Chunk, budget_of, prefix_within, suffix_within
 
 LINES = st.text("ab ", max_size=12)
 TEXTS = st.lists(LINES, max_size=20).map("\n".join)
@@ -67,53 +60,89 @@ def test_a_prefix_begins_at_the_same_line_while_half_of_it_is_typed():
     assert changes <= 3
 
 
-@given(TEXTS, st.integers(-3, 30), st.integers(0, 200))
-def test_lines_around_one_are_whole_and_fit(text, line, characters):
-    found = lines_around(text, line, characters)
-    assert len(found) <= characters
-    assert not found or f"\n{found}\n" in f"\n{text}\n"
-
-
-def test_the_most_recent_file_stands_last_and_all_fit():
-    files = [Neighbour(f"{name}.py", "0123456789\n" * 50, 3) for name in "abcde"]
-    chunks = chunks_of(files, 1000, 3)
-    assert [chunk.filename for chunk in chunks] == ["c.py", "b.py", "a.py"]
-    assert sum(len(chunk.text) + len(chunk.filename) for chunk in chunks) <= 1000
-    assert chunks_of(files, 60, 3) == []
-    assert budget_of(2400, with_context=True) == (1500, 100, 800)
+def test_what_parts_leave_of_their_budget_is_the_prefix_s():
+    budget = budget_of(2400, with_context=True)
+    assert budget == (1500, 100, 800)
+    assert budget.prefix_beside([]) == 2300
+    assert budget.prefix_beside([Chunk("a.py", "x" * 396)]) == 1900
     assert budget_of(2400, with_context=False) == (2300, 100, 0)
 
 
-def test_neighbours_are_open_documents_that_may_be_sent(tmp_path):
-    documents = Documents()
-    text = "value = 1\n" * 20
-    for name in ("a.py", "b.py", ".env.py", "c.md", "main.py"):
-        language = "markdown" if name == "c.md" else "python"
-        documents.open(Document((tmp_path / name).as_uri(), language, text))
-    neighbours = Neighbours(documents)
-    main = documents.get((tmp_path / "main.py").as_uri())
-    assert main is not None
-    settings = Settings(exclude=(".env*",))
+DEFAULTS = Settings()
+USED = "def parse_date(text):\n    day, month = text.split('/')\n    return day, month\n"
+UNUSED = "def mix_colours(first, second):\n    return [first, second, first, second]\n"
 
-    def names(settings=settings):
-        chunks = neighbours.chunks(main, settings, [tmp_path.parent, tmp_path])
-        return [chunk.filename for chunk in chunks]
 
-    assert names() == ["a.py", "b.py"]
-    # They stay while somebody stays in the document, but for what may not be sent any more.
-    documents.change((tmp_path / "a.py").as_uri(), [Change("other = 2\n" * 20)])
-    assert names() == ["a.py", "b.py"]
-    documents.close((tmp_path / "b.py").as_uri())
-    assert names() == ["a.py"]
-    assert names(Settings(exclude=("*.py",))) == []
-    assert names(Settings(context=False)) == []
+class Typing:
+    """A document of a project, and what it is shown with."""
+
+    def __init__(self, folder, text):
+        self.folder = folder
+        self.documents = Documents()
+        self.neighbours = Neighbours(self.documents)
+        self.uri = (folder / "main.py").as_uri()
+        self.documents.open(Document(self.uri, "python", text))
+
+    def chunks(self, settings=DEFAULTS, line=10**6):
+        document = self.documents.get(self.uri)
+        assert document is not None
+        lines = document.text.split("\n")
+        around = "\n".join(lines[:line]), "\n".join(lines[line:])
+        return self.neighbours.chunks(document, around, settings, [self.folder.parent, self.folder])
+
+    def names(self, *args, **kwargs):
+        return [chunk.filename for chunk in self.chunks(*args, **kwargs)]
+
+
+def test_neighbours_are_parts_of_what_is_used_that_may_be_sent(tmp_path):
+    for folder in ("inner", "node_modules"):
+        (tmp_path / folder).mkdir()
+    for name in ("inner/dates.py", "beside.py", "secret.py", "other.md", "node_modules/dates.py"):
+        (tmp_path / name).write_text(USED)
+    (tmp_path / ".gitignore").write_text("secret.py\n")
+    (tmp_path / "cut.py").write_bytes(b"parse_date = '\xff'\n" * 9)
+    typing = Typing(tmp_path, "from inner import dates\n\ndue = dates.parse_date(")
+    typing.documents.open(Document((tmp_path / "open.py").as_uri(), "python", USED + UNUSED))
+    typing.documents.open(Document((tmp_path / "open.lua").as_uri(), "lua", USED))
+    chunks = typing.chunks()
+    assert {one.filename for one in chunks} == {"inner/dates.py", "beside.py", "open.py"}
+    assert chunks[-1].filename == "inner/dates.py"  # it is imported
+    assert all("parse_date" in one.text for one in chunks)
+    assert typing.names(Settings(exclude=("*.py",))) == []
+    assert typing.names(Settings(context=False)) == []
+
+
+def test_neighbours_stay_while_somebody_stays_where_they_are(tmp_path):
+    typing = Typing(tmp_path, "parse_date(\n" * 3 + "\n" * 60 + "mix_colours(\n" * 3)
+    other = (tmp_path / "other.py").as_uri()
+    typing.documents.open(Document(other, "python", USED))
+    assert typing.names(line=3) == ["other.py"]
+    typing.documents.change(other, [Change(UNUSED)])
+    [before] = typing.chunks(line=20)
+    assert "parse_date" in before.text
+    # Elsewhere in the document, with another import, or when a document is closed: chosen anew.
+    [after] = typing.chunks(line=66)
+    assert "mix_colours" in after.text
+    typing.documents.change(other, [Change(USED)])
+    typing.documents.change(typing.uri, [Change("import x\nparse_date(")])
+    [imported] = typing.chunks()
+    assert "parse_date" in imported.text
+    typing.documents.close(other)
+    assert typing.names() == []
+
+
+def test_what_a_document_has_beyond_its_window_is_shown_too(tmp_path):
+    text = USED + "\n" * 5 + "x = 1\n" * 1000 + "due = parse_date("
+    [chunk] = Typing(tmp_path, text).chunks()
+    assert chunk == ("main.py", USED.rstrip())
 
 
 def test_names_say_nothing_of_this_machine(tmp_path):
-    inside = Document((tmp_path / "a" / "b.py").as_uri(), "python", "")
-    assert name_of(inside, [tmp_path]) == "a/b.py"
-    assert name_of(inside, []) == "b.py"
-    assert name_of(Document("untitled:1", "python", ""), [tmp_path]) == "untitled"
+    path = tmp_path / "a" / "b.py"
+    assert name_of(path, [tmp_path]) == "a/b.py"
+    assert name_of(path, [tmp_path, tmp_path / "a"]) == "b.py"
+    assert name_of(path, []) == "b.py"
+    assert name_of(None, [tmp_path]) == "untitled"
 
 
 def test_what_is_no_file_here_is_not_sent():

@@ -1,7 +1,11 @@
+from types import MappingProxyType
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrm_jax.serving.hole_context import around_hole_within, neighbours_within
+from hrm_jax.core.protocols import Marker
+from hrm_jax.core.types import FilePlace
+from hrm_jax.serving.hole_context import around_hole_within, neighbours_within, place_within
 from tests.hrm_jax.inference.text.tiny import ByteTokenizer
 
 TOKENIZER = ByteTokenizer()
@@ -31,3 +35,11 @@ def test_the_last_files_that_fit_stay():
     assert neighbours_within(TOKENIZER, files, 100) == tuple(files)
     assert neighbours_within(TOKENIZER, files, 25) == tuple(files[1:])
     assert neighbours_within(TOKENIZER, files, 5) == ()
+
+
+def test_where_a_file_lies_is_told_if_there_is_room():
+    tokenizer = ByteTokenizer()
+    tokenizer.markers = MappingProxyType({"<|file_sep|>": Marker(7, special=True)})
+    place = FilePlace("a" * 20)
+    assert place_within(tokenizer, place, 22) == place
+    assert place_within(tokenizer, place, 21) == FilePlace()

@@ -75,6 +75,29 @@ def test_a_hole_is_filled_as_llama_vscode_asks(client):
     assert (only_read["content"], only_read["tokens_predicted"]) == ("", 0)
 
 
+def test_parts_of_files_are_chosen_for_a_hole(client):
+    files = [
+        {"filename": "dates.py", "text": "def parse_date(text):\n    return text.split('/')\n"},
+        {"filename": "other.py", "text": "def unrelated(number):\n    return number + number\n"},
+    ]
+    body = {"input_prefix": "import dates\n\ndue = parse_d", "input_suffix": "\n"}
+    found = client.post("/context", json={**body, "input_extra": files, "characters": 80}).json()
+    assert found == {"input_extra": [{**files[0], "text": files[0]["text"].rstrip()}]}
+    assert client.post("/context", json=body).json() == {"input_extra": []}
+    refused = client.post("/context", json={**body, "characters": -1})
+    assert refused.status_code == 400
+    assert "characters" in refused.json()["error"]["message"]
+
+
+def test_where_a_file_lies_is_told_to_models_that_know_it(client):
+    """This tokenizer has no mark for files, so it changes nothing; too long a path is refused."""
+    body = {"input_prefix": "x = ", "input_suffix": "\n", "temperature": 0, "n_predict": 4}
+    alone = client.post("/infill", json=body).json()["content"]
+    told = client.post("/infill", json={**body, "filename": "a/b.py", "project": "demo"}).json()
+    assert told["content"] == alone
+    assert client.post("/infill", json={**body, "filename": "a" * 5000}).status_code == 400
+
+
 def test_a_hole_is_filled_as_llama_vim_asks(client):
     """Fields by their paths, as the plugin reads them."""
     names = ("prompt_n", "prompt_ms", "prompt_per_second", "predicted_n", "predicted_ms")

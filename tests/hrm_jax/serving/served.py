@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
 from fastapi import FastAPI
@@ -41,12 +41,13 @@ def service(
     rows: int = 2,
     most_waiting: int = 8,
     packages: Sequence[str] = (),
+    make_engine: Callable[..., Engine] = Engine,
 ) -> Iterator[Service]:
     """A service whose engine runs."""
     model, variables = tiny.hrm_text()
     tokenizer = tokenizer or ByteTokenizer()
     loaded = LoadedLanguageModel(model, variables, tokenizer, TEMPLATE, "here")
-    engine = Engine(writer(tokenizer), rows=rows, most_waiting=most_waiting)
+    engine = make_engine(writer(tokenizer), rows=rows, most_waiting=most_waiting)
     engine.start()
     try:
         yield Service(loaded, NAME, engine, judge, packages)

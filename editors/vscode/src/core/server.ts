@@ -2,12 +2,16 @@
 
 import type { Chunk } from "./chunks";
 import { events } from "./events";
+import type { Around } from "./window";
 
 /** A hole in a document, as the server fills it. */
 export interface Hole {
   readonly prefix: string;
   readonly suffix: string;
   readonly context: readonly Chunk[];
+  /** The document's path within its project, and the project's name; empty where they are not told. */
+  readonly filename: string;
+  readonly project: string;
 }
 
 /** How a hole is filled. */
@@ -41,6 +45,8 @@ export interface VerifyBudget {
   readonly maxTokens: number;
 }
 
+const ABSENT = 404;
+
 /** The server does not answer at all. */
 export class ServerAway extends Error {}
 
@@ -56,6 +62,8 @@ export class ServerRefused extends Error {
 
 /** A server that speaks llama.cpp's and OpenAI's protocols. */
 export class Server {
+  private chooses = true;
+
   /**
    * @param url its root, without `/v1`.
    * @param key sent with each request; undefined for none.
@@ -95,6 +103,33 @@ export class Server {
       }
     } finally {
       ended.abort();
+    }
+  }
+
+  /**
+   * Lets the server choose parts of files for a place, of a number of characters at most; undefined
+   * where it cannot, as llama.cpp's.
+   */
+  async choose(
+    around: Around,
+    files: readonly Chunk[],
+    characters: number,
+    signal: AbortSignal,
+  ): Promise<readonly Chunk[] | undefined> {
+    if (!this.chooses) {
+      return undefined;
+    }
+    const { prefix, suffix } = around;
+    const asked = { input_prefix: prefix, input_suffix: suffix, input_extra: files, characters };
+    try {
+      const response = await this.ask("/context", asked, signal);
+      return ((await response.json()) as { input_extra: Chunk[] }).input_extra;
+    } catch (error) {
+      if (error instanceof ServerRefused && error.status === ABSENT) {
+        this.chooses = false;
+        return undefined;
+      }
+      throw error;
     }
   }
 
@@ -165,6 +200,8 @@ function holeFields(hole: Hole): object {
     input_prefix: hole.prefix,
     input_suffix: hole.suffix,
     input_extra: hole.context,
+    filename: hole.filename,
+    project: hole.project,
   };
 }
 

@@ -4,7 +4,7 @@ import type { SuggestionCache } from "./cache";
 import type { Chunk } from "./chunks";
 import { type Shape, indentation, shaped } from "./lines";
 import type { Filling, Hole, Server } from "./server";
-import { type Budget, around } from "./window";
+import { type Budget, around, beside } from "./window";
 
 /** A place in a document, and what else a model is to see. */
 export interface Place {
@@ -14,6 +14,9 @@ export interface Place {
   readonly before: string;
   readonly after: string;
   readonly context: readonly Chunk[];
+  /** Its path within its project, and the project's name; empty where they are not told. */
+  readonly filename: string;
+  readonly project: string;
 }
 
 /** How suggestions are made. */
@@ -74,7 +77,13 @@ export class Suggester {
 
 /** Returns the hole at a place, as a server is to see it. */
 export function holeOf(place: Place, budget: Budget): Hole {
-  return { ...around(place.before, place.after, budget), context: place.context };
+  const { context, filename, project } = place;
+  return {
+    ...around(place.before, place.after, beside(budget, context)),
+    context,
+    filename,
+    project,
+  };
 }
 
 /** Returns what a suggestion at a place may be: one line where text follows on the line. */

@@ -1,5 +1,7 @@
 /** Chooses what of a document is sent, so that what the server has read stays of use. */
 
+import type { Chunk } from "./chunks";
+
 /** The text around the cursor. */
 export interface Around {
   readonly prefix: string;
@@ -12,6 +14,12 @@ export interface Budget {
   readonly suffix: number;
   /** Of all parts of other files together. */
   readonly context: number;
+}
+
+/** Returns a budget whose prefix has what parts of other files leave of theirs. */
+export function beside(budget: Budget, chunks: readonly Chunk[]): Budget {
+  const used = chunks.reduce((sum, { filename, text }) => sum + filename.length + text.length, 0);
+  return { ...budget, prefix: budget.prefix + Math.max(0, budget.context - used) };
 }
 
 const SUFFIX_SHARE = 24;

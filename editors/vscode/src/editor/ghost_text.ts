@@ -32,9 +32,9 @@ export class GhostText implements vscode.InlineCompletionItemProvider {
     if (!isWanted(settings, document) || !(await this.privacy.allows(document))) {
       return [];
     }
-    const chunks = await this.neighbours.chunks(document, settings.suggestion.budget.context);
     const selected = context.selectedCompletionInfo;
-    const place = placeOf(document, position, selected, chunks);
+    const alone = placeOf(document, position, selected);
+    const place = await this.neighbours.beside(document, alone, settings.suggestion.budget);
     const isAskedFor = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
     const found = await this.suggestions(place, settings, isAskedFor, token);
     if (token.isCancellationRequested) {

@@ -8,7 +8,6 @@ export function placeOf(
   document: vscode.TextDocument,
   position: vscode.Position,
   selected: vscode.SelectedCompletionInfo | undefined,
-  context: Place["context"],
 ): Place {
   const text = document.getText();
   const begin = document.offsetAt(selected?.range.start ?? position);
@@ -18,6 +17,8 @@ export function placeOf(
     document: document.uri.toString(),
     before: lines(text.slice(0, begin)) + (selected?.text ?? ""),
     after: lines(text.slice(end)),
-    context,
+    context: [],
+    filename: "",
+    project: "",
   };
 }

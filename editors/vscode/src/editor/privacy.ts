@@ -31,8 +31,12 @@ export class Privacy implements vscode.Disposable {
   }
 
   /** Returns whether a document may be sent: neither git nor a pattern of the settings leaves it out. */
-  async allows(document: vscode.TextDocument): Promise<boolean> {
-    const { uri } = document;
+  allows(document: vscode.TextDocument): Promise<boolean> {
+    return this.allowsFile(document.uri);
+  }
+
+  /** Returns whether a file may be sent. */
+  async allowsFile(uri: vscode.Uri): Promise<boolean> {
     if (uri.scheme === "untitled") {
       return true;
     }

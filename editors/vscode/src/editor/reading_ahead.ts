@@ -71,10 +71,11 @@ export class ReadingAhead implements vscode.Disposable {
       return;
     }
     const { budget } = settings.suggestion;
-    const chunks = await this.neighbours.chunks(document, budget.context);
-    const place = placeOf(document, editor.selection.active, undefined, chunks);
+    const alone = placeOf(document, editor.selection.active, undefined);
+    const place = await this.neighbours.beside(document, alone, budget);
     const hole = holeOf(place, budget);
-    const key = [place.document, hole.prefix.slice(0, BEGIN), JSON.stringify(chunks)].join("\0");
+    const shown = JSON.stringify(place.context);
+    const key = [place.document, hole.prefix.slice(0, BEGIN), shown].join("\0");
     if (hole.prefix.length < BEGIN || key === this.lastRead) {
       return;
     }

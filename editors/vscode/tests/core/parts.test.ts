@@ -3,9 +3,10 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { SuggestionCache } from "../../src/core/cache";
 import { chunksOf, linesAround } from "../../src/core/chunks";
+import { importedNames, patternOf } from "../../src/core/imports";
 import { shaped } from "../../src/core/lines";
 import { Offer } from "../../src/core/outcome";
-import { around, budgetOf } from "../../src/core/window";
+import { around, beside, budgetOf } from "../../src/core/window";
 
 test("what is typed of a suggestion leaves its rest, without a request", () => {
   const cache = new SuggestionCache(10);
@@ -65,6 +66,24 @@ test("a prefix goes on from what the server has read, but for one jump in half o
     last = prefix;
   }
   assert.ok(jumps <= text.length / 370, jumps.toString());
+});
+
+test("what parts of files leave of their budget is the prefix's", () => {
+  const budget = budgetOf(2400, true);
+  assert.equal(beside(budget, []).prefix, 2300);
+  assert.equal(beside(budget, [{ filename: "a.py", text: "x".repeat(396) }]).prefix, 1900);
+  assert.equal(beside(budget, [{ filename: "a.py", text: "x".repeat(900) }]).prefix, 1500);
+});
+
+test("imports name files in many languages", () => {
+  const text = 'import os.path\nfrom .a import b\n#include "c/d.h"\nx = require("./f")\ny = z\n';
+  assert.deepEqual(
+    importedNames(text).filter((name) => name.length < 3),
+    ["a", "b", "c", "d", "f", "h", "os", "x"],
+  );
+  assert.deepEqual(importedNames("x = 1\n"), []);
+  assert.equal(patternOf([], "py"), undefined);
+  assert.equal(patternOf(["a"], "py"), "**/{a.py,a/__init__.py,a/index.py,a/mod.py}");
 });
 
 test("parts of files are whole lines around where somebody looked, within the budget", () => {

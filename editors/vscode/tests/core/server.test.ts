@@ -8,7 +8,8 @@ import { Server, ServerAway, ServerRefused } from "../../src/core/server";
 type Handler = (body: string, response: ServerResponse, request: IncomingMessage) => void;
 
 const never = new AbortController().signal;
-const hole = { prefix: "a", suffix: "b", context: [{ filename: "c.py", text: "d" }] };
+const chunk = { filename: "c.py", text: "d" };
+const hole = { prefix: "a", suffix: "b", context: [chunk], filename: "e.py", project: "f" };
 const filling = { maxTokens: 8, maxMilliseconds: 250, temperature: 0, seed: 1 };
 
 /** Calls a function with a client of a server that answers as another says. */
@@ -50,7 +51,9 @@ test("a hole is filled by a stream, however its bytes come", async () => {
     assert.deepEqual(JSON.parse(body), {
       input_prefix: "a",
       input_suffix: "b",
-      input_extra: [{ filename: "c.py", text: "d" }],
+      input_extra: [chunk],
+      filename: "e.py",
+      project: "f",
       n_predict: 8,
       t_max_predict_ms: 250,
       temperature: 0,
@@ -154,4 +157,39 @@ test("a refusal says what the server says, and no server is another thing", asyn
   });
   await assert.rejects(filled(gone!), ServerAway);
   await assert.rejects(gone!.fill(hole, filling, AbortSignal.abort()).next(), /abort/i);
+});
+
+test("a server that can choose parts of files does, and another is asked once", async () => {
+  const paths: (string | undefined)[] = [];
+  const around = { prefix: "x", suffix: "y" };
+  const choosing: Handler = (body, response) => {
+    assert.deepEqual(JSON.parse(body), {
+      input_prefix: "x",
+      input_suffix: "y",
+      input_extra: [chunk, { filename: "g.py", text: "h" }],
+      characters: 50,
+    });
+    response.end(JSON.stringify({ input_extra: [chunk] }));
+  };
+  await served(choosing, async (server) => {
+    const files = [chunk, { filename: "g.py", text: "h" }];
+    assert.deepEqual(await server.choose(around, files, 50, never), [chunk]);
+  });
+  const absent: Handler = (_, response, request) => {
+    paths.push(request.url);
+    response.statusCode = 404;
+    response.end("{}");
+  };
+  await served(absent, async (server) => {
+    assert.equal(await server.choose(around, [chunk], 50, never), undefined);
+    assert.equal(await server.choose(around, [chunk], 50, never), undefined);
+  });
+  assert.deepEqual(paths, ["/context"]);
+  const refusing: Handler = (_, response) => {
+    response.statusCode = 503;
+    response.end("{}");
+  };
+  await served(refusing, async (server) => {
+    await assert.rejects(server.choose(around, [chunk], 50, never), ServerRefused);
+  });
 });

@@ -7,7 +7,14 @@ import { budgetOf } from "../../src/core/window";
 
 const options = { budget: budgetOf(1000, true), maxTokens: 8, maxLines: 2, maxMilliseconds: 100 };
 const never = new AbortController().signal;
-const place = { document: "a", before: "x = ", after: "\n", context: [] };
+const place = {
+  document: "a",
+  before: "x = ",
+  after: "\n",
+  context: [],
+  filename: "",
+  project: "",
+};
 
 /** A server that writes pieces, other ones for each seed; notes what is asked and when it is left. */
 function writing(pieces: (seed: number) => string[]) {
@@ -65,9 +72,11 @@ test("several are what is known, and others that are drawn", async () => {
 
 test("a hole has the parts of other files", () => {
   const context = [{ filename: "b.py", text: "y" }];
-  assert.deepEqual(holeOf({ ...place, context }, options.budget), {
+  const where = { filename: "a.py", project: "demo" };
+  assert.deepEqual(holeOf({ ...place, ...where, context }, options.budget), {
     prefix: "x = ",
     suffix: "\n",
     context,
+    ...where,
   });
 });

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrm_jax.core.protocols import InfillingTokens, Marker
+from hrm_jax.core.types import FilePlace
 from hrm_jax.data.text import infilling
 from hrm_jax.data.text.tokenizers import ByteTokenizer
 
@@ -59,6 +60,22 @@ def test_files_stand_behind_their_marks():
     assert b == [7, *plain.encode("b.py\n\n")]
     assert begin == [7, *plain.encode("\n")]
     assert infilling.neighbour_tokens(marked, []) == []
+
+
+def test_a_file_with_a_hole_is_told_where_it_lies():
+    place = FilePlace("a/b.py", "demo")
+    marked = ByteTokenizer()
+    marks = {"<|file_sep|>": Marker(7, special=True), "<|repo_name|>": Marker(8, special=True)}
+    marked.markers = MappingProxyType(marks)
+    project, own = infilling.neighbour_tokens(marked, [], place)
+    assert project == [8, *marked.encode("demo\n")]
+    assert own == [7, *marked.encode("a/b.py\n")]
+    parts = infilling.neighbour_tokens(marked, [("c.py", "x")], place)
+    assert parts == [project, [7, *marked.encode("c.py\nx\n")], own]
+    # Each may be told alone.
+    assert infilling.neighbour_tokens(marked, [], FilePlace("a/b.py")) == [own]
+    assert infilling.neighbour_tokens(marked, [], FilePlace(project="demo")) == []
+    assert infilling.neighbour_tokens(ByteTokenizer(), [], place) == []
 
 
 def test_holes_reach_every_place():

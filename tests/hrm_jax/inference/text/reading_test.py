@@ -69,7 +69,7 @@ def assert_near(found, expected, length, atol):
 @needs_kernel
 def test_reading_in_chunks_is_reading_at_once(sizes):
     logits, cache = reader().read(TEXT, ROOM)
-    assert sizes == [(64, 64), (16, 16), (16, 16), (16, 4)]
+    assert sizes == [(64, 64), (16, 16), (16, 16), (8, 4)]
     whole, whole_cache = MODEL.prefill(VARIABLES, np.array([TEXT]), room=ROOM)
     np.testing.assert_allclose(logits, whole, atol=1e-5)
     np.testing.assert_array_equal(cache.lengths, whole_cache.lengths)
@@ -97,7 +97,7 @@ def test_an_equal_prompt_is_not_read_at_all(sizes):
     assert not sizes
     # A prompt that the last one begins with lacks its logits: one token is read.
     short = jax.tree.map(np.array, ours.read(TEXT[:50], ROOM))
-    assert sizes == [(16, 1)]
+    assert sizes == [(8, 1)]
     assert_same(short, reader().read(TEXT[:50], ROOM), 50)
 
 
@@ -198,6 +198,6 @@ def test_where_bits_depend_on_sizes_prompts_are_read_whole(monkeypatch, sizes, v
 
 
 def test_chunks_fill_what_is_left():
-    chunks = {1: 16, 15: 16, 16: 16, 63: 16, 64: 64, 511: 64, 512: 512, 9999: 512}
+    chunks = {1: 8, 8: 8, 9: 16, 16: 16, 17: 16, 63: 16, 64: 64, 511: 64, 512: 512, 9999: 512}
     assert {length: chunk_of(length) for length in chunks} == chunks
     assert sorted(CHUNKS, reverse=True) == list(CHUNKS)

@@ -1,12 +1,15 @@
 """A model that eight simulated devices share writes what it writes on one."""
 
+import dataclasses
 import os
 import subprocess
 import sys
 
 import jax
+import numpy as np
 import pytest
 
+from hrm_jax.convert.holding import quantised_weights
 from hrm_jax.core.config import ConfigError
 from hrm_jax.inference.text.sharing import share
 from hrm_jax.models.llama import Llama
@@ -19,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hrm_jax.core.config import ConfigError
 from hrm_jax.core.types import Prompt
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.sharing import share
@@ -34,6 +38,13 @@ model = Llama(config)
 variables = jax.tree.map(lambda leaf: 3 * leaf, model.init(jax.random.key(0)))
 shared, shares = share(model, variables, 8)
 assert shared.config == config
+try:
+    share(model, variables, 3)
+except ConfigError as error:
+    told = "model_devices: 3 devices cannot share this model (attention under a mesh: expected the"
+    assert str(error).startswith(f"{told} number of key heads, 8, to be a multiple"), error
+else:
+    raise AssertionError("8 heads over 3 devices are refused")
 
 tokens = jnp.arange(24)[None]
 expected = model.logits(variables, tokens)
@@ -81,3 +92,12 @@ def test_more_devices_than_there_are_are_refused():
     model = Llama(LLAMA)
     with pytest.raises(ConfigError, match=r"model_devices: expected at most \d+, .*got 99"):
         share(model, model.init(jax.random.key(0)), 99)
+
+
+def test_quantised_weights_are_refused():
+    model = Llama(LLAMA)
+    matrix = quantised_weights(np.ones((32, 32), np.float32), "int8", is_table=False)
+    weights = dataclasses.replace(model.init(jax.random.key(0)), params=matrix)
+    told = "model_devices: expected floating-point weights, got 'quantised ones'; load"
+    with pytest.raises(ConfigError, match=told):
+        share(model, weights, 1)
