@@ -179,7 +179,11 @@ class Kernel:
         Each is a block to add to, in registers, and pairs as `product` takes them.
         """
         if self.interpret:
-            return tuple(functools.reduce(_plain_product, pairs, total) for total, *pairs in sums)
+            found = [functools.reduce(_plain_product, pairs, total) for total, *pairs in sums]
+            # `wgmma` reads as copies do, and what it has read they may write over. A plain read
+            # must be followed by a fence, or the interpreter reports a race.
+            plgpu.commit_smem()
+            return tuple(found)
 
         def multiply(accumulators):
             # References are made here: one from outside would be a constant of the loop over state.

@@ -105,12 +105,7 @@ class Stream:
           is_clean: whether this one need not.
         """
         slot = self.slot(i)
-        stages = self.slots.shape[0]
-
-        @pl.when(i >= stages)
-        def _():
-            plgpu.barrier_wait(self.read.at[slot])
-
+        pl.when(i >= self.slots.shape[0])(lambda: self.wait_until_read(i))
         if detour is not None and detour.rows is not None:
             self._pass(slot, source, detour.alone, detour.rows, clean)
             return
@@ -141,12 +136,12 @@ class Stream:
 
     def drain(self, count: Any) -> None:
         """Waits until all of `count` blocks have been read: no barrier may be left to wait for."""
-        stages = self.slots.shape[0]
+        first = jnp.maximum(0, count - self.slots.shape[0])
+        jax.lax.fori_loop(first, count, lambda i, _: self.wait_until_read(i), None)
 
-        def wait(i, _):
-            plgpu.barrier_wait(self.read.at[self.slot(i)])
-
-        jax.lax.fori_loop(jnp.maximum(0, count - stages), count, wait, None)
+    def wait_until_read(self, i: Any) -> None:
+        """Waits until every reader has released what is in the slot of the i-th block."""
+        plgpu.barrier_wait(self.read.at[self.slot(i)])
 
     def wait(self, i: Any) -> Callable[[], Any]:
         """Waits for the i-th block, and returns a function that returns a reference to it."""

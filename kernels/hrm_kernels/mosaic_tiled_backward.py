@@ -423,7 +423,6 @@ def _add_for_keys(
             return (by_query(ranges(), 0) <= position) & (position < by_query(ranges(), 1))
 
         scores = mosaic_blocks.masked(scores, needs_mask, allowed)
-        streams.ranges.release(i)
     sums = streams.sums.wait(i)
     weights = jnp.exp2(scores - by_query(sums(), 0))
     cotangents = streams.cotangents.wait(i)
@@ -434,9 +433,8 @@ def _add_for_keys(
             ((lambda: values.at[me]), (lambda: cotangents().transpose((1, 0)))),
         ),
     )
-    streams.cotangents.release(i)
     d_scores = weights * (d_weights - by_query(sums(), 1))
-    streams.sums.release(i)
     for_key = kernel.product(for_key.shape, (d_scores.astype(dtype), queries), onto=for_key)
-    streams.queries.release(i)
+    for stream in streams.all:
+        stream.release(i)
     return for_key, for_value
