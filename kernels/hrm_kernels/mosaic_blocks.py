@@ -208,7 +208,7 @@ class Kernel:
 def _plain_product(total: Array, pair: tuple[Any, Callable[[], Any]]) -> Array:
     """Returns a block with a product added as the interpreter can compute it."""
     left, right = pair
-    block: Any = left()[...] if callable(left) else left
+    block: Any = left()[...] if callable(left) else left  # pyright: ignore[reportIndexIssue]
     return total + jnp.dot(block, right()[...], preferred_element_type=jnp.float32)
 
 

@@ -384,10 +384,11 @@ def _copy_queries(streams: _Streams, sources, seen, sums, place, i) -> None:
     rows = b, pl.ds(ROWS * j, ROWS), n
     cleaning = ()
     if seen is not None:
+        bounds = seen.ranges
 
         def clean(block: Array, _: int) -> Array:
             layout = mosaic_blocks.row_layout()
-            ranges = tuple(load(seen.ranges.at[b, j, i], layout) for i in range(2))
+            ranges = tuple(load(bounds.at[b, j, i], layout) for i in range(2))
             return _alive_rows(ranges, block)
 
         # What a query without keys holds, its cotangent too, would be multiplied by zero.

@@ -124,8 +124,28 @@ def test_what_it_cannot_serve_is_refused(name, change, reason):
     assert re.search(reason, refusal)
 
 
-def test_no_device_takes_it_by_itself():
+@pytest.mark.parametrize(
+    ("device", "dtype", "mosaic", "cudnn"),
+    [
+        pytest.param((9, 0), "bfloat16", "has run on no device", "two runs", marks=interpreted),
+        pytest.param((9, 0), "float32", "16-bit operands alone", "16 bits", marks=interpreted),
+        pytest.param((8, 0), "bfloat16", "the card is of ampere", "two runs", marks=interpreted),
+        pytest.param((10, 0), "float16", "the card is of blackwell", "two", marks=interpreted),
+    ],
+)
+def test_no_device_takes_it_by_itself_and_why_is_told(device, dtype, mosaic, cudnn):
     """It has run on none yet: only who asks for it gets it."""
-    found = hrm_kernels.explain(SHAPE, SHAPE, SHAPE, device=Device("gpu", (9, 0)))
-    assert found.path == "gpu_resident"
-    assert "mosaic" in FAMILIES
+    shape = jax.ShapeDtypeStruct(SHAPE.shape, dtype)
+    found = hrm_kernels.explain(shape, shape, shape, device=Device("gpu", device))
+    # Tests ask for exact products of float32, which are left to XLA.
+    assert found.path == ("xla_blocked" if dtype == "float32" else "gpu_resident")
+    assert set(found.not_chosen) == {*FAMILIES["mosaic"], "cudnn"}
+    for name in FAMILIES["mosaic"]:
+        assert mosaic in found.not_chosen[name]
+    assert cudnn in found.not_chosen["cudnn"]
+    assert all(reason in str(found) for reason in found.not_chosen.values())
+    for other in (
+        hrm_kernels.explain(shape, shape, shape, device=Device("cpu")),
+        hrm_kernels.explain(shape, shape, shape, device=Device("gpu", device), backend="gpu"),
+    ):
+        assert other.not_chosen == {}
