@@ -119,6 +119,34 @@ def triton(
     )
 
 
+def mosaic(
+    query: Float[Array, "B T N K"],
+    key: Float[Array, "B T M K"],
+    value: Float[Array, "B T M K"],
+    *,
+    causal: bool,
+) -> Float[Array, "B T N K"]:
+    """Returns attention by `pallas.ops.gpu.attention_mgpu`: float16, the gradient not causal.
+
+    Needs jax 0.11 or newer.
+    """
+    from jax.experimental.pallas.ops.gpu import attention_mgpu
+
+    blocks = attention_mgpu.TuningConfig(
+        block_q=64,
+        block_kv=128,
+        max_concurrent_steps=2,
+        causal=causal,
+        compute_wgs_bwd=2,
+        block_q_dkv=64,
+        block_kv_dkv=64,
+        block_q_dq=64,
+        block_kv_dq=64,
+    )
+    # It does not scale the scores.
+    return attention_mgpu.attention(query * query.shape[-1] ** -0.5, key, value, blocks)
+
+
 SHIPPED = {"tpu": {"flash": flash, "splash": splash}, "gpu": {"triton": triton}}
 """Kernels by the target's family, then by name."""
 

@@ -1,12 +1,13 @@
 """The entry points of attention: checks operands, and runs or explains the best path for them."""
 
+import dataclasses
 from typing import Any, Literal, overload
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hrm_kernels.choice import Choice, choose, explain_case, run
+from hrm_kernels.choice import Choice, choose, explain_case, not_chosen, run
 from hrm_kernels.device import device_of
 from hrm_kernels.mask import Mask, check_mask, key_ranges
 from hrm_kernels.operands import Case, Operands, Options, Rope, case_of
@@ -131,7 +132,9 @@ def explain(
     check_mask(mask, B, S)
     found = device_of(device)
     case = Case(T, S, N, M, K, query.dtype.name, not mask.is_full, found.generation)
-    return explain_case(case, found.platform, backend)
+    choice = explain_case(case, found.platform, backend)
+    others = not_chosen(case, found.platform) if backend is None else {}
+    return dataclasses.replace(choice, not_chosen=others)
 
 
 def _check(query: Any, key: Any, value: Any, rope: Rope | None) -> None:

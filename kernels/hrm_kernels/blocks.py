@@ -1,8 +1,8 @@
-"""Blocks of queries and keys, and the pairs of blocks in which a mask allows anything."""
+"""Blocks of queries and keys, pairs of blocks in which a mask allows anything, joined results."""
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from hrm_kernels.mask import KeyRanges
 
@@ -36,6 +36,20 @@ def key_block_bounds(
     """Returns the range of key blocks that each block of queries needs, `first <= block < end`."""
     first, end = query_block_ranges(ranges, block_q)
     return first // block_k, -(-end // block_k)
+
+
+def whole_key_block_bounds(
+    ranges: KeyRanges, block_q: int, block_k: int
+) -> tuple[Int[Array, "B Q"], Int[Array, "B Q"]]:
+    """Returns key blocks that every query of a block sees whole, `first <= block < end`.
+
+    Such pairs need no mask. For none, `first >= end`.
+    """
+    alive = ranges.first < ranges.end
+    # The last block, if shorter, is padded with queries that see nothing, and so never counts.
+    first = _by_block(jnp.where(alive, ranges.first, 0), block_q, 0).max(-1)
+    end = _by_block(jnp.where(alive, ranges.end, 0), block_q, 0).min(-1)
+    return -(-first // block_k), end // block_k
 
 
 def query_block_bounds(
@@ -86,6 +100,16 @@ def whole_query_block_bounds(
     run_end = jnp.min(jnp.where(after, block, Q), axis=1)
     some = run_first < Q
     return jnp.where(some, run_first, 0), jnp.where(some, run_end, 0)
+
+
+def joined(
+    out: Float[Array, "C B T N K"], lse: Float[Array, "C B N T"]
+) -> tuple[Float[Array, "B T N K"], Float[Array, "B N T"]]:
+    """Returns attention over all keys, from its results over C parts of them."""
+    whole = jax.nn.logsumexp(lse, axis=0)
+    # Each part is normalised by its own sum, exp(lse) of it, so its share is exp(lse - whole).
+    shares = jnp.exp(lse - jnp.where(whole > -jnp.inf, whole, 0)[None])
+    return jnp.einsum("CBTNK,CBNT->BTNK", out, shares), whole
 
 
 def _by_block(values: Int[Array, "B T"], block: int, filler: int) -> Int[Array, "B Q block"]:

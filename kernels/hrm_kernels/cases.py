@@ -156,6 +156,13 @@ CASES = (
     Case(513, K=64, dtype="bfloat16", mask="causal", rope=True),
 )
 """Lengths by dtype, masks by length, head sizes, grouped heads, T unlike S, rotation."""
+NARROW_CASES = tuple(
+    dict.fromkeys(
+        dataclasses.replace(case, dtype="bfloat16") if case.dtype == "float32" else case
+        for case in CASES
+    )
+)
+"""The same in 16 bits, those of float32 in bfloat16, for kernels that take nothing else."""
 
 
 @dataclasses.dataclass(frozen=True)

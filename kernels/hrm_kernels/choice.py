@@ -44,6 +44,12 @@ PATHS = tuple(name for names in FAMILIES.values() for name in names)
 LINEAR = "xla_blocked"
 """The path that serves any case on any platform, with memory linear in T and S."""
 _ROTATING = ("tpu_resident", "gpu_resident", "mosaic_resident")
+_UNTRIED = "has run on no device yet; ask for it with backend='mosaic'"
+_NARROW = "takes 16 bits alone"
+_UNREPEATABLE = (
+    "its gradient may differ in two runs, it returns no log-sum-exp, and takes no packed or prefix "
+    "mask; jax.nn.dot_product_attention(..., implementation='cudnn') is at hand where that is well"
+)
 _SLOWER = "exact products of float32 are faster by XLA"
 
 
@@ -69,6 +75,7 @@ class Choice:
       refusals: why the paths that come before it do not serve the case, each with the remedy, in
         order of preference; where `path` is None, why none does.
       interpret: whether its kernels run in Pallas' interpreter.
+      not_chosen: what `explain` adds of others that are never chosen by themselves, and why.
     """
 
     case: Case
@@ -76,9 +83,12 @@ class Choice:
     path: str | None
     refusals: dict[str, str]
     interpret: bool = False
+    not_chosen: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
-        reasons = "".join(f"; {name}: {reason}" for name, reason in self.refusals.items())
+        reasons = "".join(
+            f"; {name}: {reason}" for name, reason in (self.refusals | self.not_chosen).items()
+        )
         return f"{self.case} on {self.platform}: {self.path}{reasons}"
 
 
@@ -117,6 +127,14 @@ def explain_case(case: Case, platform: str, backend: str | None) -> Choice:
             return Choice(case, platform, name, refusals, interpret)
         refusals[name] = reason
     return Choice(case, platform, None, refusals, interpret)
+
+
+def not_chosen(case: Case, platform: str) -> dict[str, str]:
+    """Returns why paths and libraries for a platform are not chosen by themselves, by name."""
+    if PLATFORMS.get(platform) != "gpu":
+        return {}
+    reasons = {name: path(name).refuses(case) or _UNTRIED for name in FAMILIES["mosaic"]}
+    return reasons | {"cudnn": _NARROW if case.dtype == "float32" else _UNREPEATABLE}
 
 
 def choose(case: Case, platform: str, backend: str | None) -> tuple[str, bool]:

@@ -10,10 +10,9 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jaxtyping import Array, Float
 
 from hrm_kernels import gpu_blocks
-from hrm_kernels.blocks import cdiv
+from hrm_kernels.blocks import cdiv, joined
 from hrm_kernels.gpu_blocks import LOG2_E, Rows, matrix, product_of, span
 from hrm_kernels.gpu_tiled_backward import backward
 from hrm_kernels.gpu_tiles import power_of_two, tile
@@ -85,7 +84,7 @@ def forward(options: Options, operands: Operands):
         interpret=options.interpret,
         name="attention_tiled",
     )(operands.query, operands.key, operands.value, operands.ranges)
-    out, *lse = _joined(out, *lse) if splits > 1 else (x[0] for x in (out, *lse))
+    out, *lse = joined(out, *lse) if splits > 1 else (x[0] for x in (out, *lse))
     return out.astype(operands.query.dtype), lse[0] if options.with_lse else None
 
 
@@ -132,16 +131,6 @@ def _attend(product, scale, cut, splits, chunk, query, key, value, ranges, out, 
 def _splits(programs: int, S: int) -> int:
     """Returns the number of splits of the keys: more than 1 if queries give too few programs."""
     return max(1, min(PROGRAMS // programs, S // MIN_SPLIT))
-
-
-def _joined(
-    out: Float[Array, "C B T N K"], lse: Float[Array, "C B N T"]
-) -> tuple[Float[Array, "B T N K"], Float[Array, "B N T"]]:
-    """Returns the results over all keys, from those over parts of them."""
-    whole = jax.nn.logsumexp(lse, axis=0)
-    # Each part is normalised by its own sum, exp(lse) of it, so its share is exp(lse - whole).
-    shares = jnp.exp(lse - jnp.where(whole > -jnp.inf, whole, 0)[None])
-    return jnp.einsum("CBTNK,CBNT->BTNK", out, shares), whole
 
 
 attend = functools.partial(differentiable, over_mesh(forward), over_mesh(backward))

@@ -86,6 +86,14 @@ TILES: dict[str, dict[str, Rows]] = {
             (16, ANY_HEAD, Tile(128, 128, 8, 2)),
             (32, ANY_HEAD, Tile(128, 128, 8, 2)),
         ),
+        "mosaic_tiled_d_query": (
+            (16, ANY_HEAD, Tile(128, 64, 8, 2)),
+            (32, ANY_HEAD, Tile(128, 64, 8, 2)),
+        ),
+        "mosaic_tiled_d_key": (
+            (16, ANY_HEAD, Tile(64, 128, 8, 2)),
+            (32, ANY_HEAD, Tile(64, 128, 8, 2)),
+        ),
     },
     "ampere_small": dict(_SMALL_SHARED),
     "ada": dict(_SMALL_SHARED),

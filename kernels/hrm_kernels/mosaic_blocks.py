@@ -12,6 +12,7 @@ there are as many as cores: start the process with `NPROC=16` in its environment
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,6 +48,21 @@ def refuses(case: Case) -> str | None:
     if case.K not in HEAD_SIZES:
         return f"has heads of {HEAD_SIZES}, got {case.K}; use backend='gpu'"
     return None
+
+
+WORKING_REGISTERS = 224
+COPYING_REGISTERS = 56
+"""Registers of a thread, of 65,536 for three warpgroups of 128 threads."""
+
+
+def take_registers(kernel: "Kernel", copies: bool) -> None:
+    """Gives registers of the warpgroup that copies to those that work; two have enough as it is."""
+    if kernel.warpgroups < 3:
+        return
+    if copies:
+        plgpu.set_max_registers(COPYING_REGISTERS, action="decrease")
+    else:
+        plgpu.set_max_registers(WORKING_REGISTERS, action="increase")
 
 
 def row_layout() -> Any:
@@ -155,19 +171,27 @@ class Kernel:
             that return the right ones in tiled memory.
           onto: what to add to, in registers.
         """
-        total = onto if onto is not None else self.zeros(shape)
+        return self.products((self.zeros(shape) if onto is None else onto, *pairs))[0]
+
+    def products(self, *sums: tuple[Any, ...]) -> tuple[Float[Array, "I J"], ...]:
+        """Returns sums of products that do not need each other, waiting for them once.
+
+        Each is a block to add to, in registers, and pairs as `product` takes them.
+        """
         if self.interpret:
-            for left, right in pairs:
-                block: Any = left()[...] if callable(left) else left  # pyright: ignore[reportIndexIssue]
-                total = total + jnp.dot(block, right()[...], preferred_element_type=jnp.float32)
-            return total
+            found = [functools.reduce(_plain_product, pairs, total) for total, *pairs in sums]
+            # `wgmma` reads as copies do, and what it has read they may write over. A plain read
+            # must be followed by a fence, or the interpreter reports a race.
+            plgpu.commit_smem()
+            return tuple(found)
 
-        def multiply(accumulator):
+        def multiply(accumulators):
             # References are made here: one from outside would be a constant of the loop over state.
-            for left, right in pairs:
-                plgpu.wgmma(accumulator, left() if callable(left) else left, right())
+            for accumulator, (_, *pairs) in zip(accumulators, sums, strict=True):
+                for left, right in pairs:
+                    plgpu.wgmma(accumulator, left() if callable(left) else left, right())
 
-        return pl.run_state(multiply)(plgpu.ACC.init(total))
+        return pl.run_state(multiply)(tuple(plgpu.ACC.init(total) for total, *_ in sums))
 
     def meet(self, barrier: Any) -> None:
         """Waits for all warpgroups, after which each sees what the others wrote before."""
@@ -179,6 +203,13 @@ class Kernel:
     def zeros(self, shape: tuple[int, int]) -> Float[Array, "I J"]:
         """Returns zeros as products add to them."""
         return plgpu.layout_cast(jnp.zeros(shape, jnp.float32), plgpu.Layout.WGMMA)
+
+
+def _plain_product(total: Array, pair: tuple[Any, Callable[[], Any]]) -> Array:
+    """Returns a block with a product added as the interpreter can compute it."""
+    left, right = pair
+    block: Any = left()[...] if callable(left) else left  # pyright: ignore[reportIndexIssue]
+    return total + jnp.dot(block, right()[...], preferred_element_type=jnp.float32)
 
 
 class Turn:
@@ -262,6 +293,54 @@ class Seen:
             return None
         low, high = query_block_ranges(ranges, ranges.first.shape[1])
         return cls(blocks_of(ranges.first, L), blocks_of(ranges.end, L), low[:, 0], high[:, 0])
+
+    def at(self, b: Any, block: Any, layout: Any) -> tuple[Array, Array]:
+        """Returns first and end of the keys of a block of queries, inside the kernel."""
+        return load(self.first.at[b, block], layout), load(self.end.at[b, block], layout)
+
+    def cleaning(self, b: Any, size: int) -> Callable[[Any], tuple[Any, Any]]:
+        """Returns what makes hidden rows of keys or values zero, inside the kernel.
+
+        Given the first row of a block of `size`, it returns a `mosaic_stream.Clean`, and whether
+        the block needs none.
+        """
+        low = self.low[b]
+        high = self.high[b]
+
+        def of_block(begin: Any) -> tuple[Any, Any]:
+            def clean(part: Array, offset: int) -> Array:
+                first = begin + offset
+                return zero_unless(lambda row: (low <= row + first) & (row + first < high), part)
+
+            return clean, (low <= begin) & (begin + size <= high)
+
+        return of_block
+
+
+def sees_keys(ranges: tuple[Array, ...] | None, S: int, begin: Any, columns: int) -> Array:
+    """Returns which of 64 queries sees which of so many keys from `begin` on, [ROWS, columns].
+
+    Args:
+      ranges: first and end of each query's keys, or None without a mask.
+      S: keys that there are.
+      begin: the first key.
+      columns: how many.
+    """
+    position = plgpu.broadcasted_iota(jnp.int32, (ROWS, columns), 1, layout=plgpu.Layout.WGMMA)
+    position = position + begin
+    if ranges is None:
+        return position < S
+    first, end = (over_columns(x, columns) for x in ranges)
+    return (first <= position) & (position < end)
+
+
+def masked(scores: Array, needs_mask: Any, allowed: Callable[[], Array]) -> Array:
+    """Returns scores in which those that are not allowed are -inf, if any are to be masked."""
+
+    def mask(x):
+        return jnp.where(allowed(), x, -jnp.inf)
+
+    return jax.lax.cond(needs_mask, mask, lambda x: x, scores)
 
 
 def zero_unless(wanted: Callable[[Array], Array], block: Array) -> Array:

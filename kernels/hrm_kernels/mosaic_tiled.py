@@ -1,11 +1,12 @@
-"""Attention on Hopper for long sequences: one warpgroup copies keys and values, two attend.
+"""Attention on Hopper for long sequences, and decoding: one warpgroup copies, one or two attend.
 
-The pipeline is FlashAttention-3's (arXiv 2407.08608): the copying warpgroup keeps some blocks
-ahead in shared memory; each of the others has 64 queries in registers and visits the blocks with an
-online softmax. Only blocks in which the mask allows anything are visited. Keys and values are
-copied into tiles as they are, so values that no query sees become zero in the blocks at both ends.
+The pipeline is FlashAttention-3's (arXiv 2407.08608): the copying warpgroup keeps some blocks of
+keys and values ahead in shared memory; each of the others has 64 queries in registers and visits
+the blocks with an online softmax. Only blocks in which the mask allows anything are visited, and
+scores of blocks that all of a program's queries see whole are not masked.
 
-The gradient is that of `gpu_tiled`.
+Where there are few queries, as in decoding, the blocks that they see are split among programs,
+whose results are combined by their log-sum-exp, always in the same order.
 """
 
 import dataclasses
@@ -15,36 +16,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jaxtyping import Array
 
-from hrm_kernels import gpu_tiled_backward, jax_versions, mosaic_blocks
-from hrm_kernels.blocks import cdiv, key_block_bounds
+from hrm_kernels import jax_versions, mosaic_blocks
+from hrm_kernels.blocks import cdiv, joined, key_block_bounds, whole_key_block_bounds
 from hrm_kernels.gpu_blocks import LOG2_E
 from hrm_kernels.gpu_tiles import tile
 from hrm_kernels.mesh import over_mesh
 from hrm_kernels.mosaic_blocks import ROWS, Kernel, Seen, load, over_columns, plgpu
+from hrm_kernels.mosaic_stream import Detour, Stream, is_tiled
+from hrm_kernels.mosaic_tiled_backward import backward
 from hrm_kernels.operands import Case, Operands, Options, case_of
 from hrm_kernels.vjp import differentiable
 
 ATTENDING = 2
-"""Warpgroups that attend."""
-QUERIES = ROWS * ATTENDING
-ATTENDING_REGISTERS = 216
-COPYING_REGISTERS = 72
-"""Registers of a thread, of 65,536 for three warpgroups of 128 threads."""
-LEAST_QUERIES = 64
+"""Most warpgroups that attend."""
+PROGRAMS = 264
+MIN_SPLIT = 128
+"""Number of programs that fill a GPU, about twice its cores, and least keys in a split."""
 
-
-def refuses(case: Case) -> str | None:
-    """Returns why a case cannot be served, or None."""
-    reason = mosaic_blocks.refuses(case)
-    if reason is not None:
-        return reason
-    if case.T < LEAST_QUERIES:
-        return f"does not split keys among programs, {case.T} queries fill none; use backend='gpu'"
-    if case.S % 8:
-        return f"copies keys into tiles of 8, got {case.S}; use backend='gpu'"
-    return None
+refuses = mosaic_blocks.refuses
 
 
 def forward(options: Options, operands: Operands):
@@ -53,166 +43,179 @@ def forward(options: Options, operands: Operands):
     query = operands.query
     B, T, N, K = query.shape
     cut = tile("mosaic_tiled", case)
-    programs = cdiv(T, QUERIES)
-    L = QUERIES * programs
-    kernel = Kernel("attention_mosaic_tiled", ATTENDING + 1, options.interpret)
+    # Blocks that are not copied into tiles take memory in rows besides.
+    block_k = cut.keys if is_tiled(case.S) else ROWS
+    attending = min(ATTENDING, cdiv(T, ROWS))
+    queries = ROWS * attending
+    blocks = cdiv(T, queries)
+    splits = max(1, min(PROGRAMS // (blocks * N * B), case.S // MIN_SPLIT))
+    kernel = Kernel("attention_mosaic_tiled", attending + 1, options.interpret)
+    # Partial results stay in float32 until they are combined.
+    dtype = query.dtype if splits == 1 else jnp.float32
     bounds = None
     if operands.ranges is not None:
-        bounds = key_block_bounds(operands.ranges, QUERIES, cut.keys)
-    block = (cut.stages, cut.keys, K)
+        bounds = (
+            *key_block_bounds(operands.ranges, queries, block_k),
+            *whole_key_block_bounds(operands.ranges, queries, block_k),
+        )
+    L = queries * blocks
+    stream = Stream.of((block_k, K), query.dtype, cut.stages, attending)
     out, lse = kernel.call(
-        functools.partial(_attend, kernel, options.scale, case, cut.keys, cut.stages),
-        grid=(N, B, programs),
+        functools.partial(_attend, kernel, options.scale, case, splits),
+        grid=(N, B, blocks * splits),
         out_type=(
-            jax.ShapeDtypeStruct(query.shape, query.dtype),
-            jax.ShapeDtypeStruct((B, N, L), jnp.float32),
+            jax.ShapeDtypeStruct((splits, B, T, N, K), dtype),
+            jax.ShapeDtypeStruct((splits, B, N, L), jnp.float32),
         ),
         scratch=(
-            mosaic_blocks.plain((ATTENDING, ROWS, K), query.dtype),
-            mosaic_blocks.tiled(block, query.dtype),
-            mosaic_blocks.tiled(block, query.dtype),
-            mosaic_blocks.plain((ATTENDING, ROWS), jnp.float32),
-            plgpu.Barrier(num_barriers=ATTENDING),
-            *(plgpu.Barrier(num_barriers=cut.stages) for _ in range(2)),
-            *(plgpu.Barrier(num_arrivals=ATTENDING, num_barriers=cut.stages) for _ in range(2)),
-            plgpu.Barrier(),
+            _Memory(
+                queries=mosaic_blocks.plain((attending, ROWS, K), query.dtype),
+                results=None if splits == 1 else mosaic_blocks.plain((attending, ROWS, K), dtype),
+                sums=mosaic_blocks.plain((attending, ROWS), jnp.float32),
+                copied=plgpu.Barrier(num_barriers=attending),
+            ),
+            (stream, stream),
+            Detour.of(case.S, (block_k, K), query.dtype),
         ),
     )(query, operands.key, operands.value, Seen.of(operands.ranges, L), bounds)
-    return out, lse[..., :T] if options.with_lse else None
+    out, lse = joined(out, lse[..., :T]) if splits > 1 else (out[0], lse[0, ..., :T])
+    return out.astype(query.dtype), lse if options.with_lse else None
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Memory:
+    """The shared memory of the warpgroups that attend: outside the types, inside the references.
+
+    Attributes:
+      queries: [attending, ROWS, K] in rows.
+      results: likewise, float32; None where results take the place of the queries.
+      sums: [attending, ROWS] float32, for the log-sum-exp.
+      copied: a barrier for each, at which its queries arrive.
+    """
+
+    queries: Any
+    results: Any
+    sums: Any
+    copied: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """What a program does: the row of the batch, head, block of queries, and blocks of keys.
+
+    Attributes:
+      b: row of the batch.
+      head: of the queries.
+      block: of the queries.
+      split: which part of their keys.
+      first: first block of these.
+      count: how many.
+      whole: first and end of the blocks that need no mask.
+    """
+
+    b: Any
+    head: Any
+    block: Any
+    split: Any
+    first: Any
+    count: Any
+    whole: tuple[Any, Any]
+
+
+def _work_of(case: Case, block_k: int, splits: int, bounds: Any) -> _Work:
+    """Returns what the program at hand does."""
+    b = jax.lax.axis_index("row")
+    i = jax.lax.axis_index("block")
+    block = jax.lax.div(i, jnp.int32(splits))
+    split = jax.lax.rem(i, jnp.int32(splits))
+    first, end = jnp.int32(0), jnp.int32(cdiv(case.S, block_k))
+    whole = jnp.int32(0), jnp.int32(case.S // block_k)
+    if bounds is not None:
+        first, end, *whole = (bound[b, block] for bound in bounds)
+    # Evenly, so that a row's bits depend on its own length alone, and no program waits for another.
+    share = jax.lax.div(end - first + (splits - 1), jnp.int32(splits))
+    low = first + share * split
+    count = jnp.maximum(jnp.minimum(end, low + share) - low, 0)
+    return _Work(b, jax.lax.axis_index("head"), block, split, low, count, tuple(whole))
 
 
 def _attend(
-    kernel: Kernel, scale, case: Case, block_k, stages, query, key, value, seen, bounds, *rest
+    kernel: Kernel, scale: float, case: Case, splits: int, query, key, value, seen, bounds, *rest
 ) -> None:
     """Lets one warpgroup copy and the others attend, over the same blocks of keys."""
-    out, lse, queries, keys, values, sums, *barriers = rest
+    out, lse, memory, streams, detour = rest
+    work = _work_of(case, streams[0].slots.shape[1], splits, bounds)
     me = jax.lax.axis_index("warpgroup")
-    b = jax.lax.axis_index("row")
-    place = b, jax.lax.axis_index("head"), jax.lax.axis_index("block")
-    first = jnp.int32(0)
-    end = jnp.int32(cdiv(case.S, block_k))
-    if bounds is not None:
-        first, end = (bound[b, place[2]] for bound in bounds)
+    attending = kernel.warpgroups - 1
 
-    @pl.when(me == ATTENDING)
+    @pl.when(me == attending)
     def _():
-        plgpu.set_max_registers(COPYING_REGISTERS, action="decrease")
-        _copy(
-            case, block_k, stages, place, (first, end), (key, value), seen, (keys, values), barriers
-        )
+        mosaic_blocks.take_registers(kernel, copies=True)
+        _copy(case, work, (key, value), seen, streams, detour)
 
-    @pl.when(me < ATTENDING)
+    @pl.when(me < attending)
     def _():
-        plgpu.set_max_registers(ATTENDING_REGISTERS, action="increase")
-        memory = queries, keys, values, sums
-        _visit(
-            kernel,
-            scale,
-            case,
-            stages,
-            place,
-            (first, end),
-            me,
-            query,
-            seen,
-            memory,
-            barriers,
-            (out, lse),
-        )
+        mosaic_blocks.take_registers(kernel, copies=False)
+        _visit(kernel, scale, case, work, me, query, seen, memory, streams, (out, lse))
 
 
-def _copy(case: Case, block_k, stages, place, span, sources, seen, targets, barriers) -> None:
+def _copy(case: Case, work: _Work, sources, seen, streams, detour: Detour) -> None:
     """Copies the blocks of keys and values in order, some blocks ahead of those who attend."""
-    _, *copied, keys_read, values_read, alone = barriers
-    b, head, _ = place
-    first, end = span
-    n = jax.lax.div(head, jnp.int32(case.N // case.M))
+    n = jax.lax.div(work.head, jnp.int32(case.N // case.M))
+    key, value = sources
+    keys, values = streams
+    block_k = keys.slots.shape[1]
+    # Weights of what is hidden are zero, and zero times NaN would be NaN.
+    cleaning = seen.cleaning(work.b, block_k) if seen is not None else lambda _: ()
 
-    def wait_until_read(j, _=None):
-        slot = jax.lax.rem(j - first, stages)
-        plgpu.barrier_wait(keys_read.at[slot])
-        plgpu.barrier_wait(values_read.at[slot])
+    def step(i, _):
+        begin = block_k * (work.first + i)
+        rows = work.b, pl.ds(begin, block_k), n
+        keys.put(i, key.at[rows], detour)
+        values.put(i, value.at[rows], detour, *cleaning(begin))
 
-    def step(j, _):
-        slot = jax.lax.rem(j - first, stages)
-        rows = pl.ds(block_k * j, block_k)
-
-        @pl.when(j - first >= stages)
-        def _():
-            wait_until_read(j)
-
-        arrived = tuple(barrier.at[slot] for barrier in copied)
-        whole = jnp.bool_(True)
-        if seen is not None:
-            low = seen.low[b]
-            high = seen.high[b]
-            whole = (low <= block_k * j) & (block_k * (j + 1) <= high)
-        plgpu.copy_gmem_to_smem(sources[0].at[b, rows, n], targets[0].at[slot], arrived[0])
-
-        @pl.when(whole)
-        def _():
-            plgpu.copy_gmem_to_smem(sources[1].at[b, rows, n], targets[1].at[slot], arrived[1])
-
-        if seen is None:
-            return
-
-        @pl.when(jnp.logical_not(whole))
-        def _():
-            plgpu.copy_gmem_to_smem(sources[1].at[b, rows, n], targets[1].at[slot], alone)
-            plgpu.barrier_wait(alone)
-            for i in range(block_k // ROWS):
-                part = targets[1].at[slot, pl.ds(ROWS * i, ROWS)]
-                begin = block_k * j + ROWS * i
-                part[...] = mosaic_blocks.zero_unless(
-                    lambda row, begin=begin: (low <= row + begin) & (row + begin < high),
-                    plgpu.load(part, layout=plgpu.Layout.WGMMA),
-                )
-            plgpu.commit_smem()
-            plgpu.barrier_arrive(arrived[1])
-
-    jax.lax.fori_loop(first, end, step, None)
-    # A barrier has to be waited for as often as it completes: here for the last blocks.
-    jax.lax.fori_loop(jnp.maximum(first, end - stages), end, wait_until_read, None)
+    jax.lax.fori_loop(0, work.count, step, None)
+    for stream in streams:
+        stream.drain(work.count)
 
 
 def _visit(
     kernel: Kernel,
     scale,
     case: Case,
-    stages,
-    place,
-    span,
+    work: _Work,
     me,
     query,
     seen,
-    memory,
-    barriers,
+    memory: _Memory,
+    streams,
     results,
 ) -> None:
     """Attends from 64 queries to the blocks of keys, in order, and writes what they found."""
-    queries_copied, keys_copied, values_copied, keys_read, values_read, _ = barriers
-    queries, keys, values, sums = memory
     out, lse = results
-    b, head, program = place
-    first, end = span
-    block_k = keys.shape[1]
-    rows = pl.ds(QUERIES * program + ROWS * me, ROWS)
-    plgpu.copy_gmem_to_smem(query.at[b, rows, head], queries.at[me], queries_copied.at[me])
-    plgpu.barrier_wait(queries_copied.at[me])
-    mine = load(queries.at[me])
-    scores_shape = (ROWS, block_k)
-    ranges = None
-    if seen is not None:
-        at = b, ATTENDING * program + me
-        ranges = tuple(load(x.at[at], mosaic_blocks.row_layout()) for x in (seen.first, seen.end))
+    keys, values = streams
+    block_k = keys.slots.shape[1]
+    block = (kernel.warpgroups - 1) * work.block + me
+    rows = pl.ds(ROWS * block, ROWS)
+    mine = memory.queries.at[me]
+    plgpu.copy_gmem_to_smem(query.at[work.b, rows, work.head], mine, memory.copied.at[me])
+    plgpu.barrier_wait(memory.copied.at[me])
+    queries = load(mine)
+    ranges = seen.at(work.b, block, mosaic_blocks.row_layout()) if seen is not None else None
 
-    def step(j, state):
+    def step(i, state):
         attended, largest, total = state
-        slot = jax.lax.rem(j - first, stages)
-        plgpu.barrier_wait(keys_copied.at[slot])
-        scores = kernel.product(scores_shape, (mine, lambda: keys.at[slot].transpose((1, 0))))
-        plgpu.barrier_arrive(keys_read.at[slot])
-        scores = jnp.where(_allowed(case, j, block_k, ranges), scores * (scale * LOG2_E), -jnp.inf)
+        arrived = keys.wait(i)
+        pair = queries, lambda: arrived().transpose((1, 0))
+        scores = kernel.product((ROWS, block_k), pair) * (scale * LOG2_E)
+        keys.release(i)
+        j = work.first + i
+        scores = mosaic_blocks.masked(
+            scores,
+            (j < work.whole[0]) | (j >= work.whole[1]),
+            lambda: mosaic_blocks.sees_keys(ranges, case.S, block_k * j, block_k),
+        )
         # Online softmax: the sums so far are rescaled whenever a block has a larger maximum.
         new_largest = jnp.maximum(largest, scores.max(axis=1))
         safe = jnp.where(new_largest > -jnp.inf, new_largest, 0.0)
@@ -220,40 +223,24 @@ def _visit(
         shrink = jnp.exp2(largest - safe)
         total = total * shrink + weights.sum(axis=1)
         attended = attended * over_columns(shrink, case.K)
-        plgpu.barrier_wait(values_copied.at[slot])
-        pair = weights.astype(out.dtype), lambda: values.at[slot]
+        pair = weights.astype(query.dtype), values.wait(i)
         attended = kernel.product((ROWS, case.K), pair, onto=attended)
-        plgpu.barrier_arrive(values_read.at[slot])
+        values.release(i)
         return attended, new_largest, total
 
     zeros = plgpu.layout_cast(jnp.zeros(ROWS, jnp.float32), mosaic_blocks.row_layout())
     state = kernel.zeros((ROWS, case.K)), zeros - jnp.inf, zeros
-    attended, largest, total = jax.lax.fori_loop(first, end, step, state)
+    attended, largest, total = jax.lax.fori_loop(0, work.count, step, state)
     attended = attended * over_columns(jnp.where(total > 0, 1 / total, 0.0), case.K)
-    jax_versions.mosaic_store(queries.at[me], attended.astype(out.dtype))
+    # The queries have been read, so their memory takes the result if it is of their dtype.
+    target = mine if memory.results is None else memory.results.at[me]
+    jax_versions.mosaic_store(target, attended.astype(out.dtype))
     natural = jnp.where(total > 0, (largest + jnp.log2(total)) / LOG2_E, -jnp.inf)
-    jax_versions.mosaic_store(sums.at[me], natural)
+    jax_versions.mosaic_store(memory.sums.at[me], natural)
     plgpu.commit_smem()
-    plgpu.copy_smem_to_gmem(queries.at[me], out.at[b, rows, head])
-    plgpu.copy_smem_to_gmem(sums.at[me], lse.at[b, head, rows])
+    plgpu.copy_smem_to_gmem(target, out.at[work.split, work.b, rows, work.head])
+    plgpu.copy_smem_to_gmem(memory.sums.at[me], lse.at[work.split, work.b, work.head, rows])
     plgpu.wait_smem_to_gmem(0)
-
-
-def _allowed(case: Case, j: Any, block_k: int, ranges: tuple[Array, ...] | None) -> Array:
-    """Returns which query sees which key of a block."""
-    position = plgpu.broadcasted_iota(jnp.int32, (ROWS, block_k), 1, layout=plgpu.Layout.WGMMA)
-    position = position + block_k * j
-    if ranges is None:
-        return position < case.S
-    first, end = (over_columns(x, block_k) for x in ranges)
-    return (first <= position) & (position < end)
-
-
-def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
-    """Computes the cotangents of query, key and value by Triton; see `operands.Backward`."""
-    # Triton's kernels run in Pallas' plain interpreter.
-    options = dataclasses.replace(options, interpret=bool(options.interpret))
-    return gpu_tiled_backward.backward(options, operands, out, lse, d_out, d_lse)
 
 
 attend = functools.partial(differentiable, over_mesh(forward), over_mesh(backward))

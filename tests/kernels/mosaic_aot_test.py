@@ -1,9 +1,12 @@
 """The Mosaic kernels compiled for H100; `.[test,aot-gpu]` on Python 3.12 or newer."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import pytest
 
+import hrm_kernels
 from experiments.benchmarks import aot, aot_cases, aot_targets
 from experiments.benchmarks.aot_cases import AotCase
 from hrm_kernels import mosaic_blocks
@@ -17,6 +20,10 @@ pytestmark = [
     ),
 ]
 SHAPES = ("hrm_small_82", "hrm_82", "trm_97")
+LONG = ("hrm_text_4096", "smollm2_8192", "code_32768", "code_131072")
+ODD = AotCase("odd", mask="packed", B=2, T=1021, N=4, M=2, K=128, dtype="float16")
+"""No multiple of 8, so blocks pass through registers; few programs, so keys are split."""
+NARROW = AotCase("narrow", mask="packed", B=4, T=1024, N=8, M=8, K=32)
 MASKED = AotCase("masked", mask="causal", B=8, T=128, N=8, M=4, K=128, dtype="float16", rope=True)
 
 
@@ -39,13 +46,29 @@ def test_short_sequences_are_one_kernel_a_pass(case, part):
     assert compiled.temporary_bytes <= kept + 4 * row_bytes + (1 << 20)
 
 
-@pytest.mark.parametrize("name", ["hrm_text_4096", "smollm2_8192", "code_32768", "code_131072"])
-def test_long_sequences_are_one_kernel_without_scores_in_memory(name):
-    case = aot_cases.CASES[name]
-    compiled = aot.compile_case(H100, case, aot_cases.ours(case, "mosaic_tiled"), "forward")
+@pytest.mark.parametrize("part", aot.PASSES)
+@pytest.mark.parametrize("case", [*(aot_cases.CASES[name] for name in LONG), ODD, NARROW], ids=str)
+def test_long_sequences_are_three_kernels_without_scores_in_memory(case, part):
+    compiled = aot.compile_case(H100, case, aot_cases.ours(case, "mosaic_tiled"), part)
+    assert compiled.num_kernels == (1 if part == "forward" else 3)
+    result_bytes = case.B * case.T * case.N * case.K * jnp.dtype(case.dtype).itemsize
+    # The log-sum-exp, the mask's ranges, and bounds of blocks; with few queries, parts of results.
+    allowed = 4 * case.B * case.T * (case.N + 8) + (1 << 20)
+    allowed += 4 * 2 * result_bytes if case.B * case.T < 4096 else 0
+    # The forward pass's result, its log-sum-exp, and what the scores' gradient subtracts.
+    allowed += 0 if part == "forward" else result_bytes + 16 * case.B * case.T * (case.N + 8)
+    assert compiled.temporary_bytes <= allowed
+
+
+@pytest.mark.parametrize("T", [1, 4])
+@pytest.mark.parametrize("name", ["decode_code", "decode_smollm2", "decode_hrm_text"])
+def test_decoding_is_one_kernel_that_updates_the_cache_in_place(name, T):
+    case = aot_cases.DECODERS[name]
+    decode = functools.partial(hrm_kernels.decode_attention, backend="mosaic_tiled")
+    compiled = aot.compile_decoder(H100, case, decode, T)
     assert compiled.num_kernels == 1
-    # The log-sum-exp, the mask's ranges, and bounds of blocks.
-    assert compiled.temporary_bytes <= 4 * case.B * case.T * (case.N + 8) + (1 << 20)
+    assert compiled.aliased_bytes >= case.floor_bytes
+    assert compiled.temporary_bytes <= case.floor_bytes / 8 + (1 << 20)
 
 
 def test_the_automatic_choice_for_h100_stays_with_triton():

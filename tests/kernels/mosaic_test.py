@@ -1,17 +1,19 @@
 """The Mosaic kernels of Hopper: interpreted against float64, races, and what they refuse."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 
 import jax
 import pytest
 
 import hrm_kernels
-from hrm_kernels import mosaic_blocks
+from hrm_kernels import cases, mosaic_blocks
 from hrm_kernels.choice import FAMILIES, path
 from hrm_kernels.device import Device
 from hrm_kernels.operands import Case
@@ -25,26 +27,64 @@ LONG = dataclasses.replace(HRM, T=4096, S=4096, K=128)
 SHAPE = jax.ShapeDtypeStruct((2, 82, 8, 32), "bfloat16")
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[str, dict[str, str]]:
-    """What is wrong with each job of `mosaic_cases`, which a process with threads enough runs."""
-    path = os.pathsep.join(part for part in sys.path if part)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.kernels.mosaic_cases"],
-        env=os.environ | {"NPROC": "16", "PYTHONPATH": path},
-        capture_output=True,
+@contextlib.contextmanager
+def asking() -> Iterator[Callable[[str], dict[str, str]]]:
+    """Yields what is wrong with a job of `mosaic_cases`, by a process with threads enough."""
+    folders = os.pathsep.join(part for part in sys.path if part)
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.kernels.mosaic_cases", "-"],
+        env=os.environ | {"NPROC": "16", "PYTHONPATH": folders},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return {line["name"]: line["wrong"] for line in map(json.loads, done.stdout.splitlines())}
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def ask(name: str) -> dict[str, str]:
+            print(name, file=process.stdin, flush=True)
+            found = json.loads(process.stdout.readline())
+            assert found["name"] == name
+            return found["wrong"]
+
+        yield ask
+        process.stdin.close()
+        process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Callable[[str], dict[str, str]]]:
+    with asking() as ask:
+        yield ask
 
 
 @interpreted
 @pytest.mark.parametrize("name", [mosaic_cases.name_of(job) for job in mosaic_cases.JOBS])
-def test_is_as_near_to_float64_as_xla_without_races_or_leaks(name, found):
-    assert found[name] == {}
+def test_is_as_near_to_float64_as_xla_without_races_or_leaks(name, ask):
+    assert ask(name) == {}
+
+
+@interpreted
+@pytest.mark.parametrize("name", [mosaic_cases.name_of(job) for job in mosaic_cases.TABLE[::16]])
+def test_one_in_sixteen_of_the_table_is_as_near_to_float64_as_xla(name, ask):
+    """`python -m tests.kernels.mosaic_cases` takes all of it."""
+    assert ask(name) == {}
+
+
+@interpreted
+@pytest.mark.parametrize("name", [mosaic_cases.name_of(job) for job in mosaic_cases.RACING])
+def test_a_race_is_found_where_warpgroups_do_not_wait(name):
+    with asking() as ask:
+        assert ask(name) == {}
+
+
+@interpreted
+def test_the_table_has_all_masks_and_most_sizes_for_both_kernels():
+    for name in FAMILIES["mosaic"]:
+        found = [case for _, case, backend in mosaic_cases.TABLE if backend == name]
+        assert {case.mask for case in found} == set(cases.MASKS)
+        assert {case.K for case in found} == set(mosaic_blocks.HEAD_SIZES)
+        assert len(found) >= 40
 
 
 def test_old_jax_is_refused_by_name(monkeypatch):
@@ -62,8 +102,6 @@ def test_old_jax_is_refused_by_name(monkeypatch):
     ("name", "change", "reason"),
     [
         ("mosaic_resident", {"T": 129}, "up to 128"),
-        ("mosaic_tiled", {"S": 4097}, "tiles of 8, got 4097"),
-        ("mosaic_tiled", {"T": 1}, "1 queries fill none"),
         *(
             (name, change, reason)
             for name in FAMILIES["mosaic"]
@@ -86,8 +124,28 @@ def test_what_it_cannot_serve_is_refused(name, change, reason):
     assert re.search(reason, refusal)
 
 
-def test_no_device_takes_it_by_itself():
+@pytest.mark.parametrize(
+    ("device", "dtype", "mosaic", "cudnn"),
+    [
+        pytest.param((9, 0), "bfloat16", "has run on no device", "two runs", marks=interpreted),
+        pytest.param((9, 0), "float32", "16-bit operands alone", "16 bits", marks=interpreted),
+        pytest.param((8, 0), "bfloat16", "the card is of ampere", "two runs", marks=interpreted),
+        pytest.param((10, 0), "float16", "the card is of blackwell", "two", marks=interpreted),
+    ],
+)
+def test_no_device_takes_it_by_itself_and_why_is_told(device, dtype, mosaic, cudnn):
     """It has run on none yet: only who asks for it gets it."""
-    found = hrm_kernels.explain(SHAPE, SHAPE, SHAPE, device=Device("gpu", (9, 0)))
-    assert found.path == "gpu_resident"
-    assert "mosaic" in FAMILIES
+    shape = jax.ShapeDtypeStruct(SHAPE.shape, dtype)
+    found = hrm_kernels.explain(shape, shape, shape, device=Device("gpu", device))
+    # Tests ask for exact products of float32, which are left to XLA.
+    assert found.path == ("xla_blocked" if dtype == "float32" else "gpu_resident")
+    assert set(found.not_chosen) == {*FAMILIES["mosaic"], "cudnn"}
+    for name in FAMILIES["mosaic"]:
+        assert mosaic in found.not_chosen[name]
+    assert cudnn in found.not_chosen["cudnn"]
+    assert all(reason in str(found) for reason in found.not_chosen.values())
+    for other in (
+        hrm_kernels.explain(shape, shape, shape, device=Device("cpu")),
+        hrm_kernels.explain(shape, shape, shape, device=Device("gpu", device), backend="gpu"),
+    ):
+        assert other.not_chosen == {}

@@ -241,7 +241,7 @@ def _measure_decoding(setting: Setting, case: DecodeCase) -> dict[str, Any]:
     steps = 4 if setting.small else 64
     contestants = {OURS: ours, "xla": aot_cases.xla_decode}
     builders = {
-        name: functools.partial(_decoder, case, steps, decode)
+        name: functools.partial(decoder, case, steps, decode)
         for name, decode in contestants.items()
     }
     seconds, notes = timed(builders)
@@ -252,7 +252,8 @@ def _measure_decoding(setting: Setting, case: DecodeCase) -> dict[str, Any]:
     return row | {"seconds": seconds, "notes": notes} | rates
 
 
-def _decoder(case: DecodeCase, steps: int, decode: Callable[..., Any]) -> Program:
+def decoder(case: DecodeCase, steps: int, decode: Callable[..., Any]) -> Program:
+    """Returns so many steps of decoding with a full cache as one program."""
     keys = jax.random.split(jax.random.key(0), 5)
     query = jax.random.normal(keys[0], (case.B, 1, case.N, case.K), case.dtype)
     key, value = jax.random.normal(keys[1], (2, case.B, 1, case.M, case.K), case.dtype)

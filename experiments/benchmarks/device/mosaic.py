@@ -7,10 +7,13 @@ the kernels faster, the automatic choice may take them (`hrm_kernels.choice.expl
 import dataclasses
 import functools
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import hrm_kernels
 from experiments.benchmarks import aot_cases
 from experiments.benchmarks.device import attention, right
+from experiments.benchmarks.device.card import Program
 from experiments.benchmarks.device.part import Part, Result, Setting, table_of
 from hrm_kernels import cases
 from hrm_kernels.choice import FAMILIES, path
@@ -24,30 +27,48 @@ def run(setting: Setting) -> Result:
     if setting.small:
         result.left_out.append("needs a Hopper card; tests/kernels/mosaic_test.py interprets")
         return result
-    table = [case for case in right.ordered(cases.CASES) if _serves(case, case.keys)]
+    table = [case for case in right.ordered(cases.NARROW_CASES) if _serves(case, case.keys)]
     if not table:
         result.wrong.append(f"no case is served: {path(FAMILIES['mosaic'][0]).refuses(_HRM)}")
         return result
+    jobs: list[tuple[str, Any]] = [("mosaic", case) for case in table]
+    # A few of each kind first, so that minutes show whether all three kernels work.
+    decoding = [("mosaic decoding", case) for case in right.DECODING if case.dtype != "float32"]
+    jobs = [*jobs[:4], *decoding, *jobs[4:]]
     # Half of the time is for checks, and half for timings.
     now = time.monotonic()
     half = dataclasses.replace(setting, deadline=now + (setting.deadline - now) / 2)
-    for (_, case), found in right.over_processes([("mosaic", case) for case in table], half):
+    for (_, case), found in right.over_processes(jobs, half):
         if found is None:
             result.left_out.append(str(case))
         else:
             result.rows.extend(found)
     rows = result.rows
     result.wrong.extend(f"{r['case']} by {r['path']}: {r['wrong']}" for r in rows if r["wrong"])
-    for case in aot_cases.CASES.values():
-        case = dataclasses.replace(case, B=attention.BATCH if case.rope else case.B)
-        for part in attention.PASSES if _serves(case, case.T) else ():
-            if setting.late:
-                result.left_out.append(f"{case.name} {part}")
-            else:
-                result.rows.append(_timings(case, part))
+    for name, measure in _measurements():
+        if setting.late:
+            result.left_out.append(name)
+            continue
+        row = measure()
+        result.rows.append(row)
+        if row["wrong"]:
+            result.wrong.append(f"{name}: {row['wrong']}")
     return result
 
 
+def _measurements() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """Yields name and function of each call of a model that the kernels serve."""
+    for case in aot_cases.CASES.values():
+        case = dataclasses.replace(case, B=attention.BATCH if case.rope else case.B)
+        for part in attention.PASSES if _serves(case, case.T) else ():
+            yield f"{case.name} {part}", functools.partial(_timings, case, part)
+    for case in aot_cases.DECODERS.values():
+        if case.dtype != "float32":
+            yield case.name, functools.partial(_decoding_timings, case)
+
+
+STEPS = 64
+"""Steps of decoding in one program, as in part "attention"."""
 _HRM = Sizes(T=82, S=82, N=8, M=8, K=64, dtype="bfloat16")
 
 
@@ -70,15 +91,36 @@ def _timings(case: aot_cases.AotCase, part: str) -> dict[str, Any]:
         name: functools.partial(attention.jax_program, case, attend, arrays, part)
         for name, attend in attends.items()
     }
+    return _timed_row(case.name, part, builders)
+
+
+def _decoding_timings(case: aot_cases.DecodeCase) -> dict[str, Any]:
+    """Returns the microseconds of a step of decoding by contestant."""
+    decoders = {
+        backend: functools.partial(hrm_kernels.decode_attention, backend=backend)
+        for backend in ("mosaic", "gpu")
+    }
+    builders = {
+        name: functools.partial(attention.decoder, case, STEPS, decode)
+        for name, decode in (decoders | {"xla": aot_cases.xla_decode}).items()
+    }
+    return _timed_row(case.name, "step", builders, calls=STEPS)
+
+
+def _timed_row(
+    name: str, part: str, builders: dict[str, Callable[[], Program]], calls: int = 1
+) -> dict[str, Any]:
     seconds, notes = attention.timed(builders)
-    times = {name: 1e6 * value for name, value in seconds.items()}
+    # A kernel of ours that does not run on the card is an error; others' are left out.
+    wrong = notes.get("mosaic", "")
+    times = {who: 1e6 * value / calls for who, value in seconds.items()}
     return {
-        "case": case.name,
+        "case": name,
         "path": "timed",
         "pass": part,
         "us": times,
         "notes": notes,
-        "wrong": "",
+        "wrong": wrong,
     }
 
 
@@ -91,6 +133,7 @@ def _table(rows: list[dict[str, Any]]):
         "us": "{us[mosaic]:.0f}",
         "Triton": "{us[gpu]:.0f}",
         "cuDNN": "{us[cudnn]:.0f}",
+        "XLA": "{us[xla]:.0f}",
     }
     return table_of("mosaic: against float64, and microseconds", columns, rows)
 

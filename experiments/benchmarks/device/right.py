@@ -29,6 +29,8 @@ PRODUCTS = {
     "TF32x3": jax.lax.DotAlgorithmPreset.TF32_TF32_F32_X3,
     "TF32": jax.lax.DotAlgorithmPreset.TF32_TF32_F32,
 }
+DECODERS = {"decoding": "gpu_tiled", "mosaic decoding": "mosaic_tiled"}
+"""Paths that decode, by kind of check."""
 SMALL = tuple(case for case in cases.CASES if case.T <= 7 and case.mask in ("full", "causal"))[:4]
 
 
@@ -144,8 +146,9 @@ def _check(kind: str, case: Any, small: bool) -> list[dict[str, Any]]:
     """Returns the rows of one job, in a process of the pool; an exception becomes a row."""
     precision = "default" if kind == "default" else "highest"
     with jax.default_matmul_precision(precision):
-        if kind == "decoding":
-            return [_guarded("gpu_tiled", case, lambda: _decoding(case, small))]
+        if kind in DECODERS:
+            backend = DECODERS[kind]
+            return [_guarded(backend, case, lambda: _decoding(backend, case, small))]
         if kind == "quantized":
             return [_guarded("quantized", case, lambda: _quantized(case, small))]
         if kind == "products":
@@ -226,7 +229,7 @@ def _relative(case: cases.Case, found: dict[str, cases.Deviation]) -> float:
     )
 
 
-def _decoding(case: Decoding, small: bool) -> dict[str, Any]:
+def _decoding(backend: str, case: Decoding, small: bool) -> dict[str, Any]:
     """Compares a step of decoding with float64; the error is in epsilons of the dtype.
 
     Rows of the batch have an empty, a half-full and a full cache.
@@ -246,7 +249,7 @@ def _decoding(case: Decoding, small: bool) -> dict[str, Any]:
     value = normal(case.B, case.T, case.M, case.K)
     step = jax.jit(
         lambda *x: hrm_kernels.decode_attention(
-            *x, window=case.window, backend="gpu_tiled", interpret=small
+            *x, window=case.window, backend=backend, interpret=small
         )
     )
     out, after = step(query, key, value, cache)

@@ -1,0 +1,156 @@
+"""Blocks of rows that one warpgroup copies into shared memory, ahead of those who work on them.
+
+A stream is a ring of slots. The copying warpgroup puts blocks into it in order; the others wait for
+each, in the same order, and release it. `wgmma` reads tiles of 8 rows. A copy (TMA) goes into such
+tiles by itself, if the length of the array is a multiple of 8. Else it goes into rows, and the
+copying warpgroup turns them into tiles; so no length is refused, and none is padded outside.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jaxtyping import Array
+
+from hrm_kernels import mosaic_blocks
+from hrm_kernels.mosaic_blocks import ROWS, load, plgpu
+
+TILE_ROWS = 8
+Clean = Callable[[Array, int], Array]
+"""Returns a part of a block without what may be NaN, given the part and its first row in it."""
+
+
+def is_tiled(length: int) -> bool:
+    """Returns whether blocks of an array of so many rows can be copied into tiles."""
+    return length % TILE_ROWS == 0
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Detour:
+    """What blocks pass through that the copying warpgroup has to work on; one for all its streams.
+
+    As of `Stream`, outside of the kernel its types, inside its references.
+
+    Attributes:
+      rows: [rows, K] in rows, for blocks that cannot be copied into tiles; None where all can.
+      alone: a barrier of the copying warpgroup.
+    """
+
+    rows: Any
+    alone: Any
+
+    @classmethod
+    def of(cls, length: int, block: tuple[int, int], dtype: Any) -> "Detour":
+        """Returns the types, for arrays of so many rows and blocks of [rows, columns]."""
+        rows = None if is_tiled(length) else mosaic_blocks.plain(block, dtype)
+        return cls(rows, plgpu.Barrier())
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """A ring of slots; outside of the kernel its types, inside its references.
+
+    Attributes:
+      slots: [stages, rows, K] in tiles, or [stages, ...] in rows for what no product reads.
+      copied: for each slot, a barrier at which a block arrives.
+      read: for each slot, a barrier at which each reader arrives once it has read a block.
+    """
+
+    slots: Any
+    copied: Any
+    read: Any
+
+    @classmethod
+    def of(cls, block: tuple[int, ...], dtype: Any, stages: int, readers: int, in_tiles=True):
+        """Returns the types of a stream.
+
+        Args:
+          block: rows of a block, a multiple of ROWS, and columns; or any shape in rows.
+          dtype: of the array.
+          stages: slots.
+          readers: warpgroups that read each block.
+          in_tiles: whether products read it.
+        """
+        slots = mosaic_blocks.tiled if in_tiles else mosaic_blocks.plain
+        return cls(
+            slots=slots((stages, *block), dtype),
+            copied=plgpu.Barrier(num_barriers=stages),
+            read=plgpu.Barrier(num_arrivals=readers, num_barriers=stages),
+        )
+
+    def slot(self, i: Any) -> Any:
+        """Returns the slot of the i-th block."""
+        return jax.lax.rem(i, jnp.int32(self.slots.shape[0]))
+
+    def put(
+        self,
+        i: Any,
+        source: Any,
+        detour: Detour | None = None,
+        clean: Clean | None = None,
+        is_clean: Any = None,
+    ) -> None:
+        """Copies the i-th block, once what was in its slot has been read.
+
+        Args:
+          i: which block, counted from 0.
+          source: reference to it in the array; rows beyond the end arrive as zeros.
+          detour: for blocks in tiles.
+          clean: what they pass through, or None.
+          is_clean: whether this one need not.
+        """
+        slot = self.slot(i)
+        pl.when(i >= self.slots.shape[0])(lambda: self.wait_until_read(i))
+        if detour is not None and detour.rows is not None:
+            self._pass(slot, source, detour.alone, detour.rows, clean)
+            return
+        if detour is None or clean is None:
+            plgpu.copy_gmem_to_smem(source, self.slots.at[slot], self.copied.at[slot])
+            return
+
+        @pl.when(is_clean)
+        def _():
+            plgpu.copy_gmem_to_smem(source, self.slots.at[slot], self.copied.at[slot])
+
+        @pl.when(jnp.logical_not(is_clean))
+        def _():
+            self._pass(slot, source, detour.alone, self.slots.at[slot], clean)
+
+    def _pass(self, slot: Any, source: Any, alone: Any, by: Any, clean: Clean | None) -> None:
+        """Copies a block to `by`, and from there through registers into a slot."""
+        plgpu.copy_gmem_to_smem(source, by, alone)
+        plgpu.barrier_wait(alone)
+        for begin in range(0, self.slots.shape[1], ROWS):
+            part = pl.ds(begin, ROWS)
+            block = load(by.at[part])
+            target = self.slots.at[slot, part]
+            target[...] = block if clean is None else clean(block, begin)
+        # Waits for all threads: none reads what the next copy writes.
+        plgpu.commit_smem()
+        plgpu.barrier_arrive(self.copied.at[slot])
+
+    def drain(self, count: Any) -> None:
+        """Waits until all of `count` blocks have been read: no barrier may be left to wait for."""
+        first = jnp.maximum(0, count - self.slots.shape[0])
+        jax.lax.fori_loop(first, count, lambda i, _: self.wait_until_read(i), None)
+
+    def wait_until_read(self, i: Any) -> None:
+        """Waits until every reader has released what is in the slot of the i-th block."""
+        plgpu.barrier_wait(self.read.at[self.slot(i)])
+
+    def wait(self, i: Any) -> Callable[[], Any]:
+        """Waits for the i-th block, and returns a function that returns a reference to it."""
+        slot = self.slot(i)
+        plgpu.barrier_wait(self.copied.at[slot])
+        # References are made where they are used: one from outside would be a constant of the
+        # loops over state that products are.
+        return lambda: self.slots.at[slot]
+
+    def release(self, i: Any) -> None:
+        """Lets the copying warpgroup write over the i-th block."""
+        plgpu.barrier_arrive(self.read.at[self.slot(i)])
