@@ -53,7 +53,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.data.sudoku": (
             "rules boards judging propagation solver puzzles symmetry assuming easing canonical"
             " mixture generator csv_format unpacking cell_text tables grids layouts puzzle_files"
-            " board_solver board_generator board_files narrowing bank sudoku_dataset_builder source"
+            " board_solver board_generator board_files narrowing board_puzzles bank"
+            " sudoku_dataset_builder source"
         ),
         "hrm_jax.data.text": (
             "markers token_bytes wrapped_tokenizer tokenizers chat languages infilling well_formed"
@@ -135,7 +136,9 @@ LAYERS: tuple[dict[str, str], ...] = (
             " language_model"
         ),
         "experiments.rendering": "trace page board layout legend sheet animation files",
-        "experiments.sudoku": "display presets variants exported solving thinker __main__",
+        "experiments.sudoku": (
+            "display presets variants exported measuring solving thinker __main__"
+        ),
         "experiments.codegen": (
             "presets author training writer prompts models judging verifying generation measuring"
             " choosing __main__"
