@@ -56,6 +56,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             " board_solver board_generator board_files narrowing board_puzzles bank"
             " sudoku_dataset_builder source"
         ),
+        "hrm_jax.data.differing": "problem solver generator",
         "hrm_jax.data.text": (
             "markers token_bytes wrapped_tokenizer tokenizers chat languages infilling well_formed"
             " python_prefix names holes packing source exercises at_hand batches"
@@ -67,8 +68,8 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.models": (
-            "recurrence puzzle_config puzzle_module restart puzzle_model graph_config graph_model"
-            " call_cache"
+            "recurrence levels puzzle_config puzzle_module restart puzzle_model together"
+            " graph_config graph_model call_cache"
             " text_attention text_model text_recurrence hrm_text llama hrm_llama text_step"
         ),
         "hrm_jax.convert": (
@@ -79,7 +80,9 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
     },
     {
-        "hrm_jax.inference": "attempts thinking config slots engine stream journal tree search",
+        "hrm_jax.inference": (
+            "attempts thinking uniform config slots engine stream journal tree search"
+        ),
         "hrm_jax.inference.text": (
             "buckets sampling healing constraints python_syntax grammars prompts transcripts"
             " refilling rows prefixes reading speculation requests session writing batching sharing"
@@ -121,7 +124,8 @@ LAYERS: tuple[dict[str, str], ...] = (
             " proposals benchmarks"
         ),
         "hrm_jax.planning.backlogs": "fitting generating comparing",
-        "hrm_jax.tasks.sudoku": "evaluation probes task",
+        "hrm_jax.tasks.sudoku": "evaluation probes task sizes",
+        "hrm_jax.tasks.differing": "kinds latin colouring puzzles evaluation task",
         "hrm_jax.tasks.code": "config data evaluation samples probes task",
         "hrm_jax.tasks.planning": "examples loss task",
         "hrm_jax.studio": (
@@ -139,6 +143,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "experiments.sudoku": (
             "display presets variants exported measuring solving thinker __main__"
         ),
+        "experiments.relations": "presets __main__",
         "experiments.codegen": (
             "presets author training writer prompts models judging verifying generation measuring"
             " choosing __main__"
@@ -148,7 +153,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             " showing picture page forecasting modes __main__"
         ),
         "experiments": (
-            "suite_figures compare_codegen compare_sudoku convert make_bank make_boards"
+            "suite_figures compare_codegen compare_sudoku train_sizes convert make_bank make_boards"
             " join_puzzles make_corpus serve language_server model_gate forecast fit_backlogs"
             " studio"
         ),

@@ -208,14 +208,9 @@ def train(console: Console) -> int:
     split = task.config.data.held_out_split
     mesh = make_mesh(config.mesh)
     # Measuring and fetching are collective: every process takes part, before the first one writes.
-    report = measuring.measure(
-        task,
-        state.averaged_variables,
-        measuring.usual(task, split),
-        task.config.test,
-        console,
-        mesh,
-    )
+    held_out = measuring.usual(task, split)
+    averaged = state.averaged_variables
+    report = measuring.measure(task, averaged, held_out, task.config.test, console, mesh)
     variables = fetch(averaged, mesh)
     if jax.process_index() == 0:
         write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
