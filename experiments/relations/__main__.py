@@ -2,7 +2,7 @@
 
     python -m experiments.relations --preset=latin_minute       # trains and measures, in a minute
     python -m experiments.relations --preset=colouring          # half an hour on two cores
-    python -m experiments.relations --mode=eval --checkpoint=RUN --proposers=trained,untrained,uniform
+    python -m experiments.relations --mode=eval --checkpoint=RUN --proposers=trained,uniform
     python -m experiments.relations --mode=eval --checkpoint=RUN --config.latin.order=12
 
 Only what a kind of puzzle is differs: `hrm_jax/tasks/differing/latin.py`, `colouring.py`. Figures:
@@ -12,6 +12,7 @@ docs/relations.md.
 import json
 import pathlib
 import time
+from collections.abc import Sequence
 
 import jax
 from absl import app, flags
@@ -110,10 +111,7 @@ def evaluate(console: Console) -> int:
 
 
 def report(
-    task: DifferingTask,
-    variables: Variables,
-    proposers: list[str] | tuple[str, ...],
-    console: Console,
+    task: DifferingTask, variables: Variables, proposers: Sequence[str], console: Console
 ) -> None:
     """Prints what proposers and the exact method solve; without a terminal as JSON as well."""
     config = task.config

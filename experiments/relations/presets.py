@@ -9,7 +9,7 @@ from hrm_jax.training.loop import LoopConfig
 
 _SUDOKU = SUDOKU_PRESETS["relational"]
 _LOOP = LoopConfig(
-    steps=4000, log_every=20, evaluate_every=500, checkpoint_every=250, batch_parts=4
+    steps=1500, log_every=20, evaluate_every=500, checkpoint_every=250, batch_parts=4
 )
 _LATIN = DifferingConfig(
     description="Latin squares of order 10 with as many holes as leave one solution",

@@ -99,6 +99,13 @@ flags.DEFINE_enum(
     "eval: a puzzle is done after all steps, as the originals measure; at its first proposal that "
     "passes the rules; or when the halting head believes in it. As the run was tested if unset",
 )
+flags.DEFINE_enum(
+    "proposer",
+    "trained",
+    measuring.PROPOSERS,
+    "eval: the trained model, the same with fresh weights, or one that says that all digits are as "
+    "likely: what rules and search alone are worth",
+)
 flags.DEFINE_integer(
     "max_steps", None, "eval, solve: steps a puzzle may take; 0 for those of training"
 )
@@ -158,7 +165,7 @@ _READS = {
         "config",
     ),
     "eval": (
-        *(*_MODEL, "data", "box", "skip_bad", "split", "puzzles", "halting"),
+        *(*_MODEL, "data", "box", "skip_bad", "split", "puzzles", "halting", "proposer"),
         *(*_ATTEMPTS, "config.test"),
     ),
     "solve": (*_MODEL, "puzzle", "box", "skip_bad", "render", *_ATTEMPTS),
@@ -253,6 +260,7 @@ def evaluate(console: Console) -> int:
         other = measuring.usual(task, FLAGS.split or task.config.data.held_out_split)
     elif FLAGS.split is not None:
         raise app.UsageError("--split: a file of another size has no splits; leave it out")
+    task, variables = measuring.proposed_by(FLAGS.proposer, task, variables)
     report = measuring.measure(task, variables, other, settings, console, mesh)
     if jax.process_index() == 0 and not console.is_terminal:
         print(json.dumps(report))

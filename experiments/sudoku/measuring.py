@@ -1,9 +1,11 @@
 """Measures a model on held-out puzzles, of the usual size or others, and shows the tables."""
 
 import dataclasses
+import functools
 import pathlib
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 from rich.console import Console
 
@@ -13,7 +15,11 @@ from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import board_files, board_puzzles, rules
 from hrm_jax.data.sudoku.boards import USUAL, Board
+from hrm_jax.inference.uniform import Uniform
 from hrm_jax.tasks.sudoku.task import EvaluationConfig, SudokuTask
+
+PROPOSERS = ("trained", "untrained", "uniform")
+"""Who may make the proposals that a search goes by."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +29,29 @@ class Measured:
     source: Source
     board: Board
     title: str
+
+
+@dataclasses.dataclass(frozen=True)
+class UniformTask(SudokuTask):
+    """A task whose model knows nothing, so that rules and search alone are measured."""
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """Says that all digits of a cell are as likely."""
+        return Uniform(SudokuTask(self.config).model)
+
+
+def proposed_by(name: str, task: SudokuTask, variables: Variables) -> tuple[SudokuTask, Variables]:
+    """Returns a task and variables by which another proposer takes the trained model's place.
+
+    Args:
+      name: one of `PROPOSERS`.
+      task: the trained model.
+      variables: its values.
+    """
+    if name == "untrained":
+        return task, task.model.init(jax.random.key(task.config.seed))
+    return (UniformTask(task.config) if name == "uniform" else task), variables
 
 
 def usual(task: SudokuTask, split: str) -> Measured:
@@ -84,6 +113,9 @@ def measure(
             console, "searching", unsolved, waits_for="compiling"
         ) as progress:
             report = task.search(variables, source, settings, mesh, report, progress, board)
-        spent = f"up to {settings.search.attempts} further attempts"
+        search = report.search
+        assert search is not None
+        attempts = f"{search.answers.attempts.mean():.1f} attempts at the mean"
+        spent = f"up to {settings.search.attempts} further attempts, {attempts}"
         console.print(display.accuracy_table(report.as_dict()["search"], f"{title}, {spent}"))
     return report.as_dict()

@@ -1,7 +1,5 @@
 """Colouring of graphs: neighbours differ. Each puzzle has a graph of its own."""
 
-import functools
-
 import numpy as np
 
 from hrm_jax.core.candidates import CandidateGrid, Relation
@@ -40,7 +38,7 @@ class Colouring:
             remedy="change it, or the number of vertices",
         )
 
-    @functools.cached_property
+    @property
     def grid(self) -> CandidateGrid:
         """The candidates; which vertices are neighbours comes with each puzzle."""
         return CandidateGrid(

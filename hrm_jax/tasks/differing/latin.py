@@ -27,7 +27,7 @@ class Latin:
     holes: float = field(0.6, help="share of cells that are blank at most", more_than=0, at_most=1)
     unique: bool = field(True, help="leave a cell where a second solution would appear")
 
-    @functools.cached_property
+    @property
     def grid(self) -> CandidateGrid:
         """The candidates: rows and columns are alike."""
         return CandidateGrid(
@@ -40,15 +40,10 @@ class Latin:
             ),
         )
 
-    @functools.cached_property
+    @property
     def fixed(self) -> Differing:
         """The cells of a line differ."""
-        n = self.order
-        cells = np.arange(n * n).reshape(n, n)
-        lines = np.concatenate([cells, cells.T])
-        first, second = np.triu_indices(n, 1)
-        pairs = np.stack([lines[:, first], lines[:, second]], -1).reshape(-1, 2)
-        return differing(n * n, n, pairs, lines)
+        return _lines(self.order)
 
     def draw(self, rng: np.random.Generator) -> Drawn:
         """Returns a square with holes."""
@@ -74,3 +69,12 @@ class Latin:
             if found.count:
                 square = found.solution.reshape(n, n)
                 return square[rng.permutation(n)][:, rng.permutation(n)].ravel()
+
+
+@functools.cache
+def _lines(n: int) -> Differing:
+    cells = np.arange(n * n).reshape(n, n)
+    lines = np.concatenate([cells, cells.T])
+    first, second = np.triu_indices(n, 1)
+    pairs = np.stack([lines[:, first], lines[:, second]], -1).reshape(-1, 2)
+    return differing(n * n, n, pairs, lines)

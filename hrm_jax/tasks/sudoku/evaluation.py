@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from hrm_jax.inference.slots import Verify
 from hrm_jax.inference.stream import Answers, solve_stream
 from hrm_jax.inference.thinking import think
 from hrm_jax.inference.tree import Branching
+from hrm_jax.inference.uniform import Uniform
 from hrm_jax.models.puzzle_model import PuzzleModel
 
 Progress = Callable[[int], None]
@@ -41,7 +42,10 @@ def branching(board: Board = USUAL) -> Branching:
     )
 
 
-def model_on(model: PuzzleModel, board: Board) -> PuzzleModel:
+Proposer = TypeVar("Proposer", PuzzleModel, Uniform)
+
+
+def model_on(model: Proposer, board: Board) -> Proposer:
     """Returns the model for a board: relations are all that its weights know, so they stay.
 
     Raises:
@@ -49,6 +53,8 @@ def model_on(model: PuzzleModel, board: Board) -> PuzzleModel:
     """
     if board == USUAL:
         return model
+    if isinstance(model, Uniform):
+        return Uniform(model_on(model.model, board))
     check(
         model.config.mixing == "relational",
         "model.mixing",
