@@ -22,14 +22,14 @@ if __name__ == "__main__":
     process.keep_heap()  # before JAX is imported: it re-executes the program once
 
 from experiments.common import terminal
-from experiments.sudoku import exported
+from experiments.sudoku import exported, measuring
 from hrm_jax.core.config import replace
 from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.core.types import Batch, Variables
 from hrm_jax.data.pipeline import Source
 from hrm_jax.inference.thinking import think
 from hrm_jax.models.puzzle_model import PuzzleModel
-from hrm_jax.tasks.sudoku.evaluation import EvaluationConfig, spread
+from hrm_jax.tasks.sudoku.evaluation import EvaluationConfig, model_on, spread
 from hrm_jax.tasks.sudoku.task import DataConfig, SudokuTask
 
 _LAST = 32
@@ -39,7 +39,8 @@ _RESTARTS = 4
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("checkpoint", None, "a run's or exported model's folder; the shipped model")
-flags.DEFINE_string("data", None, "a puzzle file of nine rows; the bank's test split if unset")
+flags.DEFINE_string("data", None, "a puzzle file; the bank's test split if unset")
+flags.DEFINE_string("box", None, "rows x columns of a box, where the size does not tell them")
 flags.DEFINE_integer("looked_at", 256, "puzzles among which misses are sought", lower_bound=1)
 flags.DEFINE_integer("puzzles", 24, "misses drawn, at most", lower_bound=1)
 flags.DEFINE_integer("first_steps", 64, "steps after which a puzzle is a miss", lower_bound=1)
@@ -70,21 +71,25 @@ def main() -> int:
     """Finds misses, draws them, and tells what they do; returns the exit code."""
     console = terminal.make_console(markup=False)
     name = pathlib.Path(FLAGS.checkpoint) if FLAGS.checkpoint else exported.shipped()
-    data = DataConfig(name="csv", test_csv=FLAGS.data) if FLAGS.data else DataConfig()
-    source = spread(data.load("test"), FLAGS.looked_at)
+    measured = measuring.other_size(FLAGS.data, FLAGS.box, skip_bad=False)
     mesh = make_mesh(MeshConfig())
     task, variables, _ = exported.load_any(name, mesh)
+    if measured is None:
+        data = DataConfig(name="csv", test_csv=FLAGS.data) if FLAGS.data else DataConfig()
+        measured = measuring.usual(SudokuTask(replace(task.config, {"data": data})), "test")
+    source = spread(measured.source, FLAGS.looked_at)
     settings = EvaluationConfig(puzzles=0, batch_size=64, halting="rules")
     settings = replace(settings, {"max_steps": FLAGS.first_steps})
     with terminal.counting_progress(
         console, "evaluating", len(source), waits_for="compiling"
     ) as progress:
-        report = task.evaluate(variables, source, settings, mesh, progress)
+        report = task.evaluate(variables, source, settings, mesh, progress, measured.board)
     rows = np.flatnonzero(~report.results.valid)
     console.print(f"{len(rows)} of {len(source)} are missed within {FLAGS.first_steps} steps")
     if not len(rows):
         return 0
-    misses = follow(task, variables, source, rows[: FLAGS.puzzles])
+    model = model_on(task.model, measured.board)
+    misses = follow(model, variables, source, rows[: FLAGS.puzzles])
     tell(misses, console)
     draw(misses, pathlib.Path(FLAGS.out))
     console.print(f"picture: {FLAGS.out}", soft_wrap=True)
@@ -92,14 +97,14 @@ def main() -> int:
 
 
 def follow(
-    task: SudokuTask, variables: Variables, source: Source, rows: Int[np.ndarray, " N"]
+    model: PuzzleModel, variables: Variables, source: Source, rows: Int[np.ndarray, " N"]
 ) -> Misses:
     """Returns what the model does with some puzzles over `--steps` steps, and from other states."""
     inputs = jnp.asarray(source.inputs[rows], jnp.int32)
     batch = Batch(inputs, inputs, jnp.zeros(len(rows), jnp.int32))
 
     def model_of(steps: int) -> PuzzleModel:
-        return PuzzleModel(replace(task.config.model, {"halt_max_steps": steps}), task.model.grid)
+        return PuzzleModel(replace(model.config, {"halt_max_steps": steps}), model.grid)
 
     tokens = np.asarray(think(model_of(FLAGS.steps), variables, batch).tokens).swapaxes(0, 1)
     labels = source.labels[rows]

@@ -3,20 +3,22 @@
 from experiments.sudoku.presets import PRESETS as SUDOKU_PRESETS
 from hrm_jax.core.config import replace
 from hrm_jax.tasks.differing.colouring import Colouring
+from hrm_jax.tasks.differing.evaluation import MeasureConfig
 from hrm_jax.tasks.differing.latin import Latin
 from hrm_jax.tasks.differing.task import DifferingConfig
 from hrm_jax.training.loop import LoopConfig
 
 _SUDOKU = SUDOKU_PRESETS["relational"]
-_LOOP = LoopConfig(
-    steps=1500, log_every=20, evaluate_every=500, checkpoint_every=250, batch_parts=4
-)
+_LOOP = LoopConfig(steps=700, log_every=20, evaluate_every=350, checkpoint_every=250, batch_parts=4)
+_TEST = MeasureConfig(puzzles=128)
 _LATIN = DifferingConfig(
-    description="Latin squares of order 10 with as many holes as leave one solution",
-    latin=Latin(),
+    description="Latin squares of order 8 with as many holes as leave one solution",
+    latin=Latin(order=8),
     model=_SUDOKU.model,
     optim=_SUDOKU.optim,
-    loop=_LOOP,
+    loop=replace(_LOOP, {"batch_parts": 2}),
+    test=_TEST,
+    batch_size=8,
 )
 _COLOURING = DifferingConfig(
     description="graphs of 64 vertices in 4 colours, as few given as leave one solution",
@@ -24,6 +26,7 @@ _COLOURING = DifferingConfig(
     model=_SUDOKU.model,
     optim=_SUDOKU.optim,
     loop=_LOOP,
+    test=_TEST,
 )
 _MINUTE = {
     "puzzles": 1000,

@@ -41,6 +41,27 @@ def test_the_shipped_model_is_measured_on_six_rows(path):
         measuring.measure(task, variables, measured, by_symmetry, console, mesh)
 
 
+def test_rules_and_search_without_a_model(path):
+    mesh = make_mesh(MeshConfig())
+    task, variables, _ = exported.load_any(exported.shipped(), mesh)
+    measured = measuring.other_size(str(path), "2x3", skip_bad=False)
+    assert measured is not None
+    settings = {"search.attempts": 2, "search.branch": True, "search.symmetries": False}
+    uniform, same = measuring.proposed_by("uniform", task, variables)
+    assert same is variables
+    console = Console(file=io.StringIO(), width=100)
+    report = measuring.measure(
+        uniform, variables, measured, replace(SETTINGS, settings), console, mesh
+    )
+    assert report["exact_accuracy"] == 0
+    assert report["search"]["exact_accuracy"] == 1
+    assert "2 further attempts, 2.0 attempts at the mean" in console.file.getvalue()
+    assert measuring.proposed_by("trained", task, variables) == (task, variables)
+    untrained, fresh = measuring.proposed_by("untrained", task, variables)
+    assert untrained is task
+    assert fresh is not variables
+
+
 def test_the_shape_of_boxes_is_asked_for(path):
     with pytest.raises(PuzzleError, match="say which by --box=2x3"):
         measuring.other_size(str(path), None, skip_bad=False)
