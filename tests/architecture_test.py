@@ -26,9 +26,10 @@ LAYERS: tuple[dict[str, str], ...] = (
             "device mask reference operands blocks vjp mesh exponential xla_short xla_blocked"
             " xla_cached tpu_heads tpu_rows tpu_resident tpu_blocks tpu_walk tpu_tiled jax_versions"
             " gpu_tiles gpu_blocks gpu_resident gpu_tiled_backward gpu_tiled mosaic_blocks"
-            " mosaic_resident_backward mosaic_resident mosaic_stream mosaic_tiled_backward mosaic_tiled choice attention"
-            " native norm native_cached decode textbook cases quantized_matrix quantized_rows"
-            " tpu_quantized gpu_quantized quantized quantized_cases __init__"
+            " mosaic_resident_backward mosaic_resident mosaic_stream mosaic_tiled_backward"
+            " mosaic_tiled choice attention native norm native_cached decode textbook cases"
+            " quantized_matrix quantized_rows tpu_quantized gpu_quantized quantized quantized_cases"
+            " __init__"
         )
     },
     {
@@ -39,7 +40,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.nn": (
-            "keys quantized norm product linear rope swiglu attention relational edge_mixing block"
+            "keys quantized norm product linear rope swiglu attention edge_mixing relational block"
             " gated_stack decoder_block embedding"
         ),
         "hrm_jax.losses": "token act language",
@@ -53,8 +54,10 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.data.sudoku": (
             "rules boards judging propagation solver puzzles symmetry assuming easing canonical"
             " mixture generator csv_format unpacking cell_text tables grids layouts puzzle_files"
-            " board_solver board_generator board_files narrowing bank sudoku_dataset_builder source"
+            " board_solver board_generator board_files narrowing board_puzzles bank"
+            " sudoku_dataset_builder source"
         ),
+        "hrm_jax.data.differing": "problem solver generator",
         "hrm_jax.data.text": (
             "markers token_bytes wrapped_tokenizer tokenizers chat languages infilling well_formed"
             " python_prefix names holes packing source exercises at_hand batches"
@@ -66,9 +69,9 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.models": (
-            "recurrence puzzle_config puzzle_module restart puzzle_model graph_config graph_model"
-            " call_cache special_tokens text_attention text_model text_recurrence hrm_text llama"
-            " hrm_llama text_step"
+            "recurrence levels puzzle_config puzzle_module restart puzzle_model together"
+            " graph_config graph_model call_cache special_tokens text_attention text_model"
+            " text_recurrence hrm_text llama hrm_llama text_step"
         ),
         "hrm_jax.convert": (
             "gguf_blocks weights catalogue holding pytorch published_config files folders"
@@ -78,7 +81,9 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
     },
     {
-        "hrm_jax.inference": "attempts thinking config slots engine stream journal tree search",
+        "hrm_jax.inference": (
+            "attempts thinking uniform config slots engine stream journal tree search"
+        ),
         "hrm_jax.inference.text": (
             "buckets sampling healing constraints python_syntax grammars prompts transcripts"
             " refilling rows prefixes reading speculation requests session writing batching sharing"
@@ -121,7 +126,8 @@ LAYERS: tuple[dict[str, str], ...] = (
             " proposals benchmarks"
         ),
         "hrm_jax.planning.backlogs": "fitting generating comparing",
-        "hrm_jax.tasks.sudoku": "evaluation probes task",
+        "hrm_jax.tasks.sudoku": "evaluation probes task sizes",
+        "hrm_jax.tasks.differing": "kinds latin colouring puzzles evaluation task",
         "hrm_jax.tasks.code": "config data evaluation samples probes task",
         "hrm_jax.tasks.planning": "examples loss task",
         "hrm_jax.studio": (
@@ -136,7 +142,10 @@ LAYERS: tuple[dict[str, str], ...] = (
             " language_model"
         ),
         "experiments.rendering": "trace page board layout legend sheet animation files",
-        "experiments.sudoku": "display presets variants exported solving thinker __main__",
+        "experiments.sudoku": (
+            "display presets variants exported measuring solving thinker __main__"
+        ),
+        "experiments.relations": "presets __main__",
         "experiments.codegen": (
             "presets author training writer prompts models judging verifying generation measuring"
             " choosing __main__"
@@ -146,9 +155,9 @@ LAYERS: tuple[dict[str, str], ...] = (
             " showing picture page forecasting modes __main__"
         ),
         "experiments": (
-            "suite_figures compare_codegen compare_sudoku convert make_bank make_boards"
-            " join_puzzles make_corpus serve language_server model_gate forecast fit_backlogs"
-            " studio"
+            "suite_figures compare_codegen compare_sudoku train_sizes draw_misses convert make_bank"
+            " make_boards join_puzzles make_corpus serve language_server model_gate forecast"
+            " fit_backlogs studio"
         ),
         "experiments.benchmarks.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (

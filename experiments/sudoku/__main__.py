@@ -31,13 +31,12 @@ if __name__ == "__main__":
     process.keep_lapack_to_one_thread()
 
 import jax
-from jax.sharding import Mesh
 from rich.console import Console
 
 from experiments.common import curves, distributed, terminal
 from experiments.common.terminal import make_console
 from experiments.rendering.files import check_picture
-from experiments.sudoku import display, exported, solving
+from experiments.sudoku import exported, measuring, solving
 from experiments.sudoku.presets import PRESETS
 from hrm_jax.convert.model_folder import save_model
 from hrm_jax.core.config import replace
@@ -45,7 +44,7 @@ from hrm_jax.core.files import write_atomically
 from hrm_jax.core.mesh import MeshConfig, fetch, make_mesh
 from hrm_jax.core.types import Variables
 from hrm_jax.data.sudoku.board_files import parse_box
-from hrm_jax.tasks.sudoku.task import EvaluationConfig, SudokuConfig, SudokuTask
+from hrm_jax.tasks.sudoku.task import SudokuConfig, SudokuTask
 from hrm_jax.training import trackers
 from hrm_jax.training.run import train as train_in
 from hrm_jax.training.run_folder import newest_run, read_config
@@ -100,6 +99,13 @@ flags.DEFINE_enum(
     "eval: a puzzle is done after all steps, as the originals measure; at its first proposal that "
     "passes the rules; or when the halting head believes in it. As the run was tested if unset",
 )
+flags.DEFINE_enum(
+    "proposer",
+    "trained",
+    measuring.PROPOSERS,
+    "eval: the trained model, the same with fresh weights, or one that says that all digits are as "
+    "likely: what rules and search alone are worth",
+)
 flags.DEFINE_integer(
     "max_steps", None, "eval, solve: steps a puzzle may take; 0 for those of training"
 )
@@ -137,8 +143,8 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "box",
     None,
-    "solve: rows x columns of a box, such as 2x3, of puzzles of 6, 8, 10, 12, 15 or 20 rows; 4, 16 "
-    "and 25 rows have square ones",
+    "eval, solve: rows x columns of a box, such as 2x3, of puzzles of 6, 8, 10, 12, 15 or 20 rows; "
+    "4, 16 and 25 rows have square ones",
 )
 config_flags.define(PRESETS, default="relational")
 
@@ -158,7 +164,10 @@ _READS = {
         "preset",
         "config",
     ),
-    "eval": (*_MODEL, "data", "skip_bad", "split", "puzzles", "halting", *_ATTEMPTS, "config.test"),
+    "eval": (
+        *(*_MODEL, "data", "box", "skip_bad", "split", "puzzles", "halting", "proposer"),
+        *(*_ATTEMPTS, "config.test"),
+    ),
     "solve": (*_MODEL, "puzzle", "box", "skip_bad", "render", *_ATTEMPTS),
     "export": (*_MODEL, "out", "config"),
 }
@@ -206,8 +215,10 @@ def train(console: Console) -> int:
     split = task.config.data.held_out_split
     mesh = make_mesh(config.mesh)
     # Measuring and fetching are collective: every process takes part, before the first one writes.
-    report = _measure(task, state.averaged_variables, split, task.config.test, console, mesh)
-    variables = fetch(state.averaged_variables, mesh)
+    held_out = measuring.usual(task, split)
+    averaged = state.averaged_variables
+    report = measuring.measure(task, averaged, held_out, task.config.test, console, mesh)
+    variables = fetch(averaged, mesh)
     if jax.process_index() == 0:
         write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
         _show(task, variables, split, console, folder)
@@ -235,15 +246,22 @@ def _show(
 def evaluate(console: Console) -> int:
     """Measures a checkpoint; without a terminal the last line is the report as JSON."""
     mesh = make_mesh(MeshConfig())
+    # A file is read first: loading a model takes seconds.
+    other = measuring.other_size(FLAGS.data, FLAGS.box, bool(FLAGS.skip_bad))
     task, variables, step = exported.load_any(_checkpoint(), mesh)
     # Fixed augmentations are for training; test.puzzles=0 measures all puzzles unless flags say
     # less.
     whole = replace(task.config, {"data.num_augmentations": 0, "test.puzzles": 0})
-    task = SudokuTask(_with_data(config_flags.resolve(whole), "test"))
+    config = config_flags.resolve(whole)
+    task = SudokuTask(config if other else _with_data(config, "test"))
     settings = replace(task.config.test, _changes())
     console.print(f"measuring {_named(step)}")
-    split = FLAGS.split or task.config.data.held_out_split
-    report = _measure(task, variables, split, settings, console, mesh)
+    if other is None:
+        other = measuring.usual(task, FLAGS.split or task.config.data.held_out_split)
+    elif FLAGS.split is not None:
+        raise app.UsageError("--split: a file of another size has no splits; leave it out")
+    task, variables = measuring.proposed_by(FLAGS.proposer, task, variables)
+    report = measuring.measure(task, variables, other, settings, console, mesh)
     if jax.process_index() == 0 and not console.is_terminal:
         print(json.dumps(report))
     return 0
@@ -329,35 +347,6 @@ def _changes() -> dict[str, Any]:
         if FLAGS.search_assume is None:
             changes["search.assume"] = False
     return {name: value for name, value in changes.items() if value is not None}
-
-
-def _measure(
-    task: SudokuTask,
-    variables: Variables,
-    split: str,
-    settings: EvaluationConfig,
-    console: Console,
-    mesh: Mesh,
-) -> dict[str, Any]:
-    """Evaluates with a progress bar, prints the tables, and returns the report."""
-    source = task.config.data.load(split)
-    total = min(settings.puzzles or len(source), len(source))
-    with terminal.counting_progress(
-        console, "evaluating", total, waits_for="compiling"
-    ) as progress:
-        report = task.evaluate(variables, source, settings, mesh, progress)
-    title = f"{task.config.data.name}, {split} split"
-    console.print(display.accuracy_table(report.as_dict(), f"{title}, single pass"))
-    if settings.search.attempts:
-        # By the rules alone: whether an answer is right is not known to a search.
-        unsolved = int((~report.results.valid).sum())
-        with terminal.counting_progress(
-            console, "searching", unsolved, waits_for="compiling"
-        ) as progress:
-            report = task.search(variables, source, settings, mesh, report, progress)
-        spent = f"up to {settings.search.attempts} further attempts"
-        console.print(display.accuracy_table(report.as_dict()["search"], f"{title}, {spent}"))
-    return report.as_dict()
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ from rich.text import Text
 
 from experiments.common.terminal import Table
 from hrm_jax.data.sudoku.boards import SYMBOLS, USUAL, Board, conflicts
+from hrm_jax.evaluation.accuracy import interval
 
 
 def accuracy_table(report: Mapping[str, Any], title: str) -> Table:
     """Returns a report's measures by rating band, and over all puzzles."""
     table = Table(title=title)
     table.add_column("rating (guesses)")
-    for name in ("solved", "puzzles", "cells right", "valid", "mean steps", "puzzles/s"):
+    for name in ("solved", "95 %", "puzzles", "cells right", "valid", "mean steps", "puzzles/s"):
         table.add_column(name, justify="right")
     for name, row in [*report["by_rating"].items(), ("all", report)]:
         if name == "all":
@@ -23,6 +24,7 @@ def accuracy_table(report: Mapping[str, Any], title: str) -> Table:
         table.add_row(
             name,
             f"{row['exact_accuracy']:.2%}",
+            show_interval(row["exact_accuracy"], row["count"]),
             str(row["count"]),
             f"{row['cell_accuracy']:.2%}",
             f"{row['valid_share']:.2%}",
@@ -30,6 +32,12 @@ def accuracy_table(report: Mapping[str, Any], title: str) -> Table:
             f"{row['puzzles_per_second']:.1f}",
         )
     return table
+
+
+def show_interval(share: float, count: int) -> str:
+    """Returns the 95 % interval of a share in percent, such as `93.1-97.2`."""
+    low, high = interval(share, count)
+    return f"{100 * low:.1f}-{100 * high:.1f}"
 
 
 def render_grid(

@@ -17,11 +17,11 @@ from rich.console import Console
 from experiments.rendering.files import save_picture
 from experiments.rendering.trace import Trace, make_trace
 from experiments.sudoku.display import render_grid
-from hrm_jax.core.config import check, replace
+from hrm_jax.core.config import replace
 from hrm_jax.core.mesh import MeshConfig, make_mesh, replicated
 from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source
-from hrm_jax.data.sudoku import board_files, board_solver, puzzle_files, rules, solver
+from hrm_jax.data.sudoku import board_puzzles, board_solver, puzzle_files, rules, solver
 from hrm_jax.data.sudoku.assuming import NumberedAssumptions
 from hrm_jax.data.sudoku.boards import SYMBOLS, USUAL, Board, format_grid
 from hrm_jax.data.sudoku.judging import Solves
@@ -31,14 +31,10 @@ from hrm_jax.inference.journal import Journal
 from hrm_jax.inference.search import search
 from hrm_jax.inference.stream import Answers, solve_stream
 from hrm_jax.inference.thinking import thoughts_of
-from hrm_jax.models.puzzle_model import PuzzleModel
-from hrm_jax.tasks.sudoku.evaluation import branching
+from hrm_jax.tasks.sudoku.evaluation import branching, model_on
 from hrm_jax.tasks.sudoku.task import EvaluationConfig, SudokuConfig, SudokuTask
 
 Grid = UInt8[np.ndarray, " T"]
-
-_MOST_GUESSES = 2000
-"""Of a proof that a puzzle of another size has one solution: a few seconds on 25 rows."""
 
 FURTHER_ATTEMPTS = 128
 """Attempts at a puzzle that the first attempt leaves unsolved."""
@@ -76,41 +72,11 @@ def read_puzzles(
         # The command line may hold bytes that are no text; the error then names them.
         content = os.fsencode(text)
         source = "--puzzle"
-    other = _other_board(content, box)
+    other = board_puzzles.other_board(content, box)
     if other is not None:
-        return _parse_boards(content.decode(), other, source, skip_bad), other
+        checked = board_puzzles.read_checked(content.decode(), other, source, skip_bad)
+        return list(checked.questions), other
     return parse_puzzles(content, source, skip_bad), USUAL
-
-
-def _other_board(content: bytes, box: tuple[int, int] | None) -> Board | None:
-    """Returns the board of puzzles of another size; None for the usual one, or what is no text."""
-    try:
-        side = board_files.side_of(content.decode())
-    except UnicodeDecodeError:
-        return None
-    if side is None:
-        if box is not None and box != (USUAL.box_rows, USUAL.box_columns):
-            raise rules.PuzzleError(
-                f"--box: expected puzzles of {box[0] * box[1]} rows, all lines with as many cells,"
-                " got others: correct the file, or leave the flag out"
-            )
-        return None
-    return board_files.board_of(side, box)
-
-
-def _parse_boards(content: str, board: Board, source: str, skip_bad: bool) -> list[Grid]:
-    """Returns puzzles of another size, of which none is known not to have one solution."""
-    puzzles = board_files.read_boards(content, board, source)
-    found = board_solver.search_many(puzzles, board, most_guesses=_MOST_GUESSES)
-    good = (found.counts == 1) | (~found.finished & (found.counts < 2))
-    bad = np.flatnonzero(~good)
-    if bad.size and not (skip_bad and good.any()):
-        several = found.counts[bad[0]] > 1
-        raise puzzle_files.PuzzleFileError(
-            f"{source}: puzzle {bad[0] + 1} of {len(puzzles)}: "
-            + ("more than one solution: it lacks givens" if several else "no solution: check it")
-        )
-    return list(puzzles[good])
 
 
 def parse_puzzles(content: bytes, source: str, skip_bad: bool = False) -> list[Grid]:
@@ -281,25 +247,6 @@ class PuzzleSolver:
         return Solution(trace, answers)
 
 
-def model_on(model: PuzzleModel, board: Board) -> PuzzleModel:
-    """Returns the model for a board: relations are all that its weights know, so they stay.
-
-    Raises:
-      ConfigError: the model was made for the usual board alone.
-    """
-    if board == USUAL:
-        return model
-    check(
-        model.config.mixing == "relational",
-        "model.mixing",
-        expected=f"relational, to solve {board.name}",
-        got=model.config.mixing,
-        remedy="choose a model of the preset relational, such as the shipped one",
-    )
-    sizes = {"seq_len": board.num_cells, "vocab_size": board.vocabulary_size}
-    return PuzzleModel(replace(model.config, sizes), board.candidates)
-
-
 def _name_attempt(title: str, attempt: int, puzzle: Grid, shown: Grid) -> str:
     """Returns a puzzle's title with the number of an attempt and what it assumed."""
     parts = [title] if title else []
@@ -350,7 +297,7 @@ def describe(puzzle: Grid, board: Board = USUAL) -> str:
     givens = f"{np.count_nonzero(puzzle)} givens"
     if board == USUAL:
         return f"{givens}, rating {solver.rating(puzzle)}"
-    found = board_solver.search_many(puzzle[None], board, most_guesses=_MOST_GUESSES)
+    found = board_solver.search_many(puzzle[None], board, most_guesses=board_puzzles.MOST_GUESSES)
     if not found.finished[0]:
         return f"{board.name}: {givens}, not checked whether there is a single solution"
     return f"{board.name}: {givens}, rating {found.guesses[0]}"

@@ -5,7 +5,8 @@ relation is given by the axes it runs over: candidates that agree in all other a
 other, or share one choice. A relation thus partitions the candidates into groups of equal size, and
 mixing over groups cannot distinguish two symbols, or two lines of a grid. Sudoku has six relations
 (`data.sudoku.rules.CANDIDATES`); a Latin square of order n has three over n * n * n candidates; the
-assignment of tasks to people has two over tasks * people.
+assignment of tasks to people has two over tasks * people. What differs from puzzle to puzzle, such
+as which vertices of a graph to be coloured are neighbours, is left to `edges`.
 """
 
 import dataclasses
@@ -41,6 +42,8 @@ class CandidateGrid:
       axes: names of the axes, symbols last.
       sizes: their lengths.
       relations: the groups over which candidates mix.
+      edges: names of relations between cells that come with each puzzle, as in `core.graphs`: a
+        candidate hears those of the same symbol in the cells that have an edge to its own.
 
     Raises:
       ConfigError: on construction, if names and sizes do not fit, or a relation is over no axis or
@@ -52,6 +55,7 @@ class CandidateGrid:
     relations: tuple[Relation, ...] = field(
         nonempty=True, remedy="name what candidates have to do with each other"
     )
+    edges: tuple[str, ...] = ()
 
     def __post_init__(self):
         """Raises ConfigError unless axes, sizes and relations fit together."""
@@ -90,7 +94,7 @@ class CandidateGrid:
     @property
     def weight_names(self) -> tuple[str, ...]:
         """Names of the different weights, in order of first use."""
-        return tuple(dict.fromkeys(relation.weights for relation in self.relations))
+        return tuple(dict.fromkeys([*(r.weights for r in self.relations), *self.edges]))
 
     def positions(self, relation: Relation) -> tuple[int, ...]:
         """Returns the positions of a relation's axes in `axes`."""

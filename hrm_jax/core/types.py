@@ -5,11 +5,14 @@ I puzzle identifiers, E width of a puzzle row.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import jax
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from hrm_jax.core.graphs import Hops
 
 IGNORE_LABEL = -100
 """The label that losses and metrics ignore."""
@@ -43,6 +46,10 @@ class Variables:
     puzzle_rows: Float[Array, "I E"] | None
 
 
+Relations: TypeAlias = Mapping[str, Hops]
+"""Relations that come with puzzles, by name."""
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Batch:
@@ -52,11 +59,13 @@ class Batch:
       inputs: tokens of the puzzle, int32 in [0, V).
       labels: tokens of the solution, int32 in [0, V), or `IGNORE_LABEL`.
       puzzle_identifiers: row of the puzzle-embedding table, int32 in [0, I).
+      relations: between cells, by the names in `CandidateGrid.edges`; None where there are none.
     """
 
     inputs: Int[Array, "B T"]
     labels: Int[Array, "B T"]
     puzzle_identifiers: Int[Array, " B"]
+    relations: Relations | None = None
 
 
 @jax.tree_util.register_dataclass

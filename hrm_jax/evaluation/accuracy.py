@@ -1,11 +1,15 @@
 """Accuracy of solved puzzles, over all and by difficulty."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+
+_NORMAL_95 = 1.959963984540054
+"""Standard deviations to each side that hold 95 % of a normal distribution."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +60,19 @@ def summarize(results: PuzzleResults) -> dict[str, float]:
     # A mean over no rows is NaN with a warning, and NaN is no JSON.
     means = {name: float(rows.mean()) if len(rows) else 0.0 for name, rows in columns.items()}
     return {"count": len(results), **means}
+
+
+def interval(share: float, count: int) -> tuple[float, float]:
+    """Returns Wilson's 95 % interval of a share that was found among `count` puzzles.
+
+    Puzzles are taken to be independent; of none the interval is all of [0, 1].
+    """
+    if not count:
+        return 0.0, 1.0
+    weight = _NORMAL_95**2 / count
+    centre = (share + weight / 2) / (1 + weight)
+    half = _NORMAL_95 * math.sqrt(share * (1 - share) / count + (weight / count) / 4) / (1 + weight)
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def by_rating(

@@ -20,7 +20,7 @@ from jaxtyping import Int
 
 from hrm_jax.core.mesh import MeshConfig, batch_sharding, make_mesh, replicated, with_ambient_mesh
 from hrm_jax.core.protocols import ThinkingModel
-from hrm_jax.core.types import Batch, Variables
+from hrm_jax.core.types import Batch, Relations, Variables
 from hrm_jax.inference.config import EngineConfig
 from hrm_jax.inference.slots import (
     NO_JOB,
@@ -47,6 +47,7 @@ class Jobs:
     inputs: Int[np.ndarray, "n T"]
     puzzle_identifiers: Int[np.ndarray, " n"]
     attempts: Int[np.ndarray, " n"]
+    relations: Relations | None = None
 
 
 class Queue(Protocol):
@@ -114,10 +115,15 @@ class Engine:
                 f" {uneven} are not: change batch_size or tail_batch_sizes"
             )
 
-    def compile(self, variables: Variables, puzzles: Int[np.ndarray, "N T"]) -> None:
+    def compile(
+        self,
+        variables: Variables,
+        puzzles: Int[np.ndarray, "N T"],
+        relations: Relations | None = None,
+    ) -> None:
         """Compiles every program that `run` may need for puzzles of this length and dtype."""
-        nobody = puzzles[:0]
-        nothing = Jobs(nobody, np.zeros(0, np.int32), np.zeros(0, np.int32))
+        none = jax.tree.map(lambda x: x[:0], relations)
+        nothing = Jobs(puzzles[:0], np.zeros(0, np.int32), np.zeros(0, np.int32), none)
         # Without jobs no step is taken, but all is compiled, the move to the next size included.
         for B, smaller in self._sizes():
             slots = self._free_slots(variables, nothing, B)
@@ -169,7 +175,9 @@ class Engine:
 
     def _free_slots(self, variables: Variables, jobs: Jobs, B: int) -> Slots:
         tokens = np.zeros((B, jobs.inputs.shape[1]), np.int32)
-        batch = Batch(*_place([tokens, tokens, np.zeros(B, np.int32)], batch_sharding(self.mesh)))
+        relations = jax.tree.map(lambda x: np.zeros((B, *x.shape[1:]), x.dtype), jobs.relations)
+        batch = Batch(tokens, tokens, np.zeros(B, np.int32), relations)  # pyright: ignore
+        batch = _place(batch, batch_sharding(self.mesh))
         return _free_slots(self.mesh)(self.model, variables, batch)
 
     def _advance(
@@ -193,6 +201,7 @@ class Engine:
             "inputs": padded(jobs.inputs),
             "puzzle_identifiers": padded(jobs.puzzle_identifiers),
             "attempts": padded(jobs.attempts),
+            "relations": jax.tree.map(padded, jobs.relations),
             "noise": np.float32(noise),
             "seed": np.uint32(seed),
         }

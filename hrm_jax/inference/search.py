@@ -10,16 +10,18 @@ they make the puzzle easier.
 import collections
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int, Int32
 
-from hrm_jax.core.types import Variables
+from hrm_jax.core.types import Batch, Relations, Variables
 from hrm_jax.inference.config import SearchConfig
 from hrm_jax.inference.engine import Engine, Jobs
-from hrm_jax.inference.slots import Departures
+from hrm_jax.inference.slots import Departures, verify_rows
 from hrm_jax.inference.stream import Answers, Progress, Watch, identifiers_or_zeros
 from hrm_jax.inference.thinking import Thoughts, beliefs_of
 from hrm_jax.inference.tree import Branching, Tree
@@ -87,8 +89,9 @@ def search(
     *,
     symmetries: Symmetries | None = None,
     assumptions: Assumptions | None = None,
-    branching: Branching | None = None,
+    branching: Branching | Sequence[Branching] | None = None,
     puzzle_identifiers: Int[np.ndarray, " N"] | None = None,
+    relations: Relations | None = None,
     progress: Progress = lambda count: None,
     watch: Watch | None = None,
 ) -> Answers:
@@ -105,8 +108,9 @@ def search(
       config: the budget, and how attempts differ.
       symmetries: the task's; required if `config.symmetries` is set.
       assumptions: the task's; required if `config.assume` is set.
-      branching: the task's rules; required if `config.branch` is set.
+      branching: the task's rules, or those of each puzzle; required if `config.branch` is set.
       puzzle_identifiers: as in `solve_stream`.
+      relations: as in `solve_stream`.
       progress: called as puzzles are done, out of those that `first` leaves unsolved.
       watch: as in `solve_stream`. Under a symmetry, proposals are those for the puzzle as shown.
 
@@ -136,11 +140,13 @@ def search(
     engine = engine_of_search(engine, config)
     queue_of = _Attempts
     if config.branch and branching is not None:
-        queue_of = functools.partial(_Nodes, branching)
+        of_each = [branching] * len(puzzles) if isinstance(branching, Branching) else branching
+        queue_of = functools.partial(_Nodes, of_each)
     queue = queue_of(
         engine,
         puzzles,
         identifiers_or_zeros(puzzles, puzzle_identifiers),
+        relations,
         first,
         config,
         symmetries if config.symmetries else None,
@@ -160,6 +166,7 @@ class _Attempts:
         engine: Engine,
         puzzles: np.ndarray,
         identifiers: np.ndarray,
+        relations: Relations | None,
         first: Answers,
         config: SearchConfig,
         symmetries: Symmetries | None,
@@ -177,6 +184,7 @@ class _Attempts:
         self._assumptions = assumptions
         self._puzzles = puzzles
         self._identifiers = identifiers
+        self._relations = relations
         self._progress = progress
         self._watch = watch
         self._jobs: list[tuple[int, int]] = []  # puzzle and attempt
@@ -192,7 +200,10 @@ class _Attempts:
         inputs = self._shown_in(jobs)
         if self._symmetries is not None and len(rows):
             inputs = self._symmetries(inputs, attempts, self.seed)
-        return Jobs(inputs, self._identifiers[rows], attempts)
+        return Jobs(inputs, self._identifiers[rows], attempts, self._relations_of(rows))
+
+    def _relations_of(self, rows: Int[np.ndarray, " n"]) -> Relations | None:
+        return jax.tree.map(lambda x: x[rows], self._relations)
 
     def _shown_in(self, jobs: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n T"]:
         """Returns the puzzles of jobs with what these assume."""
@@ -261,8 +272,10 @@ class _Attempts:
 class _Nodes(_Attempts):
     """A queue to which the next node of a puzzle's tree is added whenever an attempt has failed."""
 
-    def __init__(self, branching: Branching, engine: Engine, puzzles: np.ndarray, *rest: Any):
-        self._trees = [Tree(tokens, branching) for tokens in puzzles]
+    def __init__(
+        self, branching: Sequence[Branching], engine: Engine, puzzles: np.ndarray, *rest: Any
+    ):
+        self._trees = [Tree(*pair) for pair in zip(puzzles, branching, strict=True)]
         self._shown: list[np.ndarray] = []
         # Sum of what the second half of an attempt believed; the first half has not made up its
         # mind yet.
@@ -299,7 +312,8 @@ class _Nodes(_Attempts):
         verify = self._engine.verify
         # In the dtype of the engine's tokens: what is verified must not overflow.
         tokens = jnp.asarray(np.stack([self._puzzles[row], shown]), jnp.int32)
-        if verify is not None and bool(verify(tokens[:1], tokens[1:])[0]):
+        puzzle = Batch(tokens[:1], tokens[:1], tokens[:1, 0], self._relations_of(np.array([row])))
+        if verify is not None and bool(verify_rows(verify, puzzle, tokens[1:])[0]):
             self.answers.tokens[row] = shown
             self.answers.shown[row] = shown
             self.answers.valid[row] = True

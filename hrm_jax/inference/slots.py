@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from hrm_jax.core.protocols import ThinkingModel
-from hrm_jax.core.types import Batch, Carry, Outputs, Variables
+from hrm_jax.core.types import Batch, Carry, Outputs, Relations, Variables
 from hrm_jax.inference.attempts import disturb
 from hrm_jax.inference.config import EngineConfig
 from hrm_jax.inference.thinking import Thoughts
@@ -21,8 +21,9 @@ from hrm_jax.models.restart import restart
 
 NO_JOB = -1
 
-Verify: TypeAlias = Callable[[Int[Array, "B T"], Int[Array, "B T"]], Bool[Array, " B"]]
-"""`(puzzles, proposals) -> whether each is an answer`; traceable, each row judged by itself."""
+Verify: TypeAlias = Callable[..., Bool[Array, " B"]]
+"""`(puzzles, proposals) -> whether each is an answer`, both [B, T]; puzzles with relations have
+these as a third argument. Traceable, each row judged by itself."""
 
 Observe: TypeAlias = Callable[[Any, Outputs], Thoughts]
 """`(model, outputs of a step) -> what to record of it`, such as `thinking.thoughts_of`."""
@@ -39,6 +40,7 @@ class Window:
       inputs: tokens of the puzzles, any integer dtype.
       puzzle_identifiers: rows of the puzzle-embedding table.
       attempts: number of each job's attempt at its puzzle; 0 starts from the model's own state.
+      relations: of the puzzles, leaves [W, ...]; None for puzzles without.
       noise: standard deviation of the noise on the initial states of attempts other than 0.
       seed: seed of the noise.
     """
@@ -48,6 +50,7 @@ class Window:
     inputs: Int[Array, "W T"]
     puzzle_identifiers: Int[Array, " W"]
     attempts: Int[Array, " W"]
+    relations: Relations | None
     noise: Float[Array, ""]
     seed: Int[Array, ""]
 
@@ -213,6 +216,12 @@ def compact(slots: Slots, B: int) -> Slots:
     return jax.tree.map(lambda x: x[chosen] if x.ndim else x, slots)
 
 
+def verify_rows(verify: Verify, puzzles: Batch, proposals: Int[Array, "B T"]) -> Bool[Array, " B"]:
+    """Returns which proposals are answers by the rules."""
+    relations = () if puzzles.relations is None else (puzzles.relations,)
+    return verify(puzzles.inputs, proposals, *relations)
+
+
 def _active(slots: Slots) -> Int[Array, ""]:
     return (~slots.carry.halted).sum(dtype=jnp.int32)
 
@@ -226,8 +235,9 @@ def _fill(model: ThinkingModel, variables: Variables, slots: Slots, window: Wind
     # Rows are read for slots that are not filled, too, and then dropped by `restart`.
     rows = jnp.clip(jobs - window.first, 0, len(window.attempts) - 1)
     inputs = window.inputs[rows].astype(carry.data.inputs.dtype)
+    relations = jax.tree.map(lambda x: x[rows], window.relations)
     # Zeros for labels, which nothing in solving reads.
-    batch = Batch(inputs, jnp.zeros_like(inputs), window.puzzle_identifiers[rows])
+    batch = Batch(inputs, jnp.zeros_like(inputs), window.puzzle_identifiers[rows], relations)
     initial = model.initial_carry(variables, batch).latents
     # Slots that are not filled count as first attempts, for which no noise is drawn.
     attempts = jnp.where(fills, window.attempts[rows], 0)
@@ -256,7 +266,7 @@ def _think(
     same = (tokens == slots.tokens).all(-1) & (carry.steps > 1)
     unchanged = jnp.where(same, slots.unchanged + 1, 0)
     confidence = jax.nn.sigmoid(outputs.q_halt_logits.astype(jnp.float32))
-    valid = jnp.zeros_like(free) if verify is None else verify(carry.data.inputs, tokens)
+    valid = jnp.zeros_like(free) if verify is None else verify_rows(verify, carry.data, tokens)
 
     # Strictly above, so that 1 means never.
     wishes = confidence > config.halt_confidence

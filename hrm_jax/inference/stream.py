@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Callable
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int32
 
-from hrm_jax.core.types import Variables
+from hrm_jax.core.types import Relations, Variables
 from hrm_jax.inference.engine import Engine, Jobs
 from hrm_jax.inference.slots import Departures
 from hrm_jax.inference.thinking import Thoughts
@@ -55,6 +56,7 @@ def solve_stream(
     puzzles: Int[np.ndarray, "N T"],
     *,
     puzzle_identifiers: Int[np.ndarray, " N"] | None = None,
+    relations: Relations | None = None,
     progress: Progress = lambda count: None,
     watch: Watch | None = None,
 ) -> Answers:
@@ -65,6 +67,7 @@ def solve_stream(
       variables: the model's values.
       puzzles: tokens.
       puzzle_identifiers: rows of the puzzle-embedding table; row 0 for all if None.
+      relations: of the puzzles, NumPy leaves [N, ...], where these have some.
       progress: called as puzzles are done.
       watch: called with every step, if the engine observes.
 
@@ -72,7 +75,7 @@ def solve_stream(
       The answers, in the order of the puzzles.
     """
     identifiers = identifiers_or_zeros(puzzles, puzzle_identifiers)
-    queue = _Once(puzzles, identifiers, progress, watch)
+    queue = _Once(puzzles, identifiers, relations, progress, watch)
     engine.run(variables, queue)
     return queue.answers
 
@@ -107,12 +110,14 @@ class _Once:
         self,
         puzzles: np.ndarray,
         identifiers: np.ndarray,
+        relations: Relations | None,
         progress: Progress,
         watch: Watch | None,
     ):
         N, T = puzzles.shape
         self._puzzles = puzzles
         self._identifiers = identifiers
+        self._relations = relations
         self._progress = progress
         self._watch = watch
         self.answers = Answers(
@@ -131,7 +136,8 @@ class _Once:
     def jobs(self, first: int, last: int) -> Jobs:
         rows = slice(first, last)
         attempts = np.zeros(last - first, np.int32)
-        return Jobs(self._puzzles[rows], self._identifiers[rows], attempts)
+        relations = jax.tree.map(lambda x: x[rows], self._relations)
+        return Jobs(self._puzzles[rows], self._identifiers[rows], attempts, relations)
 
     def watch(self, jobs: np.ndarray, thoughts: Thoughts) -> None:
         if self._watch is not None:

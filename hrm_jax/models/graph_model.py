@@ -7,7 +7,6 @@ batch takes its place, as in `puzzle_model`.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -15,10 +14,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from hrm_jax.core.graphs import GraphBatch, GraphOutputs, Hops
+from hrm_jax.core.graphs import GraphBatch, GraphOutputs
 from hrm_jax.core.types import Buffer, Carry, Latents, Variables
 from hrm_jax.models.graph_config import GraphModelConfig
-from hrm_jax.models.recurrence import Level, recur
+from hrm_jax.models.levels import as_level
+from hrm_jax.models.recurrence import recur
 from hrm_jax.models.restart import restart
 from hrm_jax.nn.block import BlockStack
 from hrm_jax.nn.keys import Keys, ParamKeys
@@ -49,8 +49,8 @@ class GraphModule(nnx.Module):
     ) -> tuple[Latents, Float[Array, "B L outputs"]]:
         """Runs all cycles of one step; returns the new states and the outputs."""
         injection = self.embed(batch.features)
-        high = _as_level(self.H_level, batch.relations)
-        low = _as_level(self.L_level, batch.relations)
+        high = as_level(self.H_level, batch.relations)
+        low = as_level(self.L_level, batch.relations)
         latents = recur(self.config.schedule, high, low, latents, injection)
         return latents, self.head(latents.z_H)
 
@@ -144,14 +144,4 @@ def _graphdef(config: GraphModelConfig) -> nnx.GraphDef:
     # Traced once for each config; no values are drawn.
     return nnx.graphdef(
         nnx.eval_shape(lambda: GraphModule(config, rngs=ParamKeys(jax.random.key(0))))
-    )
-
-
-def _as_level(module: BlockStack, relations: Mapping[str, Hops]) -> Level:
-    """Returns the stack with these relations as a pure function of its parameters."""
-    graphdef, params = nnx.split(module)
-    # The relations are arguments, not closed over: `recur` stops gradients by its arguments.
-    return Level(
-        (params, relations),
-        lambda given, hidden, e: nnx.merge(graphdef, given[0])(hidden, e, given[1]),
     )

@@ -190,7 +190,10 @@ class PuzzleModel:
         """
         config = self.config
         rows = self._rows(variables, carry, row_offsets)
-        reason = functools.partial(self._bind(variables), inputs=carry.data.inputs, rows=rows)
+        data = carry.data
+        reason = functools.partial(
+            self._bind(variables), inputs=data.inputs, rows=rows, relations=data.relations
+        )
         latents, logits, q = reason(carry.latents)
         # Truncated backpropagation through time: no gradient crosses from one step to the next.
         latents = jax.lax.stop_gradient(latents)

@@ -6,9 +6,10 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from hrm_jax.core.candidates import CandidateGrid
-from hrm_jax.core.types import Buffer, Latents, PuzzleRows
+from hrm_jax.core.types import Buffer, Latents, PuzzleRows, Relations
+from hrm_jax.models.levels import as_level
 from hrm_jax.models.puzzle_config import PuzzleModelConfig
-from hrm_jax.models.recurrence import Level, recur
+from hrm_jax.models.recurrence import recur
 from hrm_jax.nn.block import BlockStack
 from hrm_jax.nn.embedding import Embedding, puzzle_prefix
 from hrm_jax.nn.keys import Keys
@@ -106,6 +107,7 @@ class PuzzleModule(nnx.Module):
         latents: Latents,
         inputs: Int[Array, "B T"],
         rows: Float[Array, "B E"] | None,
+        relations: Relations | None = None,
     ) -> tuple[Latents, Float[Array, "B T V"], Float[Array, "B 2"]]:
         """Runs all cycles of one step.
 
@@ -113,13 +115,14 @@ class PuzzleModule(nnx.Module):
           latents: the states to start from.
           inputs: the puzzles' tokens.
           rows: the puzzles' embedding rows; None for a model without puzzle embedding.
+          relations: between cells, where the grid has edges.
 
         Returns:
           The new states, still carrying gradient; the logits; (q_halt, q_continue).
         """
         # A shared level is one object in both roles, so TRM's gradients add up over the two.
-        low = _as_level(self.L_level)
-        high = low if self.config.shared_level else _as_level(self.H_level)
+        low = as_level(self.L_level, relations)
+        high = low if self.config.shared_level else as_level(self.H_level, relations)
         latents = recur(self.config.schedule, high, low, latents, self.embed(inputs, rows))
         return latents, *self._read(latents.z_H)
 
@@ -135,9 +138,3 @@ class PuzzleModule(nnx.Module):
             return self.lm_head(z_H[:, self.config.prefix_length :]), self.q_head(z_H[:, 0])
         logits = token_logits(self.grid, self.lm_head(z_H)[..., 0], self.config.vocab_size)
         return logits, self.q_head(jnp.concatenate([z_H.mean(1), z_H.max(1)], axis=-1))
-
-
-def _as_level(module: BlockStack) -> Level:
-    """Returns the stack as a pure function of its parameters."""
-    graphdef, params = nnx.split(module)
-    return Level(params, lambda params, hidden, e: nnx.merge(graphdef, params)(hidden, e))

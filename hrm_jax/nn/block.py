@@ -88,13 +88,13 @@ class Block(nnx.Module):
 
         Args:
           x: the tokens.
-          relations: those of the batch, for mixing by edges.
+          relations: those of the batch, for mixing by edges, and by grids that name some.
         """
         eps = self.config.norm_eps
         if self.config.mixing == "attention":
             x = rms_norm(x + self.self_attn(x), eps=eps)
         elif self.config.mixing == "relational":
-            x = rms_norm(x + self.relations(x), eps=eps)
+            x = rms_norm(x + self.relations(x, relations), eps=eps)
         elif self.config.mixing == "edges":
             assert relations is not None
             x = rms_norm(x + self.edges(x, relations), eps=eps)

@@ -5,17 +5,21 @@ cost of half a million pairs. Here the relations are given, and the cost is line
 averaged, the averages pass through one matrix, and every candidate adds up those of its groups. A
 relation of Sudoku has 81 groups, or 243 where lines and boxes cross, so projecting averages is
 cheaper than projecting the 729 candidates for each relation. Single candidates are not projected:
-the feed-forward layers before and after can do so.
+the feed-forward layers before and after can do so. Relations between cells that come with a puzzle
+are averaged along their edges, for all symbols at once.
 """
 
 import functools
 import operator
+from collections.abc import Mapping
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from hrm_jax.core.candidates import CandidateGrid, Relation
+from hrm_jax.core.graphs import Hops
+from hrm_jax.nn.edge_mixing import mean_along
 from hrm_jax.nn.keys import Keys
 from hrm_jax.nn.linear import Linear
 
@@ -43,8 +47,15 @@ class RelationalMixing(nnx.Module):
             }
         )
 
-    def __call__(self, x: Float[Array, "B candidates D"]) -> Float[Array, "B candidates D"]:
-        """Returns the mixed candidates of each puzzle."""
+    def __call__(
+        self, x: Float[Array, "B candidates D"], relations: Mapping[str, Hops] | None = None
+    ) -> Float[Array, "B candidates D"]:
+        """Returns the mixed candidates of each puzzle.
+
+        Args:
+          x: the candidates.
+          relations: between cells, those that the grid names as its edges.
+        """
         # With the grid's axes apart, a relation is a set of axes to average over.
         cells = x.reshape(len(x), *self.grid.sizes, x.shape[-1])
 
@@ -55,7 +66,16 @@ class RelationalMixing(nnx.Module):
             return self.projections[relation.weights](cells.mean(over, keepdims=True))
 
         heard = functools.reduce(operator.add, map(said_by, self.grid.relations))
-        return jnp.broadcast_to(heard, cells.shape).reshape(x.shape)
+        mixed = jnp.broadcast_to(heard, cells.shape).reshape(x.shape)
+        if not self.grid.edges:
+            return mixed
+        assert relations is not None
+        # All candidates of a cell travel along its edges at once, side by side.
+        by_cell = x.reshape(len(x), self.grid.num_cells, -1)
+        for name in self.grid.edges:
+            along = functools.reduce(mean_along, relations[name], by_cell)
+            mixed += self.projections[name](along.reshape(x.shape))
+        return mixed
 
 
 def candidate_states(

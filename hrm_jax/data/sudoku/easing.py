@@ -10,26 +10,25 @@ from jaxtyping import UInt8
 from hrm_jax.data.pipeline import Augment
 from hrm_jax.data.sudoku import rules
 
-# Philox yields four words a counter value; a row takes 81 for its cells and 2 for itself.
 _WORDS_PER_COUNT = 4
-_COUNTS_PER_ROW = 21
+"""Words that Philox yields at each value of its counter."""
 _STREAM = 1
 """Second word of the key: with the same seed, symmetries draw other words."""
 
 
 def reveal(
-    inputs: UInt8[np.ndarray, "B 81"],
-    labels: UInt8[np.ndarray, "B 81"],
+    inputs: UInt8[np.ndarray, "B T"],
+    labels: UInt8[np.ndarray, "B T"],
     seed: int,
     first_index: int,
     *,
     share: float,
-) -> UInt8[np.ndarray, "B 81"]:
+) -> UInt8[np.ndarray, "B T"]:
     """Fills a random part of the blanks in a random share of the rows.
 
     Args:
-      inputs: uint8 [B, 81], tokens 1..10.
-      labels: uint8 [B, 81], tokens 2..10.
+      inputs: uint8 [B, 81], tokens from 1 on.
+      labels: uint8 [B, 81], tokens from 2 on.
       seed: names the sequence of random rows, 0 <= seed < 2^64.
       first_index: row b takes number `first_index + b` of it, whatever the batch.
       share: of the rows, in [0, 1]; each of these has its own part of the blanks revealed, any
@@ -38,25 +37,27 @@ def reveal(
     Returns:
       The inputs, some blanks replaced by their labels, uint8 [B, 81].
     """
-    source = np.random.Philox(key=[seed, _STREAM], counter=_COUNTS_PER_ROW * first_index)
-    words = source.random_raw(len(inputs) * _COUNTS_PER_ROW * _WORDS_PER_COUNT)
-    # The upper 53 bits, which a float64 holds exactly, as numbers in [0, 1). The 84th word is
-    # unused.
-    uniform = (words.reshape(len(inputs), -1) >> np.uint64(11)) * 2.0**-53
-    cells, part, chosen = np.split(uniform, [rules.NUM_CELLS, rules.NUM_CELLS + 1], axis=1)
+    B, T = inputs.shape
+    # A row takes T words for its cells and 2 for itself, rounded up to whole values of the counter.
+    counts_per_row = -(-(T + 2) // _WORDS_PER_COUNT)
+    source = np.random.Philox(key=[seed, _STREAM], counter=counts_per_row * first_index)
+    words = source.random_raw(B * counts_per_row * _WORDS_PER_COUNT)
+    # The upper 53 bits, which a float64 holds exactly, as numbers in [0, 1).
+    uniform = (words.reshape(B, -1) >> np.uint64(11)) * 2.0**-53
+    cells, part, chosen = np.split(uniform, [T, T + 1], axis=1)
     revealed = (chosen[:, :1] < share) & (cells < part) & (inputs == rules.BLANK_TOKEN)
     return np.where(revealed, labels, inputs)
 
 
 def ease_after(
     augment: Augment | None,
-    inputs: UInt8[np.ndarray, "B 81"],
-    labels: UInt8[np.ndarray, "B 81"],
+    inputs: UInt8[np.ndarray, "B T"],
+    labels: UInt8[np.ndarray, "B T"],
     seed: int,
     first_index: int,
     *,
     share: float,
-) -> tuple[UInt8[np.ndarray, "B 81"], UInt8[np.ndarray, "B 81"]]:
+) -> tuple[UInt8[np.ndarray, "B T"], UInt8[np.ndarray, "B T"]]:
     """Applies another augmentation, if any, and then `reveal`.
 
     With `augment` and `share` bound it is itself an `Augment`.

@@ -4,21 +4,21 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from hrm_jax.core.config import configclass, field
+from hrm_jax.core.config import check, configclass, field, replace
 from hrm_jax.core.mesh import check_divisible, replicated, split_batch, with_ambient_mesh
 from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source, as_batch, evaluation_batches
 from hrm_jax.data.sudoku import narrowing, solver
 from hrm_jax.data.sudoku.assuming import NumberedAssumptions
 from hrm_jax.data.sudoku.boards import USUAL, Board
-from hrm_jax.data.sudoku.judging import solves
+from hrm_jax.data.sudoku.judging import Solves, solves
 from hrm_jax.data.sudoku.symmetry import NumberedSymmetries
 from hrm_jax.evaluation.accuracy import PuzzleResults, by_rating, summarize
 from hrm_jax.inference.config import EngineConfig, SearchConfig
@@ -28,6 +28,7 @@ from hrm_jax.inference.slots import Verify
 from hrm_jax.inference.stream import Answers, solve_stream
 from hrm_jax.inference.thinking import think
 from hrm_jax.inference.tree import Branching
+from hrm_jax.inference.uniform import Uniform
 from hrm_jax.models.puzzle_model import PuzzleModel
 
 Progress = Callable[[int], None]
@@ -39,6 +40,30 @@ def branching(board: Board = USUAL) -> Branching:
         functools.partial(narrowing.openings, board=board),
         functools.partial(narrowing.narrow, board=board),
     )
+
+
+Proposer = TypeVar("Proposer", PuzzleModel, Uniform)
+
+
+def model_on(model: Proposer, board: Board) -> Proposer:
+    """Returns the model for a board: relations are all that its weights know, so they stay.
+
+    Raises:
+      ConfigError: the model was made for the usual board alone.
+    """
+    if board == USUAL:
+        return model
+    if isinstance(model, Uniform):
+        return Uniform(model_on(model.model, board))
+    check(
+        model.config.mixing == "relational",
+        "model.mixing",
+        expected=f"relational, to solve {board.name}",
+        got=model.config.mixing,
+        remedy="choose a model of the preset relational, such as the shipped one",
+    )
+    sizes = {"seq_len": board.num_cells, "vocab_size": board.vocabulary_size}
+    return PuzzleModel(replace(model.config, sizes), board.candidates)
 
 
 @configclass
@@ -126,15 +151,20 @@ def evaluate(
     config: EvaluationConfig,
     mesh: Mesh,
     progress: Progress,
+    board: Board = USUAL,
 ) -> SudokuReport:
     """Returns the report on one pass over the puzzles; see `SudokuTask.evaluate`."""
+    model = model_on(model, board)
+    verify = Solves(board)
     source = spread(source, config.puzzles)
     # A fixed number of steps needs no engine: all puzzles of a batch start and end together.
     full_steps = config.halting == "steps" and config.max_steps in (0, model.config.halt_max_steps)
     if full_steps:
-        answers, steps, seconds = _think_through(model, variables, source, config, mesh, progress)
+        answers, steps, seconds = _think_through(
+            model, variables, source, config, mesh, progress, verify
+        )
     else:
-        engine = config.engine(model, mesh)
+        engine = config.engine(model, mesh, verify)
         # Compiled before the clock starts.
         engine.compile(variables, source.inputs)
         start = time.perf_counter()
@@ -152,10 +182,18 @@ def search_further(
     mesh: Mesh,
     report: SudokuReport,
     progress: Progress,
+    board: Board = USUAL,
 ) -> SudokuReport:
     """Returns the report with the results of a search; see `SudokuTask.search`."""
+    check(
+        board == USUAL or not (config.search.assume or config.search.symmetries),
+        "search",
+        expected=f"branch or noise alone, for {board.name}",
+        got=config.search,
+        remedy="set branch, and leave assume and symmetries out",
+    )
     source = spread(source, config.puzzles)
-    engine = config.engine(model, mesh)
+    engine = config.engine(model_on(model, board), mesh, Solves(board))
     # Compiled before the clock starts, with the steps that further attempts may take.
     engine_of_search(engine, config.search).compile(variables, source.inputs)
     start = time.perf_counter()
@@ -167,7 +205,7 @@ def search_further(
         config.search,
         symmetries=NumberedSymmetries(),
         assumptions=NumberedAssumptions(),
-        branching=branching(),
+        branching=branching(board),
         progress=progress,
     )
     seconds = report.seconds + time.perf_counter() - start
@@ -178,7 +216,9 @@ def search_further(
 def _judge(answers: Answers, steps: np.ndarray, source: Source) -> PuzzleResults:
     """Compares answers with the labels, row by row."""
     right = answers.tokens == source.labels
-    return PuzzleResults(right.mean(-1), right.all(-1), answers.valid, steps, source.rating)
+    # Large puzzles may have further solutions, since the proof that there are none is bounded.
+    exact = right.all(-1) | answers.valid
+    return PuzzleResults(right.mean(-1), exact, answers.valid, steps, source.rating)
 
 
 def _think_through(
@@ -188,6 +228,7 @@ def _think_through(
     config: EvaluationConfig,
     mesh: Mesh,
     progress: Progress,
+    verify: Verify,
 ) -> tuple[Answers, np.ndarray, float]:
     """Returns the last proposals, the steps until the head would have halted, and the seconds."""
     check_divisible("batch_size of an evaluation", config.batch_size, mesh)
@@ -210,7 +251,7 @@ def _think_through(
         parts.append([x[genuine] for x in part])
         progress(int(genuine.sum()))
     tokens, confidence, steps = map(np.concatenate, zip(*parts, strict=True))
-    valid = np.asarray(solves(jnp.asarray(source.inputs, jnp.int32), jnp.asarray(tokens)))
+    valid = np.asarray(verify(jnp.asarray(source.inputs, jnp.int32), jnp.asarray(tokens)))
     spent = np.full(len(tokens), model.config.halt_max_steps, np.int32)
     # The engine's form of an answer, with one attempt of all steps.
     answers = Answers(

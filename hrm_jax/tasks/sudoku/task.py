@@ -21,6 +21,7 @@ from hrm_jax.data.pipeline import (
     with_fixed_augmentations,
 )
 from hrm_jax.data.sudoku import rules
+from hrm_jax.data.sudoku.boards import USUAL, Board
 from hrm_jax.data.sudoku.easing import ease_after
 from hrm_jax.data.sudoku.puzzle_files import PuzzleFileError
 from hrm_jax.losses.act import Metrics, act_loss, average_metrics
@@ -238,6 +239,7 @@ class SudokuTask(Task):
         config: EvaluationConfig,
         mesh: Mesh,
         progress: Callable[[int], None] = lambda count: None,
+        board: Board = USUAL,
     ) -> SudokuReport:
         """Runs the model once on held-out puzzles, each until `config.halting` ends it.
 
@@ -247,11 +249,13 @@ class SudokuTask(Task):
           config: how many of them, how many at once, and when they are done.
           mesh: the devices that share them.
           progress: called with the number of puzzles done.
+          board: where the puzzles stand.
 
         Raises:
-          ConfigError: the devices cannot share a batch equally.
+          ConfigError: the devices cannot share a batch equally, or the model knows the usual board
+            alone.
         """
-        return evaluation.evaluate(self.model, variables, source, config, mesh, progress)
+        return evaluation.evaluate(self.model, variables, source, config, mesh, progress, board)
 
     def search(
         self,
@@ -261,11 +265,12 @@ class SudokuTask(Task):
         mesh: Mesh,
         report: SudokuReport,
         progress: Callable[[int], None] = lambda count: None,
+        board: Board = USUAL,
     ) -> SudokuReport:
         """Tries what an evaluation left unsolved again, within `config.search`.
 
         Args:
-          variables, source, config, mesh: those of the evaluation.
+          variables, source, config, mesh, board: those of the evaluation.
           report: what it found.
           progress: called with the number of puzzles done, of those unsolved.
 
@@ -273,4 +278,4 @@ class SudokuTask(Task):
           The report, with what the search found beside what the single pass did.
         """
         settings = self.model, variables, source, config, mesh
-        return evaluation.search_further(*settings, report, progress)
+        return evaluation.search_further(*settings, report, progress, board)

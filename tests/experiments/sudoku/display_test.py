@@ -32,11 +32,11 @@ def test_the_table_has_a_row_a_band_and_one_for_all():
     report = {**row, "count": 7, "by_rating": {"0": row, "21+": row}, "puzzles_per_second": 1.0}
     console.print(display.accuracy_table(report, "title [csv]"), markup=False)
     lines = [line.strip("│ ").split("│") for line in console.file.getvalue().splitlines()]
-    rows = [[cell.strip() for cell in cells] for cells in lines if len(cells) == 7]
+    rows = [[cell.strip() for cell in cells] for cells in lines if len(cells) == 8]
     assert rows == [
-        ["0", "25.00%", "2", "50.00%", "37.50%", "3.5", "12.2"],
-        ["21+", "25.00%", "2", "50.00%", "37.50%", "3.5", "12.2"],
-        ["all", "25.00%", "7", "50.00%", "37.50%", "3.5", "1.0"],
+        ["0", "25.00%", "2.7-80.2", "2", "50.00%", "37.50%", "3.5", "12.2"],
+        ["21+", "25.00%", "2.7-80.2", "2", "50.00%", "37.50%", "3.5", "12.2"],
+        ["all", "25.00%", "6.6-61.1", "7", "50.00%", "37.50%", "3.5", "1.0"],
     ]
 
 

@@ -15,6 +15,7 @@ from hrm_jax.data.sudoku import board_generator, boards
 from hrm_jax.data.sudoku.boards import Board, format_grid
 from hrm_jax.data.sudoku.puzzle_files import PuzzleFileError
 from hrm_jax.data.sudoku.rules import PuzzleError
+from hrm_jax.tasks.sudoku import evaluation
 from hrm_jax.tasks.sudoku.task import EvaluationConfig
 
 SIX = Board(2, 3)
@@ -88,8 +89,8 @@ def test_a_model_of_the_usual_board_alone_is_refused(shipped):
     config = replace(task.config.model, {"mixing": "mlp", "pos_encodings": "none"})
     model = type(task.model)(config)
     with pytest.raises(ConfigError, match="expected relational, to solve 6x6 with boxes of 2x3"):
-        solving.model_on(model, SIX)
-    assert solving.model_on(model, boards.USUAL) is model
+        evaluation.model_on(model, SIX)
+    assert evaluation.model_on(model, boards.USUAL) is model
 
 
 def test_a_title_tells_what_an_attempt_was_given():

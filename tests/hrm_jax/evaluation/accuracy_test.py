@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hrm_jax.evaluation.accuracy import PuzzleResults, by_rating, concatenate, summarize
+from hrm_jax.evaluation.accuracy import PuzzleResults, by_rating, concatenate, interval, summarize
 
 RESULTS = PuzzleResults(
     cell_accuracy=np.array([1.0, 0.5, 0.25, 1.0]),
@@ -42,3 +42,10 @@ def test_joined_parts_are_the_whole(cut):
     assert len(joined) == 4
     for name in ("cell_accuracy", "exact", "valid", "steps", "rating"):
         np.testing.assert_array_equal(getattr(joined, name), getattr(RESULTS, name))
+
+
+def test_an_interval_is_wilsons():
+    assert interval(0.8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert interval(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    assert interval(1.0, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    assert interval(0.0, 0) == (0.0, 1.0)

@@ -50,3 +50,11 @@ def test_cells_are_revealed_after_the_symmetry():
     alone = easing.ease_after(None, INPUTS, LABELS, 8, 0, share=1.0)
     np.testing.assert_array_equal(alone[0], easing.reveal(INPUTS, LABELS, 8, 0, share=1.0))
     np.testing.assert_array_equal(alone[1], LABELS)
+
+
+def test_boards_of_other_sizes_are_eased_alike():
+    labels = np.tile(np.arange(2, 6, dtype=np.uint8), (3, 4))
+    inputs = np.full_like(labels, rules.BLANK_TOKEN)
+    eased = easing.reveal(inputs, labels, seed=1, first_index=5, share=1.0)
+    assert set(np.unique(np.where(eased != inputs, labels, eased))) <= {1, 2, 3, 4, 5}
+    np.testing.assert_array_equal(easing.reveal(inputs[1:], labels[1:], 1, 6, share=1.0), eased[1:])

@@ -1,0 +1,1 @@
+"""Latin squares and colourings of graphs; `python -m experiments.relations`."""

@@ -1,0 +1,1 @@
+"""Cells that take one of n symbols, where given pairs of cells differ."""

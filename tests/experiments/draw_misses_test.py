@@ -1,0 +1,37 @@
+"""What misses do: how they are told apart, and the command with its picture."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.draw_misses import kind_of
+
+RNG = np.random.default_rng(0)
+NOISE = RNG.integers(0, 5, (100, 6))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "kind"),
+    [
+        (np.concatenate([NOISE[:60], np.ones((40, 6))]), "still"),
+        (np.tile(NOISE[:7], (20, 1)), "cycle"),
+        (np.tile(NOISE[:2], (50, 1)), "cycle"),
+        (NOISE, "wander"),
+        (np.concatenate([NOISE[:90], np.ones((10, 6))]), "wander"),
+    ],
+)
+def test_the_last_proposals_tell_what_a_miss_does(tokens, kind):
+    assert kind_of(tokens) == kind
+
+
+def test_the_command_draws_and_counts(tmp_path):
+    picture = tmp_path / "misses.png"
+    command = [sys.executable, "-m", "experiments.draw_misses", f"--out={picture}"]
+    command += ["--looked_at=8", "--puzzles=2", "--first_steps=1", "--steps=64"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "of 8 are missed within 1 steps" in done.stdout
+    assert "2 misses over 64 steps" in done.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
