@@ -26,10 +26,10 @@ LAYERS: tuple[dict[str, str], ...] = (
             "device mask reference operands blocks vjp mesh exponential xla_short xla_blocked"
             " xla_cached tpu_heads tpu_rows tpu_resident tpu_blocks tpu_walk tpu_tiled jax_versions"
             " gpu_tiles gpu_blocks gpu_resident gpu_tiled_backward gpu_tiled mosaic_blocks"
-            " mosaic_resident_backward mosaic_resident mosaic_stream mosaic_tiled_backward"
-            " mosaic_tiled choice attention native norm native_cached decode textbook cases"
-            " quantized_matrix quantized_rows tpu_quantized gpu_quantized quantized quantized_cases"
-            " __init__"
+            " mosaic_resident_backward mosaic_resident mosaic_stream mosaic_tiled_queries"
+            " mosaic_tiled_keys mosaic_tiled_backward mosaic_tiled choice attention"
+            " native norm native_cached decode textbook cases quantized_matrix quantized_rows"
+            " tpu_quantized gpu_quantized quantized quantized_cases __init__"
         )
     },
     {

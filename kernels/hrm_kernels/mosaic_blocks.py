@@ -309,8 +309,7 @@ class Seen:
 
         def of_block(begin: Any) -> tuple[Any, Any]:
             def clean(part: Array, offset: int) -> Array:
-                first = begin + offset
-                return zero_unless(lambda row: (low <= row + first) & (row + first < high), part)
+                return seen_rows(part, self, b, begin + offset)
 
             return clean, (low <= begin) & (begin + size <= high)
 
@@ -347,6 +346,23 @@ def zero_unless(wanted: Callable[[Array], Array], block: Array) -> Array:
     """Returns a block in which rows are zero unless `wanted(row)`, whatever they hold."""
     row = plgpu.broadcasted_iota(jnp.int32, block.shape, 0, layout=plgpu.Layout.WGMMA)
     return jnp.where(wanted(row), block, jnp.zeros_like(block))
+
+
+def alive_rows(ranges: tuple[Array, ...] | None, block: Array) -> Array:
+    """Returns a block of queries or cotangents in which queries without keys are zero."""
+    if ranges is None:
+        return block
+    first, end = (over_columns(x, block.shape[1]) for x in ranges)
+    return jnp.where(first < end, block, jnp.zeros_like(block))
+
+
+def seen_rows(block: Array, seen: Any, b: Any, begin: Any) -> Array:
+    """Returns keys or values from `begin` on, those that no query of row b sees being zero."""
+    if seen is None:
+        return block
+    low = seen.low[b]
+    high = seen.high[b]
+    return zero_unless(lambda row: (low <= row + begin) & (row + begin < high), block)
 
 
 def block_count(*lengths: int) -> int:

@@ -15,7 +15,7 @@ from hrm_kernels import jax_versions, mosaic_blocks
 from hrm_kernels.gpu_blocks import LOG2_E
 from hrm_kernels.mesh import over_mesh
 from hrm_kernels.mosaic_blocks import ROWS, Kernel, Turn, load, over_columns, plgpu
-from hrm_kernels.mosaic_resident_backward import backward, seen_rows
+from hrm_kernels.mosaic_resident_backward import backward
 from hrm_kernels.operands import Case, Operands, Options, case_of
 from hrm_kernels.vjp import differentiable
 
@@ -85,7 +85,7 @@ def _attend(
     for i, part in enumerate(turn.read(keys.at[me], rotation)):
         tiled_keys.at[i, mine][...] = part
     plgpu.barrier_wait(copied.at[blocks + me])
-    tiled_values.at[mine][...] = seen_rows(load(values.at[me]), seen, b, me)
+    tiled_values.at[mine][...] = mosaic_blocks.seen_rows(load(values.at[me]), seen, b, ROWS * me)
     kernel.meet(together)
     plgpu.barrier_wait(copied.at[2 * blocks + me])
     columns = mosaic_blocks.tile_columns(case.K)

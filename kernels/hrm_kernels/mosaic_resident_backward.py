@@ -24,7 +24,6 @@ from hrm_kernels.mosaic_blocks import (
     Seen,
     Turn,
     load,
-    over_columns,
     over_rows,
     plgpu,
 )
@@ -70,17 +69,6 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
         mosaic_blocks.blocks_of(safe_lse, L, jnp.inf),
         mosaic_blocks.blocks_of(expected_gradient(out, d_out, d_lse, lse), L),
         d_out,
-    )
-
-
-def seen_rows(block: Array, seen: Any, b: Any, me: Any) -> Array:
-    """Returns a block of keys or values in which those that no query sees are zero."""
-    if seen is None:
-        return block
-    low = seen.low[b]
-    high = seen.high[b]
-    return mosaic_blocks.zero_unless(
-        lambda row: (low <= row + ROWS * me) & (row + ROWS * me < high), block
     )
 
 
@@ -133,9 +121,11 @@ def _differentiate(
     rotation = _block_of(tables, me)
     plgpu.barrier_wait(memory.copied_keys.at[me])
     for i, part in enumerate(turn.read(memory.keys.at[me], rotation)):
-        memory.tiled_keys.at[i, mine][...] = seen_rows(part, seen, b, me)
+        memory.tiled_keys.at[i, mine][...] = mosaic_blocks.seen_rows(part, seen, b, ROWS * me)
     plgpu.barrier_wait(memory.copied_keys.at[blocks + me])
-    memory.tiled_values.at[mine][...] = seen_rows(load(memory.values.at[me]), seen, b, me)
+    memory.tiled_values.at[mine][...] = mosaic_blocks.seen_rows(
+        load(memory.values.at[me]), seen, b, ROWS * me
+    )
     G = case.N // case.M
     count = mosaic_blocks.block_count(case.T)
 
@@ -227,11 +217,9 @@ def _alive_rows(block: Array, seen: Any, place: _Place) -> Array:
     """Returns a block of queries or cotangents in which queries without keys are zero."""
     if seen is None:
         return block
-    layout = mosaic_blocks.row_layout()
-    first, end = (load(x.at[place.b, place.block], layout) for x in (seen.first, seen.end))
-    columns = block.shape[1]
-    alive = over_columns(first, columns) < over_columns(end, columns)
-    return jnp.where(alive, block, jnp.zeros_like(block))
+    return mosaic_blocks.alive_rows(
+        seen.at(place.b, place.block, mosaic_blocks.row_layout()), block
+    )
 
 
 def _scores(

@@ -1,13 +1,14 @@
-"""Blocks of rows that one warpgroup copies into shared memory, ahead of those who work on them.
+"""Blocks of rows in shared memory: those that a program owns, and those that stream past them.
 
-A stream is a ring of slots. The copying warpgroup puts blocks into it in order; the others wait for
-each, in the same order, and release it. `wgmma` reads tiles of 8 rows. A copy (TMA) goes into such
-tiles by itself, if the length of the array is a multiple of 8. Else it goes into rows, and the
-copying warpgroup turns them into tiles; so no length is refused, and none is padded outside.
+One warpgroup copies the blocks of a stream, ahead of those who work on them. A stream is a ring of
+slots. The copying warpgroup puts blocks into it in order; the others wait for each, in the same
+order, and release it. `wgmma` reads tiles of 8 rows. A copy (TMA) goes into such tiles by itself,
+if the length of the array is a multiple of 8. Else it goes into rows, and the copying warpgroup
+turns them into tiles; so no length is refused, and none is padded outside.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -15,9 +16,13 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jaxtyping import Array
 
-from hrm_kernels import mosaic_blocks
+from hrm_kernels import jax_versions, mosaic_blocks
 from hrm_kernels.mosaic_blocks import ROWS, load, plgpu
 
+WORKING = 2
+"""Warpgroups that work on a gradient."""
+OWNED = ROWS * WORKING
+"""Queries, or keys, of which a program computes the gradients."""
 TILE_ROWS = 8
 Clean = Callable[[Array, int], Array]
 """Returns a part of a block without what may be NaN, given the part and its first row in it."""
@@ -154,3 +159,48 @@ class Stream:
     def release(self, i: Any) -> None:
         """Lets the copying warpgroup write over the i-th block."""
         plgpu.barrier_arrive(self.read.at[self.slot(i)])
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Owned:
+    """The shared memory of what a program owns: outside the types, inside the references.
+
+    It is read as rows, as lengths may be any, and multiplied as tiles.
+
+    Attributes:
+      rows: queries and cotangents, or keys and values, [WORKING, ROWS, K] each; then the gradients.
+      tiles: the same, in tiles.
+      copied: a barrier for each warpgroup and each of the two.
+    """
+
+    rows: tuple[Any, Any]
+    tiles: tuple[Any, Any]
+    copied: Any
+
+    @classmethod
+    def of(cls, K: int, dtype: Any) -> "Owned":
+        """Returns the types."""
+        shape = (WORKING, ROWS, K)
+        rows = mosaic_blocks.plain(shape, dtype)
+        tiles = mosaic_blocks.tiled(shape, dtype)
+        return cls((rows, rows), (tiles, tiles), plgpu.Barrier(num_barriers=2 * WORKING))
+
+    def read(self, me: Any, sources: tuple[Any, Any], clean: Callable[[Array], Array]) -> None:
+        """Copies a warpgroup's part of two arrays, and puts what `clean` leaves of it in tiles."""
+        barriers = [self.copied.at[WORKING * i + me] for i in range(2)]
+        for source, target, barrier in zip(sources, self.rows, barriers, strict=True):
+            plgpu.copy_gmem_to_smem(source, target.at[me], barrier)
+        for rows, tiles, barrier in zip(self.rows, self.tiles, barriers, strict=True):
+            plgpu.barrier_wait(barrier)
+            tiles.at[me][...] = clean(load(rows.at[me]))
+        plgpu.commit_smem()
+
+    def write(self, me: Any, blocks: Sequence[Array], targets: Sequence[Any]) -> None:
+        """Copies a warpgroup's results to their arrays."""
+        for block, rows in zip(blocks, self.rows, strict=False):
+            jax_versions.mosaic_store(rows.at[me], block.astype(rows.dtype))
+        plgpu.commit_smem()
+        for rows, target in zip(self.rows, targets, strict=False):
+            plgpu.copy_smem_to_gmem(rows.at[me], target)
+        plgpu.wait_smem_to_gmem(0)

@@ -61,6 +61,20 @@ def test_whole_blocks_need_no_mask(kind, T, S, block_q, block_k):
     assert not (beyond & found.any(2) & (end < Q)).any()  # the run is as long as it can be
 
 
+@pytest.mark.parametrize("kind", [kind for kind in cases.MASKS if kind != "full"])
+@pytest.mark.parametrize(("T", "S", "block_q", "block_k"), SIZES)
+def test_key_blocks_that_all_queries_see_whole_are_those(kind, T, S, block_q, block_k):
+    mask = cases.make_mask(kind, np.random.default_rng(T), B, T, S)
+    # Neither keys nor queries that do not exist belong to a whole block.
+    pairs = reference.allowed(mask, B, T, S)
+    pairs = np.pad(pairs, [(0, 0), (0, -T % block_q), (0, -S % block_k)])
+    Q = pairs.shape[1] // block_q
+    J = pairs.shape[2] // block_k
+    whole = pairs.reshape(B, Q, block_q, J, block_k).all((2, 4))
+    bounds = blocks.whole_key_block_bounds(key_ranges(mask, B, T, S), block_q, block_k)
+    np.testing.assert_array_equal(within(*bounds, J), whole)
+
+
 @pytest.mark.parametrize("kind", ["causal", "causal_window", "prefix", "segments"])
 def test_bounds_hold_little_more(kind):
     """Blocks within the bounds of both sides have work, whatever the kind of mask."""
