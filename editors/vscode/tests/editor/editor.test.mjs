@@ -38,6 +38,7 @@ before(async () => {
   const settings = {
     "hrmJax.serverUrl": `http://127.0.0.1:${serverPort}`,
     "hrmJax.logFeedback": true,
+    "hrmJax.context": true,
     "hrmJax.verifyAttempts": 4,
     "hrmJax.verifyMaxTokens": 120,
     "editor.quickSuggestions": false,
