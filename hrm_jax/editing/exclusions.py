@@ -9,6 +9,8 @@ from pathspec import GitIgnoreSpec
 
 _RULES = ".gitignore"
 _REPOSITORY = ".git"
+_FOLDER_MARK = "ps_d"
+"""The group by which pathspec notes that a rule has matched a folder, and so all that is in it."""
 
 SECRETS = (
     ".env",
@@ -100,9 +102,24 @@ def _decides(part: str, deepest_last: Sequence[IgnoreFile]) -> bool:
     for folder, rules in deepest_last:
         top = f"{folder}/" if folder else ""
         if part.startswith(top) and part != top:
-            found = _spec(rules).check_file(part.removeprefix(top)).include
+            found = _decision(_spec(rules), part.removeprefix(top))
             ignored = ignored if found is None else found
     return ignored
+
+
+def _decision(spec: GitIgnoreSpec, part: str) -> bool | None:
+    """Returns what the last rule says that is about a part itself; None where none is.
+
+    To git a rule such as `!build` says nothing of what is in that folder.
+    """
+    for pattern in reversed(list(spec.patterns)):
+        found = pattern.match_file(part)
+        if pattern.include is None or found is None:
+            continue
+        by_folder = found.match.groupdict().get(_FOLDER_MARK) is not None
+        if not by_folder or found.match.end() == len(part):
+            return pattern.include
+    return None
 
 
 @functools.lru_cache(maxsize=100)

@@ -41,7 +41,9 @@ class Settings:
     prompt_characters: int = field(
         3000, help="characters that are sent at most", at_least=200, at_most=1_000_000
     )
-    context: bool = field(True, help="whether parts of other documents and files are sent")
+    context: bool = field(
+        False, help="whether parts of other documents and files are sent, a third of the characters"
+    )
     exclude: tuple[str, ...] = field(
         SECRETS, help="files that are never sent, in the form of a .gitignore"
     )

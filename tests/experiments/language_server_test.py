@@ -115,7 +115,7 @@ def test_it_suggests_what_fits_and_follows_what_is_typed(tmp_path, capfd):
     server = InfillServer(lambda body: "x + 1)\nprint(y)\nz")
 
     async def scenario(url):
-        async with editing(tmp_path, url, options={"max_lines": 2}) as editor:
+        async with editing(tmp_path, url, options={"max_lines": 2, "context": True}) as editor:
             other = "def helper(value):\n    return print(value, value)\n" * 4
             editor.open("package/other.py", other)
             editor.open("private.py", "password = 1\n" * 10)

@@ -91,6 +91,13 @@ def repository(tmp_path_factory) -> pathlib.Path:
     return top
 
 
+def test_a_folder_that_is_taken_back_does_not_take_back_what_is_in_it():
+    files = [IgnoreFile("", "*.log"), IgnoreFile("build", "!build")]
+    assert is_excluded("build/build/x.log", files, [])
+    assert not is_excluded("build/build/x.py", files, [])
+    assert not is_excluded("build/x.log", [files[0], IgnoreFile("build", "!*.log")], [])
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(IGNORE_FILES, st.lists(PATHS, min_size=1, max_size=6, unique=True))
 def test_git_ignores_the_same_files(repository, ignore_files, paths):

@@ -68,7 +68,7 @@ def test_what_parts_leave_of_their_budget_is_the_prefix_s():
     assert budget_of(2400, with_context=False) == (2300, 100, 0)
 
 
-DEFAULTS = Settings()
+SHOWN = Settings(context=True)
 USED = "def parse_date(text):\n    day, month = text.split('/')\n    return day, month\n"
 UNUSED = "def mix_colours(first, second):\n    return [first, second, first, second]\n"
 
@@ -83,7 +83,7 @@ class Typing:
         self.uri = (folder / "main.py").as_uri()
         self.documents.open(Document(self.uri, "python", text))
 
-    def chunks(self, settings=DEFAULTS, line=10**6):
+    def chunks(self, settings=SHOWN, line=10**6):
         document = self.documents.get(self.uri)
         assert document is not None
         lines = document.text.split("\n")
@@ -108,8 +108,8 @@ def test_neighbours_are_parts_of_what_is_used_that_may_be_sent(tmp_path):
     assert {one.filename for one in chunks} == {"inner/dates.py", "beside.py", "open.py"}
     assert chunks[-1].filename == "inner/dates.py"  # it is imported
     assert all("parse_date" in one.text for one in chunks)
-    assert typing.names(Settings(exclude=("*.py",))) == []
-    assert typing.names(Settings(context=False)) == []
+    assert typing.names(Settings(context=True, exclude=("*.py",))) == []
+    assert typing.names(Settings()) == []  # unless they are asked for
 
 
 def test_neighbours_stay_while_somebody_stays_where_they_are(tmp_path):
@@ -153,8 +153,8 @@ def test_what_is_no_file_here_is_not_sent():
 
 def test_settings_are_merged_and_checked():
     assert settings_from(None, None) == Settings()
-    found = settings_from({"max_lines": 2, "context": False}, {"hrm_jax": {"max_lines": 3}})
-    assert (found.max_lines, found.context) == (3, False)
+    found = settings_from({"max_lines": 2, "context": True}, {"hrm_jax": {"max_lines": 3}})
+    assert (found.max_lines, found.context) == (3, True)
     assert found.wants("lua")
     assert not settings_from({"languages": ["python"]}).wants("lua")
     assert settings_from({"hrm_jax": []}) == Settings()

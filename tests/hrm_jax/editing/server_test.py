@@ -36,13 +36,15 @@ def filled(url: str, hole: Hole = Hole("a", "b"), most: int = 99) -> str:  # noq
 def test_it_asks_as_llama_cpp_is_asked():
     server = InfillServer(lambda body: "text")
     with server.serving() as url:
-        hole = Hole("Å\ud83d", "", [Chunk("a.py", "x")])
+        hole = Hole("Å\ud83d", "", [Chunk("a.py", "x")], "b.py", "demo")
         assert filled(f"{url}/", hole) == "text"
         assert filled(url, most=2) == "te"
     assert server.asked[0] == {
         "input_prefix": "Å?",  # half of a pair is no text
         "input_suffix": "",
         "input_extra": [{"filename": "a.py", "text": "x"}],
+        "filename": "b.py",
+        "project": "demo",
         "n_predict": 8,
         "t_max_predict_ms": 100,
         "temperature": 0,

@@ -16,7 +16,7 @@ const shown = (what) => vscode.eventually(() => vscode.ghostText(page), isShown,
 const messages = () =>
   page.locator(".notifications-toasts .notification-list-item").allTextContents();
 const told = (text) =>
-  vscode.eventually(messages, (all) => all.some((one) => one.includes(text)), text, 60_000);
+  vscode.eventually(messages, (all) => all.some((one) => one.includes(text)), text);
 const lineWith = async (text) =>
   (await vscode.shownLines(page)).find((line) => line.includes(text)) ?? "";
 
@@ -38,6 +38,7 @@ before(async () => {
   const settings = {
     "hrmJax.serverUrl": `http://127.0.0.1:${serverPort}`,
     "hrmJax.logFeedback": true,
+    "hrmJax.context": true,
     "hrmJax.verifyAttempts": 4,
     "hrmJax.verifyMaxTokens": 120,
     "editor.quickSuggestions": false,

