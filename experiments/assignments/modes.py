@@ -227,7 +227,7 @@ def evaluate(values: flags.FlagValues) -> int:
 
 def measure_gain(values: flags.FlagValues) -> int:
     """Measures a planner against first come, first served; ends with one line of JSON."""
-    planner = make_planner(values.planner, _weights(values, None), values.workers)
+    planner = make_planner(values.planner, _weights(values, None), _options(values))
     console = make_console(stderr=True, file=None, markup=False)
     _compile(console)
     found = efficiency.measure_efficiency(values, planner, _budget(values), console)

@@ -38,6 +38,14 @@ def test_an_evaluation_tells_ablations_apart(tmp_path):
     assert [row["ablation"] for row in rows] == ["none", "random"]
 
 
+def test_the_gain_of_the_model_with_the_exact_planner(tmp_path):
+    (tmp_path / "one.dzn").write_text(DZN)
+    command = ("--mode=efficiency", f"--instances={tmp_path}", "--planner=hrm+exact")
+    figures = json.loads(run(*command, "--iterations=10", "--workers=2").splitlines()[-1])
+    assert figures["planner"] == "hrm+exact"
+    assert figures["classes"]["all"]["instances"] == 1
+
+
 def test_a_folder_without_a_model_is_named(example):
     said = run(*inputs(example), *HRM, f"--checkpoint={example}", code=2)
     assert str(example) in said

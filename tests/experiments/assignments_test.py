@@ -122,6 +122,14 @@ def test_a_drawn_backlog_and_what_is_gained(tmp_path):
     assert all(row["completion"] <= row["room"] for row in classes.values())
 
 
+def test_the_gain_of_the_default_planner(tmp_path):
+    (tmp_path / "x.dzn").write_text(DZN, encoding="utf-8")
+    command = ("--mode=efficiency", f"--instances={tmp_path}", "--iterations=10", "--workers=2")
+    figures = json.loads(run(*command).splitlines()[-1])
+    assert figures["planner"] == "exact"
+    assert figures["classes"]["all"]["instances"] == 1
+
+
 def test_an_evaluation_ends_with_a_line_and_goes_on(tmp_path):
     for name in ("x.dzn", "y.dzn"):
         (tmp_path / name).write_text(DZN, encoding="utf-8")
