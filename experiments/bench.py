@@ -7,11 +7,10 @@ them ours is measured alone. `--preset=hrm_tiny --batch_sizes=4` finishes in abo
 language model writes, against transformers, `--suite=llama` the same of a GGUF file, against
 llama.cpp; `--suite=speculation` what proposing repeated tokens gains, `--suite=syntax` what it
 costs to write Python alone, `--suite=first_token` how long an editor waits after a change,
-`--suite=context` what parts of other files are worth there;
-`--suite=serve_load` puts a server under many clients, `--suite=serve_speed` measures it beside
-llama.cpp's; `--suite=studio_load` puts the studio under many runs and pages, `--suite=first_curve`
-measures how soon it shows a curve, `--suite=telemetry` what its figures cost a run;
-`--suite=device` is the whole picture of one GPU.
+`--suite=context` what parts of other files are worth there; `--suite=serve_load` puts a server
+under many clients, `--suite=serve_speed` measures it beside llama.cpp's; `--suite=studio_load` puts
+the studio under many runs and pages, `--suite=first_curve` measures how soon it shows a curve,
+`--suite=telemetry` what its figures cost a run; `--suite=device` is the whole picture of one GPU.
 Results are medians over rounds; the JSON holds every turn.
 """
 
@@ -45,7 +44,7 @@ def _train_step(console: Console) -> dict[str, Any]:
     """Measures a training step, ours against PyTorch."""
     options = train_step.Options(
         contestants=_CONTESTANTS.value,
-        batch_sizes=_batch_sizes(),
+        batch_sizes=_counts(_BATCH_SIZES),
         shape=_PRESET.value,
         rounds=_ROUNDS.value,
         steps_per_round=_STEPS.value,
@@ -59,14 +58,14 @@ def _step_profile(console: Console) -> list[dict[str, Any]]:
     """Measures where the time of a training step goes."""
     from experiments.benchmarks import step_profile
 
-    return [step_profile.run(_PRESET.value, size, console) for size in _batch_sizes()]
+    return [step_profile.run(_PRESET.value, size, console) for size in _counts(_BATCH_SIZES)]
 
 
 def _recurrence(console: Console) -> list[dict[str, Any]]:
     """Measures compilation and memory by the number of cycles."""
     from experiments.benchmarks import recurrence
 
-    return [recurrence.run(_PRESET.value, size, console) for size in _batch_sizes()]
+    return [recurrence.run(_PRESET.value, size, console) for size in _counts(_BATCH_SIZES)]
 
 
 def _aot(console: Console) -> list[dict[str, Any]]:
@@ -98,10 +97,6 @@ def _device(console: Console) -> dict[str, Any]:
     return suite.run(options, console)
 
 
-def _batch_sizes() -> list[int]:
-    return _counts(_BATCH_SIZES)
-
-
 def _counts(flag: flags.FlagHolder[list[str]]) -> list[int]:
     """Returns the numbers that a flag lists; raises UsageError where one is none."""
     if not all(one.isdecimal() for one in flag.value):
@@ -127,7 +122,7 @@ def _solve(console: Console) -> list[dict[str, Any]]:
         "noise": _NOISE.value,
         "rounds": _ROUNDS.value,
     }
-    sizes = _batch_sizes()
+    sizes = _counts(_BATCH_SIZES)
     return [solve.run(solve.Options(batch_size=size, **shared), console) for size in sizes]
 
 
