@@ -44,8 +44,9 @@ _MIXED = SizesConfig(
     start=SHIPPED,
     model=_USUAL.model,
     data=_USUAL.data,
-    # A quarter of the rate that fresh weights get.
-    optim=replace(_USUAL.optim, {"learning_rate": 2e-3}),
+    # A quarter of the rate that fresh weights get, and an average that soon forgets those it began
+    # with.
+    optim=replace(_USUAL.optim, {"learning_rate": 2e-3, "ema_decay": 0.99}),
     loop=LoopConfig(steps=3000, log_every=20, evaluate_every=250, checkpoint_every=100),
     validation=EvaluationConfig(puzzles=0, batch_size=32, halting="rules", max_steps=32),
 )

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from hrm_jax.core.candidates import CandidateGrid, Relation
+from hrm_jax.core.graphs import graph_relation, stack_graphs
 from hrm_jax.data.sudoku import rules
 from hrm_jax.nn.relational import (
     EXCLUDED,
@@ -44,6 +45,29 @@ def test_equals_its_equation(grid):
         expected += np.einsum("ij,bjd->bid", mean, x) @ kernel
     found = nnx.jit(layer)(jnp.asarray(x, jnp.float32))
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+
+
+def test_edges_between_cells_join_the_candidates_of_each_symbol():
+    grid = CandidateGrid(
+        axes=("vertex", "colour"),
+        sizes=(4, 3),
+        relations=(Relation("vertex", ("colour",), "cell"),),
+        edges=("neighbours",),
+    )
+    assert grid.weight_names == ("cell", "neighbours")
+    layer = RelationalMixing(grid, 5, rngs=nnx.Rngs(0))
+    x = np.random.default_rng(1).standard_normal((1, 12, 5))
+    # Vertex 2 hears 0 and 1, vertex 0 hears 3; the others hear nobody.
+    hops = graph_relation(np.array([0, 1, 3]), np.array([2, 2, 0]), room=5)
+    relations = stack_graphs([{"neighbours": hops}])
+    cells = x.reshape(4, 3, 5)
+    heard = np.zeros_like(cells)
+    heard[2] = (cells[0] + cells[1]) / 2
+    heard[0] = cells[3]
+    kernels = {name: np.asarray(layer.projections[name].kernel[...]) for name in grid.weight_names}
+    expected = cells.mean(1, keepdims=True) @ kernels["cell"] + heard @ kernels["neighbours"]
+    found = nnx.jit(layer)(jnp.asarray(x, jnp.float32), relations)
+    np.testing.assert_allclose(found[0], expected.reshape(12, 5), rtol=0, atol=2e-6)
 
 
 def test_relations_of_sudoku_are_its_units_and_where_they_cross():
