@@ -22,6 +22,8 @@ BIN = ".bin"
 CHECKPOINTS = "checkpoints"
 MOST_JSON_BYTES = 1 << 20
 _DEPTH = 2
+_DEPTH_BESIDE = 4
+"""Other code lays its logs deeper, such as `logs/fit/<time>/train`."""
 _PART = re.compile(r"[^./\\\0][^/\\\0]*")
 _CHECKPOINT = re.compile(r"step_\d{8,12}")
 _MARKS = ("config.json", "metrics.jsonl", "job.json")
@@ -76,7 +78,8 @@ class Runs:
         folder = self.beside.get(first)
         if folder is None:
             return self.own(name)
-        return self._existing(_inside(folder, rest, folder) if rest else folder, name)
+        path = _inside(folder, rest, folder, _DEPTH_BESIDE) if rest else folder
+        return self._existing(path, name)
 
     def is_own(self, name: str) -> bool:
         """Returns whether a run may be changed."""
@@ -86,10 +89,11 @@ class Runs:
         """Returns the names of all runs, those inside other folders as `folder/name`."""
         found = [name for name in _below(self.root, self.root) if self.is_own(name)]
         for first, folder in self.beside.items():
-            if _is_run(folder):
-                found.append(first)
-            else:
-                found += [f"{first}/{name}" for name in _below(folder, folder)]
+            is_run = _is_run(folder)
+            found += [first] if is_run else []
+            if not is_run or not _is_ours(folder):
+                inside = _below(folder, folder, _DEPTH_BESIDE)
+                found += [f"{first}/{name}" for name in inside]
         return sorted(found)
 
     def aside(self, name: str) -> pathlib.Path:
@@ -115,10 +119,12 @@ def checkpoints(folder: pathlib.Path) -> list[str]:
     return []
 
 
-def _inside(folder: pathlib.Path, name: str, root: pathlib.Path) -> pathlib.Path:
+def _inside(
+    folder: pathlib.Path, name: str, root: pathlib.Path, depth: int = _DEPTH
+) -> pathlib.Path:
     """Returns the path of a name within a folder; raises UnknownRun where it could lead out."""
     parts = name.split("/")
-    if len(parts) > _DEPTH or not all(_PART.fullmatch(part) for part in parts):
+    if len(parts) > depth or not all(_PART.fullmatch(part) for part in parts):
         raise UnknownRun(
             f"{name!r}: expected a name, or two with a / between, none with a dot before it; "
             "choose another"
@@ -137,9 +143,11 @@ def _below(folder: pathlib.Path, root: pathlib.Path, depth: int = _DEPTH) -> Ite
             if not _PART.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
                 continue
             inside = folder / entry.name
-            if _is_run(inside):
+            is_run = _is_run(inside)
+            if is_run:
                 yield inside.relative_to(root).as_posix()
-            elif depth > 1:
+            # Other code writes logs into folders of its logs as well.
+            if depth > 1 and not (is_run and _is_ours(inside)):
                 yield from _below(inside, root, depth - 1)
 
 
@@ -148,8 +156,12 @@ def is_foreign_log(name: str) -> bool:
     return name.startswith(EVENTS) or name.endswith(CSV)
 
 
+def _is_ours(folder: pathlib.Path) -> bool:
+    return any(os.path.lexists(folder / mark) for mark in _MARKS)
+
+
 def _is_run(folder: pathlib.Path) -> bool:
-    if any(os.path.lexists(folder / mark) for mark in _MARKS):
+    if _is_ours(folder):
         return True
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         return any(is_foreign_log(entry.name) for entry in entries)

@@ -163,6 +163,12 @@ class Jobs:
             os.rename(folder, self._runs.aside(BIN) / binned)
         return binned
 
+    def binned(self) -> list[str]:
+        """Returns the names that runs have in the bin, the latest first."""
+        with contextlib.suppress(OSError), os.scandir(self._runs.root / BIN) as entries:
+            return sorted(one.name for one in entries if one.is_dir(follow_symlinks=False))[::-1]
+        return []
+
     def restore(self, binned: str) -> str:
         """Moves a run from the bin to where it was; returns its name.
 

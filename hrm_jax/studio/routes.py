@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hrm_jax.serving import errors
 from hrm_jax.studio import forms, series
 from hrm_jax.studio.asking import add_asking
-from hrm_jax.studio.folders import open_regular, read_end
+from hrm_jax.studio.folders import BIN, open_regular, read_end
 from hrm_jax.studio.forms import FormError
 from hrm_jax.studio.plans import MOST_BYTES, parse_plan, plan_names, read_plan
 from hrm_jax.studio.states import OUTPUT
@@ -108,7 +108,7 @@ def _add_reading(routes: APIRouter, studio: Studio) -> None:
     @routes.get("/curves")
     async def curves(
         run: Name,
-        curve: Annotated[list[str] | None, Query(max_length=50)] = None,
+        curve: Annotated[list[str] | None, Query(max_length=series.MOST_CURVES)] = None,
         points: Annotated[int, Query(ge=4, le=_MOST_POINTS)] = 1000,
         first: float = -np.inf,
         last: float = np.inf,
@@ -258,6 +258,12 @@ def _add_changing(routes: APIRouter, studio: Studio) -> None:
         binned = await asyncio.to_thread(studio.jobs.delete, body.name)
         await studio.live.look()
         return JSONResponse({"binned": binned})
+
+    @routes.get("/bin")
+    async def binned() -> JSONResponse:
+        """Answers what is in the bin, and where that is."""
+        names = await asyncio.to_thread(studio.jobs.binned)
+        return JSONResponse({"binned": names, "folder": str(studio.runs.root / BIN)})
 
     @routes.post("/restore")
     async def restore(body: Named) -> JSONResponse:

@@ -1,8 +1,12 @@
 """Experiments as their users run them: a command in a process of its own."""
 
+import contextlib
 import dataclasses
+import json
 import os
 import pathlib
+import shutil
+import signal
 import subprocess
 import sys
 
@@ -11,6 +15,8 @@ import pytest
 from hrm_jax.data.sudoku.source import load_source
 
 ROOT = pathlib.Path(__file__).parents[2]
+TIMEOUT = 60_000
+"""Milliseconds that a page may take: a run compiles first, on a machine that is busy."""
 
 TINY = [
     "--preset=minute",
@@ -86,3 +92,41 @@ def bank(tmp_path_factory):
 def sudoku(bank, tmp_path_factory):
     """The experiment, run in an empty folder."""
     return Experiment(bank, tmp_path_factory.mktemp("work"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium."""
+    from playwright.sync_api import expect, sync_playwright  # who uses it skips without it
+
+    expect.set_options(timeout=TIMEOUT)
+    with sync_playwright() as driver:
+        found = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page on which no script fails."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    found = context.new_page()
+    found.set_default_timeout(TIMEOUT)
+    troubles = []
+    found.on("pageerror", lambda error: troubles.append(str(error)))
+    found.on("dialog", lambda dialog: troubles.append(f"a dialog: {dialog.message}"))
+    yield found
+    context.close()
+    assert troubles == []
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A folder of runs, whose processes end with the test."""
+    folder = tmp_path / "runs"
+    yield folder
+    for path in folder.glob("*/job.json"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(json.loads(path.read_text())["pid"], signal.SIGKILL)

@@ -1,6 +1,5 @@
 """The studio in Chromium: what a person sees and does, with real runs and processes."""
 
-import contextlib
 import json
 import os
 import pathlib
@@ -15,14 +14,14 @@ import pytest
 pytest.importorskip("playwright", reason="needs playwright")
 pytest.importorskip("psutil", reason="needs the extra studio")
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from tests.experiments.codegen.saved_run import save_run
 from tests.experiments.conftest import ROOT
+from tests.experiments.studios import HOSTILE, studio, write
 from tests.hrm_jax.studio.plans_test import TEXT as PLAN
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
 
 SMALL = {
     "loop.steps": "4000",
@@ -34,66 +33,12 @@ SMALL = {
     "validation.puzzles": "4",
     "validation.batch_size": "4",
 }
-HOSTILE = "<img src=x onerror=alert(1)>"
 SERIOUS = ("serious", "critical")
-VIEWS = ("watch", "think", "try", "try?what=code", "new")
-TIMEOUT = 60_000  # a run compiles first, on a machine that is busy
-expect.set_options(timeout=TIMEOUT)
-
-
-@contextlib.contextmanager
-def studio(runs, *flags):
-    """The url of a studio that ends with the block."""
-    command = [
-        sys.executable,
-        "-m",
-        "experiments.studio",
-        "--port=0",
-        "--no_browser",
-        f"--runs={runs}",
-    ]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}"}
-    with subprocess.Popen([*command, *flags], env=environment, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        try:
-            yield json.loads(process.stdout.readline())["url"]
-        finally:
-            process.terminate()
-            assert process.wait(timeout=20) in (0, -signal.SIGTERM)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def page(browser):
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    found = context.new_page()
-    found.set_default_timeout(TIMEOUT)
-    troubles = []
-    found.on("pageerror", lambda error: troubles.append(str(error)))
-    found.on("dialog", lambda dialog: troubles.append(f"a dialog: {dialog.message}"))
-    yield found
-    context.close()
-    assert troubles == []
+VIEWS = ("watch", "think", "try", "try?what=code", "new", "guide")
 
 
 def process_of(runs, name):
     return json.loads((runs / name / "process.json").read_text())
-
-
-@pytest.fixture
-def runs(tmp_path):
-    folder = tmp_path / "runs"
-    yield folder
-    for path in folder.glob("*/job.json"):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(json.loads(path.read_text())["pid"], signal.SIGKILL)
 
 
 def has_state(page, state):
@@ -221,18 +166,6 @@ def test_code_is_streamed_verified_only_by_tests_and_cancelled(page, runs):
         page.get_by_label("Tests", exact=True).fill("1")
         page.get_by_role("button", name="Write", exact=True).click()
         expect(page.get_by_role("alert")).to_contain_text("got none that use a name of it")
-
-
-def write(runs, name, records):
-    folder = runs / name
-    folder.mkdir(parents=True)
-    config = {"loop": {"steps": 100}, "description": HOSTILE, "seed": len(name)}
-    (folder / "config.json").write_text(json.dumps(config))
-    lines = [
-        {"step": s, "time_seconds": 1e9 + s, "split": "train", "loss": x, HOSTILE: 1}
-        for s, x in records
-    ]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def test_every_view_shows_foreign_runs_as_text_and_fits_a_phone(page, runs):

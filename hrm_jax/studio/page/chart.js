@@ -42,16 +42,24 @@ export class Chart {
     this.name = name;
     this.settings = settings;
     this.zoomed = null;
-    this.plot = h("div", {class: "plot", role: "img"});
+    this.plot = h("div", {class: "plot", role: "img", tabindex: "0", "aria-keyshortcuts": "ArrowLeft ArrowRight + - Escape", onkeydown: event => this.pressed(event)});
+    this.said = h("p", {class: "spoken", role: "status"});
+    this.isSeen = false;
     this.warning = h("p", {class: "warn"});
     this.back = h("button", {type: "button", class: "plain", hidden: true, onclick: () => this.zoom(null)}, "whole");
     const last = name.split("/").at(-1).replaceAll("_", " ");
     this.card = h("section", {class: "card chart", "aria-label": name},
       h("header", {}, h("h2", {title: explain(name)}, last, h("span", {class: "quiet small"}, ` ${name.split("/")[0]}`)),
         this.back,
+        h("a", {class: "button plain", href: `#/guide?figure=${encodeURIComponent(name)}`, "aria-label": `What ${name} is`, title: "What this figure is"}, "?"),
         h("button", {type: "button", class: "plain", "aria-label": `PNG of ${name}`, title: "Save as PNG", onclick: () => this.save()}, "PNG")),
-      h("p", {class: "hint"}, explain(name)), this.plot, this.warning);
+      h("p", {class: "hint"}, explain(name)), this.plot, this.said, this.warning);
     new ResizeObserver(() => this.resize()).observe(this.plot);
+    // Drawing is what takes time where there are many figures: those out of sight wait.
+    new IntersectionObserver(entries => {
+      this.isSeen = entries.at(-1).isIntersecting;
+      if (this.isSeen && this.isStale) this.draw(this.runs);
+    }, {rootMargin: "200px"}).observe(this.card);
   }
 
   resize() {
@@ -65,6 +73,9 @@ export class Chart {
     const parts = runs.map(([run]) => [run, this.points(run)]).filter(([, points]) => points?.values.length);
     this.card.hidden = parts.length === 0;
     if (!parts.length) return;
+    this.tell(parts);
+    this.isStale = !this.isSeen;
+    if (this.isStale) return;
     const byTime = this.settings.x === "time";
     const tables = parts.map(([, points]) => {
       const x = byTime ? points.times.map(t => t - points.start) : points.steps;
@@ -78,7 +89,24 @@ export class Chart {
     const key = `${parts.map(([run]) => run)}|${JSON.stringify(this.settings)}|${dark.matches}`;
     if (this.u && key === this.key) this.u.setData(data, !this.zoomed);
     else this.build(data, parts, key);
-    this.tell(parts);
+  }
+
+  /** The keyboard does what the mouse does: points at values, zooms in and out. */
+  pressed(event) {
+    if (!this.u) return;
+    const xs = this.u.data[0], {idx, left} = this.u.cursor;
+    const at = left >= 0 ? idx ?? xs.length - 1 : xs.length - 1;
+    const go = {ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10}[event.key];
+    if (go) {
+      const next = Math.min(xs.length - 1, Math.max(0, left >= 0 ? at + go : at));
+      this.u.setCursor({left: this.u.valToPos(xs[next], "x"), top: 10});
+      this.said.textContent = this.tip?.innerText.replaceAll("\n", " ") ?? "";
+    } else if (event.key === "+" || event.key === "=") {
+      const half = (this.u.scales.x.max - this.u.scales.x.min) / 4;
+      this.zoom([Math.max(xs[0], xs[at] - half), Math.min(xs.at(-1), xs[at] + half)]);
+    } else if (event.key === "-" || event.key === "Escape") this.zoom(null);
+    else return;
+    event.preventDefault();
   }
 
   points(run) {

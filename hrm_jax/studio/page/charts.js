@@ -34,7 +34,7 @@ export function charts(chosen, settings) {
 
   function draw() {
     const drawn = chosen();
-    const names = inOrder(new Set(drawn.flatMap(([run]) => curvesOf(run).names)));
+    const names = inOrder(new Set(drawn.flatMap(([run]) => curvesOf(run).names))).filter(name => patternOf(settings.figures).test(name));
     for (const name of names) {
       if (!byName.has(name)) byName.set(name, new Chart(name, settings));
     }
@@ -46,13 +46,22 @@ export function charts(chosen, settings) {
     const parts = drawn.map(([run]) => curvesOf(run)).filter(c => c.share < 1 && c.names.length).map(c => `${c.name}: ${Math.round(100 * c.share)} % read`);
     const damaged = drawn.map(([run]) => curvesOf(run)).filter(c => c.damaged).map(c => `${c.name}: ${c.damaged} damaged lines left out`);
     reading.textContent = [...parts, ...damaged].join("; ");
-    if (!names.length) reading.textContent = drawn.length ? "No records yet." : "No run is chosen.";
+    if (!names.length) reading.textContent = !drawn.length ? "No run is chosen." : settings.figures ? "No figure has such a name (yet)." : "No records yet.";
   }
 
   const end = listen((names, kind) => { if (kind === "runs" || kind === "all") refresh(names); });
   onThemeChange(() => !ended && draw());
   refresh();
   return {element: h("div", {class: "stack"}, reading, grid), refresh, draw, end: () => { ended = true; end(); }};
+}
+
+/** A regular expression that a person types; one that is none yet leaves nothing out. */
+function patternOf(text) {
+  try {
+    return new RegExp(text, "i");
+  } catch {
+    return /(?:)/;
+  }
 }
 
 /** Controls of how curves are drawn. */
@@ -68,7 +77,8 @@ export function controls(settings, changed) {
         [["step", "steps"], ["time", "time"]].map(([value, text]) => h("option", {value, selected: settings.x === value}, text)))),
     h("label", {class: "option"}, h("input", {type: "checkbox", checked: settings.log, onchange: event => set("log", event.target.checked)}), "logarithmic"),
     h("label", {class: "option", title: "Each curve shows the best value that it had until then"}, h("input", {type: "checkbox", checked: settings.best, onchange: event => set("best", event.target.checked)}), "best so far"),
-    h("span", {class: "quiet small"}, "Drag over a figure to zoom, click twice for the whole."));
+    h("input", {type: "search", value: settings.figures, placeholder: "Figures: a regular expression", "aria-label": "Filter figures by a regular expression", oninput: event => set("figures", event.target.value)}),
+    h("span", {class: "quiet small"}, "Drag over a figure to zoom, click twice for the whole; with the keyboard: arrows, +, Escape."));
 }
 
 export const settingsOf = address => ({
@@ -76,6 +86,7 @@ export const settingsOf = address => ({
   x: address.get("x") === "time" ? "time" : "step",
   log: address.get("log") === "1",
   best: address.get("best") === "1",
+  figures: address.get("figures") ?? "",
 });
 
 export function swatch(number) {

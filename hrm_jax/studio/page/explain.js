@@ -19,6 +19,9 @@ const EXACT = {
   "telemetry/memory_bytes": "Resident memory of the process that trains.",
   "telemetry/device_memory_bytes": "Memory in use on the first device.",
 };
+/** What is known of figures by name, for the guide. */
+export const FIGURES = Object.entries(EXACT);
+
 const ENDING = {
   bits_per_byte: "How many bits the model needs for a byte of text; lower is better.",
   parse_rate: "Share of written functions that parse.",

@@ -1,6 +1,7 @@
 /** Shows the view that the address names. */
 import {compare} from "./compare.js";
 import {byId, bytes, h, notify} from "./dom.js";
+import {guide} from "./guide.js";
 import {create} from "./new.js";
 import {plans} from "./plans.js";
 import {run} from "./run.js";
@@ -9,7 +10,7 @@ import {think} from "./think.js";
 import {tryIt} from "./try.js";
 import {watch} from "./watch.js";
 
-const VIEWS = {watch, run, new: create, compare, think, try: tryIt, plans};
+const VIEWS = {watch, run, new: create, compare, think, try: tryIt, plans, guide};
 let current = null, shown = 0;
 
 async function show() {

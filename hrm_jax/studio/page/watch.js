@@ -1,7 +1,7 @@
 /** All runs, and the curves of those that are chosen. */
 import {charts, controls, settingsOf, swatch} from "./charts.js";
 import {duration, h, number} from "./dom.js";
-import {asList, fromList, link, listen, remember, runs} from "./store.js";
+import {asList, attempt, fromList, link, listen, remember, runs} from "./store.js";
 
 const SHOWN_FIRST = 3;
 /** The finished run that comes with the package. */
@@ -157,11 +157,25 @@ export function watch(settings) {
     else if (isSame) names.forEach(fill);
     else show();
   });
+  const bin = binList();
   const element = h("div", {class: "watch"}, h("h1", {class: "spoken"}, "Watch"),
-    h("aside", {class: "side", "aria-label": "Runs"}, filter, h("div", {class: "row tight"}, grouping, wrong), list),
+    h("aside", {class: "side", "aria-label": "Runs"}, filter, h("div", {class: "row tight"}, grouping, wrong), list, bin),
     h("div", {class: "stack"},
       controls(drawn, (name, value) => { remember({[name]: value === true ? "1" : value || ""}); figures.draw(); }), figures.element));
   return {element, end: () => { end(); figures.end(); }};
+}
+
+/** Runs that were deleted, and how to put them back; asked for when it is opened. */
+function binList() {
+  const inside = h("div", {class: "stack"});
+  async function fill() {
+    const found = await attempt("/api/bin");
+    if (!found) return;
+    const back = async name => { if (await attempt("/api/restore", {name})) fill(); };
+    inside.replaceChildren(h("p", {class: "quiet small"}, found.binned.length ? `They lie in ${found.folder}, and can be removed there.` : "Nothing was deleted."),
+      h("ul", {class: "list"}, found.binned.map(name => h("li", {class: "group"}, h("button", {type: "button", "aria-label": `Put ${name} back`, onclick: () => back(name)}, "Put back"), h("span", {}, name)))));
+  }
+  return h("details", {ontoggle: event => event.target.open && fill()}, h("summary", {class: "small"}, "Bin"), inside);
 }
 
 function welcome() {

@@ -6,7 +6,7 @@ import time
 import pytest
 import tensorboardX
 
-from hrm_jax.studio.folders import Runs
+from hrm_jax.studio.folders import Runs, UnknownRun
 from hrm_jax.studio.foreign import ForeignLogs
 from hrm_jax.studio.protection import Pass
 from hrm_jax.studio.studio import Studio
@@ -72,6 +72,24 @@ def test_links_and_pipes_are_not_read_and_time_is_kept(tmp_path):
     assert math.isnan(logs.curves.latest()["b/x"].value)
     gone = ForeignLogs(tmp_path / "none")
     assert read(gone) == 1
+
+
+def test_logs_within_logs_and_deep_ones_are_found(tmp_path):
+    root = tmp_path / "logs"
+    for place in ("", "fit", "fit/now/train", "fit/now/train/too/deep"):
+        (root / place).mkdir(parents=True, exist_ok=True)
+        (root / place / "a.csv").write_text("step,x\n1,2\n")
+    (root / "fit" / "ours").mkdir()
+    (root / "fit" / "ours" / "metrics.jsonl").write_text("")
+    (root / "fit" / "ours" / "inner").mkdir()
+    (root / "fit" / "ours" / "inner" / "a.csv").write_text("step,x\n")
+    runs = Runs(tmp_path / "runs", {"(logs)": root})
+    names = ["(logs)", "(logs)/fit", "(logs)/fit/now/train", "(logs)/fit/ours"]
+    assert runs.names() == names
+    assert Watching(runs, {}).summaries().keys() == set(names)
+    assert runs.find("(logs)/fit/now/train") == root / "fit/now/train"
+    with pytest.raises(UnknownRun):
+        runs.find("(logs)/fit/now/train/too/deep")
 
 
 def lines_of_csv(folder, steps):

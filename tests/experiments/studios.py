@@ -1,0 +1,45 @@
+"""A studio as its users start it, and runs that it shows."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+from tests.experiments.conftest import ROOT
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@contextlib.contextmanager
+def studio(runs, *flags):
+    """The url of a studio that ends with the block."""
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.studio",
+        "--port=0",
+        "--no_browser",
+        f"--runs={runs}",
+    ]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}"}
+    with subprocess.Popen([*command, *flags], env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())["url"]
+        finally:
+            process.terminate()
+            assert process.wait(timeout=20) in (0, -signal.SIGTERM)
+
+
+def write(runs, name, records):
+    folder = runs / name
+    folder.mkdir(parents=True)
+    config = {"loop": {"steps": 100}, "description": HOSTILE, "seed": len(name)}
+    (folder / "config.json").write_text(json.dumps(config))
+    lines = [
+        {"step": s, "time_seconds": 1e9 + s, "split": "train", "loss": x, HOSTILE: 1}
+        for s, x in records
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
