@@ -5,6 +5,25 @@ const IDENTIFIER = /[\p{L}_$][\p{L}\p{N}_$]*/gu;
 /** Files that stand for their folder. */
 const OF_FOLDERS = ["__init__", "index", "mod"];
 
+const LEFT_OUT = [
+  "node_modules",
+  "__pycache__",
+  "venv",
+  "build",
+  "dist",
+  "target",
+  "site-packages",
+];
+
+/** A pattern of the files in folders that are not the project's own. */
+export const LEFT_OUT_PATTERN = `**/{.*,${LEFT_OUT.join(",")}}/**`;
+
+/** Returns whether a path within a project is in such a folder. */
+export function isLeftOut(path: string): boolean {
+  const folders = path.split("/").slice(0, -1);
+  return folders.some((name) => name.startsWith(".") || LEFT_OUT.includes(name));
+}
+
 /** Returns the names in a text's lines of imports, sorted. */
 export function importedNames(text: string): string[] {
   const lines = text.split("\n").filter((line) => IMPORT.test(line));

@@ -29,24 +29,47 @@ export class GhostText implements vscode.InlineCompletionItemProvider {
     token: vscode.CancellationToken,
   ): Promise<vscode.InlineCompletionItem[]> {
     const settings = settingsFor(document);
-    if (!isWanted(settings, document) || !(await this.privacy.allows(document))) {
+    if (!isWanted(settings, document)) {
       return [];
     }
     const selected = context.selectedCompletionInfo;
-    const alone = placeOf(document, position, selected);
-    const place = await this.neighbours.beside(document, alone, settings.suggestion.budget);
     const isAskedFor = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
-    const found = await this.suggestions(place, settings, isAskedFor, token);
-    if (token.isCancellationRequested) {
-      return [];
+    const { signal, waiting } = signalOf(token);
+    try {
+      // Both take a while, and neither needs the other.
+      const pausing = pause(isAskedFor ? 0 : settings.debounceMilliseconds, signal);
+      const place = await this.place(document, position, selected, settings);
+      if (place === undefined) {
+        return [];
+      }
+      const found = await this.suggestions(place, settings, isAskedFor, pausing, signal);
+      if (token.isCancellationRequested) {
+        return [];
+      }
+      const range = selected?.range ?? new vscode.Range(position, position);
+      const items = found.flatMap((one) => itemOf(one, place, range, selected?.text ?? ""));
+      const [first] = items;
+      if (first !== undefined) {
+        this.feedback.offer(document, position, place, first);
+      }
+      return items;
+    } finally {
+      waiting.dispose();
     }
-    const range = selected?.range ?? new vscode.Range(position, position);
-    const items = found.flatMap((one) => itemOf(one, place, range, selected?.text ?? ""));
-    const [first] = items;
-    if (first !== undefined) {
-      this.feedback.offer(document, position, place, first);
+  }
+
+  /** Returns a place with what it is shown beside, undefined in a document that may not be sent. */
+  private async place(
+    document: vscode.TextDocument,
+    position: vscode.Position,
+    selected: vscode.SelectedCompletionInfo | undefined,
+    settings: Settings,
+  ): Promise<Place | undefined> {
+    if (!(await this.privacy.allows(document))) {
+      return undefined;
     }
-    return items;
+    const alone = placeOf(document, position, selected);
+    return this.neighbours.beside(document, alone, settings.suggestion.budget);
   }
 
   /** Returns what is known, or what the server says after a moment in which nothing is typed. */
@@ -54,29 +77,25 @@ export class GhostText implements vscode.InlineCompletionItemProvider {
     place: Place,
     settings: Settings,
     isAskedFor: boolean,
-    token: vscode.CancellationToken,
+    pausing: Promise<void>,
+    signal: AbortSignal,
   ): Promise<readonly string[]> {
     const known = this.suggester.known(place);
     if (known !== undefined && !isAskedFor) {
       return known;
     }
-    const { signal, waiting } = signalOf(token);
-    try {
-      await pause(isAskedFor ? 0 : settings.debounceMilliseconds, signal);
-      await this.ahead.finish(place.document, signal);
-      if (signal.aborted) {
-        return [];
-      }
-      const { suggestion, alternatives } = settings;
-      const found = await this.connection.ask(signal, (server) =>
-        isAskedFor
-          ? this.suggester.several(server, place, suggestion, alternatives, signal)
-          : this.suggester.likeliest(server, place, suggestion, signal),
-      );
-      return found ?? [];
-    } finally {
-      waiting.dispose();
+    await pausing;
+    await this.ahead.finish(place.document, signal);
+    if (signal.aborted) {
+      return [];
     }
+    const { suggestion, alternatives } = settings;
+    const found = await this.connection.ask(signal, (server) =>
+      isAskedFor
+        ? this.suggester.several(server, place, suggestion, alternatives, signal)
+        : this.suggester.likeliest(server, place, suggestion, signal),
+    );
+    return found ?? [];
   }
 }
 

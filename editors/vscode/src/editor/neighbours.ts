@@ -102,7 +102,8 @@ export class Neighbours implements vscode.Disposable {
     const { suffix } = around(place.before, place.after, budget);
     // What of the document is not in its window may be shown too.
     const unseen = [place.before.slice(0, begin), place.after.slice(suffix.length)];
-    const all = [...unseen.map((text) => ({ ...own, text })), ...files];
+    const parts = unseen.filter((text) => text.trim() !== "").map((text) => ({ ...own, text }));
+    const all = [...parts, ...files];
     const offered = all.map(({ filename, text }) => ({ filename, text }));
     const { signal } = new AbortController();
     const chunks =

@@ -1,13 +1,12 @@
 /** Finds the files of a project that a document is likely to use. */
 
 import * as vscode from "vscode";
-import { patternOf } from "../core/imports";
+import { LEFT_OUT_PATTERN, isLeftOut, patternOf } from "../core/imports";
 
 const MOST_FILES = 16;
 /** Of a file: larger ones are mostly tables. */
 const MOST_BYTES = 50_000;
 const MOST_NAMES = 100;
-const LEFT_OUT = "**/{.*,node_modules,__pycache__,venv,build,dist,target,site-packages}/**";
 
 /** Returns files with a document's ending: those that names may name, then those of its folder. */
 export async function filesNear(
@@ -42,8 +41,10 @@ export async function read(uri: vscode.Uri): Promise<string | undefined> {
 }
 
 async function found(pattern: vscode.RelativePattern): Promise<vscode.Uri[]> {
-  const files = await vscode.workspace.findFiles(pattern, LEFT_OUT, MOST_FILES);
-  return files.sort((one, other) => (one.path < other.path ? -1 : 1));
+  const files = await vscode.workspace.findFiles(pattern, LEFT_OUT_PATTERN, MOST_FILES);
+  // Not every file system looks at what is to be left out.
+  const own = files.filter((one) => !isLeftOut(vscode.workspace.asRelativePath(one, false)));
+  return own.sort((one, other) => (one.path < other.path ? -1 : 1));
 }
 
 async function siblings(uri: vscode.Uri, ending: string): Promise<vscode.Uri[]> {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { SuggestionCache } from "../../src/core/cache";
 import { chunksOf, linesAround } from "../../src/core/chunks";
-import { importedNames, patternOf } from "../../src/core/imports";
+import { importedNames, isLeftOut, patternOf } from "../../src/core/imports";
 import { shaped } from "../../src/core/lines";
 import { Offer } from "../../src/core/outcome";
 import { around, beside, budgetOf } from "../../src/core/window";
@@ -83,6 +83,8 @@ test("imports name files in many languages", () => {
   );
   assert.deepEqual(importedNames("x = 1\n"), []);
   assert.equal(patternOf([], "py"), undefined);
+  assert.ok(isLeftOut("node_modules/a.js") && isLeftOut("a/.venv/b.py"));
+  assert.ok(!isLeftOut("a/build.py") && !isLeftOut(".a.py"));
   assert.equal(patternOf(["a"], "py"), "**/{a.py,a/__init__.py,a/index.py,a/mod.py}");
 });
 
