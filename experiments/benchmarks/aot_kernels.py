@@ -108,7 +108,8 @@ def kernels_in(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
         found = _SCRATCH.search(path.read_text())
         kernel = re.sub(r"_\d+\.resources\.txt$", "", path.name)
         shared[kernel] = int(found[1]) if found else 0
-    for path in sorted(folder.glob("*.ptx")):
+    # The last of a program's files is empty.
+    for path in sorted(path for path in folder.glob("*.ptx") if path.stat().st_size):
         said, code = assembled(path)
         for part in said.split("Compiling entry function")[1:]:
             entry = part.split("'")[1]
