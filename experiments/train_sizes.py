@@ -8,9 +8,6 @@ The run's folder gets the model in `model`, the curve of every size in `curves.p
 as numbers in `metrics.jsonl`. What was reached: docs/sudoku.md.
 """
 
-import pathlib
-import time
-
 from absl import flags
 
 from experiments.common import command, config_flags, process
@@ -20,6 +17,7 @@ if __name__ == "__main__":
     process.keep_lapack_to_one_thread()
 
 from experiments.common import curves, terminal
+from experiments.common.runs import STOPPED_BY_SIGNAL, is_stopped, run_folder, train_in_sight
 from experiments.sudoku import exported
 from experiments.sudoku.presets import PRESETS as SUDOKU_PRESETS
 from hrm_jax.convert.model_folder import save_model
@@ -27,16 +25,12 @@ from hrm_jax.core.config import replace
 from hrm_jax.core.mesh import fetch, make_mesh
 from hrm_jax.tasks.sudoku.sizes import SizesConfig, SizesTask
 from hrm_jax.tasks.sudoku.task import EvaluationConfig, LoopConfig
-from hrm_jax.training.run import train
-from hrm_jax.training.run_folder import newest_run, read_config
-from hrm_jax.training.run_log import read_metrics
+from hrm_jax.training.run_folder import read_config
 
 FLAGS = flags.FLAGS
-RUNS = pathlib.Path("runs")
 MODEL = "model"
 """The folder in a run's folder that the model is exported to."""
 SHIPPED = "shipped"
-STOPPED_BY_SIGNAL = 3
 
 _USUAL = SUDOKU_PRESETS["relational"]
 _MIXED = SizesConfig(
@@ -81,32 +75,28 @@ config_flags.define(PRESETS, default="mixed")
 def main() -> int:
     """Trains, draws the curves and exports the model; returns the exit code."""
     console = terminal.make_console(markup=False)
-    config = config_flags.resolve()
-    folder = pathlib.Path(FLAGS.run or RUNS / time.strftime("sizes-%Y%m%d-%H%M%S"))
-    if FLAGS.resume:
-        folder = pathlib.Path(FLAGS.run) if FLAGS.run else newest_run(RUNS)
-        config = config_flags.resolve(read_config(folder, SizesConfig))
+    folder = run_folder("sizes", FLAGS.run, resume=FLAGS.resume)
+    config = config_flags.resolve(read_config(folder, SizesConfig) if FLAGS.resume else None)
     if config.start == SHIPPED:
         config = replace(config, {"start": str(exported.shipped())})
     task = SizesTask(config)
-    console.print(f"training in {folder}: {config.description}", soft_wrap=True)
     averages = {"loss": "loss {:.3f}", f"exact_{config.boards[-1].side}": "largest {:.0%}"}
     shown = terminal.Shown("puzzles", sum(config.rows), averages)
-    progress = terminal.TrainingProgress(console, shown)
-    state = train(task, folder, resume=FLAGS.resume, progress=progress)
     sides = [board.side for board in config.boards]
     panels = (
         curves.Panel("loss", ("loss",)),
         curves.Panel("solved, by rows", tuple(f"exact_{side}" for side in sides), shares=True),
     )
-    curves.save_curves(read_metrics(folder), folder / "curves.png", panels)
+    state = train_in_sight(
+        task, folder, console, shown, panels, config.description, resume=FLAGS.resume
+    )
     # A stopped run has a model as well: it may go on for as long as there is time.
     variables = fetch(state.averaged_variables, make_mesh(config.mesh))
     usual = replace(_USUAL, {"model": config.model, "description": config.description})
     save_model(folder / MODEL, usual, variables)
     measure = f"python -m experiments.sudoku --mode=eval --checkpoint={folder / MODEL} --data=..."
     console.print(f"\nNext: {measure}", soft_wrap=True)
-    return 0 if int(state.step) == config.loop.steps else STOPPED_BY_SIGNAL
+    return STOPPED_BY_SIGNAL if is_stopped(task, state) else 0
 
 
 if __name__ == "__main__":

@@ -138,8 +138,8 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "experiments.common": (
-            "process command listening config_flags distributed terminal curves comparisons"
-            " language_model"
+            "process command listening config_flags distributed terminal curves runs"
+            " comparisons language_model"
         ),
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments.sudoku": (

@@ -1,28 +1,23 @@
 """`--mode=train`, and the command without flags: trains the planner's model."""
 
 import json
-import pathlib
-import time
 
 from absl import flags
 from rich.console import Console
 
 from experiments.common import curves, terminal
+from experiments.common.runs import STOPPED_BY_SIGNAL, is_stopped, run_folder, train_in_sight
 from hrm_jax.convert.model_folder import save_model
 from hrm_jax.core.config import replace
 from hrm_jax.core.files import write_atomically
 from hrm_jax.core.mesh import fetch, make_mesh
 from hrm_jax.planning.plan_graph import RELATIONS
 from hrm_jax.tasks.planning.task import PlannerConfig, PlannerTask
-from hrm_jax.training.run import train as train_in
-from hrm_jax.training.run_folder import newest_run, read_config
+from hrm_jax.training.run_folder import read_config
 from hrm_jax.training.run_log import read_metrics
 
-RUNS = pathlib.Path("runs")
 MODEL = "model"
 """The folder in a run's folder that the trained model is exported to."""
-
-STOPPED_BY_SIGNAL = 3
 
 _PLANNER = PlannerConfig(description="HRM over tasks and candidates: 25 minutes on two CPU cores")
 PRESETS = {
@@ -65,23 +60,19 @@ _AVERAGES = {"loss": "loss {:.3f}", "error": "error {:.3f}", "gain": "gain {:.2%
 
 def train(values: flags.FlagValues, console: Console) -> int:
     """Trains in `--run`, exports the model there, and says how to use it; returns the exit code."""
-    folder = pathlib.Path(values.run or RUNS / time.strftime("planner-%Y%m%d-%H%M%S"))
-    config = PRESETS[values.preset]
-    if values.resume:
-        folder = pathlib.Path(values.run) if values.run else newest_run(RUNS)
-        config = read_config(folder, PlannerConfig)
-    console.print(f"training in {folder}: {config.description}", soft_wrap=True)
-    shown = terminal.Shown("graphs", config.batch_size, _AVERAGES)
-    progress = terminal.TrainingProgress(console, shown)
+    folder = run_folder("planner", values.run, resume=values.resume)
+    config = read_config(folder, PlannerConfig) if values.resume else PRESETS[values.preset]
     task = PlannerTask(config)
     # Solved here for the line of progress: the run finds them in files when it loads its data.
     total = config.examples.problems + config.examples.held_out
     with terminal.counting_progress(console, "solving", total) as solved:
         task.solve_examples(solved)
-    state = train_in(task, folder, resume=values.resume, progress=progress)
-    curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
-    # A signal ended the loop early. Its checkpoint is there; a model is exported at the end alone.
-    if int(state.step) < config.loop.steps:
+    shown = terminal.Shown("graphs", config.batch_size, _AVERAGES)
+    state = train_in_sight(
+        task, folder, console, shown, _PANELS, config.description, resume=values.resume
+    )
+    # A model is exported at the end alone.
+    if is_stopped(task, state):
         return STOPPED_BY_SIGNAL
     variables = fetch(state.averaged_variables, make_mesh(config.mesh))
     save_model(folder / MODEL, config, variables)

@@ -10,6 +10,7 @@ from absl import app, flags
 from rich.console import Console
 
 from experiments.codegen import judging
+from experiments.common.runs import RUNS
 from experiments.common.terminal import Table, live_line
 from hrm_jax.core.protocols import Completer
 from hrm_jax.evaluation.evaluate import (
@@ -25,7 +26,6 @@ from hrm_jax.evaluation.suites.mbpp import SPLITS
 from hrm_jax.evaluation.suites.problems import Suite
 
 FLAGS = flags.FLAGS
-RUNS = pathlib.Path("runs")
 _MOST_NAMES = 10
 
 LoadModel = Callable[[], tuple[Completer, str]]

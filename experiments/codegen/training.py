@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import time
 
 import jax
 from absl import flags
@@ -10,6 +9,7 @@ from rich.console import Console
 
 from experiments.codegen.presets import PRESETS
 from experiments.common import config_flags, curves, terminal
+from experiments.common.runs import STOPPED_BY_SIGNAL, is_stopped, run_folder, train_in_sight
 from experiments.common.terminal import Table
 from hrm_jax.convert.language import RUN_MODEL, save_language_model
 from hrm_jax.core.files import write_atomically
@@ -18,13 +18,10 @@ from hrm_jax.tasks.code.config import CodeConfig
 from hrm_jax.tasks.code.samples import as_text
 from hrm_jax.tasks.code.task import CodeReport, CodeTask
 from hrm_jax.training import trackers
-from hrm_jax.training.run import begin, train
-from hrm_jax.training.run_folder import newest_run, read_config
-from hrm_jax.training.run_log import read_metrics
+from hrm_jax.training.run import begin
+from hrm_jax.training.run_folder import read_config
 
 FLAGS = flags.FLAGS
-RUNS = pathlib.Path("runs")
-STOPPED_BY_SIGNAL = 3
 SAMPLES = "samples.txt"
 _SHOWN_SAMPLES = 4
 _AVERAGES = {"bits_per_byte": "{:.3f} bits/byte", "loss": "loss {:.3f}"}
@@ -48,30 +45,23 @@ config_flags.define(PRESETS, default="first_look")
 
 def run(console: Console) -> int:
     """Trains, and shows what the model writes before and after; returns the exit code."""
-    config = config_flags.resolve()
-    folder = pathlib.Path(FLAGS.run or RUNS / time.strftime("code-%Y%m%d-%H%M%S"))
+    folder = run_folder("code", FLAGS.run, resume=FLAGS.resume)
     # A resumed run keeps its own config, which flags may change; the preset is not looked at.
-    if FLAGS.resume:
-        folder = pathlib.Path(FLAGS.run) if FLAGS.run else newest_run(RUNS)
-        config = config_flags.resolve(read_config(folder, CodeConfig))
+    config = config_flags.resolve(read_config(folder, CodeConfig) if FLAGS.resume else None)
     task = CodeTask(config, folder)
     mesh = make_mesh(config.mesh)
-    console.print(f"training in {folder}: {config.description}", soft_wrap=True)
-    shown = terminal.Shown("tokens", config.batch_tokens, _AVERAGES)
-    progress = terminal.TrainingProgress(console, shown)
-    state = train(
+    state = train_in_sight(
         task,
         folder,
+        console,
+        terminal.Shown("tokens", config.batch_tokens, _AVERAGES),
+        _PANELS,
+        config.description,
         resume=FLAGS.resume,
         accept_changed_data=FLAGS.accept_changed_data,
-        progress=progress,
         trackers=FLAGS.log_to,
     )
-    # Collective work, such as evaluation, is done by all processes; files are written by the first.
-    if jax.process_index() == 0:
-        curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
-    # A signal ended it: its checkpoint is written, and the rest waits for --resume.
-    if int(state.step) < config.loop.steps:
+    if is_stopped(task, state):
         return STOPPED_BY_SIGNAL
     with terminal.waiting(console, "measuring, before and after"):
         before, after = (

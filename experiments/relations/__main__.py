@@ -11,7 +11,6 @@ docs/relations.md.
 
 import json
 import pathlib
-import time
 from collections.abc import Sequence
 
 import jax
@@ -26,6 +25,7 @@ if __name__ == "__main__":
 from rich.console import Console
 
 from experiments.common import curves, terminal
+from experiments.common.runs import RUNS, STOPPED_BY_SIGNAL, is_stopped, run_folder, train_in_sight
 from experiments.relations.presets import PRESETS
 from hrm_jax.core.mesh import make_mesh
 from hrm_jax.core.types import Variables
@@ -34,13 +34,9 @@ from hrm_jax.inference.stream import Answers
 from hrm_jax.inference.uniform import Uniform
 from hrm_jax.tasks.differing.evaluation import measure, solve_exactly
 from hrm_jax.tasks.differing.task import DifferingConfig, DifferingTask
-from hrm_jax.training.run import train as train_in
 from hrm_jax.training.run_folder import newest_run, read_config, restore, run_of
-from hrm_jax.training.run_log import read_metrics
 
 FLAGS = flags.FLAGS
-RUNS = pathlib.Path("runs")
-STOPPED_BY_SIGNAL = 3
 _PROPOSERS = ("trained", "untrained", "uniform")
 
 flags.DEFINE_enum("mode", "train", ["train", "eval"], "what to do")
@@ -69,23 +65,19 @@ def main() -> int:
 
 def train(console: Console) -> int:
     """Trains and measures; returns the exit code."""
-    config = config_flags.resolve()
-    folder = pathlib.Path(FLAGS.run or RUNS / time.strftime(f"{FLAGS.preset}-%Y%m%d-%H%M%S"))
-    if FLAGS.resume:
-        folder = pathlib.Path(FLAGS.run) if FLAGS.run else newest_run(RUNS)
-        config = config_flags.resolve(read_config(folder, DifferingConfig))
+    folder = run_folder(FLAGS.preset, FLAGS.run, resume=FLAGS.resume)
+    config = config_flags.resolve(read_config(folder, DifferingConfig) if FLAGS.resume else None)
     task = DifferingTask(config)
-    console.print(f"training in {folder}: {config.description}", soft_wrap=True)
     averages = {"loss": "loss {:.3f}", "solved": "solved {:.0%}"}
     shown = terminal.Shown("puzzles", config.batch_size, averages)
-    progress = terminal.TrainingProgress(console, shown)
-    state = train_in(task, folder, resume=FLAGS.resume, progress=progress)
     panels = (
         curves.Panel("loss", ("loss",)),
         curves.Panel("solved", ("solved", "exact_accuracy"), shares=True),
     )
-    curves.save_curves(read_metrics(folder), folder / "curves.png", panels)
-    if int(state.step) < config.loop.steps:
+    state = train_in_sight(
+        task, folder, console, shown, panels, config.description, resume=FLAGS.resume
+    )
+    if is_stopped(task, state):
         return STOPPED_BY_SIGNAL
     report(task, state.averaged_variables, _PROPOSERS, console)
     console.print(

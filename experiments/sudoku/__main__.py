@@ -19,7 +19,6 @@ cells and 7.2 % of puzzles. The paper presets have not been run as they are: the
 
 import json
 import pathlib
-import time
 from typing import Any
 
 from absl import app, flags
@@ -34,6 +33,7 @@ import jax
 from rich.console import Console
 
 from experiments.common import curves, distributed, terminal
+from experiments.common.runs import STOPPED_BY_SIGNAL, is_stopped, run_folder, train_in_sight
 from experiments.common.terminal import make_console
 from experiments.rendering.files import check_picture
 from experiments.sudoku import exported, measuring, solving
@@ -46,13 +46,9 @@ from hrm_jax.core.types import Variables
 from hrm_jax.data.sudoku.board_files import parse_box
 from hrm_jax.tasks.sudoku.task import SudokuConfig, SudokuTask
 from hrm_jax.training import trackers
-from hrm_jax.training.run import train as train_in
-from hrm_jax.training.run_folder import newest_run, read_config
-from hrm_jax.training.run_log import read_metrics
+from hrm_jax.training.run_folder import read_config
 
 FLAGS = flags.FLAGS
-RUNS = pathlib.Path("runs")
-STOPPED_BY_SIGNAL = 3
 _PANELS = (
     curves.Panel("loss", ("loss",)),
     curves.Panel("cells right", ("cell_accuracy",), shares=True),
@@ -189,28 +185,22 @@ def train(console: Console) -> int:
 
     Returns the exit code.
     """
-    config = config_flags.resolve()
-    folder = pathlib.Path(FLAGS.run or RUNS / time.strftime("sudoku-%Y%m%d-%H%M%S"))
-    if FLAGS.resume:
-        folder = pathlib.Path(FLAGS.run) if FLAGS.run else newest_run(RUNS)
-        # A resumed run keeps its own config; flags may change it.
-        config = config_flags.resolve(read_config(folder, SudokuConfig))
+    folder = run_folder("sudoku", FLAGS.run, resume=FLAGS.resume)
+    # A resumed run keeps its own config; flags may change it.
+    config = config_flags.resolve(read_config(folder, SudokuConfig) if FLAGS.resume else None)
     task = SudokuTask(_with_data(config, "train"))
-    console.print(f"training in {folder}: {config.description}", soft_wrap=True)
-    shown = terminal.Shown("puzzles", config.batch_size, _AVERAGES)
-    progress = terminal.TrainingProgress(console, shown)
-    state = train_in(
+    state = train_in_sight(
         task,
         folder,
+        console,
+        terminal.Shown("puzzles", config.batch_size, _AVERAGES),
+        _PANELS,
+        config.description,
         resume=FLAGS.resume,
         accept_changed_data=FLAGS.accept_changed_data,
-        progress=progress,
         trackers=FLAGS.log_to,
     )
-    if jax.process_index() == 0:
-        curves.save_curves(read_metrics(folder), folder / "curves.png", _PANELS)
-    # A signal ended training early; the exit code tells scripts to resume.
-    if int(state.step) < config.loop.steps:
+    if is_stopped(task, state):
         return STOPPED_BY_SIGNAL
     split = task.config.data.held_out_split
     mesh = make_mesh(config.mesh)
