@@ -39,7 +39,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.nn": (
-            "quantized norm product linear rope swiglu attention relational edge_mixing block"
+            "quantized norm product linear rope swiglu attention edge_mixing relational block"
             " gated_stack decoder_block embedding"
         ),
         "hrm_jax.losses": "token act language",

@@ -1,7 +1,7 @@
 """Latin squares and colourings of graphs, by the model, the trainer and the search of Sudoku.
 
     python -m experiments.relations --preset=latin_minute       # trains and measures, in a minute
-    python -m experiments.relations --preset=colouring          # half an hour on two cores
+    python -m experiments.relations --preset=colouring          # larger ones; latin likewise
     python -m experiments.relations --mode=eval --checkpoint=RUN --proposers=trained,uniform
     python -m experiments.relations --mode=eval --checkpoint=RUN --config.latin.order=12
 
