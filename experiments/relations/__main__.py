@@ -126,7 +126,7 @@ def report(
         values = task.model.init(jax.random.key(config.seed)) if name == "untrained" else variables
         model = Uniform(task.model) if name == "uniform" else task.model
         with terminal.counting_progress(
-            console, name, len(puzzles), waits_for="compiling"
+            console, name, 2 * len(puzzles), waits_for="compiling"
         ) as progress:
             measured = measure(model, values, config.kind, puzzles, config.test, mesh, progress)
         found[name] = {
