@@ -1,7 +1,7 @@
 """Latin squares and colourings of graphs, by the model, the trainer and the search of Sudoku.
 
     python -m experiments.relations --preset=latin_minute       # trains and measures, in a minute
-    python -m experiments.relations --preset=colouring          # half an hour on two cores
+    python -m experiments.relations --preset=colouring          # larger ones; latin likewise
     python -m experiments.relations --mode=eval --checkpoint=RUN --proposers=trained,uniform
     python -m experiments.relations --mode=eval --checkpoint=RUN --config.latin.order=12
 
@@ -118,7 +118,7 @@ def report(
         values = task.model.init(jax.random.key(config.seed)) if name == "untrained" else variables
         model = Uniform(task.model) if name == "uniform" else task.model
         with terminal.counting_progress(
-            console, name, len(puzzles), waits_for="compiling"
+            console, name, 2 * len(puzzles), waits_for="compiling"
         ) as progress:
             measured = measure(model, values, config.kind, puzzles, config.test, mesh, progress)
         found[name] = {

@@ -83,7 +83,7 @@ def measure(
       puzzles: all of them are looked at.
       config: the budget; `puzzles` is not read.
       mesh: the devices.
-      progress: called with the number of puzzles done, those of the search included.
+      progress: called with the number of puzzles done; each counts twice, once for the search.
     """
     limits = EngineConfig(
         batch_size=config.batch_size,
@@ -94,7 +94,9 @@ def measure(
     relations = puzzles.relations
     single = solve_stream(engine, variables, puzzles.inputs, relations=relations, progress=progress)
     if not config.search.attempts:
+        progress(len(puzzles))
         return Measured(single, single)
+    progress(int(single.valid.sum()))
     searched = search(
         engine,
         variables,
