@@ -1,5 +1,6 @@
 """Views of the studio in Chromium that follow what happens while one looks on."""
 
+import json
 import re
 import shutil
 import urllib.parse
@@ -73,3 +74,12 @@ def test_figures_by_keyboard_and_the_bin(page, runs):
         page.get_by_role("button", name=re.compile("Put .*-only back")).click()
         expect(page.get_by_text("Nothing was deleted")).to_be_visible()
         assert (runs / "only").is_dir()
+
+
+def test_probes_of_another_form_are_told_and_leave_no_blank_page(page, runs):
+    write(runs, "hostile", RECORDS)
+    record = {"step": 1, "kind": "sudoku", "puzzles": [{"givens": 3}]}
+    (runs / "hostile" / "probes.jsonl").write_text(json.dumps(record) + "\n")
+    with studio(runs) as url:
+        page.goto(f"{url}/#/think?run=hostile")
+        expect(page.get_by_role("alert")).to_contain_text("What was probed cannot be shown")

@@ -77,7 +77,7 @@ export function controls(settings, changed) {
         [["step", "steps"], ["time", "time"]].map(([value, text]) => h("option", {value, selected: settings.x === value}, text)))),
     h("label", {class: "option"}, h("input", {type: "checkbox", checked: settings.log, onchange: event => set("log", event.target.checked)}), "logarithmic"),
     h("label", {class: "option", title: "Each curve shows the best value that it had until then"}, h("input", {type: "checkbox", checked: settings.best, onchange: event => set("best", event.target.checked)}), "best so far"),
-    h("input", {type: "search", value: settings.figures, placeholder: "Figures: a regular expression", "aria-label": "Filter figures by a regular expression", oninput: event => set("figures", event.target.value)}),
+    h("input", {type: "search", value: settings.figures, placeholder: "Filter figures", title: "A regular expression", "aria-label": "Filter figures by a regular expression", oninput: event => set("figures", event.target.value)}),
     h("span", {class: "quiet small"}, "Drag over a figure to zoom, click twice for the whole; with the keyboard: arrows, +, Escape."));
 }
 

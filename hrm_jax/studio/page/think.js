@@ -32,10 +32,16 @@ export function think(settings) {
       body.replaceChildren(h("p", {class: "quiet"}, "Nothing was probed yet: at every evaluation a Sudoku run solves the same four puzzles, and a code run continues the same functions; here you see how the answers change. Runs of older code have none."));
       return;
     }
-    if (isFirst) build();
-    // A run that was resumed has fewer for a while.
-    at = follows ? records.length - 1 : Math.min(at, records.length - 1);
-    show();
+    try {
+      if (isFirst) build();
+      // A run that was resumed has fewer for a while.
+      at = follows ? records.length - 1 : Math.min(at, records.length - 1);
+      show();
+    } catch (error) {
+      // A run's folder may come from anyone, and its records may be of another form.
+      body.replaceChildren(h("p", {role: "alert"}, `What was probed cannot be shown: ${error.message}`));
+      records = [];
+    }
   }
 
   let training, thought, where, which, samples;

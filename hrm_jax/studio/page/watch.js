@@ -65,7 +65,7 @@ export function watch(settings) {
   const grouping = h("label", {class: "option small"}, "Group by", h("select", {onchange: event => { group = event.target.value; remember({group}); show(); }},
     [["", "nothing"], ["folder", "folder"], ["tag", "tag"], ["experiment", "experiment"], ["state", "state"]].map(([value, text]) => h("option", {value, selected: value === group}, text))));
   const rows = new Map();
-  const filter = h("input", {type: "search", value: settings.get("filter") ?? "", placeholder: "Filter names and #tags: a regular expression",
+  const filter = h("input", {type: "search", value: settings.get("filter") ?? "", placeholder: "Filter names and #tags", title: "A regular expression",
     "aria-label": "Filter names by a regular expression", oninput: () => { remember({filter: filter.value}); show(); }});
 
   function put(name, is) {
