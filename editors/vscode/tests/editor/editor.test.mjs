@@ -39,6 +39,7 @@ before(async () => {
     "hrmJax.serverUrl": `http://127.0.0.1:${serverPort}`,
     "hrmJax.logFeedback": true,
     "hrmJax.context": true,
+    "hrmJax.alternatives": 6, // some of which may be equal
     "hrmJax.verifyAttempts": 4,
     "hrmJax.verifyMaxTokens": 120,
     "editor.quickSuggestions": false,
