@@ -185,7 +185,7 @@ def _copy_queries(streams: _Streams, sources, seen, sums, place, i) -> None:
         cleaning = clean, seen.alive[b, j] > 0
     streams.queries.put(i, query.at[rows], streams.detour, *cleaning)
     streams.sums.put(i, sums.at[b, n, j])
-    if streams.ranges is not None:
+    if streams.ranges is not None and seen is not None:
         streams.ranges.put(i, seen.ranges.at[b, j])
     streams.cotangents.put(i, d_out.at[rows], streams.detour, *cleaning)
 
