@@ -153,8 +153,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         "experiments.benchmarks.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
             "workload aot_targets aot_cases shipped_attention aot aot_kernels jax_step torch_step"
-            " worker alternate machine train_step step_profile recurrence attention solve jax_decode"
-            " torch_decode decode llama_decode llama exactness speculation syntax"
+            " worker alternate machine train_step step_profile recurrence attention solve"
+            " jax_decode torch_decode decode llama_decode llama exactness speculation syntax"
             " first_token serving serve_load serve_speed studio_load"
             " telemetry thoughts first_curve"
         ),
