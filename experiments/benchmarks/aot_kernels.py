@@ -31,7 +31,7 @@ _SPILLED = re.compile(r"(\d+) bytes spill stores")
 _REGISTERS = re.compile(r"Used (\d+) registers.*?(?:(\d+) bytes smem)?$", re.MULTILINE)
 _SCRATCH = re.compile(r"smem_scratch_bytes=(\d+)")
 _THUNK = re.compile(r"\] (\w+) grid:.*shared_memory: (\d+) bytes")
-_INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?\w+ )?(\w+)", re.MULTILINE)
+_INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?\w+\s+)?(\w+)", re.MULTILINE)
 _PRODUCTS = ("HGMMA", "HMMA")
 
 
