@@ -184,7 +184,10 @@ def test_a_damaged_line_before_the_last_is_named(tmp_path, line):
         train(log, 1, 1)
     path = tmp_path / "metrics.jsonl"
     path.write_text(line + "\n" + path.read_text())
-    message = r"metrics\.jsonl:1: expected a JSON object with step, time_seconds, split \(two numbers and a text\), got"
+    message = (
+        r"metrics\.jsonl:1: expected a JSON object with step, time_seconds, split \(two numbers "
+        r"and a text\), got"
+    )
     with pytest.raises(RunLogError, match=message):
         read_metrics(tmp_path)
     with pytest.raises(RunLogError, match=message):
