@@ -26,6 +26,7 @@ from rich.console import Console
 
 from experiments.common import command, process
 from experiments.common.terminal import make_console
+from hrm_jax.core.files import write_atomically
 
 if __name__ == "__main__":
     process.keep_heap()  # as the experiments do; the contestants' workers decide for themselves
@@ -391,7 +392,7 @@ def main() -> int:
         console.print("wrong numbers or programs: see above" if wrong else "nothing is wrong")
         return int(wrong)
     if _OUT.value:
-        pathlib.Path(_OUT.value).write_text(json.dumps(results, indent=2) + "\n")
+        write_atomically(pathlib.Path(_OUT.value), json.dumps(results, indent=2) + "\n")
     # Only suites that check what they measure say whether it was right.
     return int(isinstance(results, dict) and results.get("right") is False)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from experiments.assignments.planners import prepare
+from hrm_jax.core.files import read_text
 from hrm_jax.planning.checker import check_plan
 from hrm_jax.planning.errors import FormatError, NoPlanError
 from hrm_jax.planning.formats import benchmarks
@@ -129,13 +130,13 @@ def _known(path: pathlib.Path, settings: Mapping[str, Any]) -> Iterable[tuple[st
     if not path.exists():
         return
     fields = {field.name for field in dataclasses.fields(Result)}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         try:
             row = json.loads(line)
             # Lines with other settings stay in the file, for whoever measures with those again.
             if all(row[key] == value for key, value in settings.items()):
                 yield row["instance"], Result(**{key: row[key] for key in fields})
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FormatError(
                 f"{path}, line {number}: expected a result of an instance, got {line:.40!r}; "
                 "remove the line, or name another --results"

@@ -18,7 +18,7 @@ from hrm_jax.planning.formats.mspsp import read_dzn
 from hrm_jax.planning.formats.plans import read_plan_csv, read_plan_json
 from hrm_jax.planning.formats.proposals import accept
 from hrm_jax.planning.formats.psplib import read_sm
-from hrm_jax.planning.formats.rows import DESCRIPTION, Row, make_instance
+from hrm_jax.planning.formats.rows import DESCRIPTION, Clock, Row, make_instance
 from hrm_jax.planning.formats.table_files import read_csv, read_yaml
 from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.plan import Plan
@@ -45,10 +45,6 @@ def read_instance(values: flags.FlagValues) -> Instance:
     tasks, people, days = read_backlog(values)
     if values.accept:
         tasks = accept(tasks, read_text(pathlib.Path(values.accept)), values.accept)
-    if values.team:
-        _, people, of_team = _read_team(pathlib.Path(values.team))
-        # A backlog in YAML may have a calendar too; the team's goes first.
-        days = of_team or days
     check(
         bool(people),
         "team",
@@ -56,19 +52,24 @@ def read_instance(values: flags.FlagValues) -> Instance:
         got=values.team,
         remedy="add --team=FILE; --template=FOLDER writes an example",
     )
-    # In place of any calendar: the flag is for teams in CSV, which has no room for one.
-    if values.start:
-        days = Workdays(start=values.start)
     return make_instance(tasks, people, days, now=_now(values, days), name=backlog.name)
 
 
 def read_backlog(values: flags.FlagValues) -> Parts:
-    """Returns the rows of --backlog: tasks, and people and calendar where it has them.
+    """Returns the tasks of --backlog with the people and the calendar of --team, or its own.
 
     Raises:
-      UserError: it is missing or not as documented.
+      UserError: a file is missing or not as documented.
     """
-    return _read_rows(_backlog(values))
+    backlog = _backlog(values)
+    of_team, days = [], None
+    if values.team:
+        _, of_team, days = _read_team(pathlib.Path(values.team))
+    # In place of any calendar: the flag is for teams in CSV, which has no room for one.
+    if values.start:
+        days = Workdays(start=values.start)
+    tasks, people, days = _read_rows(backlog, days)
+    return tasks, of_team if values.team else people, days
 
 
 def _backlog(values: flags.FlagValues) -> pathlib.Path:
@@ -107,25 +108,29 @@ def _now(values: flags.FlagValues, days: Workdays | None) -> int:
         raise FormatError(f"now: expected a date as 2026-01-30, got {values.now!r}") from None
 
 
-def _read_rows(path: pathlib.Path) -> Parts:
+def _read_rows(path: pathlib.Path, days: Workdays | None) -> Parts:
+    """Returns what a backlog holds; a calendar that is given goes before its own."""
+    hours_per_day = Clock(days).hours_per_day
     text = read_text(path)
     suffix = path.suffix.lower()
     if suffix == ".json":
-        return read_github(text, str(path), guess), [], None
+        return read_github(text, str(path), guess, hours_per_day=hours_per_day), [], days
     if suffix in _YAML:
-        tasks, people, days = read_yaml(text, str(path))
+        tasks, people, own = read_yaml(text, str(path))
+        days = days or own
+        hours_per_day = Clock(days).hours_per_day
     # Jira exports CSV as well, so its column tells, and its file may have any name.
     elif "issue key" in text.partition("\n")[0].lower():
-        return read_jira(text, str(path), guess), [], None
+        return read_jira(text, str(path), guess, hours_per_day=hours_per_day), [], days
     elif suffix == ".csv":
-        tasks, people, days = read_csv(text, str(path)), [], None
+        tasks, people = read_csv(text, str(path)), []
     else:
         raise FormatError(
             f"{path}: expected a name that ends with .csv, .yaml, .json, .dzn or .sm, got "
             f"{suffix or 'none'}; rename the file after what it holds"
         )
     # The readers of GitHub's and Jira's files have done this themselves.
-    return fill_estimates(tasks, guess), people, days
+    return fill_estimates(tasks, guess, hours_per_day=hours_per_day), people, days
 
 
 def guess(

@@ -11,6 +11,7 @@ from experiments.common.terminal import make_console, waiting
 from hrm_jax.core.config import check
 from hrm_jax.core.files import write_atomically
 from hrm_jax.planning.formats.proposals import Splitter, propose, write_proposals
+from hrm_jax.planning.formats.rows import Clock
 from hrm_jax.planning.stories import Part, Story, parts_of, split_by_rules
 
 _LEAST, _MOST, _TITLE = 2, 6, 80
@@ -46,11 +47,11 @@ def split_stories(values: flags.FlagValues) -> int:
         got=str(path),
         remedy="name another",
     )
-    rows, _, _ = read_backlog(values)
+    rows, _, days = read_backlog(values)
     # The model is loaded only when the files are known to be fine.
     splitter = by_rules if not values.model else by_model(values.model, load_asker(values.model))
     with waiting(make_console(stderr=True, file=None), "splitting stories"):
-        proposals = propose(rows, splitter)
+        proposals = propose(rows, splitter, hours_per_day=Clock(days).hours_per_day)
     console = make_console(markup=False)
     if not proposals:
         console.print("no open story to be split: As a ... I want ... so that ...")
@@ -103,7 +104,7 @@ def read_answer(answer: str | None) -> list[str]:
         # The schema wants several titles, which a model may meet by repeating one: each counts
         # once.
         titles = list(dict.fromkeys(" ".join(str(title).split()) for title in found))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return []
     titles = [title for title in titles if title]
     return titles if len(titles) >= _LEAST else []

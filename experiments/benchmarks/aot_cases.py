@@ -94,10 +94,10 @@ def rotation(case: AotCase) -> hrm_kernels.Rope | None:
     return hrm_kernels.Rope(ones, ones) if case.rope else None
 
 
-def ours(case: AotCase, backend: str, **door: Any) -> Function:
+def ours(case: AotCase, backend: str, **options: Any) -> Function:
     """Returns `hrm_kernels.attention` on `case.operands()`, by a path or a family of paths.
 
-    `door` is passed on to it.
+    `options` is passed on to it.
     """
 
     def attend(query, key, value, prefix=None, segment_ids=None):
@@ -106,7 +106,7 @@ def ours(case: AotCase, backend: str, **door: Any) -> Function:
         )
         rope = rotation(case)
         return hrm_kernels.attention(
-            query, key, value, mask=mask, rope=rope, backend=backend, **door
+            query, key, value, mask=mask, rope=rope, backend=backend, **options
         )
 
     return on_projections(case, attend)

@@ -52,7 +52,8 @@ class AttentionCase:
 
     def bytes(self, part: str) -> float:
         """Returns the bytes of every operand read and every result written once."""
-        return (4 if part == "forward" else 7) * 4.0 * self.B * self.T * self.N * self.K
+        # Query, key, value and the result; backward its cotangent and three gradients as well.
+        return (4 if part == "forward" else 8) * 4.0 * self.B * self.T * self.N * self.K
 
 
 HRM = AttentionCase(256, 82, 8, 32)

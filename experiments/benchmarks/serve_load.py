@@ -9,6 +9,7 @@ server's memory is told after a tenth of the time and at the end.
 import asyncio
 import contextlib
 import dataclasses
+import os
 import pathlib
 import random
 import time
@@ -252,4 +253,4 @@ def _resident_bytes(pid: int) -> int:
         pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
     except OSError:
         return 0
-    return pages * 4096
+    return pages * os.sysconf("SC_PAGESIZE")

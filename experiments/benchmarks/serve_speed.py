@@ -110,7 +110,8 @@ def run(options: Options, console: Console) -> dict[str, Any]:
             start_seconds[LLAMA] = time.perf_counter() - begin
         with console.status("the servers are ready") as status:
             turns = {
-                count: _in_turns(options, urls, count, status.update) for count in options.clients
+                count: _in_turns(options, urls, count, place, status.update)
+                for place, count in enumerate(options.clients)
             }
             status.update("short prompts beside other texts")
             waits = _joining(options, urls)
@@ -124,15 +125,29 @@ def run(options: Options, console: Console) -> dict[str, Any]:
 
 
 def _in_turns(
-    options: Options, urls: dict[str, str], count: int, report: Callable[[str], None]
+    options: Options,
+    urls: dict[str, str],
+    count: int,
+    place: int,
+    report: Callable[[str], None],
 ) -> dict[str, list[Turn]]:
-    """Lets the servers take turns, after one that does not count."""
+    """Lets the servers take turns, after one that does not count.
+
+    Args:
+      options: of the suite.
+      urls: of the servers.
+      count: number of clients.
+      place: of that number among those of the options.
+      report: is told what is under way.
+    """
     turns: dict[str, list[Turn]] = {name: [] for name in urls}
     for turn in range(options.rounds + 1):
         for name, url in urls.items():
             report(f"{count} clients: turn {turn} of {options.rounds}, {name}")
-            # By the turn alone, so that both servers are asked for the same.
-            prompts = _prompts(options, count * options.texts, seed=turn)
+            # Both servers are asked for the same; another number of clients for other texts, which
+            # would be in the servers' caches.
+            seed = place * (options.rounds + 1) + turn
+            prompts = _prompts(options, count * options.texts, seed=f"turn {seed}")
             found = _asked(name, _turn(options, url, prompts, count))
             if turn:
                 turns[name].append(found)
@@ -181,11 +196,11 @@ async def _waits(options: Options, url: str, turn: int) -> list[float]:
     async with _client(url) as client:
         # Other seeds than those of the turns. The others' texts are so long that they are still
         # written when the short prompts come.
-        prompts = _prompts(options, options.rows - 1, seed=turn + 1000)
+        prompts = _prompts(options, options.rows - 1, seed=f"beside {turn}")
         tokens = options.context - 2 * options.prompt_tokens
         others = [asyncio.create_task(_ask(client, text, tokens)) for text in prompts]
         await asyncio.sleep(options.settle_seconds)  # their prompts are read
-        short = [text[:_SHORT_PROMPT] for text in _prompts(options, 5, seed=turn + 2000)]
+        short = [text[:_SHORT_PROMPT] for text in _prompts(options, 5, seed=f"short {turn}")]
         found = [(await _ask(client, prompt, 1))[0] for prompt in short]
         # Closes their streams, so that the next server has the cores to itself.
         for task in others:
@@ -213,7 +228,7 @@ async def _ask(client: httpx.AsyncClient, prompt: str, tokens: int) -> tuple[flo
     return first or time.perf_counter() - begin, written
 
 
-def _prompts(options: Options, count: int, seed: int) -> list[str]:
+def _prompts(options: Options, count: int, seed: str) -> list[str]:
     """Returns beginnings of code, each from a random line of this project's."""
     draw = random.Random(seed)
     texts = [path.read_text() for path in sorted((alternate.ROOT / "hrm_jax").rglob("*.py"))]

@@ -10,7 +10,7 @@ import numpy as np
 from hrm_jax.convert.pytorch import INNER, without_compiled_prefix
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError, check, replace
-from hrm_jax.core.files import parse_json, read_text
+from hrm_jax.core.files import JsonError, parse_json, read_text
 from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
 from hrm_jax.nn.swiglu import swiglu_width
 
@@ -179,7 +179,10 @@ def read_arch(path: pathlib.Path) -> dict[str, Any]:
     try:
         # JSON's 1e-5 is text to YAML.
         content = parse_json(text, str(path)) if path.suffix == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except JsonError:
+        raise
+    # ValueError: a date that does not exist.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError("--arch", f"expected JSON or YAML in {path}, got {error}") from error
     if not isinstance(content, Mapping):
         raise ConfigError("--arch", f"expected fields in {path}, got {type(content).__name__}")

@@ -10,6 +10,10 @@ LOADING_STATUS = 503
 BUSY_STATUS = 429
 _FIELD = "data:"
 _LAST = "[DONE]"
+_NOT_UNDERSTOOD = (
+    *(ValueError, RecursionError),  # no JSON, or brackets too deep for its parser
+    *(KeyError, TypeError, IndexError, AttributeError),
+)
 
 
 class ServerAway(UserError):
@@ -57,7 +61,7 @@ def event(line: str) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("content", ""), str):
         raise ServerRefused(http.HTTPStatus.OK, f"its answer is not understood: {data:.80}")
@@ -79,7 +83,7 @@ def verdict(text: str) -> Verdict:
             int(found.get("attempts", 0)),
             float(found.get("seconds", 0)),
         )
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except _NOT_UNDERSTOOD as error:
         told = f"its answer is not understood: {text:.80}"
         raise ServerRefused(http.HTTPStatus.OK, told) from error
 
@@ -88,6 +92,6 @@ def message(text: str) -> str:
     """Returns what a refusal says, in OpenAI's form or another."""
     try:
         found = json.loads(text)["error"]["message"]
-    except (ValueError, KeyError, TypeError):
+    except _NOT_UNDERSTOOD:
         return text[:300]
     return str(found)

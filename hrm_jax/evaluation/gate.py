@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hrm_jax.core.config import check
-from hrm_jax.core.files import read_text, write_atomically
+from hrm_jax.core.files import JsonError, read_json, write_atomically
 from hrm_jax.evaluation.likelihood import bits_per_byte
 
 CHANCE = 0.01
@@ -120,8 +120,8 @@ def read(path: Path) -> Measured:
     """
     # What is no JSON fails the check below, as any other content does.
     found: Any = None
-    with contextlib.suppress(json.JSONDecodeError):
-        found = json.loads(read_text(path))
+    with contextlib.suppress(JsonError):
+        found = read_json(path)
     kinds = {"settings": str, "passed": bool, "nats": (int, float)}
     check(
         isinstance(found, dict)

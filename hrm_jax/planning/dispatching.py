@@ -14,6 +14,7 @@ from hrm_jax.planning.instance import Instance, Need, Person, Task
 from hrm_jax.planning.objectives import MAKESPAN, Weights
 from hrm_jax.planning.plan import Budget, Plan
 from hrm_jax.planning.problem import Arrays, Problem
+from hrm_jax.planning.rules import RULES
 
 _CHUNK_SECONDS = 0.03
 """How long the compiled search runs before the clock is read."""
@@ -42,8 +43,8 @@ class Dispatch:
         problem = Problem(instance, self.weights, last)
         if problem.unchanged is not None:
             return problem.unchanged
-        # Rows of `rules.RULES`: due dates, or the longest chain of work.
-        rule = 3 if self.weights.tardiness > self.weights.makespan else 0
+        # Due dates, or the longest chain of work.
+        rule = RULES.index("due" if self.weights.tardiness > self.weights.makespan else "tail")
         costs = np.broadcast_to(problem.scarcity, problem.tables.allowed.shape)
         made = [
             problem.decode(problem.rules[rule], costs, parallel=parallel)

@@ -12,7 +12,7 @@ from hrm_jax.planning.errors import NoPlanError
 from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.objectives import Weights, useful_people
 from hrm_jax.planning.plan import Assignment, Plan
-from hrm_jax.planning.rules import rule_priorities, scarcity
+from hrm_jax.planning.rules import RULES, rule_priorities, scarcity
 from hrm_jax.planning.searching import cost_of, search
 from hrm_jax.planning.tables import Tables, tables_of
 
@@ -209,5 +209,6 @@ class Problem:
         # Scarcity is from 0 to 1, so whoever had the task comes before all others. The rules are,
         # too: a new task comes behind every one of the last plan.
         costs = self.scarcity[None, :] - 2.0 * team
-        priorities = np.where(new, self.rules[0] - latest - 2, -start.astype(np.float32))
+        behind = self.rules[RULES.index("tail")] - latest - 2
+        priorities = np.where(new, behind, -start.astype(np.float32))
         return self.decode(priorities, costs)

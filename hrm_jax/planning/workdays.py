@@ -11,8 +11,10 @@ import functools
 
 from hrm_jax.core.config import check, configclass, field
 
-# Working dates that `_extend` adds at a time; it looks at ten times as many dates for them.
-_LEAST_YEAR_DAYS = 366
+_DATES_ADDED = 366
+"""Working dates that `_extend` adds at a time."""
+_DATES_LOOKED_AT = 10 * _DATES_ADDED
+"""Dates among which it looks for them: ten years."""
 
 
 @configclass
@@ -128,12 +130,12 @@ def _extend(days: Workdays, known: list[datetime.date]) -> None:
     assert first is not None  # checked when the config was made
     found = 0
     # A year of holidays only would otherwise never end.
-    for offset in range(10 * _LEAST_YEAR_DAYS):
+    for offset in range(_DATES_LOOKED_AT):
         date = first + datetime.timedelta(days=offset)
         if days.is_workday(date):
             known.append(date)
             found += 1
-            if found >= _LEAST_YEAR_DAYS:
+            if found >= _DATES_ADDED:
                 return
     check(
         found > 0,

@@ -18,6 +18,7 @@ import platform
 import subprocess
 import sys
 import time
+import types
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,7 +35,8 @@ from hrm_jax.training.run_files import METRICS, SIZE
 from hrm_jax.training.trackers import TRACKERS, Tracker
 
 _ENVIRONMENT = "environment.json"
-_RESERVED = ("step", "time_seconds", "split")
+_KINDS = {"step": int, "time_seconds": int | float, "split": str}
+_RESERVED = tuple(_KINDS)
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -173,8 +175,8 @@ def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
         # Only the last line can be half written; one before it was whole once.
         elif number < len(lines):
             raise RunLogError(
-                f"{path}:{number}: expected a JSON object with {', '.join(_RESERVED)}, got "
-                f"{line[:80]!r}; remove the line"
+                f"{path}:{number}: expected a JSON object with {', '.join(_RESERVED)} (two numbers "
+                f"and a text), got {line[:80]!r}; remove the line"
             )
     return records
 
@@ -257,13 +259,20 @@ def _from_line(line: str) -> dict[str, Any] | None:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(record, dict) or any(name not in record for name in _RESERVED):
+    if not isinstance(record, dict) or not all(
+        _is_kind(record.get(name), kind) for name, kind in _KINDS.items()
+    ):
         return None
     # The strings that `_to_line` wrote in place of floats that JSON lacks.
     for name in record.keys() - {*_RESERVED}:
         if isinstance(record[name], str):
             record[name] = _NON_FINITE.get(record[name], record[name])
     return record
+
+
+def _is_kind(value: Any, kind: type | types.UnionType) -> bool:
+    # True and False are whole numbers to Python.
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _git_state(folder: Path) -> dict[str, Any] | None:

@@ -120,6 +120,6 @@ def _behaviour(judge: Judge, program: str, function: str, inputs: Sequence[str])
     outcome = processes.run(judge.sandbox, job, (json.dumps(request) + "\n").encode())
     try:
         return tuple(map(str, json.loads(outcome.stdout)))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         # It was stopped, or wrote something else.
         return (f"ended with {outcome.status} {outcome.stopped}",)

@@ -30,16 +30,18 @@ def inputs_of(
     """
     rng = random.Random(seed)
     given = [call for one in examples if (call := _call(one, function.name)) is not None]
-    found = dict.fromkeys(map(_source, given))
+    found = dict.fromkeys(filter(_is_literal, map(_source, given)))
     # So many tries, as small types have few values.
     for _ in range(20 * count):
         if len(found) >= count:
             break
         # Without types, examples are all there is to go by.
         if given and rng.random() < (0.5 if _is_typed(function) else 1.0):
-            found[_source(_changed(rng.choice(given), rng))] = None
+            source = _source(_changed(rng.choice(given), rng))
         else:
-            found[_source((_drawn(function, rng), {}))] = None
+            source = _source((_drawn(function, rng), {}))
+        if _is_literal(source):
+            found[source] = None
     return list(found)[:count]
 
 
@@ -50,13 +52,33 @@ def _call(example: Example, name: str) -> _Call | None:
     """Returns the literal arguments of the first call of a function in an example, or None."""
     for node in ast.walk(ast.parse(example.source)):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == name:
-            try:
-                values = [ast.literal_eval(value) for value in node.args]
-                options = {one.arg or "": ast.literal_eval(one.value) for one in node.keywords}
-            except ValueError:
-                continue
-            return values, options
+            arguments = _arguments(node)
+            if arguments is not None:
+                return arguments
     return None
+
+
+def _arguments(node: ast.Call) -> _Call | None:
+    """Returns the arguments of a call; None where they are not literals, each on its own."""
+    values: list[Any] = []
+    options: dict[str, Any] = {}
+    try:
+        values += [ast.literal_eval(value) for value in node.args]
+        for one in node.keywords:
+            # Not `**options`, in place of which any number of arguments may come.
+            if one.arg is None:
+                return None
+            options[one.arg] = ast.literal_eval(one.value)
+    # TypeError: a literal that cannot be made, as of a dictionary whose keys are lists.
+    except (ValueError, TypeError):
+        return None
+    return values, options
+
+
+def _is_literal(source: str) -> bool:
+    """Returns whether arguments are literals: an infinite number, for one, is written as a name."""
+    node = ast.parse(f"f({source})", mode="eval").body
+    return isinstance(node, ast.Call) and _arguments(node) is not None
 
 
 def _source(call: _Call) -> str:

@@ -214,22 +214,22 @@ def _tables(case: Case) -> Rope:
 NAMES = ("out", "lse", "d_query", "d_key", "d_value")
 
 
-def program(example: Example, **door: Any) -> Callable[[], dict[str, np.ndarray]]:
+def program(example: Example, **options: Any) -> Callable[[], dict[str, np.ndarray]]:
     """Compiles the entry point for an example, and returns a function that runs it.
 
     The function returns the values, the log-sum-exp and the gradients, by the names in `NAMES`.
-    `door` is passed on to `attention`.
+    `options` is passed on to `attention`.
     """
 
     def run(operands, cotangents):
         function = functools.partial(
-            attention, mask=example.mask, rope=example.rope, return_lse=True, **door
+            attention, mask=example.mask, rope=example.rope, return_lse=True, **options
         )
         results, pullback = jax.vjp(function, *operands)
         return *results, *pullback(cotangents)
 
     lowered = jax.jit(run).lower(example.operands, example.cotangents)
-    compiled = lowered.compile(INTERPRETED if door.get("interpret") else None)
+    compiled = lowered.compile(INTERPRETED if options.get("interpret") else None)
 
     def call() -> dict[str, np.ndarray]:
         arrays = compiled(example.operands, example.cotangents)
@@ -238,9 +238,9 @@ def program(example: Example, **door: Any) -> Callable[[], dict[str, np.ndarray]
     return call
 
 
-def compute(example: Example, **door: Any) -> dict[str, np.ndarray]:
+def compute(example: Example, **options: Any) -> dict[str, np.ndarray]:
     """Compiles and runs `program` once, and returns its results by name."""
-    return program(example, **door)()
+    return program(example, **options)()
 
 
 @functools.cache
@@ -384,9 +384,9 @@ def deviations(
     return result
 
 
-def check(case: Case, **door: Any) -> None:
+def check(case: Case, **options: Any) -> None:
     """Asserts that the entry point's results for a case are about as exact as `textbook`'s."""
-    found = compute(example(case), **door)
+    found = compute(example(case), **options)
     for name, deviation in deviations(case, found).items():
         assert found[name].dtype == ("float32" if name == "lse" else case.dtype), name
         assert found[name].shape == expected(case)[name].shape, name

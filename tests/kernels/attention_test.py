@@ -1,4 +1,4 @@
-"""The door: what it checks, which path it takes, and what surrounds the paths."""
+"""The entry point: what it checks, which path it takes, and what surrounds the paths."""
 
 import dataclasses
 import functools

@@ -41,7 +41,7 @@ def without_compiler(request, monkeypatch):
         monkeypatch.setattr(native, "refuses", lambda: "there is no compiler")
 
 
-def door(name: str | None) -> dict:
+def options_of(name: str | None) -> dict:
     """How to ask for a path, or for this machine's own."""
     if name in (None, PLAIN):
         return {}
@@ -85,7 +85,9 @@ def expected(query, cache: hrm_kernels.KVCache, before, window=None):
 def test_equals_attention_over_the_tokens_so_far(name, T, window):
     cache = filled()
     tokens = new_tokens(T)
-    decode = jax.jit(functools.partial(hrm_kernels.decode_attention, window=window, **door(name)))
+    decode = jax.jit(
+        functools.partial(hrm_kernels.decode_attention, window=window, **options_of(name))
+    )
     out, after = decode(*tokens, cache)
     np.testing.assert_array_equal(after.lengths, np.asarray(LENGTHS) + T)
     np.testing.assert_allclose(out, expected(tokens[0], after, LENGTHS, window), atol=2e-6)
@@ -95,7 +97,7 @@ def test_equals_attention_over_the_tokens_so_far(name, T, window):
 def test_narrow_dtypes_are_as_near_as_they_can_be(name):
     dtype = "bfloat16"
     tokens = new_tokens(1, dtype=dtype)
-    out, after = hrm_kernels.decode_attention(*tokens, filled(dtype), **door(name))
+    out, after = hrm_kernels.decode_attention(*tokens, filled(dtype), **options_of(name))
     assert out.dtype == dtype
     error = np.asarray(out, np.float64) - expected(tokens[0], after, LENGTHS)
     assert cases.rms(error) < 2 * float(jnp.finfo(dtype).eps) * cases.rms(out.astype("float32"))
@@ -207,7 +209,7 @@ def test_a_token_gives_the_same_bits_however_it_comes(window):
 @pytest.mark.parametrize("name", [None, PLAIN, "xla"])
 def test_some_rows_go_on_without_the_others(name):
     """In any order; the rows that are left out stay as they are, to the bit."""
-    decode = functools.partial(hrm_kernels.decode_attention, **door(name))
+    decode = functools.partial(hrm_kernels.decode_attention, **options_of(name))
     cache = filled()
     whole, after = decode(*new_tokens(2), cache)
     rows = jnp.array([2, 0], jnp.int32)

@@ -27,7 +27,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(gpu_tiled, "MIN_SPLIT", 64)
 
 
-def door(name: str) -> dict:
+def options_of(name: str) -> dict:
     """How to ask for a path on this machine."""
     return {"backend": name, "interpret": not name.startswith("xla")}
 
@@ -44,7 +44,7 @@ SERVED = [(name, case) for case in cases.CASES for name in PATHS if served(name,
 @pytest.mark.thorough(every=10)
 @pytest.mark.parametrize(("name", "case"), SERVED, ids=[f"{n}-{c}" for n, c in SERVED])
 def test_is_as_near_to_float64_as_xla(name, case):
-    cases.check(case, **door(name))
+    cases.check(case, **options_of(name))
 
 
 def test_every_path_serves_most_of_the_table():
@@ -58,7 +58,7 @@ MIXED = cases.Case(120, N=2, M=1, K=16, mask="causal_lengths", B=3)
 
 @pytest.mark.parametrize("name", PATHS)
 def test_runs_are_bitwise_equal(name):
-    first, second = (cases.compute(cases.example(MIXED), **door(name)) for _ in range(2))
+    first, second = (cases.compute(cases.example(MIXED), **options_of(name)) for _ in range(2))
     for key, array in first.items():
         np.testing.assert_array_equal(array, second[key], err_msg=key)
 
@@ -84,7 +84,7 @@ def test_what_the_mask_hides_does_not_leak(name, poison):
         value=jnp.where(hidden, poison, data.value),
         cotangents=(jnp.where(dead, poison, data.cotangents[0]), data.cotangents[1]),
     )
-    clean, found = (cases.compute(example, **door(name)) for example in (data, poisoned))
+    clean, found = (cases.compute(example, **options_of(name)) for example in (data, poisoned))
     for key, array in found.items():
         np.testing.assert_array_equal(array, clean[key], err_msg=key)
 
@@ -94,7 +94,7 @@ def test_queries_without_keys_give_zeros(name):
     data = dataclasses.replace(
         cases.example(SMALL), mask=hrm_kernels.Mask(lengths=jnp.zeros(SMALL.B, jnp.int32))
     )
-    found = cases.compute(data, **door(name))
+    found = cases.compute(data, **options_of(name))
     assert (found.pop("lse") == -np.inf).all()
     for key, array in found.items():
         np.testing.assert_array_equal(array, np.zeros_like(array), err_msg=key)
@@ -104,7 +104,7 @@ def test_queries_without_keys_give_zeros(name):
 def test_large_scores_neither_overflow_nor_vanish(name):
     data = cases.example(SMALL)
     data = dataclasses.replace(data, query=1e4 * data.query)
-    out = hrm_kernels.attention(*data.operands, mask=data.mask, **door(name))
+    out = hrm_kernels.attention(*data.operands, mask=data.mask, **options_of(name))
     expected = reference.attention(*data.operands, mask=data.mask).out
     np.testing.assert_allclose(out, expected, atol=3e-2)  # scores of 1e4 are rounded by 1e-3
 
@@ -133,7 +133,7 @@ def test_random_cases_are_as_near_to_float64_as_xla(name):
     @hypothesis.settings(deadline=None, max_examples=6, derandomize=True)
     def check(case):
         if served(name, case):
-            cases.check(case, **door(name))
+            cases.check(case, **options_of(name))
 
     check()
 
@@ -144,7 +144,7 @@ def test_is_the_same_inside_vmap_scan_and_remat(name):
     data = cases.example(cases.Case(9, N=2, M=1, K=16, mask="causal"))
 
     def attend(query, key, value):
-        return hrm_kernels.attention(query, key, value, mask=data.mask, **door(name))
+        return hrm_kernels.attention(query, key, value, mask=data.mask, **options_of(name))
 
     expected = np.asarray(jax.jit(attend)(*data.operands))
     stacked = [jnp.stack([x, -x]) for x in data.operands]

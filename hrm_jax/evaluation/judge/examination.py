@@ -96,7 +96,7 @@ def _verdict(outcome: Outcome, candidate_status: int) -> Verdict:
         return Verdict("time", "its processor time is used up", outcome.seconds)
     try:
         report = json.loads(outcome.stdout)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = outcome.stderr.decode(errors="replace")[-500:]
         return Verdict("failed", f"no report ({outcome.status}): {said}", outcome.seconds)
     # `is True`: anything else in the report counts as failed.

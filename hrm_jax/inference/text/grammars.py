@@ -41,13 +41,14 @@ def json_schema(schema: str) -> Grammar:
     """
     try:
         loaded = json.loads(schema)
-    except ValueError as error:
+    # Brackets too deep for the parser.
+    except (ValueError, RecursionError) as error:
         raise ConstraintError(f"expected a schema in JSON, got an error in it: {error}") from error
     if not isinstance(loaded, dict):
         raise ConstraintError(f"expected a schema, an object in JSON, got {type(loaded).__name__}")
     try:
         grammar = _llguidance().LLMatcher.grammar_from_json_schema(loaded)
-    except ValueError as error:  # numbers beyond 64 bits
+    except (ValueError, RecursionError) as error:  # numbers beyond 64 bits
         raise ConstraintError(f"expected a schema that can be followed, got: {error}") from error
     return _checked(grammar, "schema")
 

@@ -82,6 +82,8 @@ class Session:
         for row, job in enumerate(self._jobs):
             if job is not None and job.number == number:
                 self._jobs[row] = None
+                # The row's next job may come before `go_on` does.
+                self._again = [other for other in self._again if other != row]
 
     def enter(self, job: Job, row: int) -> Piece:
         """Gives a free row to a job; returns its first piece."""

@@ -23,8 +23,10 @@ TEAMS = ("generalists", "mixed", "specialists")
 LINKS = ("fitted", "dense")
 TICKS_A_DAY = 8
 
-LEAST_PEOPLE = 20
-"""Of a large team: each has another one of 20 skills."""
+_LARGE_SKILLS = 20
+"""Skills of a large backlog."""
+LEAST_PEOPLE = _LARGE_SKILLS
+"""Of a large team: with fewer, nobody would have some of the skills."""
 
 _SPRINTS = 4
 _SKILLS = 4
@@ -102,7 +104,7 @@ def draw_large(tasks: int, people: int, seed: int) -> Instance:
     People have up to three of 20 skills and an absence of 40 ticks; a third work half days.
     """
     rng = np.random.default_rng(seed)
-    skills = [f"s{number}" for number in range(LEAST_PEOPLE)]
+    skills = [f"s{number}" for number in range(_LARGE_SKILLS)]
     team = tuple(
         Person(
             f"p{number}",

@@ -18,8 +18,9 @@ A folder holds `<project>_due.csv.gz`, features when the due date was set, and
   issue was made seem to be written so. `foreseeable` is without those.
 * The topics were found in the texts of all issues, later ones with them. They are left out.
 
-Time order is by the moment, `openeddate` plus `ProgressTime`; an outcome is known from the due date
-on. Only such issues are learned from.
+Time order is by the moment, `openeddate` plus `ProgressTime`. Whether an issue is late is known
+from the due date on, by how much only when it has ended, that many days later. Each is learned from
+issues of which it was known.
 """
 
 import dataclasses
@@ -88,6 +89,11 @@ class Delays:
     def __len__(self) -> int:
         return len(self.late)
 
+    @property
+    def ended(self) -> np.ndarray:
+        """Returns the day from which on it is known how late each was, float64 [issues]."""
+        return self.due + self.late
+
     def take(self, rows: np.ndarray) -> "Delays":
         """Returns some of the issues."""
         return Delays(self.features[rows], self.moment[rows], self.due[rows], self.late[rows])
@@ -98,7 +104,7 @@ class DelaysReport:
     """How well lateness was forecast; measures of the class `late`.
 
     Attributes:
-      learned: issues whose outcome was known at the first forecast.
+      learned: issues of which it was known at the first forecast whether they were late.
       issues: how many were forecast: the last fifth.
       late: share of those that were late.
       majority: F measure of always saying what most past issues were.
@@ -110,7 +116,7 @@ class DelaysReport:
       area: under its ROC curve.
       coverage: share of days late that were inside the 85 % intervals.
       width: mean width of those, days.
-      usual_coverage: share inside the quantiles of past issues.
+      usual_coverage: share inside the quantiles of past issues that had ended.
       usual_width: width of those.
     """
 
@@ -179,6 +185,8 @@ def evaluate(issues: Delays, *, coverage: float = 0.85, seed: int = 0) -> Delays
     start = int(0.8 * len(issues))
     # Issues that were due before the first forecast: whether they were late was known by then.
     past = np.flatnonzero(issues.due[:start] < issues.moment[start])
+    # By how much those were late that were still open was not known.
+    ended = past[issues.ended[past] < issues.moment[start]]
     new = np.arange(start, len(issues))
     late, actual = issues.late > 0, issues.late[new]
     boosted = _classifier(seed).fit(issues.features[past], late[past])
@@ -186,10 +194,10 @@ def evaluate(issues: Delays, *, coverage: float = 0.85, seed: int = 0) -> Delays
     probability = boosted.predict_proba(issues.features[new])[:, 1]
     said = probability > 0.5
     most = bool(late[past].mean() > 0.5)
-    intervals = _intervals(issues, past, new, coverage, seed)
+    intervals = _intervals(issues, ended, new, coverage, seed)
     counted = slice(-len(new), None)
     tails = (1 - coverage) / 2
-    usual = np.quantile(issues.late[past], [tails, 1 - tails])
+    usual = np.quantile(issues.late[ended], [tails, 1 - tails])
 
     def f_measure(forecast: np.ndarray) -> float:
         return float(f1_score(late[new], forecast, **_NONE_SAID))
@@ -236,27 +244,26 @@ def _logistic():
 
 
 def _intervals(
-    issues: Delays, past: np.ndarray, new: np.ndarray, coverage: float, seed: int
+    issues: Delays, ended: np.ndarray, new: np.ndarray, coverage: float, seed: int
 ) -> InOrder:
-    """Returns intervals of days late for the last of the past and the new.
+    """Returns intervals of days late for the last of those that had ended and the new.
 
-    Distributions are learned from the first three quarters of the past; their level is set by the
-    last one, and by new ones as they end.
+    Distributions are learned from the first three quarters of those that had ended; their level is
+    set by the last one, and by new ones as they end.
     """
-    past = past[-_MOST_LEARNED:]
-    split = int(0.75 * len(past))
-    learned, rows = past[:split], np.concatenate([past[split:], new])
+    ended = ended[-_MOST_LEARNED:]
+    split = int(0.75 * len(ended))
+    learned, rows = ended[:split], np.concatenate([ended[split:], new])
     model = neighbours.fit(
         issues.features[learned], np.log1p(issues.late[learned]), trees=100, leaf=10, seed=seed
     )
     # Leaves are by the logarithm of days, in which the first days count most; what is lent are
     # days.
     made = Distributions(issues.late[learned], model.weights(issues.features[rows]))
-    # Outcomes of the past are known when the first new forecast is made: see `evaluate`.
-    times = np.concatenate([np.full(len(past) - split, -1), issues.moment[new]])
-    # Days late are known when the issue has ended, not on its due date.
-    ended = issues.due + issues.late
-    known = np.concatenate([np.full(len(past) - split, -1), ended[new]])
+    # What had ended is known when the first new forecast is made: see `evaluate`.
+    before = np.full(len(ended) - split, -1)
+    times = np.concatenate([before, issues.moment[new]])
+    known = np.concatenate([before, issues.ended[new]])
     return intervals_in_order(
         made.families(), issues.late[rows], times, known, coverage=coverage, rate=_RATE
     )

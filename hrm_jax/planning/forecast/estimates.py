@@ -35,7 +35,7 @@ class EstimateConfig:
     rate: float = field(0.02, help="of the adaptive level; 0 for split conformal", at_least=0)
     trees: int = field(100, help="size of the forest", at_least=1)
     leaf: int = field(5, help="least number of issues in a leaf", at_least=1)
-    fits: int = field(8, help="fits while the past is estimated in order", at_least=2)
+    fits: int = field(8, help="fits while the past is estimated in order, at most", at_least=2)
     seed: int = field(0, help="of forest and topics", at_least=0)
 
 
@@ -102,8 +102,11 @@ def fit(issues: Issues, sizes: np.ndarray, config: EstimateConfig) -> SizeModel:
 
 
 def blocks(first: int, count: int, config: EstimateConfig) -> list[np.ndarray]:
-    """Returns the places of past issues that are estimated by one fit, for each fit in order."""
-    return np.array_split(np.arange(first, count), config.fits)
+    """Returns the places of past issues that are estimated by one fit, for each fit in order.
+
+    None is empty: where there are fewer issues than `config.fits`, each has a fit of its own.
+    """
+    return np.array_split(np.arange(first, count), min(config.fits, count - first))
 
 
 def estimate_past(issues: Issues, sizes: np.ndarray, config: EstimateConfig) -> PastEstimates:

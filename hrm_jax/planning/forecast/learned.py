@@ -205,18 +205,19 @@ def schedule_of(table: Table, people: list[str]) -> ListSchedule:
       TableError: a task waits for an unknown one or for itself, or names an unknown person.
     """
     keys = table.texts("key")
+    rows = {key: row for row, key in enumerate(keys)}
     after = [text.split() for text in table.optional("after")]
     named = [text.split() for text in table.optional("people")]
     for row, (waits, able) in enumerate(zip(after, named, strict=True)):
         for key in waits:
             # A file in the order of work has no cycles, and its reader sees what comes first.
-            if key not in keys[:row]:
+            if rows.get(key, row) >= row:
                 raise table.error(row, "after", "keys of tasks in rows above", key)
         for name in able:
             if name not in people:
                 raise table.error(row, "people", f"some of {', '.join(people)}", name)
     return ListSchedule(
-        [[keys.index(key) for key in waits] for waits in after],
+        [[rows[key] for key in waits] for waits in after],
         [[people.index(name) for name in able or people] for able in named],
         np.zeros(len(people)),
     )
@@ -241,9 +242,11 @@ def due_times(table: Table) -> dict[int, float]:
 
 def _issues(table: Table) -> Issues:
     keys = table.texts("key")
+    seen: set[str] = set()
     for row, key in enumerate(keys):
-        if not key.strip() or key in keys[:row]:
+        if not key.strip() or key in seen:
             raise table.error(row, "key", "a key of its own", key)
+        seen.add(key)
     fields = {name: table.texts(name) for name in FIELDS if name in table.columns}
     return Issues(keys, table.texts("title"), table.optional("description"), fields)
 

@@ -113,10 +113,8 @@ def evaluate(
       TooFewIssuesError: there are too few issues.
     """
     past = estimates.estimate_past(issues, points, config)
-    others = [
-        _others(issues, points, rows, config)
-        for rows in estimates.blocks(past.first, len(issues), config)[config.fits // 2 :]
-    ]
+    blocks = estimates.blocks(past.first, len(issues), config)
+    others = [_others(issues, points, rows, config) for rows in blocks[len(blocks) // 2 :]]
     boosting, linear, mean, median, low, high = np.concatenate(others, 1)
     # The first half of the estimated issues only sets the level of the intervals.
     rows = slice(-len(mean), None)

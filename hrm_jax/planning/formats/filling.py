@@ -9,7 +9,8 @@ from hrm_jax.planning.formats.rows import Row, is_done
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|)\Z")
 _NUMBER = re.compile(r"(\d+)\Z")
-_HOURS_A_DAY = 8
+HOURS_PER_DAY = 8.0
+"""Of a working day, where no calendar says otherwise."""
 
 
 class Guess(NamedTuple):
@@ -24,7 +25,12 @@ Estimator = Callable[[Sequence[Row], Sequence[float], Sequence[Row]], Sequence[G
 """Guesses for rows, from done rows in time order and their days; None where those are too few."""
 
 
-def fill_estimates(rows: Sequence[Row], estimate: Estimator | None = None) -> list[Row]:
+def fill_estimates(
+    rows: Sequence[Row],
+    estimate: Estimator | None = None,
+    *,
+    hours_per_day: float = HOURS_PER_DAY,
+) -> list[Row]:
     """Returns the rows with an estimate each: given, guessed and marked, or their median likewise.
 
     Without any estimate a day is taken.
@@ -32,8 +38,13 @@ def fill_estimates(rows: Sequence[Row], estimate: Estimator | None = None) -> li
     Args:
       rows: tasks, done ones with them.
       estimate: guesses what is missing from the done ones that have an estimate.
+      hours_per_day: of a working day of the team's.
     """
-    days = {index: found for index, row in enumerate(rows) if (found := _days(row)) is not None}
+    days = {
+        index: found
+        for index, row in enumerate(rows)
+        if (found := _days(row, hours_per_day)) is not None
+    }
     # The median, which a few estimates of months do not move.
     typical = statistics.median(days.values()) if days else 1.0
     missing = [
@@ -50,21 +61,21 @@ def fill_estimates(rows: Sequence[Row], estimate: Estimator | None = None) -> li
     filled = list(rows)
     for position, index in enumerate(missing):
         row = rows[index]
-        fields = {**row.fields, "estimate": _hours(typical)}
+        found = {"estimate": typical}
         if guesses is not None:
             guess = guesses[position]
-            fields |= {name: _hours(getattr(guess, name)) for name in ("low", "high")}
-            fields["estimate"] = _hours(guess.days)
+            found = {"estimate": guess.days, "low": guess.low, "high": guess.high}
+        fields = {**row.fields, **{name: _hours(x * hours_per_day) for name, x in found.items()}}
         filled[index] = Row(row.place, fields, estimated=True)
     return filled
 
 
-def _days(row: Row) -> float | None:
+def _days(row: Row, hours_per_day: float) -> float | None:
     match = _AMOUNT.match(row.fields.get("estimate", "").strip().lower())
     # A milestone's estimate of 0 tells nothing of the size of work.
     if not match or not float(match[1]):
         return None
-    return float(match[1]) / (_HOURS_A_DAY if match[2] == "h" else 1)
+    return float(match[1]) / (hours_per_day if match[2] == "h" else 1)
 
 
 def _in_time_order(rows: Sequence[Row], places: list[int]) -> list[int]:
@@ -75,5 +86,5 @@ def _in_time_order(rows: Sequence[Row], places: list[int]) -> list[int]:
     return sorted(places, key=lambda place: int(match[1]) if (match := numbers[place]) else 0)
 
 
-def _hours(days: float) -> str:
-    return f"{max(days * _HOURS_A_DAY, 1):g}h"
+def _hours(hours: float) -> str:
+    return f"{max(hours, 1):g}h"

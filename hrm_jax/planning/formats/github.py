@@ -24,7 +24,7 @@ from typing import Any
 
 from hrm_jax.core.files import parse_json
 from hrm_jax.planning.errors import FormatError
-from hrm_jax.planning.formats.filling import Estimator, fill_estimates
+from hrm_jax.planning.formats.filling import HOURS_PER_DAY, Estimator, fill_estimates
 from hrm_jax.planning.formats.lists import join, join_need
 from hrm_jax.planning.formats.rows import Row
 
@@ -35,8 +35,14 @@ _NUMBER = re.compile(r"#\d+")
 _COUNTED = re.compile(r"(.+?)\s*[*x]\s*(\d+)\Z")
 
 
-def read_github(text: str, source: str, estimate: Estimator | None = None) -> list[Row]:
-    """Returns the rows of tasks of an export; `estimate` gives estimates that are missing.
+def read_github(
+    text: str,
+    source: str,
+    estimate: Estimator | None = None,
+    *,
+    hours_per_day: float = HOURS_PER_DAY,
+) -> list[Row]:
+    """Returns the rows of tasks of an export, those without an estimate as `fill_estimates` has it.
 
     Raises:
       FormatError: it is not a list of issues; the message names the issue.
@@ -57,7 +63,7 @@ def read_github(text: str, source: str, estimate: Estimator | None = None) -> li
         after = [other for other in fields["after"].split("; ") if other in known]
         fields["after"] = "; ".join(after)
     rows = [Row(f"{source}, issue {fields['id']}", fields) for fields in found]
-    return fill_estimates(rows, estimate)
+    return fill_estimates(rows, estimate, hours_per_day=hours_per_day)
 
 
 def needs_of(labels: Sequence[str], people: int) -> str:

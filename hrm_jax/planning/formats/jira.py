@@ -15,7 +15,7 @@ import io
 from collections.abc import Sequence
 
 from hrm_jax.planning.errors import FormatError
-from hrm_jax.planning.formats.filling import Estimator, fill_estimates
+from hrm_jax.planning.formats.filling import HOURS_PER_DAY, Estimator, fill_estimates
 from hrm_jax.planning.formats.github import label_value, needs_of
 from hrm_jax.planning.formats.lists import join
 from hrm_jax.planning.formats.rows import DONE, Row
@@ -25,8 +25,14 @@ _DATES = ("%d/%b/%y %I:%M %p", "%d/%b/%y", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%d/%b/
 _SECONDS_AN_HOUR = 3600
 
 
-def read_jira(text: str, source: str, estimate: Estimator | None = None) -> list[Row]:
-    """Returns the rows of tasks of an export; `estimate` gives estimates that are missing.
+def read_jira(
+    text: str,
+    source: str,
+    estimate: Estimator | None = None,
+    *,
+    hours_per_day: float = HOURS_PER_DAY,
+) -> list[Row]:
+    """Returns the rows of tasks of an export, those without an estimate as `fill_estimates` has it.
 
     Raises:
       FormatError: columns are missing, or a date is of another format; the message names the line.
@@ -58,7 +64,7 @@ def read_jira(text: str, source: str, estimate: Estimator | None = None) -> list
         # As for GitHub: what is not in the export cannot be waited for.
         after = [other for other in row.fields["after"].split("; ") if other in known]
         kept.append(Row(row.place, {**row.fields, "after": "; ".join(after)}))
-    return fill_estimates(kept, estimate)
+    return fill_estimates(kept, estimate, hours_per_day=hours_per_day)
 
 
 def _fields(columns: Sequence[str], record: Sequence[str], place: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from hrm_jax.planning.formats.lists import join, split
 from hrm_jax.planning.formats.rows import Clock, Row
 from hrm_jax.planning.formats.table_files import read_csv
 from hrm_jax.planning.formats.times import end_text, start_text
-from hrm_jax.planning.instance import Instance, tasks_by_id
+from hrm_jax.planning.instance import Instance, Task, tasks_by_id
 from hrm_jax.planning.plan import Assignment, Plan
 
 CHART = "chart"
@@ -53,21 +53,25 @@ def read_plan_csv(text: str, source: str, instance: Instance) -> Plan:
       FormatError: a row is not as documented.
     """
     clock = Clock(instance.days)
+    # Once, as finding them hashes the whole instance.
+    tasks = tasks_by_id(instance)
     assignments = []
     for row in read_csv(text, source):
+        name = row.fields.get("task", "").strip()
         start = clock.tick(row, "start")
         if start is None:
             raise row.error("start", "a tick or a date", "write @8 or 2026-01-30")
         people = tuple(split(row.fields.get("people", "")))
         end = clock.tick(row, "end", end=True)
         if end is None:
-            end = _work_end(instance, row, start, people)
-        assignments.append(Assignment(row.fields.get("task", "").strip(), start, end, people))
+            end = _work_end(instance, tasks.get(name), row, start, people)
+        assignments.append(Assignment(name, start, end, people))
     return Plan(tuple(assignments), "by hand")
 
 
-def _work_end(instance: Instance, row: Row, start: int, people: tuple[str, ...]) -> int:
-    task = tasks_by_id(instance).get(row.fields.get("task", "").strip())
+def _work_end(
+    instance: Instance, task: Task | None, row: Row, start: int, people: tuple[str, ...]
+) -> int:
     team = [person for person in instance.people if person.id in people]
     if task is None or task.duration == 0:
         return start

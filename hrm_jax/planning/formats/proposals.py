@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from hrm_jax.planning.errors import FormatError
+from hrm_jax.planning.formats.filling import HOURS_PER_DAY
 from hrm_jax.planning.formats.lists import join, join_need, split_need, split_written
 from hrm_jax.planning.formats.rows import DESCRIPTION, DONE, Row, is_done
 from hrm_jax.planning.formats.table_files import read_csv
@@ -25,16 +26,22 @@ COLUMNS = (
     "forbidden",
 )
 _HOURS = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|)\Z")
-_HOURS_A_DAY = 8
 
 Splitter = Callable[[Story, Sequence[str]], tuple[list[Part], str]]
 """Parts of a story that needs some skills, and who made them."""
 
 
-def propose(rows: Sequence[Row], split: Splitter) -> list[dict[str, str]]:
+def propose(
+    rows: Sequence[Row], split: Splitter, *, hours_per_day: float = HOURS_PER_DAY
+) -> list[dict[str, str]]:
     """Returns proposed tasks, as rows of `COLUMNS`, for the stories among open tasks.
 
     Stories that have begun or are of one piece are left as they are.
+
+    Args:
+      rows: tasks, done ones with them.
+      split: makes the parts of a story.
+      hours_per_day: of a working day of the team's.
     """
     found = []
     for row in rows:
@@ -44,7 +51,7 @@ def propose(rows: Sequence[Row], split: Splitter) -> list[dict[str, str]]:
             continue
         parts, by = split(story, _skills(row))
         if parts:
-            found += _proposed(row, parts, by)
+            found += _proposed(row, parts, by, _story_hours(row, hours_per_day))
     return found
 
 
@@ -97,11 +104,10 @@ def accept(rows: Sequence[Row], text: str, source: str) -> list[Row]:
     return [made for row in rows for made in _replaced(row, accepted)]
 
 
-def _proposed(row: Row, parts: Sequence[Part], by: str) -> list[dict[str, str]]:
+def _proposed(row: Row, parts: Sequence[Part], by: str, hours: float) -> list[dict[str, str]]:
     fields = row.fields
     story = fields.get("id", "").strip()
     ids = [f"{story}.{number}" for number in range(1, len(parts) + 1)]
-    hours = _story_hours(row)
     before = [name for name, part in zip(ids, parts, strict=True) if not part.last]
     return [
         {
@@ -145,8 +151,8 @@ def _skills(row: Row) -> list[str]:
     return list(dict.fromkeys(skill for need in needs if need for skill in need[0]))
 
 
-def _story_hours(row: Row) -> float:
+def _story_hours(row: Row, hours_per_day: float) -> float:
     match = _HOURS.match(row.fields.get("estimate", "").strip().lower())
     if not match:
         raise row.error("estimate", "working days or hours", "write 2, 0.5d or 6h")
-    return float(match[1]) * (1 if match[2] == "h" else _HOURS_A_DAY)
+    return float(match[1]) * (1 if match[2] == "h" else hours_per_day)

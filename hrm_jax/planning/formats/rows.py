@@ -73,6 +73,11 @@ class Clock:
     days: Workdays | None
     ticks_per_day: int = 8
 
+    @property
+    def hours_per_day(self) -> float:
+        """Hours of a working day; without a calendar a tick is an hour."""
+        return self.days.hours_per_day if self.days else float(self.ticks_per_day)
+
     def amount(self, row: Row, column: str) -> int | None:
         """Returns the ticks of an estimate, rounded up; None for an empty one."""
         text = row.fields.get(column, "").strip().lower()
@@ -81,7 +86,7 @@ class Clock:
         match = _AMOUNT.match(text)
         if not match:
             raise row.error(column, "working days or hours", "write 2, 0.5d or 6h")
-        hours = self.days.hours_per_day if self.days else float(self.ticks_per_day)
+        hours = self.hours_per_day
         per_day = self.days.ticks_per_day if self.days else self.ticks_per_day
         ticks = float(match[1]) * (per_day / hours if match[2] == "h" else per_day)
         # Rounded up, as work takes the whole of its last tick; what is taken off is rounding.
@@ -218,19 +223,24 @@ def _person(row: Row, clock: Clock) -> dict[str, Any]:
 def _absences(row: Row, clock: Clock) -> list[list[int]]:
     absences = []
     for item in _items(row, "absences"):
-        first, _, last = item.partition("..")
+        first, _, last = (part.strip() for part in item.partition(".."))
         begins = clock.tick(row, "absences", text=first)
         ends = clock.tick(row, "absences", text=last or first, end=True)
         if begins is None or ends is None or (last.startswith("@") and ends <= begins):
             raise row.error("absences", "ranges of dates", "write 2026-02-02..2026-02-06")
-        # Dates turned round are an error; a range of a holiday is none, though it has no ticks
-        # either.
-        if last and last < first and not last.startswith("@"):
+        if last and _is_turned_round(first, last, begins, ends):
             raise row.error("absences", "the earlier date first", "turn the range round")
         # A weekend or a holiday has no ticks to be absent in.
         if begins < ends:
             absences.append([begins, ends])
     return absences
+
+
+def _is_turned_round(first: str, last: str, begins: int, ends: int) -> bool:
+    # A range of holidays is right, and has no ticks either: dates tell more than their ticks.
+    if _TICK.match(first) or _TICK.match(last):
+        return ends < begins
+    return datetime.date.fromisoformat(last) < datetime.date.fromisoformat(first)
 
 
 def _whole(row: Row, column: str, default: int) -> int:

@@ -28,6 +28,14 @@ from hrm_jax.planning.workdays import Workdays
 _PARTS = ("calendar", "people", "tasks")
 
 
+class _TextLoader(yaml.SafeLoader):
+    """Reads numbers as they are written: YAML takes 10:00 for 600 (minutes), and 010 for 8."""
+
+
+for _kind in ("int", "float", "bool"):
+    _TextLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _TextLoader.construct_scalar)
+
+
 def read_csv(text: str, source: str) -> list[Row]:
     """Returns the rows of a CSV file, with commas or semicolons; empty rows are left out.
 
@@ -94,7 +102,7 @@ def read_yaml(text: str, source: str) -> tuple[list[Row], list[Row], Workdays | 
         elif key.value == "people":
             people = _rows(node, source)
         elif key.value == "calendar":
-            days = _calendar(_plain(node, place), place)
+            days = _calendar(node, place)
         else:
             raise FormatError(
                 f"{place}: expected {', '.join(_PARTS)}, got {key.value!r:.40}; rename it"
@@ -109,7 +117,7 @@ def _rows(node: yaml.Node, source: str) -> list[Row]:
     rows = []
     for item in node.value:
         place = f"{source}, line {item.start_mark.line + 1}"
-        plain = _plain(item, place)
+        plain = _plain(item, place, _TextLoader)
         if not isinstance(plain, Mapping):
             raise FormatError(
                 f"{place}: expected `column: value`, got {plain!r:.40}; see --template"
@@ -118,10 +126,9 @@ def _rows(node: yaml.Node, source: str) -> list[Row]:
     return rows
 
 
-def _plain(node: yaml.Node, place: str) -> Any:
-    loader = yaml.SafeLoader("")
+def _plain(node: yaml.Node, place: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
     try:
-        return loader.construct_document(node)
+        return loader("").construct_document(node)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         detail = " ".join(str(error).split())
         raise FormatError(f"{place}: expected plain values, got {detail:.100}; mend it") from error
@@ -139,16 +146,18 @@ def _text(value: Any, place: str) -> str:
     return str(value)
 
 
-def _calendar(plain: Any, place: str) -> Workdays:
+def _calendar(node: yaml.Node, place: str) -> Workdays:
+    plain = _plain(node, place)
     if not isinstance(plain, Mapping):
         raise FormatError(
             f"{place}: expected `start: 2026-01-05`, got {plain!r:.40}; see --template"
         )
     fields = dict(plain)
-    # YAML makes a date of what looks like one, and configs take text.
+    # YAML makes dates and numbers of what looks like them, and configs take text.
+    texts = _plain(node, place, _TextLoader)
     for name in ("start", "day_starts"):
         if name in fields:
-            fields[name] = str(fields[name])
+            fields[name] = str(texts[name])
     if isinstance(fields.get("holidays"), list):
         fields["holidays"] = [str(date) for date in fields["holidays"]]
     try:

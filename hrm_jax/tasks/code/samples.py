@@ -50,6 +50,9 @@ def write_samples(
 ) -> list[Sample]:
     """Returns what a model writes after each prompt, and whether it parses.
 
+    Prompts that leave no room for a token in the model's texts are left out: some first lines are
+    as long as a row.
+
     Args:
       writer: the model.
       prompts: first lines.
@@ -61,6 +64,8 @@ def write_samples(
         Request(Prompt(prompt), seed + number, STOP, max_tokens, sampling)
         for number, prompt in enumerate(prompts)
     ]
+    requests = [request for request in requests if writer.fits(request)]
+    prompts = [request.prompt.prefix for request in requests]
     written = [""] * len(prompts)
     cut = [False] * len(prompts)
     for piece in writer.write(requests):

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from hrm_jax.core.config import configclass, field
+from hrm_jax.core.config import check, configclass, field
 from hrm_jax.core.files import appearing_whole
 from hrm_jax.planning.generator import make_problem
 from hrm_jax.planning.guiding import Mix, Proposal, guided
@@ -54,6 +54,15 @@ class ExamplesConfig:
     )
     most_better: int = field(3, help="better plans of each plan shown: the best", at_least=1)
     processes: int = field(2, help="that solve at once", at_least=1)
+
+    def __post_init__(self):
+        check(
+            max(self.snapshots, default=0) <= self.tries,
+            "snapshots",
+            expected=f"at most the {self.tries} tries of the whole search",
+            got=self.snapshots,
+            remedy="lower them, or raise tries",
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,8 @@ def test_a_model_names_the_tasks_and_is_named():
 
 
 @pytest.mark.parametrize(
-    "answer", [None, "", '{"tasks": ["one', '{"tasks": ["a", "a"]}', "[]", '{"tasks": 1}']
+    "answer",
+    [None, "", "[" * 200_000, '{"tasks": ["one', '{"tasks": ["a", "a"]}', "[]", '{"tasks": 1}'],
 )
 def test_rules_stand_in_for_an_answer_that_is_of_no_use(answer):
     assert read_answer(answer) == []

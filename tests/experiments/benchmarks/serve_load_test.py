@@ -1,6 +1,7 @@
 """The serve_load suite against a small model's server."""
 
 import dataclasses
+import os
 
 import pytest
 from rich.console import Console
@@ -26,6 +27,14 @@ def test_no_text_is_wrong_and_nothing_is_held(tmp_path):
     assert figures["left"] > 0
     assert figures["malformed"] > 0
     assert figures["first_token_seconds_p99"] >= figures["first_token_seconds_median"] > 0
+
+
+def test_memory_is_in_pages_of_the_machine(monkeypatch):
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGESIZE": 1}.get)
+    pages = serve_load._resident_bytes(os.getpid())
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGESIZE": 1 << 20}.get)
+    # About as many pages, as this process may have got others in between.
+    assert serve_load._resident_bytes(os.getpid()) / pages == pytest.approx(1 << 20, rel=0.1)
 
 
 def test_what_is_wrong_is_found():

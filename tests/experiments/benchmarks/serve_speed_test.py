@@ -39,6 +39,21 @@ def test_ours_is_measured_alone(tmp_path):
     assert "beside others" in text
 
 
+def test_no_prompt_comes_twice_to_a_server(monkeypatch):
+    options = dataclasses.replace(OPTIONS, clients=(8, 32), rounds=2)
+    asked = {"a": [], "b": []}
+
+    async def turn(options, url, prompts, clients):
+        asked[url] += prompts
+        return Turn(1, 1.0, (0.1,))
+
+    monkeypatch.setattr(serve_speed, "_turn", turn)
+    for place, count in enumerate(options.clients):
+        serve_speed._in_turns(options, {"a": "a", "b": "b"}, count, place, lambda text: None)
+    assert asked["a"] == asked["b"]
+    assert len(set(asked["a"])) == len(asked["a"]) == 3 * (8 + 32)
+
+
 def test_ratios_are_taken_within_a_round():
     ours = [Turn(100, 1.0, (0.1,)), Turn(100, 4.0, (0.3,)), Turn(100, 2.0, (0.2,))]
     llama = [Turn(100, 2.0, (0.4,)), Turn(100, 6.0, (0.4,)), Turn(100, 2.0, (0.4,))]

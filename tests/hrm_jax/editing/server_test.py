@@ -67,6 +67,7 @@ def test_a_server_that_is_away_is_told_from_one_that_refuses(monkeypatch):
     ("event", "told"),
     [
         ("{", "its answer is not understood: {"),
+        ("[" * 200_000, "its answer is not understood"),
         ("[]", "not understood"),
         ('{"content": 1}', "not understood"),
         ('{"error": {"message": "out of memory"}}', "^out of memory$"),

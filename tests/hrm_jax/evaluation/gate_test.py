@@ -92,6 +92,7 @@ def test_a_file_keeps_a_measurement(tmp_path):
         "",
         "[]",
         "{",
+        "[" * 200_000,
         json.dumps({"settings": {}, "passed": {}}),
         json.dumps({"settings": {}, "passed": {"a": 1}, "nats": {}}),
         json.dumps({"settings": {}, "passed": {}, "nats": {"a": None}}),

@@ -167,13 +167,27 @@ def test_metrics_that_are_no_numbers(tmp_path, metrics, message):
     assert read_metrics(tmp_path) == []
 
 
-@pytest.mark.parametrize("line", ["{", "", "3", '{"step": 1}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("{", "", "3", '{"step": 1}'),
+        '{"step": "x", "time_seconds": 1, "split": "a"}',
+        '{"step": null, "time_seconds": 1, "split": "a"}',
+        '{"step": true, "time_seconds": 1, "split": "a"}',
+        '{"step": 1.5, "time_seconds": 1, "split": "a"}',
+        '{"step": 1, "time_seconds": "x", "split": "a"}',
+        '{"step": 1, "time_seconds": 1, "split": [2]}',
+    ],
+)
 def test_a_damaged_line_before_the_last_is_named(tmp_path, line):
     with RunLog(tmp_path) as log:
         train(log, 1, 1)
     path = tmp_path / "metrics.jsonl"
     path.write_text(line + "\n" + path.read_text())
-    message = r"metrics\.jsonl:1: expected a JSON object with step, time_seconds, split, got"
+    message = (
+        r"metrics\.jsonl:1: expected a JSON object with step, time_seconds, split \(two numbers "
+        r"and a text\), got"
+    )
     with pytest.raises(RunLogError, match=message):
         read_metrics(tmp_path)
     with pytest.raises(RunLogError, match=message):

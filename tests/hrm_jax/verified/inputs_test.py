@@ -46,6 +46,18 @@ def test_examples_come_first_and_are_changed():
     assert all(type(a) is list and type(b) is str for a, b in found)
 
 
+@pytest.mark.parametrize("source", ["f({[1]: 2})", "f({[1]})", "f(**{'x': 1})", "f(*[1])", "f(y)"])
+def test_calls_that_are_no_literals_do_not_count(source):
+    typed = "def f(x: int): pass"
+    assert made(typed, [Example(source)]) == made(typed)
+
+
+def test_numbers_do_not_grow_beyond_literals():
+    found = made("def f(x): pass", [Example("f(1e999)"), Example("f(1e308)")])
+    assert len(found) > 5
+    assert all(abs(x) < float("inf") for (x,) in found)
+
+
 def test_without_types_and_examples_there_are_the_usual_types():
     kinds = {type(x) for (x,) in made("def f(x): pass", count=60)}
     assert {int, str, list, float} <= kinds

@@ -1,5 +1,6 @@
 """Texts that join and leave a batch are what they are alone."""
 
+import dataclasses
 import random
 
 import pytest
@@ -102,6 +103,41 @@ def test_a_long_prompt_is_read_between_what_others_write(monkeypatch):
     known = ours.reader._readings.take([ord("y")] * 100, ROOM)
     assert known is not None
     assert known.tokens == [ord("y")] * 48
+
+
+class Nothing:
+    """A constraint, and its rules: no token may come, which is seen once it was drawn."""
+
+    def rules(self, prompt, vocabulary):
+        return self
+
+    def is_viable(self, text):
+        return not text
+
+    def is_complete(self, text):
+        return False
+
+    def next_tokens(self, text):
+        return None
+
+    def certain(self, text):
+        return 0
+
+
+def test_a_row_whose_first_token_was_refused_is_free_for_the_next_job():
+    ours = writer(tiny.hrm_text)
+    batch = RollingBatch(ours, rows=1, room=ROOM)
+    # Of one prompt, so that the other enters as soon as there is a row: nothing is left to be read.
+    batch.add(ours.job(0, dataclasses.replace(request(1), constraint=Nothing())))
+    while not batch.written:
+        assert all(piece.tokens == 0 for piece in batch.step())
+    batch.leave(0)
+    batch.add(ours.job(1, request(1)))
+    pieces = []
+    while batch.busy:
+        pieces += batch.step()
+    assert sum(piece.tokens for piece in pieces) <= request(1).max_tokens
+    assert "".join(piece.text for piece in pieces) == alone(ours, 1) != ""
 
 
 def test_what_is_unknown_may_leave():

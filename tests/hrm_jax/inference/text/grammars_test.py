@@ -168,6 +168,8 @@ def test_a_stop_sequence_ends_what_is_complete_alone():
     ("make", "text", "message"),
     [
         (json_schema, "{", "expected a schema in JSON"),
+        (json_schema, "[" * 200_000, "expected a schema in JSON"),
+        (json_schema, '{"not":' * 900 + "{}" + "}" * 900, "expected a schema"),
         (json_schema, "[1]", "expected a schema, an object in JSON, got list"),
         (json_schema, '{"type": "thing"}', "expected a schema that can be followed"),
         (json_schema, '{"minimum": 5, "maximum": 3, "type": "number"}', "can be followed"),

@@ -66,6 +66,18 @@ def test_outcomes_that_were_not_known_are_not_learned_from(folder):
     assert delays.evaluate(issues).boosting == delays.evaluate(changed).boosting
 
 
+def test_how_late_open_issues_will_be_is_not_known(folder):
+    issues = delays.read_delays(folder, "made", "due")
+    start = 320
+    was_open = (issues.due < issues.moment[start]) & (issues.ended >= issues.moment[start])
+    assert 0 < was_open[:start].sum() < 30
+    late = issues.late.copy()
+    # Whether they are late is known; that they will be so much later is not.
+    late[:start][was_open[:start]] += 500
+    changed = delays.Delays(issues.features, issues.moment, issues.due, late)
+    assert delays.evaluate(issues) == delays.evaluate(changed)
+
+
 def test_bad_dates_and_folders_are_told(folder, tmp_path):
     path = tmp_path / "made_due.csv"
     path.write_text((folder / "made_due.csv").read_text().replace("2010-01-02", "2.1.2010"))

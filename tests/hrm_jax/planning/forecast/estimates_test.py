@@ -48,6 +48,19 @@ def test_a_short_past_is_told():
         estimates.estimate_past(issues, sizes, CONFIG)
 
 
+@pytest.mark.parametrize(("fits", "sizes"), [(20, [1] * 16), (16, [1] * 16), (5, [4, 3, 3, 3, 3])])
+def test_no_fit_is_for_nothing(fits, sizes):
+    found = estimates.blocks(24, 40, EstimateConfig(fits=fits))
+    assert [len(rows) for rows in found] == sizes
+    assert np.concatenate(found).tolist() == list(range(24, 40))
+
+
+def test_a_fit_for_each_issue_at_most():
+    issues, sizes = made.issues(40)
+    past = estimates.estimate_past(issues, sizes, EstimateConfig(trees=2, fits=20))
+    assert len(past.point) == len(past.blocks) == 16
+
+
 def test_issues_without_common_words_are_estimated():
     issues, sizes = made.issues(60)
     blank = type(issues)(issues.keys, [""] * 60, [""] * 60)

@@ -167,9 +167,61 @@ def test_a_bad_row_is_named_by_file_line_and_remedy(tasks, message):
         make_instance(read_csv(tasks, "t.csv"), people, DAYS)
 
 
+def test_yaml_is_read_as_it_is_written():
+    text = "{start: 2026-01-05, day_starts: %s, hours_per_day: 7.5}"
+    for written, read in (("10:00", "10:00"), ("09:30", "09:30"), ("12:30:15", "12:30:15")):
+        _, _, days = read_yaml(f"calendar: {text % written}", "y.yaml")
+        assert (days.start, days.day_starts, days.hours_per_day) == ("2026-01-05", read, 7.5)
+    (row,), _, _ = read_yaml("tasks: [{id: 010, title: 10:30, estimate: 0.50, skills: ~}]", "y")
+    assert row.fields == {"id": "010", "title": "10:30", "estimate": "0.50", "skills": ""}
+
+
+@pytest.mark.parametrize(
+    ("absences", "ticks"),
+    [
+        ("20260202..2026-02-06", ((160, 200),)),
+        ("2026-02-02..20260206", ((160, 200),)),
+        ("2026-02-02 .. 2026-02-06", ((160, 200),)),
+        ("2026-02-02; 2026-02-04", ((160, 168), (176, 184))),
+        ("@8..2026-02-02", ((8, 168),)),
+        ("2026-02-02..@170", ((160, 170),)),
+        ("2026-02-07..2026-02-08", ()),  # a weekend
+        ("@200..2026-02-08", ()),
+    ],
+)
+def test_absences(absences, ticks):
+    people = read_csv(f"id,absences\nada,{absences}\n", "p.csv")
+    assert make_instance([], people, DAYS).people[0].absences == ticks
+
+
+@pytest.mark.parametrize(
+    "absences",
+    [
+        *("2026-02-06..20260202", "20260206..2026-02-02", "2026-02-08..2026-02-07"),
+        *("@170..2026-02-02", "2026-02-02..@160", "@9..@8"),
+    ],
+)
+def test_absences_that_are_turned_round(absences):
+    people = read_csv(f"id,absences\nada,{absences}\n", "p.csv")
+    with pytest.raises(FormatError, match=r"p.csv, line 2: absences: expected (the earl|ranges)"):
+        make_instance([], people, DAYS)
+
+
+def test_ends_are_found_without_reading_the_instance_again(monkeypatch):
+    tasks = read_csv("id,estimate\n" + "".join(f"t{n},1\n" for n in range(20)), "t.csv")
+    instance = make_instance(tasks, read_csv("id\nada\n", "p.csv"), DAYS)
+    text = "task,start,people\n" + "".join(f"t{n},@{8 * n},ada\n" for n in range(20))
+    hashed = []
+    monkeypatch.setattr(Instance, "__hash__", lambda self: hashed.append(1) or 7)
+    plan = read_plan_csv(text, "p.csv", instance)
+    assert [one.end for one in plan.assignments] == [8 * n + 8 for n in range(20)]
+    assert len(hashed) <= 2
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("calendar: {start: 2026-01-05, day_starts: 9:00}", r"day_starts: .*got '9:00'.*09:00"),
         ("tasks: {}", r"y.yaml, line 1: expected a list"),
         ("tasks:\n- id: a\n  estimate: {b: 1}\n", r"line 2: expected a text"),
         ("teams: []\n", r"line 1: expected calendar, people, tasks, got 'teams'"),

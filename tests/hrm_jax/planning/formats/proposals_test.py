@@ -44,6 +44,17 @@ def test_stories_are_proposed_in_a_file_and_marked():
     assert made[3].fields["skills"] == "C++"
 
 
+def test_a_day_has_the_hours_of_the_calendar():
+    def whole(story, skills):
+        return split_by_rules(story, skills), "rules"
+
+    eight, four = (
+        [float(row["estimate"].rstrip("h")) for row in propose(rows(), whole, hours_per_day=hours)]
+        for hours in (8, 4)
+    )
+    assert eight == pytest.approx([2 * hours for hours in four], abs=0.11)
+
+
 def test_what_has_begun_is_left_whole():
     begun = propose(
         read_csv(BACKLOG, "b.csv"), lambda story, skills: (split_by_rules(story, ()), "")

@@ -26,6 +26,9 @@ class Writes:
         self.answers = answers
         self.asked = []
 
+    def fits(self, request):
+        return len(request.prompt.prefix) < 20
+
     def write(self, requests):
         self.asked += requests
         for number, (text, ending) in enumerate(self.answers):
@@ -71,6 +74,16 @@ def test_first_lines_are_those_of_functions_at_the_margin():
 def test_what_counts_as_code(text, ending, parses):
     found = sample(text, ending)
     assert (found.completion, found.parses) == (text, parses)
+
+
+def test_a_prompt_without_room_is_left_out():
+    writer = Writes(("    pass\n", "end"))
+    prompts = ["def f(a, b, c, d, e, f, g):\n", "def g():\n"]
+    (found,) = write_samples(writer, prompts, max_tokens=7, sampling=SamplingConfig())
+    assert (found.prompt, found.parses) == (prompts[1], True)
+    # The draws of a prompt do not depend on which others fit.
+    assert [one.seed for one in writer.asked] == [1]
+    assert write_samples(Writes(), prompts[:1], max_tokens=7, sampling=SamplingConfig()) == []
 
 
 def test_each_prompt_has_a_seed_of_its_own():
