@@ -80,7 +80,8 @@ def _attention(console: Console) -> dict[str, Any]:
     """Measures attention on this machine's CPU."""
     from experiments.benchmarks import attention
 
-    return attention.run(_ROUNDS.value, console, _picture())
+    picture = pathlib.Path(_PICTURE.value) if _PICTURE.value else None
+    return attention.run(_ROUNDS.value, console, picture)
 
 
 def _device(console: Console) -> dict[str, Any]:
@@ -265,10 +266,6 @@ def _telemetry(console: Console) -> dict[str, Any]:
     found = {one: telemetry.run(one, rounds, console) for one in ("relational", "quick")}
     codes = {f"code_{one}": thoughts.run(one, rounds, console) for one in ("minute", "nano")}
     return {**found, **codes}
-
-
-def _picture() -> pathlib.Path | None:
-    return None if _PICTURE.value is None else pathlib.Path(_PICTURE.value)
 
 
 SUITES: dict[str, Suite] = {
