@@ -37,6 +37,10 @@ class UnknownRun(UserError, LookupError):
     """There is no run of this name."""
 
 
+class UnreadableRuns(UserError, OSError):
+    """The folder of all runs is there and cannot be read."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Runs:
     """The folder of all runs, which need not exist yet, and folders that are only read.
@@ -86,7 +90,21 @@ class Runs:
         return name.partition("/")[0] not in self.beside
 
     def names(self) -> list[str]:
-        """Returns the names of all runs, those inside other folders as `folder/name`."""
+        """Returns the names of all runs, those inside other folders as `folder/name`.
+
+        Raises:
+          UnreadableRuns: the folder of all runs is there and cannot be read. Without the error
+            that would look like a first visit; folders inside that cannot be read are left out.
+        """
+        try:
+            os.scandir(self.root).close()
+        except FileNotFoundError:
+            pass  # made with the first run
+        except OSError as error:
+            raise UnreadableRuns(
+                f"--runs={self.root}: expected a folder that can be read, got {error.strerror}; "
+                "change its permissions, or choose another"
+            ) from error
         found = [name for name in _below(self.root, self.root) if self.is_own(name)]
         for first, folder in self.beside.items():
             is_run = _is_run(folder)

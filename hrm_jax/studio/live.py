@@ -88,9 +88,16 @@ class Live:
         queue: asyncio.Queue[str | None] = asyncio.Queue()
         self._listeners.add(queue)
         self.looked_at.set()
+        trouble = ""
         try:
-            await self.look()
+            try:
+                await self.look()
+            except (OSError, UserError) as error:
+                # The page is drawn all the same, and says what is wrong.
+                trouble = str(error)
             yield _event("all", {"runs": self._known, "system": self._system})
+            if trouble:
+                yield _event("trouble", {"message": trouble})
             while True:
                 try:
                     event = await asyncio.wait_for(queue.get(), timeout=15)

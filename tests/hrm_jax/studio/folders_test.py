@@ -4,7 +4,14 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from hrm_jax.studio.folders import Runs, UnknownRun, open_regular, read_end, read_object
+from hrm_jax.studio.folders import (
+    Runs,
+    UnknownRun,
+    UnreadableRuns,
+    open_regular,
+    read_end,
+    read_object,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +59,12 @@ def test_runs_are_found_two_folders_deep_and_others_are_not(runs, write_run):
     assert runs.find("group/a") == runs.root / "group" / "a"
     with pytest.raises(UnknownRun, match="no run 'empty'"):
         runs.find("empty")
+
+
+def test_a_folder_that_cannot_be_read_is_told_of(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UnreadableRuns, match=r"--runs=.*file: expected a folder .* Not a dir"):
+        Runs(tmp_path / "file").names()
 
 
 def test_a_folder_that_does_not_exist_has_no_runs(runs):

@@ -1,0 +1,24 @@
+"""What pages are told first."""
+
+import asyncio
+import json
+
+from hrm_jax.studio.folders import Runs
+from hrm_jax.studio.protection import Pass
+from hrm_jax.studio.studio import Studio
+
+
+def test_a_folder_that_cannot_be_read_is_told_of_and_the_page_is_drawn(tmp_path):
+    (tmp_path / "file").touch()
+
+    async def first_events():
+        events = Studio(Runs(tmp_path / "file"), {}, Pass("c", "v")).live.events()
+        told = [await anext(events) for _ in range(2)]
+        await events.aclose()
+        return told
+
+    everything, trouble = asyncio.run(first_events())
+    assert everything.startswith("event: all\n")
+    assert json.loads(everything.partition("data: ")[2])["runs"] == {}
+    assert trouble.startswith("event: trouble\n")
+    assert "expected a folder that can be read" in trouble
