@@ -291,6 +291,7 @@ def _curves(
         "generation": watched.generation,
         "share": share,
         "damaged": found.damaged,
+        "is_full": found.is_full,
         "names": sorted(found.by_name),
         "curves": answered,
     }

@@ -67,11 +67,18 @@ class Curve:
 
 
 class Curves:
-    """All curves of one run, by names such as `train/loss`."""
+    """All curves of one run, by names such as `train/loss`.
+
+    Attributes:
+      by_name: at most `MOST_CURVES`, those that came first.
+      damaged: number of records left out.
+      is_full: whether points of further curves were left out.
+    """
 
     def __init__(self):
         self.by_name: dict[str, Curve] = {}
         self.damaged = 0
+        self.is_full = False
 
     def add(self, record: Mapping[str, Any], split: str) -> None:
         """Adds the numbers of a record; what is no number is left out.
@@ -118,9 +125,12 @@ class Curves:
         }
 
     def _curve(self, name: str) -> Curve | None:
-        if name not in self.by_name and len(self.by_name) < MOST_CURVES:
+        if name not in self.by_name:
+            if len(self.by_name) == MOST_CURVES:
+                self.is_full = True
+                return None
             self.by_name[name] = Curve()
-        return self.by_name.get(name)
+        return self.by_name[name]
 
 
 def as_number(value: Any) -> float | None:

@@ -45,7 +45,8 @@ export function charts(chosen, settings) {
     shown.forEach(chart => chart.draw(drawn));
     const parts = drawn.map(([run]) => curvesOf(run)).filter(c => c.share < 1 && c.names.length).map(c => `${c.name}: ${Math.round(100 * c.share)} % read`);
     const damaged = drawn.map(([run]) => curvesOf(run)).filter(c => c.damaged).map(c => `${c.name}: ${c.damaged} damaged lines left out`);
-    reading.textContent = [...parts, ...damaged].join("; ");
+    const full = drawn.map(([run]) => curvesOf(run)).filter(c => c.isFull).map(c => `${c.name}: its first ${c.names.length} figures alone are shown`);
+    reading.textContent = [...parts, ...damaged, ...full].join("; ");
     if (!names.length) reading.textContent = !drawn.length ? "No run is chosen." : settings.figures ? "No figure has such a name (yet)." : "No records yet.";
   }
 

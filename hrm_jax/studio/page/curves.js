@@ -11,6 +11,7 @@ export class RunCurves {
     this.names = [];
     this.share = 0;
     this.damaged = 0;
+    this.isFull = false;
     this.curves = new Map();
     this.pending = null;
   }
@@ -33,7 +34,7 @@ export class RunCurves {
       if (!isFirst && asked.length) found = await ask(`/api/curves?${query({run: this.name, curve: wanted, points: POINTS})}`);
     }
     const isNew = found.names.length !== this.names.length;
-    Object.assign(this, {names: found.names, share: found.share, damaged: found.damaged});
+    Object.assign(this, {names: found.names, share: found.share, damaged: found.damaged, isFull: found.is_full});
     let grown = isNew;
     for (const [name, points] of Object.entries(found.curves)) {
       const curve = this.curves.get(name);

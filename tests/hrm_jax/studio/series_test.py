@@ -64,6 +64,7 @@ def test_a_log_with_endless_names_is_cut_short():
     curves = Curves()
     curves.add({"step": 1, **{f"m{i}": i for i in range(1000)}}, "a")
     assert len(curves.by_name) == MOST_CURVES
+    assert curves.is_full
 
 
 @pytest.mark.parametrize(
