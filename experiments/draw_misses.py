@@ -23,6 +23,7 @@ if __name__ == "__main__":
 
 from experiments.common import terminal
 from experiments.sudoku import exported, measuring
+from experiments.sudoku.misses import LAST, kind_of
 from hrm_jax.core.config import replace
 from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.core.types import Batch, Variables
@@ -32,8 +33,6 @@ from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.tasks.sudoku.evaluation import EvaluationConfig, model_on, spread
 from hrm_jax.tasks.sudoku.task import DataConfig, SudokuTask
 
-_LAST = 32
-"""Proposals at the end of which a miss is judged."""
 _RESTARTS = 4
 """Times that each miss is begun anew, from another noise."""
 
@@ -44,7 +43,7 @@ flags.DEFINE_string("box", None, "rows x columns of a box, where the size does n
 flags.DEFINE_integer("looked_at", 256, "puzzles among which misses are sought", lower_bound=1)
 flags.DEFINE_integer("puzzles", 24, "misses drawn, at most", lower_bound=1)
 flags.DEFINE_integer("first_steps", 64, "steps after which a puzzle is a miss", lower_bound=1)
-flags.DEFINE_integer("steps", 256, "steps drawn", lower_bound=2 * _LAST)
+flags.DEFINE_integer("steps", 256, "steps drawn", lower_bound=2 * LAST)
 flags.DEFINE_float("noise", 0.5, "on the initial states of those begun anew", lower_bound=0.0)
 flags.DEFINE_string("out", "misses.png", "the picture")
 
@@ -118,17 +117,6 @@ def follow(
     return Misses(wrong, [kind_of(own) for own in tokens], (wrong == 0).any(1), anew)
 
 
-def kind_of(tokens: Int[np.ndarray, "steps T"]) -> str:
-    """Returns what the last proposals do: "still", "cycle" or "wander"."""
-    last = tokens[-_LAST:]
-    if (last == last[-1]).all():
-        return "still"
-    # A period shows where the last proposals equal those of so many steps before.
-    periods = range(2, min(2 * _LAST, len(tokens) - _LAST) + 1)
-    repeats = any((last == tokens[-_LAST - p : -p]).all() for p in periods)
-    return "cycle" if repeats else "wander"
-
-
 def tell(misses: Misses, console: Console) -> None:
     """Prints a row for each kind of miss."""
     table = terminal.Table(title=f"{len(misses.kinds)} misses over {misses.wrong.shape[1]} steps")
@@ -144,7 +132,7 @@ def tell(misses: Misses, console: Console) -> None:
         table.add_row(
             kind,
             str(chosen.sum()),
-            f"{misses.wrong[chosen, -_LAST:].mean():.1f}",
+            f"{misses.wrong[chosen, -LAST:].mean():.1f}",
             str(misses.solved_later[chosen].sum()),
             str((anew > 0).sum()),
             f"{anew.sum()}/{_RESTARTS * chosen.sum()}",

@@ -143,7 +143,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "experiments.rendering": "trace page board layout legend sheet animation files",
         "experiments.sudoku": (
-            "display presets variants exported measuring solving thinker __main__"
+            "display presets variants exported measuring misses solving thinker __main__"
         ),
         "experiments.relations": "presets __main__",
         "experiments.codegen": (

@@ -235,11 +235,13 @@ def _prompts(options: Options, count: int, seed: str) -> list[str]:
     length = options.prompt_tokens * _CHARACTERS_OF_TOKEN
     texts = [text for text in texts if len(text) > 2 * length]
     prompts = []
-    for _ in range(count):
-        # From a line's begin, and far enough from the file's end for a whole prompt.
+    for number in range(count):
+        # From a line's begin, and far enough from the file's end for a whole prompt. Files repeat
+        # each other, and two draws may be of one line: the number tells prompts apart from their
+        # first token on, so that none is in a server's cache.
         text = draw.choice(texts)
         first = text.index("\n", draw.randrange(len(text) - 2 * length)) + 1
-        prompts.append(text[first : first + length])
+        prompts.append(f"# {seed}, {number}\n{text[first : first + length]}"[:length])
     return prompts
 
 

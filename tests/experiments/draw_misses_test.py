@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.draw_misses import kind_of
+from experiments.sudoku.misses import kind_of
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 5, (100, 6))
