@@ -117,7 +117,11 @@ def _decision(spec: GitIgnoreSpec, part: str) -> bool | None:
         if pattern.include is None or found is None:
             continue
         by_folder = found.match.groupdict().get(_FOLDER_MARK) is not None
-        if not by_folder or found.match.end() == len(part):
+        is_whole = found.match.end() == len(part)
+        # `build/**` is about what is in that folder, and not about the folder.
+        if not by_folder and is_whole and part.endswith("/"):
+            continue
+        if not by_folder or is_whole:
             return pattern.include
     return None
 

@@ -262,7 +262,7 @@ def _day(table: Table, row: int, text: str) -> np.datetime64:
     try:
         day = np.datetime64(text.strip()[:10], "D")
     except ValueError:
-        day = np.datetime64("NaT")
+        day = np.datetime64("NaT", "D")
     if np.isnat(day):
         raise table.error(row, "finished", "a date such as 2015-03-31", text) from None
     return day

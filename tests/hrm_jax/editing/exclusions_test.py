@@ -98,6 +98,13 @@ def test_a_folder_that_is_taken_back_does_not_take_back_what_is_in_it():
     assert not is_excluded("build/x.log", [files[0], IgnoreFile("build", "!*.log")], [])
 
 
+def test_all_that_is_in_a_folder_can_be_taken_back_in_part():
+    files = [IgnoreFile("", "a/**\n!x.log")]
+    assert not is_excluded("a/x.log", files, [])
+    assert is_excluded("a/y.log", files, [])
+    assert is_excluded("a/b/x.log", files, [])
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(IGNORE_FILES, st.lists(PATHS, min_size=1, max_size=6, unique=True))
 def test_git_ignores_the_same_files(repository, ignore_files, paths):

@@ -17,7 +17,7 @@ def _write(folder, count=400, seed=0):
     for i in range(count):
         work, remaining = int(rng.integers(0, 10)), 1 if i % 10 == 0 else 20
         late = int(work > 6) * int(rng.integers(1, 30))
-        day = np.datetime64("2010-01-01") + i
+        day = np.datetime64("2010-01-01") + np.timedelta64(i, "D")
         values = {"workload": work, "RemainingDay": remaining, "reporterrep": late}
         numbers = [str(values.get(name, 0)) for name in names[5:]]
         rows.append(",".join([f"A-{i}", str(late), f'"{day} 00:00:00"', "Bug", "Major", *numbers]))
