@@ -56,7 +56,7 @@ def test_a_run_tells_how_it_goes_what_came_out_and_what_is_next(trained):
         "6",
     ]
     assert "bank, test split" in done.stdout
-    assert re.search(r"│ all +│ +\d+\.\d\d% │.*│ +12 │", done.stdout)
+    assert re.search(r"│ all +│ +\d+\.\d\d% │ +\d+\.\d-\d+\.\d │ +12 │", done.stdout)
     assert "A held-out puzzle of rating" in done.stdout
     assert len(re.findall(r"^(?:[1-9.] ){3}\| ", done.stdout, re.MULTILINE)) == 2 * 9
     assert f"--mode=solve --checkpoint={folder}" in done.stdout
