@@ -10,10 +10,7 @@ import pytest
 
 import hrm_kernels
 from hrm_kernels import cases, gpu_tiled, native, reference, xla_cached
-from hrm_kernels.choice import FAMILIES
-
-# Mosaic's need another jax, and have tests of their own: mosaic_test.
-PATHS = [name for family, names in FAMILIES.items() if family != "mosaic" for name in names]
+from tests.kernels.paths import PATHS
 
 B = 3
 S = 70

@@ -11,7 +11,7 @@ from jax.experimental.pallas import tpu as pltpu
 import hrm_kernels
 from experiments.benchmarks import shipped_attention
 from hrm_kernels import cases, reference
-from hrm_kernels.choice import PATHS
+from tests.kernels.paths import PATHS
 
 pytestmark = pytest.mark.oracle
 

@@ -11,11 +11,9 @@ import pytest
 
 import hrm_kernels
 from hrm_kernels import cases, gpu_tiled, reference, tpu_blocks, xla_blocked
-from hrm_kernels.choice import FAMILIES, path
+from hrm_kernels.choice import path
 from hrm_kernels.operands import Case
-
-# `mosaic_test.py` has those of Mosaic, whose interpreter needs a process of its own.
-PATHS = [name for family, names in FAMILIES.items() if family != "mosaic" for name in names]
+from tests.kernels.paths import PATHS
 
 
 @pytest.fixture(autouse=True)
