@@ -16,7 +16,7 @@ from hrm_jax.data.pipeline import Source
 from hrm_jax.data.sudoku import board_files, board_puzzles, rules
 from hrm_jax.data.sudoku.boards import USUAL, Board
 from hrm_jax.inference.uniform import Uniform
-from hrm_jax.tasks.sudoku.task import EvaluationConfig, SudokuTask
+from hrm_jax.tasks.sudoku.task import DataConfig, EvaluationConfig, SudokuTask
 
 PROPOSERS = ("trained", "untrained", "uniform")
 """Who may make the proposals that a search goes by."""
@@ -57,6 +57,23 @@ def proposed_by(name: str, task: SudokuTask, variables: Variables) -> tuple[Sudo
 def usual(task: SudokuTask, split: str) -> Measured:
     """Returns a split of the task's data."""
     return Measured(task.config.data.load(split), USUAL, f"{task.config.data.name}, {split} split")
+
+
+def chosen(data: str | None, box: str | None) -> Measured:
+    """Returns the puzzles of a file of any size, or the bank's test split.
+
+    Args:
+      data: the file; None for the bank.
+      box: rows x columns of a box, where the size does not tell them; else None.
+
+    Raises:
+      PuzzleError: the shape of boxes has to be named, or a puzzle cannot be used.
+    """
+    other = other_size(data, box, skip_bad=False)
+    if other is not None:
+        return other
+    config = DataConfig(name="csv", test_csv=data) if data else DataConfig()
+    return Measured(config.load("test"), USUAL, data or f"{config.name}, test split")
 
 
 def other_size(data: str | None, box: str | None, skip_bad: bool) -> Measured | None:
