@@ -156,8 +156,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku train_sizes draw_misses search_curve"
-            " convert make_bank make_boards join_puzzles make_corpus serve language_server model_gate"
-            " forecast fit_backlogs studio"
+            " convert make_bank make_boards join_puzzles make_corpus serve language_server"
+            " model_gate forecast fit_backlogs studio"
         ),
         "experiments.benchmarks.baselines": "torch_layers torch_hrm torch_train",
         "experiments.benchmarks": (
