@@ -32,6 +32,7 @@ Line = TypeVar("Line")
 SETTINGS = "settings.json"
 COMPLETIONS = "completions.jsonl"
 REPORT = "report.json"
+_ROUND = 10
 TOO_LONG = "prompt_too_long"
 """Result of a problem whose prompt is longer than the model's context: nothing was written."""
 
@@ -166,10 +167,13 @@ def evaluate(
     # A completion is identified by its problem and number, so a resumed run does only what is
     # missing, in any order.
     present = {(line.task_id, line.sample) for line in done}
+    # A round of all problems at a time, so that a run that is cut off has samples of each; several
+    # of a problem in a row, as they share what was read of its prompt.
     missing = [
         (problem, sample)
+        for begin in range(0, settings.samples, _ROUND)
         for problem in suite.problems
-        for sample in range(settings.samples)
+        for sample in range(begin, min(begin + _ROUND, settings.samples))
         if (problem.task_id, sample) not in present
     ]
     for start in range(0, len(missing), batch):

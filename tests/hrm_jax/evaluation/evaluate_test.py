@@ -1,5 +1,6 @@
 """Measuring: figures, lines on disk, and going on."""
 
+import collections
 import dataclasses
 import json
 
@@ -127,6 +128,17 @@ def test_a_killed_measurement_goes_on(tmp_path):
     assert (tmp_path / "cut" / COMPLETIONS).read_bytes() == (
         tmp_path / "whole" / COMPLETIONS
     ).read_bytes()
+
+
+def test_a_cut_measurement_has_samples_of_each_problem(tmp_path):
+    settings = dataclasses.replace(SETTINGS_OF_4, samples=25)
+    with pytest.raises(Kill):
+        measure(tmp_path, Numbers(lethal_call=3), settings, batch=60)
+    lines = read_completions(tmp_path / COMPLETIONS)
+    counts = collections.Counter(line.task_id for line in lines)
+    assert [counts[problem.task_id] for problem in PROBLEMS] == [25, 25, 25, 25, 20]
+    # Those of a problem come one after another, as they share what was read of its prompt.
+    assert [line.sample for line in lines[:12]] == [*range(10), 0, 1]
 
 
 @pytest.mark.parametrize("torn", [b'{"task', b'{"task_id": "task/0"}', b"\xff"])
