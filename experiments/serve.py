@@ -29,7 +29,7 @@ from experiments.common import language_model
 from experiments.common.listening import LOCAL, MOST_PORT, listen, url_of
 from hrm_jax.core import files
 from hrm_jax.core.config import check
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
 from hrm_jax.inference.text.buckets import power_of_two

@@ -22,7 +22,7 @@ PACKAGES = {
 
 TRAINING_STEP = (
     "training/run training/task training/loop training/step training/state"
-    " models/puzzle_model models/restart losses/act core/types"
+    " models/puzzle_model losses/act core/types"
 )
 """What one reads to follow a training step: from `train` to the new state, layers left out."""
 

@@ -24,7 +24,7 @@ from hrm_jax.context.choosing import File, choose
 from hrm_jax.convert.language import load_language_model
 from hrm_jax.core.config import check
 from hrm_jax.core.files import parse_json
-from hrm_jax.core.types import NO_PLACE, FilePlace, Prompt
+from hrm_jax.core.texts import NO_PLACE, FilePlace, Prompt
 from hrm_jax.data.corpus.documents import Document
 from hrm_jax.data.corpus.prepared import find, read_documents
 from hrm_jax.editing.windows import suffix_within

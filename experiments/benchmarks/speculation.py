@@ -16,7 +16,7 @@ from rich.console import Console
 from experiments.benchmarks.alternate import ROOT, cells, rates
 from experiments.common.terminal import Table
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.suites.humaneval import STOP, load_humaneval
 from hrm_jax.inference.text.requests import Piece, Request
 from hrm_jax.inference.text.writing import Writer

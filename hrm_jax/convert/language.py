@@ -28,7 +28,8 @@ from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError, check, replace
 from hrm_jax.core.files import read_json_object
 from hrm_jax.core.protocols import LanguageModel, Tokenizer
-from hrm_jax.core.types import Prompt, Variables
+from hrm_jax.core.texts import Prompt
+from hrm_jax.core.types import Variables
 from hrm_jax.data.text.chat import ChatError, ChatTemplate, Message, conversation
 from hrm_jax.data.text.tokenizers import load_tokenizer
 from hrm_jax.data.text.wrapped_tokenizer import CONFIG_FILE, TOKENIZER_FILE

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hrm_jax.core.protocols import Tokenizer
-from hrm_jax.core.types import NO_PLACE, FilePlace
+from hrm_jax.core.texts import NO_PLACE, FilePlace
 from hrm_jax.data.text.infilling import neighbour_tokens
 
 _SUFFIX_SHARE = 4

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from hrm_jax.context.choosing import File, choose
-from hrm_jax.core.types import FilePlace, Prompt
+from hrm_jax.core.texts import FilePlace, Prompt
 from hrm_jax.data.text.infilling import neighbour_tokens
 from hrm_jax.inference.text import grammars, requests
 from hrm_jax.inference.text.constraints import Constraint

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hrm_jax.core.errors import UserError
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.evaluation.judge.toolchains import Language
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from hrm_jax.core.config import check
 from hrm_jax.core.protocols import LanguageModel, Tokenizer
-from hrm_jax.core.types import Prompt, Variables
+from hrm_jax.core.texts import Prompt
+from hrm_jax.core.types import Variables
 from hrm_jax.data.text.holes import Hole
 from hrm_jax.data.text.infilling import end_tokens
 from hrm_jax.inference.text import speculation

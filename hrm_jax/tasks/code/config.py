@@ -14,8 +14,8 @@ from hrm_jax.models.hrm_text import HrmTextConfig
 from hrm_jax.models.llama import LlamaConfig
 from hrm_jax.models.recurrence import BorderWarmup
 from hrm_jax.training.curriculum import Gate
-from hrm_jax.training.loop import LoopConfig
 from hrm_jax.training.optimizers import OptimConfig
+from hrm_jax.training.run_config import LoopConfig
 
 ModelConfig: TypeAlias = HrmTextConfig | LlamaConfig | HrmLlamaConfig
 """A language model: HRM-Text, a plain transformer, or reasoning modules on a foundation."""

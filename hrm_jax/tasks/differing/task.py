@@ -23,8 +23,9 @@ from hrm_jax.tasks.differing.kinds import Kind
 from hrm_jax.tasks.differing.latin import Latin
 from hrm_jax.tasks.differing.puzzles import PuzzleSet, draw_batch, make
 from hrm_jax.training.batches import NumberedBatches
-from hrm_jax.training.loop import Hooks, LoopConfig
+from hrm_jax.training.loop import Hooks
 from hrm_jax.training.optimizers import OptimConfig
+from hrm_jax.training.run_config import LoopConfig
 from hrm_jax.training.state import TrainState
 from hrm_jax.training.task import Task
 

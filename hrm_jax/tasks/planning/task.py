@@ -26,8 +26,9 @@ from hrm_jax.tasks.planning import examples
 from hrm_jax.tasks.planning.examples import Example, ExamplesConfig, Solved, examples_of
 from hrm_jax.tasks.planning.loss import PlanLabels, PlanMetrics, plan_loss
 from hrm_jax.training.batches import NumberedBatches
-from hrm_jax.training.loop import Hooks, LoopConfig
+from hrm_jax.training.loop import Hooks
 from hrm_jax.training.optimizers import OptimConfig
+from hrm_jax.training.run_config import LoopConfig
 from hrm_jax.training.state import TrainState
 from hrm_jax.training.task import Task
 

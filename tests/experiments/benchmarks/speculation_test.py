@@ -2,7 +2,7 @@
 
 from experiments.benchmarks import speculation
 from experiments.benchmarks.speculation import Turn
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.requests import Piece, Request
 
 

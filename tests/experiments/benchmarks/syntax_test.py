@@ -2,7 +2,7 @@
 
 from experiments.benchmarks import syntax
 from experiments.benchmarks.syntax import Options, Turn
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.evaluation.suites.problems import Problem, Suite
 from hrm_jax.inference.text.python_syntax import PythonSyntax

@@ -15,8 +15,8 @@ from hrm_jax.tasks.differing.colouring import Colouring
 from hrm_jax.tasks.differing.evaluation import MeasureConfig, measure, solve_exactly
 from hrm_jax.tasks.differing.latin import Latin
 from hrm_jax.tasks.differing.task import DifferingConfig, DifferingTask
-from hrm_jax.training.loop import LoopConfig
 from hrm_jax.training.run import train
+from hrm_jax.training.run_config import LoopConfig
 
 CONFIG = DifferingConfig(
     colouring=Colouring(colours=3, vertices=12, fewest_neighbours=3.0, most_neighbours=4.0),
