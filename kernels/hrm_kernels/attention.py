@@ -96,9 +96,13 @@ def attention(
     """
     _check(query, key, value, rope)
     B, T, _, K = query.shape
+    # Whatever the conditions, a path reads two integers for each query, or None where it need not
+    # mask.
     ranges = key_ranges(mask or Mask(), B, T, key.shape[1])
     operands = Operands(query, key, value, ranges, rope)
     found = device_of(device)
+    # Chosen by shapes while the caller is traced, so the choice costs nothing when its program
+    # runs.
     name, interpreted = choose(case_of(operands, found.generation), found.platform, backend)
     # A Python number, as options are static: hashable arguments of a `custom_vjp`.
     scale = float(K**-0.5 if scale is None else scale)
@@ -131,8 +135,10 @@ def explain(
     mask = mask or Mask()
     check_mask(mask, B, S)
     found = device_of(device)
+    # From shapes alone: key ranges, by which `attention` tells whether to mask, would need arrays.
     case = Case(T, S, N, M, K, query.dtype.name, not mask.is_full, found.generation)
     choice = explain_case(case, found.platform, backend)
+    # Where a path is asked for by name, no other was passed over.
     others = not_chosen(case, found.platform) if backend is None else {}
     return dataclasses.replace(choice, not_chosen=others)
 
@@ -147,6 +153,7 @@ def _check(query: Any, key: Any, value: Any, rope: Rope | None) -> None:
     B, T, N, K = query.shape
     if key.shape != value.shape or (key.shape[0], key.shape[3]) != (B, K):
         raise ValueError(f"attention expects operands equal in B and K, and in S: {shapes}")
+    # Every key head serves equally many query heads.
     if N % key.shape[2]:
         raise ValueError(f"attention expects query heads a multiple of key heads: {shapes}")
     if 0 in (*query.shape, *key.shape):
@@ -158,6 +165,7 @@ def _check(query: Any, key: Any, value: Any, rope: Rope | None) -> None:
         )
     if rope is None:
         return
+    # A row of the tables is a token's index, which is the same for query and key only where T = S.
     tables = jnp.shape(rope.cos), jnp.shape(rope.sin)
     if key.shape[1] != T or tables != ((T, K), (T, K)) or K % 2:
         raise ValueError(

@@ -66,10 +66,12 @@ def matrix(
     column, exists = _columns(ref, columns)
     at = _at(rows, column, head)
     mask = None
+    # Columns need a mask only where they were padded to a power of two.
     if len(columns or range(ref.shape[-1])) != column.shape[0]:
         mask = jnp.broadcast_to(exists[None, :], (rows.shape[0], column.shape[0]))
     if wanted is not None:
         mask = wanted[:, None] & exists[None, :]
+    # What is masked is not read, and counts as zero: NaN in it goes nowhere.
     return plgpu.load(ref.at[at], mask=mask, other=None if mask is None else 0)
 
 
@@ -125,11 +127,13 @@ class Rows:
         # _whole_high).
         self._low = jnp.min(jnp.where(self.alive, self._first, S))
         self._high = jnp.max(jnp.where(self.alive, self._end, 0))
+        # Queries without keys do not shrink the whole part; a kernel drops what they sum over it.
         self._whole_low = jnp.max(jnp.where(self.alive, self._first, 0))
         self._whole_high = jnp.min(jnp.where(self.alive, self._end, S))
 
     def clipped(self, low: Any, high: Any) -> "Rows":
         """Returns the same queries, with only the keys `low <= key < high`."""
+        # The queries' ranges stay; only the bounds of the blocks to visit are narrowed.
         clipped = copy.copy(self)
         clipped._low = jnp.maximum(self._low, low)
         clipped._high = jnp.minimum(self._high, high)
@@ -142,6 +146,7 @@ class Rows:
     def allowed(self, keys: Int[Array, " S"]) -> Bool[Array, "T S"]:
         """Returns which query sees which key."""
         within = (self._first[:, None] <= keys[None]) & (keys[None] < self._end[:, None])
+        # `seen` adds the bounds of a clipped block, of which a query's own range does not know.
         return within & self.seen(keys)[None]
 
     def visit_blocks(self, visit: Callable[[bool, Any, Any], Any], state: Any) -> Any:
@@ -213,5 +218,7 @@ def _at(rows: Array, column: Array, head: int | None) -> tuple[Any, ...]:
 def _columns(ref: Any, columns: range | None) -> tuple[Int[Array, " W"], Bool[Array, " W"]]:
     """Returns the columns of a block, padded to a power of two, and which of them exist."""
     columns = columns or range(ref.shape[-1])
+    # Triton's blocks are powers of two, so there may be columns beyond the head, which do not
+    # exist.
     column = columns.start + jnp.arange(power_of_two(len(columns)), dtype=jnp.int32)
     return column, column < columns.stop

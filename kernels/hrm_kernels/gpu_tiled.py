@@ -130,6 +130,7 @@ def _attend(product, scale, cut, splits, chunk, query, key, value, ranges, out, 
 
 def _splits(programs: int, S: int) -> int:
     """Returns the number of splits of the keys: more than 1 if queries give too few programs."""
+    # As many as fill the card, as long as each has enough keys to be worth a program.
     return max(1, min(PROGRAMS // programs, S // MIN_SPLIT))
 
 

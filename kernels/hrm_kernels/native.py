@@ -34,10 +34,12 @@ _SOURCES = {
     CACHED_ATTENTION: (_FOLDER / "cached_attention.cc", "HrmCachedAttention"),
 }
 """File and symbol of each kernel."""
+# No contraction: a compiler that fuses products with sums as it likes would change bits.
 _OPTIONS = ("-std=c++17", "-O2", "-DNDEBUG", "-ffp-contract=off", "-fPIC", "-shared", "-w")
 _SECONDS = 300
 
 
+# Once in a process: what could not be built is not tried again at every call.
 @functools.cache
 def refuses() -> str | None:
     """Returns why the kernels cannot be called, or None; compiles and registers them if need be."""
@@ -49,6 +51,7 @@ def refuses() -> str | None:
     try:
         for name in _SOURCES:
             register(build(name, compiler), name)
+    # Whatever is wrong with the compiler, XLA's own operations serve, more slowly.
     except (OSError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or error
         return f"the kernels in C++ could not be built by {compiler}: {told}"
@@ -110,4 +113,5 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.machine() + platform.processor()
+    # x86 lists what it can do under "flags", Arm under "Features".
     return next((line for line in lines if line.startswith(("flags", "Features"))), "")

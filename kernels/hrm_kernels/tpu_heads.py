@@ -88,9 +88,11 @@ class Group:
 def groups(N: int, M: int, K: int) -> list[Group]:
     """Returns all query heads in groups; see `Group`."""
     G = N // M
+    # Heads share a tile where whole heads fill it and each has a key head of its own.
     at_once = 1 if G > 1 or LANES % K else LANES // K
     found = []
     for m in range(0, M, at_once):
+        # The last group is smaller where M is no multiple.
         keys = range(m, min(m + at_once, M))
         heads = range(keys.start * G, keys.stop * G)
         lanes = (slice(h.start * K, h.stop * K) for h in (heads, keys))

@@ -115,6 +115,7 @@ def _gradients_of_row(scale: float, row: Row, lse, d_out, d_lse, d_query, d_key,
         if d_lse is not None:
             expected -= d_lse[at]
         d_scores = weights * (d_weights - expected)
+        # In the operands' dtype, in which both enter the remaining products.
         softmaxed.append((weights.astype(d_out.dtype), d_scores.astype(d_out.dtype)))
     for group in factors:
         results = group.gradients(scale, softmaxed)
@@ -150,6 +151,7 @@ class _Factors:
         self, scale: float, softmaxed: list[tuple[Float[Array, "S T"], Float[Array, "S T"]]]
     ) -> tuple[Float[Array, "T GW"], Float[Array, "S W"], Float[Array, "S W"]]:
         """Returns the cotangents of query, key and value, given all heads' weights and d_scores."""
+        # Turned once for all heads: the product with d_scores [S, T] is then a plain one.
         swapped = self._key.T
         d_query = []
         d_key = []
@@ -172,6 +174,7 @@ def _weights(
     allowed: Bool[Array, "S T"] | None,
 ) -> Float[Array, "S T"]:
     """Returns the probabilities, recomputed from the log-sum-exp."""
+    # Infinite for a query without keys, whose lse is -inf; the mask replaces it.
     weights = jnp.exp(scores * scale - lse)
     return weights if allowed is None else jnp.where(allowed, weights, 0)
 

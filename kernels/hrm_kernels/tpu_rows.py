@@ -68,10 +68,12 @@ class Row:
         self.index = index
         self.groups = groups
         self._operands = operands
+        # None where there is no mask: then nothing is hidden, and nothing is zeroed.
         self.allowed = self._seen = self._alive = None
         if operands.ranges is not None:
             T = operands.query.shape[1]
             S = operands.key.shape[1]
+            # [1, T]: the bounds lie along lanes, against the keys along sublanes.
             first = operands.ranges.first[index]
             end = operands.ranges.end[index]
             key = jax.lax.broadcasted_iota(jnp.int32, (S, T), 0)
@@ -143,6 +145,7 @@ def over_rows(
     """
     case = case_of(operands)
     B = operands.query.shape[0]
+    # What is absent is None, thus no leaf and no reference; unflattening puts it back.
     inputs, in_tree = jax.tree.flatten((lane_dense(operands), *others))
     shapes, out_tree = jax.tree.flatten(outputs)
     # As many rows as a tile has: an array that lies as [L, B, D] has them along sublanes.
@@ -174,7 +177,9 @@ def over_rows(
         out_shape=[block.in_hbm for block in sinks],
         scratch_shapes=[block.scratch for block in blocks if block.is_turned],
         compiler_params=pltpu.CompilerParams(
-            dimension_semantics=("parallel",), vmem_limit_bytes=VMEM_LIMIT_BYTES
+            # Blocks of rows do not depend on each other.
+            dimension_semantics=("parallel",),
+            vmem_limit_bytes=VMEM_LIMIT_BYTES,
         ),
         cost_estimate=cost(case, B, products, sum(nbytes(block.x) for block in blocks)),
         interpret=options.interpret,

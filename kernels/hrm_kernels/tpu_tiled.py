@@ -47,6 +47,7 @@ def forward(options: Options, operands: Operands):
         operands,
         (),
         outputs,
+        # The sums of the walk: attended values, transposed, and each query's maximum and total.
         [(n, case.K, block_q), (n, block_q), (n, block_q)],
         hold_keys=False,
         products=2,
@@ -98,8 +99,10 @@ def _finish(tiling: Tiling, arrays: Arrays, out, *references) -> None:
         for n in group.heads:
             row = slice(n, n + 1)
             parts.append(attended[n] * jnp.where(total[row] > 0, 1 / total[row], 0))
+        # Heads are [K, T], so they are joined along rows and turned at once.
         out[0, :, group.queries] = jnp.concatenate(parts, 0).T.astype(out.dtype)
     for ref in lse:
+        # Without keys this is -inf + log 0 = -inf, which is what a query without keys has.
         ref[0, 0] = largest[...] + jnp.log(total[...])
 
 
@@ -118,6 +121,7 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
     n = tiling.query_heads
     block_q = tiling.block_q
 
+    # [B, N, T] as [B, H, n, T], by blocks of heads.
     def by_block(x):
         return None if x is None else x.reshape(-1, tiling.head_blocks, n, case.T)
 
@@ -137,6 +141,7 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
         hold_keys=False,
         products=3,
     )
+    # The kernel of keys reads the `expected` that the kernel of queries wrote.
     tiling = tiling_of(case, hold_keys=True)
     held = tiling.block_k, tiling.key_heads * case.K
     d_key, d_value = walk_blocks(
@@ -159,6 +164,7 @@ def _expect(tiling, arrays, lse, d_out, out, d_lse, d_query, expected, d_queries
     del arrays, lse, d_query
     for group in tiling.groups:
         products = out[0, :, group.queries].astype(jnp.float32) * d_out[0, :, group.queries]
+        # Turned, so that the sum over a head's K runs along sublanes and leaves a row [1, T].
         swapped = products.T
         for i, n in enumerate(group.heads):
             own = swapped[i * group.head_size : (i + 1) * group.head_size]
@@ -177,6 +183,7 @@ def _add_to_queries(
     seen = visit.seen()
     for group in visit.tiling.groups:
         key = arrays.key[0, :, group.keys]
+        # Where a key is unseen d_scores is 0, and 0 * NaN would reach the sum.
         swapped = jnp.where(seen, key, jnp.zeros_like(key)).T
         for i, n in enumerate(group.heads):
             rows = lse[0, 0, slice(n, n + 1)], expected[0, 0, slice(n, n + 1)]
@@ -212,6 +219,7 @@ def _add_to_keys(
             jnp.where(alive, x, jnp.zeros_like(x))
             for x in (arrays.query[0, :, group.queries], d_out[0, :, group.queries])
         )
+        # A product for each head, of which `merge` makes the gradients of the key heads.
         for_key = []
         for_value = []
         for i, n in enumerate(group.heads):

@@ -112,6 +112,7 @@ def walk_blocks(
     return pl.pallas_call(
         functools.partial(_kernel, walk, tiling, order),
         grid_spec=pltpu.PrefetchScalarGridSpec(
+            # The bounds, which are there before a step, so that they choose its blocks.
             num_scalar_prefetch=2,
             grid=(B, tiling.head_blocks, order.held, order.streamed),
             in_specs=specs,
@@ -137,7 +138,9 @@ def walk_blocks(
 
 def _kernel(walk: Walk, tiling: Tiling, order: "_Order", first, end, *references) -> None:
     """Takes step (b, h, i, j) of the grid: the j-th streamed block, past the i-th held one."""
+    # Axis 1 counts blocks of heads, which share the bounds.
     b, i, j = (pl.program_id(axis) for axis in (0, 2, 3))
+    # Prefetched scalars are flat: [B * held].
     low = first[b * order.held + i]
     high = end[b * order.held + i]
     # The grid has a step for every streamed block; counted from the first one needed, the steps
@@ -180,6 +183,7 @@ class _Order(NamedTuple):
     def traffic(self, case: Case, arrays: list[tuple[str, Any]]) -> int:
         """Returns the bytes read and written; each held block reads the streamed side again."""
         streamed = "queries" if self.hold_keys else "keys"
+        # However little a mask leaves, all is read once.
         times = max(1.0, self.held * _share_of_work(case))
         return int(sum(nbytes(x) * (times if kind == streamed else 1) for kind, x in arrays))
 
@@ -188,6 +192,7 @@ def _order(tiling: Tiling, operands: Operands, hold_keys: bool) -> tuple[Any, _O
     """Returns the bounds of the streamed side, two arrays [B, held], and the order of visits."""
     ranges = ranges_of(operands)
     if hold_keys:
+        # Bounds of queries count blocks already, those of keys count tokens.
         bounds = query_block_bounds(ranges, tiling.case.S, tiling.block_q, tiling.block_k)
         return bounds, _Order(True, tiling.key_blocks, tiling.query_blocks, 1)
     bounds = query_block_ranges(ranges, tiling.block_q)
