@@ -6,7 +6,7 @@ import dataclasses
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any
 
 from hrm_jax.convert.language import LoadedLanguageModel
@@ -145,7 +145,13 @@ class Service:
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
         # In a thread, as this encodes the prompts, for which other requests need not wait.
-        leave = await asyncio.to_thread(self.engine.submit, requests, deliver)
+        submitting = asyncio.ensure_future(asyncio.to_thread(self.engine.submit, requests, deliver))
+        try:
+            leave = await asyncio.shield(submitting)
+        except asyncio.CancelledError:
+            # The thread goes on, and its texts would be written although nobody waits for them.
+            submitting.add_done_callback(_leave_accepted)
+            raise
         coming = Coming(len(requests))
         try:
             while coming.texts:
@@ -197,6 +203,11 @@ class Service:
             len(found.candidates),
             round(found.seconds, 3),
         )
+
+
+def _leave_accepted(submitted: "asyncio.Future[Callable[[], None]]") -> None:
+    if not submitted.cancelled() and submitted.exception() is None:
+        submitted.result()()
 
 
 class _Counted:

@@ -136,6 +136,7 @@ class Suite:
 
     def take(self, count: int) -> "Suite":
         """Returns a suite of `count` problems, spread evenly over this one's; 0 for all."""
+        # 0 stands for all of them, as flags have it.
         total = len(self.problems)
         if count < 0 or count > total:
             raise SuiteError(f"expected 0 to {total} problems of {self.name}, got {count}")

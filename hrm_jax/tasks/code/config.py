@@ -109,6 +109,7 @@ class CodeEvaluationConfig:
         """Returns texts of each language at equal distances, cut to `longest_bytes`."""
         found = []
         for language in sorted({str(text.language) for text in texts}):
+            # Evenly spread within each language, so that none is measured by its first files alone.
             own = [text for text in texts if str(text.language) == language]
             count = min(self.texts or len(own), len(own))
             found += [own[index * len(own) // count] for index in range(count)]
