@@ -48,6 +48,7 @@ def run(tools: list[str], rounds: int, console: Console) -> dict[str, Any]:
     """
     from playwright.sync_api import sync_playwright
 
+    # A path leads into the tool's own environment, which need not be this one.
     found = {pathlib.Path(tool).name: shutil.which(tool) for tool in tools}
     commands = {"studio": [sys.executable, "-m", "experiments.studio", "--no_browser"]}
     commands |= {name: [path] for name, path in found.items() if path is not None}
@@ -58,9 +59,11 @@ def run(tools: list[str], rounds: int, console: Console) -> dict[str, Any]:
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
+        # Tools take turns within a round; the first round has cold caches and stands apart.
         for _ in range(rounds):
             for name, command in commands.items():
                 port = _free_port()
+                # A new page each time: nothing is left of what an earlier one has loaded.
                 page = browser.new_page()
                 whole = [*command, *_flags(name, root, port)]
                 seconds[name].append(_until_line(name, whole, port, environment, page))
@@ -90,6 +93,7 @@ def _prepare(root: pathlib.Path, trackio: str | None) -> dict[str, str]:
                 writer.add_scalar(tag, record[name], record["step"], record["time_seconds"])
     environment = os.environ | {"TRACKIO_DIR": str(root / "trackio")}
     if trackio is not None:
+        # Its records are written by its own package, in its own environment.
         python = pathlib.Path(trackio).parent / "python"
         command = [str(python), "-c", _TRACKIO_WRITER, str(metrics)]
         subprocess.run(command, env=environment, check=True, capture_output=True)
@@ -98,6 +102,7 @@ def _prepare(root: pathlib.Path, trackio: str | None) -> dict[str, str]:
 
 def _free_port() -> int:
     with socket.socket() as found:
+        # The system chooses; it is free again when the socket is closed, for the tool to take.
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
 
@@ -114,6 +119,7 @@ def _until_line(
     name: str, command: list[str], port: int, environment: dict[str, str], page: Any
 ) -> float:
     """Returns the seconds from starting a tool until a line is drawn; its process is ended."""
+    # Trackio takes its port from Gradio's variable; BROWSER=true opens no window.
     own = environment | {"GRADIO_SERVER_PORT": str(port), "BROWSER": "true"}
     begun = time.monotonic()
     process = subprocess.Popen(

@@ -57,8 +57,10 @@ def _measure(task: CodeTask, records: SideRecords, rounds: int) -> dict[str, lis
     samples = [Sample(f"def function_{n}(first, second):\n", "", True) for n in range(PROMPTS)]
     seconds: dict[str, list[float]] = {"step": [], "thoughts": []}
     for turn in range(rounds + 1):
+        # Processor time, so that other processes on the machine change little.
         begun = time.process_time()
         state, metrics = step(task.model, state, batch)
+        # The step is dispatched asynchronously: only a fetched result says that it is over.
         jax.device_get(metrics)
         between = time.process_time()
         variables = state.averaged_variables
