@@ -51,7 +51,7 @@ LAYERS: tuple[dict[str, str], ...] = (
             " divergence saving loop curriculum task first_state learned_data observing"
             " run run_folder"
         ),
-        "hrm_jax.data": "rows pipeline downloads storage",
+        "hrm_jax.data": "rows pipeline downloads storage guessing",
         "hrm_jax.data.sudoku": (
             "rules boards judging propagation solver puzzles symmetry assuming easing canonical"
             " mixture generator csv_format unpacking cell_text tables grids layouts puzzle_files"
@@ -164,9 +164,9 @@ LAYERS: tuple[dict[str, str], ...] = (
         "experiments.benchmarks": (
             "workload aot_targets aot_cases shipped_attention aot aot_kernels jax_step torch_step"
             " worker alternate machine train_step step_profile recurrence attention solve"
-            " jax_decode torch_decode decode llama_decode llama exactness speculation syntax"
-            " first_token context_points context_gain serving serve_load serve_speed studio_load"
-            " telemetry thoughts first_curve"
+            " jax_decode torch_decode decode llama_decode llama exactness turns speculation"
+            " syntax first_token context_points context_gain serving serve_load serve_speed"
+            " studio_load telemetry thoughts first_curve"
         ),
         "experiments.benchmarks.device": (
             "card part right attention quantized training text compiling mosaic tiles suite"
