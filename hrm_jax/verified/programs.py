@@ -63,6 +63,7 @@ class Conversed:
             f"This code is wrong: {failure}\n\n"
             "Say in one sentence why, then write all of the code again, corrected, in one block."
         )
+        # The wrong answer stays in the conversation, so that the model sees what is criticised.
         turns = (
             *self.messages,
             {"role": ASSISTANT, "content": text},

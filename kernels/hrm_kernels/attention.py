@@ -158,6 +158,7 @@ def _check(query: Any, key: Any, value: Any, rope: Rope | None) -> None:
         raise ValueError(f"attention expects query heads a multiple of key heads: {shapes}")
     if 0 in (*query.shape, *key.shape):
         raise ValueError(f"attention expects no empty axis: {shapes}")
+    # Nothing is promoted: a mixed call would compute in a dtype that nobody asked for.
     if not query.dtype == key.dtype == value.dtype or query.dtype.name not in DTYPES:
         raise ValueError(
             f"attention expects one dtype of {DTYPES} for all operands, got "

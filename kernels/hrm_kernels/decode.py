@@ -128,6 +128,7 @@ def decode_attention(
 def _appended(cache: KVCache, key: Array, value: Array) -> KVCache:
     """Returns the cache with the new tokens at the end of each row, as far as there is room."""
     B, T = key.shape[:2]
+    # [B, 1] against [B, T]: a row of the cache, and in it a place for each new token.
     row = (jnp.arange(B, dtype=jnp.int32) if cache.rows is None else cache.rows)[:, None]
     position = cache.lengths[:, None] + jnp.arange(T, dtype=jnp.int32)[None]
 

@@ -37,6 +37,7 @@ LOG2_E = math.log2(math.e)
 
 def call(kernel: Callable[..., None], tile: Tile, **arguments: Any) -> Callable[..., Any]:
     """Returns `pallas_call(kernel, **arguments)`, compiled by Triton with the tile's settings."""
+    # Here, as every kernel comes through this call when it is traced.
     jax_versions.ignore_triton_deprecation()
     params = plgpu.CompilerParams(num_warps=tile.warps, num_stages=tile.stages)
     return pl.pallas_call(kernel, compiler_params=params, **arguments)
@@ -175,6 +176,7 @@ def product_of(dtype: Any, interpret: Any) -> Product:
     operand, and `HIGHEST_PRODUCTS` for "highest" or "float32". The interpreter on a CPU, which
     has no TF32, computes them in float32.
     """
+    # Products of 16-bit operands are exact in float32 as they are.
     precision = None
     if jnp.dtype(dtype) == jnp.float32:
         precision = HIGHEST_PRODUCTS if wants_exact_float32() else TF32_PRODUCTS
@@ -192,6 +194,7 @@ def tokens(L: int, K: int, head: Any, heads: int | None = None) -> pl.BlockSpec:
 
     With `heads`, the block has that many consecutive heads, from `heads * head(n)` on.
     """
+    # All tokens of a row: kernels read by position what they need of it.
     return pl.BlockSpec((None, L, heads, K), lambda i, n, b: (b, 0, head(n), 0))
 
 

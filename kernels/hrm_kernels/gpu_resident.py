@@ -178,6 +178,7 @@ class _Pairs:
 
     def __init__(self, T: int, S: int, block_q: int, block: Any, ranges: Any):
         self.rows: Int[Array, " T"] = span(block, block_q)
+        # Those beyond S do not exist, and are never among the `seen`.
         self.keys: Int[Array, " S"] = span(0, power_of_two(S))
         first, end = gpu_blocks.ranges_of(ranges, self.rows, T, S)
         self.alive: Bool[Array, " T"] = first < end
@@ -203,6 +204,7 @@ class _Turn:
             return parts
         cos, sin = self._tables(rows)
         first, second = (part.astype(jnp.float32) for part in parts)
+        # In float32, and rounded once to the operands' dtype, as `operands.rotate` does.
         turned = first * cos - second * sin, second * cos + first * sin
         return [part.astype(ref.dtype) for part in turned]
 

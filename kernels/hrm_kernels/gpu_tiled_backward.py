@@ -197,6 +197,8 @@ def _keys(
         queries = matrix(query, rows, alive, head=g)
         cotangents = matrix(d_out, rows, alive, head=g)
         scores = product(block, queries.T) * (scale * LOG2_E)
+        # -inf for a query without keys, whose weights are then infinite, until the mask replaces
+        # them.
         rows_lse = vector(lse, rows, g) * LOG2_E
         subtracted = vector(expected, rows, g)
         weights = jnp.exp2(scores - rows_lse[None])

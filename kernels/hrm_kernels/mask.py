@@ -83,6 +83,7 @@ def key_ranges(mask: Mask, B: int, T: int, S: int) -> KeyRanges | None:
         marked = _prefix_marks(mask.prefix, S)
         # Bounded by segments as well: prefixes of adjacent segments may touch, and must not join.
         prefix_end = _run_bounds(marked, mask.segment_ids)[1]
+        # Only queries within a prefix see beyond themselves, as far as its end.
         end = jnp.where(_at(marked, position), _at(prefix_end, position), end)
     if mask.segment_ids is not None:
         segment_first, segment_end = _run_bounds(mask.segment_ids)
@@ -140,6 +141,7 @@ def _run_bounds(*keys: Array | None) -> tuple[Int[Array, "B S"], Int[Array, "B S
     B, S = given[0].shape
     # A run ends where any of the given keys changes.
     change = sum((key[:, 1:] != key[:, :-1] for key in given), jnp.zeros((B, S - 1), bool))
+    # A run begins where the row begins, and one ends where it ends.
     border = jnp.ones((B, 1), bool)
     position = jnp.arange(S, dtype=jnp.int32)[None]
     begins = jnp.where(jnp.concatenate([border, change], 1), position, 0)

@@ -86,6 +86,7 @@ def build(name: str, compiler: str, machine: str = "native") -> Path:
     if not place.exists():
         _LOG.info("building %s by %s, once", place, compiler)
         place.parent.mkdir(parents=True, exist_ok=True)
+        # On the file system of the result, where putting it into its place is a single step.
         with tempfile.TemporaryDirectory(dir=place.parent) as folder:
             built = Path(folder) / place.name
             subprocess.run(

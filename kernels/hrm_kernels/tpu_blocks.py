@@ -114,6 +114,7 @@ class Tiling:
         block_k = self.block_k
         n = self.query_heads
         m = self.key_heads
+        # Bounds alone are padded: they mask what blocks of the other arrays hold beyond T.
         rows = self.query_blocks * block_q
         return {
             "queries": Place((B, T, N * K), (1, block_q, n * K), "bqh"),

@@ -51,6 +51,7 @@ class Group:
 
     def of_query(self, x: Float[Array, "T GW"], i: int) -> Float[Array, "T W"]:
         """Returns the factor that goes with `of_key` for the i-th head; it may hold other heads."""
+        # Heads that share one key head have its K lanes; others are selected by zeros in `of_key`.
         K = self.head_size
         return x[:, i * K : (i + 1) * K] if self._one_key_head else x
 
@@ -124,6 +125,7 @@ def rows_of_tile(dtype: Any) -> int:
 def tile_bytes(rows: int, lanes: int, dtype: Any) -> int:
     """Returns the VMEM that a matrix takes in whole tiles, in bytes."""
     size = rows_of_tile(dtype)
+    # Matrices lie in whole tiles, so a part of one takes all of it.
     whole = cdiv(rows, size) * size * cdiv(lanes, LANES) * LANES
     return whole * jnp.dtype(dtype).itemsize
 

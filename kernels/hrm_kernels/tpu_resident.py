@@ -50,6 +50,7 @@ def _attend_row(scale: float, row: Row, out, lse) -> None:
         query = row.query(group)
         key = row.key(group)
         for i in range(len(group.heads)):
+            # Keys on the left make the product [S, T].
             left = group.of_key(key, i)
             right = group.of_query(query, i)
             scores.append(product(left, right, swap_right=True))
@@ -63,6 +64,7 @@ def _attend_row(scale: float, row: Row, out, lse) -> None:
         for i, n in enumerate(group.heads):
             weights, normaliser, _ = softmaxed[n]
             attended.append(product(group.rows(swapped, i), weights.astype(value.dtype)))
+            # After the product, where a query has K numbers and no longer S.
             attended[i] *= normaliser
         out[row.index, :, group.queries] = jnp.concatenate(attended, 0).T.astype(out.dtype)
     if lse is not None:
@@ -111,6 +113,7 @@ def _gradients_of_row(scale: float, row: Row, lse, d_out, d_lse, d_query, d_key,
     for n, (scores, d_weights) in enumerate(products):
         at = row.index, slice(n, n + 1)
         weights = _weights(scale, scores, lse[at], row.allowed)
+        # Over the keys, which lie along sublanes.
         expected = (weights * d_weights).sum(0, keepdims=True)
         if d_lse is not None:
             expected -= d_lse[at]

@@ -78,6 +78,7 @@ class Row:
             end = operands.ranges.end[index]
             key = jax.lax.broadcasted_iota(jnp.int32, (S, T), 0)
             self.allowed = (first <= key) & (key < end)
+            # [S, 1]: whether any query of this row of the batch sees the key.
             self._seen = _any(self.allowed)
             # Flags of queries form a row [1, T] but are needed as a column [T, 1]. Rows of the
             # identity matrix, masked by them, reduce to that column without a transpose.
@@ -109,6 +110,7 @@ class Row:
         if rope is None:
             return x
         cos, sin = (table[:, : x.shape[1]] for table in (rope.cos, rope.sin))
+        # In float32, and rounded once, as `operands.rotate` does.
         wide = x.astype(jnp.float32)
         return (wide * cos + _other_half(wide, group.head_size) * sin).astype(x.dtype)
 
@@ -175,6 +177,7 @@ def over_rows(
         in_specs=[block.spec for block in sources],
         out_specs=[block.spec for block in sinks],
         out_shape=[block.in_hbm for block in sinks],
+        # Only arrays that lie transposed need a copy that stands upright.
         scratch_shapes=[block.scratch for block in blocks if block.is_turned],
         compiler_params=pltpu.CompilerParams(
             # Blocks of rows do not depend on each other.

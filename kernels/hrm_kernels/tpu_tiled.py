@@ -22,6 +22,7 @@ def refuses(case: Case) -> str | None:
     """Returns why a case cannot be served, or None."""
     if case.dtype == "float16":
         return "TPUs have no float16 products; cast to bfloat16, or use xla_blocked"
+    # Held either way: queries in the forward pass, keys for their gradient.
     needed = max(vmem_bytes(tiling_of(case, hold_keys=hold_keys)) for hold_keys in (False, True))
     if needed > MAX_VMEM_BYTES:
         return (
@@ -52,6 +53,7 @@ def forward(options: Options, operands: Operands):
         hold_keys=False,
         products=2,
     )
+    # [B, H, n, T], by blocks of heads, as [B, N, T].
     lse = lse[0].reshape(-1, case.N, case.T) if lse else None
     return out.reshape(operands.query.shape), lse
 

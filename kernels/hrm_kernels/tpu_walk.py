@@ -174,6 +174,7 @@ class _Order(NamedTuple):
         Past the bounds the index stays the same, so that Pallas fetches nothing new.
         """
         at = b * self.held + i
+        # Block 0 where none is needed: an index must lie within the array.
         last = jnp.maximum(end[at] - 1, 0) // self.block
         other = jnp.minimum(first[at] // self.block + j, last)
         q, k = (other, i) if self.hold_keys else (i, other)

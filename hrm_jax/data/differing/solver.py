@@ -89,6 +89,7 @@ def _narrow_neighbours(masks, starts, neighbours, told):
             mask = masks[cell]
             if mask == 0:
                 return False
+            # A decided cell tells its neighbours once.
             if told[cell] or not _is_decided(mask):
                 continue
             told[cell] = True
@@ -110,6 +111,7 @@ def _narrow_unit(masks, cells):
     for cell in cells:
         twice |= once & masks[cell]
         once |= masks[cell]
+    # Some symbol has no place in the unit. In 64 bits, as a unit may have 32 cells.
     if once != np.uint32((np.int64(1) << cells.size) - 1):
         return False, False
     changed = False
@@ -117,6 +119,7 @@ def _narrow_unit(masks, cells):
         own = masks[cell] & once & ~twice
         if own == 0 or own == masks[cell]:
             continue
+        # Two symbols have their only place in the same cell.
         if not _is_decided(own):
             return False, False
         masks[cell] = own

@@ -116,13 +116,16 @@ def _narrow_unit(masks, cells, units_of, stale):
         twice |= once & mask
         once |= mask
         if mask & (mask - np.uint32(1)) == 0:
+            # Two cells of the unit are decided to be the same digit.
             if mask & solved:
                 return False
             solved |= mask
     if once != np.uint32((np.int64(1) << cells.size) - 1):
         return False
+    # All cells are decided, and differ.
     if solved == once:
         return True
+    # Digits with a single place in the unit, whose cell may still have others.
     hidden = once & ~twice & ~solved
     for cell in cells:
         mask = masks[cell]
@@ -131,6 +134,7 @@ def _narrow_unit(masks, cells, units_of, stale):
         narrowed = mask & hidden
         if narrowed == 0:
             narrowed = mask & ~solved
+        # Two digits have their only place here.
         elif narrowed & (narrowed - np.uint32(1)):
             return False
         if narrowed == 0:
