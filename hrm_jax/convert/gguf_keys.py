@@ -123,7 +123,7 @@ def linear_scaling(file: GgufFile) -> RopeScaling | None:
     )
     if kind == "none":
         return None
-    # 0 stands for no factor, as files write it that were converted without one.
+    # 0 stands for no factor.
     factor = file.of_model("rope.scaling.factor", 0.0) or file.of_model("rope.scale_linear", 0.0)
     check(
         factor > 0 or not kind,
