@@ -81,7 +81,7 @@ def test_all_beginnings_of_a_program_are_viable():
 @pytest.mark.parametrize(
     "text",
     [
-        """f"{x!r:>{width:0{digits}}} {x:%Y-%m-%d} {{ {x=:} {y:{{}}}" """,
+        """f"{x!r:>{width}} {x:%Y-%m-%d} {{ {x=:} {y:{'a'}} }}" """,
         "rf'{x:\\d}'",
         "f'{x:\\x41<5}'",
         'f"""{x:>{y}}\n{z!s:\n}"""',
@@ -130,7 +130,7 @@ def test_beginnings_of_real_programs_are_viable(number, end):
         "x = 'a\n",
         "f'{x y}'",
         "f'{x:}}",
-        "f'{x!r:' ",
+        "f'{x!r:' and ",
         "f'{x y} and ",
         "'\\x4g",
         "for in ",
