@@ -153,6 +153,12 @@ def make_instance(
     return build(found, name or "input", places)
 
 
+def hours_text(hours: float) -> str:
+    """Returns hours as an estimate, which `Clock.amount` reads."""
+    # With all digits, as a rounded number may be read as a tick more.
+    return f"{np.format_float_positional(hours, trim='-')}h"
+
+
 def is_done(row: Row) -> bool:
     """Returns whether a task needs no more work."""
     return row.fields.get("status", "").strip().lower() in DONE
@@ -281,8 +287,7 @@ def task_row(task: Task, days: Workdays | None) -> dict[str, str]:
     hours = days.hours_per_tick if days else 1.0
 
     def amount(ticks: int | None) -> str:
-        # With all digits, as a rounded number of hours may be read as a tick more.
-        return "" if ticks is None else f"{np.format_float_positional(ticks * hours, trim='-')}h"
+        return "" if ticks is None else hours_text(ticks * hours)
 
     return {
         "id": task.id,

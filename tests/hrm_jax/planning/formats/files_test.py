@@ -109,6 +109,14 @@ def test_estimates_of_ticks_that_are_no_whole_hours_come_back(ticks, hours):
     assert [task.duration for task in found.tasks] == list(durations)
 
 
+def test_seconds_of_jira_are_as_many_ticks():
+    days = Workdays(start="2026-01-05", ticks_per_day=24, hours_per_day=8)
+    # An hour and two thirds, in ticks of 20 minutes.
+    rows = read_jira("Issue key,Summary,Original Estimate\nK-1,First,6000\n", "j.csv")
+    found = make_instance(rows, read_csv("id\nada\n", "p.csv"), days)
+    assert found.tasks[0].duration == 5
+
+
 def test_dzn_means_what_it_says():
     instance = read_dzn(DZN, "x.dzn")
     assert [task.duration for task in instance.tasks] == [0, 4, 2]
