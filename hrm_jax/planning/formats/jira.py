@@ -96,6 +96,7 @@ def _fields(columns: Sequence[str], record: Sequence[str], place: str) -> dict[s
 
 
 def _estimate(seconds: str, points: str, place: str) -> str:
+    # Seconds are an estimate; story points stand in for one where there is none.
     text = seconds or points
     if not text:
         return ""

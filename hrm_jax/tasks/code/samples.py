@@ -64,6 +64,7 @@ def write_samples(
         Request(Prompt(prompt), seed + number, STOP, max_tokens, sampling)
         for number, prompt in enumerate(prompts)
     ]
+    # Seeds were given before, so a prompt that is left out changes no other's draws.
     requests = [request for request in requests if writer.fits(request)]
     prompts = [request.prompt.prefix for request in requests]
     written = [""] * len(prompts)
