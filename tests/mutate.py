@@ -55,6 +55,7 @@ ALSO = {
     "hrm_jax/training/run_config.py": ("hrm_jax/training/loop",),
     "hrm_jax/training/observing.py": ("hrm_jax/training/run",),
     "hrm_jax/training/run_files.py": ("hrm_jax/training/side_records",),
+    "hrm_jax/core/texts.py": ("hrm_jax/models/text_step",),
     "hrm_jax/core/config_values.py": ("hrm_jax/core/config",),
     "hrm_jax/inference/engine.py": ("hrm_jax/inference/stream",),
     "hrm_jax/inference/slots.py": ("hrm_jax/inference/stream", "hrm_jax/inference/search"),
