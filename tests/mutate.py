@@ -219,7 +219,7 @@ class Workplace:
             os.environ["PYTHONPATH"] = os.pathsep.join(ours)
             import pytest
 
-            code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+            code = int(pytest.main(["-x", "-q", "--thorough", "-p", "no:cacheprovider", *tests]))
         finally:
             os._exit(code)
 

@@ -44,10 +44,12 @@ class Filling(NamedTuple):
     Attributes:
       max_tokens: at most.
       max_milliseconds: time after the first token, after which a text ends with its line; 0: any.
+      one_line: whether a text ends with its first line.
     """
 
     max_tokens: int
     max_milliseconds: int
+    one_line: bool = False
 
 
 class Server:
@@ -112,6 +114,7 @@ class Server:
             "project": _whole(hole.project),
             "n_predict": filling.max_tokens,
             "t_max_predict_ms": filling.max_milliseconds,
+            "stop": ["\n"] if filling.one_line else [],
             "temperature": 0,
             "seed": 0,
             "stream": True,

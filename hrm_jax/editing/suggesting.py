@@ -77,8 +77,9 @@ class Suggester:
             gap.filename,
             gap.project,
         )
-        shape = shape_at(gap.before, gap.after, settings.max_lines)
-        filling = Filling(settings.max_tokens, settings.max_milliseconds)
+        shape = shape_at(gap.before, gap.after, _most_lines(gap, settings))
+        is_line = shape.max_lines == 1
+        filling = Filling(settings.max_tokens, settings.max_milliseconds, one_line=is_line)
         text = ""
         # Closed at once where enough is there: the server stops writing when the connection closes.
         async with contextlib.aclosing(server.fill(hole, filling)) as parts:
@@ -94,6 +95,16 @@ class Suggester:
         self._known[_key(gap, len(gap.before))] = suggestion
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
+
+
+def _most_lines(gap: Gap, settings: Settings) -> int:
+    """Returns the number of lines of a suggestion at most.
+
+    Who pauses within a line waits for the rest of it, and does not wait for lines behind it as
+    well, unless any time will do.
+    """
+    is_begun = gap.before.rpartition("\n")[2].strip() != ""
+    return 1 if is_begun and settings.max_milliseconds > 0 else settings.max_lines
 
 
 def _key(gap: Gap, end: int) -> tuple[str, ...]:

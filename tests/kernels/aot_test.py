@@ -44,6 +44,7 @@ def test_a_compiler_is_installed():
     assert TARGETS, f"pip install -e '.[test,{extras[0]}]' or '.[test,{extras[1]}]'"
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("part", aot.PASSES)
 @pytest.mark.parametrize("case", aot_cases.CASES.values(), ids=list(aot_cases.CASES))
 @pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
@@ -70,6 +71,7 @@ def test_memory_grows_linearly(target, part):
         assert found <= operand_bytes + SLACK_BYTES, (T, found)
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("part", aot.PASSES)
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
@@ -85,6 +87,7 @@ def test_moves_and_holds_no_more_than_others(target, name, part):
             assert mine.accessed_bytes <= theirs.accessed_bytes, who
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("T", [1, 4])
 @pytest.mark.parametrize("case", aot_cases.DECODERS.values(), ids=list(aot_cases.DECODERS))
 @pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
@@ -96,6 +99,7 @@ def test_decoding_compiles_and_updates_the_cache_in_place(target, case, T):
     assert compiled.temporary_bytes <= case.floor_bytes / 8 + SLACK_BYTES
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize(("name", "rows", "dtype"), PRODUCTS)
 @pytest.mark.parametrize("target", TARGETS, ids=[t.name for t in TARGETS])
 def test_quantised_matrices_are_not_widened_in_memory(target, name, rows, dtype):

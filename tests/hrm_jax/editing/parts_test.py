@@ -1,5 +1,6 @@
 """What is sent and shown, in parts: shapes, windows, neighbours, settings, messages."""
 
+import asyncio
 import itertools
 
 import pytest
@@ -12,11 +13,13 @@ from hrm_jax.core.config import ConfigError
 from hrm_jax.editing.answers import ServerAway, ServerRefused
 from hrm_jax.editing.documents import Change, Document, Documents
 from hrm_jax.editing.neighbours import Neighbours, may_be_sent, name_of
+from hrm_jax.editing.server import Server
 from hrm_jax.editing.settings import Settings, settings_from
 from hrm_jax.editing.shaping import Shape, shape_at, shaped
 from hrm_jax.editing.suggesting import Gap, Suggester
 from hrm_jax.editing.telling import Telling
 from hrm_jax.editing.windows import Chunk, budget_of, prefix_within, suffix_within
+from tests.infill_server import InfillServer
 
 LINES = st.text("ab ", max_size=12)
 TEXTS = st.lists(LINES, max_size=20).map("\n".join)
@@ -203,3 +206,30 @@ def test_what_is_left_of_a_suggestion_is_known_while_it_is_typed():
     assert suggester.known(Gap("a", "x = ", "\n")) is None
     suggester.forget()
     assert suggester.known(Gap("c", "299", "")) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "max_milliseconds", "suggestion", "one_line"),
+    [
+        ("x = ", 100, "1", True),
+        ("x = 1\n", 100, "1\ny = 2", False),
+        ("x = ", 0, "1\ny = 2", False),
+    ],
+    ids=["within a line", "at its begin", "any time"],
+)
+def test_who_pauses_within_a_line_waits_for_the_rest_of_it_alone(
+    before, max_milliseconds, suggestion, one_line
+):
+    server = InfillServer(lambda body: "1\ny = 2\n\n")
+    settings = Settings(max_milliseconds=max_milliseconds)
+
+    async def suggested(url: str) -> str:
+        asked = Server(url)
+        try:
+            return await Suggester().suggest(asked, Gap("a", before, "\n"), settings)
+        finally:
+            await asked.close()
+
+    with server.serving() as url:
+        assert asyncio.run(suggested(url)) == suggestion
+    assert server.asked[0]["stop"] == (["\n"] if one_line else [])

@@ -13,7 +13,7 @@ from hrm_jax.editing.server import Filling, Hole, Server
 from hrm_jax.editing.windows import Chunk
 from tests.infill_server import InfillServer, free_port
 
-FILLING = Filling(max_tokens=8, max_milliseconds=100)
+FILLING = Filling(max_tokens=8, max_milliseconds=100, one_line=True)
 
 
 def filled(url: str, hole: Hole = Hole("a", "b"), most: int = 99) -> str:  # noqa: B008
@@ -47,6 +47,7 @@ def test_it_asks_as_llama_cpp_is_asked():
         "project": "demo",
         "n_predict": 8,
         "t_max_predict_ms": 100,
+        "stop": ["\n"],
         "temperature": 0,
         "seed": 0,
         "stream": True,

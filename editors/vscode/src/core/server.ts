@@ -19,6 +19,8 @@ export interface Filling {
   readonly maxTokens: number;
   /** Time after the first token, after which a text ends with its line; 0 for any. */
   readonly maxMilliseconds: number;
+  /** Whether a text ends with its first line. */
+  readonly oneLine: boolean;
   /** 0 for the likeliest text. */
   readonly temperature: number;
   readonly seed: number;
@@ -88,6 +90,7 @@ export class Server {
         ...holeFields(hole),
         n_predict: filling.maxTokens,
         t_max_predict_ms: filling.maxMilliseconds,
+        stop: filling.oneLine ? ["\n"] : [],
         temperature: filling.temperature,
         seed: filling.seed,
         stream: true,

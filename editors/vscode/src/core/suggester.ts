@@ -46,7 +46,11 @@ export class Suggester {
     options: SuggestionOptions,
     signal: AbortSignal,
   ): Promise<readonly string[]> {
-    const found = await written(server, place, options, { temperature: 0, seed: 0 }, signal);
+    // Who pauses within a line waits for the rest of it, and does not wait for lines behind it as
+    // well, unless any time will do.
+    const maxLines = isBegun(place) && options.maxMilliseconds > 0 ? 1 : options.maxLines;
+    const draw = { temperature: 0, seed: 0 };
+    const found = await written(server, place, { ...options, maxLines }, draw, signal);
     return this.remember(place, [found]);
   }
 
@@ -88,12 +92,21 @@ export function holeOf(place: Place, budget: Budget): Hole {
 
 /** Returns what a suggestion at a place may be: one line where text follows on the line. */
 export function shapeOf(place: Place, maxLines: number): Shape {
-  const line = place.before.slice(place.before.lastIndexOf("\n") + 1);
   const [restOfLine = ""] = place.after.split("\n", 1);
   return {
     maxLines: restOfLine.trim() === "" ? maxLines : 1,
-    indentation: indentation(line),
+    indentation: indentation(lineBefore(place)),
   };
+}
+
+/** Returns what stands before a place in its line. */
+function lineBefore(place: Place): string {
+  return place.before.slice(place.before.lastIndexOf("\n") + 1);
+}
+
+/** Returns whether there is more than white space before a place in its line. */
+function isBegun(place: Place): boolean {
+  return lineBefore(place).trim() !== "";
 }
 
 async function written(
@@ -105,7 +118,7 @@ async function written(
 ): Promise<string> {
   const shape = shapeOf(place, options.maxLines);
   const { maxTokens, maxMilliseconds } = options;
-  const filling = { maxTokens, maxMilliseconds, ...draw };
+  const filling = { maxTokens, maxMilliseconds, oneLine: shape.maxLines === 1, ...draw };
   let text = "";
   for await (const part of server.fill(holeOf(place, options.budget), filling, signal)) {
     text += part;

@@ -10,7 +10,7 @@ type Handler = (body: string, response: ServerResponse, request: IncomingMessage
 const never = new AbortController().signal;
 const chunk = { filename: "c.py", text: "d" };
 const hole = { prefix: "a", suffix: "b", context: [chunk], filename: "e.py", project: "f" };
-const filling = { maxTokens: 8, maxMilliseconds: 250, temperature: 0, seed: 1 };
+const filling = { maxTokens: 8, maxMilliseconds: 250, oneLine: true, temperature: 0, seed: 1 };
 
 /** Calls a function with a client of a server that answers as another says. */
 async function served(handler: Handler, use: (server: Server) => Promise<void>): Promise<void> {
@@ -56,6 +56,7 @@ test("a hole is filled by a stream, however its bytes come", async () => {
       project: "f",
       n_predict: 8,
       t_max_predict_ms: 250,
+      stop: ["\n"],
       temperature: 0,
       seed: 1,
       stream: true,

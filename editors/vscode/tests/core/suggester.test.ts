@@ -9,7 +9,7 @@ const options = { budget: budgetOf(1000, true), maxTokens: 8, maxLines: 2, maxMi
 const never = new AbortController().signal;
 const place = {
   document: "a",
-  before: "x = ",
+  before: "x = 1\n",
   after: "\n",
   context: [],
   filename: "",
@@ -44,8 +44,23 @@ test("writing is over as soon as a suggestion is whole", async () => {
   assert.deepEqual(noted.written, ["1\n", "y = 2", "\nz"]);
   assert.equal(noted.left, 1);
   assert.deepEqual(noted.fillings, [
-    { maxTokens: 8, maxMilliseconds: 100, temperature: 0, seed: 0 },
+    { maxTokens: 8, maxMilliseconds: 100, oneLine: false, temperature: 0, seed: 0 },
   ]);
+});
+
+test("who pauses within a line waits for the rest of it alone", async () => {
+  const { server, noted } = writing(() => ["1\n", "y = 2\nz"]);
+  const suggester = new Suggester(new SuggestionCache(9));
+  const begun = { ...place, before: "x = " };
+  assert.deepEqual(await suggester.likeliest(server, begun, options, never), ["1"]);
+  const other = { ...place, before: "z = " };
+  assert.deepEqual(await suggester.several(server, other, options, 1, never), ["1\ny = 2"]);
+  const anyTime = { ...options, maxMilliseconds: 0 };
+  assert.deepEqual(await suggester.likeliest(server, begun, anyTime, never), ["1\ny = 2"]);
+  assert.deepEqual(
+    noted.fillings.map(({ oneLine }) => oneLine),
+    [true, false, false],
+  );
 });
 
 test("within a line a suggestion is the rest of one", async () => {
@@ -66,7 +81,7 @@ test("several are what is known, and others that are drawn", async () => {
   );
   const fresh = new Suggester(new SuggestionCache(9));
   assert.deepEqual(await fresh.several(server, place, options, 4, never), ["1", "2"]);
-  assert.deepEqual(fresh.known({ ...place, before: "x = 1" }), undefined);
+  assert.deepEqual(fresh.known({ ...place, before: "x = 1\n1" }), undefined);
   assert.deepEqual(fresh.known(place), ["1", "2"]);
 });
 
@@ -74,7 +89,7 @@ test("a hole has the parts of other files", () => {
   const context = [{ filename: "b.py", text: "y" }];
   const where = { filename: "a.py", project: "demo" };
   assert.deepEqual(holeOf({ ...place, ...where, context }, options.budget), {
-    prefix: "x = ",
+    prefix: "x = 1\n",
     suffix: "\n",
     context,
     ...where,
