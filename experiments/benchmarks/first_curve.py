@@ -59,11 +59,9 @@ def run(tools: list[str], rounds: int, console: Console) -> dict[str, Any]:
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        # Tools take turns within a round; the first round has cold caches and stands apart.
         for _ in range(rounds):
             for name, command in commands.items():
                 port = _free_port()
-                # A new page each time: nothing is left of what an earlier one has loaded.
                 page = browser.new_page()
                 whole = [*command, *_flags(name, root, port)]
                 seconds[name].append(_until_line(name, whole, port, environment, page))

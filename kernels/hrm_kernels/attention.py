@@ -101,8 +101,6 @@ def attention(
     ranges = key_ranges(mask or Mask(), B, T, key.shape[1])
     operands = Operands(query, key, value, ranges, rope)
     found = device_of(device)
-    # Chosen by shapes while the caller is traced, so the choice costs nothing when its program
-    # runs.
     name, interpreted = choose(case_of(operands, found.generation), found.platform, backend)
     # A Python number, as options are static: hashable arguments of a `custom_vjp`.
     scale = float(K**-0.5 if scale is None else scale)
@@ -135,7 +133,6 @@ def explain(
     mask = mask or Mask()
     check_mask(mask, B, S)
     found = device_of(device)
-    # From shapes alone: key ranges, by which `attention` tells whether to mask, would need arrays.
     case = Case(T, S, N, M, K, query.dtype.name, not mask.is_full, found.generation)
     choice = explain_case(case, found.platform, backend)
     # Where a path is asked for by name, no other was passed over.

@@ -91,7 +91,6 @@ def _packed_prefix(rng, B: int, S: int) -> Mask:
     ids = np.asarray(_segments(rng, B, S))
     first = np.zeros_like(ids)
     for b in range(B):
-        # Ids ascend, so bisection finds where each token's own segment begins.
         first[b] = np.searchsorted(ids[b], ids[b])
     marks = np.arange(S)[None] - first < rng.integers(0, max(2, S // 8), (B, 1))
     return Mask(prefix=jnp.asarray(marks), segment_ids=jnp.asarray(ids))
@@ -189,7 +188,6 @@ class Example:
 @functools.cache
 def example(case: Case) -> Example:
     """Returns normal operands and cotangents, rounded to the dtype; equal for equal cases."""
-    # Without the dtype: cases that differ in it alone have the same numbers, rounded.
     rng = np.random.default_rng([case.T, case.keys, case.N, case.K, len(case.mask)])
     queries = (case.B, case.T, case.N, case.K)
     keys = (case.B, case.keys, case.M, case.K)
@@ -317,7 +315,6 @@ def error(found, exact: np.ndarray) -> np.ndarray:
     """Returns the deviation from float64; infinite where only one of the two is finite."""
     found = np.asarray(found, np.float64)
     same = found == exact  # equal infinities, too
-    # Equal infinities subtract to NaN, which the comparison has replaced by 0.
     with np.errstate(invalid="ignore"):
         deviation = np.where(same, 0, found - exact)
     return np.where(np.isfinite(deviation), deviation, np.inf)

@@ -40,7 +40,6 @@ def _measure(setting: Setting, case: QuantizedCase, rows: int) -> dict[str, Any]
     _, shapes = case.operands(rows, "bfloat16")
     count = 2 if setting.small else max(1, min(MOST_MATRICES, round(READ_BYTES / shapes.nbytes)))
     keys = jax.random.split(jax.random.key(0), count)
-    # Matrices of random bits: time does not depend on what they hold.
     stored = [jax.tree.map(functools.partial(_random, key), shapes) for key in keys]
     wide = [jax.random.normal(key, (case.D, case.V), jnp.bfloat16) for key in keys]
     backend = "xla" if setting.small else PLATFORMS[jax.default_backend()]
@@ -50,7 +49,6 @@ def _measure(setting: Setting, case: QuantizedCase, rows: int) -> dict[str, Any]
         "ours": _program(ours, x, stored),
         "xla": _program(jnp.matmul, x, wide),
     }
-    # A program takes `count` products.
     seconds = {name: t / count for name, t in take_turns(programs, ROUNDS).items()}
     return {
         "case": case.name,
