@@ -48,7 +48,6 @@ def run(tools: list[str], rounds: int, console: Console) -> dict[str, Any]:
     """
     from playwright.sync_api import sync_playwright
 
-    # A path leads into the tool's own environment, which need not be this one.
     found = {pathlib.Path(tool).name: shutil.which(tool) for tool in tools}
     commands = {"studio": [sys.executable, "-m", "experiments.studio", "--no_browser"]}
     commands |= {name: [path] for name, path in found.items() if path is not None}
@@ -91,7 +90,6 @@ def _prepare(root: pathlib.Path, trackio: str | None) -> dict[str, str]:
                 writer.add_scalar(tag, record[name], record["step"], record["time_seconds"])
     environment = os.environ | {"TRACKIO_DIR": str(root / "trackio")}
     if trackio is not None:
-        # Its records are written by its own package, in its own environment.
         python = pathlib.Path(trackio).parent / "python"
         command = [str(python), "-c", _TRACKIO_WRITER, str(metrics)]
         subprocess.run(command, env=environment, check=True, capture_output=True)
@@ -100,7 +98,6 @@ def _prepare(root: pathlib.Path, trackio: str | None) -> dict[str, str]:
 
 def _free_port() -> int:
     with socket.socket() as found:
-        # The system chooses; it is free again when the socket is closed, for the tool to take.
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
 
@@ -117,7 +114,6 @@ def _until_line(
     name: str, command: list[str], port: int, environment: dict[str, str], page: Any
 ) -> float:
     """Returns the seconds from starting a tool until a line is drawn; its process is ended."""
-    # Trackio takes its port from Gradio's variable; BROWSER=true opens no window.
     own = environment | {"GRADIO_SERVER_PORT": str(port), "BROWSER": "true"}
     begun = time.monotonic()
     process = subprocess.Popen(
