@@ -102,6 +102,7 @@ def whole_query_block_bounds(
     # The run ends at the first block that is not whole, so one pair of bounds describes it.
     after = (block >= run_first[:, None]) & ~whole
     run_end = jnp.min(jnp.where(after, block, Q), axis=1)
+    # Q, which is no block, stands for none.
     some = run_first < Q
     return jnp.where(some, run_first, 0), jnp.where(some, run_end, 0)
 

@@ -90,5 +90,6 @@ def _capability(device: Any) -> tuple[int, int] | None:
     if stated is not None and re.fullmatch(r"\d+\.\d+", str(stated)):
         major, minor = str(stated).split(".")
         return int(major), int(minor)
+    # An ahead-of-time target is known by its name alone.
     kind = str(device.device_kind)
     return next((found for pattern, found in _KINDS if re.search(pattern, kind)), None)

@@ -52,6 +52,7 @@ def forward(options: Options, operands: Operands):
     out, *lse = gpu_blocks.call(
         functools.partial(_attend, product, options.scale, cut.queries),
         cut,
+        # Blocks of queries, heads, rows of the batch; each program sees all keys of its head.
         grid=(cdiv(T, cut.queries), N, B),
         in_specs=[queries, keys, keys, *_shared_specs(operands)],
         out_specs=specs,
@@ -156,6 +157,7 @@ def _differentiate(
         if d_lse is not None:
             expected = expected - jnp.where(pairs.alive, vector(d_lse, pairs.rows, g), 0)
         d_scores = (scale * weights * (d_weights - expected[:, None])).astype(query.dtype)
+        # Complete at once, as all keys were seen.
         turn.write(d_query, pairs.rows, [product(d_scores, part) for part in keys], g)
         gradients = (product(d_scores.T, part) for part in queries)
         for_key = [total + more for total, more in zip(for_key, gradients, strict=True)]

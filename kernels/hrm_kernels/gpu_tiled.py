@@ -96,6 +96,7 @@ def _attend(product, scale, cut, splits, chunk, query, key, value, ranges, out, 
     rows = span(i // splits, cut.queries)
     split = jax.lax.rem(i, splits)
     pairs = Rows(gpu_blocks.ranges_of(ranges, rows, T, S), S, cut.keys)
+    # The keys of this split alone.
     pairs = pairs.clipped(split * chunk, (split + 1) * chunk)
     queries = matrix(query, rows, pairs.alive)
 

@@ -95,6 +95,7 @@ def _softmax(query, key, mask: Mask | None, scale: float | None):
     """Returns the weights [B, N, T, S] and the log-sum-exp [B, N, T]."""
     B, T, _, K = query.shape
     scale = K**-0.5 if scale is None else scale
+    # [B, 1, T, S]: one mask for all heads.
     pairs = allowed(mask or Mask(), B, T, key.shape[1])[:, None]
     scores = np.einsum("BTNK,BSNK->BNTS", query, _grouped(key, query)) * scale
     scores = np.where(pairs, scores, -np.inf)

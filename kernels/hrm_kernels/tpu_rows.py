@@ -152,6 +152,7 @@ def over_rows(
     shapes, out_tree = jax.tree.flatten(outputs)
     # As many rows as a tile has: an array that lies as [L, B, D] has them along sublanes.
     rows = min(rows_of_tile(case.dtype), B)
+    # Inputs, then results: a kernel's references come in this order.
     blocks = [_Block(x, rows) for x in (*inputs, *shapes)]
     sources = blocks[: len(inputs)]
     sinks = blocks[len(inputs) :]
@@ -212,6 +213,7 @@ class _Block:
     def spec(self) -> pl.BlockSpec:
         """The blocks of the array as it lies in HBM."""
         if self.x.ndim == 2:
+            # Tables are whole in VMEM, the same for every block of rows.
             return pl.BlockSpec(self.x.shape, lambda i: (0, 0))
         _, L, D = self.x.shape
         if self.is_turned:

@@ -230,6 +230,7 @@ def _add_to_keys(
             dtype = queries.dtype
             for_key.append(product(d_scores.astype(dtype), group.of_query(queries, i)))
             for_value.append(product(weights.astype(dtype), group.of_query(cotangents, i)))
+        # Summed in float32 over all blocks of queries, and rounded once, in `_write_keys`.
         d_keys[:, group.keys] += group.merge(for_key) * scale
         d_values[:, group.keys] += group.merge(for_value)
 

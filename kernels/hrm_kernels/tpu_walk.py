@@ -104,6 +104,7 @@ def walk_blocks(
         place = tiling.place(kind, B)
         return pl.BlockSpec(place.block, functools.partial(order.index, place.axes))
 
+    # What is absent has no block, and no reference in the kernel.
     specs = Arrays(*map(spec, KINDS)), *(None if x is None else spec(kind) for kind, x in others)
     arrays = tiling.arrays(operands)
     shapes = [result_shape(arrays.query, tiling.place(kind, B).shape, x) for kind, x in outputs]
@@ -117,6 +118,7 @@ def walk_blocks(
             grid=(B, tiling.head_blocks, order.held, order.streamed),
             in_specs=specs,
             out_specs=[spec(kind) for kind, _ in outputs],
+            # Kept from step to step of one held block; `start` clears them for the next.
             scratch_shapes=[pltpu.VMEM(shape, jnp.float32) for shape in sums],
         ),
         out_shape=shapes,
