@@ -80,6 +80,7 @@ def main() -> int:
         console, "evaluating", len(source), waits_for="compiling"
     ) as progress:
         report = task.evaluate(variables, source, settings, mesh, progress, measured.board)
+    # By the rules alone: a proposal that keeps them is no miss, whatever the model believes of it.
     rows = np.flatnonzero(~report.results.valid)
     console.print(f"{len(rows)} of {len(source)} are missed within {FLAGS.first_steps} steps")
     if not len(rows):
@@ -99,9 +100,11 @@ def follow(
     inputs = jnp.asarray(source.inputs[rows], jnp.int32)
     batch = Batch(inputs, inputs, jnp.zeros(len(rows), jnp.int32))
 
+    # `think` takes as many steps as the config has; weights do not depend on their number.
     def model_of(steps: int) -> PuzzleModel:
         return PuzzleModel(replace(model.config, {"halt_max_steps": steps}), model.grid)
 
+    # [steps, puzzles, cells] turned: a puzzle's proposals in order.
     tokens = np.asarray(think(model_of(FLAGS.steps), variables, batch).tokens).swapaxes(0, 1)
     labels = source.labels[rows]
     wrong = (tokens != labels[:, None]).sum(-1)
@@ -110,6 +113,7 @@ def follow(
     for attempt in range(1, _RESTARTS + 1):
         attempts = jnp.full(len(rows), attempt, jnp.int32)
         others = think(short, variables, batch, attempts, noise=FLAGS.noise, seed=attempt)
+        # Solved at any step counts, as a halt by rules would have stopped there.
         anew += (np.asarray(others.tokens) == labels[None]).all(-1).any(0)
     return Misses(wrong, [kind_of(own) for own in tokens], (wrong == 0).any(1), anew)
 

@@ -29,7 +29,7 @@ from experiments.common import language_model
 from experiments.common.listening import LOCAL, MOST_PORT, listen, url_of
 from hrm_jax.core import files
 from hrm_jax.core.config import check
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
 from hrm_jax.inference.text.buckets import power_of_two
@@ -94,6 +94,7 @@ def main() -> int:
     process.keep_compiled()
     protection = _protection()
     app = make_app()
+    # Bound before the model is loaded: a port that is taken is told at once.
     listening = listen(FLAGS.host, FLAGS.port)
     config = uvicorn.Config(
         protected(app, protection, FLAGS.allow_origin),
@@ -101,6 +102,8 @@ def main() -> int:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=max(1, round(FLAGS.drain_seconds)),
+        # Beyond the texts that may wait there is room for questions that need none, such as
+        # /health.
         limit_concurrency=4 * (FLAGS.rows + FLAGS.most_waiting) + 64,
     )
     server = uvicorn.Server(config)
@@ -121,6 +124,7 @@ def _protection() -> "Protection":
     """
     from hrm_jax.serving.protection import LOCAL_HOSTS, Protection, digests
 
+    # 0.0.0.0 is every address and no name that a client calls.
     hosts = {*LOCAL_HOSTS, *FLAGS.allow_host, *([] if FLAGS.host == "0.0.0.0" else [FLAGS.host])}
     keys: list[str] = []
     if FLAGS.api_keys is not None:
@@ -168,6 +172,7 @@ class _Loading:
         return 0
 
     def _load(self) -> None:
+        # One model at a time: a second SIGHUP waits for the first one's load.
         with self._lock:
             is_first = self._set_new()
         if is_first:
@@ -182,12 +187,16 @@ class _Loading:
         try:
             service = _service()
         except BaseException as error:
+            # Without any model there is nothing to serve; later ones may fail, as the old one
+            # answers on.
+            # Without any model there is nothing to serve; where one answers already, it goes on.
             if is_first:
                 self._error = error
                 self._server.should_exit = True
             else:
                 _LOG.error("the model was not loaded anew: %s", error)
             return False
+        # New requests go to the new model before the old one ends.
         before = set_service(self._app, service)
         if before is not None:
             before.engine.stop(seconds=FLAGS.drain_seconds)
@@ -210,6 +219,7 @@ def _service() -> "Service":
     judge: Judge | str
     try:
         judge = judging.make_judge("python")
+    # Without a sandbox the server still writes; requests to verify are told why it cannot.
     except SandboxUnavailable as error:
         judge = str(error)
     loaded = language_model.load_model()
@@ -229,10 +239,12 @@ def _service() -> "Service":
 def _warm(engine: "Engine", rows: int, context: int) -> None:
     """Compiles what reads prompts in all sizes of parts, and what writes by all numbers of rows."""
     tokens = engine.writer.tokenizer.encode("x = 1\n")
+    # As long as makes every size of part be read once.
     length = min(sum(CHUNKS) + 1, context - 16)
     prompt = Prompt("", tokens=tuple((tokens * length)[:length]), ends_at_token=True)
     count = 1
     while count <= rows:
+        # Powers of two, which are the sizes of batch that are compiled.
         list(engine.write([Request(prompt, max_tokens=4)] * count))
         count *= 2
 

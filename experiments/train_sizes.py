@@ -92,6 +92,7 @@ def main() -> int:
     )
     # A stopped run has a model as well: it may go on for as long as there is time.
     variables = fetch(state.averaged_variables, make_mesh(config.mesh))
+    # A model of nine rows, as which other commands read it and lay it over any board.
     usual = replace(_USUAL, {"model": config.model, "description": config.description})
     save_model(folder / MODEL, usual, variables)
     measure = f"python -m experiments.sudoku --mode=eval --checkpoint={folder / MODEL} --data=..."

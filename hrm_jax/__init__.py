@@ -10,29 +10,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hrm_jax.convert.language import load_language_model, reason_on, save_language_model
     from hrm_jax.convert.model_folder import load_model, save_model
-    from hrm_jax.core.types import Batch, TextBatch
+    from hrm_jax.core.texts import TextBatch
+    from hrm_jax.core.types import Batch
     from hrm_jax.inference.text.sampling import SamplingConfig
     from hrm_jax.inference.text.writing import Writer
     from hrm_jax.losses.act import act_loss
     from hrm_jax.models.hrm_text import HrmText, hrm_text
     from hrm_jax.models.puzzle_config import PuzzleModelConfig, hrm, trm
     from hrm_jax.models.puzzle_model import PuzzleModel
-    from hrm_jax.training.loop import LoopConfig
     from hrm_jax.training.optimizers import OptimConfig
     from hrm_jax.training.run import train
-    from hrm_jax.training.task import Task, TrainConfig
+    from hrm_jax.training.run_config import LoopConfig, TrainConfig
+    from hrm_jax.training.task import Task
 
 _MODULES = {
     "Batch": "core.types",
     "HrmText": "models.hrm_text",
-    "LoopConfig": "training.loop",
+    "LoopConfig": "training.run_config",
     "OptimConfig": "training.optimizers",
     "PuzzleModel": "models.puzzle_model",
     "PuzzleModelConfig": "models.puzzle_config",
     "SamplingConfig": "inference.text.sampling",
     "Task": "training.task",
-    "TextBatch": "core.types",
-    "TrainConfig": "training.task",
+    "TextBatch": "core.texts",
+    "TrainConfig": "training.run_config",
     "Writer": "inference.text.writing",
     "act_loss": "losses.act",
     "hrm": "models.puzzle_config",

@@ -34,8 +34,8 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.core": (
-            "errors config_fields config_values config candidates graphs numerics types correctness"
-            " protocols files mesh"
+            "errors config_fields config_values config candidates graphs numerics types texts"
+            " correctness protocols files mesh"
         )
     },
     {
@@ -47,10 +47,11 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.optim": "schedules adam_atan2 eigenbases soap puzzle_rows ema",
         "hrm_jax.training": (
             "interrupt state_arrays trackers run_files run_log side_records process_record"
-            " checkpoint state optimizers batches progress parts step telemetry flops loop"
-            " curriculum task learned_data observing run run_folder"
+            " checkpoint state optimizers run_config batches progress parts step telemetry flops"
+            " divergence saving loop curriculum task first_state learned_data observing"
+            " run run_folder"
         ),
-        "hrm_jax.data": "rows pipeline downloads storage",
+        "hrm_jax.data": "rows pipeline downloads storage guessing",
         "hrm_jax.data.sudoku": (
             "rules boards judging propagation solver puzzles symmetry assuming easing canonical"
             " mixture generator csv_format unpacking cell_text tables grids layouts puzzle_files"
@@ -69,7 +70,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.models": (
-            "recurrence levels puzzle_config puzzle_module restart puzzle_model together"
+            "recurrence levels puzzle_config puzzle_module noise puzzle_model together"
             " graph_config graph_model call_cache special_tokens text_attention text_model"
             " text_recurrence hrm_text llama hrm_llama text_step"
         ),
@@ -163,9 +164,9 @@ LAYERS: tuple[dict[str, str], ...] = (
         "experiments.benchmarks": (
             "workload aot_targets aot_cases shipped_attention aot aot_kernels jax_step torch_step"
             " worker alternate machine train_step step_profile recurrence attention solve"
-            " jax_decode torch_decode decode llama_decode llama exactness speculation syntax"
-            " first_token context_points context_gain serving serve_load serve_speed studio_load"
-            " telemetry thoughts first_curve"
+            " jax_decode torch_decode decode llama_decode llama exactness turns speculation"
+            " syntax first_token context_points context_gain serving serve_load serve_speed"
+            " studio_load telemetry thoughts first_curve"
         ),
         "experiments.benchmarks.device": (
             "card part right attention quantized training text compiling mosaic tiles suite"

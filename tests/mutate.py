@@ -49,8 +49,13 @@ CORE = (
 ALSO = {
     "hrm_jax/training/state_arrays.py": ("hrm_jax/training/checkpoint",),
     "hrm_jax/training/state.py": ("hrm_jax/training/step",),
+    "hrm_jax/training/first_state.py": ("hrm_jax/training/step", "hrm_jax/training/run"),
+    "hrm_jax/training/divergence.py": ("hrm_jax/training/loop",),
+    "hrm_jax/training/saving.py": ("hrm_jax/training/loop",),
+    "hrm_jax/training/run_config.py": ("hrm_jax/training/loop",),
     "hrm_jax/training/observing.py": ("hrm_jax/training/run",),
     "hrm_jax/training/run_files.py": ("hrm_jax/training/side_records",),
+    "hrm_jax/core/texts.py": ("hrm_jax/models/text_step",),
     "hrm_jax/core/config_values.py": ("hrm_jax/core/config",),
     "hrm_jax/inference/engine.py": ("hrm_jax/inference/stream",),
     "hrm_jax/inference/slots.py": ("hrm_jax/inference/stream", "hrm_jax/inference/search"),

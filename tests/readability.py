@@ -22,7 +22,7 @@ PACKAGES = {
 
 TRAINING_STEP = (
     "training/run training/task training/loop training/step training/state"
-    " models/puzzle_model models/restart losses/act core/types"
+    " models/puzzle_model losses/act core/types"
 )
 """What one reads to follow a training step: from `train` to the new state, layers left out."""
 
@@ -46,7 +46,7 @@ def is_packed(node: ast.AST) -> bool:
 
 
 def public_functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
-    """Yields functions and methods that a module shows to others, properties left out."""
+    """Yields functions and methods that a module shows, without properties and overloads."""
     for node in tree.body:
         inside = node.body if isinstance(node, ast.ClassDef) else [node]
         if isinstance(node, ast.ClassDef) and node.name.startswith("_"):
@@ -54,7 +54,8 @@ def public_functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
         for item in inside:
             if not isinstance(item, ast.FunctionDef) or item.name.startswith("_"):
                 continue
-            if not any("property" in ast.unparse(found) for found in item.decorator_list):
+            decorators = [ast.unparse(found) for found in item.decorator_list]
+            if not any("property" in found or found == "overload" for found in decorators):
                 yield item
 
 

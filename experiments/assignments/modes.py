@@ -175,11 +175,13 @@ def what_if(values: flags.FlagValues) -> int:
     console = make_console(markup=False)
     weights = _weights(values, None)
     plans = []
+    # The same planner, seed and budget for both, so that the change alone differs.
     for name, one in (("as it is", instance), ("what if", other)):
         plan = _planned(values, one, None)
         line = showing.cost_line(one, plan, measure(one, plan), weights)
         console.print(f"{name}: {line}", soft_wrap=True, highlight=False)
         plans.append(plan)
+    # Each by its own due dates, which a change may have moved.
     late = supposing.late_tasks(instance, plans[0]), supposing.late_tasks(other, plans[1])
     for told, tasks in (("late no more", late[0] - late[1]), ("late now", late[1] - late[0])):
         if tasks:

@@ -114,7 +114,7 @@ def load_asker(model: str) -> Asker:
     """Returns what asks a language model, held to JSON of titles; loads it."""
     # JAX and the model take seconds: rules do without.
     from hrm_jax.convert.language import load_language_model
-    from hrm_jax.core.types import Prompt
+    from hrm_jax.core.texts import Prompt
     from hrm_jax.data.text.chat import ChatError
     from hrm_jax.inference.text import grammars
     from hrm_jax.inference.text.writing import Writer

@@ -59,7 +59,9 @@ def print_kernels(by: str, calls: list[str], folder: pathlib.Path, console: Cons
             about = f"{call} {part}, {temporary / 2**20:,.1f} MiB"
             for kernel in kernels_in(folder):
                 table.add_row(about, *(str(kernel[key]) for key in kernel))
+                # The call is named in its first row alone.
                 about = ""
+            # The folder is the compilers' own: what is in it after a program is of that program.
             for path in folder.iterdir():
                 path.unlink()
     console.print(table)
@@ -89,6 +91,7 @@ def programs(by: str, call: str) -> Iterator[tuple[str, Callable[[], Any]]]:
         raise app.UsageError(f"--calls: expected some of {known}, got {call}", exitcode=2)
     case = aot_cases.CASES[call]
     if by == "shipped":
+        # What JAX's own kernel takes, so that it can be compared at all.
         case = dataclasses.replace(case, dtype="float16", mask="full", rope=False)
     shipped = functools.partial(shipped_attention.mosaic, causal=False)
     attends = {"xla": aot_cases.xla(case), "shipped": aot_cases.on_projections(case, shipped)}
@@ -111,6 +114,7 @@ def kernels_in(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
     # The last of a program's files is empty.
     for path in sorted(path for path in folder.glob("*.ptx") if path.stat().st_size):
         said, code = assembled(path)
+        # One part for each kernel; before the first stands what concerns the whole file.
         for part in said.split("Compiling entry function")[1:]:
             entry = part.split("'")[1]
             name = entry.removesuffix("_mosaic_gpu_kernel")

@@ -24,7 +24,7 @@ from hrm_jax.context.choosing import File, choose
 from hrm_jax.convert.language import load_language_model
 from hrm_jax.core.config import check
 from hrm_jax.core.files import parse_json
-from hrm_jax.core.types import NO_PLACE, FilePlace, Prompt
+from hrm_jax.core.texts import NO_PLACE, FilePlace, Prompt
 from hrm_jax.data.corpus.documents import Document
 from hrm_jax.data.corpus.prepared import find, read_documents
 from hrm_jax.editing.windows import suffix_within
@@ -61,9 +61,11 @@ class Options:
 
 def run(options: Options, console: Console) -> dict[str, Any]:
     """Measures what is missing, prints a table of all, and returns it as JSON values."""
+    # Before the model is loaded: a wrong name is told at once.
     for name in options.variants:
         _kind_of(name)
     records = _read_records(options.records)
+    # Numbers stand for the same regions at each run, as the seed draws them.
     known = {(one["region"], one["variant"]) for one in records}
     documents = [
         one for split in ("validation", "test") for one in read_documents(find("code50"), split)
@@ -81,6 +83,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
                     continue
                 found = _complete(writer, region, name)
                 file.writelines(json.dumps(one) + "\n" for one in found)
+                # A run that is cut short loses a region at most.
                 file.flush()
                 records += found
     measured = [one for one in records if one["region"] in numbers]
@@ -156,6 +159,7 @@ def _unseen(region: Region, characters: int) -> list[File]:
 def _window_begin(before: str, characters: int) -> int:
     """Returns where the window begins, at a line, that leaves so many characters to other files."""
     first = max(0, len(before) - (CHARACTERS - _SUFFIX_CHARACTERS - characters))
+    # From a line's beginning, as a cut line tells a model little.
     return before.find("\n", first - 1) + 1 if first else 0
 
 
@@ -174,6 +178,7 @@ def _complete(writer: Writer, region: Region, variant: str) -> list[dict[str, An
     """Returns a record of each place of a region."""
     name, of_others = _kind_of(variant)
     shown = VARIANTS[name](region, of_others)
+    # With a line end behind the name and one behind the text.
     used = sum(len(one.filename) + len(one.text) + 2 for one in shown)
     place = NO_PLACE if name == ALONE else FilePlace(region.document.path, region.document.project)
     lines = region.document.text.split("\n")
@@ -211,6 +216,7 @@ def _complete(writer: Writer, region: Region, variant: str) -> list[dict[str, An
 
 def _judged(text: str, wanted: str) -> dict[str, Any]:
     """Returns how near a line's rest is to the one that stands there."""
+    # White space at a line's end counts in neither.
     text = text.split("\n")[0].rstrip()
     wanted = wanted.rstrip()
     similarity = difflib.SequenceMatcher(None, text, wanted, autojunk=False).ratio()
@@ -228,6 +234,7 @@ def _figures(records: Sequence[Mapping[str, Any]], variant: str, kind: str) -> d
     """Returns the figures of a variant at places of a kind, and its differences to `ALONE`."""
     own = {_key(one): one for one in records if (one["variant"], one["kind"]) == (variant, kind)}
     base = {_key(one): one for one in records if (one["variant"], one["kind"]) == (ALONE, kind)}
+    # Differences at the same places, so that hard places do not count for one variant alone.
     pairs = [(one, base[key]) for key, one in own.items() if key in base]
     figures: dict[str, Any] = {"variant": variant, "kind": kind, "places": len(own)}
     for measure in ("exact", "similarity", "prompt_tokens"):
@@ -250,6 +257,7 @@ def _interval(clusters: Sequence[Sequence[float]]) -> tuple[float, float, float]
         return None
     sums = np.array([sum(one) for one in clusters])
     counts = np.array([len(one) for one in clusters])
+    # Whole regions are drawn again: places of one region are not independent.
     drawn = np.random.default_rng(0).integers(0, len(sums), (_RESAMPLES, len(sums)))
     means = sums[drawn].sum(1) / counts[drawn].sum(1)
     low, high = np.percentile(means, [2.5, 97.5])

@@ -74,8 +74,10 @@ def draw_regions(documents: Sequence[Document], seed: int) -> Iterator[Region]:
     rng = random.Random(seed)
     number = 0
     while True:
+        # In turn: one region of Python, one of the other languages.
         halves = [half for half in (python, further) if half]
         half = halves[number % len(halves)]
+        # Each project and language as often as the others, however large it is.
         group = half[number // len(halves) % len(half)]
         region = _draw(number, group, rng)
         number += 1
@@ -93,6 +95,7 @@ def _draw(number: int, group: Sequence[Document], rng: random.Random) -> Region 
     document = rng.choice([one for one in group if one.text.count("\n") >= _LEAST_LINES])
     others = tuple(one for one in group if one.path != document.path)
     lines = document.text.split("\n")
+    # Behind the file's head, where only imports would stand.
     first = rng.randrange(_FIRST_LINE, len(lines) - 1)
     near = range(first, min(first + REGION_LINES, len(lines)))
     code = [line for line in near if line in code_lines(document)]
@@ -102,8 +105,10 @@ def _draw(number: int, group: Sequence[Document], rng: random.Random) -> Region 
         Place(line, _cut(lines[line], len(lines[line]) - _LEAST_CHARACTERS // 2, rng), "any")
         for line in rng.sample(code, min(MOST_PLACES, len(code)))
     ]
+    # What the file defines itself needs no other file.
     elsewhere = set().union(*map(_defined, others)) - _defined(document)
     naming = _naming_lines(lines, code, elsewhere)
+    # Sorted, as a draw has to depend on the seed alone.
     for line in rng.sample(sorted(naming), min(MOST_PLACES, len(naming))):
         places.append(Place(line, _cut(lines[line], naming[line], rng), "names"))
     places.sort(key=lambda place: (place.line, place.cut))
@@ -127,6 +132,7 @@ def code_lines(document: Document) -> set[int]:
 def _prose(node: Any) -> Iterator[int]:
     """Yields the lines with comments, and of texts of more than one line."""
     begin, end = node.start_point[0], node.end_point[0]
+    # Texts of one line stand among code; longer ones are docstrings, most of them.
     if "comment" in node.type or ("string" in node.type and end > begin):
         yield from range(begin, end + 1)
         return
@@ -138,6 +144,7 @@ def _naming_lines(lines: Sequence[str], code: Sequence[int], defined: Set[str]) 
     """Returns the lines that name what other files define and nothing nearby does, and where."""
     found = {}
     for number in code:
+        # What stood there lately, a model would repeat without other files.
         near = "\n".join(lines[:number])[-_NEAR_CHARACTERS:]
         known = set(_IDENTIFIER.findall(near))
         for match in _IDENTIFIER.finditer(lines[number]):

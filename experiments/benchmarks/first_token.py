@@ -19,7 +19,7 @@ from experiments.benchmarks.alternate import ROOT, Spread
 from experiments.common.terminal import Table
 from hrm_jax.convert.language import load_language_model
 from hrm_jax.core.protocols import Tokenizer
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.data.text.infilling import around_hole
 from hrm_jax.inference.text.buckets import power_of_two
 from hrm_jax.inference.text.reading import PromptReader

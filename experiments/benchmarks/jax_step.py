@@ -17,7 +17,8 @@ from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.optim.adam_atan2 import adam_atan2
 from hrm_jax.optim.puzzle_rows import sign_sgd_rows
 from hrm_jax.optim.schedules import warmup_cosine
-from hrm_jax.training.state import Optimizers, TrainState, init_state
+from hrm_jax.training.first_state import init_state
+from hrm_jax.training.state import Optimizers, TrainState
 from hrm_jax.training.step import make_train_step
 
 

@@ -6,6 +6,7 @@ repeated. A figure is the median over the rounds; reading the prompt is not coun
 """
 
 import dataclasses
+import functools
 import operator
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +15,10 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from experiments.benchmarks.alternate import ROOT, cells, rates
+from experiments.benchmarks.turns import Turn, speeds, take_turns
 from experiments.common.terminal import Table
 from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.suites.humaneval import STOP, load_humaneval
 from hrm_jax.inference.text.requests import Piece, Request
 from hrm_jax.inference.text.writing import Writer
@@ -57,15 +59,6 @@ class Streams(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True)
-class Turn:
-    """The texts that a contestant wrote, their tokens but the first, and the seconds for those."""
-
-    texts: list[str]
-    tokens: int
-    seconds: float
-
-
 def run(options: Options, console: Console) -> dict[str, Any]:
     """Measures every model, prints a table of each, and returns all of it as JSON values.
 
@@ -87,7 +80,11 @@ def run(options: Options, console: Console) -> dict[str, Any]:
             table.add_column(column, justify="left" if column == "texts" else "right")
         for kind, requests in workloads(loaded, options).items():
             with console.status(f"{name}: {kind}"):
-                turns = take_turns(writers, requests, options.rounds)
+                contestants = {
+                    proposed: functools.partial(turn_of, writer, requests)
+                    for proposed, writer in writers.items()
+                }
+                turns = take_turns(contestants, options.rounds)
             rows = _rows(kind, turns)
             results += [{"model": name, **row} for row in rows]
             for row in rows:
@@ -118,20 +115,8 @@ def workloads(loaded: LoadedLanguageModel, options: Options) -> dict[str, list[R
     }
 
 
-def take_turns(
-    writers: Mapping[int, Streams], requests: Sequence[Request], rounds: int
-) -> dict[int, list[Turn]]:
-    """Returns the turns of each writer, after one that warms it up."""
-    turns: dict[int, list[Turn]] = {proposed: [] for proposed in writers}
-    for number in range(rounds + 1):
-        for proposed, writer in writers.items():
-            turn = _turn(writer, requests)
-            if number:
-                turns[proposed].append(turn)
-    return turns
-
-
-def _turn(writer: Streams, requests: Sequence[Request]) -> Turn:
+def turn_of(writer: Streams, requests: Sequence[Request]) -> Turn:
+    """Returns the texts of a writer, one after the other; tokens are all but each text's first."""
     texts = []
     tokens = 0
     seconds = 0.0
@@ -149,11 +134,7 @@ def _turn(writer: Streams, requests: Sequence[Request]) -> Turn:
 
 
 def _rows(kind: str, turns: Mapping[int, Sequence[Turn]]) -> list[dict[str, Any]]:
-    speeds = {
-        str(proposed): [turn.tokens / turn.seconds for turn in own]
-        for proposed, own in turns.items()
-    }
-    figures = rates(speeds)
+    figures = rates(speeds(turns))
     first = next(iter(turns.values()))[0].texts
     return [
         {

@@ -7,6 +7,7 @@ that warms up, as far as they are kept (`PromptReader`).
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from experiments.benchmarks.alternate import cells, rates
+from experiments.benchmarks.turns import Turn, speeds, take_turns
 from experiments.common.terminal import Table
 from hrm_jax.convert.language import load_language_model
 from hrm_jax.data.text.well_formed import parses
@@ -57,15 +59,6 @@ class Writes(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True)
-class Turn:
-    """The texts that a contestant wrote, their tokens, and the seconds that they took."""
-
-    texts: list[str]
-    tokens: int
-    seconds: float
-
-
 def run(options: Options, console: Console) -> dict[str, Any]:
     """Measures every model, prints a table of each, and returns all of it as JSON values.
 
@@ -82,7 +75,11 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         for count in options.rows:
             writer = Writer(loaded.model, loaded.variables, loaded.tokenizer, batch_size=count)
             with console.status(f"{name}: {count} at once"):
-                turns = take_turns(writer, requests_of(suite, options), options.rounds)
+                contestants = {
+                    written: functools.partial(turn_of, writer, requests)
+                    for written, requests in requests_of(suite, options).items()
+                }
+                turns = take_turns(contestants, options.rounds)
             rows = figures(suite, turns)
             results += [{"model": name, "rows": count, **row} for row in rows]
             for row in rows:
@@ -106,21 +103,8 @@ def requests_of(suite: Suite, options: Options) -> dict[str, list[Request]]:
     }
 
 
-def take_turns(
-    writer: Writes, requests: Mapping[str, Sequence[Request]], rounds: int
-) -> dict[str, list[Turn]]:
-    """Returns the turns of each contestant, after one that warms it up."""
-    turns: dict[str, list[Turn]] = {name: [] for name in requests}
-    # Turn 0 compiles, and reads the prompts.
-    for number in range(rounds + 1):
-        for name, own in requests.items():
-            turn = _turn(writer, own)
-            if number:
-                turns[name].append(turn)
-    return turns
-
-
-def _turn(writer: Writes, requests: Sequence[Request]) -> Turn:
+def turn_of(writer: Writes, requests: Sequence[Request]) -> Turn:
+    """Returns the texts of a writer, which it writes together, and all of their tokens."""
     texts = [""] * len(requests)
     tokens = 0
     # With the prompts, and with what is written and taken back: all that a user waits for.
@@ -133,9 +117,8 @@ def _turn(writer: Writes, requests: Sequence[Request]) -> Turn:
 
 def figures(suite: Suite, turns: Mapping[str, Sequence[Turn]]) -> list[dict[str, Any]]:
     """Returns a row for each contestant, as JSON values."""
-    speeds = {name: [turn.tokens / turn.seconds for turn in own] for name, own in turns.items()}
     rows = []
-    for name, figure in rates(speeds).items():
+    for name, figure in rates(speeds(turns)).items():
         texts = turns[name][0].texts
         # A text goes on from its problem, so only both together are a program.
         programs = map(str.__add__, (problem.before for problem in suite.problems), texts)

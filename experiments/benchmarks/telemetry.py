@@ -15,8 +15,9 @@ from hrm_jax.core.mesh import make_mesh, split_batch
 from hrm_jax.core.types import Batch
 from hrm_jax.data.sudoku import rules
 from hrm_jax.tasks.sudoku.task import SudokuTask
+from hrm_jax.training.first_state import abstract_state, begin
 from hrm_jax.training.optimizers import make_schedule
-from hrm_jax.training.run import abstract_state, begin, compile_step
+from hrm_jax.training.run import compile_step
 from hrm_jax.training.run_files import TELEMETRY
 from hrm_jax.training.side_records import SideRecords
 from hrm_jax.training.state import state_shardings

@@ -12,13 +12,14 @@ from rich.console import Console
 
 from experiments.codegen.presets import PRESETS
 from hrm_jax.core.mesh import make_mesh, split_batch
-from hrm_jax.core.types import TextBatch
+from hrm_jax.core.texts import TextBatch
 from hrm_jax.data.text.tokenizers import ByteTokenizer
 from hrm_jax.tasks.code.data import TOKENIZER
 from hrm_jax.tasks.code.probes import PROMPTS, probe
 from hrm_jax.tasks.code.samples import Sample
 from hrm_jax.tasks.code.task import CodeTask
-from hrm_jax.training.run import abstract_state, begin, compile_step
+from hrm_jax.training.first_state import abstract_state, begin
+from hrm_jax.training.run import compile_step
 from hrm_jax.training.run_files import PROBES
 from hrm_jax.training.side_records import SideRecords
 from hrm_jax.training.state import state_shardings
@@ -56,8 +57,10 @@ def _measure(task: CodeTask, records: SideRecords, rounds: int) -> dict[str, lis
     samples = [Sample(f"def function_{n}(first, second):\n", "", True) for n in range(PROMPTS)]
     seconds: dict[str, list[float]] = {"step": [], "thoughts": []}
     for turn in range(rounds + 1):
+        # Processor time, so that other processes on the machine change little.
         begun = time.process_time()
         state, metrics = step(task.model, state, batch)
+        # The step is dispatched asynchronously: only a fetched result says that it is over.
         jax.device_get(metrics)
         between = time.process_time()
         variables = state.averaged_variables

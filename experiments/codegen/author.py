@@ -42,7 +42,7 @@ from hrm_jax.core.config import configclass, field, from_dict
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import parse_json
 from hrm_jax.core.mesh import MeshConfig, make_mesh
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.data.text.chat import Message
 from hrm_jax.evaluation.judge.exams import Bounds
 from hrm_jax.evaluation.judge.judge import Judge

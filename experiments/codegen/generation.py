@@ -14,7 +14,7 @@ from rich.console import Console
 from experiments.codegen import prompts, verifying, writer
 from experiments.common import language_model, process
 from hrm_jax.convert.language import LoadedLanguageModel
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.prompts import PromptError
 from hrm_jax.inference.text.requests import Piece, Request
 from hrm_jax.inference.text.writing import Writer

@@ -8,8 +8,8 @@ from hrm_jax.models.llama import SMOLLM2_135M, LlamaConfig
 from hrm_jax.models.recurrence import BorderWarmup
 from hrm_jax.tasks.code.config import CodeConfig, CodeDataConfig, CodeEvaluationConfig, Phase
 from hrm_jax.training.curriculum import Gate
-from hrm_jax.training.loop import LoopConfig
 from hrm_jax.training.optimizers import OptimConfig
+from hrm_jax.training.run_config import LoopConfig
 
 _MINUTE = CodeConfig(
     description="a tiny HRM-Text on bytes, to see everything run in about a minute",

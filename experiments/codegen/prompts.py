@@ -13,7 +13,7 @@ from absl import app, flags, logging
 from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.core import files
 from hrm_jax.core.protocols import Tokenizer
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.data.text.chat import Message
 from hrm_jax.inference.text.prompts import PromptError, marked_prompt
 

@@ -18,7 +18,7 @@ from hrm_jax.tasks.code.config import CodeConfig
 from hrm_jax.tasks.code.samples import as_text
 from hrm_jax.tasks.code.task import CodeReport, CodeTask
 from hrm_jax.training import trackers
-from hrm_jax.training.run import begin
+from hrm_jax.training.first_state import begin
 from hrm_jax.training.run_folder import read_config
 
 FLAGS = flags.FLAGS

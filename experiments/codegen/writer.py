@@ -11,7 +11,7 @@ from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.core.config import check
 from hrm_jax.core.files import read_text
 from hrm_jax.core.protocols import Completer
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.suites import chat_form
 from hrm_jax.inference.text import grammars
 from hrm_jax.inference.text.constraints import Constraint

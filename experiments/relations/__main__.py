@@ -66,6 +66,7 @@ def main() -> int:
 def train(console: Console) -> int:
     """Trains and measures; returns the exit code."""
     folder = run_folder(FLAGS.preset, FLAGS.run, resume=FLAGS.resume)
+    # A resumed run goes on by the configuration it was begun with.
     config = config_flags.resolve(read_config(folder, DifferingConfig) if FLAGS.resume else None)
     task = DifferingTask(config)
     averages = {"loss": "loss {:.3f}", "solved": "solved {:.0%}"}
@@ -97,6 +98,7 @@ def evaluate(console: Console) -> int:
         )
     checkpoint = pathlib.Path(FLAGS.checkpoint) if FLAGS.checkpoint else newest_run(RUNS)
     saved = read_config(run_of(checkpoint), DifferingConfig)
+    # Restored by the saved configuration; measured by what flags make of it, larger puzzles too.
     variables, _ = restore(DifferingTask(saved), checkpoint, make_mesh(saved.mesh))
     report(DifferingTask(config_flags.resolve(saved)), variables, FLAGS.proposers, console)
     return 0
@@ -115,6 +117,7 @@ def report(
         table.add_column(name, justify="right")
     found = {}
     for name in proposers:
+        # Fresh weights tell what search and rules do without anything learned.
         values = task.model.init(jax.random.key(config.seed)) if name == "untrained" else variables
         model = Uniform(task.model) if name == "uniform" else task.model
         with terminal.counting_progress(
@@ -134,6 +137,7 @@ def report(
         f" {1000 * exact.seconds:.2f} ms each"
     )
     console.print(table)
+    # A log or another program gets the figures, too.
     if not console.is_terminal:
         print(json.dumps({"count": len(puzzles), **found}))
 

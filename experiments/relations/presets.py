@@ -6,7 +6,7 @@ from hrm_jax.tasks.differing.colouring import Colouring
 from hrm_jax.tasks.differing.evaluation import MeasureConfig
 from hrm_jax.tasks.differing.latin import Latin
 from hrm_jax.tasks.differing.task import DifferingConfig
-from hrm_jax.training.loop import LoopConfig
+from hrm_jax.training.run_config import LoopConfig
 
 _SUDOKU = SUDOKU_PRESETS["relational"]
 _LOOP = LoopConfig(steps=700, log_every=20, evaluate_every=350, checkpoint_every=250, batch_parts=4)

@@ -63,6 +63,7 @@ def render_grid(
             cell = row * board.side + column
             if column and column % columns == 0:
                 text.append("| ", style="dim")
+            # Red comes beside the other style, so that a given in conflict is still told apart.
             style = "bold" if puzzle[cell] else "blue"
             style += " red" if conflicting[cell] else ""
             text.append(f"{SYMBOLS[proposal[cell]]} ", style=style)

@@ -87,6 +87,7 @@ def other_size(data: str | None, box: str | None, skip_bad: bool) -> Measured | 
     Raises:
       PuzzleError: the shape of boxes has to be named, or a puzzle cannot be used.
     """
+    # Checked even where no file is read: a wrong flag is told in any case.
     shape = board_files.parse_box(box) if box else None
     path = pathlib.Path(data or "")
     if not path.is_file():
@@ -116,6 +117,7 @@ def measure(
     """Evaluates with a progress bar, prints the tables, and returns the report."""
     source = measured.source
     board = measured.board
+    # 0 stands for all of them.
     total = min(settings.puzzles or len(source), len(source))
     with terminal.counting_progress(
         console, "evaluating", total, waits_for="compiling"

@@ -169,6 +169,7 @@ def solve_all(
 def show_held_out(task: SudokuTask, variables: Variables, source: Source, console: Console) -> bool:
     """Solves and shows the first puzzle of a source, in as many steps as in training."""
     puzzle = rules.decode(source.inputs[0])
+    # As in training: what is shown is what the model has learned to do in one pass.
     steps = task.config.model.halt_max_steps
     settings = EvaluationConfig(batch_size=1, halting="rules", max_steps=steps)
     solution = PuzzleSolver.make(task, variables, settings).solve(puzzle, describe(puzzle))
@@ -238,6 +239,7 @@ class PuzzleSolver:
             branching=branching(self.board),
             watch=journal,
         )
+        # 0 where the first attempt is the best one, solved or not.
         attempt = int(answers.attempt[0])
         # The trace shows the puzzle as given; what the attempt assumed goes into the title.
         if attempt:

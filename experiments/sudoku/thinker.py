@@ -89,6 +89,7 @@ def main() -> int:
                 solver = solving.PuzzleSolver.make(task, variables, settings)
             solution = solver.solve(puzzle, solving.describe(puzzle), TellingJournal())
         except UserError as error:
+            # Whoever asks may send another puzzle, so this one does not end the process.
             tell(done=True, error=str(error))
             continue
         tell(

@@ -58,6 +58,7 @@ def choose(files: Sequence[File], before: str, after: str, characters: int) -> l
         (score * (_IMPORTED_FACTOR if imported & stems(files[one.file].filename) else 1), one)
         for score, one in zip(scores(query, [c.words for c in candidates]), candidates, strict=True)
     ]
+    # A stable sort: parts of equal scores stay in the files' order, so results repeat.
     ranked.sort(key=lambda pair: -pair[0])
     return _within(files, [one for score, one in ranked if score > 0], characters)
 
@@ -92,7 +93,9 @@ def _within(files: Sequence[File], candidates: Sequence[_Candidate], characters:
     chosen: dict[int, list[Part]] = {}
     left = characters
     for number, part, _ in candidates:
+        # With the line end behind it and, for a file's first part, its name.
         size = len(part.text) + 1 + (0 if number in chosen else len(files[number].filename) + 1)
+        # A part that does not fit is passed over; smaller ones after it may.
         if size <= left:
             left -= size
             chosen.setdefault(number, []).append(part)
@@ -100,6 +103,7 @@ def _within(files: Sequence[File], candidates: Sequence[_Candidate], characters:
         File(files[number].filename, _joined(sorted(parts, key=lambda part: part.line)))
         for number, parts in chosen.items()
     ]
+    # Files were met with their best parts first; what stands last is nearest to the hole.
     return found[::-1]
 
 

@@ -81,8 +81,10 @@ def _split(name: str, node: Any, lines: list[str], begin: int, end: int) -> Iter
         if first < at:
             continue  # on the last line of the one before
         yield from _blocks(name, lines, at, first)
+        # The outer definition's name is given once: to the lines before, where there are any.
         name = "" if first > at else name
         own_name = _name(_bare(inner))
+        # A long definition is split at those within it, methods of a class among them.
         if behind - first <= MOST_LINES:
             yield from _blocks(own_name, lines, first, behind)
         else:
@@ -95,6 +97,7 @@ def _blocks(name: str, lines: list[str], begin: int, end: int) -> Iterator[Part]
     """Yields lines in blocks without blank lines at their ends; the first one has the name."""
     for first in range(begin, end, MOST_LINES):
         block = lines[first : min(first + MOST_LINES, end)]
+        # Blank lines at both ends are left out; the line's number counts those before.
         while block and not block[-1].strip():
             block.pop()
         blank = next((i for i, line in enumerate(block) if line.strip()), 0)
@@ -129,6 +132,7 @@ def _is_definition(node: Any) -> bool:
 
 def _name(node: Any) -> str:
     """Returns what a definition defines; empty where it is none."""
+    # C and C++ nest declarators (a pointer to a function ...) around the name.
     while node is not None:
         named = node.child_by_field_name("name")
         if named is not None:

@@ -39,6 +39,7 @@ def read_chat_template(folder: Path) -> ChatTemplate | None:
             named |= _from_field(path, read_json_object(path).get("chat_template"))
     if (folder / TEMPLATE_FILE).exists():
         named[_DEFAULT] = read_text(folder / TEMPLATE_FILE)
+    # Their files' names are the templates' names.
     for path in sorted((folder / OTHERS_FOLDER).glob("*.jinja")):
         named[path.stem] = read_text(path)
     return _chosen(named)

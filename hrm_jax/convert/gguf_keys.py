@@ -73,6 +73,7 @@ def check_keys(file: GgufFile) -> None:
         got=heads,
         remedy="no other is implemented",
     )
+    # The usual size, unless the file states another.
     head_size = file.of_model("embedding_length") // heads
     head_size = file.of_model("attention.key_length", head_size)
     neutral: dict[str, tuple[Any, ...]] = dict.fromkeys(_FACTORS, (0, 1))
@@ -122,6 +123,7 @@ def linear_scaling(file: GgufFile) -> RopeScaling | None:
     )
     if kind == "none":
         return None
+    # 0 stands for no factor.
     factor = file.of_model("rope.scaling.factor", 0.0) or file.of_model("rope.scale_linear", 0.0)
     check(
         factor > 0 or not kind,

@@ -8,13 +8,13 @@ Both forms are read.
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hrm_jax.convert import fusion
-from hrm_jax.convert.folders import replacing_folder
 from hrm_jax.convert.hrm_text_config import from_hugging_face, to_hugging_face
-from hrm_jax.convert.hugging_face import is_model_file, read_config, without_tied_head, write_model
+from hrm_jax.convert.hugging_face import read_config, save_model, without_tied_head
 from hrm_jax.convert.pytorch import from_state_dict, text_name, to_state_dict
 from hrm_jax.convert.shards import MAX_SHARD_BYTES, load_shards
 from hrm_jax.convert.weights import Deferred, StateDict, Weights
@@ -65,28 +65,12 @@ def save_hrm_text(
     variables: Variables,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Writes a Hugging Face folder, which transformers loads: the whole new one or none.
-
-    Args:
-      folder: made if absent; replaced if it holds a config and weights alone.
-      config: the model's config.
-      variables: values of a model of this config.
-      max_shard_bytes: of a file; weights that need several get an index.
-
-    Raises:
-      WeightsError: `folder` holds something else, which is left alone.
-      OSError: the disk is full or fails.
-    """
-    with replacing_folder(folder, is_model_file) as saving:
-        write_hrm_text(saving, config, variables, max_shard_bytes)
+    """Writes a model's Hugging Face folder; see `hugging_face.save_model`."""
+    save_model(folder, *published_hrm_text(config, variables), max_shard_bytes)
 
 
-def write_hrm_text(
-    folder: Path,
-    config: HrmTextConfig,
-    variables: Variables,
-    max_shard_bytes: int = MAX_SHARD_BYTES,
-) -> None:
-    """Writes what `save_hrm_text` does, into an empty folder."""
-    weights = to_state_dict(variables, text_name)
-    write_model(folder, to_hugging_face(config), weights, max_shard_bytes)
+def published_hrm_text(
+    config: HrmTextConfig, variables: Variables
+) -> tuple[dict[str, Any], StateDict]:
+    """Returns the `config.json` and the weights of a model's Hugging Face folder."""
+    return to_hugging_face(config), to_state_dict(variables, text_name)

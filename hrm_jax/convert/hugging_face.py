@@ -5,12 +5,14 @@ computes.
 """
 
 import json
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hrm_jax.convert.folders import replacing_folder
 from hrm_jax.convert.shards import MAX_SHARD_BYTES, is_weights_file, save_shards
 from hrm_jax.convert.weights import Deferred, Weights, WeightsError
 from hrm_jax.core.config import ConfigError, check, unknown_field
@@ -77,6 +79,28 @@ def read_config(folder: Path) -> dict[str, Any]:
 def is_model_file(name: str) -> bool:
     """Returns whether a file of this name is what `write_model` writes."""
     return name == CONFIG or is_weights_file(name)
+
+
+def save_model(
+    folder: str | os.PathLike[str],
+    published: Mapping[str, Any],
+    weights: Mapping[str, np.ndarray],
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """Writes a folder, which transformers loads: the whole new one or none.
+
+    Args:
+      folder: made if absent; replaced if it holds a config and weights alone.
+      published: the `config.json`.
+      weights: arrays by published name.
+      max_shard_bytes: of a file; weights that need several get an index.
+
+    Raises:
+      WeightsError: `folder` holds something else, which is left alone.
+      OSError: the disk is full or fails.
+    """
+    with replacing_folder(folder, is_model_file) as saving:
+        write_model(saving, published, weights, max_shard_bytes)
 
 
 def write_model(

@@ -21,14 +21,15 @@ from hrm_jax.convert.folders import replacing_folder
 from hrm_jax.convert.gguf_file import GgufFile
 from hrm_jax.convert.gguf_llama import load_gguf_llama
 from hrm_jax.convert.gguf_tokenizer import gguf_tokenizer
-from hrm_jax.convert.hrm_text import load_hrm_text, write_hrm_text
-from hrm_jax.convert.hugging_face import CONFIG, eos_tokens, is_model_file, read_config
-from hrm_jax.convert.llama import load_llama, write_llama
+from hrm_jax.convert.hrm_text import load_hrm_text, published_hrm_text
+from hrm_jax.convert.hugging_face import CONFIG, eos_tokens, is_model_file, read_config, write_model
+from hrm_jax.convert.llama import load_llama, published_llama
 from hrm_jax.convert.weights import WeightsError
 from hrm_jax.core.config import ConfigError, check, replace
 from hrm_jax.core.files import read_json_object
 from hrm_jax.core.protocols import LanguageModel, Tokenizer
-from hrm_jax.core.types import Prompt, Variables
+from hrm_jax.core.texts import Prompt
+from hrm_jax.core.types import Variables
 from hrm_jax.data.text.chat import ChatError, ChatTemplate, Message, conversation
 from hrm_jax.data.text.tokenizers import load_tokenizer
 from hrm_jax.data.text.wrapped_tokenizer import CONFIG_FILE, TOKENIZER_FILE
@@ -130,9 +131,9 @@ def save_language_model(folder: str | os.PathLike[str], loaded: LoadedLanguageMo
     beside = (TOKENIZER_FILE, CONFIG_FILE, TEMPLATE_FILE, OTHERS_FOLDER)
     with replacing_folder(folder, lambda n: is_model_file(n) or n in beside) as saving:
         if isinstance(model, HrmText):
-            write_hrm_text(saving, model.config, loaded.variables)
+            write_model(saving, *published_hrm_text(model.config, loaded.variables))
         elif isinstance(model, Llama):
-            write_llama(saving, model.config, loaded.variables)
+            write_model(saving, *published_llama(model.config, loaded.variables))
         elif isinstance(model, HrmLlama):
             origin = loaded.origin or ""
             weights = locate(origin) if model.config.freeze_foundation else None

@@ -8,10 +8,10 @@ import dataclasses
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 from hrm_jax.convert import fusion
-from hrm_jax.convert.folders import replacing_folder
-from hrm_jax.convert.hugging_face import is_model_file, read_config, without_tied_head, write_model
+from hrm_jax.convert.hugging_face import read_config, save_model, without_tied_head
 from hrm_jax.convert.llama_config import from_hugging_face, to_hugging_face
 from hrm_jax.convert.pytorch import from_state_dict, text_name, to_state_dict
 from hrm_jax.convert.shards import MAX_SHARD_BYTES, load_shards
@@ -73,32 +73,21 @@ def save_llama(
     variables: Variables,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Writes a Hugging Face folder, which transformers loads: the whole new one or none.
-
-    Args:
-      folder: made if absent; replaced if it holds a config and weights alone.
-      config: the model's config.
-      variables: values of a model of this config.
-      max_shard_bytes: of a file; weights that need several get an index.
+    """Writes a model's Hugging Face folder; see `hugging_face.save_model`.
 
     Raises:
       ConfigError: no published model type has this config.
-      WeightsError: `folder` holds something else, which is left alone.
-      OSError: the disk is full or fails.
     """
-    with replacing_folder(folder, is_model_file) as saving:
-        write_llama(saving, config, variables, max_shard_bytes)
+    save_model(folder, *published_llama(config, variables), max_shard_bytes)
 
 
-def write_llama(
-    folder: Path,
-    config: LlamaConfig,
-    variables: Variables,
-    max_shard_bytes: int = MAX_SHARD_BYTES,
-) -> None:
-    """Writes what `save_llama` does, into an empty folder."""
-    weights = llama_weights(config, variables)
-    write_model(folder, to_hugging_face(config), weights, max_shard_bytes)
+def published_llama(config: LlamaConfig, variables: Variables) -> tuple[dict[str, Any], StateDict]:
+    """Returns the `config.json` and the weights of a model's Hugging Face folder.
+
+    Raises:
+      ConfigError: no published model type has this config.
+    """
+    return to_hugging_face(config), llama_weights(config, variables)
 
 
 def _fusions(config: LlamaConfig) -> tuple[fusion.Fusion, ...]:

@@ -83,6 +83,7 @@ def load_model_config(folder: str | os.PathLike[str], kind: type[Config]) -> Con
     wants_run = _MODEL in {field.name for field in dataclasses.fields(kind)}  # pyright: ignore
     holds_run = _MODEL in mapping
     if wants_run and not holds_run:
+        # What only training has takes its defaults.
         mapping = {_MODEL: mapping}
     elif holds_run and not wants_run:
         mapping = mapping[_MODEL]

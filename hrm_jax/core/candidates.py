@@ -66,6 +66,7 @@ class CandidateGrid:
             got=self.axes,
             remedy="name each axis once, the symbols last",
         )
+        # No axis twice, and none that the grid does not have.
         for relation in self.relations:
             check(
                 0 < len(set(relation.over)) == len(relation.over)
@@ -94,6 +95,7 @@ class CandidateGrid:
     @property
     def weight_names(self) -> tuple[str, ...]:
         """Names of the different weights, in order of first use."""
+        # A dict keeps the order in which names come and drops repetitions.
         return tuple(dict.fromkeys([*(r.weights for r in self.relations), *self.edges]))
 
     def positions(self, relation: Relation) -> tuple[int, ...]:

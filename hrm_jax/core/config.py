@@ -75,6 +75,7 @@ def configclass(cls: type[Config]) -> type[Config]:
     against annotations and constraints, and then by the class's own `__post_init__`, which may
     therefore rely on each value by itself. Constructors raise `ConfigError`.
     """
+    # The class's own check, to run behind those of single fields.
     check_together = getattr(cls, "__post_init__", lambda config: None)
 
     def post_init(self: Config) -> None:

@@ -41,8 +41,10 @@ class Constraint:
 
     def allows(self, item: object) -> bool:
         """Returns whether the constraint admits an item, which is not a tuple."""
+        # Bounds are of numbers and choices of texts: a union of both may have one of each.
         if isinstance(item, str):
             return not self.one_of or item in self.one_of
+        # None, or a config: the field's type decides on them.
         if not isinstance(item, int | float):
             return True
         return (

@@ -149,6 +149,7 @@ def convert(annotation: Any, value: Any, path: str, root: type) -> Any:
     origin = typing.get_origin(annotation)
     arguments = typing.get_args(annotation)
     if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
+        # A config that is made already has passed its checks.
         if isinstance(value, annotation):
             return value
         if isinstance(value, Mapping):

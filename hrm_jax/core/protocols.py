@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, Protocol
 
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from hrm_jax.core.types import Batch, Carry, Outputs, Prompt, Variables
+from hrm_jax.core.texts import Prompt
+from hrm_jax.core.types import Batch, Carry, Outputs, Variables
 
 
 class RecurrentModel(Protocol):

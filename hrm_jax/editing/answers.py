@@ -61,6 +61,7 @@ def event(line: str) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(data)
+    # Told below, with what is no object.
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("content", ""), str):
@@ -93,5 +94,6 @@ def message(text: str) -> str:
     try:
         found = json.loads(text)["error"]["message"]
     except _NOT_UNDERSTOOD:
+        # A proxy may answer with a page; its beginning has to do.
         return text[:300]
     return str(found)

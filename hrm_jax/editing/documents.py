@@ -71,6 +71,7 @@ class Documents:
 
     def open(self, document: Document) -> None:
         """Adds a document, or replaces it."""
+        # Taken out first, so that it becomes the last, in which somebody was most recently.
         self.close(document.uri)
         self._documents[_key(document.uri)] = document
 
@@ -87,6 +88,7 @@ class Documents:
         line = document.line
         for change in changes:
             if change.begin is None or change.end is None:
+                # Without places the change is the whole text.
                 text = change.text
                 continue
             text = positions.with_change(text, change.begin, change.end, change.text, self.encoding)

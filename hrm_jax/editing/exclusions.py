@@ -102,6 +102,7 @@ def _decides(part: str, deepest_last: Sequence[IgnoreFile]) -> bool:
     for folder, rules in deepest_last:
         top = f"{folder}/" if folder else ""
         if part.startswith(top) and part != top:
+            # A rule is about paths below the folder of its file.
             found = _decision(_spec(rules), part.removeprefix(top))
             ignored = ignored if found is None else found
     return ignored
@@ -130,6 +131,7 @@ def _decision(spec: GitIgnoreSpec, part: str) -> bool | None:
 def _spec(rules: str) -> GitIgnoreSpec:
     """Returns what matches by rules; those that are none are left out, as git does."""
     lines = []
+    # One line at a time, so that a line that is no rule leaves the others.
     for line in rules.splitlines():
         try:
             GitIgnoreSpec.from_lines([line])
@@ -149,6 +151,7 @@ def _ignore_files(path: pathlib.Path) -> list[IgnoreFile]:
             rules = ""
         name = folder.relative_to(folder.anchor).as_posix()
         found.append(IgnoreFile("" if name == "." else name, rules))
+        # Above its repository's top git reads no rules.
         if (folder / _REPOSITORY).exists():
             break
     return found

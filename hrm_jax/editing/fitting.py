@@ -41,9 +41,11 @@ def fit(suggestion: str, before: str, after: str) -> Fitted | None:
     after = after[:_COUNTED]
     best = Fitted("", 0)
     best_count = None
+    # Only brackets behind the cursor may be written over, as an editor closes them by itself.
     for replaced in range(len(closing_run(after)) + 1):
         rest = after[replaced:]
         for text in _cuts(suggestion, rest):
+            # What is written over has to come again in the text, in this order.
             if not _is_subsequence(after[:replaced], text):
                 continue
             count = unmatched(before + text + rest)
@@ -64,6 +66,7 @@ def fit_inserted(suggestion: str, before: str, after: str) -> str:
         return fitted.text if fitted else ""
     before = before[-_COUNTED:]
     after = after[:_COUNTED]
+    # The bracket may occur several times: the text is cut where fewest lack a partner.
     ends = [at for at, character in enumerate(fitted.text) if character == after[0]]
     best = min(ends, key=lambda end: unmatched(before + fitted.text[:end] + after))
     return fitted.text[:best].rstrip()
@@ -90,6 +93,7 @@ def _repeated_lines(suggestion: str, after: str) -> int:
     """Returns where the lines at the end of a suggestion begin that are the document's next."""
     rest_of_line, *following = after.split("\n")
     following = _stripped(following)
+    # Text behind the cursor on its own line: the suggestion's lines cannot be the next ones.
     if rest_of_line.strip() or not following:
         return len(suggestion)
     at = suggestion.find("\n")

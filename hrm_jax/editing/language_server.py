@@ -84,6 +84,7 @@ class Handlers:
     def did_change(self, params: types.DidChangeTextDocumentParams) -> None:
         """Changes a document, and stops what was asked for it as it was."""
         uri = params.text_document.uri
+        # Its answer would be for a text that is no longer there.
         self._under_way.stop(uri)
         self.documents.change(uri, [_change(one) for one in params.content_changes])
 
@@ -99,6 +100,7 @@ class Handlers:
         selected = params.context.selected_completion_info
         cursor = types.Range(params.position, params.position)
         selection = selected.range if selected else cursor
+        # An editor shows ghost text only if it continues what its list has selected.
         begin_text = selected.text if selected else ""
         gap = self._gap(params.text_document.uri, selection, begin_text)
         is_automatic = params.context.trigger_kind == types.InlineCompletionTriggerKind.Automatic
@@ -160,6 +162,7 @@ class Handlers:
         """
         if gap is None:
             return ""
+        # What continues a suggestion as it was typed needs no question.
         known = self._suggester.known(gap)
         if known is not None:
             return known
@@ -185,6 +188,7 @@ class Handlers:
         """Reads settings where the editor has them; where they are wrong, the former ones stay."""
         workspace = self._editor.client_capabilities.workspace
         configured = pushed
+        # Where an editor can be asked, its notification carries no settings.
         if workspace is not None and workspace.configuration:
             asked = types.ConfigurationParams([types.ConfigurationItem(section=SECTION)])
             answers = await self._editor.workspace_configuration_async(asked)
@@ -194,6 +198,7 @@ class Handlers:
         except ConfigError as error:
             self.show(f"The settings are not taken: {error}")
             return
+        # Suggestions were made by other settings.
         self._suggester.forget()
 
     def _folders(self) -> list[pathlib.Path]:

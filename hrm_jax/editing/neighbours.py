@@ -42,6 +42,7 @@ def name_of(path: pathlib.Path | None, folders: Sequence[pathlib.Path]) -> str:
 
 def root_of(path: pathlib.Path | None, folders: Sequence[pathlib.Path]) -> pathlib.Path | None:
     """Returns the innermost folder of a project that a file lies in, or None."""
+    # Folders may lie in each other: the innermost one's ignore rules and names count.
     around = [folder for folder in folders if path is not None and path.is_relative_to(folder)]
     return max(around, key=lambda folder: len(folder.parts), default=None)
 
@@ -137,6 +138,7 @@ class Neighbours:
     ) -> list[Document]:
         """Returns other documents of the same language: open ones, and files near this one."""
         found = [one for one in self._documents if one.language == document.language]
+        # An open document is newer than its file.
         known = {one.path for one in found}
         path = document.path
         root = root_of(path, folders)

@@ -51,6 +51,7 @@ def offset_at(text: str, place: Place, encoding: str) -> int:
     left = place.character
     offset = begin
     while offset < end:
+        # Below 0, the place lies within this character, and the place before it is taken.
         left -= _UNITS[encoding](text[offset])
         if left < 0:
             break
@@ -62,6 +63,7 @@ def place_at(text: str, offset: int, encoding: str) -> Place:
     """Returns the place behind a number of characters."""
     line = 0
     begin = 0
+    # A line end that is cut by `offset` (between \r and \n) still ends the line.
     for line_end in _LINE_END.finditer(text, 0, offset):
         line += 1
         begin = line_end.end()

@@ -59,6 +59,8 @@ def read(path: pathlib.Path) -> str | None:
 def _below(root: pathlib.Path) -> list[pathlib.Path]:
     found: list[pathlib.Path] = []
     for folder, folders, names in os.walk(root):
+        # In place, which keeps `os.walk` out of the others; sorted, so that the limit leaves the
+        # same.
         folders[:] = sorted(one for one in folders if one[0] != "." and one not in _LEFT_OUT)
         found += [pathlib.Path(folder, name) for name in sorted(names)]
         if len(found) > _LISTED:

@@ -129,6 +129,8 @@ class Server:
                     if part is None:
                         continue
                     yield part.get("content", "")
+                    # The server ends its answer with this part; waiting for the connection's end
+                    # would cost time.
                     if part.get("stop"):
                         return
         except httpx.RequestError as error:
@@ -160,6 +162,7 @@ class Server:
             turns = [{"role": "user", "content": _whole(prompt)}]
             asked = {"messages": turns, "verify": {"tests": _whole(tests), **limits}}
         body = {**asked, "max_tokens": max_tokens}
+        # Nothing comes until the search is over, which may take all of its seconds.
         timeout = httpx.Timeout(seconds + _SILENT_SECONDS, connect=_CONNECT_SECONDS)
         try:
             response = await self.client.post(f"{self.url}{path}", json=body, timeout=timeout)

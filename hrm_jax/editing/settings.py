@@ -76,6 +76,7 @@ def settings_from(*sources: object) -> Settings:
     """
     merged: dict[str, Any] = {}
     for source in sources:
+        # Editors differ in whether they send the section or what it holds.
         given = source.get(SECTION, source) if isinstance(source, Mapping) else source
         # Lua's empty table may be an empty list in JSON.
         given = {} if given in (None, []) else given

@@ -43,6 +43,7 @@ def shaped(text: str, shape: Shape) -> Shaped:
     if begin == len(text):
         # White space alone, of which a model may write any amount.
         return Shaped("", shape.max_lines == 1 and "\n" in text)
+    # What begins in the next line is nothing for this one.
     if shape.max_lines == 1 and "\n" in text[:begin]:
         return Shaped("", True)
     lines = text[begin:].split("\n")
@@ -63,6 +64,8 @@ def _is_over(lines: list[str], index: int, shape: Shape) -> bool:
     if index >= shape.max_lines:
         return True
     if not line:
+        # The last line may still get text, as the rest comes.
         is_whole = index < len(lines) - 1
         return is_whole
+    # A bracket stands less deep than what it closes, and still belongs to it.
     return line[0] not in ")]}" and indentation(lines[index]) < shape.indentation

@@ -48,6 +48,7 @@ class Suggester:
         Returns:
           None where nothing is known; empty where it is known that nothing goes there.
         """
+        # The fewest typed characters first: the newest suggestion.
         for typed in range(min(_MOST_TYPED, len(gap.before)) + 1):
             begin = len(gap.before) - typed
             found = self._known.get(_key(gap, begin))

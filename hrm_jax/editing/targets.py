@@ -58,6 +58,7 @@ def target_of(text: str, first: int, last: int) -> Target | None:
     """
     lines = text.split("\n")
     selected = "\n".join(lines[first : last + 1])
+    # Tests come first: a selection with both is about the code that they call.
     if not _TESTS.search(selected):
         return _of_docstring(lines, first, last)
     margin = _margin_of(selected)
@@ -105,6 +106,7 @@ def _of_docstring(lines: Sequence[str], first: int, last: int) -> Target | None:
     margin = _margin_of(head)
     imports = [line for line in lines[:definition] if _IMPORT.match(line) and line not in head]
     prompt = "\n".join([*imports, _without(margin, head), ""])
+    # What the function's body was is replaced, its head and docstring stay.
     begin = docstring + 1
     end = _body_end(lines, begin, indentation(lines[definition]))
     return Target(prompt, None, begin, end, margin)
@@ -113,6 +115,7 @@ def _of_docstring(lines: Sequence[str], first: int, last: int) -> Target | None:
 def _definition_at(lines: Sequence[str], first: int, last: int) -> int | None:
     """Returns the line of the last function that begins in a selection, or the one around it."""
     written = [line for line in lines[: last + 1] if line.strip()]
+    # By the last line with text: the cursor may stand on a blank line within the function.
     inside = indentation(written[-1]) if written else 0
     for at in range(min(last, len(lines) - 1), -1, -1):
         is_meant = at >= first or indentation(lines[at]) < inside
@@ -132,6 +135,7 @@ def _docstring_end(lines: Sequence[str], definition: int) -> int | None:
                 return begin
             ends = (at for at in range(begin + 1, len(lines)) if found[1] in lines[at])
             return next(ends, None)
+        # The head has ended and its body does not begin with a docstring.
         if lines[begin].strip() and _HEAD_END.search(lines[begin - 1]):
             return None
     return None

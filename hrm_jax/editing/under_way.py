@@ -30,6 +30,8 @@ class UnderWay:
         try:
             return await task
         except asyncio.CancelledError:
+            # Either the work was stopped, or whoever waits for it: only the latter's cancelling
+            # goes on.
             waiting = asyncio.current_task()
             if waiting is not None and waiting.cancelling():
                 raise

@@ -85,6 +85,7 @@ class Verifying:
             return
         if not verdict.verified and not await self._is_wanted(verdict):
             return
+        # Verifying takes a while, in which the person may have gone on writing.
         current = self._documents.get(uri)
         if current is None or current.text != document.text:
             self._show("The document was changed meanwhile, so nothing was inserted; ask again.")

@@ -47,6 +47,7 @@ def prefix_within(before: str, size: int) -> str:
     if len(before) <= size:
         return before
     step = max(1, size // 2)
+    # A multiple of `step`: the window moves rarely, and then far.
     begin = -(-(len(before) - size) // step) * step
     line_end = before.find("\n", begin - 1)
     return before[len(before) - size :] if line_end == -1 else before[line_end + 1 :]

@@ -69,6 +69,7 @@ def interval(share: float, count: int) -> tuple[float, float]:
     """
     if not count:
         return 0.0, 1.0
+    # Wilson's interval stays within [0, 1], also where none or all are solved.
     weight = _NORMAL_95**2 / count
     centre = (share + weight / 2) / (1 + weight)
     half = _NORMAL_95 * math.sqrt(share * (1 - share) / count + (weight / count) / 4) / (1 + weight)
@@ -94,6 +95,7 @@ def by_rating(
         if highest is not None:
             inside &= results.rating <= highest
             name = str(lowest) if lowest == highest else name
+        # A band without puzzles has no accuracy.
         if inside.any():
             summaries[name] = summarize(results.take(inside))
     return summaries

@@ -65,6 +65,7 @@ def changes(before: Measured, now: Measured) -> tuple[Change, ...]:
     Raises:
       ConfigError: other settings or problems were measured.
     """
+    # Figures of different problems or settings say nothing about each other.
     for what, was, found in (
         ("settings", dict(before.settings), dict(now.settings)),
         ("problems", sorted(before.passed), sorted(now.passed)),
@@ -86,6 +87,7 @@ def _pass_rate(before: Mapping[str, bool], now: Mapping[str, bool]) -> Change:
     differing = lost + gained
     # If nothing had changed, a problem that differs would be lost or gained with equal chance.
     chance = sum(math.comb(differing, k) for k in range(lost, differing + 1)) / 2**differing
+    # Without problems the rate is 0 and not an error.
     count = max(len(before), 1)
     return Change(
         "pass@1", sum(before.values()) / count, sum(now.values()) / count, chance, chance < CHANCE

@@ -34,6 +34,7 @@ def nats_per_byte(
         tokens = [*prompt, *solution]
         if len(tokens) > max_length or not solution:
             continue
+        # Padded behind, and never beyond what the model takes.
         length = min(max_length, -(-len(tokens) // _LENGTH_STEP) * _LENGTH_STEP)
         # What stands behind a token changes nothing of it: models read causally here.
         padded = np.zeros((1, length), np.int32)

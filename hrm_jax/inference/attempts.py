@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from hrm_jax.core.types import Latents
-from hrm_jax.models.restart import draw_noise
+from hrm_jax.models.noise import draw_noise
 
 
 def disturb(

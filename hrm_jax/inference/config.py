@@ -52,6 +52,7 @@ class EngineConfig:
             remedy="lower it, or raise max_steps",
         )
         check(
+            # The engine goes over to the next smaller batch when the puzzles left fit into it.
             all(larger > smaller for larger, smaller in itertools.pairwise(self.batch_sizes)),
             "tail_batch_sizes",
             expected=f"decreasing sizes below batch_size={self.batch_size}",
@@ -119,6 +120,8 @@ class SearchConfig:
             remedy="set assume, branch or symmetries, or noise above 0",
         )
         check(
+            # Branches exclude values in the puzzle as it stands, so every attempt has to see it
+            # that way.
             not (self.branch and (self.assume or self.symmetries)),
             "branch",
             expected="False with assume or symmetries, as a tree makes assumptions of its own",

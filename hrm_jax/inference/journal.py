@@ -23,6 +23,7 @@ class Journal:
         thoughts: Thoughts,
     ) -> None:
         """Adds one step for each of n rows; see `stream.Watch`."""
+        # An axis of one row stays, as `Thoughts` have a batch.
         for row, attempt in enumerate(zip(puzzles.tolist(), attempts.tolist(), strict=True)):
             self._steps[attempt].append(jax.tree.map(lambda x, row=row: x[row : row + 1], thoughts))
 

@@ -73,9 +73,11 @@ def is_solved(engine: Engine, answers: Answers) -> Bool[np.ndarray, " N"]:
 
 def engine_of_search(engine: Engine, config: SearchConfig) -> Engine:
     """Returns the engine for further attempts, whose steps `config` may limit differently."""
+    # `min_steps` is lowered with them, as the config demands.
     max_steps = config.max_steps or engine.config.max_steps
     min_steps = min(engine.config.min_steps, max_steps)
     changed = dataclasses.replace(engine.config, min_steps=min_steps, max_steps=max_steps)
+    # A tree branches by what the model believed at each step.
     observe = beliefs_of if config.branch else engine.observe
     return dataclasses.replace(engine, config=changed, observe=observe)
 
@@ -220,6 +222,8 @@ class _Attempts:
         rows, attempts = self._rows_and_attempts(np.asarray(left.jobs))
         answers = self.answers
         tokens = np.asarray(left.tokens)
+        # Answers come for the puzzle as it was shown; they are turned back before they are
+        # compared.
         if self._symmetries is not None:
             tokens = self._symmetries.inverse(tokens, attempts, self.seed)
         valid = np.asarray(left.valid)
@@ -232,6 +236,7 @@ class _Attempts:
         answers.valid[rows[better]] = valid[better]
         answers.attempt[rows[better]] = attempts[better]
         answers.shown[rows[better]] = self._shown_in(np.asarray(left.jobs)[better])
+        # Steps and attempts count, whether or not the attempt was the better one.
         answers.steps[rows] += np.asarray(left.steps)
         answers.attempts[rows] += 1
         self._learn(np.asarray(left.jobs), rows)
@@ -300,6 +305,7 @@ class _Nodes(_Attempts):
         for job, row in zip(jobs.tolist(), rows.tolist(), strict=True):
             beliefs = self._beliefs.pop(job, None)
             tree = self._trees[row]
+            # Solved: its tree is not asked again.
             if self.answers.valid[row]:
                 continue
             if tree.decided:

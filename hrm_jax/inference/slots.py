@@ -17,7 +17,6 @@ from hrm_jax.core.types import Batch, Carry, Outputs, Relations, Variables
 from hrm_jax.inference.attempts import disturb
 from hrm_jax.inference.config import EngineConfig
 from hrm_jax.inference.thinking import Thoughts
-from hrm_jax.models.restart import restart
 
 NO_JOB = -1
 
@@ -232,7 +231,7 @@ def _fill(model: ThinkingModel, variables: Variables, slots: Slots, window: Wind
     # The i-th free slot takes the i-th job after those taken: a running count numbers the slots.
     jobs = slots.taken + jnp.cumsum(carry.halted, dtype=jnp.int32) - 1
     fills = carry.halted & (jobs < window.end)
-    # Rows are read for slots that are not filled, too, and then dropped by `restart`.
+    # Rows are read for slots that are not filled, too, and then dropped by `Carry.restart`.
     rows = jnp.clip(jobs - window.first, 0, len(window.attempts) - 1)
     inputs = window.inputs[rows].astype(carry.data.inputs.dtype)
     relations = jax.tree.map(lambda x: x[rows], window.relations)
@@ -244,7 +243,7 @@ def _fill(model: ThinkingModel, variables: Variables, slots: Slots, window: Wind
     initial = disturb(initial, attempts, window.noise, window.seed)
     return dataclasses.replace(
         slots,
-        carry=restart(carry, fills, initial, batch),
+        carry=carry.restart(fills, initial, batch),
         jobs=jnp.where(fills, jobs, slots.jobs),
         taken=slots.taken + fills.sum(dtype=jnp.int32),
     )

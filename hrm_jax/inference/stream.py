@@ -135,6 +135,7 @@ class _Once:
 
     def jobs(self, first: int, last: int) -> Jobs:
         rows = slice(first, last)
+        # All are first attempts, which have neither noise nor assumptions.
         attempts = np.zeros(last - first, np.int32)
         relations = jax.tree.map(lambda x: x[rows], self._relations)
         return Jobs(self._puzzles[rows], self._identifiers[rows], attempts, relations)
@@ -145,6 +146,7 @@ class _Once:
 
     def finish(self, left: Departures) -> None:
         rows = np.asarray(left.jobs)
+        # Puzzles leave in any order; a job's number says where its answer belongs.
         for name in ("tokens", "steps", "confidence", "valid"):
             getattr(self.answers, name)[rows] = getattr(left, name)
         self._progress(len(rows))

@@ -11,7 +11,6 @@ from hrm_jax.core.numerics import stablemax_scores
 from hrm_jax.core.types import Batch, Carry, Outputs, Variables
 from hrm_jax.inference.attempts import disturb
 from hrm_jax.models.puzzle_model import PuzzleModel
-from hrm_jax.models.restart import restart
 
 
 @jax.tree_util.register_dataclass
@@ -74,7 +73,7 @@ def think(
     if attempts is not None:
         initial = disturb(initial, attempts, noise, seed)
     # All have halted in an initial carry, so all of them start.
-    carry = restart(carry, carry.halted, initial, batch)
+    carry = carry.restart(carry.halted, initial, batch)
     return jax.lax.scan(one_step, carry, length=model.config.halt_max_steps)[1]
 
 

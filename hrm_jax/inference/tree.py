@@ -93,11 +93,13 @@ class Tree:
             if not impossible:
                 for child in below:
                     self._add(child, self._waiting)
+                # Other values of the cell are tried when all else is: so no solution is ever lost.
                 if node[cell].sum() > len(likely):
                     self._add(self._narrow(_without(node, cell, likely)), self._others)
                 return
             # What is impossible here is so in all that is below: the node itself becomes smaller.
             node = self._narrow(_without(node, cell, impossible))
+        # Exclusions have decided all of it, or left nothing: None, which is not added.
         if node is not self._node:
             self._add(node, self._waiting)
 
@@ -110,8 +112,10 @@ def _doubted(
     allowed: Bool[np.ndarray, "T V"], probabilities: Float[np.ndarray, "T V"]
 ) -> tuple[int, list[int]]:
     """Returns the cell whose second likeliest token is the likeliest such, and its two tokens."""
+    # A little for each value that is allowed, as the model may believe in none of them.
     weights = np.where(allowed, probabilities + 1e-9, 0.0)
     weights /= weights.sum(-1, keepdims=True)
+    # Stable: of equal beliefs the lower value comes first, so that results repeat.
     two = np.argsort(-weights, axis=-1, kind="stable")[:, :2]
     second = np.take_along_axis(weights, two[:, 1:], -1)[:, 0]
     cell = int(np.where(_decided(allowed), -1.0, second).argmax())

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from hrm_jax.core.types import IGNORE_LABEL, TextOutputs
+from hrm_jax.core.texts import TextOutputs
+from hrm_jax.core.types import IGNORE_LABEL
 from hrm_jax.losses.token import softmax_cross_entropy
 
 

@@ -79,5 +79,6 @@ def next_token_cross_entropy(
       The cross-entropy of `labels[:, t + 1]` at t; zero where that is `IGNORE_LABEL`, and at the
       last token. A text's loss is their sum over the number of labels that are not ignored.
     """
+    # Nothing comes after the last token, so it has no label.
     after = jnp.pad(labels[:, 1:], ((0, 0), (0, 1)), constant_values=IGNORE_LABEL)
     return softmax_cross_entropy(logits, after)

@@ -19,7 +19,6 @@ from hrm_jax.core.types import Buffer, Carry, Latents, Variables
 from hrm_jax.models.graph_config import GraphModelConfig
 from hrm_jax.models.levels import as_level
 from hrm_jax.models.recurrence import recur
-from hrm_jax.models.restart import restart
 from hrm_jax.nn.block import BlockStack
 from hrm_jax.nn.keys import Keys, ParamKeys
 from hrm_jax.nn.linear import Linear, truncated_normal
@@ -93,7 +92,7 @@ class GraphModel:
         module = self._bind(variables)
         data: Any = batch
         initial = module.initial_latents(batch.present.shape)  # pyright: ignore[reportArgumentType]
-        return restart(carry, carry.halted, initial, data), None
+        return carry.restart(carry.halted, initial, data), None
 
     def think(
         self,

@@ -130,6 +130,7 @@ class RefiningLevels(nnx.Module):
         latents, calls = recur_over_text(
             schedule, self.H_module, self.L_module, self.initial_latents(hidden), attend, memory
         )
+        # Added to what the foundation says, whose head then reads both.
         return hidden + product(latents.z_H, self.refinement[...]), calls
 
     def initial_latents(self, hidden: Float[Array, "B T D"]) -> Latents:
@@ -238,5 +239,6 @@ class HrmLlama(TextModel[HrmLlamaConfig]):
 
 def _as_one(parts: Mapping[str, nnx.State]) -> nnx.State:
     """Returns one state that holds the parts under their names."""
+    # Paths get the part's name in front, which is how checkpoints tell the parts apart.
     flat = ((name, nnx.to_flat_state(state)) for name, state in parts.items())
     return nnx.from_flat_state([((name, *path), leaf) for name, s in flat for path, leaf in s])

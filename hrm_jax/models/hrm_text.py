@@ -116,6 +116,7 @@ class HrmTextConfig:
     @property
     def calls(self) -> tuple[CallShape, ...]:
         """Size of what is cached for each call; both levels have the same."""
+        # Each call keeps keys of its own, as it sees its tokens in another state.
         call = CallShape(self.layers_per_stack, self.num_heads * self.head_size)
         return (call,) * self.schedule.num_calls
 
@@ -202,6 +203,7 @@ class HrmTextModule(nnx.Module):
         schedule: Schedule | None = None,
     ) -> tuple[Float[Array, "B T D"], Calls]:
         """Returns z_H after all cycles; see `TextModule.think`."""
+        # The embedding enters once, as z_H; no call adds it again.
         latents, calls = recur_over_text(
             schedule or self.config.schedule,
             self.H_module,

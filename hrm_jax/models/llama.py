@@ -150,6 +150,7 @@ class LlamaModule(nnx.Module):
         if schedule is not None:
             raise ValueError(f"expected no schedule for a model that does not recur: {schedule}")
         x = self.embed_tokens(tokens, jnp.dtype(self.config.compute_dtype))
+        # One call for all blocks, where models that recur have several.
         slots = None if memory is None else memory[0]
         # Without a cache every layer gets None for its slot, and what it returns is dropped.
         kept = []

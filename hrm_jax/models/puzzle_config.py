@@ -96,6 +96,7 @@ class PuzzleModelConfig:
             got=self.puzzle_emb_ndim,
             remedy="set 0",
         )
+        # A row of the table is laid over the prefix tokens, so it must fit into them.
         room = self.puzzle_emb_len * self.hidden_size
         check(
             not self.puzzle_emb_len or 0 < self.puzzle_emb_ndim <= room,

@@ -12,9 +12,9 @@ from hrm_jax.core.candidates import CandidateGrid
 from hrm_jax.core.config import check
 from hrm_jax.core.correctness import correctness
 from hrm_jax.core.types import Batch, Buffer, Carry, Outputs, Variables
+from hrm_jax.models.noise import draw_noise
 from hrm_jax.models.puzzle_config import PuzzleModelConfig
 from hrm_jax.models.puzzle_module import PuzzleModule
-from hrm_jax.models.restart import draw_noise, restart
 from hrm_jax.nn.keys import ParamKeys
 
 
@@ -165,7 +165,7 @@ class PuzzleModel:
         if key is not None:
             noise = draw_noise(key, initial, self.config.initial_noise)
             initial = jax.tree.map(lambda state, drawn: state + drawn[None], initial, noise)
-        return restart(carry, carry.halted, initial, batch)
+        return carry.restart(carry.halted, initial, batch)
 
     def think(
         self,

@@ -231,6 +231,7 @@ class TextModel(abc.ABC, Generic[Config]):
           end: the first place behind it.
           by: how many places later the part stands than in `other`; negative for earlier.
         """
+        # [1, S, 1], against slots [B, S, M * K].
         places = jnp.arange(cache.room)[None, :, None]
         taken = (places >= begin) & (places < end)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from jaxtyping import Array, PRNGKeyArray
 
-from hrm_jax.core.types import TextBatch, TextOutputs, Variables
+from hrm_jax.core.texts import TextBatch, TextOutputs
+from hrm_jax.core.types import Variables
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_model import TextModel
 

@@ -26,6 +26,7 @@ class Together:
 
     def init(self, key: PRNGKeyArray) -> Variables:
         """Returns fresh variables."""
+        # The same of all: no weight's shape depends on the size of a puzzle.
         return self.models[0].init(key)
 
     def initial_carry(self, variables: Variables, batch: tuple[Batch, ...]) -> tuple[Carry, ...]:
@@ -42,6 +43,7 @@ class Together:
         key: PRNGKeyArray,
     ) -> tuple[Any, Any]:
         """Returns what a step starts from and its random draws; see `PuzzleModel.begin`."""
+        # A key each, so that puzzles of different models do not explore alike.
         keys = jax.random.split(key, len(self.models))
         begun = [
             model.begin(variables, state, part, key=own)

@@ -94,6 +94,7 @@ def soap(
         rate = rate_at(learning_rate, state.count)
         count = state.count + 1
         step_size = rate / (1 - b1**count)
+        # Adam's corrections of moments that begin at zero.
         root_correction = jax.lax.rsqrt(1 - b2**count)
         gradients = jax.tree.map(lambda g: g.astype(jnp.float32), updates)
         mu = jax.tree.map(lambda m, g: m + (1 - b1) * (g - m), state.mu, gradients)

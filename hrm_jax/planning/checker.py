@@ -112,6 +112,7 @@ def _people_violations(
     task: Task, assignment: Assignment, team: list[Person]
 ) -> Iterator[Violation]:
     uncovered = _uncovered(task, team)
+    # Neither more nor fewer people, and each need served.
     if len(team) != task.team_size or uncovered:
         needs = ", ".join(map(str, task.needs)) or "nobody"
         came = ", ".join(f"{person.id} ({'+'.join(person.skills)})" for person in team) or "nobody"

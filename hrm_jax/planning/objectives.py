@@ -82,6 +82,7 @@ def count_changes(plan: Plan, last: Plan) -> int:
     changed = 0
     for assignment in plan.assignments:
         old = before.get(assignment.task)
+        # A task that is new is no change of the last plan.
         if old is not None:
             changed += len(set(assignment.people) - set(old.people))
             changed += assignment.start != old.start

@@ -70,6 +70,7 @@ class Problem:
     @functools.cached_property
     def objective(self) -> tuple:
         """The arguments of `cost_of` between tables and plan."""
+        # Who can do nothing of it would pull the mean load down.
         useful = set(useful_people(self.instance))
         weights = self.weights
         last_start, last_team = self.last_arrays
@@ -139,6 +140,7 @@ class Problem:
         """
         arrays = self.empty()
         priorities = np.asarray(priorities, np.float32)
+        # The compiled code is specialised to this layout and dtype.
         costs = np.ascontiguousarray(costs, np.float32)
         return arrays if decode(self.tables, priorities, costs, parallel, *arrays) else None
 
@@ -168,6 +170,7 @@ class Problem:
         )
         plan = Plan(assignments, planner, self.instance.digest, bound, proven)
         violations = check_plan(self.instance, plan)
+        # Whatever made the plan is not believed: only what the checker accepts leaves here.
         if violations:
             raise NoPlanError(f"{planner} made a plan that breaks a rule: {violations[0]}")
         return plan

@@ -91,6 +91,7 @@ def tables_of(instance: Instance) -> Tables:
     needs = [_counts(task, kinds) for task in tasks]
     # A dependency that is named twice counts once.
     before = [[number[other] for other in dict.fromkeys(task.after)] for task in tasks]
+    # Edges turned round, for searches that go backwards from the end.
     after: list[list[int]] = [[] for _ in tasks]
     for index, others in enumerate(before):
         for other in others:
@@ -100,6 +101,7 @@ def tables_of(instance: Instance) -> Tables:
     need_start, need_index = _flat([list(counts) for counts in needs])
     before_start, before_flat = _flat(before)
     after_start, after_flat = _flat(after)
+    # People who work alike share a row of rates, as calendars are long.
     profiles = list(dict.fromkeys(map(_profile, instance.people)))
     rates, period = _rates(instance, profiles)
     return Tables(

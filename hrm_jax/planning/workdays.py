@@ -66,6 +66,7 @@ class Workdays:
 
     def first_tick(self, date: datetime.date) -> int:
         """Returns the first tick at or after a date's beginning; 0 for dates before the start."""
+        # Dates ascend, so the count of those before the date is found by bisection.
         days = _dates_until(self, date)
         return bisect.bisect_left(days, date) * self.ticks_per_day
 
@@ -126,6 +127,7 @@ def _known_dates(days: Workdays) -> list[datetime.date]:
 
 
 def _extend(days: Workdays, known: list[datetime.date]) -> None:
+    # Goes on behind the last date that is known, so that each is looked at once.
     first = known[-1] + datetime.timedelta(days=1) if known else _as_date(days.start)
     assert first is not None  # checked when the config was made
     found = 0

@@ -49,6 +49,7 @@ def protected(app: FastAPI, settings: Protection, origins: Sequence[str] = ()) -
     guarded: ASGIApp = Guarded(app, settings)
     if not origins:
         return guarded
+    # Outermost, so that refusals reach the page with the headers that let it read them.
     return CORSMiddleware(
         guarded, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"]
     )

@@ -27,6 +27,7 @@ def service_of(app: FastAPI) -> Service | None:
 
 async def _service(request: Request) -> AsyncIterator[Service]:
     ended = None
+    # The same ended engine met twice means that no other has taken its place.
     while (service := service_of(request.app)) not in (None, ended):
         try:
             leave = service.engine.use()

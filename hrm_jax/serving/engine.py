@@ -104,6 +104,7 @@ class Engine:
         Args:
           seconds: time for them; the others end with an EngineError.
         """
+        # The engine's own thread decides when nothing is open any more.
         self._asked.put(self._end)
         self._thread.join(seconds)
         self._stopping = True
@@ -157,6 +158,7 @@ class Engine:
           QueueFull: too many texts wait.
           PromptError, ConstraintError, ValueError: as `Writer.write`.
         """
+        # Before the lock: encoding may take a while, and a refusal needs no place in the queue.
         jobs = [self.writer.job(next(self._numbers), request) for request in requests]
         begin = time.monotonic()
         places = {job.number: place for place, job in enumerate(jobs)}

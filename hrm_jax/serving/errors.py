@@ -36,6 +36,7 @@ def reply(status: int, message: str, param: str | None = None) -> JSONResponse:
 
 def status_of(error: Exception) -> int:
     """Returns the status that stands for an error of writing."""
+    # Before what it derives from: clients retry on 429, and not on 400.
     if isinstance(error, QueueFull):
         return 429
     if isinstance(error, UserError):
@@ -49,6 +50,7 @@ def install(app: FastAPI) -> None:
     async def invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
+        # Without the first part, which says that it is the body.
         place = ".".join(str(part) for part in first["loc"][1:])
         return reply(400, f"{place or 'body'}: {first['msg']}", place or None)
 
@@ -58,6 +60,7 @@ def install(app: FastAPI) -> None:
 
     async def failed(_: Request, error: Exception) -> JSONResponse:
         status = status_of(error)
+        # What nobody has foreseen is logged whole; the others tell the client what to do.
         if status == 500:
             _LOG.error("a request failed", exc_info=error)
         return reply(status, str(error))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hrm_jax.core.protocols import Tokenizer
-from hrm_jax.core.types import NO_PLACE, FilePlace
+from hrm_jax.core.texts import NO_PLACE, FilePlace
 from hrm_jax.data.text.infilling import neighbour_tokens
 
 _SUFFIX_SHARE = 4
@@ -21,10 +21,12 @@ def around_hole_within(
     behind = _sizes(tokenizer, suffix)
     if len(before) + len(behind) <= room:
         return prefix, suffix
+    # The suffix has its share, and what the prefix does not need.
     of_suffix = min(len(behind), max(room // _SUFFIX_SHARE, room - len(before)))
     of_prefix = min(len(before), room - of_suffix)
     if of_prefix < len(before):
         left_out = sum(before[: len(before) - of_prefix])
+        # In bytes, as a token may end within a character; what is left of one is dropped.
         prefix = _from_line(prefix.encode()[left_out:].decode(errors="ignore"))
     if of_suffix < len(behind):
         kept = sum(behind[:of_suffix])
@@ -39,6 +41,7 @@ def neighbours_within(
 ) -> tuple[tuple[str, str], ...]:
     """Returns the last of the files, names and texts, that so many tokens have room for, whole."""
     kept: list[tuple[str, str]] = []
+    # The last files are the likeliest, and stay; with one left out, so are all before it.
     for one in reversed(neighbours):
         files = neighbour_tokens(tokenizer, [one, *kept])
         if sum(map(len, files)) > room:

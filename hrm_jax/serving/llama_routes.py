@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from hrm_jax.context.choosing import File, choose
-from hrm_jax.core.types import FilePlace, Prompt
+from hrm_jax.core.texts import FilePlace, Prompt
 from hrm_jax.data.text.infilling import neighbour_tokens
 from hrm_jax.inference.text import grammars, requests
 from hrm_jax.inference.text.constraints import Constraint
@@ -87,6 +87,7 @@ async def tokenize(service: Current, asked: TokenizeAsked) -> dict[str, Any]:
     """Returns the tokens of a text."""
     tokenizer = service.loaded.tokenizer
     encode = tokenizer.encode_marked if asked.parse_special else tokenizer.encode
+    # The tokens with which a text begins stand apart: `encode` knows of no beginning.
     tokens = [*(tokenizer.begin("") if asked.add_special else []), *encode(asked.content)]
     if not asked.with_pieces:
         return {"tokens": tokens}
@@ -116,6 +117,7 @@ async def props(service: Current) -> dict[str, Any]:
 def _hole(service: Service, asked: InfillAsked) -> Prompt:
     """Returns the prompt of a hole: what is near it, as far as there is room."""
     wanted = asked.n_predict if asked.n_predict > 0 else _FILLED_TOKENS
+    # What is written comes first: the text around the hole gets what is left.
     room = service.context - wanted - _MARKS
     if room < 1:
         raise RequestError(
@@ -151,6 +153,7 @@ def _request(service: Service, asked: LlamaAsked, prompt: Prompt) -> Measured:
         prompt,
         seed_of(asked.seed),
         asked.stops,
+        # Reading alone (0) writes one token, which is dropped in `_pieces`.
         service.context if limit < 0 else max(limit, 1),
         sampling(asked.temperature, asked.top_k, asked.top_p),
         constraint=_constraint(asked),
@@ -232,6 +235,7 @@ class _Reply:
         # Closed at once where it is left early, so that its row is free.
         async with contextlib.aclosing(self._service.write([self._measured.request])) as pieces:
             async for piece in pieces:
+                # The first piece ends the time that the prompt took.
                 self._first = self._first or time.perf_counter()
                 if reads_only:
                     continue

@@ -32,6 +32,7 @@ class _Collector:
 
 def install(app: FastAPI) -> None:
     """Gives an app the route `/metrics`."""
+    # Its own: the library's default one would mix apps, and refuses a second one in a process.
     registry = CollectorRegistry()
     registry.register(_Collector(app))
 

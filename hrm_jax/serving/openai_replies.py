@@ -79,6 +79,7 @@ class Frame:
     async def chunks(self) -> AsyncIterator[dict[str, Any]]:
         """Yields the parts of the answer as they come."""
         for index, before in enumerate(self._before):
+            # A chat's first chunk names the role; a completion has one only to echo its prompt.
             if self._is_chat or before:
                 yield self._chunk(index, before, first=True)
         tokens = 0
@@ -138,6 +139,7 @@ class Frame:
         if self._is_chat:
             kind = "chat.completion.chunk"
             role = {"role": "assistant"} if first else {}
+            # The chunk that ends a chat has an empty delta.
             said = {"delta": role | ({} if ending else {"content": text})}
         told = self._told(scores) if scores else None
         choice = {"index": index, **said, "finish_reason": ending, "logprobs": told}
@@ -154,10 +156,12 @@ class Frame:
         if options is None or not options.include_usage:
             return []
         kind = "chat.completion.chunk" if self._is_chat else self._kind
+        # OpenAI sends usage in a chunk of its own, without choices, after all others.
         return [{**self._head, "object": kind, "choices": [], "usage": self._usage(tokens)}]
 
     def _usage(self, tokens: int) -> dict[str, int]:
         choices = self._asked.n or 1
+        # The prompt's choices stand together, and it counts once for all of them.
         prompt = sum(one.prompt_tokens for one in self._written[::choices])
         return {
             "prompt_tokens": prompt,

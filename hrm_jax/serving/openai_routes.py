@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text import requests
 from hrm_jax.inference.text.constraints import Constraint
 from hrm_jax.inference.text.prompts import marked_prompt
@@ -45,6 +45,7 @@ async def completions(
     """Continues texts, or fills the hole before a suffix."""
     limit = _DEFAULT_TOKENS if asked.max_tokens is None else asked.max_tokens
 
+    # Encoding long prompts takes a while, and is done beside the loop that serves the others.
     def prepared() -> tuple[list[Measured], list[str]]:
         made = [_prompt(service, prompt, asked.suffix) for prompt in _prompts(asked)]
         echo = [prompt.prefix if asked.echo else "" for prompt in made]
@@ -57,8 +58,10 @@ async def completions(
 @routes.post("/chat/completions", response_model=None)
 async def chat(service: Current, asked: ChatAsked, request: Request) -> Response | dict[str, Any]:
     """Writes the assistant's next turn."""
+    # The newest name of the limit comes first; without any, the answer takes what room there is.
     limits = asked.max_completion_tokens, asked.max_tokens, asked.n_predict, -1
     limit = next(limit for limit in limits if limit is not None)
+    # llama.cpp's way to have a prompt read ahead of the turn that continues it.
     reads_only = limit == 0 and asked.n_predict == 0
     messages = [turn.model_dump(exclude_unset=True) for turn in asked.messages]
     options = dict(asked.chat_template_kwargs or {})
@@ -94,6 +97,7 @@ def _prompts(asked: CompletionAsked) -> list[Any]:
     """Returns the prompts of a request: texts, or the tokens of one."""
     prompt: Any = asked.prompt
     is_list_of_texts = isinstance(prompt, list) and bool(prompt) and isinstance(prompt[0], str)
+    # A list of numbers is the tokens of a single prompt.
     return prompt if is_list_of_texts else [prompt]
 
 
@@ -109,6 +113,7 @@ def _prompt(service: Service, prompt: str | Sequence[int], suffix: str | None) -
 def token_prompt(service: Service, tokens: Sequence[int]) -> Prompt:
     """Returns a prompt of tokens; raises RequestError for one that the model does not have."""
     tokenizer = service.loaded.tokenizer
+    # A model may have more rows than its tokenizer has tokens, and a tokenizer more than the model.
     size = min(tokenizer.vocab_size, service.loaded.model.vocab_size)
     unknown = next((token for token in tokens if token >= size), None)
     if unknown is not None:
@@ -136,6 +141,7 @@ def _requests(
     found = []
     for prompt in prompts:
         request = dataclasses.replace(shared, prompt=prompt)
+        # Measured once a prompt: its choices differ in their seeds alone.
         measured = service.measure(request, cut=limit < 0)
         for choice in range(count):
             one = dataclasses.replace(measured.request, seed=seed + choice)
@@ -166,6 +172,7 @@ async def _answer(
     """Returns the whole answer, or its stream."""
     frame = Frame(service, asked, kind, written, echo)
     if asked.verify is not None:
+        # A search writes its own candidates, so there is one text to verify.
         if len(written) > 1:
             raise RequestError("verify: expected one prompt and n: 1")
         verifying = service.verify(written[0].request, asked.verify, messages)

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
+from fastapi import HTTPException
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,8 +36,15 @@ def digests(keys: Sequence[str]) -> tuple[bytes, ...]:
     return tuple(_digest(key) for key in keys)
 
 
-class _TooLarge(Exception):
-    """A body is larger than it may be."""
+class _TooLarge(HTTPException):
+    """A body is larger than it may be.
+
+    An `HTTPException`, as FastAPI takes any other error while it reads a body for a body that is
+    not JSON.
+    """
+
+    def __init__(self, most_bytes: int):
+        super().__init__(413, f"expected a body of at most {most_bytes} bytes, got more")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +89,7 @@ class Guarded:
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind != "application/json":
                 return 415, f"Content-Type: expected application/json, got {kind!r}"
+            # Refused before anything is read; a body without a length is counted as it comes.
             length = headers.get("content-length", "")
             if length.isdecimal() and int(length) > settings.most_bytes:
                 return 413, f"expected a body of at most {settings.most_bytes} bytes, got {length}"
@@ -88,6 +97,7 @@ class Guarded:
 
     def _has_key(self, headers: Headers) -> bool:
         kind, _, key = headers.get("authorization", "").partition(" ")
+        # Clients of other makers send the key in a header of its own.
         given = key.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
         digest = _digest(given)
         # All are compared, each in constant time: how long it takes tells nothing of a key.
@@ -99,32 +109,22 @@ class Guarded:
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request whose body may turn out to be too large."""
         came = 0
-        begun = False
 
         async def counted() -> Message:
             nonlocal came
             message = await receive()
             came += len(message.get("body", b""))
             if came > self.settings.most_bytes:
-                raise _TooLarge
+                raise _TooLarge(self.settings.most_bytes)
             return message
 
-        async def noted(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self.app(scope, counted, noted)
-        except _TooLarge:
-            if not begun:
-                told = f"expected a body of at most {self.settings.most_bytes} bytes, got more"
-                await errors.reply(413, told)(scope, receive, send)
+        await self.app(scope, counted, send)
 
 
 def _host(headers: Headers) -> str:
     """Returns the name in `Host`, without the port."""
     host = headers.get("host", "").lower()
+    # An IPv6 address stands in brackets, since it has colons itself.
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0]

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any
 
 from hrm_jax.convert.language import LoadedLanguageModel
@@ -118,6 +118,8 @@ class Service:
           RequestError: there is no room for so many.
           PromptError, ConstraintError, ValueError: as `Writer.write`.
         """
+        # As the engine will make it: so nothing that is accepted here is refused there for its
+        # length.
         job = self.engine.writer.job(0, request)
         prompt_tokens = job.length - job.left
         if job.left < request.max_tokens and not cut:
@@ -142,11 +144,19 @@ class Service:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
-        leave = await asyncio.to_thread(self.engine.submit, requests, deliver)
+        # In a thread, as this encodes the prompts, for which other requests need not wait.
+        submitting = asyncio.ensure_future(asyncio.to_thread(self.engine.submit, requests, deliver))
+        try:
+            leave = await asyncio.shield(submitting)
+        except asyncio.CancelledError:
+            # The thread goes on, and its texts would be written although nobody waits for them.
+            submitting.add_done_callback(_leave_accepted)
+            raise
         coming = Coming(len(requests))
         try:
             while coming.texts:
                 yield coming.take(await events.get())
+        # Reached when the reader has all texts, and when it is closed because the client is gone.
         finally:
             leave()
 
@@ -167,6 +177,7 @@ class Service:
         """
         if isinstance(self._judge, str):
             raise RequestError(f"verify: {self._judge}")
+        # Exactly one of the two has to be given.
         if asked.doctests == (asked.tests is not None):
             raise RequestError("verify: expected either tests, or doctests: true")
         wanted = programs.wanted(request, messages, self.loaded.conversation)
@@ -178,6 +189,8 @@ class Service:
                 text = "\n".join(str(one.get("content")) for one in messages)
             check = check_of_examples(examples_in(text))
         budget = search.Budget(asked.attempts, asked.seconds)
+        # A search blocks while candidates are judged, so it has a thread, and the engine's blocking
+        # side.
         counted = _Counted(self.engine)
         found = await asyncio.to_thread(search.search, counted, wanted, check, self._judge, budget)
         best = found.best
@@ -190,6 +203,11 @@ class Service:
             len(found.candidates),
             round(found.seconds, 3),
         )
+
+
+def _leave_accepted(submitted: "asyncio.Future[Callable[[], None]]") -> None:
+    if not submitted.cancelled() and submitted.exception() is None:
+        submitted.result()()
 
 
 class _Counted:
@@ -210,6 +228,7 @@ class _Counted:
 
 def sampling(temperature: float | None, top_k: int | None, top_p: float | None) -> SamplingConfig:
     """Returns how tokens are drawn; None and what limits nothing stand for no limit."""
+    # Clients send 0 or -1 for no top-k, and 0 or nothing for no top-p.
     return SamplingConfig(temperature or 0.0, max(top_k or 0, 0), top_p or 1.0)
 
 

@@ -27,6 +27,7 @@ async def streamed(events: AsyncIterator[Mapping[str, Any]], *, done: bool) -> S
       events: their data.
       done: whether `[DONE]` is the last one, as OpenAI's clients expect.
     """
+    # A status cannot be changed once a response has begun.
     first = await anext(events, None)
 
     async def lines() -> AsyncIterator[str]:
@@ -69,6 +70,7 @@ async def unless_gone(request: Request, answer: Awaitable[_Result]) -> _Result:
 
 async def _gone(request: Request) -> None:
     """Returns when the client has closed the connection; its body is read already."""
+    # Other messages may still come, such as the end of the body.
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

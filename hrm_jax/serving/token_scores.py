@@ -68,6 +68,7 @@ class TokenScores:
     def _text(self, token: int) -> str:
         """Returns the text of a token; bytes that are none by themselves as OpenAI names them."""
         data = self._tokenizer.token_bytes(token)
+        # Markers have no bytes of their own, so they are told by name.
         if not data:
             return self._special.get(token, "")
         try:

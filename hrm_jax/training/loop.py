@@ -1,63 +1,31 @@
-"""The training loop: dispatches steps, logs, evaluates, saves, stops and resumes.
+"""The training loop: dispatches steps, logs, evaluates, saves and stops.
 
 The result of a run depends only on its state and its batches. The device is kept busy: the metrics
 of step n are fetched after step n + 1 is dispatched.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jaxtyping import Array, Bool, PyTree
 
-from hrm_jax.core.config import configclass, field
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import RecurrentModel
 from hrm_jax.training.batches import BatchIterator
 from hrm_jax.training.checkpoint import CheckpointStore
+from hrm_jax.training.divergence import check_metrics
 from hrm_jax.training.interrupt import GracefulStop
 from hrm_jax.training.progress import StepCallback
+from hrm_jax.training.run_config import LoopConfig
 from hrm_jax.training.run_log import RunLog
+from hrm_jax.training.saving import save
 from hrm_jax.training.state import TrainState
 from hrm_jax.training.step import TrainStep
 
 Sums = dict[str, float]
-
-
-@configclass
-class LoopConfig:
-    """Length of a run and the intervals of what happens in it, in optimiser steps."""
-
-    steps: int = field(1000, help="optimiser steps of the run", at_least=1)
-    log_every: int = field(20, help="steps whose metrics make one record", at_least=1)
-    evaluate_every: int = field(
-        500, help="steps between evaluations; one follows the last step", at_least=1
-    )
-    checkpoint_every: int = field(
-        500, help="steps between checkpoints; one follows the last step", at_least=1
-    )
-    keep_checkpoints: int = field(3, help="newest checkpoints kept", at_least=1)
-    batch_parts: int = field(
-        1,
-        help="equal parts of a batch that are differentiated in turn, and their gradients summed: "
-        "takes less memory, and less time where a part fits into a processor's cache",
-        at_least=1,
-    )
-
-
-_REMEDY = (
-    "The last checkpoint is from before; resume from it with a lower learning rate, or in float32 "
-    "if compute_dtype is lower"
-)
-
-
-class Diverged(UserError, RuntimeError):
-    """A loss or a parameter is not a finite number."""
 
 
 class Ended(UserError, RuntimeError):
@@ -116,7 +84,7 @@ def run_steps(
       state: where to start from; donated to the first step.
       train_step: the compiled step.
       model_at: returns the model that is trained after a number of steps.
-      batches: at the position that belongs to `state`, as `resume` leaves them.
+      batches: at the position that belongs to `state`, as `saving.resume` leaves them.
       config: lengths and intervals.
       store, log: where checkpoints and records go.
       hooks: averaging and evaluation.
@@ -170,7 +138,7 @@ def run_steps(
             # The window saved with this step must hold its metrics, and a loss that is not finite
             # must raise before a checkpoint is written.
             fetch()
-            _save(store, log, step, state, batches, window)
+            save(store, log, step, state, batches, dataclasses.asdict(window))
         if reason:
             raise Ended(f"step {step}: {reason}")
     return state
@@ -195,9 +163,7 @@ def _record(
       The record's averages; empty when none was written.
     """
     values = {name: float(value) for name, value in dataclasses.asdict(metrics).items()}
-    bad = {name: value for name, value in values.items() if not math.isfinite(value)}
-    if bad:
-        raise Diverged(f"step {step}: expected finite metrics, got {bad}. {_REMEDY}")
+    check_metrics(step, values)
     window.add(values)
     averages: Mapping[str, float] = {}
     if step % config.log_every == 0:
@@ -206,57 +172,3 @@ def _record(
         window.sums = {}
         window.steps = 0
     return averages
-
-
-def _save(
-    store: CheckpointStore,
-    log: RunLog,
-    step: int,
-    state: TrainState,
-    batches: BatchIterator,
-    window: _Window,
-) -> None:
-    """Saves the state with all that a resumed run needs to continue identically."""
-    # The loss of this step is that of the parameters before its update, so it may be finite when
-    # the parameters no longer are.
-    if not _all_finite(state.variables):
-        raise Diverged(f"step {step}: expected finite parameters after it, got others. {_REMEDY}")
-    # The log is made durable first: no checkpoint may be ahead of its records.
-    log.sync()
-    extras = {"batches": batches.get_state(), "window": dataclasses.asdict(window)}
-    store.save(step, state, extras)
-
-
-@jax.jit
-def _all_finite(tree: PyTree) -> Bool[Array, ""]:
-    """Returns whether all elements of all leaves are finite."""
-    # Reduced on the devices: one boolean is fetched in place of all parameters.
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
-
-
-def resume(
-    store: CheckpointStore,
-    target: TrainState,
-    batches: BatchIterator,
-    check: Callable[[int], None] = lambda step: None,
-) -> tuple[TrainState, dict[str, Any]] | None:
-    """Restores the newest intact checkpoint, and sets `batches` to where it left off.
-
-    Args:
-      store: where the checkpoints are.
-      target: a state like the saved one.
-      batches: of the data that the run goes on with.
-      check: takes the step; nothing has changed yet where it raises.
-
-    Returns:
-      The state, and the extras for `run_steps`; None where there is no checkpoint.
-    """
-    restored = store.latest(target)
-    if restored is None:
-        return None
-    check(restored.step)
-    # The checkpoints left are damaged ones. The run will save at the same steps again, and until
-    # then they must not be taken for later progress.
-    store.discard_after(restored.step)
-    batches.set_state(restored.extras["batches"])
-    return restored.state, restored.extras

@@ -11,9 +11,9 @@ import jax
 from hrm_jax.core.config import to_json
 from hrm_jax.training.loop import Hooks
 from hrm_jax.training.optimizers import make_schedule
+from hrm_jax.training.run_config import RunConfig
 from hrm_jax.training.side_records import SideRecords
 from hrm_jax.training.state import TrainState
-from hrm_jax.training.task import RunConfig
 from hrm_jax.training.telemetry import Telemetry
 from hrm_jax.training.trackers import Tracker, open_trackers
 

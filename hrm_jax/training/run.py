@@ -12,22 +12,21 @@
 With several processes, which share the folder, process 0 writes; checkpoints are written by all.
 """
 
-import functools
 import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.files import exclusive
 from hrm_jax.core.mesh import batch_sharding, make_mesh, replicated, with_ambient_mesh
-from hrm_jax.training import learned_data, loop
+from hrm_jax.training import learned_data, loop, saving
 from hrm_jax.training.checkpoint import CheckpointStore, check_writable
+from hrm_jax.training.first_state import abstract_state, begin
 from hrm_jax.training.interrupt import GracefulStop
 from hrm_jax.training.observing import open_own_trackers, probing, telemetry_of
 from hrm_jax.training.parts import check_parts
@@ -36,7 +35,7 @@ from hrm_jax.training.progress import Progress
 from hrm_jax.training.run_files import PROBES, TELEMETRY
 from hrm_jax.training.run_log import RunLog, trackers_of, write_run_info, write_size
 from hrm_jax.training.side_records import SideRecords
-from hrm_jax.training.state import TrainState, init_state, state_from_variables, state_shardings
+from hrm_jax.training.state import TrainState, state_shardings
 from hrm_jax.training.state_arrays import state_bytes
 from hrm_jax.training.step import TrainStep, make_train_step
 from hrm_jax.training.task import Task
@@ -120,7 +119,7 @@ def _train_alone(
     batches = task.training_batches(data, mesh)
     store = CheckpointStore(folder / CHECKPOINTS, config.loop.keep_checkpoints)
     # A resumed state is restored over a fresh one, whose shardings it takes on.
-    resumed = loop.resume(store, state, batches, check) if resume else None
+    resumed = saving.resume(store, state, batches, check) if resume else None
     state, extras = resumed or (state, None)
     first_step = int(state.step)
     resume_step = first_step if extras else -1
@@ -164,25 +163,6 @@ def _train_alone(
     return state
 
 
-def begin(task: Task, mesh: Mesh) -> TrainState:
-    """Returns the state before the first step, sharded as in training."""
-    shardings = state_shardings(abstract_state(task), mesh)
-    # Initialised under `jit`, so that each device computes its own shards and none holds it all.
-    init = jax.jit(functools.partial(_init, task), out_shardings=shardings)
-    state = init(jax.random.key(task.config.seed))
-    variables = task.start_from(state.variables)
-    if variables is state.variables:
-        return state
-    restart = functools.partial(state_from_variables, task.model_at(0), task.optimizers)
-    batch = _empty_batch(task)
-    return jax.jit(restart, out_shardings=shardings)(variables, state.key, batch)
-
-
-def abstract_state(task: Task) -> TrainState:
-    """Returns the shapes and dtypes of the state."""
-    return jax.eval_shape(functools.partial(_init, task), jax.random.key(task.config.seed))
-
-
 def compile_step(task: Task, shardings: TrainState, mesh: Mesh) -> TrainStep:
     """Returns the jitted train step, which is compiled once for each model it is called with.
 
@@ -203,14 +183,6 @@ def compile_step(task: Task, shardings: TrainState, mesh: Mesh) -> TrainStep:
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=(shardings, replicated(mesh)),
     )
-
-
-def _init(task: Task, key: jax.Array) -> TrainState:
-    return init_state(task.model_at(0), task.optimizers, key, _empty_batch(task))
-
-
-def _empty_batch(task: Task) -> Any:
-    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), task.abstract_batch())
 
 
 def _load_in_turn(load: Callable[[], Any]) -> Any:

@@ -11,7 +11,8 @@ from hrm_jax.core.files import read_json_object
 from hrm_jax.core.mesh import replicated
 from hrm_jax.core.types import Variables
 from hrm_jax.training.checkpoint import CheckpointReader
-from hrm_jax.training.run import CHECKPOINTS, RunError, abstract_state
+from hrm_jax.training.first_state import abstract_state
+from hrm_jax.training.run import CHECKPOINTS, RunError
 from hrm_jax.training.run_log import working_folder
 from hrm_jax.training.task import Task
 

@@ -3,13 +3,11 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from hrm_jax.core.mesh import batch_sharding, layer_shardings
-from hrm_jax.core.protocols import RecurrentModel
 from hrm_jax.core.types import Variables
 from hrm_jax.optim.ema import averaged_params
 
@@ -53,51 +51,6 @@ class TrainState:
         """The variables to evaluate with: averaged ones if the optimiser keeps an average."""
         params = averaged_params(self.opt_state, self.variables.params)
         return dataclasses.replace(self.variables, params=params)
-
-
-def init_state(
-    model: RecurrentModel, optimizers: Optimizers, key: PRNGKeyArray, batch: PyTree
-) -> TrainState:
-    """Returns the state before the first step.
-
-    Args:
-      model: the model to initialise.
-      optimizers: its optimisers.
-      key: root of initialisation and training randomness.
-      batch: any batch of the shape to train on; its values are not used.
-    """
-    # Two keys: what training draws does not depend on what the model draws for its parameters.
-    init_key, train_key = jax.random.split(key)
-    return state_from_variables(model, optimizers, model.init(init_key), train_key, batch)
-
-
-def state_from_variables(
-    model: RecurrentModel,
-    optimizers: Optimizers,
-    variables: Variables,
-    key: PRNGKeyArray,
-    batch: PyTree,
-) -> TrainState:
-    """Returns the state before the first step for given variables, such as converted ones.
-
-    Args:
-      model: the model.
-      optimizers: its optimisers.
-      variables: the values to start from.
-      key: root of training randomness.
-      batch: any batch of the shape to train on; its values are not used.
-    """
-    # Weakly typed values become strongly typed in the first step, which would be compiled again.
-    variables = jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), variables)
-    table = variables.puzzle_rows
-    return TrainState(
-        step=jnp.zeros([], jnp.int32),
-        key=key,
-        variables=variables,
-        opt_state=optimizers.dense.init(variables.params),
-        row_opt_state=None if table is None else optimizers.rows.init(table),
-        carry=model.initial_carry(variables, batch),
-    )
 
 
 def state_shardings(state: TrainState, mesh: Mesh) -> TrainState:

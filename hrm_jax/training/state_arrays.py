@@ -43,6 +43,7 @@ def flatten(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     arrays = {}
     description = {}
     for path, leaf in _named_leaves(state).items():
+        # The generator is saved with its numbers, which mean nothing to another one.
         impl = str(jax.random.key_impl(leaf)) if _is_key(leaf) else None
         description[path] = _describe(leaf) | {"key_impl": impl}
         data = jax.random.key_data(leaf) if _is_key(leaf) else leaf

@@ -1,60 +1,23 @@
 """The definition of a training run: a model, a loss and batches, and defaults for the rest."""
 
 import abc
-import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PyTree
 
-from hrm_jax.core.config import configclass, field
-from hrm_jax.core.mesh import MeshConfig, check_divisible
+from hrm_jax.core.mesh import check_divisible
 from hrm_jax.core.protocols import RecurrentModel
 from hrm_jax.core.types import Variables
 from hrm_jax.training.batches import BatchIterator, NumberedBatches
-from hrm_jax.training.loop import Hooks, LoopConfig
-from hrm_jax.training.optimizers import OptimConfig, make_optimizers
+from hrm_jax.training.loop import Hooks
+from hrm_jax.training.optimizers import make_optimizers
+from hrm_jax.training.run_config import RunConfig, TrainConfig
 from hrm_jax.training.state import Optimizers
-
-
-class RunConfig(Protocol):
-    """The fields that every run's configuration has; it is saved with the run."""
-
-    @property
-    def loop(self) -> LoopConfig:
-        """Length of the run, and intervals of records, evaluations and checkpoints."""
-        ...
-
-    @property
-    def optim(self) -> OptimConfig:
-        """Learning rates and their schedule."""
-        ...
-
-    @property
-    def mesh(self) -> MeshConfig:
-        """Number of devices that share batches and layers."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """Seed of everything random."""
-        ...
-
-
-@configclass
-class TrainConfig:
-    """The configuration of a task that has no fields of its own."""
-
-    loop: LoopConfig = dataclasses.field(default_factory=LoopConfig)
-    optim: OptimConfig = dataclasses.field(
-        default_factory=lambda: OptimConfig(learning_rate=1e-3, weight_decay=0.1, warmup_steps=100)
-    )
-    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
-    seed: int = field(0, help="of initialisation and exploration")
 
 
 class Task(abc.ABC):

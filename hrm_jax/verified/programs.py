@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.data.text.chat import ASSISTANT, Message
 from hrm_jax.inference.text.requests import Request
 
@@ -63,6 +63,7 @@ class Conversed:
             f"This code is wrong: {failure}\n\n"
             "Say in one sentence why, then write all of the code again, corrected, in one block."
         )
+        # The wrong answer stays in the conversation, so that the model sees what is criticised.
         turns = (
             *self.messages,
             {"role": ASSISTANT, "content": text},

@@ -96,6 +96,8 @@ def attention(
     """
     _check(query, key, value, rope)
     B, T, _, K = query.shape
+    # Whatever the conditions, a path reads two integers for each query, or None where it need not
+    # mask.
     ranges = key_ranges(mask or Mask(), B, T, key.shape[1])
     operands = Operands(query, key, value, ranges, rope)
     found = device_of(device)
@@ -133,6 +135,7 @@ def explain(
     found = device_of(device)
     case = Case(T, S, N, M, K, query.dtype.name, not mask.is_full, found.generation)
     choice = explain_case(case, found.platform, backend)
+    # Where a path is asked for by name, no other was passed over.
     others = not_chosen(case, found.platform) if backend is None else {}
     return dataclasses.replace(choice, not_chosen=others)
 
@@ -147,10 +150,12 @@ def _check(query: Any, key: Any, value: Any, rope: Rope | None) -> None:
     B, T, N, K = query.shape
     if key.shape != value.shape or (key.shape[0], key.shape[3]) != (B, K):
         raise ValueError(f"attention expects operands equal in B and K, and in S: {shapes}")
+    # Every key head serves equally many query heads.
     if N % key.shape[2]:
         raise ValueError(f"attention expects query heads a multiple of key heads: {shapes}")
     if 0 in (*query.shape, *key.shape):
         raise ValueError(f"attention expects no empty axis: {shapes}")
+    # Nothing is promoted: a mixed call would compute in a dtype that nobody asked for.
     if not query.dtype == key.dtype == value.dtype or query.dtype.name not in DTYPES:
         raise ValueError(
             f"attention expects one dtype of {DTYPES} for all operands, got "
@@ -158,6 +163,7 @@ def _check(query: Any, key: Any, value: Any, rope: Rope | None) -> None:
         )
     if rope is None:
         return
+    # A row of the tables is a token's index, which is the same for query and key only where T = S.
     tables = jnp.shape(rope.cos), jnp.shape(rope.sin)
     if key.shape[1] != T or tables != ((T, K), (T, K)) or K % 2:
         raise ValueError(

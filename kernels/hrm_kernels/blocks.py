@@ -23,6 +23,8 @@ def query_block_ranges(
       ranges: the mask.
       block_q: queries in a block; the last of the Q blocks may be shorter.
     """
+    # Queries without keys take part in neither extreme: they count as the largest first, the least
+    # end.
     alive = ranges.first < ranges.end
     largest = jnp.iinfo(jnp.int32).max
     first = _by_block(jnp.where(alive, ranges.first, largest), block_q, largest).min(-1)
@@ -34,6 +36,7 @@ def key_block_bounds(
     ranges: KeyRanges, block_q: int, block_k: int
 ) -> tuple[Int[Array, "B Q"], Int[Array, "B Q"]]:
     """Returns the range of key blocks that each block of queries needs, `first <= block < end`."""
+    # Rounded outwards: a block of which any key is needed is needed.
     first, end = query_block_ranges(ranges, block_q)
     return first // block_k, -(-end // block_k)
 
@@ -90,6 +93,7 @@ def whole_query_block_bounds(
     first = _by_block(ranges.first, block_q, largest).max(-1)
     end = _by_block(jnp.where(ranges.first < ranges.end, ranges.end, 0), block_q, 0).min(-1)
     begin = jnp.arange(cdiv(S, block_k), dtype=jnp.int32) * block_k
+    # The last block of keys may be shorter, and is whole if all keys that exist are seen.
     stop = jnp.minimum(begin + block_k, S)
     whole = (first[..., None] <= begin[None, None]) & (stop[None, None] <= end[..., None])
     Q = cdiv(T, block_q)
@@ -98,6 +102,7 @@ def whole_query_block_bounds(
     # The run ends at the first block that is not whole, so one pair of bounds describes it.
     after = (block >= run_first[:, None]) & ~whole
     run_end = jnp.min(jnp.where(after, block, Q), axis=1)
+    # Q, which is no block, stands for none.
     some = run_first < Q
     return jnp.where(some, run_first, 0), jnp.where(some, run_end, 0)
 

@@ -95,7 +95,9 @@ def decode_attention(
     scale = float(K**-0.5 if scale is None else scale)
     found = device_of(device)
     platform = found.platform
+    # The two paths of CPU have no name in `choice.PATHS`: they are taken where none is asked for.
     on_cpu = backend is None and platform not in PLATFORMS
+    # The kernel in C++ appends by itself, so it is asked before anything is written to the cache.
     case = Case(T, S, query.shape[2], M, K, query.dtype.name, masked=True)
     if on_cpu and native_cached.refuses(case) is None:
         _LOG.info("attention %s on %s: native_cached", case, platform)
@@ -103,13 +105,16 @@ def decode_attention(
         out, keys, values = native_cached.append_and_attend(
             query, key, value, *cached, window=window, scale=scale
         )
+        # Tokens for which there was no room are dropped, so a length ends at S.
         return out, KVCache(keys, values, jnp.minimum(cache.lengths + T, S), cache.rows)
     # The offset is the length before the tokens are appended, the limit below the one after.
     mask = Mask(causal=True, window=window, query_offset=cache.lengths)
     cache = _appended(cache, key, value)
     ranges = key_ranges(dataclasses.replace(mask, lengths=cache.lengths), B, T, S)
+    # Of a cache with more rows than the batch, only the batch's own.
     key, value = (_own(x, cache.rows).reshape(B, S, M, K) for x in (cache.key, cache.value))
     operands = Operands(_folded(query, M), key, value, _tiled(ranges, query.shape[2] // M))
+    # Another case than the one above: folded, there are N = M heads and N / M times the queries.
     case = case_of(operands, found.generation)
     if on_cpu and xla_cached.suits(case):
         _LOG.info("attention %s on %s: xla_cached", case, platform)
@@ -123,6 +128,7 @@ def decode_attention(
 def _appended(cache: KVCache, key: Array, value: Array) -> KVCache:
     """Returns the cache with the new tokens at the end of each row, as far as there is room."""
     B, T = key.shape[:2]
+    # [B, 1] against [B, T]: a row of the cache, and in it a place for each new token.
     row = (jnp.arange(B, dtype=jnp.int32) if cache.rows is None else cache.rows)[:, None]
     position = cache.lengths[:, None] + jnp.arange(T, dtype=jnp.int32)[None]
 
@@ -159,6 +165,7 @@ def _unfolded(out: Float[Array, "B GT M K"], T: int) -> Float[Array, "B T N K"]:
 
 def _tiled(ranges: KeyRanges | None, G: int) -> KeyRanges:
     """Returns the ranges of the queries as `_folded` orders them."""
+    # The mask of decoding is causal, so it never comes out as None.
     assert ranges is not None
     return KeyRanges(jnp.tile(ranges.first, (1, G)), jnp.tile(ranges.end, (1, G)))
 
@@ -178,6 +185,7 @@ def _check(query: Array, key: Array, value: Array, cache: KVCache) -> None:
             "decode_attention expects operands equal in B, T and K, and query heads a multiple of "
             f"key heads: {shapes}"
         )
+    # With `rows` the batch takes some of the rows of a cache, which may have any number.
     C = B if cache.rows is None else cache.key.shape[0]
     expected = (C, cache.key.shape[1], M * K)
     if not cache.key.shape == cache.value.shape == expected or cache.lengths.shape != (B,):

@@ -63,6 +63,7 @@ def device_of(device: Any = None) -> Device:
     if device is not None:
         return _described(device)
     abstract = jax.sharding.get_abstract_mesh().abstract_device
+    # A program that is compiled ahead of time is for the mesh's device, which need not be here.
     if abstract is not None:
         return _described(abstract)
     platform = jax.default_backend()
@@ -84,9 +85,11 @@ def _described(device: Any) -> Device:
 
 
 def _capability(device: Any) -> tuple[int, int] | None:
+    # Not every device states it, nor as two numbers.
     stated = getattr(device, "compute_capability", None)
     if stated is not None and re.fullmatch(r"\d+\.\d+", str(stated)):
         major, minor = str(stated).split(".")
         return int(major), int(minor)
+    # An ahead-of-time target is known by its name alone.
     kind = str(device.device_kind)
     return next((found for pattern, found in _KINDS if re.search(pattern, kind)), None)

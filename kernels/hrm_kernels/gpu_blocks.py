@@ -37,6 +37,7 @@ LOG2_E = math.log2(math.e)
 
 def call(kernel: Callable[..., None], tile: Tile, **arguments: Any) -> Callable[..., Any]:
     """Returns `pallas_call(kernel, **arguments)`, compiled by Triton with the tile's settings."""
+    # Here, as every kernel comes through this call when it is traced.
     jax_versions.ignore_triton_deprecation()
     params = plgpu.CompilerParams(num_warps=tile.warps, num_stages=tile.stages)
     return pl.pallas_call(kernel, compiler_params=params, **arguments)
@@ -66,10 +67,12 @@ def matrix(
     column, exists = _columns(ref, columns)
     at = _at(rows, column, head)
     mask = None
+    # Columns need a mask only where they were padded to a power of two.
     if len(columns or range(ref.shape[-1])) != column.shape[0]:
         mask = jnp.broadcast_to(exists[None, :], (rows.shape[0], column.shape[0]))
     if wanted is not None:
         mask = wanted[:, None] & exists[None, :]
+    # What is masked is not read, and counts as zero: NaN in it goes nowhere.
     return plgpu.load(ref.at[at], mask=mask, other=None if mask is None else 0)
 
 
@@ -125,11 +128,13 @@ class Rows:
         # _whole_high).
         self._low = jnp.min(jnp.where(self.alive, self._first, S))
         self._high = jnp.max(jnp.where(self.alive, self._end, 0))
+        # Queries without keys do not shrink the whole part; a kernel drops what they sum over it.
         self._whole_low = jnp.max(jnp.where(self.alive, self._first, 0))
         self._whole_high = jnp.min(jnp.where(self.alive, self._end, S))
 
     def clipped(self, low: Any, high: Any) -> "Rows":
         """Returns the same queries, with only the keys `low <= key < high`."""
+        # The queries' ranges stay; only the bounds of the blocks to visit are narrowed.
         clipped = copy.copy(self)
         clipped._low = jnp.maximum(self._low, low)
         clipped._high = jnp.minimum(self._high, high)
@@ -142,6 +147,7 @@ class Rows:
     def allowed(self, keys: Int[Array, " S"]) -> Bool[Array, "T S"]:
         """Returns which query sees which key."""
         within = (self._first[:, None] <= keys[None]) & (keys[None] < self._end[:, None])
+        # `seen` adds the bounds of a clipped block, of which a query's own range does not know.
         return within & self.seen(keys)[None]
 
     def visit_blocks(self, visit: Callable[[bool, Any, Any], Any], state: Any) -> Any:
@@ -170,6 +176,7 @@ def product_of(dtype: Any, interpret: Any) -> Product:
     operand, and `HIGHEST_PRODUCTS` for "highest" or "float32". The interpreter on a CPU, which
     has no TF32, computes them in float32.
     """
+    # Products of 16-bit operands are exact in float32 as they are.
     precision = None
     if jnp.dtype(dtype) == jnp.float32:
         precision = HIGHEST_PRODUCTS if wants_exact_float32() else TF32_PRODUCTS
@@ -187,6 +194,7 @@ def tokens(L: int, K: int, head: Any, heads: int | None = None) -> pl.BlockSpec:
 
     With `heads`, the block has that many consecutive heads, from `heads * head(n)` on.
     """
+    # All tokens of a row: kernels read by position what they need of it.
     return pl.BlockSpec((None, L, heads, K), lambda i, n, b: (b, 0, head(n), 0))
 
 
@@ -213,5 +221,7 @@ def _at(rows: Array, column: Array, head: int | None) -> tuple[Any, ...]:
 def _columns(ref: Any, columns: range | None) -> tuple[Int[Array, " W"], Bool[Array, " W"]]:
     """Returns the columns of a block, padded to a power of two, and which of them exist."""
     columns = columns or range(ref.shape[-1])
+    # Triton's blocks are powers of two, so there may be columns beyond the head, which do not
+    # exist.
     column = columns.start + jnp.arange(power_of_two(len(columns)), dtype=jnp.int32)
     return column, column < columns.stop

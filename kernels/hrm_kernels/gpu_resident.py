@@ -46,11 +46,13 @@ def forward(options: Options, operands: Operands):
         (queries, result_shape(query, query.shape, query.dtype)),
         (gpu_blocks.per_query(T), result_shape(query, (B, N, T), jnp.float32)),
     ]
+    # Where the log-sum-exp is not asked for, the kernel has no reference to write it to.
     specs, shapes = zip(*outputs[: 2 if options.with_lse else 1], strict=True)
     product = product_of(query.dtype, options.interpret)
     out, *lse = gpu_blocks.call(
         functools.partial(_attend, product, options.scale, cut.queries),
         cut,
+        # Blocks of queries, heads, rows of the batch; each program sees all keys of its head.
         grid=(cdiv(T, cut.queries), N, B),
         in_specs=[queries, keys, keys, *_shared_specs(operands)],
         out_specs=specs,
@@ -72,6 +74,7 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
     M = case.M
     K = case.K
     G = case.N // case.M
+    # A program sees all query heads that share its key head.
     queries = gpu_blocks.tokens(T, K, lambda m: m, G)
     keys = gpu_blocks.tokens(S, K, lambda m: m)
     heads = gpu_blocks.per_query(T, G)
@@ -114,6 +117,7 @@ def _attend(product, scale, block_q, query, key, value, ranges, rope, out, *lse)
     total = weights.sum(1)
     values = matrix(value, pairs.keys, pairs.seen)
     attended = product(weights.astype(values.dtype), values)
+    # Normalised after the product: there are fewer numbers in [T, K] than in [T, S].
     attended = attended * jnp.where(total > 0, 1 / total, 0)[:, None]
     gpu_blocks.store_matrix(out, pairs.rows, attended)
     # `lse` holds the reference to the second result, or nothing where it is not asked for.
@@ -131,6 +135,7 @@ def _differentiate(
     """
     T, G, K = query.shape
     S = key.shape[0]
+    # All queries are one block here, so the gradients of keys and values are complete.
     pairs = _Pairs(T, S, power_of_two(T), 0, ranges)
     turn = _Turn(rope, K, product)
     keys = turn.read(key, pairs.keys, pairs.seen)
@@ -142,7 +147,9 @@ def _differentiate(
         queries = turn.read(query, pairs.rows, pairs.alive, g)
         cotangents = matrix(d_out, pairs.rows, pairs.alive, head=g)
         scores = (scale * LOG2_E) * turn.products(queries, keys)
+        # The log-sum-exp is natural, the scores are in base 2.
         exponents = scores - LOG2_E * vector(lse, pairs.rows, g)[:, None]
+        # Chosen after the exponential, which is infinite for a query without keys: its lse is -inf.
         weights = jnp.where(pairs.allowed, jnp.exp2(exponents), 0)
         d_weights = product(cotangents, values.T)
         # All keys are at hand, so the row term is summed here and `out` is not read.
@@ -150,6 +157,7 @@ def _differentiate(
         if d_lse is not None:
             expected = expected - jnp.where(pairs.alive, vector(d_lse, pairs.rows, g), 0)
         d_scores = (scale * weights * (d_weights - expected[:, None])).astype(query.dtype)
+        # Complete at once, as all keys were seen.
         turn.write(d_query, pairs.rows, [product(d_scores, part) for part in keys], g)
         gradients = (product(d_scores.T, part) for part in queries)
         for_key = [total + more for total, more in zip(for_key, gradients, strict=True)]
@@ -172,6 +180,7 @@ class _Pairs:
 
     def __init__(self, T: int, S: int, block_q: int, block: Any, ranges: Any):
         self.rows: Int[Array, " T"] = span(block, block_q)
+        # Those beyond S do not exist, and are never among the `seen`.
         self.keys: Int[Array, " S"] = span(0, power_of_two(S))
         first, end = gpu_blocks.ranges_of(ranges, self.rows, T, S)
         self.alive: Bool[Array, " T"] = first < end
@@ -197,6 +206,7 @@ class _Turn:
             return parts
         cos, sin = self._tables(rows)
         first, second = (part.astype(jnp.float32) for part in parts)
+        # In float32, and rounded once to the operands' dtype, as `operands.rotate` does.
         turned = first * cos - second * sin, second * cos + first * sin
         return [part.astype(ref.dtype) for part in turned]
 

@@ -96,6 +96,7 @@ def _attend(product, scale, cut, splits, chunk, query, key, value, ranges, out, 
     rows = span(i // splits, cut.queries)
     split = jax.lax.rem(i, splits)
     pairs = Rows(gpu_blocks.ranges_of(ranges, rows, T, S), S, cut.keys)
+    # The keys of this split alone.
     pairs = pairs.clipped(split * chunk, (split + 1) * chunk)
     queries = matrix(query, rows, pairs.alive)
 
@@ -130,6 +131,7 @@ def _attend(product, scale, cut, splits, chunk, query, key, value, ranges, out, 
 
 def _splits(programs: int, S: int) -> int:
     """Returns the number of splits of the keys: more than 1 if queries give too few programs."""
+    # As many as fill the card, as long as each has enough keys to be worth a program.
     return max(1, min(PROGRAMS // programs, S // MIN_SPLIT))
 
 

@@ -24,6 +24,7 @@ from hrm_kernels.operands import Operands, Options, case_of, result_shape
 
 def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
     """Computes the cotangents of query, key and value; see `operands.Backward`."""
+    # The kernel of queries comes first: it writes the row term e that the kernel of keys reads.
     d_query, expected = _for_queries(options, operands, out, lse, d_out, d_lse)
     return d_query, *_for_keys(options, operands, lse, expected, d_out)
 
@@ -129,6 +130,7 @@ def _queries(
     alive = pairs.alive
     queries = matrix(query, rows, alive)
     cotangents = matrix(d_out, rows, alive)
+    # e as sum(out dO), which needs no scores and so is there before the first block of keys.
     products = matrix(out, rows, alive).astype(jnp.float32) * cotangents.astype(jnp.float32)
     subtracted = products.sum(1)
     if d_lse is not None:
@@ -174,11 +176,13 @@ def _keys(
     j = pl.program_id(0)
     keys = span(j, cut.keys)
     exist = keys < S
+    # Held by the program while the queries of all heads of the group pass.
     block = matrix(key, keys, exist)
     values = matrix(value, keys, exist)
     if bounds is None:
         low = 0
         whole_low = 0
+        # Without a mask only a last block that T does not fill is masked.
         whole_high = T // cut.queries
         high = cdiv(T, cut.queries)
     else:
@@ -193,6 +197,8 @@ def _keys(
         queries = matrix(query, rows, alive, head=g)
         cotangents = matrix(d_out, rows, alive, head=g)
         scores = product(block, queries.T) * (scale * LOG2_E)
+        # -inf for a query without keys, whose weights are then infinite, until the mask replaces
+        # them.
         rows_lse = vector(lse, rows, g) * LOG2_E
         subtracted = vector(expected, rows, g)
         weights = jnp.exp2(scores - rows_lse[None])
@@ -215,5 +221,6 @@ def _keys(
         state = jax.lax.fori_loop(low, whole_low, masked, state)
         state = jax.lax.fori_loop(whole_low, whole_high, functools.partial(visit, g, False), state)
         state = jax.lax.fori_loop(whole_high, high, masked, state)
+    # The scale of the scores is applied once to the sum and not to every block.
     gpu_blocks.store_matrix(d_key, keys, state[0] * scale)
     gpu_blocks.store_matrix(d_value, keys, state[1])

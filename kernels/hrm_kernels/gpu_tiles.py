@@ -95,6 +95,7 @@ TILES: dict[str, dict[str, Rows]] = {
             (32, ANY_HEAD, Tile(64, 128, 8, 2)),
         ),
     },
+    # A copy for each, as `replaced` writes into the table of every generation.
     "ampere_small": dict(_SMALL_SHARED),
     "ada": dict(_SMALL_SHARED),
     "blackwell_small": dict(_SMALL_SHARED),
@@ -121,6 +122,7 @@ def replaced(kernel: str, new: Tile) -> Iterator[None]:
     finally:
         for name, kernels in TILES.items():
             found = before[name]
+            # The generation had no rows of its own for this kernel, and takes MEASURED's again.
             if found is None:
                 del kernels[kernel]
             else:

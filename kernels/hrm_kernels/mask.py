@@ -70,22 +70,27 @@ def key_ranges(mask: Mask, B: int, T: int, S: int) -> KeyRanges | None:
     check_mask(mask, B, S)
     if mask.is_full:
         return None
+    # [1, 1] of an int and [B, 1] of an array: both broadcast over the queries.
     offset = jnp.asarray(mask.query_offset, jnp.int32).reshape(-1, 1)
     position = jnp.broadcast_to(offset + jnp.arange(T, dtype=jnp.int32)[None], (B, T))
+    # All keys at first; each condition then narrows the run, but for a prefix, which widens it.
     first = jnp.zeros_like(position)
     end = jnp.full_like(position, S)
     if mask.causal or mask.prefix is not None:
+        # A prefix implies causality: outside of it a query sees itself and what is before.
         end = position + 1
     if mask.prefix is not None:
         marked = _prefix_marks(mask.prefix, S)
         # Bounded by segments as well: prefixes of adjacent segments may touch, and must not join.
         prefix_end = _run_bounds(marked, mask.segment_ids)[1]
+        # Only queries within a prefix see beyond themselves, as far as its end.
         end = jnp.where(_at(marked, position), _at(prefix_end, position), end)
     if mask.segment_ids is not None:
         segment_first, segment_end = _run_bounds(mask.segment_ids)
         first = jnp.maximum(first, _at(segment_first, position))
         end = jnp.minimum(end, _at(segment_end, position))
     if mask.window is not None:
+        # Fewer than `window` positions away on each side, itself included.
         first = jnp.maximum(first, position - mask.window + 1)
         end = jnp.minimum(end, position + mask.window)
     # Together the conditions may leave first > end, which every reader takes for no keys.
@@ -110,6 +115,8 @@ def check_mask(mask: Mask, B: int, S: int) -> None:
                 f"mask.{name}: expected shape {' or '.join(map(str, allowed))} for a batch of {B} "
                 f"and {S} keys, got {jnp.shape(value)}"
             )
+    # Told by shape and dtype together: integers [B, S] would be read as marks, booleans [B] as
+    # lengths.
     if mask.prefix is not None and (mask.prefix.ndim == 2) != (mask.prefix.dtype == jnp.bool_):
         raise ValueError(
             "mask.prefix: expected [B] integers, the lengths, or [B, S] booleans, the tokens, got "
@@ -132,7 +139,9 @@ def _run_bounds(*keys: Array | None) -> tuple[Int[Array, "B S"], Int[Array, "B S
     """Returns the first and the end of the run of equal keys that each position is in."""
     given = [key for key in keys if key is not None]
     B, S = given[0].shape
+    # A run ends where any of the given keys changes.
     change = sum((key[:, 1:] != key[:, :-1] for key in given), jnp.zeros((B, S - 1), bool))
+    # A run begins where the row begins, and one ends where it ends.
     border = jnp.ones((B, 1), bool)
     position = jnp.arange(S, dtype=jnp.int32)[None]
     begins = jnp.where(jnp.concatenate([border, change], 1), position, 0)

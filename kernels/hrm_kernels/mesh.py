@@ -45,6 +45,7 @@ def over_mesh(kernel: Callable[..., Any]) -> Callable[..., Any]:
         def specs(tree):
             return jax.tree.map(lambda x: by_rank[x.ndim], tree)
 
+        # Apart, as tables of the rotation have the rank of ranges, and are whole on every device.
         split_specs = specs(dataclasses.replace(operands, rope=None))
         whole_specs = jax.tree.map(lambda _: PartitionSpec(), operands.rope)
         # `out_specs` must match the results, of which some calls lack the log-sum-exp.

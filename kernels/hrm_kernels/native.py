@@ -34,10 +34,12 @@ _SOURCES = {
     CACHED_ATTENTION: (_FOLDER / "cached_attention.cc", "HrmCachedAttention"),
 }
 """File and symbol of each kernel."""
+# No contraction: a compiler that fuses products with sums as it likes would change bits.
 _OPTIONS = ("-std=c++17", "-O2", "-DNDEBUG", "-ffp-contract=off", "-fPIC", "-shared", "-w")
 _SECONDS = 300
 
 
+# Once in a process: what could not be built is not tried again at every call.
 @functools.cache
 def refuses() -> str | None:
     """Returns why the kernels cannot be called, or None; compiles and registers them if need be."""
@@ -49,6 +51,7 @@ def refuses() -> str | None:
     try:
         for name in _SOURCES:
             register(build(name, compiler), name)
+    # Whatever is wrong with the compiler, XLA's own operations serve, more slowly.
     except (OSError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or error
         return f"the kernels in C++ could not be built by {compiler}: {told}"
@@ -83,6 +86,7 @@ def build(name: str, compiler: str, machine: str = "native") -> Path:
     if not place.exists():
         _LOG.info("building %s by %s, once", place, compiler)
         place.parent.mkdir(parents=True, exist_ok=True)
+        # On the file system of the result, where putting it into its place is a single step.
         with tempfile.TemporaryDirectory(dir=place.parent) as folder:
             built = Path(folder) / place.name
             subprocess.run(
@@ -110,4 +114,5 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.machine() + platform.processor()
+    # x86 lists what it can do under "flags", Arm under "Features".
     return next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -43,10 +43,12 @@ def append_and_attend(
     call = jax.ffi.ffi_call(
         native.CACHED_ATTENTION,
         tuple(jax.ShapeDtypeStruct(x.shape, jnp.float32) for x in results),
+        # The cached keys and values are results, too, so that they are appended to in place.
         input_output_aliases={3: 1, 4: 2},
     )
     lengths = lengths.astype(jnp.int32)
     places = jnp.arange(len(lengths), dtype=jnp.int32) if rows is None else rows.astype(jnp.int32)
+    # 0 means no window; the types are those of the C++ attributes.
     attributes = {"window": np.int64(window or 0), "scale": np.float32(scale)}
     operands = query, key, value, cached_key, cached_value, lengths, places
     out, keys, values = call(*operands, **attributes)

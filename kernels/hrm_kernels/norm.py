@@ -21,6 +21,7 @@ def rms_norm(
     if not on_cpu or x.dtype != jnp.float32 or native.refuses() is not None:
         wide = x.astype(jnp.float32)
         mean_square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
+        # Axes are added by hand, as tests let JAX raise where ranks differ.
         scale = scale[(None,) * (x.ndim - 1)]
         return (wide * jax.lax.rsqrt(mean_square + eps) * scale).astype(x.dtype)
     rows = x.reshape(-1, x.shape[-1])

@@ -150,6 +150,7 @@ class Attend(Protocol):
 
 def wants_exact_float32() -> bool:
     """Returns whether float32 products are to keep all bits (`jax_default_matmul_precision`)."""
+    # Read when a kernel is traced, as a context manager may have set it for this call alone.
     asked = jax.config.values["jax_default_matmul_precision"]
     return str(asked).lower() in ("highest", "float32")
 
@@ -159,6 +160,7 @@ def rotate(x: Float[Array, "B L N K"], rope: Rope | None) -> Float[Array, "B L N
     if rope is None:
         return x
     wide = x.astype(jnp.float32)
+    # Rotate-half pairs element i with i + K / 2, and not with its neighbour.
     first, second = jnp.split(wide, 2, axis=-1)
     rotated_half = jnp.concatenate([-second, first], axis=-1)
     turned = wide * rope.cos[None, :, None, :] + rotated_half * rope.sin[None, :, None, :]

@@ -82,10 +82,12 @@ def gradients(query, key, value, d_out, d_lse=None, *, mask=None, scale=None):
     inner = (d_weights * weights).sum(-1, keepdims=True)
     if d_lse is not None:
         inner = inner - np.where(np.isfinite(lse), np.asarray(d_lse, np.float64), 0)[..., None]
+    # The softmax's gradient: each entry less the row's mean under the weights.
     d_scores = scale * weights * (d_weights - inner)
     d_query = np.einsum("BNTS,BSNK->BTNK", d_scores, _grouped(key, query))
     d_key = np.einsum("BNTS,BTNK->BSNK", d_scores, query)
     d_value = np.einsum("BNTS,BTNK->BSNK", weights, d_out)
+    # A key head that several query heads share gets the sum of their gradients.
     return d_query, *(_sum_groups(x, key.shape[2]) for x in (d_key, d_value))
 
 
@@ -93,15 +95,19 @@ def _softmax(query, key, mask: Mask | None, scale: float | None):
     """Returns the weights [B, N, T, S] and the log-sum-exp [B, N, T]."""
     B, T, _, K = query.shape
     scale = K**-0.5 if scale is None else scale
+    # [B, 1, T, S]: one mask for all heads.
     pairs = allowed(mask or Mask(), B, T, key.shape[1])[:, None]
     scores = np.einsum("BTNK,BSNK->BNTS", query, _grouped(key, query)) * scale
     scores = np.where(pairs, scores, -np.inf)
     largest = scores.max(-1, keepdims=True)
+    # A query without keys has -inf for its maximum, and -inf - -inf would be NaN.
     largest = np.where(np.isfinite(largest), largest, 0)
     exponentials = np.exp(scores - largest)
     total = exponentials.sum(-1, keepdims=True)
+    # log 0 = -inf is what the log-sum-exp of a query without keys is to be.
     with np.errstate(divide="ignore"):
         lse = (np.log(total) + largest)[..., 0]
+    # Without keys all weights are 0, whatever they are divided by.
     return exponentials / np.where(total > 0, total, 1), lse
 
 

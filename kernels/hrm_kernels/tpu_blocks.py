@@ -114,6 +114,7 @@ class Tiling:
         block_k = self.block_k
         n = self.query_heads
         m = self.key_heads
+        # Bounds alone are padded: they mask what blocks of the other arrays hold beyond T.
         rows = self.query_blocks * block_q
         return {
             "queries": Place((B, T, N * K), (1, block_q, n * K), "bqh"),
@@ -125,6 +126,7 @@ class Tiling:
     def arrays(self, operands: Operands) -> Arrays:
         """Returns the operands in the layout that the kernels take."""
         ranges = ranges_of(operands)
+        # Queries of the padding get the empty range (0, 0), so they see nothing.
         short = self.query_blocks * self.block_q - self.case.T
         rows = (
             jax.lax.pad(row, jnp.int32(0), [(0, 0, 0), (0, short, 0)])[:, None]
@@ -139,11 +141,13 @@ def tiling_of(case: Case, *, hold_keys: bool) -> Tiling:
     The blocks shrink where many heads lie in one, until `vmem_bytes` fits if it can; a sequence
     shorter than a block gets one of whole tiles.
     """
+    # Where a quarter does not fit either, a kernel's `refuses` says so.
     tilings = [_tiling(case, hold_keys, HELD // part) for part in (1, 2, 4)]
     return next((x for x in tilings if vmem_bytes(x) <= MAX_VMEM_BYTES), tilings[-1])
 
 
 def _tiling(case: Case, hold_keys: bool, held: int) -> Tiling:
+    # (queries, keys), of which the held side has the larger blocks.
     most = (min(STREAMED, held), held) if hold_keys else (held, min(STREAMED, held))
     lengths = zip((case.T, case.S), most, strict=True)
     block_q, block_k = (min(block, cdiv(length, LANES) * LANES) for length, block in lengths)

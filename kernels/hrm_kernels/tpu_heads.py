@@ -51,6 +51,7 @@ class Group:
 
     def of_query(self, x: Float[Array, "T GW"], i: int) -> Float[Array, "T W"]:
         """Returns the factor that goes with `of_key` for the i-th head; it may hold other heads."""
+        # Heads that share one key head have its K lanes; others are selected by zeros in `of_key`.
         K = self.head_size
         return x[:, i * K : (i + 1) * K] if self._one_key_head else x
 
@@ -88,9 +89,11 @@ class Group:
 def groups(N: int, M: int, K: int) -> list[Group]:
     """Returns all query heads in groups; see `Group`."""
     G = N // M
+    # Heads share a tile where whole heads fill it and each has a key head of its own.
     at_once = 1 if G > 1 or LANES % K else LANES // K
     found = []
     for m in range(0, M, at_once):
+        # The last group is smaller where M is no multiple.
         keys = range(m, min(m + at_once, M))
         heads = range(keys.start * G, keys.stop * G)
         lanes = (slice(h.start * K, h.stop * K) for h in (heads, keys))
@@ -122,6 +125,7 @@ def rows_of_tile(dtype: Any) -> int:
 def tile_bytes(rows: int, lanes: int, dtype: Any) -> int:
     """Returns the VMEM that a matrix takes in whole tiles, in bytes."""
     size = rows_of_tile(dtype)
+    # Matrices lie in whole tiles, so a part of one takes all of it.
     whole = cdiv(rows, size) * size * cdiv(lanes, LANES) * LANES
     return whole * jnp.dtype(dtype).itemsize
 

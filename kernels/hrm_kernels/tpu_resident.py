@@ -50,6 +50,7 @@ def _attend_row(scale: float, row: Row, out, lse) -> None:
         query = row.query(group)
         key = row.key(group)
         for i in range(len(group.heads)):
+            # Keys on the left make the product [S, T].
             left = group.of_key(key, i)
             right = group.of_query(query, i)
             scores.append(product(left, right, swap_right=True))
@@ -63,6 +64,7 @@ def _attend_row(scale: float, row: Row, out, lse) -> None:
         for i, n in enumerate(group.heads):
             weights, normaliser, _ = softmaxed[n]
             attended.append(product(group.rows(swapped, i), weights.astype(value.dtype)))
+            # After the product, where a query has K numbers and no longer S.
             attended[i] *= normaliser
         out[row.index, :, group.queries] = jnp.concatenate(attended, 0).T.astype(out.dtype)
     if lse is not None:
@@ -111,10 +113,12 @@ def _gradients_of_row(scale: float, row: Row, lse, d_out, d_lse, d_query, d_key,
     for n, (scores, d_weights) in enumerate(products):
         at = row.index, slice(n, n + 1)
         weights = _weights(scale, scores, lse[at], row.allowed)
+        # Over the keys, which lie along sublanes.
         expected = (weights * d_weights).sum(0, keepdims=True)
         if d_lse is not None:
             expected -= d_lse[at]
         d_scores = weights * (d_weights - expected)
+        # In the operands' dtype, in which both enter the remaining products.
         softmaxed.append((weights.astype(d_out.dtype), d_scores.astype(d_out.dtype)))
     for group in factors:
         results = group.gradients(scale, softmaxed)
@@ -150,6 +154,7 @@ class _Factors:
         self, scale: float, softmaxed: list[tuple[Float[Array, "S T"], Float[Array, "S T"]]]
     ) -> tuple[Float[Array, "T GW"], Float[Array, "S W"], Float[Array, "S W"]]:
         """Returns the cotangents of query, key and value, given all heads' weights and d_scores."""
+        # Turned once for all heads: the product with d_scores [S, T] is then a plain one.
         swapped = self._key.T
         d_query = []
         d_key = []
@@ -172,6 +177,7 @@ def _weights(
     allowed: Bool[Array, "S T"] | None,
 ) -> Float[Array, "S T"]:
     """Returns the probabilities, recomputed from the log-sum-exp."""
+    # Infinite for a query without keys, whose lse is -inf; the mask replaces it.
     weights = jnp.exp(scores * scale - lse)
     return weights if allowed is None else jnp.where(allowed, weights, 0)
 

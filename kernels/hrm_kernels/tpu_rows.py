@@ -68,14 +68,17 @@ class Row:
         self.index = index
         self.groups = groups
         self._operands = operands
+        # None where there is no mask: then nothing is hidden, and nothing is zeroed.
         self.allowed = self._seen = self._alive = None
         if operands.ranges is not None:
             T = operands.query.shape[1]
             S = operands.key.shape[1]
+            # [1, T]: the bounds lie along lanes, against the keys along sublanes.
             first = operands.ranges.first[index]
             end = operands.ranges.end[index]
             key = jax.lax.broadcasted_iota(jnp.int32, (S, T), 0)
             self.allowed = (first <= key) & (key < end)
+            # [S, 1]: whether any query of this row of the batch sees the key.
             self._seen = _any(self.allowed)
             # Flags of queries form a row [1, T] but are needed as a column [T, 1]. Rows of the
             # identity matrix, masked by them, reduce to that column without a transpose.
@@ -107,6 +110,7 @@ class Row:
         if rope is None:
             return x
         cos, sin = (table[:, : x.shape[1]] for table in (rope.cos, rope.sin))
+        # In float32, and rounded once, as `operands.rotate` does.
         wide = x.astype(jnp.float32)
         return (wide * cos + _other_half(wide, group.head_size) * sin).astype(x.dtype)
 
@@ -143,10 +147,12 @@ def over_rows(
     """
     case = case_of(operands)
     B = operands.query.shape[0]
+    # What is absent is None, thus no leaf and no reference; unflattening puts it back.
     inputs, in_tree = jax.tree.flatten((lane_dense(operands), *others))
     shapes, out_tree = jax.tree.flatten(outputs)
     # As many rows as a tile has: an array that lies as [L, B, D] has them along sublanes.
     rows = min(rows_of_tile(case.dtype), B)
+    # Inputs, then results: a kernel's references come in this order.
     blocks = [_Block(x, rows) for x in (*inputs, *shapes)]
     sources = blocks[: len(inputs)]
     sinks = blocks[len(inputs) :]
@@ -172,9 +178,12 @@ def over_rows(
         in_specs=[block.spec for block in sources],
         out_specs=[block.spec for block in sinks],
         out_shape=[block.in_hbm for block in sinks],
+        # Only arrays that lie transposed need a copy that stands upright.
         scratch_shapes=[block.scratch for block in blocks if block.is_turned],
         compiler_params=pltpu.CompilerParams(
-            dimension_semantics=("parallel",), vmem_limit_bytes=VMEM_LIMIT_BYTES
+            # Blocks of rows do not depend on each other.
+            dimension_semantics=("parallel",),
+            vmem_limit_bytes=VMEM_LIMIT_BYTES,
         ),
         cost_estimate=cost(case, B, products, sum(nbytes(block.x) for block in blocks)),
         interpret=options.interpret,
@@ -204,6 +213,7 @@ class _Block:
     def spec(self) -> pl.BlockSpec:
         """The blocks of the array as it lies in HBM."""
         if self.x.ndim == 2:
+            # Tables are whole in VMEM, the same for every block of rows.
             return pl.BlockSpec(self.x.shape, lambda i: (0, 0))
         _, L, D = self.x.shape
         if self.is_turned:

@@ -22,6 +22,7 @@ def refuses(case: Case) -> str | None:
     """Returns why a case cannot be served, or None."""
     if case.dtype == "float16":
         return "TPUs have no float16 products; cast to bfloat16, or use xla_blocked"
+    # Held either way: queries in the forward pass, keys for their gradient.
     needed = max(vmem_bytes(tiling_of(case, hold_keys=hold_keys)) for hold_keys in (False, True))
     if needed > MAX_VMEM_BYTES:
         return (
@@ -47,10 +48,12 @@ def forward(options: Options, operands: Operands):
         operands,
         (),
         outputs,
+        # The sums of the walk: attended values, transposed, and each query's maximum and total.
         [(n, case.K, block_q), (n, block_q), (n, block_q)],
         hold_keys=False,
         products=2,
     )
+    # [B, H, n, T], by blocks of heads, as [B, N, T].
     lse = lse[0].reshape(-1, case.N, case.T) if lse else None
     return out.reshape(operands.query.shape), lse
 
@@ -98,8 +101,10 @@ def _finish(tiling: Tiling, arrays: Arrays, out, *references) -> None:
         for n in group.heads:
             row = slice(n, n + 1)
             parts.append(attended[n] * jnp.where(total[row] > 0, 1 / total[row], 0))
+        # Heads are [K, T], so they are joined along rows and turned at once.
         out[0, :, group.queries] = jnp.concatenate(parts, 0).T.astype(out.dtype)
     for ref in lse:
+        # Without keys this is -inf + log 0 = -inf, which is what a query without keys has.
         ref[0, 0] = largest[...] + jnp.log(total[...])
 
 
@@ -118,6 +123,7 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
     n = tiling.query_heads
     block_q = tiling.block_q
 
+    # [B, N, T] as [B, H, n, T], by blocks of heads.
     def by_block(x):
         return None if x is None else x.reshape(-1, tiling.head_blocks, n, case.T)
 
@@ -137,6 +143,7 @@ def backward(options: Options, operands: Operands, out, lse, d_out, d_lse):
         hold_keys=False,
         products=3,
     )
+    # The kernel of keys reads the `expected` that the kernel of queries wrote.
     tiling = tiling_of(case, hold_keys=True)
     held = tiling.block_k, tiling.key_heads * case.K
     d_key, d_value = walk_blocks(
@@ -159,6 +166,7 @@ def _expect(tiling, arrays, lse, d_out, out, d_lse, d_query, expected, d_queries
     del arrays, lse, d_query
     for group in tiling.groups:
         products = out[0, :, group.queries].astype(jnp.float32) * d_out[0, :, group.queries]
+        # Turned, so that the sum over a head's K runs along sublanes and leaves a row [1, T].
         swapped = products.T
         for i, n in enumerate(group.heads):
             own = swapped[i * group.head_size : (i + 1) * group.head_size]
@@ -177,6 +185,7 @@ def _add_to_queries(
     seen = visit.seen()
     for group in visit.tiling.groups:
         key = arrays.key[0, :, group.keys]
+        # Where a key is unseen d_scores is 0, and 0 * NaN would reach the sum.
         swapped = jnp.where(seen, key, jnp.zeros_like(key)).T
         for i, n in enumerate(group.heads):
             rows = lse[0, 0, slice(n, n + 1)], expected[0, 0, slice(n, n + 1)]
@@ -212,6 +221,7 @@ def _add_to_keys(
             jnp.where(alive, x, jnp.zeros_like(x))
             for x in (arrays.query[0, :, group.queries], d_out[0, :, group.queries])
         )
+        # A product for each head, of which `merge` makes the gradients of the key heads.
         for_key = []
         for_value = []
         for i, n in enumerate(group.heads):
@@ -220,6 +230,7 @@ def _add_to_keys(
             dtype = queries.dtype
             for_key.append(product(d_scores.astype(dtype), group.of_query(queries, i)))
             for_value.append(product(weights.astype(dtype), group.of_query(cotangents, i)))
+        # Summed in float32 over all blocks of queries, and rounded once, in `_write_keys`.
         d_keys[:, group.keys] += group.merge(for_key) * scale
         d_values[:, group.keys] += group.merge(for_value)
 

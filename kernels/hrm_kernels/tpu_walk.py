@@ -104,6 +104,7 @@ def walk_blocks(
         place = tiling.place(kind, B)
         return pl.BlockSpec(place.block, functools.partial(order.index, place.axes))
 
+    # What is absent has no block, and no reference in the kernel.
     specs = Arrays(*map(spec, KINDS)), *(None if x is None else spec(kind) for kind, x in others)
     arrays = tiling.arrays(operands)
     shapes = [result_shape(arrays.query, tiling.place(kind, B).shape, x) for kind, x in outputs]
@@ -112,10 +113,12 @@ def walk_blocks(
     return pl.pallas_call(
         functools.partial(_kernel, walk, tiling, order),
         grid_spec=pltpu.PrefetchScalarGridSpec(
+            # The bounds, which are there before a step, so that they choose its blocks.
             num_scalar_prefetch=2,
             grid=(B, tiling.head_blocks, order.held, order.streamed),
             in_specs=specs,
             out_specs=[spec(kind) for kind, _ in outputs],
+            # Kept from step to step of one held block; `start` clears them for the next.
             scratch_shapes=[pltpu.VMEM(shape, jnp.float32) for shape in sums],
         ),
         out_shape=shapes,
@@ -137,7 +140,9 @@ def walk_blocks(
 
 def _kernel(walk: Walk, tiling: Tiling, order: "_Order", first, end, *references) -> None:
     """Takes step (b, h, i, j) of the grid: the j-th streamed block, past the i-th held one."""
+    # Axis 1 counts blocks of heads, which share the bounds.
     b, i, j = (pl.program_id(axis) for axis in (0, 2, 3))
+    # Prefetched scalars are flat: [B * held].
     low = first[b * order.held + i]
     high = end[b * order.held + i]
     # The grid has a step for every streamed block; counted from the first one needed, the steps
@@ -171,6 +176,7 @@ class _Order(NamedTuple):
         Past the bounds the index stays the same, so that Pallas fetches nothing new.
         """
         at = b * self.held + i
+        # Block 0 where none is needed: an index must lie within the array.
         last = jnp.maximum(end[at] - 1, 0) // self.block
         other = jnp.minimum(first[at] // self.block + j, last)
         q, k = (other, i) if self.hold_keys else (i, other)
@@ -180,6 +186,7 @@ class _Order(NamedTuple):
     def traffic(self, case: Case, arrays: list[tuple[str, Any]]) -> int:
         """Returns the bytes read and written; each held block reads the streamed side again."""
         streamed = "queries" if self.hold_keys else "keys"
+        # However little a mask leaves, all is read once.
         times = max(1.0, self.held * _share_of_work(case))
         return int(sum(nbytes(x) * (times if kind == streamed else 1) for kind, x in arrays))
 
@@ -188,6 +195,7 @@ def _order(tiling: Tiling, operands: Operands, hold_keys: bool) -> tuple[Any, _O
     """Returns the bounds of the streamed side, two arrays [B, held], and the order of visits."""
     ranges = ranges_of(operands)
     if hold_keys:
+        # Bounds of queries count blocks already, those of keys count tokens.
         bounds = query_block_bounds(ranges, tiling.case.S, tiling.block_q, tiling.block_k)
         return bounds, _Order(True, tiling.key_blocks, tiling.query_blocks, 1)
     bounds = query_block_ranges(ranges, tiling.block_q)

@@ -145,6 +145,7 @@ class _Blocks:
         """Returns an array with a vector for each query and head, in blocks."""
         G = self.N // self.M
         last = x.shape[-1]
+        # Queries of the padding see no keys, and what comes out for them is cut off.
         x = _fill(x, self.block_q).reshape(self.B, -1, self.block_q, self.M, G, last)
         return jnp.einsum("BQTMGK->QBMGTK", x).reshape(-1, self.B, self.M, G * self.block_q, last)
 

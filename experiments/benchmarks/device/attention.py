@@ -64,6 +64,7 @@ def _measure(setting: Setting, case: AotCase, part: str) -> dict[str, Any]:
         "cudnn": functools.partial(jax_program, case, aot_cases.xla(case, "cudnn")),
         "torch": functools.partial(_torch, case),
     }
+    # Products of 16-bit operands are exact in any case, so the setting changes nothing there.
     if case.dtype != "float32" or setting.small:
         del builders["ours, highest"], builders["xla, highest"]
     scores = 4.0 * case.B * case.N * case.T**2
@@ -75,6 +76,7 @@ def _measure(setting: Setting, case: AotCase, part: str) -> dict[str, Any]:
     if setting.small:
         del builders["cudnn"], builders["torch"]
     seconds, notes = timed({n: functools.partial(b, arrays, part) for n, b in builders.items()})
+    # Pairs that the mask allows, whoever computes more.
     flop = PASSES[part] * 2.0 * case.N * case.K * _pairs(case, arrays)
     moved = case.floor_bytes(part == "gradient")
     row = {"case": case.name, "pass": part, "dtype": case.dtype, "B": case.B}

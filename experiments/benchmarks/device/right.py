@@ -144,6 +144,7 @@ def _rows_of(future: concurrent.futures.Future, job: tuple[str, Any]) -> list[di
 
 def _check(kind: str, case: Any, small: bool) -> list[dict[str, Any]]:
     """Returns the rows of one job, in a process of the pool; an exception becomes a row."""
+    # Read at tracing, by XLA's products and by ours.
     precision = "default" if kind == "default" else "highest"
     with jax.default_matmul_precision(precision):
         if kind in DECODERS:
@@ -185,6 +186,7 @@ def _case(name: str, case: cases.Case, products: cases.Products, small: bool) ->
     start = time.perf_counter()
     call = cases.program(cases.example(case), backend=name, interpret=interpret)
     compile_seconds = time.perf_counter() - start
+    # Twice: kernels without atomics have to give equal bits.
     first = call()
     second = call()
     repeats = all(np.array_equal(first[key], second[key], equal_nan=True) for key in first)

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 
 from experiments.benchmarks import jax_decode
 from experiments.benchmarks.device.part import Part, Result, Setting, table_of
-from hrm_jax.core.types import TextBatch
+from hrm_jax.core.texts import TextBatch
 from hrm_jax.losses.language import language_loss
 from hrm_jax.models.hrm_text import HrmText, hrm_text
 from hrm_jax.models.text_step import TextStep
+from hrm_jax.training.first_state import init_state
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
-from hrm_jax.training.state import init_state
 from hrm_jax.training.step import make_train_step
 
 PROMPT_TOKENS = 512

@@ -99,6 +99,7 @@ def _fastest(setting: Setting, row: Row, generation: str) -> dict[str, Any] | No
             continue
     if not programs:
         return None
+    # In turn, so that a drift of the card's clock meets all candidates alike.
     seconds = take_turns(programs, ROUNDS)
     best = min(seconds, key=lambda name: seconds[name])
     bits = 32 if row.dtype == "float32" else 16
@@ -121,9 +122,11 @@ def _program(setting: Setting, row: Row, call: AotCase, tile: Tile) -> Program:
     operands = call.operands()
     if row.kernel not in ("resident", "tiled", "mosaic_tiled"):
         attend = aot_cases.gradient(attend)
+        # The cotangent of the values comes first, in the queries' shape.
         operands = (operands[0], *operands)
     keys = jax.random.split(jax.random.key(0), len(operands))
     arrays = [jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, operands, strict=True)]
+    # The tile is read while the call is traced; the compiled program keeps it.
     with gpu_tiles.replaced(row.kernel, tile):
         compiled = jax.jit(attend).lower(*arrays).compile()
     jax.block_until_ready(compiled(*arrays))

@@ -42,6 +42,7 @@ def differing(
     units: Int[np.ndarray, "units n"] | None = None,
 ) -> Differing:
     """Returns cells of which the pairs differ, each given once, in any order."""
+    # Each pair in both directions, sorted by its first cell: one cell's neighbours lie together.
     both = np.concatenate([pairs, pairs[:, ::-1]])
     both = both[np.lexsort((both[:, 1], both[:, 0]))]
     starts = np.searchsorted(both[:, 0], np.arange(num_cells + 1))

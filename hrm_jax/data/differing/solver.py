@@ -12,9 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int32, UInt8
 
 from hrm_jax.data.differing.problem import FIRST_SYMBOL, Differing, masks_of
-
-MOST_GUESSES = 20_000
-"""After so many guesses a search ends without a result, unless told otherwise."""
+from hrm_jax.data.guessing import MOST_GUESSES, cell_with_fewest, guess, write_solution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +89,7 @@ def _narrow_neighbours(masks, starts, neighbours, told):
             mask = masks[cell]
             if mask == 0:
                 return False
+            # A decided cell tells its neighbours once.
             if told[cell] or not _is_decided(mask):
                 continue
             told[cell] = True
@@ -112,6 +111,7 @@ def _narrow_unit(masks, cells):
     for cell in cells:
         twice |= once & masks[cell]
         once |= masks[cell]
+    # Some symbol has no place in the unit. In 64 bits, as a unit may have 32 cells.
     if once != np.uint32((np.int64(1) << cells.size) - 1):
         return False, False
     changed = False
@@ -119,6 +119,7 @@ def _narrow_unit(masks, cells):
         own = masks[cell] & once & ~twice
         if own == 0 or own == masks[cell]:
             continue
+        # Two symbols have their only place in the same cell.
         if not _is_decided(own):
             return False, False
         masks[cell] = own
@@ -144,23 +145,8 @@ def _propagate(masks, starts, neighbours, units):
 
 
 @numba.njit(cache=True)
-def _cell_with_fewest(masks):
-    best = -1
-    fewest = 33
-    for cell in range(masks.size):
-        mask = masks[cell]
-        bits = 0
-        while mask:
-            mask &= mask - np.uint32(1)
-            bits += 1
-        if 1 < bits < fewest:
-            best = cell
-            fewest = bits
-    return best
-
-
-@numba.njit(cache=True)
 def _search(masks, starts, neighbours, units, limit, most_guesses, order, solution):
+    """Returns (solutions found, guesses made, whether the search came to its end)."""
     states = np.empty((masks.size + 1, masks.size), np.uint32)
     states[0] = masks
     waiting = 1
@@ -168,33 +154,20 @@ def _search(masks, starts, neighbours, units, limit, most_guesses, order, soluti
     guesses = 0
     while waiting and found < limit:
         state = states[waiting - 1]
+        # A contradiction: the guess that led here was wrong, and the state below goes on.
         if not _propagate(state, starts, neighbours, units):
             waiting -= 1
             continue
-        best = _cell_with_fewest(state)
-        if best < 0:
+        cell = cell_with_fewest(state)
+        if cell < 0:
             if found == 0:
-                for cell in range(state.size):
-                    for symbol in range(order.size):
-                        if state[cell] >> np.uint32(symbol) & np.uint32(1):
-                            solution[cell] = symbol + 1
+                write_solution(state, solution)
             found += 1
             waiting -= 1
             continue
         if guesses >= most_guesses:
             return found, guesses, False
         guesses += 1
-        if waiting == states.shape[0]:
-            states = np.concatenate((states, np.empty_like(states)))
-            state = states[waiting - 1]
-        guess = np.uint32(0)
-        for symbol in order:
-            if state[best] >> np.uint32(symbol) & np.uint32(1):
-                guess = np.uint32(1) << np.uint32(symbol)
-                break
-        # The state without the guess stays in place; the one with it is searched first.
-        states[waiting] = state
-        state[best] &= ~guess
-        states[waiting, best] = guess
+        states = guess(states, waiting, cell, order)
         waiting += 1
     return found, guesses, True

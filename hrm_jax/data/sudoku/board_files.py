@@ -52,6 +52,8 @@ def side_of(text: str) -> int | None:
     if len(counts) != 1:
         return None
     count = counts.pop()
+    # A line may be a whole puzzle or a row. Digits above its root rule the first out: 16 cells with
+    # a 9 are a row of 16, not a puzzle of 4.
     root = math.isqrt(count)
     sides = []
     if root**2 == count and _largest(lines) <= root:
@@ -105,6 +107,7 @@ def read_boards(text: str, board: Board, source: str) -> UInt8[np.ndarray, "B T"
     grids = []
     rows: list[np.ndarray] = []
     for number, cells in lines:
+        # Rows and whole puzzles may both occur in a file.
         if len(cells) not in (board.side, board.num_cells):
             raise PuzzleFileError(
                 f"{source}, line {number}: expected {board.side} cells of a row or"
@@ -142,6 +145,7 @@ def _lines(text: str) -> list[tuple[int, Sequence[str]]]:
         parts = [part for part in _SEPARATORS.split(line) if part]
         # Cells stand apart where each part is short; else a part is a run of cells of one sign.
         apart = len(parts) > 1 and all(len(part) <= 2 for part in parts)
+        # With a number of two digits each part is one cell. Else parts are runs of single signs.
         numbers = apart and any(part.isdecimal() and len(part) == 2 for part in parts)
         if numbers:
             found.append((number, parts))
@@ -159,9 +163,9 @@ def _alphabet(lines: Sequence[Sequence[str]], board: Board) -> dict[str, int]:
     blanks = dict.fromkeys([*_BLANKS, "0"], 0)
     if n == 16 and "0" in signs and signs & set(_BLANKS) and "G" not in signs:
         digits = {f"{digit:X}": digit + 1 for digit in range(16)}
-        blanks.pop("0")
     elif n == 25 and not signs & set("123456789"):
         digits = {chr(ord("A") + digit): digit + 1 for digit in range(25)}
+    # Digits last: where 0 is one, it is no blank.
     upper = blanks | digits
     return upper | {sign.lower(): digit for sign, digit in upper.items()}
 

@@ -43,6 +43,7 @@ def generate(
     answers = []
     tries = 0
     while len(questions) < count:
+        # The limit grows with the puzzles found, so it ends only what finds almost none.
         if tries == _MOST_TRIES * (len(questions) + 1):
             raise ValueError(
                 f"{board.name}: no puzzle of grade {grade} in {tries} grids: choose another grade,"
@@ -51,9 +52,12 @@ def generate(
         tries += 1
         answer = _full_grid(rng, board)
         question = _dig(rng, answer, board, grade, most_blanks)
+        # Digging keeps a puzzle solvable by its grade's rules; a weaker rule may solve it all the
+        # same.
         if grade_of(question, board) == grade:
             questions.append(question)
             answers.append(answer)
+    # Guesses of a proof, as ratings of the usual board are.
     ratings = board_solver.search_many(np.array(questions), board).guesses
     return Puzzles(np.array(questions), np.array(answers), ratings)
 
@@ -67,6 +71,7 @@ def grade_of(puzzle: UInt8[np.ndarray, " T"], board: Board) -> Grade:
 
 def _full_grid(rng: np.random.Generator, board: Board) -> np.ndarray:
     empty = np.zeros((1, board.num_cells), np.uint8)
+    # A random order of guesses may end without a grid at its limit; another one is drawn.
     while True:
         found = board_solver.search_many(empty, board, limit=1, seed=int(rng.integers(2**32)))
         if found.counts[0]:
@@ -102,6 +107,7 @@ def _suffices(puzzle: np.ndarray, board: Board, grade: Grade) -> bool:
 
 
 def _solved_by(puzzle: np.ndarray, board: Board, level: int) -> bool:
+    # Solved is where each cell has a single candidate left.
     masks = board_solver.masks_of(puzzle, board)
     possible = board_solver.narrow(masks, board, level)
     return possible and not (masks & (masks - np.uint32(1))).any()

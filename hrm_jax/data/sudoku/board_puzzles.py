@@ -47,6 +47,7 @@ def other_board(content: bytes, box: tuple[int, int] | None) -> Board | None:
     """
     try:
         side = board_files.side_of(content.decode())
+    # Whatever it is, another reader knows it or says what is wrong.
     except UnicodeDecodeError:
         side = None
     if side is not None:
@@ -73,6 +74,7 @@ def read_checked(content: str, board: Board, source: str, skip_bad: bool = False
     """
     puzzles = board_files.read_boards(content, board, source)
     found = board_solver.search_many(puzzles, board, most_guesses=MOST_GUESSES)
+    # Where the search ended early, one solution, or none so far, proves no fault.
     good = (found.counts == 1) | (~found.finished & (found.counts < 2))
     bad = np.flatnonzero(~good)
     if bad.size and not (skip_bad and good.any()):

@@ -11,12 +11,17 @@ import numba
 import numpy as np
 from jaxtyping import Bool, Int32, UInt8, UInt32
 
+from hrm_jax.data.guessing import (
+    MOST_GUESSES,
+    cell_with_fewest,
+    count_bits,
+    guess,
+    write_solution,
+)
 from hrm_jax.data.sudoku.boards import Board
 
 SINGLES, SEGMENTS, PAIRS = range(3)
 """Which rules are used: singles; and segments; and pairs of cells that share two candidates."""
-MOST_GUESSES = 20_000
-"""After so many guesses a search ends without a result, unless told otherwise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,15 +106,6 @@ def _tables(board: Board) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
 
 
 @numba.njit(cache=True)
-def _count_bits(mask):
-    bits = 0
-    while mask:
-        mask &= mask - np.uint32(1)
-        bits += 1
-    return bits
-
-
-@numba.njit(cache=True)
 def _narrow_unit(masks, cells, units_of, stale):
     """Applies singles within one unit; returns whether a solution may still exist."""
     once = np.uint32(0)
@@ -120,13 +116,16 @@ def _narrow_unit(masks, cells, units_of, stale):
         twice |= once & mask
         once |= mask
         if mask & (mask - np.uint32(1)) == 0:
+            # Two cells of the unit are decided to be the same digit.
             if mask & solved:
                 return False
             solved |= mask
     if once != np.uint32((np.int64(1) << cells.size) - 1):
         return False
+    # All cells are decided, and differ.
     if solved == once:
         return True
+    # Digits with a single place in the unit, whose cell may still have others.
     hidden = once & ~twice & ~solved
     for cell in cells:
         mask = masks[cell]
@@ -135,6 +134,7 @@ def _narrow_unit(masks, cells, units_of, stale):
         narrowed = mask & hidden
         if narrowed == 0:
             narrowed = mask & ~solved
+        # Two digits have their only place here.
         elif narrowed & (narrowed - np.uint32(1)):
             return False
         if narrowed == 0:
@@ -180,7 +180,7 @@ def _narrow_pairs(masks, units, units_of, stale):
         cells = units[unit]
         for i in range(cells.size):
             pair = masks[cells[i]]
-            if _count_bits(pair) != 2:
+            if count_bits(pair) != 2:
                 continue
             for j in range(i + 1, cells.size):
                 if masks[cells[j]] != pair:
@@ -228,6 +228,7 @@ def _search(masks, units, units_of, segments, segment_cells, limit, most_guesses
     """Returns (solutions found, guesses made, whether the search came to its end)."""
     depth = masks.size + 1
     states = np.empty((depth, masks.size), dtype=np.uint32)
+    # For each state the units that changed since it was propagated.
     stale = np.zeros((depth, units.shape[0]), dtype=np.bool_)
     states[0] = masks
     stale[0] = True
@@ -236,44 +237,28 @@ def _search(masks, units, units_of, segments, segment_cells, limit, most_guesses
     guesses = 0
     while waiting and found < limit:
         state = states[waiting - 1]
+        # A contradiction: the guess that led here was wrong, and the state below goes on.
         if not _propagate(
             state, units, units_of, segments, segment_cells, stale[waiting - 1], SEGMENTS
         ):
             waiting -= 1
             continue
-        best = -1
-        fewest = 64
-        for cell in range(state.size):
-            bits = _count_bits(state[cell])
-            if 1 < bits < fewest:
-                best = cell
-                fewest = bits
-                if bits == 2:
-                    break
-        if best < 0:
+        cell = cell_with_fewest(state)
+        if cell < 0:
             if found == 0:
-                for cell in range(state.size):
-                    solution[cell] = _count_bits(state[cell] - np.uint32(1)) + 1
+                write_solution(state, solution)
             found += 1
             waiting -= 1
             continue
         if guesses >= most_guesses:
             return found, guesses, False
         guesses += 1
-        if waiting == states.shape[0]:
-            # Every guess on a path removes a candidate; make room for longer paths.
-            states = np.concatenate((states, np.empty_like(states)))
+        states = guess(states, waiting, cell, order)
+        # As many rows as the stack, which may have grown.
+        if stale.shape[0] < states.shape[0]:
             stale = np.concatenate((stale, np.zeros_like(stale)))
-            state = states[waiting - 1]
-        guess = np.uint32(0)
-        for digit in order:
-            if state[best] >> np.uint32(digit) & np.uint32(1):
-                guess = np.uint32(1) << np.uint32(digit)
-                break
-        states[waiting] = state
-        state[best] &= ~guess
-        states[waiting, best] = guess
-        for unit in units_of[best]:
+        # Both states differ from the one before in this cell alone.
+        for unit in units_of[cell]:
             stale[waiting - 1, unit] = True
             stale[waiting, unit] = True
         waiting += 1

@@ -11,8 +11,11 @@ import numpy as np
 from jaxtyping import Bool, Int32, UInt8
 
 from hrm_jax.core.candidates import CandidateGrid
-from hrm_jax.core.config import configclass, field
+from hrm_jax.core.config import check, configclass, field
 from hrm_jax.data.sudoku import rules
+
+SYMBOLS = ".123456789ABCDEFGHIJKLMNOP"
+"""How a blank and the digits 1 to 25 are written."""
 
 
 @configclass
@@ -33,6 +36,16 @@ class Board:
 
     box_rows: int = field(3, help="rows of a box", at_least=1, at_most=25)
     box_columns: int = field(3, help="columns of a box", at_least=1, at_most=25)
+
+    def __post_init__(self):
+        """Raises ConfigError for more digits than there are symbols."""
+        check(
+            self.side < len(SYMBOLS),
+            "box_columns",
+            expected=f"at most {len(SYMBOLS) - 1} cells in a box of {self.box_rows} rows",
+            got=self.box_columns,
+            remedy="choose smaller boxes",
+        )
 
     @property
     def side(self) -> int:
@@ -75,6 +88,7 @@ class Board:
     @functools.cached_property
     def units_of_cells(self) -> Int32[np.ndarray, "T 3"]:
         """The row, the column and the box that hold each cell."""
+        # Each cell is in three units; sorted by cell, their places in `units` tell which.
         order = np.argsort(self.units, axis=None, kind="stable")
         return (order // self.side).reshape(-1, 3).astype(np.int32)
 
@@ -97,6 +111,7 @@ class Board:
         rows = []
         cells: list[int] = []
         members = [set(unit.tolist()) for unit in self.units]
+        # Rows and columns come first among the units, and boxes last.
         for line in range(2 * n):
             for box in range(2 * n, 3 * n):
                 shared = sorted(members[line] & members[box])
@@ -109,15 +124,13 @@ class Board:
 USUAL = Board()
 """Nine rows, boxes of 3 x 3."""
 
-SYMBOLS = ".123456789ABCDEFGHIJKLMNOP"
-"""How a blank and the digits 1 to 25 are written."""
-
 
 def conflicts(grid: UInt8[np.ndarray, "*B T"], board: Board) -> Bool[np.ndarray, "*B T"]:
     """Marks cells whose digit occurs again in their row, column or box; blanks never conflict."""
     marked = np.zeros(grid.shape, bool)
     for unit in board.units:
         cells = grid[..., unit]
+        # Each cell equals itself, so more than one means another.
         repeated = (cells[..., :, None] == cells[..., None, :]).sum(-1) > 1
         marked[..., unit] |= repeated & (cells != rules.BLANK)
     return marked

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hrm_jax.core.config import check, configclass, field
-from hrm_jax.core.types import IGNORE_LABEL, TextBatch
+from hrm_jax.core.texts import TextBatch
+from hrm_jax.core.types import IGNORE_LABEL
 from hrm_jax.data import rows
 from hrm_jax.data.text import infilling, packing
 from hrm_jax.data.text.packing import Segment, Windows

@@ -16,7 +16,7 @@ from typing import Any
 
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import Tokenizer
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.data.text.markers import CUT, find_reserved, hide, show
 
 Message = Mapping[str, Any]

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from hrm_jax.core.protocols import InfillingTokens, Tokenizer
-from hrm_jax.core.types import NO_PLACE, FilePlace
+from hrm_jax.core.texts import NO_PLACE, FilePlace
 
 MOST_MARKS = 3
 """The largest number of tokens that a hole adds to a text."""

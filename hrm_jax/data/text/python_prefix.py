@@ -175,10 +175,14 @@ def _closed(text: str, begin: int, quote: str) -> str:
 def _completed(text: str, end: Place) -> Iterator[str]:
     """Yields the text with its last word completed, in ways of which one is viable if it is."""
     if end.quote:
-        in_field = text.count("{", end.string) > text.count("}", end.string)
-        if in_field and "f" in _letters(text, end).lower():
+        closed = _closed(text, end.string, end.quote)
+        fields = text.count("{", end.string) - text.count("}", end.string)
+        if fields > 0 and "f" in _letters(text, end).lower():
             yield text
-        yield _closed(text, end.string, end.quote)
+            # Since Python 3.12 a format specification ends with its line, as what stands outside of
+            # fields does, so it cannot be found incomplete.
+            yield closed.removesuffix(end.quote) + fields * "}" + end.quote
+        yield closed
     elif end.in_comment or text.endswith("\\"):
         yield text + "\n"
     else:

@@ -103,10 +103,12 @@ def with_imports(source: str) -> str:
     the published harness mends that in the same way. Packages are those that the file imports, and
     a few of the standard library.
     """
+    # What the file imports comes first: of two packages of one name, the file means its own.
     named = [path for found in _IMPORT.findall(source) for path in re.findall(r'"([^"]+)"', found)]
     body = _IMPORT.sub("", source)
     paths = dict.fromkeys([*named, *_PACKAGES.split()])
     # A package counts as used where its last path element stands before an exported name.
     used = [path for path in paths if re.search(rf"\b{path.rpartition('/')[2]}\.[A-Z]", body)]
     lines = "".join(f'import "{path}"\n' for path in used)
+    # Imports stand behind the package clause, which is the file's first statement.
     return re.sub(r"^package main\s*\n", f"package main\n\n{lines}\n", body, count=1)

@@ -4,7 +4,7 @@ import ast
 import dataclasses
 from collections.abc import Sequence
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.data.text.chat import ASSISTANT, Message
 from hrm_jax.data.text.well_formed import parses
 from hrm_jax.evaluation.suites.problems import Suite, SuiteError

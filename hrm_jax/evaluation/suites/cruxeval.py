@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.evaluation.suites.problems import Kind, Problem, Suite, read_records
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.evaluation.judge.toolchains import Language
 from hrm_jax.evaluation.suites import humaneval

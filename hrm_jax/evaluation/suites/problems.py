@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hrm_jax.core.errors import UserError
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.evaluation.judge.toolchains import Language
 
@@ -136,6 +136,7 @@ class Suite:
 
     def take(self, count: int) -> "Suite":
         """Returns a suite of `count` problems, spread evenly over this one's; 0 for all."""
+        # 0 stands for all of them, as flags have it.
         total = len(self.problems)
         if count < 0 or count > total:
             raise SuiteError(f"expected 0 to {total} problems of {self.name}, got {count}")

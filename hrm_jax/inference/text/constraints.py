@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from hrm_jax.core.errors import UserError
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.healing import MOST_OWED, Vocabulary
 
 _MOST_REFUSED = 8

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.constraints import ConstraintError
 from hrm_jax.inference.text.healing import MOST_OWED, Vocabulary
 

@@ -4,7 +4,7 @@ import itertools
 
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.protocols import Tokenizer
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.data.text.infilling import around_hole, neighbour_tokens
 from hrm_jax.inference.text.healing import Healed, Vocabulary
 

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.data.text.python_prefix import Place, is_viable, scan
 from hrm_jax.data.text.well_formed import parses
 from hrm_jax.inference.text.constraints import ConstraintError

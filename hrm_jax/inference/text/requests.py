@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.constraints import Constraint, Guard
 from hrm_jax.inference.text.healing import Healed
 from hrm_jax.inference.text.refilling import Refill

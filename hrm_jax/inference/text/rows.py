@@ -323,12 +323,14 @@ def add_token(
     alive = rows.left > 0
     # What a text that has ended still owed must not restrict the others any longer.
     owed = dataclasses.replace(rows.owed, length=jnp.where(alive, rows.owed.length, 0))
+    # A model may have more rows of logits than its tokenizer has tokens.
     drawn = sample(restrict(logits[:, : len(pieces.lengths)], owed, pieces), rows.draws, allowed)
     # A free row keeps its token, which means nothing.
     tokens = jnp.where(alive, drawn, rows.tokens)
     owed, counts = pay(owed, tokens, pieces)
     ended = (tokens[:, None] == eos_tokens[None]).any(-1)
     left = jnp.where(alive & ~ended, rows.left - counts, 0)
+    # Counted in free rows, too, which start anew when a text enters.
     draws = dataclasses.replace(rows.draws, drawn=rows.draws.drawn + 1)
     return Rows(rows.cache, tokens, left, draws, owed), jnp.where(alive, tokens, NO_TOKEN)
 
@@ -337,6 +339,7 @@ def padded_prompt(
     tokens: list[int], T: int, *, are_prefix: bool
 ) -> tuple[Int32[np.ndarray, "1 T"], Int32[np.ndarray, " 1"], Int32[np.ndarray, "1 T"] | None]:
     """Returns tokens, lengths and token types of one prompt for `read`, padded to T."""
+    # What fills the row up lies behind the prompt, where its length says that nothing is seen.
     row = np.zeros((1, T), np.int32)
     row[0, : len(tokens)] = tokens
     types = (np.arange(T)[None] < len(tokens)).astype(np.int32) if are_prefix else None

@@ -60,6 +60,7 @@ class SharedModel:
         self, variables: Variables, tokens: Int[Array, "B T"], **kwargs: Any
     ) -> tuple[Float[Array, "B V"], TextCache]:
         """As `LanguageModel.prefill`."""
+        # Split at once: a whole cache on one device is what need not fit.
         logits, cache = self._over_mesh(self.model.prefill)(variables, tokens, **kwargs)
         return logits, self._split(cache)
 
@@ -123,6 +124,7 @@ def share(model: LanguageModel, variables: Variables, devices: int) -> tuple[Any
         got=devices,
         remedy="choose fewer",
     )
+    # As a whole: below, they are arrays like any others.
     leaves = jax.tree.leaves(variables, is_leaf=lambda one: isinstance(one, QuantizedWeights))
     check(
         not any(isinstance(one, QuantizedWeights) for one in leaves),

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from hrm_jax.core.config import check
 from hrm_jax.core.protocols import LanguageModel, Tokenizer
-from hrm_jax.core.types import Prompt, Variables
+from hrm_jax.core.texts import Prompt
+from hrm_jax.core.types import Variables
 from hrm_jax.data.text.holes import Hole
 from hrm_jax.data.text.infilling import end_tokens
 from hrm_jax.inference.text import speculation
@@ -107,6 +108,7 @@ class Writer:
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
         """The texts of the tokens that may be drawn: those of tokenizer and model both."""
+        # Models may have rows for tokens that no tokenizer has, and the other way round.
         size = min(self.tokenizer.vocab_size, self.model.vocab_size)
         return Vocabulary([self.tokenizer.token_bytes(token) for token in range(size)])
 
@@ -131,6 +133,7 @@ class Writer:
         shared = tuple(stop), max_tokens, self.sampling
         jobs = []
         for number, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+            # Others are still written; a text that is missing says that its prompt was too long.
             with contextlib.suppress(PromptTooLong):
                 request = Request(prompt, seed, *shared, constraint=self.constraint)
                 jobs.append(self.job(number, request))
@@ -244,6 +247,7 @@ class Writer:
         waiting.reverse()
         while waiting or session.busy:
             while waiting and session.free is not None:
+                # Its first token comes with the reading of the prompt.
                 yield session.enter(waiting.pop(), session.free)
             if session.busy:
                 yield from session.go_on()

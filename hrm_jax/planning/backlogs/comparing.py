@@ -141,6 +141,7 @@ def least_completion(instance: Instance) -> float:
     sets = itertools.chain.from_iterable(
         itertools.combinations(range(kinds), size) for size in range(1, most + 1)
     )
+    # At least 1 person: a need that nobody serves leaves no plan, whatever the bound says.
     loads = [
         float(wanted[list(some)].sum() / max(tables.able[:, some].any(axis=1).sum(), 1))
         for some in sets

@@ -170,6 +170,7 @@ def read_delays(
     day = _days(table) + table.numbers("ProgressTime").astype(np.int64)
     due = day + remaining.astype(np.int64)
     issues = Delays(np.stack(columns, 1), day, due, table.numbers("delaydays", at_least=0))
+    # Stable: issues of one day stay in the order of the file.
     rows = np.argsort(day, kind="stable")
     return issues.take(rows[remaining[rows] > 1] if foreseeable else rows)
 
@@ -195,6 +196,7 @@ def evaluate(issues: Delays, *, coverage: float = 0.85, seed: int = 0) -> Delays
     said = probability > 0.5
     most = bool(late[past].mean() > 0.5)
     intervals = _intervals(issues, ended, new, coverage, seed)
+    # Intervals are made for the last of the past issues, too, which set their level.
     counted = slice(-len(new), None)
     tails = (1 - coverage) / 2
     usual = np.quantile(issues.late[ended], [tails, 1 - tails])

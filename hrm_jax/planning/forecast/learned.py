@@ -65,12 +65,14 @@ class Learned:
         """That of saying the median of the issues before instead."""
         first = self.past.first
         sizes = self.model.outcomes
+        # Each from what was before, as the estimates that it is compared with.
         medians = [np.median(sizes[:row]) for row in range(first, len(sizes))]
         return float(np.mean(np.abs(medians - self.past.actual)))
 
     @property
     def coverage(self) -> float:
         """Share of past sizes inside of the intervals that were made before."""
+        # The first ones have no interval: there were too few outcomes to set a level by.
         made = np.isfinite(self.past.intervals.low)
         return float(self.past.intervals.inside[made].mean())
 
@@ -188,6 +190,7 @@ def load(folder: Path) -> Learned:
             f"{folder / _HISTORY}: expected the history that --mode=fit read, got another; "
             "fit again with the history as it is now"
         )
+    # Learned anew: the folder holds data and settings, and no code or pickled model.
     issues, sizes = read_history(folder / _HISTORY)
     return learn(issues, sizes, config_lib.from_dict(EstimateConfig, config))
 

@@ -114,6 +114,7 @@ def evaluate(
     """
     past = estimates.estimate_past(issues, points, config)
     blocks = estimates.blocks(past.first, len(issues), config)
+    # The same blocks as ours: each estimate is from what was known at its block's beginning.
     others = [_others(issues, points, rows, config) for rows in blocks[len(blocks) // 2 :]]
     boosting, linear, mean, median, low, high = np.concatenate(others, 1)
     # The first half of the estimated issues only sets the level of the intervals.
@@ -152,6 +153,7 @@ def _others(
     known = issues.take(before), points[before], issues.take(rows)
     tails = (1 - config.coverage) / 2
     whole = [points[before].mean(), *np.quantile(points[before], [0.5, tails, 1 - tails])]
+    # What is said of all issues of the block alike, a row each.
     constant = np.tile(np.array(whole)[:, None], len(rows))
     return np.stack([_boosted(*known, config.seed), _linear(*known), *constant])
 
@@ -173,4 +175,5 @@ def _linear(past: Issues, points: np.ndarray, new: Issues) -> np.ndarray:
     # Fitted to the past alone: words of later issues would tell of the future.
     weighted = words.fit_transform(past.texts)
     model = RidgeCV(np.logspace(-1, 2, 7)).fit(weighted, np.log1p(points))
+    # Learned as logarithms, in which a point more counts less where there are many.
     return np.expm1(model.predict(words.transform(new.texts)))

@@ -133,6 +133,7 @@ def read_project(folder: Path, project: str, *, keep_copies: bool = False) -> li
     snapshots = [_read_snapshot(folder, project, moment) for moment in MOMENTS]
     first = snapshots[0]
     for snapshot in snapshots[1:]:
+        # Snapshots are read as rows of one table, so they have to be of the same sprints.
         same = np.array_equal(snapshot.boards, first.boards)
         if not (same and np.array_equal(snapshot.order, first.order)):
             raise TableError(

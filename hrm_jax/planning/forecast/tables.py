@@ -63,6 +63,7 @@ class Table:
     def _number(self, row: int, column: str, text: str, at_least: float | None) -> float:
         try:
             value = float(text)
+        # Refused below with the same message as what is no finite number.
         except ValueError:
             value = float("nan")
         if not np.isfinite(value) or (at_least is not None and value < at_least):
@@ -110,6 +111,7 @@ def read_table(
         for fields in reader:
             if not fields:
                 continue
+            # The first row that is not empty is the heading.
             if columns is None:
                 columns = _heading(path, fields, required)
                 continue

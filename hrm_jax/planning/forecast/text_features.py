@@ -72,6 +72,7 @@ class TextFeatures:
         """Returns float64 [issues, features]."""
         lengths = [[len(t), len(d), d.count("\n")] for t, d in _pairs(issues)]
         marks = [["{code" in d, "http" in d] for _, d in _pairs(issues)]
+        # Lengths have long tails, which logarithms shorten.
         columns = [np.log1p(np.array(lengths, float)), np.array(marks, float)]
         if self.words is not None and self.topics is not None:
             columns.append(self.topics.transform(self.words.transform(issues.texts)))

@@ -114,6 +114,7 @@ def forecast_in_order(known: Cases, first: int, config: VelocityConfig) -> Forec
       first: the place of the first to forecast; some outcomes must be known by then.
       config: how.
     """
+    # Shares of what is left compare sprints of different sizes.
     scale = _left_or_plan(known)
     share = np.clip((known.delivered - known.done) / scale, _LEAST_LEFT, _MOST_LEFT)
     families, points, usual = [], [], []
@@ -150,6 +151,7 @@ def forecast_in_order(known: Cases, first: int, config: VelocityConfig) -> Forec
         coverage=config.coverage,
         rate=config.rate,
     )
+    # A row [low, high] for each sprint.
     usual_low, usual_high = np.array(usual).T
     return Forecasts(np.array(points), intervals, usual_low, usual_high)
 
@@ -204,6 +206,7 @@ def evaluate(snapshots: Sequence[Snapshot], config: VelocityConfig) -> VelocityR
     """
     now = snapshots[-1]
     known = cases(snapshots)
+    # Places in time order: nothing that is counted was learned from before it was forecast.
     first, counted = int(0.3 * len(known)), len(known) // 2
     made = forecast_in_order(known, first, config)
     rows = slice(counted - first, None)

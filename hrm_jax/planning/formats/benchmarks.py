@@ -61,27 +61,31 @@ def read_best(path: pathlib.Path) -> dict[str, Best]:
       FormatError: columns or numbers are missing; the message names the line.
     """
     reader = csv.DictReader(io.StringIO(read_text(path)))
-    columns = tuple(reader.fieldnames or ())
-    found = {}
-    for row in reader:
-        place = f"{path}, line {reader.line_num}"
-        try:
-            if set(_PUBLISHED) <= set(columns):
-                proven = row["proven_optimal"] == "1"
-                found[row["instance"]] = Best(int(row["makespan"]), proven)
-            elif set(_BEST_KNOWN) <= set(columns):
-                low, _, high = row["optimum"].partition("..")
-                found[row["problem"]] = Best(int(high or low), not high or high == low)
-            else:
-                break
-        except (TypeError, ValueError) as error:
-            raise FormatError(f"{place}: expected whole numbers, got {row}; mend it") from error
+    try:
+        columns = tuple(reader.fieldnames or ())
+        rows = [(f"{path}, line {reader.line_num}", row) for row in reader]
+    except csv.Error as error:
+        raise FormatError(f"{path}: expected CSV, got {error}; get the file anew") from error
+    is_known = set(columns) >= set(_PUBLISHED) or set(columns) >= set(_BEST_KNOWN)
+    found = dict(_best(place, row) for place, row in rows) if is_known else {}
     if not found:
         raise FormatError(
             f"{path}: expected columns {', '.join(_PUBLISHED)} or {', '.join(_BEST_KNOWN)}, and "
             f"rows, got {', '.join(columns) or 'nothing'}; name the file of best makespans"
         )
     return found
+
+
+def _best(place: str, row: Mapping[str, str]) -> tuple[str, Best]:
+    """Returns the name of a row's instance, and what the row says of it."""
+    try:
+        if row.keys() >= set(_PUBLISHED):
+            return row["instance"], Best(int(row["makespan"]), row["proven_optimal"] == "1")
+        low, _, high = row["optimum"].partition("..")
+        return row["problem"], Best(int(high or low), not high or high == low)
+    # A row that is cut has None for what it lacks.
+    except (AttributeError, TypeError, ValueError) as error:
+        raise FormatError(f"{place}: expected whole numbers, got {row}; mend it") from error
 
 
 def spread_evenly(items: Sequence[Item], limit: int) -> list[Item]:

@@ -81,6 +81,7 @@ def chart_of(instance: Instance, plan: Plan) -> Chart:
     """Returns the chart of a plan that the checker accepts."""
     reasons = explain(instance, plan)
     tasks = tasks_by_id(instance)
+    # At least 1, as loads are shares of it.
     done = max([1, *(one.end for one in plan.assignments)])
     # Due dates behind the end are shown as well, so the chart may be longer than the plan.
     length = max([done, *(task.due for task in instance.tasks if task.due is not None)])

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from hrm_jax.planning.formats.rows import Row, is_done
+from hrm_jax.planning.formats.rows import Row, hours_text, is_done
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|)\Z")
 _NUMBER = re.compile(r"(\d+)\Z")
@@ -65,7 +65,8 @@ def fill_estimates(
         if guesses is not None:
             guess = guesses[position]
             found = {"estimate": guess.days, "low": guess.low, "high": guess.high}
-        fields = {**row.fields, **{name: _hours(x * hours_per_day) for name, x in found.items()}}
+        hours = {name: hours_text(max(x * hours_per_day, 1)) for name, x in found.items()}
+        fields = {**row.fields, **hours}
         filled[index] = Row(row.place, fields, estimated=True)
     return filled
 
@@ -84,7 +85,3 @@ def _in_time_order(rows: Sequence[Row], places: list[int]) -> list[int]:
     if not all(numbers.values()):
         return places
     return sorted(places, key=lambda place: int(match[1]) if (match := numbers[place]) else 0)
-
-
-def _hours(hours: float) -> str:
-    return f"{max(hours, 1):g}h"

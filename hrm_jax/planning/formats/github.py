@@ -94,9 +94,11 @@ def _fields(issue: Any, place: str) -> dict[str, str]:
             f"{place}: expected an issue with its number, got {str(issue)[:40]!r}; add number to "
             "the --json fields"
         )
+    # Labels are compared without case, as people write them in both.
     labels = [str(label).lower() for label in _names(issue, "labels", "name", place)]
     people = _names(issue, "assignees", "login", place)
     milestone = issue.get("milestone")
+    # The export has a time of day as well, of which the date is taken.
     due = milestone.get("dueOn") if isinstance(milestone, Mapping) else None
     body = str(issue.get("body") or "")
     after = [number for match in _BLOCKED.finditer(body) for number in _NUMBER.findall(match[1])]

@@ -18,7 +18,7 @@ from hrm_jax.planning.errors import FormatError
 from hrm_jax.planning.formats.filling import HOURS_PER_DAY, Estimator, fill_estimates
 from hrm_jax.planning.formats.github import label_value, needs_of
 from hrm_jax.planning.formats.lists import join
-from hrm_jax.planning.formats.rows import DONE, Row
+from hrm_jax.planning.formats.rows import DONE, Row, hours_text
 
 _PRIORITIES = {"lowest": "1", "low": "2", "medium": "3", "high": "4", "highest": "5"}
 _DATES = ("%d/%b/%y %I:%M %p", "%d/%b/%y", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%d/%b/%Y %I:%M %p")
@@ -96,6 +96,7 @@ def _fields(columns: Sequence[str], record: Sequence[str], place: str) -> dict[s
 
 
 def _estimate(seconds: str, points: str, place: str) -> str:
+    # Seconds are an estimate; story points stand in for one where there is none.
     text = seconds or points
     if not text:
         return ""
@@ -105,7 +106,7 @@ def _estimate(seconds: str, points: str, place: str) -> str:
         raise FormatError(
             f"{place}: estimate: expected a number, got {text!r:.40}; export numbers unformatted"
         ) from None
-    return f"{number / _SECONDS_AN_HOUR:g}h" if seconds else f"{number:g}"
+    return hours_text(number / _SECONDS_AN_HOUR) if seconds else f"{number:g}"
 
 
 def _date(text: str, place: str) -> str:

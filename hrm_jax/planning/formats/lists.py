@@ -109,5 +109,6 @@ def _quoted(item: str) -> str:
 
 
 def _unquoted(item: str) -> str:
+    # Quotes around the whole item alone: others are a part of it.
     match = _QUOTED.fullmatch(item)
     return item[1:-1].replace('""', '"') if match else item

@@ -84,6 +84,7 @@ def _work_end(
         # Absences pass, but people whose days have nothing in common never work together.
         if idle > 10_000:
             raise row.error("people", "people who work at one time", "give it to others")
+        # The slowest of the team sets the pace, as in the checker.
         left -= rate
         tick += 1
     return tick

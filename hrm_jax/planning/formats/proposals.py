@@ -136,12 +136,14 @@ def _replaced(row: Row, accepted: Mapping[str, Sequence[Row]]) -> list[Row]:
         return [row]
     made = []
     for part in parts:
+        # What only proposals have is left out of the backlog's rows.
         own = {key: text for key, text in part.fields.items() if key not in ("story", "by")}
         # Each part waits for what the story waited for, and the milestone for all parts.
         after = "; ".join(text for text in (fields.get("after"), own.get("after")) if text)
         own |= {"after": after, "status": own["status"] if is_done(part) else ""}
         made.append(Row(part.place, {"not_before": fields.get("not_before", ""), **own}))
     last = "; ".join([fields.get("after", ""), join(part.fields.get("id", "") for part in parts)])
+    # The story becomes a milestone: its work is that of its parts.
     nobody = dict.fromkeys(("low", "high", "skills", "people", "forbidden"), "")
     return [*made, Row(row.place, {**fields, **nobody, "estimate": "0", "after": last})]
 

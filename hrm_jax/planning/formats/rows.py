@@ -18,6 +18,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from hrm_jax.planning.errors import FormatError
 from hrm_jax.planning.formats.building import build
 from hrm_jax.planning.formats.lists import join, join_need, split, split_need, split_written
@@ -99,6 +101,7 @@ class Clock:
         text = (row.fields.get(column, "") if text is None else text).strip()
         if not text:
             return None
+        # Bare ticks need no calendar.
         match = _TICK.match(text)
         if match:
             return int(match[1])
@@ -148,6 +151,12 @@ def make_instance(
     if days is not None:
         found["days"] = dataclasses.asdict(days)
     return build(found, name or "input", places)
+
+
+def hours_text(hours: float) -> str:
+    """Returns hours as an estimate, which `Clock.amount` reads."""
+    # With all digits, as a rounded number may be read as a tick more.
+    return f"{np.format_float_positional(hours, trim='-')}h"
 
 
 def is_done(row: Row) -> bool:
@@ -226,6 +235,7 @@ def _absences(row: Row, clock: Clock) -> list[list[int]]:
         first, _, last = (part.strip() for part in item.partition(".."))
         begins = clock.tick(row, "absences", text=first)
         ends = clock.tick(row, "absences", text=last or first, end=True)
+        # Dates of a weekend may leave no ticks; a range that is given in ticks has to have some.
         if begins is None or ends is None or (last.startswith("@") and ends <= begins):
             raise row.error("absences", "ranges of dates", "write 2026-02-02..2026-02-06")
         if last and _is_turned_round(first, last, begins, ends):
@@ -277,7 +287,7 @@ def task_row(task: Task, days: Workdays | None) -> dict[str, str]:
     hours = days.hours_per_tick if days else 1.0
 
     def amount(ticks: int | None) -> str:
-        return "" if ticks is None else f"{ticks * hours:g}h"
+        return "" if ticks is None else hours_text(ticks * hours)
 
     return {
         "id": task.id,

@@ -135,6 +135,7 @@ def _plain(node: yaml.Node, place: str, loader: type[yaml.SafeLoader] = yaml.Saf
 
 
 def _text(value: Any, place: str) -> str:
+    # An empty value in YAML is an empty cell.
     if value is None:
         return ""
     if isinstance(value, list):

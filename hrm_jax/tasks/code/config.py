@@ -14,8 +14,8 @@ from hrm_jax.models.hrm_text import HrmTextConfig
 from hrm_jax.models.llama import LlamaConfig
 from hrm_jax.models.recurrence import BorderWarmup
 from hrm_jax.training.curriculum import Gate
-from hrm_jax.training.loop import LoopConfig
 from hrm_jax.training.optimizers import OptimConfig
+from hrm_jax.training.run_config import LoopConfig
 
 ModelConfig: TypeAlias = HrmTextConfig | LlamaConfig | HrmLlamaConfig
 """A language model: HRM-Text, a plain transformer, or reasoning modules on a foundation."""
@@ -109,6 +109,7 @@ class CodeEvaluationConfig:
         """Returns texts of each language at equal distances, cut to `longest_bytes`."""
         found = []
         for language in sorted({str(text.language) for text in texts}):
+            # Evenly spread within each language, so that none is measured by its first files alone.
             own = [text for text in texts if str(text.language) == language]
             count = min(self.texts or len(own), len(own))
             found += [own[index * len(own) // count] for index in range(count)]

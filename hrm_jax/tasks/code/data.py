@@ -52,6 +52,7 @@ def read_splits(config: CodeDataConfig) -> TextSplits:
             validation=splits.validation + _mbpp(config, "validation"),
         )
     for name, texts in splits._asdict().items():
+        # After exercises are cut out, which may leave nothing of a small split.
         check(len(texts) > 0, "data.corpus", expected=f"texts in {name}", got=0, remedy="add some")
     return splits
 

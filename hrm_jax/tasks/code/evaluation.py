@@ -12,7 +12,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from hrm_jax.core.mesh import replicated, split_batch, with_ambient_mesh
-from hrm_jax.core.types import IGNORE_LABEL, TextBatch, Variables
+from hrm_jax.core.texts import TextBatch
+from hrm_jax.core.types import IGNORE_LABEL, Variables
 from hrm_jax.data.text.batches import as_text_batch
 from hrm_jax.data.text.languages import LANGUAGES
 from hrm_jax.losses.token import softmax_cross_entropy

@@ -84,6 +84,7 @@ def _look(
     """Returns the likeliest next tokens with their probabilities, and the levels' movement."""
     types = jax.numpy.ones_like(tokens) if prompts_are_prefixes else None
     logits = model.logits(variables, tokens, token_types=types, lengths=lengths)
+    # The logits at a prompt's last token are those of the token after it.
     last = jax.numpy.take_along_axis(logits, (lengths - 1)[:, None, None], axis=1)[:, 0]
     probabilities = jax.nn.softmax(last.astype(jax.numpy.float32))
     best, likeliest = jax.lax.top_k(probabilities, min(LIKELIEST, probabilities.shape[-1]))

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Sequence
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.syntax import parses
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.sampling import SamplingConfig
@@ -64,6 +64,7 @@ def write_samples(
         Request(Prompt(prompt), seed + number, STOP, max_tokens, sampling)
         for number, prompt in enumerate(prompts)
     ]
+    # Seeds were given before, so a prompt that is left out changes no other's draws.
     requests = [request for request in requests if writer.fits(request)]
     prompts = [request.prompt.prefix for request in requests]
     written = [""] * len(prompts)

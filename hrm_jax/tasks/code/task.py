@@ -16,7 +16,8 @@ from hrm_jax.convert.language import LoadedLanguageModel, load_language_model
 from hrm_jax.core.config import ConfigError, check
 from hrm_jax.core.mesh import batch_share, check_divisible
 from hrm_jax.core.protocols import Tokenizer
-from hrm_jax.core.types import TextBatch, TextOutputs, Variables
+from hrm_jax.core.texts import TextBatch, TextOutputs
+from hrm_jax.core.types import Variables
 from hrm_jax.data.text.batches import TextConfig, as_text_batch, evaluation_batches, text_batches
 from hrm_jax.data.text.source import Text, fingerprint, tokenize
 from hrm_jax.inference.text.sampling import SamplingConfig

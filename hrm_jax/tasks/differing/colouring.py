@@ -62,6 +62,7 @@ class Colouring:
         answer = rng.integers(1, self.colours + 1, self.vertices).astype(np.uint8)
         degree = rng.uniform(self.fewest_neighbours, self.most_neighbours)
         first, second = np.triu_indices(self.vertices, 1)
+        # The colouring is planted: only vertices of different colours may become neighbours.
         possible = np.flatnonzero(answer[first] != answer[second])
         count = min(round(self.vertices * degree / 2), len(possible))
         chosen = rng.choice(possible, count, replace=False)
@@ -73,6 +74,7 @@ class Colouring:
             # Of colours alone that can be exchanged nothing could be learned.
             question = np.zeros_like(answer)
             question[pairs[0]] = answer[pairs[0]]
+        # Neighbours hear each other, so each edge goes both ways.
         source = np.concatenate([pairs[:, 0], pairs[:, 1]])
         target = np.concatenate([pairs[:, 1], pairs[:, 0]])
         relation = graph_relation(source, target, self.room)

@@ -93,9 +93,11 @@ def measure(
     engine = Engine(model, limits, Solves(kind), mesh)
     relations = puzzles.relations
     single = solve_stream(engine, variables, puzzles.inputs, relations=relations, progress=progress)
+    # Without a search the single pass counts for both.
     if not config.search.attempts:
         progress(len(puzzles))
         return Measured(single, single)
+    # What is solved already is not searched.
     progress(int(single.valid.sum()))
     searched = search(
         engine,
@@ -112,7 +114,9 @@ def measure(
 
 def solve_exactly(puzzles: PuzzleSet) -> Exact:
     """Returns what the exact method finds of the same puzzles, one solution each."""
+    # Processor time, which other processes on the machine change little.
     start = time.process_time()
+    # Tokens count from the blank's; the solver's cells count from 0, the blank.
     cells = puzzles.inputs - np.uint8(BLANK_TOKEN)
     pairs = list(zip(cells, puzzles.problems, strict=True))
     found = [solver.search(one, problem, limit=1) for one, problem in pairs]

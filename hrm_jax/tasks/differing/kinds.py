@@ -68,11 +68,13 @@ class Solves:
         keeps = ((puzzles == BLANK_TOKEN) | (puzzles == proposals)).all(-1)
         fixed = self.kind.fixed
         if fixed is not None:
+            # NumPy's arrays are constants of the compiled program.
             source = np.repeat(np.arange(fixed.num_cells), np.diff(fixed.starts))
             equal = proposals[:, source] == proposals[:, fixed.neighbours]
         else:
             assert relations is not None
             (edges,) = relations[NEIGHBOURS]
             ends = [jnp.take_along_axis(proposals, end, 1) for end in (edges.source, edges.target)]
+            # Padding has a share of 0, and joins nothing.
             equal = (ends[0] == ends[1]) & (edges.share > 0)
         return proper & keeps & ~equal.any(-1)

@@ -61,6 +61,7 @@ class Latin:
         n = self.order
         while True:
             begun = np.zeros(n * n, np.uint8)
+            # Any first row has a completion.
             begun[:n] = rng.permutation(n) + 1
             order = rng.permutation(n).astype(np.int32)
             found = solver.search(
@@ -68,6 +69,7 @@ class Latin:
             )
             if found.count:
                 square = found.solution.reshape(n, n)
+                # Exchanged, as the search goes through cells in one order and favours some squares.
                 return square[rng.permutation(n)][:, rng.permutation(n)].ravel()
 
 
@@ -75,6 +77,7 @@ class Latin:
 def _lines(n: int) -> Differing:
     cells = np.arange(n * n).reshape(n, n)
     lines = np.concatenate([cells, cells.T])
+    # All pairs of places of a line, each once.
     first, second = np.triu_indices(n, 1)
     pairs = np.stack([lines[:, first], lines[:, second]], -1).reshape(-1, 2)
     return differing(n * n, n, pairs, lines)

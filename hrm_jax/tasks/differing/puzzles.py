@@ -52,6 +52,7 @@ def make(kind: Kind, seeds: Sequence[int], count: int) -> PuzzleSet:
     rng = np.random.default_rng(seeds)
     drawn = [kind.draw(rng) for _ in range(count)]
     return PuzzleSet(
+        # Cells count from 0, the blank; tokens from the padding before it.
         inputs=np.stack([one.question for one in drawn]) + np.uint8(BLANK_TOKEN),
         labels=np.stack([one.answer for one in drawn]) + np.uint8(BLANK_TOKEN),
         relations=stack_graphs([one.relations for one in drawn]),
@@ -72,6 +73,7 @@ def draw_batch(
       number: of the batch.
     """
     first = number * batch_size
+    # Batches lie end to end over epochs, so one may end an epoch and begin the next.
     visits = [divmod(place, len(puzzles)) for place in range(first, first + batch_size)]
     rows = np.array([_order(len(puzzles), seed, epoch)[place] for epoch, place in visits])
     labels = puzzles.labels[rows]

@@ -23,11 +23,13 @@ from hrm_jax.tasks.differing.kinds import Kind
 from hrm_jax.tasks.differing.latin import Latin
 from hrm_jax.tasks.differing.puzzles import PuzzleSet, draw_batch, make
 from hrm_jax.training.batches import NumberedBatches
-from hrm_jax.training.loop import Hooks, LoopConfig
+from hrm_jax.training.loop import Hooks
 from hrm_jax.training.optimizers import OptimConfig
+from hrm_jax.training.run_config import LoopConfig
 from hrm_jax.training.state import TrainState
 from hrm_jax.training.task import Task
 
+# Parts of the seed: the three sets are drawn from different streams.
 _TRAINED, _VALIDATED, _TESTED = range(3)
 
 
@@ -116,6 +118,7 @@ class DifferingTask(Task):
 
     def abstract_batch(self) -> Batch:
         """Returns shapes and dtypes of a batch."""
+        # A single puzzle gives the shapes of all.
         one = self._batch(self._made(_TRAINED, 1), 0)
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), one)
 
@@ -137,6 +140,7 @@ class DifferingTask(Task):
         del batches
         settings = replace(
             self.config.test,
+            # During training a model is measured as it is trained: one pass, without a search.
             {"search.attempts": 0, "max_steps": self.config.model.halt_max_steps},
         )
 

@@ -26,8 +26,9 @@ from hrm_jax.tasks.planning import examples
 from hrm_jax.tasks.planning.examples import Example, ExamplesConfig, Solved, examples_of
 from hrm_jax.tasks.planning.loss import PlanLabels, PlanMetrics, plan_loss
 from hrm_jax.training.batches import NumberedBatches
-from hrm_jax.training.loop import Hooks, LoopConfig
+from hrm_jax.training.loop import Hooks
 from hrm_jax.training.optimizers import OptimConfig
+from hrm_jax.training.run_config import LoopConfig
 from hrm_jax.training.state import TrainState
 from hrm_jax.training.task import Task
 
@@ -195,12 +196,14 @@ class PlannerTask(Task):
         Returns:
           The mean share by which plans cost less, and the shares of those that cost less and more.
         """
+        # As it is used: what the model proposes is decoded, checked and searched around.
         planner = Hrm(ModelProposer(self.model, variables))
         budget = Budget(iterations=self.config.measured_tries)
         gains = []
         for problem, other in problems:
             arrays = planner.search(problem, budget)
             assert arrays is not None  # restarts found a plan
+            # At least 1, as a plan may cost nothing.
             gains.append(1 - problem.cost(arrays) / max(other, 1))
         found = np.array(gains)
         return {

@@ -30,11 +30,13 @@ from hrm_jax.tasks.sudoku import evaluation
 from hrm_jax.tasks.sudoku.evaluation import EvaluationConfig
 from hrm_jax.tasks.sudoku.task import DataConfig
 from hrm_jax.training.batches import PlacedBatches
-from hrm_jax.training.loop import Hooks, LoopConfig
+from hrm_jax.training.loop import Hooks
 from hrm_jax.training.optimizers import OptimConfig
+from hrm_jax.training.run_config import LoopConfig
 from hrm_jax.training.state import TrainState
 from hrm_jax.training.task import Task
 
+# Parts of the seed: what is held out comes from a stream of its own.
 _TRAINED, _HELD_OUT = range(2)
 
 
@@ -136,6 +138,7 @@ class SizesTask(Task):
         """Returns the sums over all puzzles of the losses and metrics of `losses.act`."""
         pairs = zip(carry, outputs, strict=True)
         parts = [act_loss(*pair, distribution=self.config.model.distribution) for pair in pairs]
+        # Losses and metrics are sums over puzzles, so those of all boards add up.
         return jax.tree.map(lambda *values: jnp.stack(values).sum(), *parts)
 
     def load(self) -> tuple[Sources, Sources]:
@@ -147,10 +150,12 @@ class SizesTask(Task):
         )
 
     def _learned(self, board: Board) -> Source:
+        # Puzzles of nine rows are those that the usual task learns from.
         if board == USUAL:
             return self.config.data.load("train")
         grades = cast(Sequence[Grade], self.config.grades)
         made = self._make(board, grades, self.config.puzzles, _TRAINED)
+        # None: made puzzles are shown with some blanks filled in, but under no symmetry.
         ease = functools.partial(ease_after, None, share=self.config.data.reveal_share)
         return dataclasses.replace(made, augment=ease)
 
@@ -165,6 +170,8 @@ class SizesTask(Task):
         for grade in grades:
             named = board_generator.GRADES.index(grade)
             shape = board.box_rows, board.box_columns
+            # A stream for each board and grade: adding a size leaves the puzzles of the others as
+            # they are.
             rng = np.random.default_rng([self.config.seed, part, named, *shape])
             made.append(board_generator.generate(rng, board, grade, count))
         puzzles = concatenate(made)
@@ -182,6 +189,7 @@ class SizesTask(Task):
         for source, rows in zip(data[0], self.config.rows, strict=True):
             check_divisible("rows", rows, mesh)
             pipeline = PipelineConfig(
+                # Each process draws its own share of the rows.
                 batch_size=rows // count,
                 seed=self.config.seed,
                 augment=source.augment is not None,
@@ -221,6 +229,7 @@ class SizesTask(Task):
         """
         found = {}
         for board, source in zip(self.config.boards, held_out, strict=True):
+            # The usual model's weights; `board` says how many cells they are applied to.
             report = evaluation.evaluate(
                 self.usual_model,
                 variables,

@@ -30,8 +30,9 @@ from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.tasks.sudoku import evaluation, probes
 from hrm_jax.tasks.sudoku.evaluation import EvaluationConfig, SudokuReport
 from hrm_jax.training.batches import PlacedBatches
-from hrm_jax.training.loop import Hooks, LoopConfig
+from hrm_jax.training.loop import Hooks
 from hrm_jax.training.optimizers import OptimConfig
+from hrm_jax.training.run_config import LoopConfig
 from hrm_jax.training.state import TrainState
 from hrm_jax.training.task import Task
 

@@ -1,8 +1,8 @@
 """The speculation suite's figures, of writers that write nothing."""
 
 from experiments.benchmarks import speculation
-from experiments.benchmarks.speculation import Turn
-from hrm_jax.core.types import Prompt
+from experiments.benchmarks.turns import Turn
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.requests import Piece, Request
 
 
@@ -18,10 +18,9 @@ class Fixed:
 
 def test_a_turn_counts_all_tokens_but_the_first():
     requests = [Request(Prompt("x"))] * 2
-    turns = speculation.take_turns({0: Fixed("abc"), 7: Fixed("abd")}, requests, rounds=2)
-    assert [len(own) for own in turns.values()] == [2, 2]
-    assert turns[7][0].texts == ["abd", "abd"]
-    assert turns[7][0].tokens == 4
+    turn = speculation.turn_of(Fixed("abd"), requests)
+    assert turn.texts == ["abd", "abd"]
+    assert turn.tokens == 4
 
 
 def test_ratios_are_taken_round_by_round_and_differing_texts_counted():

@@ -1,8 +1,9 @@
 """The syntax suite's turns and figures, of a writer that writes nothing."""
 
 from experiments.benchmarks import syntax
-from experiments.benchmarks.syntax import Options, Turn
-from hrm_jax.core.types import Prompt
+from experiments.benchmarks.syntax import Options
+from experiments.benchmarks.turns import Turn
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.evaluation.suites.problems import Problem, Suite
 from hrm_jax.inference.text.python_syntax import PythonSyntax
@@ -36,10 +37,10 @@ def test_contestants_differ_by_their_constraint_alone():
 
 
 def test_a_turn_counts_the_tokens_of_all_texts():
-    turns = syntax.take_turns(Echo(), syntax.requests_of(SUITE, Options([])), rounds=2)
-    assert [len(own) for own in turns.values()] == [2, 2]
-    assert turns["free"][0].texts == ["    return 0", "    return 1"]
-    assert [own[0].tokens for own in turns.values()] == [10, 6]
+    requests = syntax.requests_of(SUITE, Options([]))
+    turns = {name: syntax.turn_of(Echo(), own) for name, own in requests.items()}
+    assert turns["free"].texts == ["    return 0", "    return 1"]
+    assert [turn.tokens for turn in turns.values()] == [10, 6]
 
 
 def test_programs_that_parse_are_counted():

@@ -11,7 +11,7 @@ from experiments.codegen import generation, writer
 from experiments.common import language_model
 from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.core.config import ConfigError
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.data.text.chat import ChatTemplate
 from hrm_jax.inference.text.constraints import ConstraintError
 from hrm_jax.inference.text.prompts import PromptError

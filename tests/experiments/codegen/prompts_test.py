@@ -9,7 +9,7 @@ from absl.testing import flagsaver
 from experiments.codegen import prompts
 from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.core.files import JsonError, TextError
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.data.text.chat import ChatError, ChatTemplate
 from hrm_jax.inference.text.prompts import PromptError
 from tests.hrm_jax.inference.text import tiny

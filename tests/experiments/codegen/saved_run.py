@@ -12,7 +12,8 @@ from hrm_jax.data.text.tokenizers import ByteTokenizer
 from hrm_jax.tasks.code.data import TOKENIZER
 from hrm_jax.tasks.code.task import CodeTask
 from hrm_jax.training.checkpoint import CheckpointStore
-from hrm_jax.training.run import CHECKPOINTS, begin
+from hrm_jax.training.first_state import begin
+from hrm_jax.training.run import CHECKPOINTS
 
 SMALL = {"model.hidden_size": 16, "model.num_heads": 2, "model.head_size": 8}
 STEPS = (40, 80)

@@ -14,7 +14,8 @@ from hrm_jax.evaluation.judge.toolchains import ToolchainMissing
 from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
 from hrm_jax.evaluation.suites.problems import SuiteError
 from hrm_jax.inference.text.prompts import PromptError
-from hrm_jax.training.loop import Diverged, Ended
+from hrm_jax.training.divergence import Diverged
+from hrm_jax.training.loop import Ended
 from hrm_jax.training.run import RunError
 from hrm_jax.training.run_log import RunLogError
 from hrm_jax.training.state_arrays import CheckpointError

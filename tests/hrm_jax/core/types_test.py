@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import nnx
 
@@ -19,6 +20,9 @@ from hrm_jax.core.types import (
 )
 
 TYPES = [Variables, Batch, Latents, Carry, Outputs]
+B = 4
+L = 50
+D = 8
 
 
 @pytest.mark.parametrize("cls", TYPES)
@@ -59,3 +63,24 @@ def test_the_three_kinds_of_variables_are_told_apart():
 def test_the_label_that_is_ignored_is_that_of_the_originals():
     """Their prepared data and PyTorch's losses say -100; no token is negative."""
     assert IGNORE_LABEL == -100
+
+
+def carry_of(value: int, halted) -> Carry:
+    state = jnp.full((B, L, D), float(value))
+    tokens = jnp.full((B, L), value, jnp.int32)
+    identifiers = jnp.full(B, value, jnp.int32)
+    data = Batch(tokens, tokens, identifiers)
+    return Carry(Latents(state, -state), jnp.full(B, value, jnp.int32), jnp.asarray(halted), data)
+
+
+def test_those_that_start_take_everything_new_and_the_others_nothing():
+    old = carry_of(3, [True, True, False, False])
+    new = carry_of(5, [True] * 4)
+    where = jnp.array([True, False, True, False])
+    found = old.restart(where, new.latents, new.data)
+    np.testing.assert_array_equal(found.steps, [0, 3, 0, 3])
+    np.testing.assert_array_equal(found.halted, [False, True, False, False])
+    for row, source in enumerate([new, old, new, old]):
+        for name in ("latents", "data"):
+            pair = getattr(found, name), getattr(source, name)
+            jax.tree.map(lambda x, y, row=row: np.testing.assert_array_equal(x[row], y[row]), *pair)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hrm_jax.core.config import ConfigError
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.evaluate import (
     COMPLETIONS,
     REPORT,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation import gate
 from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.evaluation.likelihood import bits_per_byte, nats_per_byte

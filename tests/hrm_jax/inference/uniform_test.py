@@ -7,23 +7,10 @@ import numpy as np
 from hrm_jax.core.types import Batch
 from hrm_jax.data.sudoku import rules
 from hrm_jax.inference.uniform import Uniform
-from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.models.puzzle_model import PuzzleModel
+from tests.hrm_jax.models.tiny import RELATIONAL
 
-MODEL = PuzzleModel(
-    hrm(
-        hidden_size=4,
-        mlp_multiple=4,
-        H_layers=1,
-        L_layers=1,
-        mixing="relational",
-        pos_encodings="none",
-        puzzle_emb_ndim=0,
-        q_continue=False,
-        halt_max_steps=2,
-    ),
-    rules.CANDIDATES,
-)
+MODEL = PuzzleModel(RELATIONAL, rules.CANDIDATES)
 
 
 def test_all_symbols_are_as_likely_and_it_halts_by_its_steps_alone():

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_jax.core.types import IGNORE_LABEL, TextOutputs
+from hrm_jax.core.texts import TextOutputs
+from hrm_jax.core.types import IGNORE_LABEL
 from hrm_jax.losses.language import average_text_metrics, language_loss
 from hrm_jax.losses.token import softmax_cross_entropy
 

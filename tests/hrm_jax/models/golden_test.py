@@ -30,7 +30,8 @@ from hrm_jax.losses.act import act_loss
 from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.optim.adam_atan2 import adam_atan2
 from hrm_jax.optim.puzzle_rows import sign_sgd_rows
-from hrm_jax.training.state import Optimizers, state_from_variables
+from hrm_jax.training.first_state import state_from_variables
+from hrm_jax.training.state import Optimizers
 from hrm_jax.training.step import compute_gradients, make_train_step
 
 pytestmark = pytest.mark.golden

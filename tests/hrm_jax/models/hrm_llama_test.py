@@ -14,19 +14,11 @@ from hrm_jax.core.types import Variables
 from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
 from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_jax.models.recurrence import Schedule
+from tests.hrm_jax.models.tiny import LLAMA
 
-V = 13
 T = 9
-FOUNDATION = LlamaConfig(
-    vocab_size=V,
-    hidden_size=16,
-    num_layers=2,
-    num_heads=4,
-    num_key_heads=2,
-    head_size=6,
-    mlp_width=16,
-    prefix_lm=True,
-)
+FOUNDATION = dataclasses.replace(LLAMA, prefix_lm=True)
+V = FOUNDATION.vocab_size
 CONFIG = HrmLlamaConfig(FOUNDATION, layers_per_level=1, num_heads=2, mlp_width=12)
 MODEL = HrmLlama(CONFIG)
 UNFROZEN = HrmLlama(dataclasses.replace(CONFIG, freeze_foundation=False))

@@ -10,21 +10,14 @@ from flax import nnx
 
 from hrm_jax.core.types import Variables
 from hrm_jax.models.call_cache import CacheOverflowError
-from hrm_jax.models.llama import Llama, LlamaConfig
+from hrm_jax.models.llama import Llama
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.nn.rope import RopeScaling
+from tests.hrm_jax.models.tiny import LLAMA
 
-V = 13
 T = 9
-CONFIG = LlamaConfig(
-    vocab_size=V,
-    hidden_size=16,
-    num_layers=2,
-    num_heads=4,
-    num_key_heads=2,
-    head_size=6,
-    mlp_width=16,
-)
+CONFIG = LLAMA
+V = CONFIG.vocab_size
 MODEL = Llama(CONFIG)
 TOLERANCE = 1e-5
 TYPES = jnp.asarray([[1, 1, 1, 1, 0, 0, 0, 0, 0]])

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hrm_jax.core.types import TextBatch
+from hrm_jax.core.texts import TextBatch
 from hrm_jax.models.hrm_text import HrmText, hrm_text
 from hrm_jax.models.recurrence import Schedule
 from hrm_jax.models.text_step import TextStep

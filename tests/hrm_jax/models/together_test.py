@@ -7,23 +7,12 @@ import numpy as np
 from hrm_jax.core.config import replace
 from hrm_jax.core.types import Batch
 from hrm_jax.data.sudoku.boards import Board
-from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.models.together import Together
+from tests.hrm_jax.models.tiny import RELATIONAL
 
 BOARDS = (Board(2, 2), Board(2, 3))
-TINY = hrm(
-    hidden_size=8,
-    mlp_multiple=8,
-    H_layers=1,
-    L_layers=1,
-    mixing="relational",
-    pos_encodings="none",
-    puzzle_emb_ndim=0,
-    q_continue=False,
-    initial_noise=0.5,
-    halt_max_steps=3,
-)
+TINY = replace(RELATIONAL, {"initial_noise": 0.5, "halt_max_steps": 3})
 
 
 def model_of(board):

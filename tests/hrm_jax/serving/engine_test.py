@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.prompts import PromptTooLong
 from hrm_jax.inference.text.requests import Piece, Request
 from hrm_jax.inference.text.writing import Writer

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrm_jax.core.protocols import Marker
-from hrm_jax.core.types import FilePlace
+from hrm_jax.core.texts import FilePlace
 from hrm_jax.serving.hole_context import around_hole_within, neighbours_within, place_within
 from tests.hrm_jax.inference.text.tiny import ByteTokenizer
 

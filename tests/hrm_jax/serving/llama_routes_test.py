@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.prompts import marked_prompt
 from hrm_jax.inference.text.requests import Request
 from tests.hrm_jax.inference.text.tiny import ByteTokenizer

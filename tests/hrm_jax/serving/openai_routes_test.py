@@ -11,7 +11,7 @@ import numpy as np
 import openai
 import pytest
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.judge.exams import Bounds
 from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.sandbox.isolation import find_sandbox

@@ -11,8 +11,9 @@ from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
 from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.models.puzzle_model import PuzzleModel
+from hrm_jax.training.first_state import init_state
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
-from hrm_jax.training.state import init_state, state_shardings
+from hrm_jax.training.state import state_shardings
 from hrm_jax.training.step import make_train_step
 
 pytestmark = pytest.mark.aot

@@ -25,15 +25,17 @@ from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
 from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.models.puzzle_config import hrm
-from hrm_jax.training import loop
+from hrm_jax.training import loop, saving
 from hrm_jax.training.checkpoint import CheckpointStore
 from hrm_jax.training.interrupt import GracefulStop
 from hrm_jax.core.mesh import (
     MeshConfig, batch_share, batch_sharding, fetch, global_batch, make_mesh, replicated,
 )
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
+from hrm_jax.training.run_config import LoopConfig
 from hrm_jax.training.run_log import RunLog
-from hrm_jax.training.state import init_state, state_shardings
+from hrm_jax.training.first_state import init_state
+from hrm_jax.training.state import state_shardings
 from hrm_jax.training.step import make_train_step
 
 B, T = 8, 7
@@ -86,10 +88,10 @@ def progress(number, averages):
 
 def run(batches, resume):
     store = CheckpointStore(folder + "/checkpoints", 1)
-    start, extras = loop.resume(store, state, batches) if resume else (state, None)
+    start, extras = saving.resume(store, state, batches) if resume else (state, None)
     with RunLog(folder, resume_step=int(start.step) if resume else -1) as log:
         return loop.run_steps(
-            start, step, lambda _: model, batches, config=loop.LoopConfig(6, log_every=1),
+            start, step, lambda _: model, batches, config=LoopConfig(6, log_every=1),
             store=store, log=log, hooks=loop.Hooks(lambda sums, steps: sums, lambda state: {}),
             progress=progress, stop=stop, extras=extras,
         )

@@ -14,13 +14,14 @@ from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
 from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.models.puzzle_model import PuzzleModel
-from hrm_jax.training import loop
+from hrm_jax.training import loop, saving
 from hrm_jax.training.checkpoint import CheckpointReader, CheckpointStore
+from hrm_jax.training.divergence import Diverged
+from hrm_jax.training.first_state import init_state
 from hrm_jax.training.interrupt import GracefulStop
-from hrm_jax.training.loop import Diverged, LoopConfig
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
+from hrm_jax.training.run_config import LoopConfig
 from hrm_jax.training.run_log import RunLog, read_metrics
-from hrm_jax.training.state import init_state
 from hrm_jax.training.step import make_train_step
 
 CONFIG = LoopConfig(steps=7, log_every=3, evaluate_every=4, checkpoint_every=2, keep_checkpoints=10)
@@ -68,7 +69,7 @@ class Run:
 
         summarize = lambda sums, steps: {**sums, "window": steps}  # noqa: E731
         state = self.init()
-        resumed = loop.resume(self.store, state, self.batches) if resume else None
+        resumed = saving.resume(self.store, state, self.batches) if resume else None
         state, extras = resumed or (state, None)
         with RunLog(self.folder, resume_step=int(state.step) if resumed else -1) as log:
             return loop.run_steps(
@@ -163,7 +164,7 @@ def test_a_finished_run_can_be_made_longer(summing):
 
 
 def test_nothing_is_resumed_from_an_empty_folder(summing):
-    assert loop.resume(summing.store, summing.init(), summing.batches) is None
+    assert saving.resume(summing.store, summing.init(), summing.batches) is None
     assert float(summing.go(resume=True).variables) == sum(range(7))
 
 

@@ -8,8 +8,8 @@ from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
 from hrm_jax.models.puzzle_config import hrm, trm
 from hrm_jax.models.puzzle_model import PuzzleModel
+from hrm_jax.training.first_state import init_state
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
-from hrm_jax.training.state import init_state
 from hrm_jax.training.step import make_train_step
 
 SIZES = {"seq_len": 9, "hidden_size": 32, "num_heads": 2, "puzzle_emb_ndim": 32}

@@ -9,9 +9,9 @@ import pytest
 from hrm_jax.core.config import configclass, field, to_json
 from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.training import run
+from hrm_jax.training.run_config import TrainConfig
 from hrm_jax.training.run_folder import newest_run, read_config, restore, run_of
 from hrm_jax.training.run_log import write_run_info
-from hrm_jax.training.task import TrainConfig
 from tests.hrm_jax.training.tiny import TinyTask
 
 MESH = make_mesh(MeshConfig(), jax.devices()[:1])

@@ -25,7 +25,8 @@ from hrm_jax.core.mesh import (
     MeshConfig, batch_sharding, fetch, make_mesh, split_batch, with_ambient_mesh
 )
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
-from hrm_jax.training.state import init_state, state_shardings
+from hrm_jax.training.first_state import init_state
+from hrm_jax.training.state import state_shardings
 from hrm_jax.training.step import make_train_step
 
 assert jax.device_count() == 8

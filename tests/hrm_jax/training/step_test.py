@@ -12,8 +12,8 @@ from hrm_jax.core.types import Batch
 from hrm_jax.losses.act import act_loss
 from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.models.puzzle_model import PuzzleModel
+from hrm_jax.training.first_state import init_state
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
-from hrm_jax.training.state import init_state
 from hrm_jax.training.step import compute_gradients, make_train_step
 
 B = 4

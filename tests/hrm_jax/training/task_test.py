@@ -9,8 +9,9 @@ import pytest
 from hrm_jax.core.config import ConfigError, replace
 from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.training.run import train
+from hrm_jax.training.run_config import TrainConfig
 from hrm_jax.training.run_log import read_metrics
-from hrm_jax.training.task import Task, TrainConfig
+from hrm_jax.training.task import Task
 from tests.hrm_jax.training.tiny import TinyTask
 
 MESH = make_mesh(MeshConfig(), jax.devices()[:1])

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from hrm_jax.core.types import Variables
-from hrm_jax.training.loop import LoopConfig
-from hrm_jax.training.task import Task, TrainConfig
+from hrm_jax.training.run_config import LoopConfig, TrainConfig
+from hrm_jax.training.task import Task
 
 TRACED = collections.Counter()
 """How often the step of each model was traced."""

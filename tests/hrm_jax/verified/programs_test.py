@@ -2,7 +2,7 @@
 
 import pytest
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.verified.programs import Continued, Conversed, code_in
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.verified.checks import check_of_tests
 from hrm_jax.verified.programs import Continued, Conversed

@@ -99,6 +99,7 @@ def answered_error(answer: dict[str, Any], side: wire.Side) -> BaseException:
         return error
     name = str(answer["error"])
     message = str(answer["message"])
+    # Tests catch builtin exceptions by class, so the name is turned back into one.
     kind = getattr(builtins, name, None)
     if isinstance(kind, type) and issubclass(kind, Exception):
         try:
@@ -111,5 +112,6 @@ def answered_error(answer: dict[str, Any], side: wire.Side) -> BaseException:
 def _message(error: BaseException) -> str:
     try:
         return str(error)[:500]
+    # The program's own `__str__` may do anything, also end the process by SystemExit.
     except BaseException:
         return ""

@@ -40,6 +40,7 @@ class Form(NamedTuple):
 
 def form_of(value: Any) -> Form | None:
     """Returns the form of a value of a plain type, not one derived from it; None for others."""
+    # By the exact type: what is derived may have other operators.
     form = BY_TYPE.get(type(value))
     return form if form is not None and form.fits(value) else None
 
@@ -56,6 +57,7 @@ def plain_part(value: Any) -> Any:
     form = base_form(value)
     if form is None:
         raise TypeError(f"expected a plain value, got a {type(value).__name__}")
+    # Taken apart and made again, so that nothing of the program's class stays.
     return form.make(list(form.parts(value)))
 
 

@@ -117,6 +117,7 @@ class Reference:
     def __ne__(self, other: object) -> Any:
         if is_remote(other):
             return _apply(self, "__ne__", self, other)
+        # From `__eq__`, so that both answers agree whatever the program defines.
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 
@@ -142,6 +143,7 @@ class Remote(Reference):
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Calls it with plain values, with functions, or with other values of the program."""
+        # Objects that tests make by a class that the reference has as well are what is tested.
         made = _ask(self, "call", self, list(arguments), options)
         return _trusting(made) if state_of(self).maker else made
 

@@ -71,5 +71,7 @@ def test_boards_have_names_and_limits():
     assert boards.format_grid(np.arange(16, dtype=np.uint8) % 5, Board(2, 2)) == ".1234.1234.1234."
     with pytest.raises(ConfigError, match="box_rows"):
         Board(0, 3)
+    with pytest.raises(ConfigError, match="box_columns: expected at most 25 cells in a box of 5"):
+        Board(5, 6)
     with pytest.raises(ValueError, match="expected 16 cells of 0 to 4 for 4x4"):
         boards.format_grid(np.full(16, 5, np.uint8), Board(2, 2))

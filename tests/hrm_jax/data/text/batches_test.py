@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_jax.core.config import ConfigError
-from hrm_jax.core.types import IGNORE_LABEL, TextBatch
+from hrm_jax.core.texts import TextBatch
+from hrm_jax.core.types import IGNORE_LABEL
 from hrm_jax.data.text import batches
 from hrm_jax.data.text.languages import LANGUAGES
 from hrm_jax.data.text.source import NO_LANGUAGE, Text, TextSource, tokenize

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrm_jax.core.protocols import InfillingTokens, Marker
-from hrm_jax.core.types import FilePlace
+from hrm_jax.core.texts import FilePlace
 from hrm_jax.data.text import infilling
 from hrm_jax.data.text.tokenizers import ByteTokenizer
 

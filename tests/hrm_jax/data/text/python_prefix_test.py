@@ -78,6 +78,22 @@ def test_all_beginnings_of_a_program_are_viable():
         assert is_viable(EVERYTHING[:end]), EVERYTHING[:end][-40:]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        """f"{x!r:>{width}} {x:%Y-%m-%d} {{ {x=:} {y:{'a'}} }}" """,
+        "rf'{x:\\d}'",
+        "f'{x:\\x41<5}'",
+        'f"""{x:>{y}}\n{z!s:\n}"""',
+    ],
+    ids=["fields in fields", "raw", "escapes", "of several lines"],
+)
+def test_all_beginnings_of_strings_with_fields_are_viable(text):
+    assert parses(text)
+    for end in range(len(text) + 1):
+        assert is_viable(text[:end]), text[:end]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2), st.integers(0, 12_000))
 def test_beginnings_of_real_programs_are_viable(number, end):
@@ -113,6 +129,8 @@ def test_beginnings_of_real_programs_are_viable(number, end):
         "x = 1\nelif ",
         "x = 'a\n",
         "f'{x y}'",
+        "f'{x:}}",
+        "f'{x!r:' and ",
         "f'{x y} and ",
         "'\\x4g",
         "for in ",

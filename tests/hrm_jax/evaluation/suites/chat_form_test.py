@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.evaluation.suites.chat_form import definitions, in_chat_form, turns
 from hrm_jax.evaluation.suites.problems import Problem, Suite, SuiteError

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.suites import humanevalpack, mbpp, named
 from hrm_jax.evaluation.suites.humaneval import load_infilling
 from hrm_jax.evaluation.suites.named import load_suite

@@ -6,7 +6,7 @@ import random
 import pytest
 
 import hrm_kernels
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text import reading, session
 from hrm_jax.inference.text.batching import RollingBatch
 from hrm_jax.inference.text.requests import Request

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.data.text.well_formed import parses
 from hrm_jax.inference.text.constraints import ConstraintError, Guard
 from hrm_jax.inference.text.healing import Healed, Vocabulary

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.constraints import ConstraintError
 from hrm_jax.inference.text.grammars import Grammar, json_schema, lark
 from hrm_jax.inference.text.healing import Vocabulary

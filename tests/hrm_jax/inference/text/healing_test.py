@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.healing import (
     MOST_OWED,
     Healed,

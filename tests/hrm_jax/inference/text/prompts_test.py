@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.prompts import PromptError, encode_prompt
 from tests.hrm_jax.inference.text import tiny
 from tests.hrm_jax.inference.text.tiny import MIDDLE, PREFIX, SUFFIX, ByteTokenizer

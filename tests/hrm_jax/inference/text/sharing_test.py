@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hrm_jax.core.config import ConfigError
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.sharing import share
 from hrm_jax.inference.text.writing import Writer

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import hrm_kernels
 from hrm_jax.core.config import ConfigError
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text import speculation
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.sampling import SamplingConfig

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hrm_jax.core.config import ConfigError
-from hrm_jax.core.types import Prompt
+from hrm_jax.core.texts import Prompt
 from hrm_jax.inference.text.prompts import PromptError, encode_prompt
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.sampling import SamplingConfig

@@ -22,7 +22,7 @@ from hrm_jax.planning.formats.table_files import (
     write_tasks_csv,
     write_yaml,
 )
-from hrm_jax.planning.instance import Instance, Need
+from hrm_jax.planning.instance import Instance, Need, Person, Task
 from hrm_jax.planning.plan import Budget
 from hrm_jax.planning.workdays import Workdays
 from tests.hrm_jax.planning.drawn import instances
@@ -97,6 +97,24 @@ def test_dzn_gives_back_what_was_written(instance):
     assert [task.duration for task in again.tasks] == [task.duration for task in instance.tasks]
     assert [task.team_size for task in again.tasks] == [task.team_size for task in instance.tasks]
     assert read_dzn(write_dzn(again), "i.dzn") == again
+
+
+@pytest.mark.parametrize(("ticks", "hours"), [(6, 8.0), (1440, 8.0), (7, 7.5), (1440, 0.01)])
+def test_estimates_of_ticks_that_are_no_whole_hours_come_back(ticks, hours):
+    days = Workdays(start="2026-01-05", ticks_per_day=ticks, hours_per_day=hours)
+    durations = (1, 2, 3, 100, 12345, 999_983)
+    tasks = tuple(Task(f"t{duration}", duration, (Need(()),)) for duration in durations)
+    instance = Instance(tasks, (Person("ada"),), days)
+    found = make_instance(read_csv(write_tasks_csv(instance), "t.csv"), [], days)
+    assert [task.duration for task in found.tasks] == list(durations)
+
+
+def test_seconds_of_jira_are_as_many_ticks():
+    days = Workdays(start="2026-01-05", ticks_per_day=24, hours_per_day=8)
+    # An hour and two thirds, in ticks of 20 minutes.
+    rows = read_jira("Issue key,Summary,Original Estimate\nK-1,First,6000\n", "j.csv")
+    found = make_instance(rows, read_csv("id\nada\n", "p.csv"), days)
+    assert found.tasks[0].duration == 5
 
 
 def test_dzn_means_what_it_says():

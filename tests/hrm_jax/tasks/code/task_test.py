@@ -27,6 +27,7 @@ from hrm_jax.tasks.code.task import CodeTask
 from hrm_jax.training import run
 from hrm_jax.training.checkpoint import CheckpointReader, CheckpointStore
 from hrm_jax.training.curriculum import Gate
+from hrm_jax.training.first_state import begin
 from hrm_jax.training.learned_data import DataChanged
 from hrm_jax.training.loop import Ended
 from hrm_jax.training.run_folder import restore
@@ -233,7 +234,7 @@ def test_a_frozen_foundation_is_started_from_and_stays(tmp_path):
             lambda a, b: bool((a == b).all()), values, state.averaged_variables.params
         )
         assert all(jax.tree.leaves(same)) == frozen
-        began = run.begin(task, ONE_DEVICE).averaged_variables
+        began = begin(task, ONE_DEVICE).averaged_variables
         tokens = jnp.asarray([[1, 2, 3]])
         np.testing.assert_allclose(
             task.model.model.logits(began, tokens),
@@ -248,7 +249,7 @@ def test_a_foundation_of_other_sizes_is_refused(whole, tmp_path):
     changes = {"foundation": str(tmp_path / "model"), "model.hidden_size": 32}
     other = CodeTask(replace(CONFIG, changes), tmp_path)
     with pytest.raises(ConfigError, match="foundation: expected a model of the sizes of the conf"):
-        run.begin(other, ONE_DEVICE)
+        begin(other, ONE_DEVICE)
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path):

@@ -10,28 +10,17 @@ from hrm_jax.core.config import ConfigError, from_dict, replace, to_json
 from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.inference.config import SearchConfig
 from hrm_jax.inference.uniform import Uniform
-from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.tasks.differing.colouring import Colouring
 from hrm_jax.tasks.differing.evaluation import MeasureConfig, measure, solve_exactly
 from hrm_jax.tasks.differing.latin import Latin
 from hrm_jax.tasks.differing.task import DifferingConfig, DifferingTask
-from hrm_jax.training.loop import LoopConfig
 from hrm_jax.training.run import train
+from hrm_jax.training.run_config import LoopConfig
+from tests.hrm_jax.models.tiny import RELATIONAL
 
 CONFIG = DifferingConfig(
     colouring=Colouring(colours=3, vertices=12, fewest_neighbours=3.0, most_neighbours=4.0),
-    model=hrm(
-        hidden_size=8,
-        mlp_multiple=8,
-        H_layers=1,
-        L_layers=1,
-        mixing="relational",
-        pos_encodings="none",
-        puzzle_emb_ndim=0,
-        q_continue=False,
-        distribution="softmax",
-        halt_max_steps=4,
-    ),
+    model=replace(RELATIONAL, {"distribution": "softmax", "halt_max_steps": 4}),
     puzzles=8,
     validated=4,
     test=MeasureConfig(

@@ -7,13 +7,12 @@ from hrm_jax.core.config import ConfigError, replace
 from hrm_jax.core.mesh import MeshConfig, make_mesh
 from hrm_jax.data.sudoku import rules
 from hrm_jax.data.sudoku.boards import Board, is_solution
-from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.tasks.sudoku.sizes import SizesConfig, SizesTask
 from hrm_jax.tasks.sudoku.task import DataConfig
+from tests.hrm_jax.models.tiny import RELATIONAL
 
-MODEL = hrm(hidden_size=8, mixing="relational", pos_encodings="none", puzzle_emb_ndim=0)
 CONFIG = SizesConfig(
-    model=MODEL,
+    model=RELATIONAL,
     boxes=("2x2", "2x3"),
     rows=(3, 2),
     puzzles=6,
