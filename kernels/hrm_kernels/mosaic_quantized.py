@@ -228,10 +228,14 @@ def _kernel(kernel: Kernel, chunk: int, steps: int, pairs, matrix, out, ring, hi
 
     @pl.when(me == WORKING)
     def _():
+        if N == MOST_ROWS:
+            mosaic_blocks.take_registers(kernel, copies=True)
         _copy(work, pairs, matrix, ring, high)
 
     @pl.when(me < WORKING)
     def _():
+        if N == MOST_ROWS:
+            mosaic_blocks.take_registers(kernel, copies=False)
         total = _multiply(kernel, work, me, matrix, ring, high)
         # Registers have outputs in rows, memory has them in columns.
         block = plgpu.layout_cast(total, _scattered()).astype(out.dtype)
