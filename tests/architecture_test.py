@@ -29,7 +29,8 @@ LAYERS: tuple[dict[str, str], ...] = (
             " mosaic_resident_backward mosaic_resident mosaic_stream mosaic_tiled_queries"
             " mosaic_tiled_keys mosaic_tiled_backward mosaic_tiled mps choice attention"
             " native norm native_cached decode textbook cases quantized_matrix quantized_rows"
-            " tpu_quantized gpu_quantized mosaic_quantized quantized quantized_cases __init__"
+            " tpu_quantized gpu_quantized mosaic_quantized_copies mosaic_quantized quantized"
+            " quantized_cases __init__"
         )
     },
     {

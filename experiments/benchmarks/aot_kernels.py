@@ -4,8 +4,9 @@
     python -m experiments.benchmarks.aot_kernels --by=mosaic --calls=hrm_82,smollm2_8192
 
 compiles the calls that models make, of `aot_cases`, and takes each kernel apart: attention, steps
-of decoding, products with quantised matrices (for `--rows` each). `--by` is "mosaic" or "shipped", JAX's own for Mosaic GPU (float16 without a mask), with jax 0.11 or newer on Python
-3.12; "gpu", ours for Triton, or "xla", with jax 0.10, as newer ones do not say what they made.
+of decoding, products with quantised matrices (for `--rows` each). `--by` is "mosaic" or "shipped",
+JAX's own for Mosaic GPU (float16 without a mask), with jax 0.11 or newer on Python 3.12; "gpu",
+ours for Triton, or "xla", with jax 0.10, as newer ones do not say what they made.
 """
 
 import dataclasses
@@ -94,8 +95,9 @@ def programs(by: str, call: str, rows: list[int]) -> Iterator[tuple[str, Callabl
         product = functools.partial(hrm_kernels.quantized_product, backend=by)
         for number in rows:
             operands = aot_cases.QUANTIZED[call].operands(number, "bfloat16")
-            yield f"{number} rows", functools.partial(
-                aot_targets.compile_for, target, product, *operands
+            yield (
+                f"{number} rows",
+                functools.partial(aot_targets.compile_for, target, product, *operands),
             )
         return
     if call not in aot_cases.CASES:

@@ -78,9 +78,9 @@ def attention(
       rope: tables by which query and key are rotated first, a position being a token's index;
         resident kernels do it inside. Needs T = S; decoding, where it is not, rotates beforehand.
       return_lse: whether to return the log-sum-exp of each query's scores as well.
-      backend: which path to take: None for the best on `device`; "xla", "tpu", "gpu" or "mosaic"
-        for the best of a family; "interpret" for the TPU's kernels in Pallas' interpreter, on any machine;
-        or the name of one path (`hrm_kernels.choice.PATHS`).
+      backend: which path to take: None for the best on `device`; "xla", "tpu", "gpu", "mosaic" or
+        "mps" for the best of a family; "interpret" for the TPU's kernels in Pallas' interpreter, on
+        any machine; or the name of one path (`hrm_kernels.choice.PATHS`).
       device: what to choose for, a device of JAX; None for the ambient mesh's (`jax.set_mesh`), so
         that of an ahead-of-time target, or without a mesh JAX's first one.
       interpret: whether the path's Pallas kernels run in the interpreter; True, or

@@ -72,9 +72,7 @@ class Case:
     generation: str | None = None
 
 
-def case_of(
-    operands: Operands, generation: str | None = None, with_lse: bool = False
-) -> Case:
+def case_of(operands: Operands, generation: str | None = None, with_lse: bool = False) -> Case:
     """Returns the case that a call belongs to, on a card of a generation."""
     _, T, N, K = operands.query.shape
     _, S, M, _ = operands.key.shape
