@@ -134,7 +134,7 @@ def _multiply(
     def take(i, total):
         plgpu.barrier_wait(ring.copied.at[ring.slot(i)])
         if high is not None:
-            pl.when(work.begins_tile(i))(lambda: high.wait(work.tile(i)) and None)
+            pl.when(work.begins_tile(i))(functools.partial(_wait, high, work.tile(i)))
         step = _Step(kernel, matrix, ring, high, work, i, pl.ds(ROWS * me, ROWS))
         for begin in range(0, SLOTS_OF_STEP, at_once):
             total = step.add(total, range(begin, begin + at_once))
@@ -142,10 +142,14 @@ def _multiply(
         plgpu.commit_smem()
         ring.release(i)
         if high is not None:
-            pl.when(work.ends_tile(i))(lambda: high.release(work.tile(i)))
+            pl.when(work.ends_tile(i))(functools.partial(high.release, work.tile(i)))
         return total
 
     return jax.lax.fori_loop(0, work.count, take, kernel.zeros((ROWS, N)))
+
+
+def _wait(stream: Stream, i: Any) -> None:
+    stream.wait(i)
 
 
 class _Step(NamedTuple):
@@ -173,7 +177,7 @@ class _Step(NamedTuple):
         """Returns `total` with the products over some slots."""
         N = total.shape[1]
         dtype = self.ring.tiles.dtype
-        zeros = self.kernel.zeros(total.shape)
+        zeros = self.kernel.zeros((ROWS, N))
         ones = plgpu.layout_cast(jnp.ones((ROWS, COLUMNS), dtype), plgpu.Layout.WGMMA)
         groups = SLOT // self.matrix.group
         sums = []
@@ -209,15 +213,14 @@ class _Step(NamedTuple):
         fields = [field.numbers(bits, slot, words, half_format) for field in FIELDS[bits]]
         zero = 0 if self.matrix.offsets is not None else 1 << (bits - 1)
         for half in range(HALVES):
-            weights = None
+            parts = []
             for field, numbers in zip(FIELDS[bits], fields, strict=True):
                 highest = field is FIELDS[bits][-1]
                 excess = (1 << field.bits) + (zero // field.weight if highest else 0)
                 part = plgpu.layout_cast(numbers_in(numbers, half, dtype), plgpu.Layout.WGMMA)
-                part = (part - excess) * field.weight
-                # Whole numbers up to 255 are exact in either format.
-                weights = part if weights is None else weights + part
-            yield weights
+                parts.append((part - excess) * field.weight)
+            # Whole numbers up to 255 are exact in either format.
+            yield functools.reduce(jnp.add, parts)
 
     def words(self, s: int, plane: int, _: Any) -> Int[Array, "64 16"]:
         """Returns a tile of a plane's words, each output's in a row."""

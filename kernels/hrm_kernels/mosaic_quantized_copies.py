@@ -9,6 +9,7 @@ A tile of high bits lasts several steps, and comes by a stream of its own.
 """
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -178,8 +179,9 @@ def copy(work: Work, pairs, matrix: QuantizedMatrix, ring: Ring, high: Stream | 
             words = pl.ds(
                 ACCELERATOR.words * jax.lax.div(step, jnp.int32(work.lasts)), ACCELERATOR.words
             )
-            source = matrix.planes[1].at[work.panel, words]
-            pl.when(work.begins_tile(i))(lambda: high.put(work.tile(i), source))
+            plane: Any = matrix.planes[1]
+            source = plane.at[work.panel, words]
+            pl.when(work.begins_tile(i))(functools.partial(high.put, work.tile(i), source))
 
     def take(i, _):
         start(i)

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from hrm_kernels.operands import Case, Operands, Options, ranges_of
+from hrm_kernels.operands import Case, Operands, Options
 
 MAX_SCORES = 1024 * 1024
 """Largest T * S served with a mask, which then has so many entries for each row of the batch."""
@@ -33,11 +33,11 @@ def attend(options: Options, operands: Operands):
     query, key, value = operands.query, operands.key, operands.value
     mask = None
     alive = None
-    if operands.ranges is not None:
-        first, end = ranges_of(operands).first, ranges_of(operands).end
-        position = jnp.arange(key.shape[1], dtype=jnp.int32)
-        allowed = (first[..., None] <= position) & (position < end[..., None])
-        alive = (first < end)[:, :, None, None]
+    ranges = operands.ranges
+    if ranges is not None:
+        position = jnp.arange(key.shape[1], dtype=jnp.int32)[None, None]
+        allowed = (ranges.first[..., None] <= position) & (position < ranges.end[..., None])
+        alive = (ranges.first < ranges.end)[:, :, None, None]
         # Zeros are multiplied with weights of zero, which NaN would survive.
         seen = allowed.any(1)[:, :, None, None]
         query = jnp.where(alive, query, 0)
