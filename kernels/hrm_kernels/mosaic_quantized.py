@@ -43,7 +43,8 @@ from hrm_kernels.quantized_matrix import ACCELERATOR, PLANES, QuantizedMatrix
 from hrm_kernels.quantized_rows import BFLOAT16, FIELDS, FLOAT16, SLOT, Slot
 
 PROGRAMS = 264
-"""Number of programs that fill a GPU, about twice its cores."""
+PROGRAMS_OF_MANY = 132
+"""Number of programs that fill a GPU: a core has room for two, or for one of the most rows."""
 MOST_SUMS = 128
 """Most columns of the sums of groups that registers hold at once."""
 
@@ -65,7 +66,8 @@ def product(
     panels = matrix.scales.shape[0]
     blocks = cdiv(R, N)
     steps = cdiv(D, STEP)
-    chunk = cdiv(steps, max(1, min(steps, PROGRAMS // (panels * blocks))))
+    programs = PROGRAMS_OF_MANY if N == MOST_ROWS else PROGRAMS
+    chunk = cdiv(steps, max(1, min(steps, programs // (panels * blocks))))
     splits = cdiv(steps, chunk)
     # Partial results stay in float32 until they are added.
     dtype = x.dtype if splits == 1 else jnp.dtype(jnp.float32)

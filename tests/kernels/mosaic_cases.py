@@ -62,6 +62,8 @@ PRODUCTS = (
     Product("Q5_0", 70, "bfloat16", V=128, D=576),
 )
 """Of one panel the inputs are split; 70 rows are two blocks."""
+MISSING_WAITS = ("RACE DETECTED", "no threads observed phase")
+"""What the interpreter's errors say where one warpgroup does not wait for another."""
 RACES = {"detect_races": True, "uninitialized_memory": "nan"}
 POISONED = Case(120, N=1, M=1, K=32, dtype="bfloat16", mask="causal_lengths", B=3)
 
@@ -106,7 +108,7 @@ def check_product(case: Product, backend: str, **params: Any) -> dict[str, str]:
     interpret = plgpu.InterpretGPUParams(**params)
     product = functools.partial(quantized_product, backend=backend, interpret=interpret)
     # So few programs that each has several steps, or that inputs are split.
-    with mock.patch.object(mosaic_quantized, "PROGRAMS", 2):
+    with mock.patch.multiple(mosaic_quantized, PROGRAMS=2, PROGRAMS_OF_MANY=2):
         found = np.asarray(jax.jit(product)(jnp.asarray(x), example.matrix))
     assert found.shape == (case.rows, case.V)
     assert found.dtype == x.dtype
@@ -134,10 +136,11 @@ def check_that_races_are_found(case: Any, backend: str) -> dict[str, str]:
             careless.enter_context(mock.patch.object(Slots, method, return_value=None))
         races = check_product_races if isinstance(case, Product) else check_races
         try:
-            races(case, backend)
-        except RuntimeError as error:
-            return {} if "RACE DETECTED" in str(error) else {"races": str(error)}
-    return {"races": "not found"}
+            found = races(case, backend)
+        except RuntimeError as error:  # by jax 0.12; 0.11 goes on, or finds a wait missing
+            known = any(message in str(error) for message in MISSING_WAITS)
+            return {} if known else {"races": str(error)}
+    return {} if found.get("races") == "found" else {"races": "not found"}
 
 
 def check_repeats(case: Case, backend: str) -> dict[str, str]:
