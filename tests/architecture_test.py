@@ -27,9 +27,10 @@ LAYERS: tuple[dict[str, str], ...] = (
             " xla_cached tpu_heads tpu_rows tpu_resident tpu_blocks tpu_walk tpu_tiled jax_versions"
             " gpu_tiles gpu_blocks gpu_resident gpu_tiled_backward gpu_tiled mosaic_blocks"
             " mosaic_resident_backward mosaic_resident mosaic_stream mosaic_tiled_queries"
-            " mosaic_tiled_keys mosaic_tiled_backward mosaic_tiled choice attention"
+            " mosaic_tiled_keys mosaic_tiled_backward mosaic_tiled mps choice attention"
             " native norm native_cached decode textbook cases quantized_matrix quantized_rows"
-            " tpu_quantized gpu_quantized quantized quantized_cases __init__"
+            " tpu_quantized gpu_quantized mosaic_quantized_copies mosaic_quantized quantized"
+            " quantized_cases __init__"
         )
     },
     {

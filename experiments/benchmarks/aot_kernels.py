@@ -3,9 +3,10 @@
     pip install -e '.[aot-gpu]' nvidia-cuda-cuobjdump
     python -m experiments.benchmarks.aot_kernels --by=mosaic --calls=hrm_82,smollm2_8192
 
-compiles the calls that models make, of `aot_cases`, and takes each kernel apart. `--by` is "mosaic"
-or "shipped", JAX's own for Mosaic GPU (float16 without a mask), with jax 0.11 or newer on Python
-3.12; "gpu", ours for Triton, or "xla", with jax 0.10, as newer ones do not say what they made.
+compiles the calls that models make, of `aot_cases`, and takes each kernel apart: attention, steps
+of decoding, products with quantised matrices (for `--rows` each). `--by` is "mosaic" or "shipped",
+JAX's own for Mosaic GPU (float16 without a mask), with jax 0.11 or newer on Python 3.12; "gpu",
+ours for Triton, or "xla", with jax 0.10, as newer ones do not say what they made.
 """
 
 import dataclasses
@@ -25,7 +26,10 @@ from rich.console import Console
 from experiments.common.terminal import Table, make_console
 
 _BY = flags.DEFINE_enum("by", "mosaic", ["mosaic", "gpu", "xla", "shipped"], "whose kernels")
-_CALLS = flags.DEFINE_list("calls", ["hrm_82", "smollm2_8192"], "names of calls, or of decoders")
+_CALLS = flags.DEFINE_list(
+    "calls", ["hrm_82", "smollm2_8192"], "names of calls, of decoders, or of quantised matrices"
+)
+_ROWS = flags.DEFINE_multi_integer("rows", [1, 512], "rows of activations of quantised products")
 _ARCHITECTURE = "sm_90a"
 _SPILLED = re.compile(r"(\d+) bytes spill stores")
 _REGISTERS = re.compile(r"Used (\d+) registers.*?(?:(\d+) bytes smem)?$", re.MULTILINE)
@@ -43,10 +47,13 @@ def main(arguments: list[str]) -> None:
         # Both are read when the first program is compiled, and not again.
         os.environ["XLA_FLAGS"] = f"--xla_dump_to={folder} " + os.environ.get("XLA_FLAGS", "")
         os.environ |= {"MOSAIC_GPU_DUMP_TO": folder, "MOSAIC_GPU_DUMP_PTX": "1"}
-        print_kernels(_BY.value, _CALLS.value, pathlib.Path(folder), make_console())
+        folder = pathlib.Path(folder)
+        print_kernels(_BY.value, _CALLS.value, _ROWS.value, folder, make_console())
 
 
-def print_kernels(by: str, calls: list[str], folder: pathlib.Path, console: Console) -> None:
+def print_kernels(
+    by: str, calls: list[str], rows: list[int], folder: pathlib.Path, console: Console
+) -> None:
     """Prints a row for each kernel of each call; compilers leave its code in `folder`."""
     import jax
 
@@ -54,7 +61,7 @@ def print_kernels(by: str, calls: list[str], folder: pathlib.Path, console: Cons
     for heading in ("call", "kernel", "registers", "spilled", "shared KiB", "instructions", "mma"):
         table.add_column(heading, justify="left" if heading in ("call", "kernel") else "right")
     for call in calls:
-        for part, compile_it in programs(by, call):
+        for part, compile_it in programs(by, call, rows):
             temporary = compile_it().temporary_bytes
             about = f"{call} {part}, {temporary / 2**20:,.1f} MiB"
             for kernel in kernels_in(folder):
@@ -67,8 +74,8 @@ def print_kernels(by: str, calls: list[str], folder: pathlib.Path, console: Cons
     console.print(table)
 
 
-def programs(by: str, call: str) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yields each pass of a call, with what compiles it.
+def programs(by: str, call: str, rows: list[int]) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yields each pass of a call, or number of rows of a product, with what compiles it.
 
     Raises:
       app.UsageError: there is no such call.
@@ -86,8 +93,17 @@ def programs(by: str, call: str) -> Iterator[tuple[str, Callable[[], Any]]]:
             functools.partial(aot.compile_decoder, target, aot_cases.DECODERS[call], decode),
         )
         return
+    if call in aot_cases.QUANTIZED:
+        product = functools.partial(hrm_kernels.quantized_product, backend=by)
+        for number in rows:
+            operands = aot_cases.QUANTIZED[call].operands(number, "bfloat16")
+            yield (
+                f"{number} rows",
+                functools.partial(aot_targets.compile_for, target, product, *operands),
+            )
+        return
     if call not in aot_cases.CASES:
-        known = ", ".join([*aot_cases.CASES, *aot_cases.DECODERS])
+        known = ", ".join([*aot_cases.CASES, *aot_cases.DECODERS, *aot_cases.QUANTIZED])
         raise app.UsageError(f"--calls: expected some of {known}, got {call}", exitcode=2)
     case = aot_cases.CASES[call]
     if by == "shipped":

@@ -78,9 +78,9 @@ def attention(
       rope: tables by which query and key are rotated first, a position being a token's index;
         resident kernels do it inside. Needs T = S; decoding, where it is not, rotates beforehand.
       return_lse: whether to return the log-sum-exp of each query's scores as well.
-      backend: which path to take: None for the best on `device`; "xla", "tpu" or "gpu" for the
-        best of a family; "interpret" for the TPU's kernels in Pallas' interpreter, on any machine;
-        or the name of one path (`hrm_kernels.choice.PATHS`).
+      backend: which path to take: None for the best on `device`; "xla", "tpu", "gpu", "mosaic" or
+        "mps" for the best of a family; "interpret" for the TPU's kernels in Pallas' interpreter, on
+        any machine; or the name of one path (`hrm_kernels.choice.PATHS`).
       device: what to choose for, a device of JAX; None for the ambient mesh's (`jax.set_mesh`), so
         that of an ahead-of-time target, or without a mesh JAX's first one.
       interpret: whether the path's Pallas kernels run in the interpreter; True, or
@@ -101,7 +101,9 @@ def attention(
     ranges = key_ranges(mask or Mask(), B, T, key.shape[1])
     operands = Operands(query, key, value, ranges, rope)
     found = device_of(device)
-    name, interpreted = choose(case_of(operands, found.generation), found.platform, backend)
+    name, interpreted = choose(
+        case_of(operands, found.generation, return_lse), found.platform, backend
+    )
     # A Python number, as options are static: hashable arguments of a `custom_vjp`.
     scale = float(K**-0.5 if scale is None else scale)
     options = Options(scale, return_lse, interpret or interpreted, found.generation)
@@ -116,6 +118,7 @@ def explain(
     mask: Mask | None = None,
     *,
     rope: Rope | None = None,
+    return_lse: bool = False,
     backend: str | None = None,
     device: Any = None,
 ) -> Choice:
@@ -133,7 +136,8 @@ def explain(
     mask = mask or Mask()
     check_mask(mask, B, S)
     found = device_of(device)
-    case = Case(T, S, N, M, K, query.dtype.name, not mask.is_full, found.generation)
+    masked = not mask.is_full
+    case = Case(T, S, N, M, K, query.dtype.name, masked, return_lse, found.generation)
     choice = explain_case(case, found.platform, backend)
     # Where a path is asked for by name, no other was passed over.
     others = not_chosen(case, found.platform) if backend is None else {}

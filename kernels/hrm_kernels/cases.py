@@ -351,7 +351,6 @@ def deviations(
     case: Case,
     found: dict[str, np.ndarray],
     products: Products = "float32",
-    times_xla: float = TIMES_XLA,
 ) -> dict[str, Deviation]:
     """Returns how far each result is from float64, and how far it may be.
 
@@ -360,10 +359,9 @@ def deviations(
       found: results of `compute`, by name.
       products: how float32 operands were multiplied. "tf32" is allowed TF32_ROUNDINGS of its own
         epsilons, "tf32x3" a larger multiple of `textbook`'s error.
-      times_xla: root-mean-square error allowed in float32, in errors of `textbook`.
     """
     result = {}
-    times_xla = TIMES_XLA_OF_TF32X3 if products == "tf32x3" else times_xla
+    times_xla = TIMES_XLA_OF_TF32X3 if products == "tf32x3" else TIMES_XLA
     for name, array in found.items():
         exact = expected(case)[name]
         # Scores are sums of products of the operands, exact in float32 unless these were rotated
@@ -388,10 +386,10 @@ def deviations(
     return result
 
 
-def check(case: Case, *, times_xla: float = TIMES_XLA, **options: Any) -> None:
+def check(case: Case, **options: Any) -> None:
     """Asserts that the entry point's results for a case are about as exact as `textbook`'s."""
     found = compute(example(case), **options)
-    for name, deviation in deviations(case, found, times_xla=times_xla).items():
+    for name, deviation in deviations(case, found).items():
         assert found[name].dtype == ("float32" if name == "lse" else case.dtype), name
         assert found[name].shape == expected(case)[name].shape, name
         assert deviation.is_small, f"{name}: {deviation}"

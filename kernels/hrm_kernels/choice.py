@@ -38,13 +38,14 @@ FAMILIES = {
     "tpu": ("tpu_resident", "tpu_tiled"),
     "gpu": ("gpu_resident", "gpu_tiled"),
     "mosaic": ("mosaic_resident", "mosaic_tiled"),
+    "mps": ("mps",),
 }
 PATHS = tuple(name for names in FAMILIES.values() for name in names)
 """Names of the implementations, which are those of their modules."""
 LINEAR = "xla_blocked"
 """The path that serves any case on any platform, with memory linear in T and S."""
 _ROTATING = ("tpu_resident", "gpu_resident", "mosaic_resident")
-_UNTRIED = "has run on no device yet; ask for it with backend='mosaic'"
+_UNTRIED = "has run on no device yet; ask for it with backend={family!r}"
 _NARROW = "takes 16 bits alone"
 _UNREPEATABLE = (
     "its gradient may differ in two runs, it returns no log-sum-exp, and takes no packed or prefix "
@@ -98,7 +99,7 @@ def explain_case(case: Case, platform: str, backend: str | None) -> Choice:
     Args:
       case: the sizes, and the card's generation.
       platform: of the device, as JAX names it.
-      backend: None for the platform's best; a family ("xla", "tpu", "gpu") for the best of it;
+      backend: None for the platform's best; a family (FAMILIES) for the best of it;
         "interpret" for the TPU's kernels in Pallas's interpreter; or the name of a path.
 
     Raises:
@@ -131,9 +132,13 @@ def explain_case(case: Case, platform: str, backend: str | None) -> Choice:
 
 def not_chosen(case: Case, platform: str) -> dict[str, str]:
     """Returns why paths and libraries for a platform are not chosen by themselves, by name."""
-    if PLATFORMS.get(platform) != "gpu":
+    family = {"gpu": "mosaic", "mps": "mps"}.get(PLATFORMS.get(platform, platform))
+    if family is None:
         return {}
-    reasons = {name: path(name).refuses(case) or _UNTRIED for name in FAMILIES["mosaic"]}
+    untried = _UNTRIED.format(family=family)
+    reasons = {name: path(name).refuses(case) or untried for name in FAMILIES[family]}
+    if family == "mps":
+        return reasons
     return reasons | {"cudnn": _NARROW if case.dtype == "float32" else _UNREPEATABLE}
 
 

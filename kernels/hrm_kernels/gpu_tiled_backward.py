@@ -139,7 +139,8 @@ def _queries(
     # An infinite lse makes every weight of a query without keys exp2(-inf) = 0.
     rows_lse = jnp.where(alive, vector(lse, rows) * LOG2_E, jnp.inf)
 
-    def visit(masked, j, total):
+    def visit(masked, j, state):
+        total, sums = state
         keys = span(j, cut.keys)
         seen = pairs.seen(keys) if masked else None
         block = matrix(key, keys, seen)
@@ -149,9 +150,13 @@ def _queries(
             weights = jnp.where(pairs.allowed(keys), weights, 0)
         d_weights = product(cotangents, matrix(value, keys, seen).T)
         d_scores = weights * (d_weights - subtracted[:, None])
-        return total + product(d_scores.astype(block.dtype), block)
+        return total + product(d_scores.astype(block.dtype), block), sums + weights.sum(1)
 
-    total = pairs.visit_blocks(visit, jnp.zeros(queries.shape, jnp.float32))
+    state = jnp.zeros(queries.shape, jnp.float32), jnp.zeros(cut.queries, jnp.float32)
+    total, sums = pairs.visit_blocks(visit, state)
+    # A query's weights add up to 1 but for an error that they have in common, by the rounding of
+    # its log-sum-exp and of that to base 2: at 4 to 8 nats several times that of all else.
+    total = total * jnp.where(sums > 0, 1 / sums, 0)[:, None]
     gpu_blocks.store_matrix(d_query, rows, total * scale)
 
 

@@ -37,17 +37,23 @@ MOST_COLUMNS = 64
 """Columns of a tile of 16-bit elements, 128 bytes; narrower blocks have narrower tiles."""
 
 
-def refuses(case: Case) -> str | None:
-    """Returns why no kernel of Mosaic's can serve a case, or None."""
+def refuses_operands(dtype: str, generation: str | None) -> str | None:
+    """Returns why no kernel of Mosaic's can serve operands of a dtype on a card, or None."""
     if plgpu is None:
         return f"needs jax 0.11 or newer, here is {jax.__version__}; use backend='gpu'"
-    if case.generation not in (None, "hopper"):
-        return f"its instructions are Hopper's, the card is of {case.generation}; use backend='gpu'"
-    if case.dtype not in DTYPES:
-        return f"has products of 16-bit operands alone, got {case.dtype}; use backend='gpu'"
-    if case.K not in HEAD_SIZES:
-        return f"has heads of {HEAD_SIZES}, got {case.K}; use backend='gpu'"
+    if generation not in (None, "hopper"):
+        return f"its instructions are Hopper's, the card is of {generation}; use backend='gpu'"
+    if dtype not in DTYPES:
+        return f"has products of 16-bit operands alone, got {dtype}; use backend='gpu'"
     return None
+
+
+def refuses(case: Case) -> str | None:
+    """Returns why no kernel of Mosaic's attention can serve a case, or None."""
+    reason = refuses_operands(case.dtype, case.generation)
+    if reason is None and case.K not in HEAD_SIZES:
+        return f"has heads of {HEAD_SIZES}, got {case.K}; use backend='gpu'"
+    return reason
 
 
 WORKING_REGISTERS = 224
@@ -116,7 +122,7 @@ def load(ref: Any, layout: Any = None) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Kernel:
-    """A kernel whose programs each have a head and a row of the batch, and some warpgroups.
+    """A kernel of programs with some warpgroups each.
 
     Attributes:
       name: of the kernel.
@@ -134,10 +140,11 @@ class Kernel:
         grid: tuple[int, ...],
         out_type: Sequence[Any],
         scratch: Sequence[Any],
+        axes: Sequence[str] = ("head", "row", "block"),
     ) -> Callable[..., Any]:
         """Returns `body` as a function of arrays.
 
-        The axes of the grid are `head`, `row` and `block`, that of warpgroups is `warpgroup`.
+        The axis of warpgroups is `warpgroup`; `axes` are those of the grid, as far as it has any.
         """
         interpret = self.interpret
         if interpret is True:
@@ -152,7 +159,7 @@ class Kernel:
             out_type=tuple(out_type),
             scratch_types=list(scratch),
             grid=grid,
-            grid_names=("head", "row", "block")[: len(grid)],
+            grid_names=tuple(axes[: len(grid)]),
             num_threads=self.warpgroups,
             thread_name="warpgroup",
             kernel_name=self.name,

@@ -55,9 +55,46 @@ class Detour:
         return cls(rows, plgpu.Barrier())
 
 
+class Slots:
+    """Shared memory that is written in turn, a slot once its readers have released it.
+
+    Attributes:
+      read: for each slot, a barrier at which each reader arrives once it has read what is there.
+    """
+
+    read: Any
+
+    @property
+    def count(self) -> int:
+        """How many slots there are."""
+        raise NotImplementedError
+
+    def slot(self, i: Any) -> Any:
+        """Returns the slot of the i-th block."""
+        return jax.lax.rem(i, jnp.int32(self.count))
+
+    def reserve(self, i: Any) -> Any:
+        """Returns the slot of the i-th block, once what was there has been read."""
+        pl.when(i >= self.count)(lambda: self.wait_until_read(i))
+        return self.slot(i)
+
+    def drain(self, blocks: Any) -> None:
+        """Waits until all of so many blocks were read: no barrier may be left to wait for."""
+        first = jnp.maximum(0, blocks - self.count)
+        jax.lax.fori_loop(first, blocks, lambda i, _: self.wait_until_read(i), None)
+
+    def wait_until_read(self, i: Any) -> None:
+        """Waits until every reader has released what is in the slot of the i-th block."""
+        plgpu.barrier_wait(self.read.at[self.slot(i)])
+
+    def release(self, i: Any) -> None:
+        """Lets the copying warpgroup write over the i-th block."""
+        plgpu.barrier_arrive(self.read.at[self.slot(i)])
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Stream:
+class Stream(Slots):
     """A ring of slots; outside of the kernel its types, inside its references.
 
     Attributes:
@@ -88,9 +125,10 @@ class Stream:
             read=plgpu.Barrier(num_arrivals=readers, num_barriers=stages),
         )
 
-    def slot(self, i: Any) -> Any:
-        """Returns the slot of the i-th block."""
-        return jax.lax.rem(i, jnp.int32(self.slots.shape[0]))
+    @property
+    def count(self) -> int:
+        """How many slots there are."""
+        return self.slots.shape[0]
 
     def put(
         self,
@@ -109,8 +147,7 @@ class Stream:
           clean: what they pass through, or None.
           is_clean: whether this one need not.
         """
-        slot = self.slot(i)
-        pl.when(i >= self.slots.shape[0])(lambda: self.wait_until_read(i))
+        slot = self.reserve(i)
         if detour is not None and detour.rows is not None:
             self._pass(slot, source, detour.alone, detour.rows, clean)
             return
@@ -139,15 +176,6 @@ class Stream:
         plgpu.commit_smem()
         plgpu.barrier_arrive(self.copied.at[slot])
 
-    def drain(self, count: Any) -> None:
-        """Waits until all of `count` blocks have been read: no barrier may be left to wait for."""
-        first = jnp.maximum(0, count - self.slots.shape[0])
-        jax.lax.fori_loop(first, count, lambda i, _: self.wait_until_read(i), None)
-
-    def wait_until_read(self, i: Any) -> None:
-        """Waits until every reader has released what is in the slot of the i-th block."""
-        plgpu.barrier_wait(self.read.at[self.slot(i)])
-
     def wait(self, i: Any) -> Callable[[], Any]:
         """Waits for the i-th block, and returns a function that returns a reference to it."""
         slot = self.slot(i)
@@ -155,10 +183,6 @@ class Stream:
         # References are made where they are used: one from outside would be a constant of the
         # loops over state that products are.
         return lambda: self.slots.at[slot]
-
-    def release(self, i: Any) -> None:
-        """Lets the copying warpgroup write over the i-th block."""
-        plgpu.barrier_arrive(self.read.at[self.slot(i)])
 
 
 @jax.tree_util.register_dataclass

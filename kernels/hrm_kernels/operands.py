@@ -57,6 +57,7 @@ class Case:
       K: head size.
       dtype: name of the operands' dtype.
       masked: whether the call has key ranges.
+      with_lse: whether the log-sum-exp is asked for.
       generation: of the NVIDIA card (`device.GENERATIONS`); None where there is none, or unknown.
     """
 
@@ -67,14 +68,16 @@ class Case:
     K: int
     dtype: str
     masked: bool = False
+    with_lse: bool = False
     generation: str | None = None
 
 
-def case_of(operands: Operands, generation: str | None = None) -> Case:
+def case_of(operands: Operands, generation: str | None = None, with_lse: bool = False) -> Case:
     """Returns the case that a call belongs to, on a card of a generation."""
     _, T, N, K = operands.query.shape
     _, S, M, _ = operands.key.shape
-    return Case(T, S, N, M, K, operands.query.dtype.name, operands.ranges is not None, generation)
+    masked = operands.ranges is not None
+    return Case(T, S, N, M, K, operands.query.dtype.name, masked, with_lse, generation)
 
 
 def ranges_of(operands: Operands) -> KeyRanges:

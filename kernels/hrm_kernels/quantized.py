@@ -11,11 +11,11 @@ from jaxtyping import Array, Float
 
 from hrm_kernels import native
 from hrm_kernels.choice import UnsupportedError, warn_of_fallback
-from hrm_kernels.device import PLATFORMS
+from hrm_kernels.device import PLATFORMS, device_of
 from hrm_kernels.quantized_matrix import ACCELERATOR, CPU, QuantizedMatrix, dequantize
 
 _LOG = logging.getLogger(__name__)
-BACKENDS = ("xla", "cpu", "tpu", "gpu")
+BACKENDS = ("xla", "cpu", "tpu", "gpu", "mosaic")
 
 
 def quantized_product(
@@ -32,9 +32,10 @@ def quantized_product(
       matrix: the weights; they get no gradient.
       backend: "xla" widens the matrix; "cpu" rounds the activations to 8 bits and multiplies
         integers; "tpu" and "gpu" multiply the codes as they are with activations in parts of
-        bfloat16 (`quantized_rows`). All but "xla" take time bounded by reading the matrix where
-        there are few rows. None for the platform's.
-      interpret: as in `attention`; for "tpu" and "gpu".
+        bfloat16 (`quantized_rows`), "mosaic" on Hopper with activations in 16 bits as they are. All
+        but "xla" take time bounded by reading the matrix where there are few rows. None for the
+        platform's, which is never "mosaic": that has run on no device yet.
+      interpret: as in `attention`; for "tpu", "gpu" and "mosaic".
 
     Raises:
       UnsupportedError: `backend` cannot serve these operands, saying why.
@@ -47,7 +48,7 @@ def quantized_product(
         raise ValueError(f"quantized_product: expected None or one of {expected}, got {backend!r}")
     platform = jax.default_backend()
     chosen = backend or PLATFORMS.get(platform, "cpu")
-    reason = _refuses(chosen, matrix)
+    reason = _refuses(chosen, x.dtype, matrix)
     if reason is not None:
         if backend is not None:
             raise UnsupportedError(f"quantized_product: {reason}")
@@ -77,18 +78,25 @@ def rows_are_independent() -> bool:
     return jax.default_backend() == "cpu" and native.refuses() is None
 
 
-def _refuses(backend: str, matrix: QuantizedMatrix) -> str | None:
-    """Returns why a backend cannot take a matrix, or None."""
+def _refuses(backend: str, dtype: Any, matrix: QuantizedMatrix) -> str | None:
+    """Returns why a backend cannot take activations of a dtype and a matrix, or None."""
     if backend == "xla":
         return None
     wanted = CPU if backend == "cpu" else ACCELERATOR
     if matrix.layout != wanted:
         return f"{backend!r} reads {wanted}, got {matrix.layout}; pack the matrix in that layout"
+    if backend == "mosaic":
+        return _kernel(backend).refuses(jnp.dtype(dtype).name, device_of().generation)
     if backend != "cpu":
         return None
     if jax.default_backend() != "cpu":
         return "the kernel in C++ runs on CPUs"
     return native.refuses()
+
+
+def _kernel(backend: str) -> Any:
+    """Returns the module of a kernel, imported at its first use, as it imports Pallas."""
+    return importlib.import_module(f"hrm_kernels.{backend}_quantized")
 
 
 def _multiply(backend: str, interpret: Any, x: Array, matrix: QuantizedMatrix) -> Array:
@@ -98,9 +106,7 @@ def _multiply(backend: str, interpret: Any, x: Array, matrix: QuantizedMatrix) -
     if backend == "cpu":
         out = _native_product(rows.astype(jnp.float32), matrix).astype(x.dtype)
     else:
-        # Imported at its first use, as it imports Pallas.
-        module = importlib.import_module(f"hrm_kernels.{backend}_quantized")
-        out = module.product(rows, matrix, interpret=interpret)
+        out = _kernel(backend).product(rows, matrix, interpret=interpret)
     return out.reshape(*x.shape[:-1], matrix.outputs)
 
 

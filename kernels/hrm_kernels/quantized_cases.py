@@ -35,6 +35,28 @@ FORMS = {
 
 
 @dataclasses.dataclass(frozen=True)
+class Product:
+    """Sizes of a product; by default the last panel, steps and tiles of the matrix are not full.
+
+    Attributes:
+      form: of the matrix, one of FORMS.
+      rows: of activations.
+      dtype: of these.
+      V: outputs.
+      D: inputs.
+    """
+
+    form: str
+    rows: int
+    dtype: str = "float32"
+    V: int = 1000
+    D: int = 1280
+
+    def __str__(self) -> str:
+        return f"product-{self.form}-{self.rows}-{self.dtype}-V{self.V}-D{self.D}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Example:
     """A random matrix, and its elements in float64.
 

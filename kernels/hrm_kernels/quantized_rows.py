@@ -21,8 +21,22 @@ from hrm_kernels.quantized_matrix import ACCELERATOR, PLANES, QuantizedMatrix
 
 SLOT = 2 * ACCELERATOR.words
 """Inputs of a tile at one shift, in its words' halves."""
-_MANTISSA = 7
-_BIAS = 127
+
+
+class Half(NamedTuple):
+    """A floating-point format of 16 bits.
+
+    Attributes:
+      mantissa: its bits, of which a field may take all.
+      bias: of the exponent.
+    """
+
+    mantissa: int
+    bias: int
+
+
+BFLOAT16 = Half(7, 127)
+FLOAT16 = Half(10, 15)
 
 
 class Slot(NamedTuple):
@@ -81,20 +95,23 @@ class Field(NamedTuple):
     weight: int
     pieces: tuple[Piece, ...]
 
-    def numbers(self, bits: int, slot: Slot, words: Callable[[int, Any], Array]) -> Array:
-        """Returns `2 ** self.bits + field` of a slot, as bfloat16 numbers in the halves of words.
+    def numbers(
+        self, bits: int, slot: Slot, words: Callable[[int, Any], Array], half: Half = BFLOAT16
+    ) -> Array:
+        """Returns `2 ** self.bits + field` of a slot, as numbers in the halves of words.
 
         Args:
           bits: of a code.
           slot: its inputs 2 i and 2 i + 1 are the lower and the upper half of word i.
-          words: returns a tile of a plane by the numbers of both, uint32 [16, n].
+          words: returns a tile of a plane by the numbers of both, uint32 [16, n] or its transpose.
+          half: format of the numbers.
         """
-        numbers = jnp.uint32(_both((_BIAS + self.bits) << _MANTISSA))
+        numbers = jnp.uint32(_both((half.bias + self.bits) << half.mantissa))
         for piece in self.pieces:
             tile, begin = slot.place(PLANES[bits][piece.plane])
             held = words(piece.plane, tile)
             first = begin + piece.begin
-            to = _MANTISSA - self.bits + piece.at
+            to = half.mantissa - self.bits + piece.at
             if not isinstance(first, int):
                 moved = (held >> first.astype(jnp.uint32)) << to
             elif first >= to:

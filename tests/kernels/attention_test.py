@@ -140,7 +140,7 @@ def test_a_forced_path_says_why_it_cannot_serve():
 
 def test_an_unknown_backend_names_those_known():
     with pytest.raises(
-        ValueError, match=r"one of \['xla', 'tpu', 'gpu', 'mosaic', 'interpret', .*'fast'"
+        ValueError, match=r"one of \['xla', 'tpu', 'gpu', 'mosaic', 'mps', 'interpret', .*'fast'"
     ):
         choose(HRM, "cpu", "fast")
 

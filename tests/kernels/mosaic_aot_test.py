@@ -9,7 +9,8 @@ import pytest
 import hrm_kernels
 from experiments.benchmarks import aot, aot_cases, aot_targets
 from experiments.benchmarks.aot_cases import AotCase
-from hrm_kernels import mosaic_blocks
+from hrm_kernels import mosaic_blocks, mosaic_quantized
+from hrm_kernels.quantized_matrix import ACCELERATOR
 
 H100 = aot_targets.TARGETS["h100"]
 pytestmark = [
@@ -69,6 +70,21 @@ def test_decoding_is_one_kernel_that_updates_the_cache_in_place(name, T):
     assert compiled.num_kernels == 1
     assert compiled.aliased_bytes >= case.floor_bytes
     assert compiled.temporary_bytes <= case.floor_bytes / 8 + (1 << 20)
+
+
+@pytest.mark.parametrize("rows", [1, 8, 512])
+@pytest.mark.parametrize(
+    "name", ["code_key", "code_gate", "code_down", "code_tokens", "smollm2_query", "smollm2_down"]
+)
+def test_quantised_products_are_one_kernel_that_reads_the_matrix_as_it_is(name, rows):
+    case = aot_cases.QUANTIZED[name]
+    operands = case.operands(rows, "bfloat16")
+    product = functools.partial(hrm_kernels.quantized_product, backend="mosaic")
+    compiled = aot_targets.compile_for(H100, product, *operands)
+    assert compiled.num_kernels == 1
+    # Results of parts of the inputs, in float32; neither activations nor matrix is copied.
+    outputs = ACCELERATOR.panel * mosaic_quantized.PROGRAMS
+    assert compiled.temporary_bytes <= 4 * min(rows, mosaic_quantized.MOST_ROWS) * outputs
 
 
 def test_the_automatic_choice_for_h100_stays_with_triton():

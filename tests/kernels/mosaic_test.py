@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import jax
 import pytest
 
 import hrm_kernels
-from hrm_kernels import cases, mosaic_blocks
+from hrm_kernels import cases, mosaic_blocks, quantized, quantized_cases
 from hrm_kernels.choice import FAMILIES, path
 from hrm_kernels.device import Device
 from hrm_kernels.operands import Case
@@ -43,7 +44,8 @@ def asking() -> Iterator[Callable[[str], dict[str, str]]]:
 
         def ask(name: str) -> dict[str, str]:
             print(name, file=process.stdin, flush=True)
-            found = json.loads(process.stdout.readline())
+            # In between, jax 0.11 prints races that it finds.
+            found = json.loads(next(line for line in process.stdout if line.startswith("{")))
             assert found["name"] == name
             return found["wrong"]
 
@@ -95,6 +97,10 @@ def test_old_jax_is_refused_by_name(monkeypatch):
     x = jax.numpy.zeros(SHAPE.shape, SHAPE.dtype)
     with pytest.raises(hrm_kernels.UnsupportedError, match=r"needs jax 0\.11 or newer"):
         hrm_kernels.attention(x, x, x, backend="mosaic")
+    matrix = quantized_cases.example(quantized_cases.FORMS["Q4_0"], 128, 128).matrix
+    rows = jax.numpy.zeros((1, 128), "bfloat16")
+    with pytest.raises(hrm_kernels.UnsupportedError, match=r"product: needs jax 0\.11 or newer"):
+        hrm_kernels.quantized_product(rows, matrix, backend="mosaic")
 
 
 @interpreted
@@ -122,6 +128,31 @@ def test_what_it_cannot_serve_is_refused(name, change, reason):
     refusal = refuse(dataclasses.replace(served, **change))
     assert refusal is not None
     assert re.search(reason, refusal)
+
+
+@interpreted
+@pytest.mark.parametrize(
+    ("dtype", "generation", "reason"),
+    [
+        ("bfloat16", None, None),
+        ("float16", "hopper", None),
+        ("float32", "hopper", "16-bit operands alone, got float32; use backend='gpu'"),
+        ("bfloat16", "ada", "Hopper's, the card is of ada"),
+        ("bfloat16", "blackwell", "Hopper's, the card is of blackwell"),
+    ],
+)
+def test_which_quantised_products_are_refused(dtype, generation, reason, monkeypatch):
+    cards = {"hopper": (9, 0), "ada": (8, 9), "blackwell": (10, 0)}
+    device = Device("gpu", cards[generation]) if generation else Device("cpu")
+    monkeypatch.setattr(quantized, "device_of", lambda: device)
+    matrix = quantized_cases.shapes(quantized_cases.FORMS["Q4_0"], 128, 128)
+    product = functools.partial(hrm_kernels.quantized_product, backend="mosaic", interpret=True)
+    x = jax.ShapeDtypeStruct((1, 128), dtype)
+    if reason is None:
+        assert jax.eval_shape(product, x, matrix).shape == (1, 128)
+    else:
+        with pytest.raises(hrm_kernels.UnsupportedError, match=reason):
+            jax.eval_shape(product, x, matrix)
 
 
 @pytest.mark.parametrize(

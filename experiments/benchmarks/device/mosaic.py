@@ -12,7 +12,7 @@ from typing import Any
 
 import hrm_kernels
 from experiments.benchmarks import aot_cases
-from experiments.benchmarks.device import attention, right
+from experiments.benchmarks.device import attention, quantized, right
 from experiments.benchmarks.device.card import Program
 from experiments.benchmarks.device.part import Part, Result, Setting, table_of
 from hrm_kernels import cases
@@ -32,9 +32,13 @@ def run(setting: Setting) -> Result:
         result.wrong.append(f"no case is served: {path(FAMILIES['mosaic'][0]).refuses(_HRM)}")
         return result
     jobs: list[tuple[str, Any]] = [("mosaic", case) for case in table]
-    # A few of each kind first, so that minutes show whether all three kernels work.
+    # A few of each kind first, so that minutes show whether all kernels work.
     decoding = [("mosaic decoding", case) for case in right.DECODING if case.dtype != "float32"]
-    jobs = [*jobs[:4], *decoding, *jobs[4:]]
+    products = [
+        ("mosaic quantized", dataclasses.replace(case, dtype="bfloat16"))
+        for case in right.PRODUCTS_OF_MATRICES
+    ]
+    jobs = [*jobs[:4], *decoding, *products, *jobs[4:]]
     # Half of the time is for checks, and half for timings.
     now = time.monotonic()
     half = dataclasses.replace(setting, deadline=now + (setting.deadline - now) / 2)
@@ -65,6 +69,9 @@ def _measurements() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     for case in aot_cases.DECODERS.values():
         if case.dtype != "float32":
             yield case.name, functools.partial(_decoding_timings, case)
+    for case in aot_cases.QUANTIZED.values():
+        for rows in quantized.ROWS:
+            yield f"{case.name}, {rows} rows", functools.partial(_product_timings, case, rows)
 
 
 STEPS = 64
@@ -105,6 +112,14 @@ def _decoding_timings(case: aot_cases.DecodeCase) -> dict[str, Any]:
         for name, decode in (decoders | {"xla": aot_cases.xla_decode}).items()
     }
     return _timed_row(case.name, "step", builders, calls=STEPS)
+
+
+def _product_timings(case: aot_cases.QuantizedCase, rows: int) -> dict[str, Any]:
+    """Returns the microseconds of a product with a quantised matrix by contestant."""
+    count = quantized.matrices_of(case)
+    backends = {"mosaic": "mosaic", "gpu": "gpu"}
+    builders = quantized.builders(case, rows, backends, count)
+    return _timed_row(case.name, f"{rows} rows", builders, calls=count)
 
 
 def _timed_row(

@@ -38,16 +38,10 @@ def run(setting: Setting) -> Result:
 def _measure(setting: Setting, case: QuantizedCase, rows: int) -> dict[str, Any]:
     """Returns the microseconds of one product by each contestant, and bytes a second of ours."""
     _, shapes = case.operands(rows, "bfloat16")
-    count = 2 if setting.small else max(1, min(MOST_MATRICES, round(READ_BYTES / shapes.nbytes)))
-    keys = jax.random.split(jax.random.key(0), count)
-    stored = [jax.tree.map(functools.partial(_random, key), shapes) for key in keys]
-    wide = [jax.random.normal(key, (case.D, case.V), jnp.bfloat16) for key in keys]
+    count = 2 if setting.small else matrices_of(case)
     backend = "xla" if setting.small else PLATFORMS[jax.default_backend()]
-    ours = functools.partial(hrm_kernels.quantized_product, backend=backend)
-    x = jax.random.normal(jax.random.key(1), (rows, case.D), jnp.bfloat16)
     programs = {
-        "ours": _program(ours, x, stored),
-        "xla": _program(jnp.matmul, x, wide),
+        name: build() for name, build in builders(case, rows, {"ours": backend}, count).items()
     }
     seconds = {name: t / count for name, t in take_turns(programs, ROUNDS).items()}
     return {
@@ -61,6 +55,38 @@ def _measure(setting: Setting, case: QuantizedCase, rows: int) -> dict[str, Any]
         "gigabytes": shapes.nbytes / seconds["ours"] / 1e9,
         "of_copy": shapes.nbytes / seconds["ours"] / setting.card.copy_bytes,
     }
+
+
+def matrices_of(case: QuantizedCase) -> int:
+    """Returns how many matrices a program multiplies with."""
+    _, shapes = case.operands(1, "bfloat16")
+    return max(1, min(MOST_MATRICES, round(READ_BYTES / shapes.nbytes)))
+
+
+def builders(
+    case: QuantizedCase, rows: int, backends: dict[str, str], count: int
+) -> dict[str, Callable[[], Program]]:
+    """Returns what builds the program of each contestant, which takes `count` products.
+
+    Args:
+      case: the matrix.
+      rows: of activations, bfloat16.
+      backends: of `quantized_product`, by the contestant's name; XLA in bfloat16 is one more.
+      count: matrices.
+    """
+    _, shapes = case.operands(rows, "bfloat16")
+    keys = jax.random.split(jax.random.key(0), count)
+    stored = [jax.tree.map(functools.partial(_random, key), shapes) for key in keys]
+    wide = [jax.random.normal(key, (case.D, case.V), jnp.bfloat16) for key in keys]
+    x = jax.random.normal(jax.random.key(1), (rows, case.D), jnp.bfloat16)
+    products = {
+        name: functools.partial(hrm_kernels.quantized_product, backend=backend)
+        for name, backend in backends.items()
+    }
+    found = {
+        name: functools.partial(_program, product, x, stored) for name, product in products.items()
+    }
+    return found | {"xla": functools.partial(_program, jnp.matmul, x, wide)}
 
 
 def _random(key: jax.Array, shape: Any) -> jax.Array:

@@ -22,6 +22,7 @@ from hrm_kernels import cases, gpu_blocks, quantized_cases, reference
 from hrm_kernels.choice import FAMILIES, path
 from hrm_kernels.device import PLATFORMS
 from hrm_kernels.operands import Case as Sizes
+from hrm_kernels.quantized_cases import Product
 
 PATHS = ("gpu_resident", "gpu_tiled")
 PRODUCTS = {
@@ -31,6 +32,8 @@ PRODUCTS = {
 }
 DECODERS = {"decoding": "gpu_tiled", "mosaic decoding": "mosaic_tiled"}
 """Paths that decode, by kind of check."""
+MULTIPLIERS = {"quantized": None, "mosaic quantized": "mosaic"}
+"""Backends of products with quantised matrices, likewise; None for the platform's."""
 SMALL = tuple(case for case in cases.CASES if case.T <= 7 and case.mask in ("full", "causal"))[:4]
 
 
@@ -57,20 +60,6 @@ DECODING = tuple(
     for dtype in ("float32", "bfloat16", "float16")
     for window in (None, 700)
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Product:
-    """A product with a quantised matrix whose last panel, steps and tiles are not full."""
-
-    form: str
-    rows: int
-    dtype: str = "float32"
-    V: int = 1000
-    D: int = 1280
-
-    def __str__(self) -> str:
-        return f"product-{self.form}-{self.rows}-{self.dtype}"
 
 
 PRODUCTS_OF_MATRICES = (
@@ -150,8 +139,9 @@ def _check(kind: str, case: Any, small: bool) -> list[dict[str, Any]]:
         if kind in DECODERS:
             backend = DECODERS[kind]
             return [_guarded(backend, case, lambda: _decoding(backend, case, small))]
-        if kind == "quantized":
-            return [_guarded("quantized", case, lambda: _quantized(case, small))]
+        if kind in MULTIPLIERS:
+            backend = MULTIPLIERS[kind] or PLATFORMS.get(jax.default_backend(), "gpu")
+            return [_guarded(kind, case, lambda: _quantized(backend, case, small))]
         if kind == "products":
             return [
                 _guarded(f"gpu_resident, {name}", case, _products(case, name)) for name in PRODUCTS
@@ -275,12 +265,11 @@ def _decoding(backend: str, case: Decoding, small: bool) -> dict[str, Any]:
     }
 
 
-def _quantized(case: Product, small: bool) -> dict[str, Any]:
+def _quantized(backend: str, case: Product, small: bool) -> dict[str, Any]:
     """Compares a product with a quantised matrix with float64."""
     form = quantized_cases.FORMS[case.form]
     example = quantized_cases.example(form, case.V, case.D)
     x = quantized_cases.activations(case.rows, case.D).astype(jnp.dtype(case.dtype))
-    backend = PLATFORMS.get(jax.default_backend(), "gpu")
     product = jax.jit(
         functools.partial(hrm_kernels.quantized_product, backend=backend, interpret=small)
     )

@@ -37,4 +37,4 @@ def test_figures_of_a_kernel_are_read(tmp_path, monkeypatch):
 
 def test_an_unknown_call_is_named():
     with pytest.raises(app.UsageError, match=r"expected some of hrm_small_82.*, got nothing"):
-        list(aot_kernels.programs("mosaic", "nothing"))
+        list(aot_kernels.programs("mosaic", "nothing", [1]))

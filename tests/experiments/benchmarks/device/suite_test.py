@@ -15,6 +15,8 @@ from rich.console import Console
 from experiments.benchmarks.device import suite
 from experiments.benchmarks.device.card import Card, Program, take_turns
 from experiments.benchmarks.device.part import Result, Setting
+from hrm_kernels import gpu_tiles
+from hrm_kernels.gpu_tiles import Tile
 
 ROOT = pathlib.Path(__file__).parents[4]
 BLOCKER = """
@@ -99,6 +101,38 @@ def test_tiles_prints_rows_of_the_table(tmp_path, capsys):
     table = suite.tiles.PART.table([row])
     assert table.title == "tiles on hopper"
     assert suite.tiles.run(setting()).left_out == ["resident bfloat16 K=64"]
+
+
+def test_the_fastest_candidate_of_each_row_is_found_among_those_that_run(monkeypatch):
+    """With timings made up: programs of a GPU's sizes do not run here."""
+    tried: dict[str, list[Tile]] = {}
+
+    def program(_, row, call, tile):
+        assert call.K == row.K
+        if tile.stages == 3 and row.kernel == "tiled_d_query":
+            raise RuntimeError("out of shared memory")
+        tried.setdefault(str(row), []).append(tile)
+        return Program(lambda: None)
+
+    def turns(programs, _):
+        return {name: 1.0 + name.count("64") for name in programs}
+
+    monkeypatch.setattr(suite.tiles, "_program", program)
+    monkeypatch.setattr(suite.tiles, "take_turns", turns)
+    found = suite.tiles.run(setting(small=False, deadline=time.monotonic() + 60))
+    assert not found.left_out
+    assert [row["row"] for row in found.rows] == list(tried)
+    for row in found.rows:
+        best = min(tried[row["row"]], key=lambda tile: str(tile).count("64"))
+        assert row["line"].endswith(f"{best})")
+        assert row["tried"] == len(tried[row["row"]])
+    # What stands in the table is among what is tried.
+    for kernel, rows in gpu_tiles.TILES[gpu_tiles.MEASURED].items():
+        for dtype, bits in (("bfloat16", 16), ("float32", 32)):
+            standing = {tile for size, _, tile in rows if size == bits}
+            names = [name for name in tried if name.startswith(f"{kernel} {dtype} ")]
+            assert bool(names) == (bits == 16 or not kernel.startswith("mosaic"))
+            assert all(standing <= set(tried[name]) for name in names), kernel
 
 
 def test_mosaic_is_not_run_without_a_card():
