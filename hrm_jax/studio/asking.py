@@ -71,7 +71,9 @@ def add_asking(routes: APIRouter, studio: Studio) -> None:
         thinker = studio.experiment(body.experiment).thinker
         if not thinker:
             raise FormError({"": f"{body.experiment}: its models solve no puzzles here"})
-        return _streamed(studio, thinker, _flags(studio, body), {"puzzle": body.puzzle, "box": body.box})
+        return _streamed(
+            studio, thinker, _flags(studio, body), {"puzzle": body.puzzle, "box": body.box}
+        )
 
     @routes.post("/write")
     async def write(body: Writing) -> StreamingResponse:

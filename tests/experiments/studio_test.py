@@ -16,6 +16,7 @@ pytest.importorskip("psutil", reason="needs the extra studio")
 
 from playwright.sync_api import expect
 
+from hrm_jax.data.sudoku.boards import SYMBOLS
 from tests.experiments.codegen.saved_run import save_run
 from tests.experiments.conftest import ROOT
 from tests.experiments.studios import HOSTILE, studio, write
@@ -35,6 +36,14 @@ SMALL = {
 }
 SERIOUS = ("serious", "critical")
 VIEWS = ("watch", "think", "try", "try?what=code", "new", "guide")
+
+
+SIX = "1...5.4...1..1..4..6..3.2..5....2.."
+TWENTY_FIVE = "".join(
+    SYMBOLS[(5 * (row % 5) + row // 5 + column) % 25 + 1] if (row, column) != (0, 0) else "."
+    for row in range(25)
+    for column in range(25)
+)
 
 
 def process_of(runs, name):
@@ -106,6 +115,31 @@ def test_puzzles_are_solved_and_bad_ones_refused(page, runs):
         expect(page.get_by_text("✓ Solved")).to_be_visible()
         cells = page.locator(".board td span").all_inner_texts()
         assert "".join(cells[:9]) == "534678912"
+
+
+def test_puzzles_of_other_sizes_are_read_as_the_command_reads_them(page, runs):
+    with studio(runs) as url:
+        page.goto(f"{url}/#/try")
+        page.get_by_label("Puzzle", exact=True).fill(SIX)
+        page.get_by_role("button", name="Solve").click()
+        expect(page.get_by_role("alert")).to_contain_text("say how many rows and columns")
+        shapes = page.get_by_role("group", name="Rows x columns of its boxes")
+        expect(shapes.get_by_role("button")).to_have_text(["2x3", "3x2"])
+        shapes.get_by_text("2x3").press("Enter")
+        expect(page.get_by_text("✓ Solved, checked by the rules: 6x6 with boxes")).to_be_visible()
+        expect(page.locator("td.cell")).to_have_count(36)
+        expect(page.locator("td.cell.right")).to_have_count(6)
+        expect(page.locator("td.cell.below")).to_have_count(12)
+        assert "box=2x3" in page.url
+        # The shape was of another puzzle; this one leaves nothing open.
+        page.set_viewport_size({"width": 390, "height": 800})
+        page.get_by_label("Puzzle", exact=True).fill(TWENTY_FIVE)
+        page.get_by_role("button", name="Solve").click()
+        expect(page.locator("td.cell")).to_have_count(625)
+        expect(page.locator("td.cell").nth(624)).to_have_text("O")
+        wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert not page.evaluate(wide)
+        assert "box=" not in page.url
 
 
 def test_the_example_is_there_at_the_first_visit_and_only_read(page, runs):
