@@ -172,7 +172,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
     },
 )
-PROGRAMS_OF_EXPERIMENTS = ("experiments.bench",)
+PROGRAMS_OF_EXPERIMENTS = ("experiments.bench", "experiments.draw_studio")
 """The top layer, after everything: programs over the packages inside `experiments`."""
 
 KERNELS_IMPORT = {"jax", "numpy", "jaxtyping"}

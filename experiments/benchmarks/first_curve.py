@@ -1,9 +1,9 @@
 """How long it takes from a command to the first curve in a browser: the studio beside others.
 
 Each tool is started with the same run, the example that comes with the package, and Chromium waits
-until it has drawn a line. When something was first painted after the browser had asked for the page,
-and how much came over the wire until the line was there, is the browser's own record. A tool that is
-not installed is left out.
+until it has drawn a line. How soon after asking for the page something was painted, and how much
+came over the wire until the line was there, is the browser's own record. A tool that is not
+installed is left out.
 """
 
 import importlib.resources
@@ -120,7 +120,7 @@ def _flags(name: str, root: pathlib.Path, port: int) -> list[str]:
 def _until_line(
     name: str, command: list[str], port: int, environment: dict[str, str], page: Any
 ) -> dict[str, float]:
-    """Returns the seconds from starting a tool until a line is drawn, and what the browser recorded.
+    """Returns the seconds from starting a tool until a line is drawn, and the browser's record.
 
     Its process is ended.
     """
@@ -140,9 +140,13 @@ def _until_line(
                 time.sleep(0.05)
         page.locator(_LINES[name]).first.wait_for(timeout=1000 * _MOST_SECONDS)
         seconds = time.monotonic() - begun
-        # Told a little after it was painted.
-        paint = page.wait_for_function(_PAINT).json_value() / 1000
-        return {"seconds": seconds, "paint_seconds": paint, "wire_bytes": page.evaluate(_WIRE)}
+        while (paint := page.evaluate(_PAINT)) is None:
+            page.wait_for_timeout(50)  # it is recorded a little after it was painted
+        return {
+            "seconds": seconds,
+            "paint_seconds": paint / 1000,
+            "wire_bytes": page.evaluate(_WIRE),
+        }
     finally:
         process.terminate()
         process.wait(timeout=20)

@@ -93,7 +93,9 @@ def test_a_part_of_a_figure_is_in_the_address_and_can_be_gone_back_from(page, ru
         page.mouse.down()
         page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 50, steps=3)
         page.mouse.up()
-        expect(page).to_have_url(re.compile(r"runs=only&zoom=1\d\.?\d*%3A\d\d\.?\d*%3Atrain%2Floss$"))
+        expect(page).to_have_url(
+            re.compile(r"runs=only&zoom=1\d\.?\d*%3A\d\d\.?\d*%3Atrain%2Floss$")
+        )
         last = float(urllib.parse.unquote(page.url).split("zoom=")[1].split(":")[1])
         part = re.compile(rf"only: {1 / math.ceil(last):.4g}0*$")
         expect(figure).to_have_attribute("aria-label", part)

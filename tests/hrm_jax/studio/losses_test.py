@@ -31,7 +31,7 @@ def trouble_of(values, name="train/loss"):
         ([1.0, math.inf, *FALL], "train/loss has values that are no numbers"),
         ([], ""),
     ],
-    ids="falls rises settles few enough noise leaves-noise nan inf none".split(),
+    ids=["falls", "rises", "settles", "few", "many", "noise", "leaves", "nan", "inf", "none"],
 )
 def test_a_loss_that_rises_or_is_no_number_is_told(values, trouble):
     assert trouble_of(values) == trouble
