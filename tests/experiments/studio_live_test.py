@@ -142,6 +142,7 @@ def test_a_run_that_diverges_is_told_once_and_what_is_long_past_is_not(page, run
     write(runs, "copied", RECORDS)
     write(runs, "live", RECORDS)
     wrong = "train/loss has values that are no numbers"
+    page.set_viewport_size({"width": 390, "height": 800})
     with studio(runs) as url:
         page.goto(f"{url}/#/guide")
         expect(page.get_by_role("heading", name="Guide")).to_be_visible()
@@ -151,6 +152,8 @@ def test_a_run_that_diverges_is_told_once_and_what_is_long_past_is_not(page, run
         told = page.get_by_role("status").locator(".notice")
         expect(told).to_have_count(1)
         expect(told).to_contain_text(f"live: {wrong}")
+        wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert not page.evaluate(wide)
         told.get_by_role("button", name="Show it").press("Enter")
         expect(page.get_by_role("heading", name="live")).to_be_visible()
         expect(told).to_have_count(0)

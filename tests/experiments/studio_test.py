@@ -1,6 +1,7 @@
 """The studio in Chromium: what a person sees and does, with real runs and processes."""
 
 import json
+import math
 import os
 import pathlib
 import re
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -19,7 +21,7 @@ from playwright.sync_api import expect
 from hrm_jax.data.sudoku.boards import SYMBOLS
 from tests.experiments.codegen.saved_run import save_run
 from tests.experiments.conftest import ROOT
-from tests.experiments.studios import HOSTILE, studio, write
+from tests.experiments.studios import HOSTILE, append, studio, write
 from tests.hrm_jax.studio.plans_test import TEXT as PLAN
 
 pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
@@ -38,7 +40,7 @@ SERIOUS = ("serious", "critical")
 VIEWS = ("watch", "think", "try", "try?what=code", "new", "guide")
 
 
-SIX = "1...5.4...1..1..4..6..3.2..5....2.."
+SIX = ".14..36........53...61...2....3.5.2."
 TWENTY_FIVE = "".join(
     SYMBOLS[(5 * (row % 5) + row // 5 + column) % 25 + 1] if (row, column) != (0, 0) else "."
     for row in range(25)
@@ -316,10 +318,16 @@ def test_axe_finds_nothing_serious(browser, runs, scheme):
     with studio(runs) as url:
         page = context.new_page()
         own = ("run?name=a", "compare?runs=a,b", "think?run=a", "plans?plan=week.json")
-        for view in (*VIEWS, *own):
+        asked = f"try?puzzle={SIX}"
+        for view in (*VIEWS, *own, asked):
             page.goto(f"{url}/#/{view}")
             page.reload()
             expect(page.locator("h1").first).to_be_attached()
+            if view == asked:
+                page.get_by_role("button", name="Solve").click()
+                append(runs, "a", [(100, math.nan)], time.time())
+                expect(page.get_by_role("button", name="2x3")).to_be_visible()
+                expect(page.locator(".notice")).to_have_count(1)
             page.evaluate(axe)
             told = page.evaluate("axe.run({resultTypes: ['violations']})")
             found += [(view, one["id"]) for one in told["violations"] if one["impact"] in SERIOUS]

@@ -173,6 +173,7 @@ export function zoomTo(name, range) {
   const zooms = zoomsOf(address().settings);
   if (range) zooms.set(name, range);
   else zooms.delete(name);
+  remember({}); // written in one way, so that going back is seen to change the part alone
   remember({zoom: zoomText(zooms)}, true);
 }
 
