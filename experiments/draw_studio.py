@@ -5,8 +5,9 @@
     done
     python -m experiments.codegen --preset=minute --config.model.H_cycles=2 --run=shown/code
     python -m experiments.assignments --template=work
-    python -m experiments.assignments --backlog=work/issues.json --team=work/team.yaml \\
+    python -m experiments.assignments --backlog=work/backlog.csv --team=work/team.yaml \\
         --out=shown/plan.json
+    python -m experiments.codegen --mode=generate --model=qwen2.5-coder-0.5b   # fetches it
     python -m experiments.draw_studio --runs=shown --out=docs
 
 A view is drawn once what it waits for is there. `--scheme=dark --out=FOLDER` draws them as they are
@@ -32,8 +33,11 @@ from hrm_jax.core.config import check
 WIDTHS = (1440, 834, 390)
 _GAP = 20
 _SHARE = 0.6
-_COLOURS = 96
+_COLOURS = 64
 _FIGURE = ".chart:not([hidden])"
+# Whose a run is the studio knows once it has imported the experiments.
+_SUDOKU = ".list li.group:has-text('sudoku')"
+_MODEL = "qwen2.5-coder-0.5b"
 _EXAMPLE = "(example)"
 _HARD = "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4.."
 
@@ -60,19 +64,19 @@ class View:
 
 
 def _write(page: Any) -> None:
-    page.locator("#model option", has_text="code").first.wait_for(state="attached")
+    page.locator("#model option", has_text=_MODEL).first.wait_for(state="attached")
     page.get_by_role("button", name="Write", exact=True).click()
 
 
 def _choose_task(page: Any) -> None:
-    page.locator(".task").nth(2).click()
+    page.locator("button.task", has_text="join").first.click()
 
 
 VIEWS = {
-    "first": View("watch", ".hero", is_first_visit=True),
-    "watch": View(f"watch?runs={_EXAMPLE},seed-0,code&group=experiment", _FIGURE, height=1200),
+    "first": View("watch", ".hero", height=540, is_first_visit=True),
+    "watch": View("watch?runs=seed-0,seed-1,seed-2,code&group=experiment", _SUDOKU, height=1000),
     "new": View("new?experiment=sudoku&preset=minute", ".field"),
-    "run": View(f"run?name={_EXAMPLE}&smooth=0.6&zoom=400:1600:train/loss", _FIGURE, height=1200),
+    "run": View(f"run?name={_EXAMPLE}&smooth=0.6&zoom=400:1600:train/loss", _FIGURE, height=1000),
     "guide": View("guide?figure=train/loss", ".guide .wanted"),
     "think": View(f"think?run={_EXAMPLE}&at=800&thought=5", "td.cell.given", height=1000),
     "text": View("think?run=code", ".moved", height=1000),
@@ -80,7 +84,7 @@ VIEWS = {
         f"compare?runs=seed-0,seed-1,seed-2,{_EXAMPLE}&value=best", ".scatter", height=1650
     ),
     "try": View(f"try?puzzle={_HARD}&go=1", "p[role=status]:has-text('Solved')"),
-    "code": View("try?what=code", ".verdict:has-text('verified')", _write),
+    "code": View(f"try?what=code&model={_MODEL}", ".verdict:has-text('verified')", _write),
     "plan": View("plans?plan=plan.json", ".task.linked", _choose_task),
 }
 
@@ -146,7 +150,7 @@ def _shot(browser: Any, url: str, view: View, width: int) -> Image.Image:
         reduced_motion="reduce",
     )
     page = context.new_page()
-    page.set_default_timeout(120_000)
+    page.set_default_timeout(60_000)
     page.goto(f"{url}/#/{view.address}")
     view.act(page)
     page.locator(view.awaited).first.wait_for()

@@ -29,7 +29,8 @@ function tickTexts(ticks, metric) {
   const apart = known.length > 1 ? Math.abs(known[1] - known[0]) : 1;
   const isShare = /accuracy$|parse_rate$/.test(metric);
   const scale = isShare ? 100 : 1;
-  const decimals = Math.min(6, Math.max(0, -Math.floor(Math.log10(apart * scale) + 1e-9)));
+  const isWhole = value => Math.abs(value - Math.round(value)) < 1e-6;
+  const decimals = [0, 1, 2, 3, 4, 5].find(digits => isWhole(apart * scale * 10 ** digits)) ?? 6;
   return ticks.map(t => {
     if (t === null) return "";
     if (/_bytes$/.test(metric)) return number(t, metric);

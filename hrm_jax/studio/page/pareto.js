@@ -90,10 +90,10 @@ function scatter(points, cost, title, format, metric, front) {
   return h("figure", {}, svg);
 }
 
-/** Three or four round numbers within a range. */
+/** A few round numbers within a range. */
 function ticks(low, high) {
-  const rough = (high - low) / 3, power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find(times => times * power >= rough * 0.999);
+  const rough = (high - low) / 4, power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 2.5, 5, 10].find(times => times * power >= rough * 0.999);
   const first = Math.ceil(low / step - 1e-9);
   return [...Array(Math.floor(high / step + 1e-9) - first + 1).keys()].map(i => +((first + i) * step).toPrecision(12));
 }
@@ -109,7 +109,7 @@ function labels(points) {
   return points.map(({name, x, y}) => {
     const text = name.length > 18 ? `${name.slice(0, 17)}…` : name;
     const width = LETTER * text.length;
-    const boxes = [0, -1, 1, -2, 2].flatMap(line => [x + 9, x - 9 - width].map(left => [left, y + LINE * (line - 0.5), left + width, y + LINE * (line + 0.5)]));
+    const boxes = [0, -1, 1, -2, 2, -3, 3].flatMap(line => [x + 9, x - 9 - width].map(left => [left, y + LINE * (line - 0.5), left + width, y + LINE * (line + 0.5) - 1]));
     const box = boxes.find(isFree);
     if (!box) return null;
     taken.push(box);
