@@ -33,7 +33,7 @@ from hrm_jax.core.config import check
 WIDTHS = (1440, 834, 390)
 _GAP = 20
 _SHARE = 0.6
-_COLOURS = 64
+_COLOURS = 96
 _FIGURE = ".chart:not([hidden])"
 # Whose a run is the studio knows once it has imported the experiments.
 _SUDOKU = ".list li.group:has-text('sudoku')"
@@ -74,16 +74,20 @@ def _choose_task(page: Any) -> None:
 
 VIEWS = {
     "first": View("watch", ".hero", height=540, is_first_visit=True),
-    "watch": View("watch?runs=seed-0,seed-1,seed-2,code&group=experiment", _SUDOKU, height=1000),
+    "watch": View(
+        "watch?runs=seed-0,seed-1,seed-2,code&group=experiment&figures=loss$|cell|byte$|norm",
+        _SUDOKU,
+        height=1000,
+    ),
     "new": View("new?experiment=sudoku&preset=minute", ".field"),
-    "run": View(f"run?name={_EXAMPLE}&smooth=0.6&zoom=400:1600:train/loss", _FIGURE, height=1000),
-    "guide": View("guide?figure=train/loss", ".guide .wanted"),
-    "think": View(f"think?run={_EXAMPLE}&at=800&thought=5", "td.cell.given", height=1000),
-    "text": View("think?run=code", ".moved", height=1000),
+    "run": View(f"run?name={_EXAMPLE}&smooth=0.6&zoom=400:1600:train/loss", _FIGURE, height=900),
+    "guide": View("guide?figure=train/loss", ".guide .wanted", height=600),
+    "think": View(f"think?run={_EXAMPLE}&at=800&thought=5", "td.cell.given", height=800),
+    "text": View("think?run=code", ".moved", height=850),
     "compare": View(
         f"compare?runs=seed-0,seed-1,seed-2,{_EXAMPLE}&value=best", ".scatter", height=1650
     ),
-    "try": View(f"try?puzzle={_HARD}&go=1", "p[role=status]:has-text('Solved')"),
+    "try": View(f"try?puzzle={_HARD}&go=1", "p[role=status]:has-text('Solved')", height=760),
     "code": View(f"try?what=code&model={_MODEL}", ".verdict:has-text('verified')", _write),
     "plan": View("plans?plan=plan.json", ".task.linked", _choose_task),
 }

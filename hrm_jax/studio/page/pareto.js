@@ -104,7 +104,7 @@ const LETTER = 7, LINE = 14;
  * table and to what is told when it is pointed at. */
 function labels(points) {
   const taken = points.map(({x, y}) => [x - 6, y - 6, x + 6, y + 6]);
-  const isFree = ([left, top, right, bottom]) => left >= 0 && right <= WIDTH && top >= 0 && bottom <= HEIGHT - BOTTOM + 6
+  const isFree = ([left, top, right, bottom]) => left >= LEFT && right <= WIDTH && top >= 0 && bottom <= HEIGHT - BOTTOM + 6
     && taken.every(([l, t, r, b]) => right < l || left > r || bottom < t || top > b);
   return points.map(({name, x, y}) => {
     const text = name.length > 18 ? `${name.slice(0, 17)}…` : name;
