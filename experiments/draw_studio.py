@@ -144,7 +144,8 @@ def _draw(browser: Any, url: str, view: View, path: pathlib.Path) -> None:
         whole.paste(shot, (left, 0))
         left += shot.width + _GAP
     small = whole.resize([round(_SHARE * side) for side in size], Image.Resampling.LANCZOS)
-    small.quantize(_COLOURS).save(path, optimize=True)
+    # The usual method merges the colours of thin curves.
+    small.quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1).save(path, optimize=True)
 
 
 def _shot(browser: Any, url: str, view: View, width: int) -> Image.Image:

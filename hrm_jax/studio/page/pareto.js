@@ -109,7 +109,7 @@ function labels(points) {
   return points.map(({name, x, y}) => {
     const text = name.length > 18 ? `${name.slice(0, 17)}…` : name;
     const width = LETTER * text.length;
-    const boxes = [0, -1, 1, -2, 2, -3, 3].flatMap(line => [x + 9, x - 9 - width].map(left => [left, y + LINE * (line - 0.5), left + width, y + LINE * (line + 0.5) - 1]));
+    const boxes = [-0.75, 0.75, -1.75, 1.75, -2.75].flatMap(line => [x + 9, x - 9 - width].map(left => [left, y + LINE * (line - 0.5), left + width, y + LINE * (line + 0.5) - 1]));
     const box = boxes.find(isFree);
     if (!box) return null;
     taken.push(box);
