@@ -73,7 +73,7 @@ def _choose_task(page: Any) -> None:
 
 
 VIEWS = {
-    "first": View("watch", ".hero", height=540, is_first_visit=True),
+    "first": View("watch", ".hero", height=720, is_first_visit=True),
     "watch": View(
         "watch?runs=seed-0,seed-1,seed-2,code&group=experiment&figures=loss$|cell|byte$|norm",
         _SUDOKU,

@@ -21,7 +21,7 @@ def test_a_view_is_drawn_at_three_widths(tmp_path):
         assert draw_studio.main() == 0
     with Image.open(tmp_path / "studio_first.png") as picture:
         # The widths and two gaps, at six tenths of their size.
-        assert picture.size == (1622, 324)
+        assert picture.size == (1622, 432)
     assert [path.name for path in tmp_path.glob("*.png")] == ["studio_first.png"]
 
 
