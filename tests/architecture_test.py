@@ -133,7 +133,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.tasks.code": "config data evaluation samples probes task",
         "hrm_jax.tasks.planning": "examples loss task",
         "hrm_jax.studio": (
-            "folders lines series event_files csv_logs foreign tags plans states forms jobs"
+            "folders lines series losses event_files csv_logs foreign tags plans states forms jobs"
             " watching live protection thinking studio asking routes app"
         ),
         "hrm_jax": "__init__",
@@ -174,7 +174,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
     },
 )
-PROGRAMS_OF_EXPERIMENTS = ("experiments.bench",)
+PROGRAMS_OF_EXPERIMENTS = ("experiments.bench", "experiments.draw_studio")
 """The top layer, after everything: programs over the packages inside `experiments`."""
 
 KERNELS_IMPORT = {"jax", "numpy", "jaxtyping"}

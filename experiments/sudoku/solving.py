@@ -72,24 +72,31 @@ def read_puzzles(
         # The command line may hold bytes that are no text; the error then names them.
         content = os.fsencode(text)
         source = "--puzzle"
-    other = board_puzzles.other_board(content, box)
-    if other is not None:
-        checked = board_puzzles.read_checked(content.decode(), other, source, skip_bad)
-        return list(checked.questions), other
-    return parse_puzzles(content, source, skip_bad), USUAL
+    return parse_puzzles(content, source, skip_bad, box)
 
 
-def parse_puzzles(content: bytes, source: str, skip_bad: bool = False) -> list[Grid]:
-    """Returns the puzzles that a file of any kind holds, checked; raises as `read_puzzles`.
+def parse_puzzles(
+    content: bytes, source: str, skip_bad: bool = False, box: tuple[int, int] | None = None
+) -> tuple[list[Grid], Board]:
+    """Returns the puzzles that a file of any kind holds, checked, and the board of all of them.
 
     Args:
       content: of the file.
       source: names it in errors.
       skip_bad: as in `read_puzzles`.
+      box: as in `read_puzzles`.
+
+    Raises:
+      BoxShapeError: the shape of the boxes has to be named.
+      PuzzleError, PuzzleFileError: as `read_puzzles`.
     """
+    other = board_puzzles.other_board(content, box)
+    if other is not None:
+        checked = board_puzzles.read_checked(content.decode(), other, source, skip_bad)
+        return list(checked.questions), other
     stream = io.BytesIO(content)
     puzzles = puzzle_files.read_stream(stream, source, check_unique=True, skip_bad=skip_bad)
-    return list(puzzles.questions)
+    return list(puzzles.questions), USUAL
 
 
 def _looks_like_a_path(text: str) -> bool:

@@ -2,15 +2,21 @@
 
     echo '{"puzzle": "81 characters"}' | python -m experiments.sudoku.thinker [--checkpoint=FOLDER]
 
-The studio starts it (`hrm_jax/studio/thinking.py`). A line for each step of thought:
+The studio starts it (`hrm_jax/studio/thinking.py`). A question is a `puzzle` in any form that
+`--puzzle` reads, and `box` as in `--box`, which may be empty. The first line of the answer has
+
+    givens    a character a cell, row by row: `.` for a blank, A for 10
+    box       rows and columns of a box
+
+then comes a line for each step of thought:
 
     step, attempt    both count from 1
-    digits           81 characters: the proposal, `.` where it is no digit
+    digits           as givens: the proposal, `.` where it is no digit
     sureness         probability of each cell, in percent
     confidence       the halting head's belief in the whole, in percent
 
-and after them `done` with `givens`, `title`, `solved`, `attempt` (that of the answer), `attempts`;
-or with `error`, why the puzzle was refused.
+and after them `done` with `title`, `solved`, `attempt` (that of the answer), `attempts`; or with
+`error`, why the puzzle was refused, and `boxes` where one of these shapes has to be named.
 """
 
 import json
@@ -31,10 +37,14 @@ from jaxtyping import Int32
 from experiments.sudoku import exported, solving
 from hrm_jax.core.errors import UserError
 from hrm_jax.core.mesh import MeshConfig, make_mesh
+from hrm_jax.core.types import Variables
 from hrm_jax.data.sudoku import rules
+from hrm_jax.data.sudoku.board_files import BoxShapeError, parse_box
+from hrm_jax.data.sudoku.boards import Board, format_grid
 from hrm_jax.inference.journal import Journal
 from hrm_jax.inference.thinking import Thoughts
 from hrm_jax.tasks.sudoku.probes import format_tokens, percents
+from hrm_jax.tasks.sudoku.task import SudokuTask
 
 FLAGS = flags.FLAGS
 
@@ -49,9 +59,10 @@ flags.DEFINE_string(
 class TellingJournal(Journal):
     """A journal that prints every step of a single puzzle."""
 
-    def __init__(self):
-        """Makes an empty journal."""
+    def __init__(self, board: Board):
+        """Makes an empty journal of a puzzle on a board."""
         super().__init__()
+        self._board = board
         self._steps_of_attempt: dict[int, int] = {}
 
     def __call__(
@@ -68,7 +79,7 @@ class TellingJournal(Journal):
             tell(
                 step=step,
                 attempt=attempt + 1,
-                digits=format_tokens(thoughts.tokens[row]),
+                digits=format_tokens(thoughts.tokens[row], self._board),
                 sureness=percents(thoughts.cell_confidence[row]),
                 confidence=percents(thoughts.confidence[row : row + 1])[0],
             )
@@ -78,23 +89,29 @@ def main() -> int:
     """Solves until standard input ends; returns the exit code."""
     process.keep_compiled()
     checkpoint = pathlib.Path(FLAGS.checkpoint) if FLAGS.checkpoint else exported.shipped()
-    solver: solving.PuzzleSolver | None = None
+    loaded: tuple[SudokuTask, Variables] | None = None
+    solvers: dict[Board, solving.PuzzleSolver] = {}
     for line in sys.stdin:
         try:
             # Before the model is loaded, which takes seconds.
-            puzzle = read_puzzle(line)
-            if solver is None:
-                task, variables, _ = exported.load_any(checkpoint, make_mesh(MeshConfig()))
-                settings = solving.settings_of(task.config)
-                solver = solving.PuzzleSolver.make(task, variables, settings)
-            solution = solver.solve(puzzle, solving.describe(puzzle), TellingJournal())
+            puzzle, board = read_puzzle(line)
+            tell(givens=format_grid(puzzle, board), box=[board.box_rows, board.box_columns])
+            if loaded is None:
+                loaded = exported.load_any(checkpoint, make_mesh(MeshConfig()))[:2]
+            if board not in solvers:
+                settings = solving.settings_of(loaded[0].config)
+                solvers[board] = solving.PuzzleSolver.make(*loaded, settings, board)
+            title = solving.describe(puzzle, board)
+            solution = solvers[board].solve(puzzle, title, TellingJournal(board))
+        except BoxShapeError as error:
+            tell(done=True, error=str(error), boxes=error.shapes)
+            continue
         except UserError as error:
             # Whoever asks may send another puzzle, so this one does not end the process.
             tell(done=True, error=str(error))
             continue
         tell(
             done=True,
-            givens=rules.format_grid(puzzle),
             title=solution.trace.title,
             solved=solution.trace.solved is not None,
             attempt=int(solution.answers.attempt[0]) + 1,
@@ -103,13 +120,19 @@ def main() -> int:
     return 0
 
 
-def read_puzzle(line: str) -> solving.Grid:
-    """Returns the puzzle of a line; raises UserError for what is none, or has not one solution."""
-    text = json.loads(line)["puzzle"]
-    puzzles = solving.parse_puzzles(text.encode(), "the puzzle")
+def read_puzzle(line: str) -> tuple[solving.Grid, Board]:
+    """Returns the puzzle of a line, and its board.
+
+    Raises:
+      BoxShapeError: the shape of its boxes has to be named.
+      UserError: it is no puzzle, or has not one solution.
+    """
+    question = json.loads(line)
+    box = parse_box(question["box"]) if question.get("box") else None
+    puzzles, board = solving.parse_puzzles(question["puzzle"].encode(), "the puzzle", box=box)
     if len(puzzles) != 1:
         raise rules.PuzzleError(f"expected one puzzle, got {len(puzzles)}; leave one")
-    return puzzles[0]
+    return puzzles[0], board
 
 
 def tell(**fields: Any) -> None:

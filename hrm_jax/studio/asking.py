@@ -34,9 +34,15 @@ class _Question(BaseModel):
 
 
 class Puzzle(_Question):
-    """A puzzle to solve."""
+    """A puzzle to solve.
+
+    Attributes:
+      puzzle: in any form that the experiment's command reads.
+      box: rows and columns of a box, such as 2x3, where the puzzle leaves that open.
+    """
 
     puzzle: str = Field(max_length=20_000)
+    box: str = Field("", max_length=20)
 
 
 class Writing(_Question):
@@ -65,7 +71,9 @@ def add_asking(routes: APIRouter, studio: Studio) -> None:
         thinker = studio.experiment(body.experiment).thinker
         if not thinker:
             raise FormError({"": f"{body.experiment}: its models solve no puzzles here"})
-        return _streamed(studio, thinker, _flags(studio, body), {"puzzle": body.puzzle})
+        return _streamed(
+            studio, thinker, _flags(studio, body), {"puzzle": body.puzzle, "box": body.box}
+        )
 
     @routes.post("/write")
     async def write(body: Writing) -> StreamingResponse:

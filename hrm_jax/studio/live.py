@@ -144,6 +144,7 @@ def _waiting(name: str) -> dict[str, Any]:
         "step": 0,
         "steps": None,
         "updated": None,
+        "trouble": "",
         "latest": {},
         "probed_bytes": 0,
         "seed": None,

@@ -6,7 +6,7 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hrm_jax.studio import forms, states
@@ -14,6 +14,7 @@ from hrm_jax.studio.folders import Runs, checkpoints, open_regular, read_end, re
 from hrm_jax.studio.foreign import ForeignLogs
 from hrm_jax.studio.forms import Experiment
 from hrm_jax.studio.lines import LineReader
+from hrm_jax.studio.losses import Losses, is_loss
 from hrm_jax.studio.series import Curves, as_number
 from hrm_jax.studio.states import JOB
 from hrm_jax.studio.tags import read_tags
@@ -40,6 +41,8 @@ class Watched:
         self._readers: dict[str, LineReader] = {}
         self._config: tuple[Any, dict[str, Any], str] = (None, {}, "")
         self._ends: dict[str, tuple[Any, list[dict[str, Any]]]] = {}
+        self._losses = Losses()
+        self._losses_generation = 0
 
     @property
     def is_foreign(self) -> bool:
@@ -71,6 +74,7 @@ class Watched:
             "step": last,
             "steps": steps if steps and math.isfinite(steps) else None,
             "updated": updated,
+            "trouble": self._losses.trouble[:300],
             "latest": latest,
             "probed_bytes": self._size(PROBES),
             "seed": _whole(plain.get("seed")),
@@ -88,6 +92,8 @@ class Watched:
         latest: dict[str, float | None] = {}
         for record in (*metrics, *({"split": "telemetry", **r} for r in telemetry)):
             latest |= _numbers(record)
+        for name, points in _losses(metrics).items():
+            self._losses.add(name, *points)
         times = [as_number(r.get("time_seconds")) for r in metrics + telemetry]
         known = [t for t in times if t is not None and math.isfinite(t)]
         return last, max(known, default=None), latest
@@ -95,6 +101,13 @@ class Watched:
     def _read_foreign(self) -> tuple[float, float | None, dict[str, float | None]]:
         """Returns the same of other code's logs, of which a little is read at a time."""
         self._foreign_share = self._foreign.read(time.monotonic() + _FOREIGN_SECONDS)
+        if self._losses_generation != self._foreign.generation:
+            self._losses_generation = self._foreign.generation
+            self._losses = Losses()
+        for name, curve in self._foreign.curves.by_name.items():
+            new = curve.points(self._losses.count(name)) if is_loss(name) else None
+            if new is not None:
+                self._losses.add(name, new.steps.tolist(), new.values.tolist())
         found = self._foreign.curves.latest()
         last = max((point.step for point in found.values()), default=0)
         times = [point.seconds for point in found.values() if math.isfinite(point.seconds)]
@@ -243,6 +256,18 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and abs(value) < 1 << 53 else None
+
+
+def _losses(records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[float], list[float]]]:
+    """Returns steps and values of each loss in records that have steps."""
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for record in records:
+        value = as_number(record.get("loss"))
+        if value is not None:
+            steps, values = found.setdefault(f"{record.get('split', 'other')}/loss", ([], []))
+            steps.append(_step(record) or 0.0)
+            values.append(value)
+    return found
 
 
 def _step(record: Mapping[str, Any]) -> float | None:

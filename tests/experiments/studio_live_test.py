@@ -1,8 +1,10 @@
 """Views of the studio in Chromium that follow what happens while one looks on."""
 
 import json
+import math
 import re
 import shutil
+import time
 import urllib.parse
 
 import pytest
@@ -12,10 +14,13 @@ pytest.importorskip("psutil", reason="needs the extra studio")
 
 from playwright.sync_api import expect
 
-from tests.experiments.studios import studio, write
+from hrm_jax.studio.losses import Losses
+from tests.experiments.studios import append, studio, write
 
 pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
 RECORDS = [(step, 1 / step) for step in range(1, 60)]
+NOISE = [1 + 0.3 * math.sin(7 * step) for step in range(200)]
+CASES = [[x for _, x in RECORDS], NOISE, NOISE + [3.0] * 20, NOISE[:39], list(range(1, 41))]
 
 
 def figure_of(page, *names):
@@ -74,6 +79,104 @@ def test_figures_by_keyboard_and_the_bin(page, runs):
         page.get_by_role("button", name=re.compile("Put .*-only back")).click()
         expect(page.get_by_text("Nothing was deleted")).to_be_visible()
         assert (runs / "only").is_dir()
+
+
+def test_a_part_of_a_figure_is_in_the_address_and_can_be_gone_back_from(page, runs):
+    write(runs, "only", RECORDS)
+    with studio(runs) as url:
+        page.goto(f"{url}/#/watch")
+        figure = figure_of(page, "only")
+        whole = figure.get_attribute("aria-label")
+        figure.evaluate("node => { node.isMarked = true; }")
+        box = figure.locator(".u-over").bounding_box()
+        page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 50)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 50, steps=3)
+        page.mouse.up()
+        expect(page).to_have_url(
+            re.compile(r"runs=only&zoom=1\d\.?\d*%3A\d\d\.?\d*%3Atrain%2Floss$")
+        )
+        last = float(urllib.parse.unquote(page.url).split("zoom=")[1].split(":")[1])
+        part = re.compile(rf"only: {1 / math.ceil(last):.4g}0*$")
+        expect(figure).to_have_attribute("aria-label", part)
+        back = page.locator(".chart").first.get_by_role("button", name="whole")
+        expect(back).to_be_visible()
+        # Another page shows the same part of the same run, though there is a newer one by now.
+        write(runs, "newer", RECORDS)
+        other = page.context.new_page()
+        other.goto(page.url)
+        expect(figure_of(other, "only")).to_have_attribute("aria-label", part)
+        other.get_by_label("Across").select_option("time")
+        expect(other.get_by_role("button", name="whole")).to_have_count(0)
+        assert "zoom" not in other.url
+        other.close()
+        page.go_back()
+        expect(figure).to_have_attribute("aria-label", whole)
+        expect(back).to_be_hidden()
+        page.go_forward()
+        expect(figure).to_have_attribute("aria-label", part)
+        back.click()
+        expect(figure).to_have_attribute("aria-label", whole)
+        expect(figure).to_be_focused()
+        assert "zoom" not in page.url
+        # All that in one view, which was not built anew.
+        assert figure.evaluate("node => node.isMarked")
+
+
+def test_a_part_that_no_run_has_reached_can_be_left(page, runs):
+    write(runs, "only", RECORDS)
+    with studio(runs) as url:
+        page.goto(f"{url}/#/run?name=only&zoom=100:200:train/loss,wrong,3:2:train/steps")
+        figure_of(page, "only")
+        back = page.get_by_role("button", name="whole")
+        expect(back).to_have_count(1)
+        append(runs, "only", [(150, 0.5)])
+        figure = page.locator(".chart", has_text="loss").first.get_by_role("img")
+        expect(figure).to_have_attribute("aria-label", re.compile(r"only: 0\.5000$"))
+        back.click()
+        expect(back).to_have_count(0)
+
+
+def test_a_run_that_diverges_is_told_once_and_what_is_long_past_is_not(page, runs):
+    write(runs, "old", [(1, 1.0), (2, math.nan)])
+    write(runs, "copied", RECORDS)
+    write(runs, "live", RECORDS)
+    wrong = "train/loss has values that are no numbers"
+    page.set_viewport_size({"width": 390, "height": 800})
+    with studio(runs) as url:
+        page.goto(f"{url}/#/guide")
+        expect(page.get_by_role("heading", name="Guide")).to_be_visible()
+        # What is copied here from an older log is not what happens now.
+        append(runs, "copied", [(60, math.nan)])
+        append(runs, "live", [(60, math.nan)], time.time())
+        told = page.get_by_role("status").locator(".notice")
+        expect(told).to_have_count(1)
+        expect(told).to_contain_text(f"live: {wrong}")
+        wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert not page.evaluate(wide)
+        told.get_by_role("button", name="Show it").press("Enter")
+        expect(page.get_by_role("heading", name="live")).to_be_visible()
+        expect(told).to_have_count(0)
+        append(runs, "live", [(61, math.nan)], time.time())
+        expect(page.locator(".facts")).to_contain_text("61 / 100")
+        page.reload()
+        expect(page.get_by_text("live: the loss has values that are no numbers")).to_be_visible()
+        append(runs, "live", [(62, math.nan)], time.time())
+        expect(page.locator(".facts")).to_contain_text("62 / 100")
+        expect(told).to_have_count(0)
+
+
+def test_page_and_server_judge_losses_alike(page, runs):
+    with studio(runs) as url:
+        page.goto(url)
+        for values in CASES:
+            found = page.evaluate(
+                "values => import('/page/curves.js').then(({trouble}) => trouble(values) ?? '')",
+                values,
+            )
+            losses = Losses()
+            losses.add("loss", list(range(len(values))), values)
+            assert losses.trouble == (f"loss {found}" if found else "")
 
 
 def test_probes_of_another_form_are_told_and_leave_no_blank_page(page, runs):

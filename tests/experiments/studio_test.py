@@ -1,6 +1,7 @@
 """The studio in Chromium: what a person sees and does, with real runs and processes."""
 
 import json
+import math
 import os
 import pathlib
 import re
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -16,9 +18,10 @@ pytest.importorskip("psutil", reason="needs the extra studio")
 
 from playwright.sync_api import expect
 
+from hrm_jax.data.sudoku.boards import SYMBOLS
 from tests.experiments.codegen.saved_run import save_run
 from tests.experiments.conftest import ROOT
-from tests.experiments.studios import HOSTILE, studio, write
+from tests.experiments.studios import HOSTILE, append, studio, write
 from tests.hrm_jax.studio.plans_test import TEXT as PLAN
 
 pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
@@ -35,6 +38,14 @@ SMALL = {
 }
 SERIOUS = ("serious", "critical")
 VIEWS = ("watch", "think", "try", "try?what=code", "new", "guide")
+
+
+SIX = ".14..36........53...61...2....3.5.2."
+TWENTY_FIVE = "".join(
+    SYMBOLS[(5 * (row % 5) + row // 5 + column) % 25 + 1] if (row, column) != (0, 0) else "."
+    for row in range(25)
+    for column in range(25)
+)
 
 
 def process_of(runs, name):
@@ -106,6 +117,31 @@ def test_puzzles_are_solved_and_bad_ones_refused(page, runs):
         expect(page.get_by_text("✓ Solved")).to_be_visible()
         cells = page.locator(".board td span").all_inner_texts()
         assert "".join(cells[:9]) == "534678912"
+
+
+def test_puzzles_of_other_sizes_are_read_as_the_command_reads_them(page, runs):
+    with studio(runs) as url:
+        page.goto(f"{url}/#/try")
+        page.get_by_label("Puzzle", exact=True).fill(SIX)
+        page.get_by_role("button", name="Solve").click()
+        expect(page.get_by_role("alert")).to_contain_text("say how many rows and columns")
+        shapes = page.get_by_role("group", name="Rows x columns of its boxes")
+        expect(shapes.get_by_role("button")).to_have_text(["2x3", "3x2"])
+        shapes.get_by_text("2x3").press("Enter")
+        expect(page.get_by_text("✓ Solved, checked by the rules: 6x6 with boxes")).to_be_visible()
+        expect(page.locator("td.cell")).to_have_count(36)
+        expect(page.locator("td.cell.right")).to_have_count(6)
+        expect(page.locator("td.cell.below")).to_have_count(12)
+        assert "box=2x3" in page.url
+        # The shape was of another puzzle; this one leaves nothing open.
+        page.set_viewport_size({"width": 390, "height": 800})
+        page.get_by_label("Puzzle", exact=True).fill(TWENTY_FIVE)
+        page.get_by_role("button", name="Solve").click()
+        expect(page.locator("td.cell")).to_have_count(625)
+        expect(page.locator("td.cell").nth(624)).to_have_text("O")
+        wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert not page.evaluate(wide)
+        assert "box=" not in page.url
 
 
 def test_the_example_is_there_at_the_first_visit_and_only_read(page, runs):
@@ -282,10 +318,16 @@ def test_axe_finds_nothing_serious(browser, runs, scheme):
     with studio(runs) as url:
         page = context.new_page()
         own = ("run?name=a", "compare?runs=a,b", "think?run=a", "plans?plan=week.json")
-        for view in (*VIEWS, *own):
+        asked = f"try?puzzle={SIX}"
+        for view in (*VIEWS, *own, asked):
             page.goto(f"{url}/#/{view}")
             page.reload()
             expect(page.locator("h1").first).to_be_attached()
+            if view == asked:
+                page.get_by_role("button", name="Solve").click()
+                append(runs, "a", [(100, math.nan)], time.time())
+                expect(page.get_by_role("button", name="2x3")).to_be_visible()
+                expect(page.locator(".notice")).to_have_count(1)
             page.evaluate(axe)
             told = page.evaluate("axe.run({resultTypes: ['violations']})")
             found += [(view, one["id"]) for one in told["violations"] if one["impact"] in SERIOUS]

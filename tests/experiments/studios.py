@@ -38,8 +38,14 @@ def write(runs, name, records):
     folder.mkdir(parents=True)
     config = {"loop": {"steps": 100}, "description": HOSTILE, "seed": len(name)}
     (folder / "config.json").write_text(json.dumps(config))
+    append(runs, name, records)
+
+
+def append(runs, name, records, seconds=1e9):
+    """Goes on with a run's log; `seconds` is when."""
     lines = [
-        {"step": s, "time_seconds": 1e9 + s, "split": "train", "loss": x, HOSTILE: 1}
+        {"step": s, "time_seconds": seconds + s, "split": "train", "loss": x, HOSTILE: 1}
         for s, x in records
     ]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with open(runs / name / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.write("".join(json.dumps(line) + "\n" for line in lines))

@@ -29,6 +29,25 @@ _FRAME = re.compile(r"^[\s+|=\-\u2500-\u257f]*$")
 _SEPARATORS = re.compile(r"[\s,;|\u2500-\u257f]+")
 
 
+class BoxShapeError(rules.PuzzleError):
+    """The shape of a puzzle's boxes has to be named.
+
+    Attributes:
+      side: rows of the puzzle.
+      shapes: rows and columns that its boxes may have.
+    """
+
+    def __init__(self, side: int):
+        """Names the shapes of boxes of so many cells."""
+        self.side = side
+        self.shapes = [(rows, side // rows) for rows in range(2, side) if side % rows == 0]
+        known = [f"{rows}x{columns}" for rows, columns in self.shapes]
+        super().__init__(
+            f"a puzzle of {side}x{side} cells: boxes may have {' or '.join(known)} cells; say which"
+            f" by --box={known[0]} (rows x columns)"
+        )
+
+
 def parse_box(text: str) -> tuple[int, int]:
     """Returns the rows and columns of a box from `2x3`.
 
@@ -73,15 +92,12 @@ def board_of(side: int, box: tuple[int, int] | None) -> Board:
     """Returns the board of so many rows.
 
     Raises:
-      PuzzleError: the box has another number of cells, or its shape has to be named.
+      BoxShapeError: its shape has to be named.
+      PuzzleError: the box has another number of cells.
     """
     shape = box or SHAPES.get(side)
     if shape is None:
-        known = [f"{r}x{side // r}" for r in range(2, side) if side % r == 0]
-        raise rules.PuzzleError(
-            f"a puzzle of {side}x{side} cells: boxes may have {' or '.join(known)} cells; say which"
-            f" by --box={known[0]} (rows x columns)"
-        )
+        raise BoxShapeError(side)
     if shape[0] * shape[1] != side:
         raise rules.PuzzleError(
             f"--box: expected {side} cells in a box, as the puzzle has {side} rows, got"

@@ -43,7 +43,8 @@ def other_board(content: bytes, box: tuple[int, int] | None) -> Board | None:
       box: rows and columns of a box, where they were named.
 
     Raises:
-      PuzzleError: the shape of the boxes has to be named, or does not fit the puzzles.
+      BoxShapeError: the shape of the boxes has to be named.
+      PuzzleError: it does not fit the puzzles.
     """
     try:
         side = board_files.side_of(content.decode())

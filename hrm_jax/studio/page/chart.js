@@ -7,6 +7,8 @@ import {bestSoFar, explain} from "./explain.js";
 // Okabe and Ito's colours, told apart by colour-blind people; darker on light paper, lighter on dark.
 const LIGHT = ["#0a66a8", "#c04e00", "#007a59", "#a8447f", "#6b5b00", "#2b2f38", "#3f86c4", "#7a3fa0"];
 const DARK = ["#6db7f2", "#ff9d5c", "#3fd0a4", "#eea3cf", "#e6cf4a", "#e4e4e4", "#9fd0ff", "#c9a4f0"];
+// So many points are marked each.
+const FEW = 30;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 export const colour = index => (dark.matches ? DARK : LIGHT)[index % LIGHT.length];
 const dash = index => index < LIGHT.length ? undefined : [6, 4];
@@ -27,7 +29,8 @@ function tickTexts(ticks, metric) {
   const apart = known.length > 1 ? Math.abs(known[1] - known[0]) : 1;
   const isShare = /accuracy$|parse_rate$/.test(metric);
   const scale = isShare ? 100 : 1;
-  const decimals = Math.min(6, Math.max(0, -Math.floor(Math.log10(apart * scale) + 1e-9)));
+  const isWhole = value => Math.abs(value - Math.round(value)) < 1e-6;
+  const decimals = [0, 1, 2, 3, 4, 5].find(digits => isWhole(apart * scale * 10 ** digits)) ?? 6;
   return ticks.map(t => {
     if (t === null) return "";
     if (/_bytes$/.test(metric)) return number(t, metric);
@@ -37,16 +40,27 @@ function tickTexts(ticks, metric) {
   });
 }
 
+/** The part between two places of an axis, with as many digits as tell them apart. */
+function rounded([first, last]) {
+  const scale = 10 ** Math.max(0, Math.ceil(3 - Math.log10(last - first)));
+  return [first, last].map(x => Math.round(scale * x) / scale);
+}
+
 export class Chart {
-  constructor(name, settings) {
+  /** A figure of the curves of a name. It shows the part `range` of its axis, or the whole where that is
+   * null; `zooming(range)` is called where somebody asks for another. */
+  constructor(name, settings, range, zooming) {
     this.name = name;
     this.settings = settings;
-    this.zoomed = null;
+    this.range = range;
+    this.zooming = zooming;
+    this.parts = new Map();
+    this.runs = [];
     this.plot = h("div", {class: "plot", role: "img", tabindex: "0", "aria-keyshortcuts": "ArrowLeft ArrowRight + - Escape", onkeydown: event => this.pressed(event)});
     this.said = h("p", {class: "spoken", role: "status"});
     this.isSeen = false;
     this.warning = h("p", {class: "warn"});
-    this.back = h("button", {type: "button", class: "plain", hidden: true, onclick: () => this.zoom(null)}, "whole");
+    this.back = h("button", {type: "button", class: "plain", hidden: !range, onclick: () => { this.zooming(null); this.plot.focus(); }}, "whole");
     const last = name.split("/").at(-1).replaceAll("_", " ");
     this.card = h("section", {class: "card chart", "aria-label": name},
       h("header", {}, h("h2", {title: explain(name)}, last, h("span", {class: "quiet small"}, ` ${name.split("/")[0]}`)),
@@ -76,18 +90,19 @@ export class Chart {
     this.tell(parts);
     this.isStale = !this.isSeen;
     if (this.isStale) return;
+    if (this.range) this.fetchParts();
     const byTime = this.settings.x === "time";
     const tables = parts.map(([, points]) => {
       const x = byTime ? points.times.map(t => t - points.start) : points.steps;
-      const measured = this.settings.best ? bestSoFar(this.name, points.values) : points.values;
+      const measured = this.settings.best ? bestSoFar(this.name, [...points.before, ...points.values]).slice(points.before.length) : points.values;
       const even = smooth(measured, this.settings.smooth);
       const order = x.map((_, i) => i).filter(i => x[i] !== null && (i === 0 || x[i] > x[i - 1] || !byTime));
       const distinct = order.filter((i, k) => k === 0 || x[i] !== x[order[k - 1]]);
       return [distinct.map(i => x[i]), distinct.map(i => even[i]), ...(this.settings.smooth ? [distinct.map(i => points.values[i])] : [])];
     });
     const data = tables.length > 1 ? uPlot.join(tables) : tables[0];
-    const key = `${parts.map(([run]) => run)}|${JSON.stringify(this.settings)}|${dark.matches}`;
-    if (this.u && key === this.key) this.u.setData(data, !this.zoomed);
+    const key = `${parts.map(([run]) => run)}|${JSON.stringify(this.settings)}|${this.range}|${data[0].length < FEW}|${dark.matches}`;
+    if (this.u && key === this.key) this.u.setData(data);
     else this.build(data, parts, key);
   }
 
@@ -103,17 +118,18 @@ export class Chart {
       this.said.textContent = this.tip?.innerText.replaceAll("\n", " ") ?? "";
     } else if (event.key === "+" || event.key === "=") {
       const half = (this.u.scales.x.max - this.u.scales.x.min) / 4;
-      this.zoom([Math.max(xs[0], xs[at] - half), Math.min(xs.at(-1), xs[at] + half)]);
-    } else if (event.key === "-" || event.key === "Escape") this.zoom(null);
+      this.ask([Math.max(xs[0], xs[at] - half), Math.min(xs.at(-1), xs[at] + half)]);
+    } else if (this.range && (event.key === "-" || event.key === "Escape")) this.zooming(null);
     else return;
     event.preventDefault();
   }
 
   points(run) {
-    const curve = this.zoomed?.curves.get(run) ?? curvesOf(run).curves.get(this.name);
-    if (!curve) return null;
     const whole = curvesOf(run).curves.get(this.name);
-    return {...curve, start: whole?.times[0] ?? curve.times[0]};
+    if (!whole) return null;
+    const part = this.parts.get(run)?.curve;
+    if (!part?.values.length) return {...whole, start: whole.times[0], before: []};
+    return {...part, start: whole.times[0], before: whole.values.filter((_, i) => whole.steps[i] < part.steps[0])};
   }
 
   build(data, parts, key) {
@@ -123,7 +139,7 @@ export class Chart {
     const series = [{}];
     for (const [run] of parts) {
       const line = {label: run, stroke: colour(numberOf.get(run)), dash: dash(numberOf.get(run)), width: 2, spanGaps: true, points: {show: false}};
-      if (parts.length && data[1].length < 30) line.points = {show: true, size: 6, fill: line.stroke};
+      if (data[0].length < FEW) line.points = {show: true, size: 6, fill: line.stroke};
       series.push(line);
       if (this.settings.smooth) series.push({...line, label: "", stroke: `${line.stroke}44`, width: 1, points: {show: false}});
     }
@@ -133,7 +149,7 @@ export class Chart {
     const metric = this.name;
     this.u = new uPlot({
       width: Math.max(this.plot.clientWidth, 200), height: 230, series,
-      scales: {x: {time: false}, y: isLog ? {distr: 3} : {range: (_, low, high) => rangeOf(low, high, metric)}},
+      scales: {x: {time: false, ...(this.range && {range: () => this.range})}, y: isLog ? {distr: 3} : {range: (_, low, high) => rangeOf(low, high, metric)}},
       axes: [
         {...axis, size: 28, values: (_, ticks) => ticks.map(t => byTime ? duration(t) : t >= 1e4 ? `${t / 1e3}k` : t)},
         {...axis, size: 58, values: (_, ticks) => tickTexts(ticks, metric)},
@@ -144,7 +160,7 @@ export class Chart {
         setCursor: [u => this.point(u, parts)],
       },
     }, data, this.plot);
-    this.u.over.addEventListener("dblclick", () => this.zoom(null));
+    this.u.over.addEventListener("dblclick", () => this.range && this.zooming(null));
     this.u.over.addEventListener("mouseleave", () => this.tip?.remove());
   }
 
@@ -152,28 +168,51 @@ export class Chart {
     if (u.select.width < 6) return;
     const range = [u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")];
     u.setSelect({left: 0, width: 0, top: 0, height: 0}, false);
-    this.zoom(range);
+    this.ask(range);
+  }
+
+  /** Asks for a part, in no more digits than the address need hold. */
+  ask([first, last]) {
+    if (last > first) this.zooming(rounded([first, last]));
   }
 
   /** Shows a part in full detail, or the whole. */
-  async zoom(range) {
+  show(range) {
+    if (String(range) === String(this.range)) return;
+    this.range = range;
+    this.parts = new Map();
     this.back.hidden = !range;
-    this.key = null;
-    if (!range) {
-      this.zoomed = null;
-      this.draw(this.runs);
-      return;
-    }
-    const curves = new Map();
-    await Promise.all(this.runs.map(async ([run]) => {
-      const whole = this.points(run);
-      if (!whole) return;
-      const [first, last] = this.settings.x === "time"
-        ? range.map(x => whole.steps[Math.min(whole.steps.length - 1, Math.max(0, whole.times.findIndex(t => t - whole.start >= x)))]) : range;
-      curves.set(run, await curvesOf(run).within(this.name, Math.floor(first), Math.ceil(last)));
-    }));
-    this.zoomed = {range, curves};
     this.draw(this.runs);
+  }
+
+  /** The steps of a run between two places of the axis. */
+  stepsOf([first, last], {steps, times}) {
+    if (this.settings.x !== "time") return [Math.floor(first), Math.ceil(last)];
+    const at = x => { const i = times.findIndex(t => t - times[0] >= x); return i < 0 ? steps.length - 1 : i; };
+    // The curve is thinned: the part may begin between two of its points.
+    return [steps[Math.max(0, at(first) - 1)], steps[at(last)]];
+  }
+
+  /** Fetches what is seen in full detail; until it is there, what is known of the whole is drawn. */
+  async fetchParts() {
+    const parts = this.parts;
+    const found = await Promise.all(this.runs.map(async ([run]) => {
+      const curves = curvesOf(run);
+      const whole = curves.curves.get(this.name);
+      if (!whole?.values.length) return false;
+      const [first, last] = this.stepsOf(this.range, whole);
+      // A run that has not come to the part's end is asked again when it has come further.
+      const state = `${curves.generation} ${whole.steps.at(-1) > last ? "end" : whole.count}`;
+      if (parts.get(run)?.state === state) return false;
+      parts.set(run, {...parts.get(run), state});
+      try {
+        parts.set(run, {state, curve: await curves.within(this.name, first, last)});
+        return true;
+      } catch {
+        return false; // the run is gone, or the studio: both are told where runs are
+      }
+    }));
+    if (parts === this.parts && found.some(Boolean)) this.draw(this.runs);
   }
 
   point(u, parts) {

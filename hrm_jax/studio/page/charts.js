@@ -3,16 +3,40 @@ import {Chart, colour, onThemeChange} from "./chart.js";
 import {curvesOf} from "./curves.js";
 import {h, notify} from "./dom.js";
 import {inOrder} from "./explain.js";
-import {listen, runs} from "./store.js";
+import {address, listen, remember, runs, zoomTo, zoomsOf} from "./store.js";
 
 const AGAIN = 150;
 
-/** Returns an element that shows all curves of runs; `chosen()` tells them as `[name, number]`. */
-export function charts(chosen, settings) {
+/** Returns an element that shows all curves of runs; `chosen()` tells them as `[name, number]`.
+ * `zooming` is called before a figure shows another part because somebody asked for it. */
+export function charts(chosen, settings, zooming = () => {}) {
   const grid = h("div", {class: "charts"});
   const reading = h("p", {class: "quiet small", role: "status"});
   const byName = new Map();
-  let ended = false;
+  let ended = false, zooms = zoomsOf(address().settings);
+
+  function zoom(name, range) {
+    zooming();
+    zoomTo(name, range);
+    follow();
+  }
+
+  /** Shows the parts that the address names. */
+  function follow() {
+    zooms = zoomsOf(address().settings);
+    for (const [name, chart] of byName) chart.show(zooms.get(name) ?? null);
+  }
+
+  /** Draws anew after a setting has changed. */
+  function change(name, value) {
+    remember({[name]: value === true ? "1" : value || ""});
+    if (name === "x" && zooms.size) {
+      // Parts are of steps or of seconds: across the other they would be others.
+      remember({zoom: ""});
+      follow();
+    }
+    draw();
+  }
 
   async function refresh(names) {
     // Of a run that waits in the queue there is nothing yet.
@@ -36,7 +60,7 @@ export function charts(chosen, settings) {
     const drawn = chosen();
     const names = inOrder(new Set(drawn.flatMap(([run]) => curvesOf(run).names))).filter(name => patternOf(settings.figures).test(name));
     for (const name of names) {
-      if (!byName.has(name)) byName.set(name, new Chart(name, settings));
+      if (!byName.has(name)) byName.set(name, new Chart(name, settings, zooms.get(name) ?? null, range => zoom(name, range)));
     }
     const shown = names.map(name => byName.get(name));
     for (const chart of shown) if (chart.card.parentNode !== grid) grid.append(chart.card);
@@ -52,8 +76,12 @@ export function charts(chosen, settings) {
 
   const end = listen((names, kind) => { if (kind === "runs" || kind === "all") refresh(names); });
   onThemeChange(() => !ended && draw());
+  addEventListener("hashchange", follow);
   refresh();
-  return {element: h("div", {class: "stack"}, reading, grid), refresh, draw, end: () => { ended = true; end(); }};
+  return {
+    element: h("div", {class: "stack"}, controls(settings, change), reading, grid), refresh,
+    end: () => { ended = true; end(); removeEventListener("hashchange", follow); },
+  };
 }
 
 /** A regular expression that a person types; one that is none yet leaves nothing out. */
@@ -66,7 +94,7 @@ function patternOf(text) {
 }
 
 /** Controls of how curves are drawn. */
-export function controls(settings, changed) {
+function controls(settings, changed) {
   const set = (name, value) => { settings[name] = value; changed(name, value); };
   const told = h("output", {class: "small quiet"}, settings.smooth.toFixed(2));
   return h("div", {class: "row"},

@@ -97,6 +97,8 @@ function reached(names, valueOf) {
   if (!metrics.length) return h("p", {class: "quiet"}, "None has a record yet.");
   const best = new Map(metrics.map(metric => {
     const values = names.map(name => valueOf(name, metric)).filter(v => typeof v === "number");
+    // How many puzzles were looked at is neither good nor bad.
+    if (metric.endsWith("/count")) return [metric, NaN];
     return [metric, isLower(metric) ? Math.min(...values) : Math.max(...values)];
   }));
   const head = h("tr", {}, h("th", {scope: "col"}, "value of"), names.map(name => h("th", {scope: "col", class: "number"}, name)));

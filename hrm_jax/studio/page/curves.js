@@ -79,11 +79,14 @@ export function smooth(values, weight) {
   });
 }
 
-/** Why a loss looks as if it diverges; null where it does not. */
+/** Why a loss looks as if it diverges; null where it does not. `hrm_jax/studio/losses.py` judges runs that
+ * go on by the same rule. */
 export function trouble(values) {
   if (values.some(value => value === null)) return "has values that are no numbers";
   if (values.length < 40) return null;
   const even = smooth(values, 0.9);
-  const lowest = Math.min(...even), now = even.at(-1), first = even[0];
-  return now - lowest > 0.35 * Math.max(first - lowest, 1e-9) && now > 1.15 * lowest ? "is rising" : null;
+  const noise = smooth(values.map((value, i) => Math.abs(value - even[i])), 0.9);
+  const at = even.reduce((found, value, i) => value < even[found] ? i : found, 0);
+  const lowest = even[at], now = even.at(-1), first = even[0];
+  return now - lowest > Math.max(0.35 * (first - lowest), 3 * noise[at]) && now > 1.15 * lowest ? "is rising" : null;
 }

@@ -9,7 +9,8 @@ const STATES = [
 ];
 const KEYS = [
   ["Tab", "goes through all that can be used; the skip link passes the head"], ["← →", "in a figure: the values at a point; in Think and Try: one step"],
-  ["+", "in a figure: zooms in around the point"], ["− or Escape", "in a figure: the whole again"], ["Space", "chooses a run whose box has the focus"],
+  ["+", "in a figure: zooms in around the point"], ["− or Escape", "in a figure: the whole again"],
+  ["Alt + ←", "the browser's way back: the part of a figure that was shown before"], ["Space", "chooses a run whose box has the focus"],
 ];
 const DOCS = [
   ["docs/studio.md", "the studio: views, logs of other code, safety"], ["docs/sudoku.md", "Sudoku: files of puzzles, models, search"],

@@ -5,7 +5,7 @@ import {guide} from "./guide.js";
 import {create} from "./new.js";
 import {plans} from "./plans.js";
 import {run} from "./run.js";
-import {Unknown, address, ask, connect, listen, system} from "./store.js";
+import {Unknown, address, ask, connect, isZoomAlone, listen, system} from "./store.js";
 import {think} from "./think.js";
 import {tryIt} from "./try.js";
 import {watch} from "./watch.js";
@@ -63,7 +63,13 @@ async function begin() {
   }
   listen((_, kind) => (kind === "system" || kind === "lost" || kind === "all") && showSystem(kind === "lost"));
   connect(show, () => location.reload());
-  addEventListener("hashchange", () => { show(); byId("main").focus({preventScroll: true}); scrollTo(0, 0); });
+  addEventListener("hashchange", event => {
+    // The figures follow by themselves; what has the focus keeps it.
+    if (isZoomAlone(event.oldURL, event.newURL)) return;
+    show();
+    byId("main").focus({preventScroll: true});
+    scrollTo(0, 0);
+  });
 }
 
 begin();

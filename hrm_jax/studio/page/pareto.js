@@ -63,14 +63,16 @@ function scatter(points, cost, title, format, metric, front) {
   const isLog = cost === "parameters" || Math.max(...costs) > 20 * Math.max(1, Math.min(...costs));
   const scale = value => isLog ? Math.log(Math.max(value, 1)) : value;
   const [low, high] = room(Math.min(...costs.map(scale)), Math.max(...costs.map(scale)));
-  const [bottom, top] = room(Math.min(...values), Math.max(...values), /accuracy|rate/.test(metric) ? 0.05 : 1);
+  const isShare = /accuracy|rate/.test(metric);
+  const [least, most] = room(Math.min(...values), Math.max(...values), isShare ? 0.05 : 1);
+  const [bottom, top] = isShare ? [Math.max(0, least), Math.min(1, most)] : [least, most];
   const x = value => LEFT + (scale(value) - low) / (high - low) * (WIDTH - LEFT - RIGHT);
   const y = value => HEIGHT - BOTTOM - (value - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM);
   const sorted = [...front].sort((a, b) => a[cost] - b[cost]);
   const path = sorted.map((point, i) => i ? `H${x(point[cost])}V${y(point.best)}` : `M${x(point[cost])} ${y(point.best)}`).join("");
   const said = sorted.map(point => `${point.name}: ${number(point.best, metric)} at ${format(point[cost])}`).join("; ");
   const svg = drawn("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "scatter", role: "img", "aria-label": `${metric} against ${title}. On the front: ${said}`},
-    [bottom + 0.1 * (top - bottom), (bottom + top) / 2, top - 0.1 * (top - bottom)].map(value => [
+    ticks(bottom, top).map(value => [
       drawn("line", {x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value), class: "grid"}),
       drawn("text", {x: LEFT - 8, y: y(value) + 4, "text-anchor": "end"}, number(value, metric))]).flat(),
     [...new Set(costs)].sort((a, b) => a - b).filter((_, i, all) => i === 0 || i === all.length - 1).map((value, i) =>
@@ -78,14 +80,41 @@ function scatter(points, cost, title, format, metric, front) {
     drawn("text", {x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 5, "text-anchor": "middle"}, title),
     drawn("path", {d: path, class: "front"}),
     points.map(point => {
-      const isIn = front.includes(point), near = x(point[cost]) > WIDTH * 0.6;
+      const isIn = front.includes(point);
       const dot = drawn("circle", {cx: x(point[cost]), cy: y(point.best), r: 5, "stroke-width": 2}, drawn("title", {}, `${point.name}: ${number(point.best, metric)}, ${format(point[cost])}`));
       dot.style.stroke = colour(point.number);
       dot.style.fill = isIn ? colour(point.number) : "none";
-      const name = point.name.length > 18 ? `${point.name.slice(0, 17)}…` : point.name;
-      return [dot, drawn("text", {x: x(point[cost]) + (near ? -9 : 9), y: y(point.best) - 8, "text-anchor": near ? "end" : "start", class: "name"}, name)];
-    }).flat());
+      return dot;
+    }),
+    labels(points.map(point => ({name: point.name, x: x(point[cost]), y: y(point.best)}))));
   return h("figure", {}, svg);
+}
+
+/** A few round numbers within a range. */
+function ticks(low, high) {
+  const rough = (high - low) / 4, power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 2.5, 5, 10].find(times => times * power >= rough * 0.999);
+  const first = Math.ceil(low / step - 1e-9);
+  return [...Array(Math.floor(high / step + 1e-9) - first + 1).keys()].map(i => +((first + i) * step).toPrecision(12));
+}
+
+const LETTER = 7, LINE = 14;
+
+/** Names beside points, where they hide neither each other nor a point; one without room is left to the
+ * table and to what is told when it is pointed at. */
+function labels(points) {
+  const taken = points.map(({x, y}) => [x - 6, y - 6, x + 6, y + 6]);
+  const isFree = ([left, top, right, bottom]) => left >= LEFT && right <= WIDTH && top >= 0 && bottom <= HEIGHT - BOTTOM + 6
+    && taken.every(([l, t, r, b]) => right < l || left > r || bottom < t || top > b);
+  return points.map(({name, x, y}) => {
+    const text = name.length > 18 ? `${name.slice(0, 17)}…` : name;
+    const width = LETTER * text.length;
+    const boxes = [-0.75, 0.75, -1.75, 1.75, -2.75].flatMap(line => [x + 9, x - 9 - width].map(left => [left, y + LINE * (line - 0.5), left + width, y + LINE * (line + 0.5) - 1]));
+    const box = boxes.find(isFree);
+    if (!box) return null;
+    taken.push(box);
+    return drawn("text", {x: box[0] < x ? box[2] : box[0], y: box[3] - 3, "text-anchor": box[0] < x ? "end" : "start", class: "name"}, text);
+  });
 }
 
 function room(low, high, least = 1) {

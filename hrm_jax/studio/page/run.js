@@ -1,8 +1,8 @@
 /** One run: what can be done with it, its figures, output and configuration. */
-import {charts, controls, settingsOf} from "./charts.js";
+import {charts, settingsOf} from "./charts.js";
 import {forget} from "./curves.js";
 import {bytes, duration, h, notify, number} from "./dom.js";
-import {attempt, link, listen, query, remember, runs} from "./store.js";
+import {attempt, link, listen, query, runs} from "./store.js";
 import {left, progress} from "./watch.js";
 
 const LOOK_FOR = 1500;
@@ -132,7 +132,7 @@ function present(name, settings) {
     if (!config.firstChild) readConfig();
   });
   const element = h("div", {class: "stack"}, head,
-    controls(drawn, (key, value) => { remember({[key]: value === true ? "1" : value || ""}); figures.draw(); }), figures.element,
+    figures.element,
     h("section", {class: "card stack"}, h("h2", {}, "Output"), output),
     h("details", {class: "card", ontoggle: event => event.target.open && readConfig()}, h("summary", {}, "Configuration"), config));
   return {element, end: () => { isOver = true; end(); figures.end(); }};

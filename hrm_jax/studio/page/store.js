@@ -4,8 +4,10 @@ import {notify} from "./dom.js";
 export const runs = new Map();
 export let system = {};
 const listeners = new Set();
+const told = new Set();
 let connected = false;
 const AGAIN = 1000;
+const NEW_SECONDS = 60;
 
 export async function ask(path, body) {
   const options = body === undefined ? {} : {
@@ -68,25 +70,19 @@ const tell = (names, kind) => listeners.forEach(listener => listener(names, kind
 export function connect(first, refused) {
   const source = new EventSource("/api/events");
   source.addEventListener("all", event => {
-    const told = JSON.parse(event.data);
-    const gone = [...runs.keys()].filter(name => !(name in told.runs));
-    gone.forEach(name => runs.delete(name));
-    for (const run of Object.values(told.runs)) {
-      tellEnd(runs.get(run.name), run);
-      runs.set(run.name, run);
-    }
-    system = told.system;
+    const now = JSON.parse(event.data);
+    const gone = [...runs.keys()].filter(name => !(name in now.runs));
+    gone.forEach(remove);
+    Object.values(now.runs).forEach(take);
+    system = now.system;
     if (!connected) first();
     connected = true;
     tell([...runs.keys(), ...gone], "all");
   });
   source.addEventListener("runs", event => {
     const {runs: changed, gone} = JSON.parse(event.data);
-    for (const run of Object.values(changed)) {
-      tellEnd(runs.get(run.name), run);
-      runs.set(run.name, run);
-    }
-    gone.forEach(name => runs.delete(name));
+    Object.values(changed).forEach(take);
+    gone.forEach(remove);
     tell([...Object.keys(changed), ...gone], "runs");
   });
   source.addEventListener("system", event => { system = JSON.parse(event.data); tell([], "system"); });
@@ -108,6 +104,26 @@ async function again(first, refused) {
     if (error instanceof Unknown) refused();
     else setTimeout(() => again(first, refused), AGAIN);
   }
+}
+
+function take(run) {
+  tellEnd(runs.get(run.name), run);
+  tellTrouble(run);
+  runs.set(run.name, run);
+}
+
+function remove(name) {
+  runs.delete(name);
+  told.delete(name);
+}
+
+/** Tells once of each run that it seems to diverge; not of what had happened before the page was opened,
+ * or of old logs that are only being read now. */
+function tellTrouble(run) {
+  if (!run.trouble || told.has(run.name)) return;
+  told.add(run.name);
+  const isNew = Date.now() / 1000 - (run.updated ?? 0) < NEW_SECONDS;
+  if (connected && isNew) notify(`${run.name}: ${run.trouble}`, {bad: true, action: "Show it", onaction: () => { location.hash = link("run", {name: run.name}); }});
 }
 
 function tellEnd(before, run) {
@@ -133,13 +149,36 @@ export function address() {
 
 export const link = (view, settings = {}) => `#/${view}${Object.keys(settings).length ? `?${query(settings)}` : ""}`;
 
-/** Changes settings of the address without going anywhere. */
-export function remember(changes) {
+/** Changes settings of the address without going anywhere; `isStep`: the browser's button goes back. */
+export function remember(changes, isStep = false) {
   const {view, settings} = address();
   for (const [name, value] of Object.entries(changes)) {
     if (value === "" || value === null || value === undefined || value === false) settings.delete(name);
     else settings.set(name, value);
   }
   const text = settings.toString();
-  history.replaceState(null, "", `#/${view}${text ? `?${text}` : ""}`);
+  history[isStep ? "pushState" : "replaceState"](null, "", `#/${view}${text ? `?${text}` : ""}`);
+}
+
+/** Parts of figures that the address names, `first:last:figure`, as a map of `[first, last]`. */
+export function zoomsOf(settings) {
+  const parts = fromList(settings.get("zoom") ?? "").map(text => text.match(/^([^:]+):([^:]+):(.+)$/)).filter(Boolean);
+  return new Map(parts.map(([, first, last, name]) => [name, [Number(first), Number(last)]]).filter(([, [first, last]]) => last > first));
+}
+
+const zoomText = zooms => zooms.size ? asList([...zooms].map(([name, [first, last]]) => `${first}:${last}:${name}`)) : "";
+
+/** Goes to a part of a figure, or to the whole where `range` is null: a step that can be gone back. */
+export function zoomTo(name, range) {
+  const zooms = zoomsOf(address().settings);
+  if (range) zooms.set(name, range);
+  else zooms.delete(name);
+  remember({}); // written in one way, so that going back is seen to change the part alone
+  remember({zoom: zoomText(zooms)}, true);
+}
+
+/** Whether two addresses differ by parts of figures alone. */
+export function isZoomAlone(before, after) {
+  const [rest, others] = [before, after].map(url => url.replace(/([?&])zoom=[^&]*&?/, "$1").replace(/[?&]$/, ""));
+  return before !== after && rest === others;
 }

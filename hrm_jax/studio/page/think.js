@@ -1,5 +1,5 @@
 /** The same puzzles at every evaluation: through training and through steps of thought. */
-import {Board, isSolved, legend} from "./board.js";
+import {Board, legend} from "./board.js";
 import {keepFilled} from "./choices.js";
 import {h} from "./dom.js";
 import {attempt, link, listen, query, remember, runs} from "./store.js";
@@ -99,7 +99,7 @@ export function think(settings) {
       const seen = board.show({givens: puzzle.givens, digits, sureness: puzzle.sureness[index], before: puzzle.steps[index - 1]});
       const right = [...digits].filter((digit, k) => puzzle.givens[k] === "." && digit === puzzle.solution[k]).length;
       const blanks = [...puzzle.givens].filter(c => c === ".").length;
-      title.textContent = `Puzzle ${i + 1}${isSolved(digits, puzzle.givens) ? ": solved" : ""}`;
+      title.textContent = `Puzzle ${i + 1}${board.isSolved(digits, puzzle.givens) ? ": solved" : ""}`;
       const halts = index + 1 === puzzle.halt ? "halts here" : index + 1 > puzzle.halt ? `halted at step ${puzzle.halt}` : "thinking";
       text.textContent = [`rating ${puzzle.rating}`, `${right} of ${blanks} blanks right`, `${seen.conflicts} in conflict`, index ? `${seen.changed} changed` : "", `${puzzle.confidence[index]} % sure of the whole`, halts].filter(Boolean).join(" · ");
     });

@@ -15,7 +15,7 @@ function next(likeliest) {
     h("ol", {class: "next"}, likeliest.map(([text, percent]) => {
       const bar = h("i", {"aria-hidden": "true"});
       bar.style.width = `${Math.min(100, percent)}%`;
-      return h("li", {}, h("code", {}, seen(String(text))), h("span", {class: "bar"}, bar), h("span", {class: "number"}, `${percent} %`));
+      return h("li", {}, h("code", {}, seen(String(text))), h("span", {class: "bar"}, bar), h("span", {class: "number"}, `${percent || "< 1"} %`));
     })));
 }
 

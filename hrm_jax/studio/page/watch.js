@@ -1,5 +1,5 @@
 /** All runs, and the curves of those that are chosen. */
-import {charts, controls, settingsOf, swatch} from "./charts.js";
+import {charts, settingsOf, swatch} from "./charts.js";
 import {duration, h, number} from "./dom.js";
 import {asList, attempt, fromList, link, listen, remember, runs} from "./store.js";
 
@@ -56,7 +56,7 @@ export function watch(settings) {
     return numbers.get(name);
   };
   chosen.forEach(numberOf);
-  const figures = charts(() => [...chosen].filter(name => runs.has(name)).map(name => [name, numberOf(name)]), drawn);
+  const figures = charts(() => [...chosen].filter(name => runs.has(name)).map(name => [name, numberOf(name)]), drawn, pin);
 
   const list = h("ul", {class: "list", "aria-label": "Runs", tabindex: "0"});
   const wrong = h("p", {class: "small quiet", role: "status"});
@@ -72,10 +72,15 @@ export function watch(settings) {
     if (is) { chosen.add(name); numberOf(name); } else { chosen.delete(name); numbers.delete(name); }
   }
 
-  function choose(name, is) {
+  /** Keeps to the runs that are chosen: the address names them. */
+  function pin() {
     follows = false;
-    put(name, is);
     remember({runs: asList(chosen)});
+  }
+
+  function choose(name, is) {
+    put(name, is);
+    pin();
     fill(name);
     figures.refresh([name]);
   }
@@ -160,8 +165,7 @@ export function watch(settings) {
   const bin = binList();
   const element = h("div", {class: "watch"}, h("h1", {class: "spoken"}, "Watch"),
     h("aside", {class: "side", "aria-label": "Runs"}, filter, h("div", {class: "row tight"}, grouping, wrong), list, bin),
-    h("div", {class: "stack"},
-      controls(drawn, (name, value) => { remember({[name]: value === true ? "1" : value || ""}); figures.draw(); }), figures.element));
+    figures.element);
   return {element, end: () => { end(); figures.end(); }};
 }
 

@@ -20,6 +20,7 @@ from hrm_jax.core.mesh import split_batch
 from hrm_jax.core.types import Variables
 from hrm_jax.data.pipeline import Source, as_batch, evaluation_batches
 from hrm_jax.data.sudoku import rules
+from hrm_jax.data.sudoku.boards import USUAL, Board, format_grid
 from hrm_jax.inference.thinking import Thoughts
 from hrm_jax.models.puzzle_model import PuzzleModel
 from hrm_jax.tasks.sudoku.evaluation import spread, think_for_all
@@ -59,10 +60,11 @@ def _puzzle(source: Source, thoughts: Thoughts, row: int) -> dict[str, Any]:
     }
 
 
-def format_tokens(tokens: Any) -> str:
-    """Returns a proposal as 81 characters; a model may propose any token of its vocabulary."""
+def format_tokens(tokens: Any, board: Board = USUAL) -> str:
+    """Returns a proposal as a character a cell; a model may propose any token of its vocabulary."""
     digits = np.asarray(tokens) - rules.BLANK_TOKEN
-    return rules.format_grid(np.where((digits < 1) | (digits > rules.SIDE), rules.BLANK, digits))
+    known = np.where((digits < 1) | (digits > board.side), rules.BLANK, digits)
+    return format_grid(known.astype(np.uint8), board)
 
 
 def percents(probabilities: Any) -> list[int]:

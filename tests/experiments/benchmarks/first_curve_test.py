@@ -27,7 +27,7 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
-        self.wfile.write(b"<div class=series-view><canvas width=9 height=9></canvas></div>")
+        self.wfile.write(b"<div class=series-view><canvas width=9 height=9></canvas>9</div>")
 
 
 http.server.HTTPServer(("127.0.0.1", int(flags["port"])), Page).serve_forever()
@@ -41,8 +41,11 @@ def test_a_line_of_each_tool_is_waited_for_and_absent_ones_are_left_out(tmp_path
     output = io.StringIO()
     console = Console(file=output, width=80)
     found = first_curve.run([str(stand_in), str(tmp_path / "trackio")], 1, console)
-    assert found["seconds"].keys() == {"studio", "tensorboard"}
-    assert all(0 < seconds[0] < 100 for seconds in found["seconds"].values())
+    assert found["turns"].keys() == {"studio", "tensorboard"}
+    for (turn,) in found["turns"].values():
+        assert 0 < turn["paint_seconds"] < turn["seconds"] < 100
+    (studio,) = found["turns"]["studio"]
+    assert 50_000 < studio["wire_bytes"] < 500_000
     assert "tensorboard" in output.getvalue()
     # It was given the run that the studio shows.
     assert json.loads((tmp_path / "read").read_text()) > 100_000

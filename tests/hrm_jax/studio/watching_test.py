@@ -30,6 +30,32 @@ def test_a_summary_has_state_progress_and_last_values(watching, write_run):
     assert (found["experiment"], found["updated"]) == ("fake", 2e9)
 
 
+@pytest.mark.parametrize("is_foreign", [False, True])
+def test_a_loss_that_is_no_number_is_told_until_the_run_is_taken_up_before_it(
+    watching, write_run, is_foreign
+):
+    folder = write_run("a", records(1, 3))
+    if is_foreign:
+        (folder / "metrics.jsonl").unlink()
+        log = folder / "train.csv"
+        log.write_text("step,loss\n1,2\n")
+        wrong, again = "2,nan\n", "step,loss\n1,2\n"
+    else:
+        log = folder / "metrics.jsonl"
+        wrong = '{"step": 4, "split": "train", "loss": NaN}\n'
+        again = '{"step": 2, "split": "train", "loss": 1}\n'
+    assert watching.summaries()["a"]["trouble"] == ""
+    with open(log, "a") as file:
+        file.write(wrong)
+    assert watching.summaries()["a"]["trouble"] == "train/loss has values that are no numbers"
+    (folder / "new").write_text(again)
+    os.replace(folder / "new", log)
+    # Other code's logs are read anew from the second look on.
+    watching.summaries()
+    watching.forget("a")
+    assert watching.summaries()["a"]["trouble"] == ""
+
+
 def test_curves_grow_and_begin_anew_when_a_run_is_resumed(watching, write_run):
     folder = write_run("a", records(1, 3))
     watched = watching.get("a")

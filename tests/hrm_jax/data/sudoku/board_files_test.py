@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from hrm_jax.data.sudoku import board_files, board_generator, rules
-from hrm_jax.data.sudoku.board_files import board_of, parse_box, read_boards, side_of
+from hrm_jax.data.sudoku.board_files import (
+    BoxShapeError,
+    board_of,
+    parse_box,
+    read_boards,
+    side_of,
+)
 from hrm_jax.data.sudoku.boards import Board, format_grid
 from hrm_jax.data.sudoku.puzzle_files import PuzzleFileError
 
@@ -68,8 +74,9 @@ def test_boxes_are_named_where_their_shape_is_not_known():
     assert parse_box(" 2 x 3 ") == (2, 3)
     assert board_of(4, None) == Board(2, 2)
     assert board_of(12, (2, 6)) == Board(2, 6)
-    with pytest.raises(rules.PuzzleError, match="2x6 or 3x4 or 4x3 or 6x2 cells; say which"):
+    with pytest.raises(BoxShapeError, match="2x6 or 3x4 or 4x3 or 6x2 cells; say which") as open_:
         board_of(12, None)
+    assert open_.value.shapes == [(2, 6), (3, 4), (4, 3), (6, 2)]
     with pytest.raises(rules.PuzzleError, match=r"expected 12 cells in a box, .* got 2x3"):
         board_of(12, (2, 3))
     for text in ("", "2", "2x", "0x3", "6x5", "axb"):

@@ -1,0 +1,63 @@
+"""What the studio is told while a puzzle is solved, of every size that the command reads."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from absl import flags
+
+from experiments.sudoku import thinker
+from hrm_jax.data.sudoku import board_generator
+from hrm_jax.data.sudoku.boards import Board, format_grid
+
+FLAGS = flags.FLAGS
+SIX = Board(2, 3)
+PUZZLES = board_generator.generate(np.random.default_rng(0), SIX, "singles", 1)
+TEXT = format_grid(PUZZLES.questions[0], SIX)
+
+
+@pytest.fixture
+def ask(monkeypatch, capsys):
+    """A function that returns what is told for questions."""
+    FLAGS.mark_as_parsed()
+    monkeypatch.setenv("HRM_JAX_COMPILED", "")
+
+    def ask(*questions):
+        lines = "".join(json.dumps(question) + "\n" for question in questions)
+        monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+        assert thinker.main() == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return ask
+
+
+def test_a_puzzle_of_six_rows_is_solved_once_the_shape_of_its_boxes_is_named(ask):
+    open_, drawn, *steps, done = ask({"puzzle": TEXT}, {"puzzle": TEXT, "box": "2x3"})
+    assert "boxes may have 2x3 or 3x2 cells" in open_["error"]
+    assert open_["boxes"] == [[2, 3], [3, 2]]
+    assert drawn == {"givens": TEXT, "box": [2, 3]}
+    assert steps[-1]["digits"] == format_grid(PUZZLES.answers[0], SIX)
+    assert {len(step["sureness"]) for step in steps} == {36}
+    assert [step["step"] for step in steps] == list(range(1, len(steps) + 1))
+    assert (done["done"], done["solved"], done["attempts"]) == (True, True, 1)
+    assert done["title"].startswith("6x6 with boxes of 2x3: ")
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"puzzle": "53..7"}, "a puzzle has 81 characters"),
+        ({"puzzle": f"{TEXT}\n{TEXT}", "box": "2x3"}, "expected one puzzle, got 2; leave one"),
+        ({"puzzle": TEXT, "box": "3x3"}, "--box: expected 6 cells in a box"),
+        ({"puzzle": TEXT, "box": "wide"}, "--box: expected rows x columns of a box"),
+        ({"puzzle": 16 * "."}, "more than one solution"),
+        ({"puzzle": 81 * ".", "box": "2x3"}, "--box: expected puzzles of 6 rows"),
+    ],
+)
+def test_what_is_refused_says_why_before_a_model_is_loaded(ask, monkeypatch, question, message):
+    monkeypatch.setattr(thinker.exported, "load_any", pytest.fail)
+    (told,) = ask(question)
+    assert message in told["error"]
+    assert told["done"] is True
+    assert "boxes" not in told
