@@ -39,7 +39,7 @@ def served(name: str, case: cases.Case) -> bool:
 SERVED = [(name, case) for case in cases.CASES for name in PATHS if served(name, case)]
 
 
-@pytest.mark.thorough(every=10)
+@pytest.mark.thorough(every=17)
 @pytest.mark.parametrize(("name", "case"), SERVED, ids=[f"{n}-{c}" for n, c in SERVED])
 def test_is_as_near_to_float64_as_xla(name, case):
     cases.check(case, **options_of(name))

@@ -91,6 +91,7 @@ def test_the_kernel_errs_by_the_rounding_of_activations(form):
 
 @needs_kernel
 @pytest.mark.skipif(native.platform.machine() != "x86_64", reason="for these processors")
+@pytest.mark.thorough(every=2)
 @pytest.mark.parametrize("machine", MACHINES[1:])
 def test_other_machines_code_gives_the_same_integers(machine, monkeypatch):
     name = native.QUANTIZED_PRODUCT
