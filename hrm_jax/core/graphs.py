@@ -114,7 +114,7 @@ def _pad(source: np.ndarray, target: np.ndarray, room: int) -> Edges:
     # Padding is an edge from node 0 to itself, with a share of 0.
     padded = np.zeros((2, room), np.int32)
     padded[:, :count] = source, target
-    degree = np.bincount(padded[1, :count], minlength=1)
+    degree = np.bincount(padded[1, :count])
     share = np.zeros(room, np.float32)
     share[:count] = 1 / degree[padded[1, :count]]
     return Edges(padded[0], padded[1], share)  # pyright: ignore[reportArgumentType]

@@ -109,7 +109,7 @@ def search(limit, states, solution):
     """
     # `states` is a stack: the first `waiting` rows are still to be searched, the last of them next.
     # `stale` holds for each row the units that changed since it was propagated.
-    stale = np.empty(states.shape[0], dtype=np.int32)
+    stale = np.empty(len(states), dtype=np.int32)
     stale[0] = ALL_UNITS
     waiting = 1
     found = 0

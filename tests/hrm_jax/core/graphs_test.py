@@ -33,6 +33,11 @@ def test_too_many_edges_are_refused():
         graph_relation(np.arange(3), np.arange(3), room=2)
 
 
+def test_edges_may_fill_their_room():
+    (edges,) = graph_relation(np.arange(3), np.zeros(3, int), room=3)
+    np.testing.assert_allclose(edges.share, [1 / 3, 1 / 3, 1 / 3])
+
+
 def test_stacked_graphs_have_an_axis_of_the_batch():
     one = graph_relation(np.array([0]), np.array([1]), room=2)
     (edges,) = stack_graphs([one, one, one])

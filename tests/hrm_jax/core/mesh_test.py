@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hrm_jax.core.config import ConfigError
-from hrm_jax.core.mesh import MeshConfig, batch_share, make_mesh
+from hrm_jax.core.mesh import MeshConfig, batch_share, check_divisible, make_mesh
 
 
 def test_by_default_all_devices_share_the_batch():
@@ -55,3 +55,10 @@ def test_sizes_that_no_mesh_has_are_refused(sizes):
     (name,) = sizes
     with pytest.raises(ConfigError, match=f"{name}: expected 1 or more"):
         MeshConfig(**sizes)
+
+
+def test_a_batch_that_devices_cannot_share_equally_is_refused():
+    three = types.SimpleNamespace(shape={"data": 3})
+    check_divisible("batch_size", 6, three)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match="batch_size: expected a multiple of the 3 devices"):
+        check_divisible("batch_size", 7, three)  # pyright: ignore[reportArgumentType]
