@@ -6,6 +6,7 @@ halting head is sure from step `due` on, and surer with a greater payload.
 """
 
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,8 @@ STEPS: list[int] = []
 class Clockwork:
     """Implements `core.protocols.ThinkingModel`."""
 
+    config = types.SimpleNamespace(distribution="softmax")
+
     counted: bool = False
 
     def initial_carry(self, variables: Variables, batch: Batch) -> Carry:
@@ -36,6 +39,9 @@ class Clockwork:
             halted=jnp.ones(B, bool),
             data=jax.tree.map(jnp.zeros_like, batch),
         )
+
+    def wants_to_halt(self, outputs):
+        return outputs.q_halt_logits > 0
 
     def think(self, variables, carry):
         TRACES.append(carry.data.inputs.shape)

@@ -9,7 +9,8 @@ from hrm_jax.inference.config import EngineConfig, SearchConfig
 from hrm_jax.inference.engine import Engine
 from hrm_jax.inference.search import is_solved, search
 from hrm_jax.inference.stream import solve_stream
-from tests.hrm_jax.inference.clockwork import VARIABLES, Clockwork, puzzles, verify
+from hrm_jax.inference.tree import Branching
+from tests.hrm_jax.inference.clockwork import VARIABLES, Clockwork, V, puzzles, verify
 
 CONFIG = EngineConfig(batch_size=4, tail_batch_sizes=(), max_steps=3, steps_per_dispatch=2)
 ENGINE = Engine(Clockwork(), CONFIG, verify)
@@ -239,3 +240,25 @@ def test_with_rules_the_head_is_not_asked():
     first = solve_stream(ENGINE, VARIABLES, puzzles([1, 30]))
     first.confidence[:] = [0, 1]
     assert is_solved(ENGINE, first).tolist() == [True, False]
+
+
+def decided_as(step):
+    """Rules that leave nothing open: the answer is [step, 7, 7]."""
+
+    def narrow(allowed):
+        decided = np.zeros_like(allowed)
+        decided[np.arange(3), [step, 7, 7]] = True
+        return decided
+
+    return Branching(lambda tokens: np.ones((len(tokens), V), bool), narrow)
+
+
+@pytest.mark.parametrize(("step", "valid"), [(30, True), (29, False)])
+def test_what_the_rules_lead_to_is_the_answer_if_it_passes_them(step, valid):
+    some = puzzles([30])
+    first = solve_stream(ENGINE, VARIABLES, some)
+    config = SearchConfig(attempts=1, branch=True, symmetries=False)
+    found = search(ENGINE, VARIABLES, some, first, config, branching=decided_as(step))
+    assert found.valid.tolist() == [valid]
+    assert (found.tokens[0].tolist() == [step, 7, 7]) == valid
+    assert (found.shown[0].tolist() == [step, 7, 7]) == valid
