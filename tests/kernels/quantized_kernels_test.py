@@ -1,6 +1,7 @@
 """The quantised products of TPU and GPU in Pallas' interpreter, beside float64."""
 
 import functools
+import itertools
 from typing import Any
 
 import jax
@@ -11,7 +12,8 @@ import pytest
 import hrm_kernels
 from hrm_kernels import gpu_quantized, quantized_cases, tpu_quantized
 from hrm_kernels.quantized_cases import FORMS, share_of_allowed
-from hrm_kernels.quantized_matrix import ACCELERATOR, CPU
+from hrm_kernels.quantized_matrix import ACCELERATOR, CPU, PLANES
+from hrm_kernels.quantized_rows import BFLOAT16, FIELDS, FLOAT16, Slot
 
 KERNELS = ("tpu", "gpu")
 SOON_COMPILED = {
@@ -42,6 +44,24 @@ def share(backend, name, rows, dtype: Any = "float32", **sizes):
     got = np.asarray(product(backend)(jnp.asarray(x), example.matrix))
     assert got.dtype == dtype
     return share_of_allowed(got, x, example)
+
+
+@pytest.mark.parametrize(("half", "dtype"), [(BFLOAT16, "bfloat16"), (FLOAT16, "float16")])
+@pytest.mark.parametrize("bits", FIELDS)
+def test_fields_become_numbers_without_a_conversion(bits, half, dtype):
+    """Words of random bits; as in Mosaic's kernel, with outputs in rows."""
+    rng = np.random.default_rng(bits)
+    planes = [rng.integers(0, 2**32, (3, 16), np.uint32) for _ in PLANES[bits]]
+    for s, field in itertools.product(range(4), FIELDS[bits]):
+        slot = Slot(4, jnp.int32(1), s)
+        words = field.numbers(bits, slot, lambda plane, _: jnp.asarray(planes[plane]), half)
+        found = np.asarray(words).view(np.uint16).view(jnp.dtype(dtype)).astype(int)
+        expected = np.full((3, 32), 2**field.bits)
+        for piece in field.pieces:
+            _, begin = slot.place(PLANES[bits][piece.plane])
+            codes = planes[piece.plane].view(np.uint16) >> (int(begin) + piece.begin)
+            expected += (codes & ((1 << piece.bits) - 1)).astype(int) << piece.at
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.fixture
