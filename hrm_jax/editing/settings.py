@@ -42,7 +42,7 @@ class Settings:
         3000, help="characters that are sent at most", at_least=200, at_most=1_000_000
     )
     context: bool = field(
-        False, help="whether parts of other documents and files are sent, a third of the characters"
+        True, help="whether parts of other documents and files are sent, a third of the characters"
     )
     exclude: tuple[str, ...] = field(
         SECRETS, help="files that are never sent, in the form of a .gitignore"

@@ -71,7 +71,7 @@ def test_what_parts_leave_of_their_budget_is_the_prefix_s():
     assert budget_of(2400, with_context=False) == (2300, 100, 0)
 
 
-SHOWN = Settings(context=True)
+SHOWN = Settings()
 USED = "def parse_date(text):\n    day, month = text.split('/')\n    return day, month\n"
 UNUSED = "def mix_colours(first, second):\n    return [first, second, first, second]\n"
 
@@ -111,8 +111,8 @@ def test_neighbours_are_parts_of_what_is_used_that_may_be_sent(tmp_path):
     assert {one.filename for one in chunks} == {"inner/dates.py", "beside.py", "open.py"}
     assert chunks[-1].filename == "inner/dates.py"  # it is imported
     assert all("parse_date" in one.text for one in chunks)
-    assert typing.names(Settings(context=True, exclude=("*.py",))) == []
-    assert typing.names(Settings()) == []  # unless they are asked for
+    assert typing.names(Settings(exclude=("*.py",))) == []
+    assert typing.names(Settings(context=False)) == []
 
 
 def test_neighbours_stay_while_somebody_stays_where_they_are(tmp_path):
