@@ -1,5 +1,6 @@
 """The engine: what leaves when, that nothing waits, and that nobody's answer depends on others."""
 
+import collections
 import dataclasses
 
 import jax
@@ -13,7 +14,7 @@ from hrm_jax.core.types import Batch
 from hrm_jax.inference.config import EngineConfig
 from hrm_jax.inference.engine import Engine
 from hrm_jax.inference.stream import solve_stream
-from hrm_jax.inference.thinking import think
+from hrm_jax.inference.thinking import think, thoughts_of
 from hrm_jax.models.puzzle_config import hrm
 from hrm_jax.models.puzzle_model import PuzzleModel
 from tests.hrm_jax.inference import clockwork
@@ -35,6 +36,19 @@ def assert_equal(found, expected):
     for field in dataclasses.fields(expected):
         left, right = (getattr(answers, field.name) for answers in (found, expected))
         np.testing.assert_array_equal(left, right, err_msg=field.name)
+
+
+def test_every_step_of_every_puzzle_is_seen_and_no_other():
+    engine = Engine(MODEL, CONFIG, verify, observe=thoughts_of)
+    seen = collections.defaultdict(list)
+
+    def watch(rows, attempts, thoughts):
+        assert not attempts.any()
+        for row, tokens in zip(rows.tolist(), thoughts.tokens.tolist(), strict=True):
+            seen[row].append(tokens[0])  # the number of the step
+
+    found = solve_stream(engine, VARIABLES, puzzles(DUE), watch=watch)
+    assert seen == {row: [*range(1, steps + 1)] for row, steps in enumerate(found.steps)}
 
 
 # When a puzzle leaves
