@@ -26,6 +26,7 @@ def test_the_last_proposals_tell_what_a_miss_does(tokens, kind):
     assert kind_of(tokens) == kind
 
 
+@pytest.mark.thorough
 def test_the_command_draws_and_counts(tmp_path):
     picture = tmp_path / "misses.png"
     command = [sys.executable, "-m", "experiments.draw_misses", f"--out={picture}"]

@@ -348,6 +348,7 @@ def test_with_a_token_the_page_asks_for_it(page, runs, tmp_path):
         expect(page.get_by_text("Train a model, and watch it think")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_other_addresses_need_a_token(runs):
     command = [sys.executable, "-m", "experiments.studio", "--port=0", "--host=0.0.0.0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -54,6 +54,7 @@ SMALL = cases.Case(33, N=2, M=1, K=16, mask="all", B=3)
 MIXED = cases.Case(120, N=2, M=1, K=16, mask="causal_lengths", B=3)
 
 
+@pytest.mark.thorough(every=2)
 @pytest.mark.parametrize("name", PATHS)
 def test_runs_are_bitwise_equal(name):
     first, second = (cases.compute(cases.example(MIXED), **options_of(name)) for _ in range(2))
@@ -98,6 +99,7 @@ def test_queries_without_keys_give_zeros(name):
         np.testing.assert_array_equal(array, np.zeros_like(array), err_msg=key)
 
 
+@pytest.mark.thorough(every=2)
 @pytest.mark.parametrize("name", PATHS)
 def test_large_scores_neither_overflow_nor_vanish(name):
     data = cases.example(SMALL)

@@ -99,6 +99,7 @@ def test_a_folder_is_used_once(codegen, trained):
     assert_refused(again, r"error: .* holds a run already; add --resume")
 
 
+@pytest.mark.thorough
 def test_a_shut_gate_ends_with_a_report(codegen):
     phases = '--config.phases=({"gate": {"measure": "parse_rate", "at_least": 2.0, "steps": 2}},)'
     done = codegen.run(*TINY, phases, "--run=gated")

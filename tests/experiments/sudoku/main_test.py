@@ -104,6 +104,7 @@ def test_eval_measures_every_row_of_a_file(sudoku, trained):
     assert counts == {"0": 1, "1-2": 2, "3-5": 3, "6-10": 4}
 
 
+@pytest.mark.thorough
 def test_eval_spends_what_the_flags_say(sudoku, trained):
     _, folder = trained
     evaluate = ("--mode=eval", f"--checkpoint={folder}", "--puzzles=12", "--max_steps=3")
@@ -192,6 +193,7 @@ def test_eval_measures_with_the_changes_that_the_flags_say(sudoku, trained):
     assert report["count"] == 4
 
 
+@pytest.mark.thorough
 def test_a_run_on_a_small_file_is_measured_on_what_it_held_out_and_knows_its_file(sudoku):
     source = load_source("bank", "train", sudoku.data)
     puzzles = [rules.format_grid(rules.decode(row)) for row in source.inputs[:40]]

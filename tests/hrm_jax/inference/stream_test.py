@@ -67,6 +67,7 @@ def test_an_answer_carries_the_step_the_proposal_and_whether_it_is_valid():
     np.testing.assert_allclose(found.confidence, np.where(DUE <= 9, sure, unsure), rtol=1e-6)
 
 
+@pytest.mark.thorough(every=2)
 @pytest.mark.parametrize(
     ("changes", "steps"),
     [
@@ -112,6 +113,7 @@ def test_without_rules_nothing_is_valid():
 # Neighbours, order and batches
 
 
+@pytest.mark.thorough(every=2)
 @pytest.mark.parametrize(
     ("sizes", "steps_per_dispatch"), [((1,), 4), ((3,), 1), ((64, 2), 50), ((16, 8, 4, 2, 1), 3)]
 )

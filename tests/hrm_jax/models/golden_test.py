@@ -183,6 +183,7 @@ def test_free_evaluation(recording):
         np.testing.assert_allclose(found[ours], value, rtol=0, atol=tolerance, err_msg=name)
 
 
+@pytest.mark.thorough(every=2)
 def test_first_gradients(recording):
     batch = recording.batch(0)
     compute = jax.jit(lambda *args: compute_gradients(recording.model, act_loss, *args)[0])

@@ -207,6 +207,7 @@ def gradients(model: HrmText, variables: Variables, schedule: Schedule | None = 
     return dict(nnx.to_flat_state(jax.jit(jax.grad(loss))(variables.params)))
 
 
+@pytest.mark.thorough
 def test_the_border_changes_gradients_and_no_value(variables, logits):
     border = Schedule.from_gradient_calls(CONFIG.H_cycles, CONFIG.L_cycles, 2)
     value = jax.jit(MODEL.logits, static_argnames="schedule")

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from hrm_jax.core.texts import TextBatch
 from hrm_jax.models.hrm_text import HrmText, hrm_text
@@ -74,6 +75,7 @@ def test_recomputing_calls_changes_no_gradient():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), kept, remade)
 
 
+@pytest.mark.thorough
 def test_recomputing_calls_saves_memory():
     def temporaries(schedule):
         step = TextStep(MODEL, schedule)

@@ -49,6 +49,7 @@ def alone(ours: Writer, number: int) -> str:
     return text
 
 
+@pytest.mark.thorough(every=2)
 @pytest.mark.parametrize("model", MODELS)
 def test_texts_that_join_and_leave_are_what_they_are_alone(model, monkeypatch):
     # A token in each step, however fast the machine is.

@@ -96,7 +96,7 @@ def test_a_run_goes_through_its_phases_and_measures_each_language(whole):
     assert train_records[-1]["bits_per_byte"] < train_records[0]["bits_per_byte"]
 
 
-@pytest.mark.thorough(every=3)
+@pytest.mark.thorough
 @pytest.mark.parametrize("step", [1, 4, 5])
 def test_resuming_changes_no_bit(whole, tmp_path, step):
     task, expected = whole
