@@ -22,6 +22,7 @@ and after them `done` with `title`, `solved`, `attempt` (that of the answer), `a
 import json
 import pathlib
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from absl import flags
@@ -47,13 +48,14 @@ from hrm_jax.tasks.sudoku.probes import format_tokens, percents
 from hrm_jax.tasks.sudoku.task import SudokuTask
 
 FLAGS = flags.FLAGS
-
-flags.DEFINE_string(
-    "checkpoint",
-    None,
-    "a run's folder, one checkpoint's or an exported model's; the model that comes with the "
-    "package if unset",
-)
+if __name__ == "__main__":
+    # A module that is imported leaves the name to the command that imports it.
+    flags.DEFINE_string(
+        "checkpoint",
+        None,
+        "a run's folder, one checkpoint's or an exported model's; the model that comes with the "
+        "package if unset",
+    )
 
 
 class TellingJournal(Journal):
@@ -88,10 +90,20 @@ class TellingJournal(Journal):
 def main() -> int:
     """Solves until standard input ends; returns the exit code."""
     process.keep_compiled()
-    checkpoint = pathlib.Path(FLAGS.checkpoint) if FLAGS.checkpoint else exported.shipped()
+    answer(pathlib.Path(FLAGS.checkpoint) if FLAGS.checkpoint else exported.shipped(), sys.stdin)
+    return 0
+
+
+def answer(checkpoint: pathlib.Path, questions: Iterable[str]) -> None:
+    """Tells each step of thought about puzzles, and what came of it.
+
+    Args:
+      checkpoint: of the model, which is loaded for the first puzzle that can be solved.
+      questions: lines of JSON.
+    """
     loaded: tuple[SudokuTask, Variables] | None = None
     solvers: dict[Board, solving.PuzzleSolver] = {}
-    for line in sys.stdin:
+    for line in questions:
         try:
             # Before the model is loaded, which takes seconds.
             puzzle, board = read_puzzle(line)
@@ -117,7 +129,6 @@ def main() -> int:
             attempt=int(solution.answers.attempt[0]) + 1,
             attempts=int(solution.answers.attempts[0]),
         )
-    return 0
 
 
 def read_puzzle(line: str) -> tuple[solving.Grid, Board]:

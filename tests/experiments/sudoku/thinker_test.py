@@ -1,32 +1,25 @@
 """What the studio is told while a puzzle is solved, of every size that the command reads."""
 
-import io
 import json
 
 import numpy as np
 import pytest
-from absl import flags
 
-from experiments.sudoku import thinker
+from experiments.sudoku import exported, thinker
 from hrm_jax.data.sudoku import board_generator
 from hrm_jax.data.sudoku.boards import Board, format_grid
 
-FLAGS = flags.FLAGS
 SIX = Board(2, 3)
 PUZZLES = board_generator.generate(np.random.default_rng(0), SIX, "singles", 1)
 TEXT = format_grid(PUZZLES.questions[0], SIX)
 
 
 @pytest.fixture
-def ask(monkeypatch, capsys):
+def ask(capsys):
     """A function that returns what is told for questions."""
-    FLAGS.mark_as_parsed()
-    monkeypatch.setenv("HRM_JAX_COMPILED", "")
 
     def ask(*questions):
-        lines = "".join(json.dumps(question) + "\n" for question in questions)
-        monkeypatch.setattr("sys.stdin", io.StringIO(lines))
-        assert thinker.main() == 0
+        thinker.answer(exported.shipped(), map(json.dumps, questions))
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     return ask
