@@ -242,7 +242,6 @@ def test_tokens_that_are_no_digits_are_blanks(solve):
 NOT = "not solved"
 
 
-@pytest.mark.thorough(every=2)
 @pytest.mark.parametrize(
     ("solved_by", "changes", "spent", "answer"),
     [
