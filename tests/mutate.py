@@ -60,7 +60,9 @@ ALSO = {
     "hrm_jax/inference/engine.py": ("hrm_jax/inference/stream",),
     "hrm_jax/inference/slots.py": ("hrm_jax/inference/stream", "hrm_jax/inference/search"),
     "hrm_jax/nn/attention.py": (
-        *("hrm_jax/nn/block", "hrm_jax/nn/decoder_block", "hrm_jax/nn/gated_stack"),
+        "hrm_jax/nn/block",
+        "hrm_jax/nn/decoder_block",
+        "hrm_jax/nn/gated_stack",
     ),
 }
 """Tests of modules that have none of their own, as paths below `tests` without `_test.py`."""
