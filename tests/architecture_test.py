@@ -134,7 +134,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.tasks.planning": "examples loss task",
         "hrm_jax.studio": (
             "folders lines series losses event_files csv_logs foreign tags plans states forms jobs"
-            " watching live protection thinking studio asking routes app"
+            " log_ends watching live protection thinking studio asking routes app"
         ),
         "hrm_jax": "__init__",
     },

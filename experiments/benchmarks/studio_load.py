@@ -69,6 +69,7 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         command = [sys.executable, "-m", "experiments.studio", "--port=0", "--no_browser"]
         with started([*command, f"--runs={runs}"]) as (process, url), _writers(runs, options.live):
             studio = psutil.Process(process.pid)
+            asyncio.run(_load(url))
             found: dict[str, Any] = {
                 "pages": [asyncio.run(_watched(url, studio, n, options)) for n in options.pages],
                 "long": asyncio.run(_long(url)),
@@ -76,6 +77,13 @@ def run(options: Options, console: Console) -> dict[str, Any]:
             }
     _show(found, options, console)
     return found
+
+
+async def _load(url: str) -> None:
+    """Waits until the studio has imported what a form needs, which takes seconds, and only once."""
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        await client.get("/")
+        (await client.get("/api/presets")).raise_for_status()
 
 
 async def _watched(

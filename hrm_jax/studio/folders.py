@@ -105,12 +105,12 @@ class Runs:
                 f"--runs={self.root}: expected a folder that can be read, got {error.strerror}; "
                 "change its permissions, or choose another"
             ) from error
-        found = [name for name in _below(self.root, self.root) if self.is_own(name)]
+        found = [name for name in _below(self.root) if self.is_own(name)]
         for first, folder in self.beside.items():
             is_run = _is_run(folder)
             found += [first] if is_run else []
             if not is_run or not _is_ours(folder):
-                inside = _below(folder, folder, _DEPTH_BESIDE)
+                inside = _below(folder, _DEPTH_BESIDE)
                 found += [f"{first}/{name}" for name in inside]
         return sorted(found)
 
@@ -154,19 +154,21 @@ def _inside(
     return folder
 
 
-def _below(folder: pathlib.Path, root: pathlib.Path, depth: int = _DEPTH) -> Iterator[str]:
-    """Yields the names of the runs in a folder."""
+def _below(folder: pathlib.Path | str, depth: int = _DEPTH, before: str = "") -> Iterator[str]:
+    """Yields the names of the runs in a folder, each behind `before`.
+
+    With texts for paths, as all runs are listed twice a second.
+    """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if not _PART.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
                 continue
-            inside = folder / entry.name
-            is_run = _is_run(inside)
-            if is_run:
-                yield inside.relative_to(root).as_posix()
+            is_ours = _is_ours(entry.path)
+            if is_ours or _has_foreign_log(entry.path):
+                yield before + entry.name
             # Other code writes logs into folders of its logs as well.
-            if depth > 1 and not (is_run and _is_ours(inside)):
-                yield from _below(inside, root, depth - 1)
+            if depth > 1 and not is_ours:
+                yield from _below(entry.path, depth - 1, f"{before}{entry.name}/")
 
 
 def is_foreign_log(name: str) -> bool:
@@ -174,13 +176,15 @@ def is_foreign_log(name: str) -> bool:
     return name.startswith(EVENTS) or name.endswith(CSV)
 
 
-def _is_ours(folder: pathlib.Path) -> bool:
-    return any(os.path.lexists(folder / mark) for mark in _MARKS)
+def _is_ours(folder: pathlib.Path | str) -> bool:
+    return any(os.path.lexists(os.path.join(folder, mark)) for mark in _MARKS)
 
 
 def _is_run(folder: pathlib.Path) -> bool:
-    if _is_ours(folder):
-        return True
+    return _is_ours(folder) or _has_foreign_log(folder)
+
+
+def _has_foreign_log(folder: pathlib.Path | str) -> bool:
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         return any(is_foreign_log(entry.name) for entry in entries)
     return False

@@ -29,8 +29,19 @@ class NewLines(NamedTuple):
 class LineReader:
     """Where one reader is in one file."""
 
-    def __init__(self, path: pathlib.Path):
+    def __init__(self, path: pathlib.Path, end_bytes: int | None = None):
+        """Begins at the first line.
+
+        Args:
+          path: of the file.
+          end_bytes: begin so near to the end instead, at the next line that is whole.
+        """
         self._path = path
+        self._end_bytes = end_bytes
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets what was read."""
         self._inode = 0
         self._offset = 0
         self._is_inside_long_line = False
@@ -45,8 +56,10 @@ class LineReader:
             )
             if restarted or not self._inode:
                 self._inode = found.st_ino
-                self._offset = 0
-                self._is_inside_long_line = False
+                whole = self._end_bytes is None or found.st_size <= self._end_bytes
+                self._offset = 0 if whole else found.st_size - self._end_bytes
+                # What comes before the next end of a line is passed over likewise.
+                self._is_inside_long_line = not whole
             file.seek(self._offset)
             content = file.read(most_bytes)
         complete, newline, _ = content.rpartition(b"\n")

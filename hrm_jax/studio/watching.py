@@ -1,26 +1,25 @@
 """What is known of every run: its state, its last records, and its curves once asked for."""
 
 import contextlib
-import json
 import math
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hrm_jax.studio import forms, states
-from hrm_jax.studio.folders import Runs, checkpoints, open_regular, read_end, read_object
+from hrm_jax.studio.folders import Runs, checkpoints, read_object
 from hrm_jax.studio.foreign import ForeignLogs
 from hrm_jax.studio.forms import Experiment
 from hrm_jax.studio.lines import LineReader
+from hrm_jax.studio.log_ends import LogEnd, losses_of, parse_record
 from hrm_jax.studio.losses import Losses, is_loss
 from hrm_jax.studio.series import Curves, as_number
 from hrm_jax.studio.states import JOB
 from hrm_jax.studio.tags import read_tags
 from hrm_jax.training.run_files import METRICS, PROBES, PROCESS, SIZE, TELEMETRY
 
-_END_BYTES = 1 << 14
 _LOGS = ((METRICS, "other"), (TELEMETRY, "telemetry"))
 _FOREIGN_SECONDS = 0.1
 _MOST_SECONDS = 0.5
@@ -40,14 +39,16 @@ class Watched:
         self._foreign_share = 0.0
         self._readers: dict[str, LineReader] = {}
         self._config: tuple[Any, dict[str, Any], str] = (None, {}, "")
-        self._ends: dict[str, tuple[Any, list[dict[str, Any]]]] = {}
+        self._ends = tuple(LogEnd(folder / log, split) for log, split in _LOGS)
+        # Made once, as all runs are asked twice a second.
+        self._paths = {file: os.fspath(folder / file) for file in (METRICS, PROCESS, JOB, PROBES)}
         self._losses = Losses()
         self._losses_generation = 0
 
     @property
     def is_foreign(self) -> bool:
         """Whether other code has written its logs: ours begins with the log of metrics."""
-        return not os.path.lexists(self.folder / METRICS)
+        return not os.path.lexists(self._paths[METRICS])
 
     def stamp(self) -> Any:
         """Returns what differs as soon as there is more to tell; cheap, as all runs are asked."""
@@ -86,17 +87,12 @@ class Watched:
 
     def _read_ends(self) -> tuple[float, float | None, dict[str, float | None]]:
         """Returns the last step, its time, and the newest values, from the ends of the logs."""
-        metrics = self._last_records(METRICS)
-        telemetry = self._last_records(TELEMETRY)
-        last = max((_step(record) or 0 for record in metrics), default=0)
-        latest: dict[str, float | None] = {}
-        for record in (*metrics, *({"split": "telemetry", **r} for r in telemetry)):
-            latest |= _numbers(record)
-        for name, points in _losses(metrics).items():
+        metrics, telemetry = self._ends
+        for name, points in losses_of(metrics.read()).items():
             self._losses.add(name, *points)
-        times = [as_number(r.get("time_seconds")) for r in metrics + telemetry]
-        known = [t for t in times if t is not None and math.isfinite(t)]
-        return last, max(known, default=None), latest
+        telemetry.read()
+        times = [end.updated for end in self._ends if end.updated is not None]
+        return metrics.step, max(times, default=None), metrics.latest | telemetry.latest
 
     def _read_foreign(self) -> tuple[float, float | None, dict[str, float | None]]:
         """Returns the same of other code's logs, of which a little is read at a time."""
@@ -148,7 +144,7 @@ class Watched:
                 return 1
             self._curves.damaged += found.too_long
             for line in found.lines:
-                record = _parse(line)
+                record = parse_record(line)
                 if record is None:
                     self._curves.damaged += 1
                 else:
@@ -162,27 +158,12 @@ class Watched:
         self._curves = Curves()
         self._readers = {}
 
-    def _last_records(self, name: str) -> list[dict[str, Any]]:
-        path = self.folder / name
-        try:
-            with open_regular(path):
-                found = path.stat()
-        except OSError:
-            return []
-        stamp = found.st_size, found.st_mtime_ns, found.st_ino
-        if self._ends.get(name, (None, []))[0] != stamp:
-            lines = read_end(path, _END_BYTES).encode().splitlines()
-            parsed = [record for record in map(_parse, lines) if record is not None]
-            records = [record for record in parsed if _step(record) is not None]
-            self._ends[name] = stamp, records
-        return self._ends[name][1]
-
     def _size(self, name: str) -> int:
         return (self._stat(name) or (0,))[0]
 
     def _stat(self, name: str) -> tuple[int, int, int] | None:
         try:
-            found = (self.folder / name).lstat()
+            found = os.lstat(self._paths[name])
         except OSError:
             return None
         return found.st_size, found.st_mtime_ns, found.st_ino
@@ -228,7 +209,8 @@ class Watching:
     def _summary(self, name: str) -> dict[str, Any]:
         now = time.monotonic()
         looked, before, found = self._settled.get(name, (0.0, None, {}))
-        watched = self.get(name)
+        # It was listed just now: that its folder is a run's is not asked once more.
+        watched = self._watched.get(name) or self.get(name)
         stamp = watched.stamp()
         # A run without a process of ours is looked at whole where its log grew; less often else.
         is_at_rest = found and found["state"] not in ("running", "starting") and stamp == before
@@ -246,40 +228,5 @@ class Watching:
 _RESTING_SECONDS = 3.0
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
-
-
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and abs(value) < 1 << 53 else None
-
-
-def _losses(records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[float], list[float]]]:
-    """Returns steps and values of each loss in records that have steps."""
-    found: dict[str, tuple[list[float], list[float]]] = {}
-    for record in records:
-        value = as_number(record.get("loss"))
-        if value is not None:
-            steps, values = found.setdefault(f"{record.get('split', 'other')}/loss", ([], []))
-            steps.append(_step(record) or 0.0)
-            values.append(value)
-    return found
-
-
-def _step(record: Mapping[str, Any]) -> float | None:
-    step = as_number(record.get("step"))
-    return step if step is not None and math.isfinite(step) else None
-
-
-def _numbers(record: Mapping[str, Any]) -> dict[str, float | None]:
-    split = str(record.get("split", "other"))[:80]
-    found = {}
-    for name, value in list(record.items())[:100]:
-        number = None if name in ("step", "time_seconds", "split", "version") else as_number(value)
-        if number is not None:
-            found[f"{split}/{name}"[:200]] = number if math.isfinite(number) else None
-    return found
