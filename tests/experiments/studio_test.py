@@ -226,6 +226,11 @@ def test_every_view_shows_foreign_runs_as_text_and_fits_a_phone(page, runs):
         page.get_by_label("logarithmic").check()
         assert "filter=%5Eris" in page.url
         assert "log=1" in page.url
+        page.get_by_label("Across").select_option("steps, log")
+        assert "x=logstep" in page.url
+        figure = page.locator(".chart").first
+        figure.locator(".plot").press("ArrowLeft")
+        expect(figure.get_by_role("status")).to_contain_text("step 99")
         # A run that comes later is shown as soon as it does.
         page.goto(f"{url}/#/run?name=later")
         expect(page.get_by_text("There is no such run")).to_be_visible()

@@ -96,7 +96,9 @@ export class Chart {
       const x = byTime ? points.times.map(t => t - points.start) : points.steps;
       const measured = this.settings.best ? bestSoFar(this.name, [...points.before, ...points.values]).slice(points.before.length) : points.values;
       const even = smooth(measured, this.settings.smooth);
-      const order = x.map((_, i) => i).filter(i => x[i] !== null && (i === 0 || x[i] > x[i - 1] || !byTime));
+      // On a logarithmic axis there is no step 0.
+      const least = this.settings.x === "logstep" ? 0 : -Infinity;
+      const order = x.map((_, i) => i).filter(i => x[i] !== null && x[i] > least && (i === 0 || x[i] > x[i - 1] || !byTime));
       const distinct = order.filter((i, k) => k === 0 || x[i] !== x[order[k - 1]]);
       return [distinct.map(i => x[i]), distinct.map(i => even[i]), ...(this.settings.smooth ? [distinct.map(i => points.values[i])] : [])];
     });
@@ -149,7 +151,7 @@ export class Chart {
     const metric = this.name;
     this.u = new uPlot({
       width: Math.max(this.plot.clientWidth, 200), height: 230, series,
-      scales: {x: {time: false, ...(this.range && {range: () => this.range})}, y: isLog ? {distr: 3} : {range: (_, low, high) => rangeOf(low, high, metric)}},
+      scales: {x: {time: false, ...(this.settings.x === "logstep" && {distr: 3}), ...(this.range && {range: () => this.range})}, y: isLog ? {distr: 3} : {range: (_, low, high) => rangeOf(low, high, metric)}},
       axes: [
         {...axis, size: 28, values: (_, ticks) => ticks.map(t => byTime ? duration(t) : t >= 1e4 ? `${t / 1e3}k` : t)},
         {...axis, size: 58, values: (_, ticks) => tickTexts(ticks, metric)},

@@ -93,6 +93,8 @@ function patternOf(text) {
   }
 }
 
+const ACROSS = [["step", "steps"], ["logstep", "steps, log"], ["time", "time"]];
+
 /** Controls of how curves are drawn. */
 function controls(settings, changed) {
   const set = (name, value) => { settings[name] = value; changed(name, value); };
@@ -103,7 +105,7 @@ function controls(settings, changed) {
         oninput: event => { told.textContent = Number(event.target.value).toFixed(2); set("smooth", Number(event.target.value)); }}), told),
     h("label", {class: "option"}, "Across",
       h("select", {onchange: event => set("x", event.target.value)},
-        [["step", "steps"], ["time", "time"]].map(([value, text]) => h("option", {value, selected: settings.x === value}, text)))),
+        ACROSS.map(([value, text]) => h("option", {value, selected: settings.x === value}, text)))),
     h("label", {class: "option"}, h("input", {type: "checkbox", checked: settings.log, onchange: event => set("log", event.target.checked)}), "logarithmic"),
     h("label", {class: "option", title: "Each curve shows the best value that it had until then"}, h("input", {type: "checkbox", checked: settings.best, onchange: event => set("best", event.target.checked)}), "best so far"),
     h("input", {type: "search", value: settings.figures, placeholder: "Filter figures", title: "A regular expression", "aria-label": "Filter figures by a regular expression", oninput: event => set("figures", event.target.value)}),
@@ -112,7 +114,7 @@ function controls(settings, changed) {
 
 export const settingsOf = address => ({
   smooth: Math.min(0.98, Math.max(0, Number(address.get("smooth")) || 0)),
-  x: address.get("x") === "time" ? "time" : "step",
+  x: ACROSS.some(([value]) => value === address.get("x")) ? address.get("x") : "step",
   log: address.get("log") === "1",
   best: address.get("best") === "1",
   figures: address.get("figures") ?? "",
