@@ -3,7 +3,7 @@ import {Chart, colour, onThemeChange} from "./chart.js";
 import {curvesOf} from "./curves.js";
 import {h, notify} from "./dom.js";
 import {inOrder} from "./explain.js";
-import {address, listen, remember, runs, zoomTo, zoomsOf} from "./store.js";
+import {Gone, address, listen, remember, runs, zoomTo, zoomsOf} from "./store.js";
 
 const AGAIN = 150;
 
@@ -47,7 +47,8 @@ export function charts(chosen, settings, zooming = () => {}) {
         await curves.grow(curves.names);
         if (curves.names.some(name => !curves.curves.has(name))) await curves.grow(curves.names);
       } catch (error) {
-        if (!ended && runs.has(run)) notify(`${run}: ${error.message}`, {bad: true});
+        // A run that was removed goes from the list as soon as the studio looks again.
+        if (!ended && runs.has(run) && !(error instanceof Gone)) notify(`${run}: ${error.message}`, {bad: true});
       }
     }));
     if (ended) return;

@@ -3,7 +3,7 @@ import {curvesOf} from "./curves.js";
 import {h, notify, number} from "./dom.js";
 import {bestSoFar, inOrder, isLower} from "./explain.js";
 import {pareto} from "./pareto.js";
-import {asList, attempt, fromList, listen, query, remember, runs} from "./store.js";
+import {Gone, asList, attempt, fromList, listen, query, remember, runs} from "./store.js";
 import {newest} from "./watch.js";
 
 /** What is compared: all that other code has logged, and of ours what tells how good a run is. */
@@ -80,7 +80,7 @@ async function read(name, isOver) {
       await curves.grow(curves.names.filter(one => SHOWN.test(one)));
     } while (!isOver() && (curves.share < 1 || curves.names.some(one => SHOWN.test(one) && !curves.curves.has(one))));
   } catch (error) {
-    if (!isOver()) notify(`${name}: ${error.message}`, {bad: true});
+    if (!isOver() && !(error instanceof Gone)) notify(`${name}: ${error.message}`, {bad: true});
     return null;
   }
   return attempt(`/api/config?${query({run: name})}`, undefined, isOver);

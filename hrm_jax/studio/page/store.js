@@ -17,8 +17,9 @@ export async function ask(path, body) {
   if (response.status === 401) throw new Unknown();
   const type = response.headers.get("content-type") ?? "";
   const value = type.includes("json") && !type.includes("ndjson") ? await response.json() : await response.text();
-  if (!response.ok) throw new Error(value?.error?.message ?? `the studio answered ${response.status}`);
-  return value;
+  if (response.ok) return value;
+  const why = value?.error?.message ?? `the studio answered ${response.status}`;
+  throw response.status === 404 ? new Gone(why) : new Error(why);
 }
 
 /** Asks, and calls `take` with the value of each line of JSON as it comes. */
@@ -43,13 +44,18 @@ export async function askLines(path, body, signal, take) {
 
 export class Unknown extends Error {}
 
+/** There is none of what was asked for, or not any more. */
+export class Gone extends Error {}
+
 /** Asks, and tells what went wrong in place of throwing; returns null then. Nothing is told where
- * `isOver()`: of a view that was left, or of a run that a person has just removed. */
-export async function attempt(path, body, isOver = () => false) {
+ * `isOver()`: of a view that was left, or of a run that a person has just removed; nor to a view that
+ * gives it of what is not there any more, which the list of runs tells it. */
+export async function attempt(path, body, isOver) {
   try {
     return await ask(path, body);
   } catch (error) {
-    if (!isOver()) notify(error instanceof TypeError ? "The studio does not answer; is it still running?" : error.message, {bad: true});
+    const isQuiet = isOver && (isOver() || error instanceof Gone);
+    if (!isQuiet) notify(error instanceof TypeError ? "The studio does not answer; is it still running?" : error.message, {bad: true});
     return null;
   }
 }
