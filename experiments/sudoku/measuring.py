@@ -73,7 +73,11 @@ def chosen(data: str | None, box: str | None) -> Measured:
     if other is not None:
         return other
     config = DataConfig(name="csv", test_csv=data) if data else DataConfig()
-    return Measured(config.load("test"), USUAL, data or f"{config.name}, test split")
+    return Measured(
+        config.load("test"),
+        USUAL,
+        pathlib.Path(data).name if data else f"{config.name}, test split",
+    )
 
 
 def other_size(data: str | None, box: str | None, skip_bad: bool) -> Measured | None:
