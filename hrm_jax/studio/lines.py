@@ -56,10 +56,10 @@ class LineReader:
             )
             if restarted or not self._inode:
                 self._inode = found.st_ino
-                whole = self._end_bytes is None or found.st_size <= self._end_bytes
-                self._offset = 0 if whole else found.st_size - self._end_bytes
+                end_bytes = found.st_size if self._end_bytes is None else self._end_bytes
+                self._offset = max(0, found.st_size - end_bytes)
                 # What comes before the next end of a line is passed over likewise.
-                self._is_inside_long_line = not whole
+                self._is_inside_long_line = self._offset > 0
             file.seek(self._offset)
             content = file.read(most_bytes)
         complete, newline, _ = content.rpartition(b"\n")
