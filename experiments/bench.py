@@ -116,7 +116,7 @@ def _solve(console: Console) -> list[dict[str, Any]]:
     shared = {
         # Without a name the weights that are shipped: they are there on a machine without a
         # network.
-        "checkpoint": pathlib.Path(named) if named else exported.shipped(),
+        "checkpoint": exported.chosen(named),
         "data": _DATA.value,
         "puzzles": _PUZZLES.value,
         "max_steps": _MAX_STEPS.value,

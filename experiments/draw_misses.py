@@ -68,11 +68,10 @@ class Misses:
 def main() -> int:
     """Finds misses, draws them, and tells what they do; returns the exit code."""
     console = terminal.make_console(markup=False)
-    name = pathlib.Path(FLAGS.checkpoint) if FLAGS.checkpoint else exported.shipped()
     # A file is read first: loading a model takes seconds.
     measured = measuring.chosen(FLAGS.data, FLAGS.box)
     mesh = make_mesh(MeshConfig())
-    task, variables, _ = exported.load_any(name, mesh)
+    task, variables, _ = exported.load_any(exported.chosen(FLAGS.checkpoint), mesh)
     source = spread(measured.source, FLAGS.looked_at)
     settings = EvaluationConfig(puzzles=0, batch_size=64, halting="rules")
     settings = replace(settings, {"max_steps": FLAGS.first_steps})

@@ -293,8 +293,7 @@ def export(console: Console) -> int:
 
 def _checkpoint() -> pathlib.Path:
     """Returns the checkpoint asked for, or the model that is shipped with the package."""
-    named = FLAGS.checkpoint or FLAGS.run
-    return pathlib.Path(named) if named else exported.shipped()
+    return exported.chosen(FLAGS.checkpoint or FLAGS.run)
 
 
 def _named(step: int | None) -> str:

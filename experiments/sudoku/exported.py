@@ -22,6 +22,11 @@ def shipped() -> pathlib.Path:
     return pathlib.Path(str(importlib.resources.files("experiments") / "shipped" / "sudoku"))
 
 
+def chosen(checkpoint: str | None) -> pathlib.Path:
+    """Returns the folder that was named, or the shipped model's where none was."""
+    return pathlib.Path(checkpoint) if checkpoint else shipped()
+
+
 def load_any(checkpoint: pathlib.Path, mesh: Mesh) -> tuple[SudokuTask, Variables, int | None]:
     """Returns a trained model: the task, the variables to evaluate with, and their step, if known.
 

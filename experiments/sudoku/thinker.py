@@ -90,7 +90,7 @@ class TellingJournal(Journal):
 def main() -> int:
     """Solves until standard input ends; returns the exit code."""
     process.keep_compiled()
-    answer(pathlib.Path(FLAGS.checkpoint) if FLAGS.checkpoint else exported.shipped(), sys.stdin)
+    answer(exported.chosen(FLAGS.checkpoint), sys.stdin)
     return 0
 
 

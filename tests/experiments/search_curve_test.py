@@ -17,8 +17,9 @@ def test_the_command_measures_each_and_draws(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "a classical solver: all, in" in done.stdout
+    assert "a classical solver: 6 of 6, in" in done.stdout
     assert "6 puzzles of bank, test split" in done.stdout
+    assert max(map(len, done.stdout.splitlines()[1:-1])) <= 80
     found = {one["name"]: one for one in json.loads(picture.with_suffix(".json").read_text())}
     assert list(found) == [
         *("trained, tree", "trained, restarts", "trained, one cell assumed"),
