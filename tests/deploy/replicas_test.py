@@ -24,7 +24,8 @@ from tests.infill_server import free_port
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
 CONFIGURATION = (ROOT / "deploy" / "nginx.conf").read_text()
 UPSTREAM = re.compile(r"server (server-\d):8080 ")
-CLIENTS = 8
+ANSWERED_BY = "X-Answered-By"
+CLIENTS_OF_EACH = 4
 
 
 def configuration(folder: pathlib.Path, port: int, urls: list[str]) -> str:
@@ -35,6 +36,7 @@ def configuration(folder: pathlib.Path, port: int, urls: list[str]) -> str:
     )
     assert replaced == len(urls)
     text = text.replace("listen 8080", f"listen 127.0.0.1:{port}")
+    text = text.replace("proxy_pass", f"add_header {ANSWERED_BY} $upstream_addr; proxy_pass")
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     folders = "".join(f"    {kind}_temp_path {folder}/{kind};\n" for kind in kinds)
     return f"pid {folder}/pid;\n" + text.replace("http {\n", "http {\n" + folders)
@@ -59,6 +61,25 @@ def nginx(folder: pathlib.Path, urls: list[str]):
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
+
+
+def authorization(person: int) -> dict[str, str]:
+    return {"Authorization": f"Bearer {person}"}
+
+
+def people_of(proxy: str, url: str) -> list[int]:
+    """Those whom nginx sends to a server.
+
+    Which they are depends on the servers' ports: it may be none of the first eight.
+    """
+    sent = []
+    for person in range(100):
+        reply = httpx.get(f"{proxy}/health", headers=authorization(person))
+        if f"http://{reply.headers[ANSWERED_BY]}" == url:
+            sent.append(person)
+            if len(sent) == CLIENTS_OF_EACH:
+                return sent
+    raise AssertionError(f"of 100 people {len(sent)} are sent to {url}")
 
 
 def prompt(number: int) -> dict:
@@ -89,19 +110,19 @@ class Asked:
 class Client(threading.Thread):
     """Asks again and again, as one person whose requests find the same server."""
 
-    def __init__(self, url: str, number: int, expected: list[str]):
+    def __init__(self, url: str, person: int, expected: list[str]):
         super().__init__()
         self.url = url
-        self.number = number
+        self.person = person
         self.expected = expected
         self.asked: list[Asked] = []
         self.wrong: list[str] = []
         self.over = threading.Event()
 
     def run(self) -> None:
-        headers = {"Authorization": f"Bearer {self.number}"}
+        headers = authorization(self.person)
         with httpx.Client(base_url=self.url, headers=headers, timeout=60) as client:
-            for number in itertools.count(self.number):
+            for number in itertools.count(self.person):
                 if self.over.is_set():
                     return
                 begin = time.monotonic()
@@ -133,7 +154,8 @@ def test_of_a_killed_server_only_the_requests_in_flight_fail(tmp_path):
             with httpx.Client(base_url=one, timeout=60) as client:
                 expected.append([ask(client, number) for number in range(5)])
         assert expected[0] == expected[1]
-        clients = [Client(proxy, number, expected[0]) for number in range(CLIENTS)]
+        people = [*people_of(proxy, url), *people_of(proxy, killed_url)]
+        clients = [Client(proxy, person, expected[0]) for person in people]
         for client in clients:
             client.start()
         try:
