@@ -4,8 +4,8 @@
 
 Rules and search alone can solve Sudoku, so each way to search is shown with the trained model, and
 the tree of assumptions also with one that has not learned and with one that holds all digits for as
-likely: the trained one has to need fewer attempts. A classical solver stands beside them in time.
-What was found: docs/sudoku.md.
+likely: the trained one has to need fewer attempts. `--probes=1` lets the rules look ahead from one
+cell only. A classical solver stands beside them in time. What was found: docs/sudoku.md.
 """
 
 import dataclasses
@@ -43,8 +43,10 @@ flags.DEFINE_string("checkpoint", None, "a run's or exported model's folder; the
 flags.DEFINE_string("data", None, "a puzzle file; the bank's test split if unset")
 flags.DEFINE_string("box", None, "rows x columns of a box, where the size does not tell them")
 flags.DEFINE_integer("puzzles", 64, "puzzles, spread over the file; 0 for all", lower_bound=0)
-flags.DEFINE_integer("steps", 16, "steps of an attempt, the first included", lower_bound=1)
-flags.DEFINE_integer("attempts", 52, "attempts at a puzzle, the first included", lower_bound=1)
+flags.DEFINE_integer("budget", 832, "steps of all attempts at a puzzle", lower_bound=2)
+flags.DEFINE_integer("steps", 16, "steps of an attempt by restarts or assumptions", lower_bound=1)
+flags.DEFINE_integer("node_steps", 1, "steps of a node of a tree", lower_bound=1)
+flags.DEFINE_integer("probes", 64, "cells that the rules try out at a node", lower_bound=1)
 flags.DEFINE_string("out", "search.png", "the picture; the numbers go beside it, as .json")
 
 _ALONE = {"symmetries": False, "assume": False, "branch": False}
@@ -119,17 +121,20 @@ def search(
 ) -> Spent:
     """Lets one contestant solve the puzzles; returns what it spent."""
     source = puzzles.source
+    budget = FLAGS.budget
+    steps = min(FLAGS.node_steps if way == "tree" else FLAGS.steps, budget)
+    limits = {"attempts": budget // steps - 1, "steps": budget, "probes": FLAGS.probes}
     settings = EvaluationConfig(
         puzzles=0,
         batch_size=64,
         halting="rules",
-        max_steps=FLAGS.steps,
-        search=replace(SearchConfig(), {**_SEARCHES[way], "attempts": FLAGS.attempts - 1}),
+        max_steps=steps,
+        search=replace(SearchConfig(), {**_SEARCHES[way], **limits}),
     )
     with terminal.counting_progress(console, label, len(source), waits_for="compiling") as progress:
         report = task.evaluate(variables, source, settings, mesh, board=puzzles.board)
         progress(int(report.results.valid.sum()))
-        if FLAGS.attempts > 1:
+        if limits["attempts"]:
             more = task.search(variables, source, settings, mesh, report, progress, puzzles.board)
             assert more.search is not None
             report = more.search

@@ -124,6 +124,11 @@ flags.DEFINE_bool(
     None,
     "eval, solve: make a tree of assumptions, which the rules prune",
 )
+flags.DEFINE_integer(
+    "search_probes",
+    None,
+    "eval, solve: cells of a tree's node whose values the rules try out before it branches at one",
+)
 flags.DEFINE_float(
     "search_noise", None, "eval, solve: noise on the initial state of further attempts"
 )
@@ -147,7 +152,7 @@ config_flags.define(PRESETS, default="relational")
 _MODEL = ("checkpoint", "run")
 _ATTEMPTS = (
     *("max_steps", "search_attempts", "search_max_steps"),
-    *("search_assume", "search_branch", "search_noise"),
+    *("search_assume", "search_branch", "search_probes", "search_noise"),
 )
 _READS = {
     "train": (
@@ -326,6 +331,7 @@ def _changes() -> dict[str, Any]:
         "search.max_steps": FLAGS.search_max_steps,
         "search.assume": FLAGS.search_assume,
         "search.branch": FLAGS.search_branch,
+        "search.probes": FLAGS.search_probes,
         "search.noise": FLAGS.search_noise,
     }
     # One way to search takes the place of the other; both asked for are refused by the config.

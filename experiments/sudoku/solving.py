@@ -108,11 +108,11 @@ def settings_of(config: SudokuConfig, changes: Mapping[str, Any] | None = None) 
     """Returns the settings for solving single puzzles with a model.
 
     A first attempt may take as many steps as the model was trained or tested with, whichever is
-    more. Then come 128 further attempts of as many steps as in its tests (16 for the shipped
-    model), if they differ by what they assume or by noise. Symmetries are left out, since a
-    picture would have to undo them. The batch size is 1, so attempts run one after another, each
-    only if those before it failed: on a CPU an attempt alone takes no longer than in a batch, and
-    most puzzles need few.
+    more. Then come 128 further attempts of as many steps as in training or its tests (16 for the
+    shipped model), so that there is something to look at, if they differ by what they assume or by
+    noise. Symmetries are left out, since a picture would have to undo them. The batch size is 1, so
+    attempts run one after another, each only if those before it failed: on a CPU an attempt alone
+    takes no longer than in a batch, and most puzzles need few.
 
     Args:
       config: of the model's run.
@@ -123,6 +123,8 @@ def settings_of(config: SudokuConfig, changes: Mapping[str, Any] | None = None) 
     """
     changes = changes or {}
     tested = config.test
+    # 0 stands for as many as of the first attempt.
+    shortest = config.model.halt_max_steps if tested.search.max_steps else 0
     assume = changes.get("search.assume", tested.search.assume)
     branch = changes.get("search.branch", tested.search.branch)
     noise = changes.get("search.noise", tested.search.noise)
@@ -132,6 +134,7 @@ def settings_of(config: SudokuConfig, changes: Mapping[str, Any] | None = None) 
         "max_steps": max(tested.max_steps, config.model.halt_max_steps),
         "search.attempts": FURTHER_ATTEMPTS if assume or branch or noise > 0 else 0,
         "search.steps": 0,
+        "search.max_steps": max(tested.search.max_steps, shortest),
         "search.symmetries": False,
     }
     return replace(tested, {**defaults, **changes})

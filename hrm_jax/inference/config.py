@@ -90,8 +90,13 @@ class SearchConfig:
     )
     branch: bool = field(
         False,
-        help="make a tree instead: a doubted cell takes each of its two likeliest values, and the "
-        "rules exclude what cannot be",
+        help="make a tree instead: a doubted cell takes each of its values, the likeliest first, "
+        "and the rules exclude what cannot be",
+    )
+    probes: int = field(
+        64,
+        help="cells of a tree's node whose values the rules try out before it branches at one",
+        at_least=1,
     )
     symmetries: bool = field(True, help="show each attempt the puzzle under another symmetry")
     noise: float = field(

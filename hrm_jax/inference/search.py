@@ -143,7 +143,8 @@ def search(
     queue_of = _Attempts
     if config.branch and branching is not None:
         of_each = [branching] * len(puzzles) if isinstance(branching, Branching) else branching
-        queue_of = functools.partial(_Nodes, of_each)
+        trees = [Tree(*pair, config.probes) for pair in zip(puzzles, of_each, strict=True)]
+        queue_of = functools.partial(_Nodes, trees)
     queue = queue_of(
         engine,
         puzzles,
@@ -277,10 +278,8 @@ class _Attempts:
 class _Nodes(_Attempts):
     """A queue to which the next node of a puzzle's tree is added whenever an attempt has failed."""
 
-    def __init__(
-        self, branching: Sequence[Branching], engine: Engine, puzzles: np.ndarray, *rest: Any
-    ):
-        self._trees = [Tree(*pair) for pair in zip(puzzles, branching, strict=True)]
+    def __init__(self, trees: Sequence[Tree], engine: Engine, puzzles: np.ndarray, *rest: Any):
+        self._trees = trees
         self._shown: list[np.ndarray] = []
         # Sum of what the second half of an attempt believed; the first half has not made up its
         # mind yet.

@@ -13,7 +13,7 @@ def test_the_command_measures_each_and_draws(tmp_path):
     picture = tmp_path / "search.png"
     puzzles = "--puzzles=6"
     command = [sys.executable, "-m", "experiments.search_curve", f"--out={picture}", puzzles]
-    command += ["--steps=2", "--attempts=2"]
+    command += ["--steps=2", "--budget=4"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -25,13 +25,16 @@ def test_the_command_measures_each_and_draws(tmp_path):
         *("trained, tree", "trained, restarts", "trained, one cell assumed"),
         *("untrained, tree", "uniform, tree"),
     ]
-    for one in found.values():
-        assert max(one["attempts"]) <= 2
-        # What is not solved has spent all, unless its tree was exhausted.
-        assert np.all(np.array(one["steps"]) <= 2 * np.array(one["attempts"]))
+    for name, one in found.items():
+        each = 1 if name.endswith("tree") else 2
+        assert max(one["steps"]) <= 4
+        assert max(one["attempts"]) <= 4 // each
+        assert np.all(np.array(one["steps"]) <= each * np.array(one["attempts"]))
         assert np.all(np.array(one["steps"])[np.array(one["solved"])] >= 1)
     # The first attempt is the same, however it is searched further, and one that knows nothing
     # solves none at once.
-    at_once = np.array(found["trained, tree"]["attempts"]) == 1
+    at_once = np.array(found["trained, one cell assumed"]["attempts"]) == 1
     assert (at_once == (np.array(found["trained, restarts"]["attempts"]) == 1)).all()
     assert not (np.array(found["uniform, tree"]["attempts"]) == 1).any()
+    # A node is a single step.
+    assert found["uniform, tree"]["steps"] == found["uniform, tree"]["attempts"]

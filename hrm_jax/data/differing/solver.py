@@ -59,15 +59,19 @@ def search(
     return Found(solution, int(count), int(guesses), bool(finished))
 
 
-def narrow(allowed: Bool[np.ndarray, "T V"], problem: Differing) -> Bool[np.ndarray, "T V"] | None:
-    """Returns what the rules leave of the tokens that are allowed, None at a contradiction."""
+def narrow(
+    allowed: Bool[np.ndarray, "n T V"], problem: Differing
+) -> tuple[Bool[np.ndarray, "n T V"], Bool[np.ndarray, " n"]]:
+    """Returns what the rules leave of the tokens allowed, and which may have a solution.
+
+    What is left where there is no solution means nothing.
+    """
     bits = np.uint32(1) << np.arange(problem.num_symbols, dtype=np.uint32)
-    masks = np.where(allowed[:, FIRST_SYMBOL:], bits, 0).sum(-1, dtype=np.uint32)
-    if not _propagate(masks, *_tables(problem)):
-        return None
+    masks = np.where(allowed[..., FIRST_SYMBOL:], bits, 0).sum(-1, dtype=np.uint32)
+    possible = _narrow_each(masks, *_tables(problem))
     left = np.zeros_like(allowed)
-    left[:, FIRST_SYMBOL:] = masks[:, None] & bits
-    return left
+    left[..., FIRST_SYMBOL:] = masks[..., None] & bits
+    return left, possible
 
 
 def _tables(problem: Differing) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -142,6 +146,14 @@ def _propagate(masks, starts, neighbours, units):
                 return False
             changed |= narrowed
     return True
+
+
+@numba.njit(cache=True)
+def _narrow_each(puzzles, starts, neighbours, units):
+    possible = np.empty(puzzles.shape[0], np.bool_)
+    for i in range(puzzles.shape[0]):
+        possible[i] = _propagate(puzzles[i], starts, neighbours, units)
+    return possible
 
 
 @numba.njit(cache=True)

@@ -108,6 +108,6 @@ def _suffices(puzzle: np.ndarray, board: Board, grade: Grade) -> bool:
 
 def _solved_by(puzzle: np.ndarray, board: Board, level: int) -> bool:
     # Solved is where each cell has a single candidate left.
-    masks = board_solver.masks_of(puzzle, board)
+    masks = board_solver.masks_of(puzzle, board)[None]
     possible = board_solver.narrow(masks, board, level)
-    return possible and not (masks & (masks - np.uint32(1))).any()
+    return bool(possible[0]) and not (masks & (masks - np.uint32(1))).any()

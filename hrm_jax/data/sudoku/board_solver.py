@@ -86,12 +86,12 @@ def search_many(
     return found
 
 
-def narrow(masks: UInt32[np.ndarray, " T"], board: Board, rules: int = SEGMENTS) -> bool:
-    """Narrows candidates in place until nothing changes; returns whether a solution may exist."""
-    stale = np.ones(len(board.units), np.bool_)
-    possible = _propagate(masks, *_tables(board), stale, rules)
+def narrow(
+    masks: UInt32[np.ndarray, "B T"], board: Board, rules: int = SEGMENTS
+) -> Bool[np.ndarray, " B"]:
+    """Narrows candidates in place until nothing changes; returns which may have a solution."""
     # Where the other cells of a unit still hold all digits, an empty cell is not noticed at once.
-    return bool(possible and masks.all())
+    return _narrow_each(masks, *_tables(board), rules) & masks.all(-1)
 
 
 def masks_of(puzzle: UInt8[np.ndarray, " T"], board: Board) -> UInt32[np.ndarray, " T"]:
@@ -221,6 +221,15 @@ def _propagate(masks, units, units_of, segments, segment_cells, stale, rules):
             continue
         if rules == SEGMENTS or not _narrow_pairs(masks, units, units_of, stale):
             return True
+
+
+@numba.njit(cache=True)
+def _narrow_each(boards, units, units_of, segments, segment_cells, rules):
+    possible = np.empty(boards.shape[0], np.bool_)
+    for i in range(boards.shape[0]):
+        stale = np.ones(units.shape[0], np.bool_)
+        possible[i] = _propagate(boards[i], units, units_of, segments, segment_cells, stale, rules)
+    return possible
 
 
 @numba.njit(cache=True)

@@ -18,13 +18,15 @@ def openings(tokens: UInt8[np.ndarray, " T"], board: Board = USUAL) -> Bool[np.n
 
 
 def narrow(
-    allowed: Bool[np.ndarray, "T V"], board: Board = USUAL
-) -> Bool[np.ndarray, "T V"] | None:
-    """Returns what singles and segments leave (see `propagation`), None at a contradiction."""
+    allowed: Bool[np.ndarray, "n T V"], board: Board = USUAL
+) -> tuple[Bool[np.ndarray, "n T V"], Bool[np.ndarray, " n"]]:
+    """Returns what singles and segments leave of each puzzle, and which may have a solution.
+
+    See `propagation` for the rules. What is left where there is no solution means nothing.
+    """
     bits = np.uint32(1) << np.arange(board.side, dtype=np.uint32)
-    masks = np.where(allowed[:, _FIRST_DIGIT:], bits, 0).sum(-1, dtype=np.uint32)
-    if not masks.all() or not board_solver.narrow(masks, board):
-        return None
+    masks = np.where(allowed[..., _FIRST_DIGIT:], bits, 0).sum(-1, dtype=np.uint32)
+    possible = board_solver.narrow(masks, board)
     left = np.zeros_like(allowed)
-    left[:, _FIRST_DIGIT:] = masks[:, None] & bits
-    return left
+    left[..., _FIRST_DIGIT:] = masks[..., None] & bits
+    return left, possible

@@ -32,7 +32,7 @@ class MeasureConfig:
     max_steps: int = field(64, help="steps of the single pass", at_least=1)
     search: SearchConfig = dataclasses.field(
         default_factory=lambda: SearchConfig(
-            attempts=48, branch=True, max_steps=16, symmetries=False, noise=0.5
+            attempts=48, branch=True, max_steps=1, symmetries=False, noise=0.5
         )
     )
 

@@ -247,8 +247,8 @@ def decided_as(step):
 
     def narrow(allowed):
         decided = np.zeros_like(allowed)
-        decided[np.arange(3), [step, 7, 7]] = True
-        return decided
+        decided[:, np.arange(3), [step, 7, 7]] = True
+        return decided, np.ones(len(allowed), bool)
 
     return Branching(lambda tokens: np.ones((len(tokens), V), bool), narrow)
 

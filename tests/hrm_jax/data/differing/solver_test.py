@@ -52,13 +52,19 @@ def test_it_finds_as_many_solutions_as_there_are(puzzle):
         assert not found.solution.any()
 
 
+def narrowed(cells, problem):
+    """What the rules leave of one puzzle, and whether it may have a solution."""
+    left, possible = solver.narrow(openings(cells + np.uint8(1), 3)[None], problem)
+    return left[0], possible[0]
+
+
 @hypothesis.given(small())
 @hypothesis.settings(deadline=None)
 def test_the_rules_never_exclude_a_solution(puzzle):
     cells, problem = puzzle
     solutions = brute_force(cells, problem)
-    left = solver.narrow(openings(cells + np.uint8(1), 3), problem)
-    if left is None:
+    left, possible = narrowed(cells, problem)
+    if not possible:
         assert not solutions
         return
     for grid in solutions:
@@ -70,14 +76,24 @@ def test_a_symbol_with_one_place_in_a_unit_is_placed():
     # Vertex 3 has colour 1 and is a neighbour of 0 and 1: in the unit, 1 is left to 2 alone.
     pairs = np.array([[0, 1], [0, 2], [1, 2], [0, 3], [1, 3]])
     cells = np.array([0, 0, 0, 1, 0], np.uint8)
-    left = solver.narrow(
-        openings(cells + np.uint8(1), 3), differing(T, 3, pairs, np.array([[0, 1, 2]]))
-    )
-    assert left is not None
+    left, possible = narrowed(cells, differing(T, 3, pairs, np.array([[0, 1, 2]])))
+    assert possible
     assert left[2].nonzero()[0].tolist() == [FIRST_SYMBOL]
-    without_unit = solver.narrow(openings(cells + np.uint8(1), 3), differing(T, 3, pairs))
-    assert without_unit is not None
-    assert without_unit[2].sum() == 3
+    left, possible = narrowed(cells, differing(T, 3, pairs))
+    assert possible
+    assert left[2].sum() == 3
+
+
+def test_puzzles_are_narrowed_each_by_itself():
+    problem = differing(T, 3, ALL_PAIRS[:4])
+    cells = [np.array(row, np.uint8) for row in ([0, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0])]
+    left, possible = solver.narrow(
+        np.stack([openings(one + np.uint8(1), 3) for one in cells]), problem
+    )
+    alone = [narrowed(one, problem) for one in cells]
+    assert possible.tolist() == [bool(one) for _, one in alone] == [True, False, True]
+    for row in (0, 2):
+        np.testing.assert_array_equal(left[row], alone[row][0])
 
 
 def test_an_unfinished_search_says_so():
