@@ -259,3 +259,27 @@ def test_turns_alternate_and_the_median_counts():
     assert set(seconds) == {"a", "b"}
     changes = [name for index, name in enumerate(order) if index == 0 or order[index - 1] != name]
     assert "".join(changes) == "abababab"  # both are warmed, then three rounds
+
+
+def test_each_kind_of_kernel_is_compiled(monkeypatch):
+    """Traced here, as a GPU's compiler is not at hand."""
+
+    class Traced:
+        def __init__(self, function):
+            self.function = function
+
+        def lower(self, *operands):
+            kernels.append(str(jax.make_jaxpr(self.function)(*operands)))
+            return self
+
+        def compile(self):
+            return None
+
+    kernels: list[str] = []
+    monkeypatch.setattr(suite.compiling.jax, "jit", Traced)
+    rows = dict(suite.compiling._programs(small=False))
+    for name in ("hrm_82 gradient", "smollm2_8192 gradient", "decode_code", "smollm2_down, 1 rows"):
+        assert rows[name]()["seconds"] > 0, name
+    named = ("attention_resident_backward", "attention_tiled_d_key", "attention_tiled", "quantized")
+    for name, jaxpr in zip(named, kernels, strict=True):
+        assert name in jaxpr
