@@ -308,8 +308,8 @@ _WARMUP = flags.DEFINE_integer("warmup_steps", 2, "Untimed steps before.", lower
 _TARGETS = flags.DEFINE_list(
     "targets",
     ["v5e", "v6e"],
-    "aot: machines to compile for, of v5e, v6e, h100; those of one extra at a time (pip "
-    " install -e '.[aot-tpu]' or '.[aot-gpu]').",
+    "aot: machines to compile for: of v5e and v6e (pip install -e '.[aot-tpu]'), or of h100, a100, "
+    "l4 and b200 ('.[aot-gpu]').",
 )
 _TORCH_PYTHON = flags.DEFINE_string(
     "torch_python", sys.executable, "The interpreter that has PyTorch."

@@ -94,8 +94,8 @@ def rotation(case: AotCase) -> hrm_kernels.Rope | None:
     return hrm_kernels.Rope(ones, ones) if case.rope else None
 
 
-def ours(case: AotCase, backend: str, **options: Any) -> Function:
-    """Returns `hrm_kernels.attention` on `case.operands()`, by a path or a family of paths.
+def ours(case: AotCase, backend: str | None, **options: Any) -> Function:
+    """Returns `hrm_kernels.attention` on `case.operands()`, by any backend of it.
 
     `options` is passed on to it.
     """

@@ -11,6 +11,7 @@ import functools
 import importlib.metadata
 import os
 import re
+import string
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,25 +27,25 @@ _TPU_ENVIRONMENT = {
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
-# XLA's GpuTargetConfigProto as text, with the limits of an H100 SXM.
-_H100 = """
+# XLA's GpuTargetConfigProto as text, with an H100 SXM's limits where nothing else is said.
+_CARD = string.Template("""
 gpu_device_info {
   threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048
-  shared_memory_per_block: 49152 shared_memory_per_block_optin: 232448
-  shared_memory_per_core: 233472 core_count: 132 fpus_per_core: 128
+  shared_memory_per_block: 49152 shared_memory_per_block_optin: $shared
+  shared_memory_per_core: $shared_of_core core_count: $cores fpus_per_core: 128
   registers_per_core_limit: 65536 registers_per_block_limit: 65536
   block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
   thread_dim_limit_x: 1024 thread_dim_limit_y: 1024 thread_dim_limit_z: 64
   memory_bandwidth: 3352320000000 l2_cache_size: 52428800 clock_rate_ghz: 1.98
   device_memory_size: 84942979072
-  cuda_compute_capability { major: 9 feature_extension: ACCELERATED_FEATURES }
+  cuda_compute_capability { $capability }
   driver_version: "13.0.0" runtime_version: "13.0.0"
   compile_time_toolkit_version: "13.0.0" dnn_version: "9.10.0"
 }
 platform_name: "CUDA"
 dnn_version_info { major: 9 minor: 10 patch: 0 }
-device_description_str: "NVIDIA H100 80GB HBM3"
-"""
+device_description_str: "$kind"
+""")
 
 
 # Pallas kernels appear in the optimised program as custom calls with these targets.
@@ -70,27 +71,33 @@ class Target:
     description: tuple[tuple[str, Any], ...]
 
 
+def _card(name: str, kind: str, capability: str, kib: int, cores: int) -> Target:
+    """Returns an NVIDIA card, of whose shared memory a block may have so many KiB."""
+    # A kibibyte of each block is the driver's.
+    shared = {"shared": 1024 * kib, "shared_of_core": 1024 * (kib + 1)}
+    config = _CARD.substitute(kind=kind, capability=capability, cores=cores, **shared)
+    topology = {"topology_name": "", "topology": "1x1x1", "target_config": config}
+    description = ("platform", "cuda"), *topology.items()
+    return Target(name, "gpu", "jax-cuda13-plugin", "aot-gpu", description)
+
+
 _TPU = ("tpu", "libtpu", "aot-tpu")
+_OWN_INSTRUCTIONS = "feature_extension: ACCELERATED_FEATURES"
 TARGETS = {
     target.name: target
     for target in (
         Target("v5e", *_TPU, (("platform", "tpu"), ("topology_name", "v5e:2x2"))),
         Target("v5e-8", *_TPU, (("platform", "tpu"), ("topology_name", "v5e:2x4"))),
         Target("v6e", *_TPU, (("platform", "tpu"), ("topology_name", "v6e:2x2"))),
-        Target(
-            "h100",
-            "gpu",
-            "jax-cuda13-plugin",
-            "aot-gpu",
-            (
-                ("platform", "cuda"),
-                ("topology_name", ""),
-                ("topology", "1x1x1"),
-                ("target_config", _H100),
-            ),
-        ),
+        _card("h100", "NVIDIA H100 80GB HBM3", f"major: 9 {_OWN_INSTRUCTIONS}", 227, 132),
+        _card("a100", "NVIDIA A100-SXM4-80GB", "major: 8", 163, 108),
+        _card("l4", "NVIDIA L4", "major: 8 minor: 9", 99, 58),
+        _card("b200", "NVIDIA B200", f"major: 10 {_OWN_INSTRUCTIONS}", 227, 148),
     )
 }
+OTHER_CARDS = ("l4", "a100", "b200")
+"""Those of a generation that our kernels are not tuned for. JAX knows by name alone what their
+instructions are, and knows no L40S."""
 
 
 @dataclasses.dataclass(frozen=True)

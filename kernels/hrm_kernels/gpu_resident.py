@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from hrm_kernels import gpu_blocks
 from hrm_kernels.blocks import cdiv
 from hrm_kernels.gpu_blocks import LOG2_E, Product, matrix, product_of, span, vector
-from hrm_kernels.gpu_tiles import power_of_two, tile
+from hrm_kernels.gpu_tiles import LITTLE_SHARED, power_of_two, tile
 from hrm_kernels.mesh import over_mesh
 from hrm_kernels.operands import Case, Operands, Options, Rope, case_of, result_shape
 from hrm_kernels.vjp import differentiable
@@ -23,12 +23,23 @@ from hrm_kernels.vjp import differentiable
 MAX_LENGTH = 128
 MAX_HEAD = 128
 """Longest sequence and largest head whose scores and their gradients fit in registers."""
+MAX_EXACT_HEAD = 64
+"""Largest head in float32 whose gradient fits in shared memory on any card, with any grouping."""
 
 
 def refuses(case: Case) -> str | None:
     """Returns why a case cannot be served, or None."""
     if max(case.T, case.S) > MAX_LENGTH or case.K > MAX_HEAD:
         return f"holds all keys of a head: up to {MAX_LENGTH} of size {MAX_HEAD}; use gpu_tiled"
+    # By the gradient's need, which is that of all queries of a group: a case does not say whether
+    # it is differentiated.
+    little = case.generation in LITTLE_SHARED
+    if case.dtype == "float32" and case.K > MAX_EXACT_HEAD and (little or case.N != case.M):
+        where = f"on a card of {case.generation}" if little else "with grouped heads"
+        return (
+            f"float32 heads above {MAX_EXACT_HEAD} take too much shared memory {where}; use "
+            "gpu_tiled"
+        )
     return None
 
 

@@ -49,14 +49,19 @@ Rows = tuple[tuple[int, int, Tile], ...]
 
 ANY_HEAD = 1 << 20
 MEASURED = "hopper"
+_WIDE_HEADS = Tile(32, 32, 4, 2)
+"""For heads above 128: not measured, but compiled for every generation."""
 _SMALL_SHARED: dict[str, Rows] = {
     "tiled_d_key": (
         (16, 64, Tile(64, 64, 4, 3)),
-        (16, ANY_HEAD, Tile(64, 64, 4, 2)),
+        (16, 128, Tile(64, 64, 4, 2)),
+        (16, ANY_HEAD, _WIDE_HEADS),
         (32, ANY_HEAD, Tile(32, 32, 4, 2)),
     ),
 }
 """For cards with 99 KiB of shared memory, of Hopper's 227: not measured, but compiled."""
+LITTLE_SHARED = ("ampere_small", "ada", "blackwell_small")
+"""The generations of these cards."""
 TILES: dict[str, dict[str, Rows]] = {
     # Measured on an H200. The resident kernels hold 128 keys (and, backward, queries), which is
     # what they serve; in 16 bits a program holds all queries and so reads the keys once.
@@ -68,17 +73,20 @@ TILES: dict[str, dict[str, Rows]] = {
         ),
         "tiled": (
             (16, 64, Tile(128, 64, 8, 2)),
-            (16, ANY_HEAD, Tile(128, 128, 8, 2)),
+            (16, 128, Tile(128, 128, 8, 2)),
+            (16, ANY_HEAD, _WIDE_HEADS),
             (32, ANY_HEAD, Tile(64, 32, 8, 2)),
         ),
         "tiled_d_query": (
             (16, 64, Tile(64, 64, 4, 2)),
-            (16, ANY_HEAD, Tile(128, 64, 8, 2)),
+            (16, 128, Tile(128, 64, 8, 2)),
+            (16, ANY_HEAD, _WIDE_HEADS),
             (32, ANY_HEAD, Tile(32, 32, 4, 2)),
         ),
         "tiled_d_key": (
             (16, 64, Tile(64, 64, 4, 3)),
-            (16, ANY_HEAD, Tile(64, 128, 8, 3)),
+            (16, 128, Tile(64, 128, 8, 3)),
+            (16, ANY_HEAD, _WIDE_HEADS),
             (32, ANY_HEAD, Tile(32, 32, 4, 2)),
         ),
         # Not measured: as FlashAttention-3 cuts it. Its queries and warps, which attend, are fixed.
@@ -96,9 +104,7 @@ TILES: dict[str, dict[str, Rows]] = {
         ),
     },
     # A copy for each, as `replaced` writes into the table of every generation.
-    "ampere_small": dict(_SMALL_SHARED),
-    "ada": dict(_SMALL_SHARED),
-    "blackwell_small": dict(_SMALL_SHARED),
+    **{generation: dict(_SMALL_SHARED) for generation in LITTLE_SHARED},
 }
 """Tiles by generation and kernel. What is absent takes MEASURED's."""
 

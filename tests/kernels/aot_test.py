@@ -4,6 +4,7 @@
 `.[aot-gpu]`, each in an environment and a process of its own.
 """
 
+import dataclasses
 import functools
 
 import jax
@@ -19,7 +20,8 @@ from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_kernels import gpu_quantized
 
 pytestmark = pytest.mark.aot
-TARGETS = [t for t in aot_targets.TARGETS.values() if aot_targets.is_installed(t)]
+INSTALLED = [t for t in aot_targets.TARGETS.values() if aot_targets.is_installed(t)]
+TARGETS = [t for t in INSTALLED if t.name not in aot_targets.OTHER_CARDS]
 LENGTHS = (8192, 16384, 32768, 65536, 131072)
 SLACK_BYTES = 1 << 20
 SHAPES = ["hrm_small_82", "hrm_82", "hrm_82_float32", "trm_97", "hrm_text_4096"]
@@ -57,6 +59,33 @@ def test_attention_compiles_to_our_kernels(target, case, part):
     rows_bytes = 4 * case.B * case.T * (case.N + 8)
     allowed = SLACK_BYTES + (0 if part == "forward" else 2 * result_bytes + 16 * rows_bytes)
     assert compiled.temporary_bytes <= allowed + 16 * rows_bytes
+
+
+WIDE = AotCase("wide", mask="causal", B=1, T=1024, N=2, M=1, K=128)
+WIDER = (
+    dataclasses.replace(WIDE, name="widest", K=256),
+    AotCase("wide_float32", mask="full", B=2, T=82, N=4, M=2, K=128, dtype="float32", rope=True),
+)
+"""These take more shared memory than other calls; the last, more than the resident kernel has."""
+
+
+@pytest.mark.thorough(every=4)
+@pytest.mark.parametrize(
+    "case", [WIDE, *WIDER, aot_cases.CASES["hrm_82"]], ids=lambda case: case.name
+)
+@pytest.mark.parametrize("name", ["h100", *aot_targets.OTHER_CARDS])
+def test_every_card_takes_tritons_kernels_by_itself(name, case):
+    """By the mesh's device, without being asked for; nothing is chosen that does not compile."""
+    target = aot_targets.TARGETS[name]
+    if target not in INSTALLED:
+        pytest.skip(f"compiles with the extra {target.extra}")
+    compiled = aot.compile_case(target, case, aot_cases.ours(case, None), "gradient")
+    is_resident = case.T <= 128 and case.dtype != "float32"
+    assert compiled.num_kernels == (2 if is_resident else 3)
+    if name == "h100":
+        return
+    with pytest.raises(hrm_kernels.UnsupportedError, match=r"Hopper's|needs jax 0\.11"):
+        aot.compile_case(target, case, aot_cases.ours(case, "mosaic"), "forward")
 
 
 @pytest.mark.parametrize("part", aot.PASSES)

@@ -101,6 +101,27 @@ def test_explain_returns_the_path_and_the_refusals_before_it():
     assert "generation='hopper') on cuda: gpu_tiled; gpu_resident: holds all" in str(found)
 
 
+@pytest.mark.parametrize(
+    ("K", "M", "capability", "dtype", "reason"),
+    [
+        (64, 2, (8, 9), "float32", None),
+        (128, 8, (9, 0), "float32", None),
+        (128, 2, (8, 9), "bfloat16", None),
+        (128, 2, (9, 0), "float32", "float32 heads above 64 take too much shared memory with gr"),
+        (128, 8, (8, 9), "float32", "too much shared memory on a card of ada; use gpu_tiled"),
+    ],
+)
+def test_what_has_no_room_in_shared_memory_goes_to_the_tiled_kernel(
+    K, M, capability, dtype, reason
+):
+    with jax.default_matmul_precision("default"):
+        found = hrm_kernels.explain(
+            *shapes(82, 82, 8, M, K, dtype), device=Device("cuda", capability)
+        )
+    assert found.path == ("gpu_resident" if reason is None else "gpu_tiled")
+    assert reason is None or reason in found.refusals["gpu_resident"]
+
+
 def test_explain_shows_where_no_path_serves():
     found = hrm_kernels.explain(*shapes(8, 8, 2, 1, 16, "float16"), backend="tpu")
     assert found.path is None

@@ -14,7 +14,7 @@ import hrm_kernels
 from experiments.benchmarks import aot_cases
 from experiments.benchmarks.aot_cases import AotCase, DecodeCase
 from experiments.benchmarks.device.card import Program, take_turns
-from experiments.benchmarks.device.part import Part, Result, Setting, table_of
+from experiments.benchmarks.device.part import Job, Part, Result, Setting, measure, table_of, told
 from hrm_kernels.mask import key_ranges
 
 PASSES = {"forward": 2, "gradient": 6}
@@ -34,20 +34,16 @@ def run(setting: Setting) -> Result:
     if setting.small:
         chosen = [AotCase("tiny", mask="packed", B=2, T=16, N=2, M=2, K=16, dtype="float32")]
         decoders = [DecodeCase("decode_tiny", B=2, S=32, N=2, M=1, K=16, dtype="float32")]
-    result = Result([])
-    jobs: list[Callable[[], dict[str, Any]]] = [
-        functools.partial(_measure, setting, case, part) for case in chosen for part in PASSES
+    jobs: list[Job] = [
+        (f"{case.name} {part}", functools.partial(_measure, setting, case, part))
+        for case in chosen
+        for part in PASSES
     ]
-    jobs += [functools.partial(_measure_decoding, setting, case) for case in decoders]
-    for job in jobs:
-        name = " ".join(str(getattr(x, "name", x)) for x in job.args[1:])
-        if setting.late:
-            result.left_out.append(name)
-            continue
-        row = job()
-        result.rows.append(row)
+    jobs += [(case.name, functools.partial(_measure_decoding, setting, case)) for case in decoders]
+    result = measure(setting, jobs)
+    for row in result.rows:
         if OURS not in row["seconds"]:
-            result.wrong.append(f"{name}: ours did not run: {row['notes'].get(OURS)}")
+            result.wrong.append(f"{row['name']}: ours did not run: {row['notes'].get(OURS)}")
     return result
 
 
@@ -115,7 +111,7 @@ def timed(
                 programs[name] = future.result()
                 programs[name].wait(programs[name].dispatch())
             except Exception as error:  # what a library does not serve is a result here
-                notes[name] = f"{type(error).__name__}: {str(error).strip()[:200]}"
+                notes[name] = told(error)
                 programs.pop(name, None)
     return take_turns(programs, ROUNDS) if programs else {}, notes
 

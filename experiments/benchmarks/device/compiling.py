@@ -5,21 +5,26 @@ experiments.benchmarks.device.compiling` computes four small cases by both kerne
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 
+import hrm_kernels
 from experiments.benchmarks import aot_cases
-from experiments.benchmarks.device.part import Part, Result, Setting, table_of
+from experiments.benchmarks.device.part import Job, Part, Result, Setting, measure, table_of
 from hrm_kernels import cases
 
 CALLS = ("hrm_82", "hrm_82_float32", "hrm_text_4096", "smollm2_8192", "code_32768")
+DECODERS = ("decode_code",)
+MATRICES = ("code_down", "smollm2_down")
 TOOLS = ("memcheck", "racecheck")
 SANITIZED = (
     ("gpu_resident", cases.Case(82, rope=True, dtype="bfloat16", B=1)),
@@ -33,38 +38,60 @@ _FOUND_STATUS = 97
 
 def run(setting: Setting) -> Result:
     """Starts the sanitizers, compiles meanwhile, and collects what they found."""
-    result = Result([])
     tool = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
+    reason = ""
+    if setting.small:
+        reason = "not run: needs a GPU"
+    elif not os.path.exists(tool):
+        reason = "not run: no compute-sanitizer on this machine"
     running = {}
-    if os.path.exists(tool) and not setting.small:
+    if not reason:
         # Beside the compilations, which leave the device idle.
         running = {name: _start(tool, name) for name in TOOLS}
-    else:
-        result.left_out.append("compute-sanitizer: not on this machine")
-    for name in () if setting.small else CALLS:
-        case = aot_cases.CASES[name]
-        attend = aot_cases.ours(case, "gpu")
-        for part in ("forward", "gradient"):
-            if setting.late:
-                result.left_out.append(f"{name} {part}")
-                continue
-            operands = case.operands()
-            function = attend if part == "forward" else aot_cases.gradient(attend)
-            operands = operands if part == "forward" else (operands[0], *operands)
-            start = time.perf_counter()
-            jax.jit(function).lower(*operands).compile()
-            seconds = time.perf_counter() - start
-            result.rows.append({"name": f"{name} {part}", "seconds": seconds, "found": ""})
+    result = measure(setting, _programs(setting.small))
+    if reason:
+        # A row, not something left out, since running the part again would not help.
+        result.rows.append({"name": "compute-sanitizer", "found": reason})
     for name, (process, start) in running.items():
         found = _finish(process, max(1.0, setting.deadline + 30 - time.monotonic()))
         seconds = time.monotonic() - start
         result.rows.append({"name": f"compute-sanitizer {name}", "seconds": seconds} | found)
         if found["wrong"]:
             result.wrong.append(f"{name}: {found['found']}")
-    if setting.small:
-        for name, case in SANITIZED[:1]:
-            _compute(name, dataclasses.replace(case, T=5), interpret=True)
     return result
+
+
+def _programs(small: bool) -> Iterator[Job]:
+    """Yields each program, and what compiles it and returns the seconds of that."""
+    if small:
+        path, case = SANITIZED[0]
+        tiny = dataclasses.replace(case, T=5)
+        yield f"{path} {tiny}", lambda: _seconds(lambda: _compute(path, tiny, interpret=True))
+        return
+
+    def compiling(function: Callable[..., Any], *operands: Any) -> Callable[[], dict[str, Any]]:
+        return lambda: _seconds(jax.jit(function).lower(*operands).compile)
+
+    for name in CALLS:
+        case = aot_cases.CASES[name]
+        attend = aot_cases.ours(case, "gpu")
+        operands = case.operands()
+        yield f"{name} forward", compiling(attend, *operands)
+        yield f"{name} gradient", compiling(aot_cases.gradient(attend), operands[0], *operands)
+    decode = functools.partial(hrm_kernels.decode_attention, backend="gpu")
+    for name in DECODERS:
+        yield name, compiling(decode, *aot_cases.DECODERS[name].operands(1))
+    product = functools.partial(hrm_kernels.quantized_product, backend="gpu")
+    for name in MATRICES:
+        for rows in (1, 512):
+            operands = aot_cases.QUANTIZED[name].operands(rows, "bfloat16")
+            yield f"{name}, {rows} rows", compiling(product, *operands)
+
+
+def _seconds(function: Callable[[], Any]) -> dict[str, Any]:
+    start = time.perf_counter()
+    function()
+    return {"seconds": time.perf_counter() - start, "found": ""}
 
 
 def _start(tool: str, name: str) -> tuple[subprocess.Popen, float]:

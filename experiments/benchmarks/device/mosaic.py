@@ -14,7 +14,7 @@ import hrm_kernels
 from experiments.benchmarks import aot_cases
 from experiments.benchmarks.device import attention, quantized, right
 from experiments.benchmarks.device.card import Program
-from experiments.benchmarks.device.part import Part, Result, Setting, table_of
+from experiments.benchmarks.device.part import Job, Part, Result, Setting, measure, table_of
 from hrm_kernels import cases
 from hrm_kernels.choice import FAMILIES, path
 from hrm_kernels.device import device_of
@@ -29,7 +29,8 @@ def run(setting: Setting) -> Result:
         return result
     table = [case for case in right.ordered(cases.NARROW_CASES) if _serves(case, case.keys)]
     if not table:
-        result.wrong.append(f"no case is served: {path(FAMILIES['mosaic'][0]).refuses(_HRM)}")
+        case = dataclasses.replace(_HRM, generation=device_of().generation)
+        result.wrong.append(f"no case is served: {path(FAMILIES['mosaic'][0]).refuses(case)}")
         return result
     jobs: list[tuple[str, Any]] = [("mosaic", case) for case in table]
     # A few of each kind first, so that minutes show whether all kernels work.
@@ -49,18 +50,15 @@ def run(setting: Setting) -> Result:
             result.rows.extend(found)
     rows = result.rows
     result.wrong.extend(f"{r['case']} by {r['path']}: {r['wrong']}" for r in rows if r["wrong"])
-    for name, measure in _measurements():
-        if setting.late:
-            result.left_out.append(name)
-            continue
-        row = measure()
-        result.rows.append(row)
-        if row["wrong"]:
-            result.wrong.append(f"{name}: {row['wrong']}")
+    timed = measure(setting, _measurements())
+    result.left_out.extend(timed.left_out)
+    result.wrong.extend(timed.wrong)
+    result.wrong.extend(f"{row['name']}: {row['wrong']}" for row in timed.rows if row["wrong"])
+    result.rows.extend(timed.rows)
     return result
 
 
-def _measurements() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+def _measurements() -> Iterator[Job]:
     """Yields name and function of each call of a model that the kernels serve."""
     for case in aot_cases.CASES.values():
         case = dataclasses.replace(case, B=attention.BATCH if case.rope else case.B)

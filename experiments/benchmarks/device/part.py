@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from experiments.benchmarks.device.card import Card
@@ -63,6 +63,33 @@ class Part:
     share: float
     run: Callable[[Setting], Result]
     table: Callable[[list[dict[str, Any]]], Table]
+
+
+Job = tuple[str, Callable[[], dict[str, Any]]]
+"""The name of a row, and what returns its other figures."""
+
+
+def measure(setting: Setting, jobs: Iterable[Job]) -> Result:
+    """Returns the rows of jobs, in their order; what would begin after the deadline is left out.
+
+    A job that raises an exception is recorded as wrong, and those after it are measured all the
+    same: device time is too short to begin again.
+    """
+    result = Result([])
+    for name, job in jobs:
+        if setting.late:
+            result.left_out.append(name)
+            continue
+        try:
+            result.rows.append({"name": name} | job())
+        except Exception as error:
+            result.wrong.append(f"{name}: {told(error)}")
+    return result
+
+
+def told(error: Exception) -> str:
+    """Returns an exception's name and the beginning of what it says."""
+    return f"{type(error).__name__}: {str(error).strip()[:300]}"
 
 
 def table_of(title: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> Table:

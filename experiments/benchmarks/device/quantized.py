@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import hrm_kernels
 from experiments.benchmarks.aot_cases import QUANTIZED, QuantizedCase
 from experiments.benchmarks.device.card import Program, take_turns
-from experiments.benchmarks.device.part import Part, Result, Setting, table_of
+from experiments.benchmarks.device.part import Part, Result, Setting, measure, table_of
 from hrm_kernels.device import PLATFORMS
 
 ROWS = (1, 8, 512)
@@ -26,13 +26,13 @@ def run(setting: Setting) -> Result:
     jobs = [(case, rows) for rows in ROWS for case in QUANTIZED.values()]
     if setting.small:
         jobs = [(QuantizedCase("tiny", "Q4_1", 128, 128), 1)]
-    result = Result([])
-    for case, rows in jobs:
-        if setting.late:
-            result.left_out.append(f"{case.name}, {rows} rows")
-        else:
-            result.rows.append(_measure(setting, case, rows))
-    return result
+    return measure(
+        setting,
+        [
+            (f"{case.name}, {rows} rows", functools.partial(_measure, setting, case, rows))
+            for case, rows in jobs
+        ],
+    )
 
 
 def _measure(setting: Setting, case: QuantizedCase, rows: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import hrm_kernels
-from experiments.benchmarks.device.part import Part, Result, Setting, table_of
+from experiments.benchmarks.device.part import Part, Result, Setting, table_of, told
 from hrm_kernels import cases, gpu_blocks, quantized_cases, reference
 from hrm_kernels.choice import FAMILIES, path
 from hrm_kernels.device import PLATFORMS
@@ -128,7 +128,7 @@ def _rows_of(future: concurrent.futures.Future, job: tuple[str, Any]) -> list[di
     except concurrent.futures.process.BrokenProcessPool as error:
         name, case = job
         row = {"path": name, "case": str(case), "dtype": case.dtype}
-        return [row | {"wrong": f"{type(error).__name__}: {error}"}]
+        return [row | {"wrong": told(error)}]
 
 
 def _check(kind: str, case: Any, small: bool) -> list[dict[str, Any]]:
@@ -167,7 +167,7 @@ def _guarded(name: str, case: Any, check) -> dict[str, Any]:
     try:
         return row | check()
     except Exception as error:  # a table with a hole tells more than none
-        return row | {"wrong": f"{type(error).__name__}: {str(error)[:300]}"}
+        return row | {"wrong": told(error)}
 
 
 def _case(name: str, case: cases.Case, products: cases.Products, small: bool) -> dict[str, Any]:

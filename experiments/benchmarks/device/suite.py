@@ -17,6 +17,7 @@ import os
 import pathlib
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -33,7 +34,7 @@ from experiments.benchmarks.device import (
     training,
 )
 from experiments.benchmarks.device.card import measure_card
-from experiments.benchmarks.device.part import Part, Result, Setting
+from experiments.benchmarks.device.part import Part, Result, Setting, told
 
 PARTS = ("right", "attention", "quantized", "train_step", "relational", "text", "compiling")
 MORE_PARTS = ("mosaic", "tiles")
@@ -84,21 +85,24 @@ def run(options: Options, console: Console) -> dict[str, Any]:
         f"{card.float32_flops / 1e12:.0f}, copy {card.copy_bytes / 1e9:.0f} GB/s, dispatch "
         f"{1e6 * card.dispatch_seconds:.0f} us; jax {jax.__version__}"
     )
+    finished = {name: _finished(options.folder, name) for name in options.parts}
+    unfinished = [name for name, record in finished.items() if record is None]
     wrong = {}
     # In this order, not that of the flag: correctness first.
     for name in known:
         if name not in options.parts:
             continue
-        done = _finished(options.folder, name)
+        done = finished[name]
         if done is None:
             if name == "attention":
                 _wait(building)  # nothing is timed while PyTorch compiles
-            # Each part gets its share of the minutes, whatever time those before it took.
-            allowed = 60 * options.minutes * _share(name, options.parts, parts)
+            # Each part gets its share of the minutes, whatever time those before it took. Where the
+            # suite goes on, they are for what is missing.
+            allowed = 60 * options.minutes * _share(name, unfinished, parts)
             setting = Setting(
                 card, small, time.monotonic() + allowed, options.processes, options.torch_python
             )
-            done = _record(options.folder, name, setting, parts[name].run(setting))
+            done = _record(options.folder, name, setting, _guarded(parts[name], setting))
         if done["rows"]:
             console.print(parts[name].table(done["rows"]))
         for kind in ("left_out", "wrong"):
@@ -124,7 +128,15 @@ def _parts(building: training.Building) -> dict[str, Part]:
     }
 
 
-def _share(name: str, chosen: tuple[str, ...], parts: dict[str, Part]) -> float:
+def _guarded(part: Part, setting: Setting) -> Result:
+    """Returns a part's results; an exception counts as wrong, and the parts after it still run."""
+    try:
+        return part.run(setting)
+    except Exception as error:
+        return Result([], wrong=[told(error)])
+
+
+def _share(name: str, chosen: Sequence[str], parts: dict[str, Part]) -> float:
     return parts[name].share / sum(parts[other].share for other in chosen)
 
 

@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmarks import jax_decode
-from experiments.benchmarks.device.part import Part, Result, Setting, table_of
+from experiments.benchmarks.device.part import Job, Part, Result, Setting, measure, table_of
+from hrm_jax.convert import holding
+from hrm_jax.convert.pytorch import from_state_dict, text_name, to_state_dict
 from hrm_jax.core.texts import TextBatch
 from hrm_jax.losses.language import language_loss
-from hrm_jax.models.hrm_text import HrmText, hrm_text
+from hrm_jax.models.hrm_text import HrmText, HrmTextConfig, hrm_text
 from hrm_jax.models.text_step import TextStep
 from hrm_jax.training.first_state import init_state
 from hrm_jax.training.optimizers import OptimConfig, make_optimizers
@@ -24,29 +26,41 @@ ROWS_TO_TRAIN = 2
 
 
 def run(setting: Setting) -> Result:
-    """Writes with B in both dtypes; compiles the steps of L and XL, and runs those that fit."""
-    result = Result([])
-    size, sizes = ("micro", ("micro",)) if setting.small else ("B", ("L", "XL"))
-    jobs = [
-        (f"{size} writes, {dtype}", functools.partial(_write, size, dtype, setting.small))
-        for dtype in ("float32", "bfloat16")
-    ]
-    jobs += [(f"{size} trains", functools.partial(_train, size, setting.small)) for size in sizes]
-    for name, job in jobs:
-        if setting.late:
-            result.left_out.append(name)
-        else:
-            result.rows.append({"name": name} | job())
-    return result
+    """Writes with B, held in several ways; compiles the steps of L and XL, runs those that fit."""
+    size, sizes = ("nano", ("nano",)) if setting.small else ("B", ("L", "XL"))
+
+    def writing(held: str) -> Job:
+        return f"{size} writes, {held}", functools.partial(_write, size, held, setting.small)
+
+    training = [(f"{one} trains", functools.partial(_train, one, setting.small)) for one in sizes]
+    # Quantising comes last, as the host takes a while for it.
+    jobs = [writing("float32"), writing("bfloat16"), *training, writing("int4")]
+    return measure(setting, jobs)
 
 
-def _write(size: str, dtype: str, small: bool) -> dict[str, Any]:
-    """Returns tokens per second of reading a prompt and of writing after it, for one text."""
+def _config(size: str, compute_dtype: str, small: bool) -> HrmTextConfig:
+    """Returns the config of a size; a small one with as few calls as there can be."""
+    cycles = {"H_cycles": 1, "L_cycles": 1} if small else {}
+    return hrm_text(size, compute_dtype=compute_dtype, **cycles)
+
+
+def _write(size: str, held: str, small: bool) -> dict[str, Any]:
+    """Returns tokens per second of reading a prompt and of writing after it, for one text.
+
+    Args:
+      size: of HRM-Text.
+      held: what the weights are held in, one of `holding.HOLDINGS`.
+      small: whether the text is short.
+    """
     prompt_tokens = 16 if small else PROMPT_TOKENS
     tokens = 4 if small else TOKENS
-    model = HrmText(hrm_text(size, compute_dtype=dtype))
+    model = HrmText(_config(size, holding.compute_dtype(held), small))
     variables = jax.jit(model.init)(jax.random.key(0))
-    variables = jax.tree.map(lambda x: x.astype(dtype), variables)
+    if holding.is_quantised(held):
+        weights = to_state_dict(variables, text_name)
+        variables = from_state_dict(model, weights, text_name, held)
+    else:
+        variables = jax.tree.map(lambda x: x.astype(held), variables)
     prompt = [(7 * i) % model.vocab_size for i in range(1, prompt_tokens + 1)]
     text = jax_decode.Text(model, variables, prompt, tokens)
     # Compiles, and is not timed.
@@ -65,7 +79,7 @@ def _write(size: str, dtype: str, small: bool) -> dict[str, Any]:
 
 def _train(size: str, small: bool) -> dict[str, Any]:
     """Returns the memory of a training step that recomputes calls, and its speed if it fits."""
-    config = hrm_text(size, compute_dtype="bfloat16")
+    config = _config(size, "bfloat16", small)
     tokens = 64 if small else config.max_length
     schedule = dataclasses.replace(config.schedule, recompute=True)
     model = TextStep(HrmText(config), schedule)
@@ -109,4 +123,4 @@ def _table(rows: list[dict[str, Any]]):
     return table_of("text: random weights, one text; training on 2 x 4,096 tokens", columns, rows)
 
 
-PART = Part("HRM-Text: writing, and the memory of training", 1.2, run, _table)
+PART = Part("HRM-Text: writing, and the memory of training", 1.5, run, _table)

@@ -6,6 +6,7 @@ PyTorch's compiled, while the part before checks the kernels: that takes a minut
 
 import concurrent.futures
 import dataclasses
+import functools
 import itertools
 import sys
 from typing import Any
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 
 from experiments.benchmarks import alternate, jax_step, train_step, workload
 from experiments.benchmarks.device.card import Program, take_turns
-from experiments.benchmarks.device.part import Part, Result, Setting, table_of
+from experiments.benchmarks.device.part import Part, Result, Setting, measure, table_of
 
 ROUNDS = 5
 STEPS_PER_ROUND = 5
@@ -108,28 +109,28 @@ def _train_step_table(rows: list[dict[str, Any]]):
 
 def run_relational(setting: Setting) -> Result:
     """Times the training step of the shipped Sudoku model by batch size."""
+    sizes = (4,) if setting.small else RELATIONAL_BATCHES
+    return measure(
+        setting, [(f"batch {one}", functools.partial(_relational, one)) for one in sizes]
+    )
+
+
+def _relational(batch_size: int) -> dict[str, Any]:
+    """Returns the figures of a training step at a batch size."""
     from experiments.sudoku.presets import PRESETS
     from hrm_jax.tasks.sudoku.task import SudokuTask
 
-    result = Result([])
-    for batch_size in (4,) if setting.small else RELATIONAL_BATCHES:
-        if setting.late:
-            result.left_out.append(f"batch {batch_size}")
-            continue
-        # The shape only sets the sizes of the batches, which are Sudoku's for `hrm_small`.
-        task = SudokuTask(dataclasses.replace(PRESETS["relational"], batch_size=batch_size))
-        step, state, batches = jax_step.make_step_of(
-            task.model, task.loss, task.optimizers, workload.SHAPES["hrm_small"], batch_size
-        )
-        seconds = take_turns({"step": _training(step, state, batches)}, ROUNDS)["step"]
-        result.rows.append(
-            {
-                "batch_size": batch_size,
-                "milliseconds": 1e3 * seconds,
-                "puzzle_steps_per_second": batch_size / seconds,
-            }
-        )
-    return result
+    # The shape only sets the sizes of the batches, which are Sudoku's for `hrm_small`.
+    task = SudokuTask(dataclasses.replace(PRESETS["relational"], batch_size=batch_size))
+    step, state, batches = jax_step.make_step_of(
+        task.model, task.loss, task.optimizers, workload.SHAPES["hrm_small"], batch_size
+    )
+    seconds = take_turns({"step": _training(step, state, batches)}, ROUNDS)["step"]
+    return {
+        "batch_size": batch_size,
+        "milliseconds": 1e3 * seconds,
+        "puzzle_steps_per_second": batch_size / seconds,
+    }
 
 
 def _training(step: Any, state: Any, batches: Any) -> Program:

@@ -16,6 +16,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from experiments.benchmarks.baselines import torch_hrm, torch_train  # noqa: E402
+from hrm_jax.convert.published_config import from_published_config  # noqa: E402
+from hrm_jax.convert.pytorch import from_state_dict  # noqa: E402
+from hrm_jax.core.types import Batch  # noqa: E402
+from hrm_jax.models.puzzle_model import PuzzleModel  # noqa: E402
+
+GOLDEN = pathlib.Path(__file__).parents[3] / "golden"
 
 # Training steps that are compared, and the tolerance, absolute and relative: by recording.
 TRAJECTORIES = {"hrm_v1_a": (12, 1e-5), "trm_attention_a": (12, 1e-3)}
@@ -120,6 +126,43 @@ def test_trajectory_matches_the_recording(recording, compiled):
         assert set(recording.weights("final")) == set(weights)
         for name, value in weights.items():
             recording.check(f"final/model.{name}", value, recording.tolerance)
+
+
+def test_in_bfloat16_it_computes_as_ours_does():
+    """What the device suite compares: an evaluation step of both from the recorded weights."""
+    recording = Recording(GOLDEN / "hrm_v1_a.npz")
+    dtype = {"compute_dtype": "bfloat16"}
+    twin = torch_hrm.TorchHrm(dataclasses.replace(recording.model.config, **dtype)).eval()
+    twin.load_state_dict(recording.model.state_dict())
+    batch = recording.batch(0)
+    with torch.no_grad():
+        carry, outputs = twin(twin.initial_carry(batch), batch)
+    assert carry.z_h.dtype == torch.bfloat16
+
+    published = json.loads(str(recording.arrays["config"]))
+    config = from_published_config(published, shared_level=False)
+    ours = PuzzleModel(dataclasses.replace(config, **dtype))
+    init = {k.removeprefix("init/"): v for k, v in recording.arrays.items() if "init/" in k}
+    variables = from_state_dict(ours, init)
+    puzzles = Batch(**{k: v.numpy() for k, v in dataclasses.asdict(batch).items()})
+    our_carry, our_outputs = ours.step(variables, ours.initial_carry(variables, puzzles), puzzles)
+    assert our_carry.latents.z_H.dtype == "bfloat16"
+
+    found = {
+        "logits": (outputs.logits, our_outputs.logits),
+        "z_H": (carry.z_h, our_carry.latents.z_H),
+        "z_L": (carry.z_l, our_carry.latents.z_L),
+    }
+    for name, (theirs, mine) in found.items():
+        exact = recording.arrays[f"eval/0/{name}"]
+        scale = np.sqrt(np.square(exact).mean())
+        errors = [
+            np.sqrt(np.square(np.asarray(x, np.float32) - exact).mean()) / scale
+            for x in (theirs.float(), mine)
+        ]
+        # Rounded, and by both alike.
+        assert min(errors) > 1e-4, name
+        assert max(errors) < min(0.03, 2 * min(errors)), (name, errors)
 
 
 def small_model(**changes) -> torch_hrm.TorchHrm:
