@@ -35,15 +35,15 @@ def team_end(tables: Tables, work: int, start: int, team: np.ndarray, size: int)
     if size == 0 or tables.rates.shape[1] == 1:
         slowest = FULL if size == 0 else 1 << 20
         for member in range(size):
-            slowest = min(slowest, rate_at(tables, team[member], 0))
+            slowest = min(slowest, rate_at(tables, np.int64(team[member]), np.int64(0)))
         return int(start + (work + slowest - 1) // slowest)
-    tick = start
+    tick = np.int64(start)
     idle = 0
     while work > 0:
         # Above every rate.
         slowest = 1 << 20
         for member in range(size):
-            slowest = min(slowest, rate_at(tables, team[member], tick))
+            slowest = min(slowest, rate_at(tables, np.int64(team[member]), tick))
         work -= slowest
         idle = 0 if slowest > 0 else idle + 1
         # A whole week behind the last absence had no tick in which all of them work.
@@ -129,7 +129,7 @@ def choose_team(
       seats: as in `seat`.
       team: [size], written.
     """
-    found = 0
+    found = np.int64(0)
     for person in ranked:
         if found == size:
             break
