@@ -1,6 +1,7 @@
 """Settings and options for all tests."""
 
 import collections
+import gc
 import os
 import pathlib
 
@@ -88,6 +89,15 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
+
+
+def pytest_collection_finish(session):
+    """Has the garbage collector leave alone what was imported: most of all objects, none garbage.
+
+    Tracing makes many objects, so it would walk through those again and again.
+    """
+    del session
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc):
