@@ -24,7 +24,7 @@ def decode(
     tables: Tables,
     priorities: np.ndarray,
     costs: np.ndarray,
-    parallel: bool,
+    parallel: bool | np.bool_,
     start: np.ndarray,
     end: np.ndarray,
     team: np.ndarray,

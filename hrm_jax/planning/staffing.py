@@ -15,9 +15,11 @@ FOREVER = np.int32(2**30)
 
 FULL = 100
 
+Number = int | np.int64
+
 
 @numba.njit(cache=True)
-def rate_at(tables: Tables, person: int, tick: int) -> int:
+def rate_at(tables: Tables, person: Number, tick: Number) -> int:
     """Returns the rate of a person in a tick, in percent."""
     columns = tables.rates.shape[1]
     if tick >= columns:
@@ -27,10 +29,10 @@ def rate_at(tables: Tables, person: int, tick: int) -> int:
 
 
 @numba.njit(cache=True)
-def team_end(tables: Tables, work: int, start: int, team: np.ndarray, size: int) -> int:
+def team_end(tables: Tables, work: Number, start: Number, team: np.ndarray, size: Number) -> int:
     """Returns the tick by which a team has done some work from `start` on; FOREVER if it cannot."""
     if work == 0:
-        return start
+        return int(start)
     # One rate for ever: the end is a quotient, rounded up, and no walk.
     if size == 0 or tables.rates.shape[1] == 1:
         slowest = FULL if size == 0 else 1 << 20
@@ -55,7 +57,7 @@ def team_end(tables: Tables, work: int, start: int, team: np.ndarray, size: int)
 
 @numba.njit(cache=True)
 def seat(
-    tables: Tables, task: int, person: int, seats: np.ndarray, team: np.ndarray, size: int
+    tables: Tables, task: Number, person: Number, seats: np.ndarray, team: np.ndarray, size: Number
 ) -> bool:
     """Seats a person in one of the task's needs, moving others among needs; False if impossible.
 
@@ -111,8 +113,8 @@ def seat(
 @numba.njit(cache=True)
 def choose_team(
     tables: Tables,
-    task: int,
-    size: int,
+    task: Number,
+    size: Number,
     ranked: np.ndarray,
     free_until: np.ndarray,
     seats: np.ndarray,
