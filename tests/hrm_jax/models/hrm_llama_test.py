@@ -102,21 +102,21 @@ def test_prompts_of_different_lengths_decode_as_if_alone(variables, H_cycles):
 
 def test_several_tokens_at_once_from_an_empty_cache(variables):
     tokens = texts(2)
-    found, cache = MODEL.decode(variables, tokens, MODEL.empty_cache(2, T))
-    assert_close(found, MODEL.logits(variables, tokens))
+    found, cache = jax.jit(MODEL.decode)(variables, tokens, MODEL.empty_cache(2, T))
+    assert_close(found, jax.jit(MODEL.logits)(variables, tokens))
     shapes = [{slot.key.shape for slot in call} for call in cache.calls]
     assert shapes == [{(2, T, 12)}] * 7
 
 
 def test_more_cycles_and_other_borders_take_the_same_variables(variables):
     twice = jax.jit(MODEL.logits, static_argnames="schedule")
-    more = MODEL.with_cycles(4).logits(variables, texts())
+    more = jax.jit(MODEL.with_cycles(4).logits)(variables, texts())
     assert np.abs(more - twice(variables, texts())).max() > 1e-3
     assert_close(twice(variables, texts(), schedule=Schedule(4, 2, (2,))), more)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def gradients(model: HrmLlama, variables: Variables):
-    @jax.jit
     @jax.grad
     def differentiate(params):
         logits = model.logits(dataclasses.replace(variables, params=params), texts(2))
