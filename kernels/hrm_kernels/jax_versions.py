@@ -9,9 +9,13 @@ from typing import Any
 
 import jax
 
-UNOPTIMISED: dict[str, Any] = {"xla_backend_optimization_level": 0}
+UNOPTIMISED: dict[str, Any] = {
+    "xla_backend_optimization_level": 0,
+    # Parts of a program that are compiled beside each other each set up a compiler of their own.
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
 """Options of XLA's compiler for programs that run for milliseconds, as those of tests do: they are
-compiled in about half the time."""
+compiled in less than half the time."""
 AS_USERS: dict[str, Any] = {}
 """Options that leave of those only what changes no value: for tests of what is equal to the bit
 among different programs, whose operations are fused, and rounded, differently without."""
