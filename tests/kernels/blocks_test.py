@@ -104,8 +104,9 @@ def ranges_of(*pairs):
     return KeyRanges(jnp.asarray([first], jnp.int32), jnp.asarray([end], jnp.int32))
 
 
-def test_a_dead_query_leaves_its_block_nothing_that_is_seen_whole():
-    first, end = blocks.whole_key_block_bounds(ranges_of((0, 4), (2, 2)), 2, 1)
+@pytest.mark.parametrize("queries", [[(0, 4), (2, 2)], [(0, 4)]], ids=["dead", "padded"])
+def test_a_query_that_sees_nothing_leaves_its_block_no_keys_that_are_seen_whole(queries):
+    first, end = blocks.whole_key_block_bounds(ranges_of(*queries), 2, 1)
     assert first[0, 0] >= end[0, 0]
 
 
