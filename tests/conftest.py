@@ -1,6 +1,8 @@
 """Settings and options for all tests."""
 
 import collections
+import fcntl
+import gc
 import os
 import pathlib
 
@@ -36,14 +38,27 @@ def compiled_by_children(tmp_path_factory):
 
     JAX reads these variables when it is imported, so this process does without.
     """
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # that of all workers
     os.environ |= {
-        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
+        "JAX_COMPILATION_CACHE_DIR": str(folder_of_all_workers(tmp_path_factory) / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
+
+
+@pytest.fixture(scope="session")
+def compiled_planner(tmp_path_factory):
+    """Compiles the planner of work, in one worker while others wait: Numba keeps it for all."""
+    from hrm_jax.planning.dispatching import compile_search  # only where it is needed
+
+    with open(folder_of_all_workers(tmp_path_factory) / "planner.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        compile_search()
+
+
+def folder_of_all_workers(tmp_path_factory) -> pathlib.Path:
+    """Returns a folder for this run of the tests that its workers share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 def pytest_addoption(parser):
@@ -88,6 +103,15 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
+
+
+def pytest_collection_finish(session):
+    """Has the garbage collector leave alone what was imported: most of all objects, none garbage.
+
+    Tracing makes many objects, so it would walk through those again and again.
+    """
+    del session
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc):

@@ -53,7 +53,7 @@ ALSO = {
     "hrm_jax/training/divergence.py": ("hrm_jax/training/loop",),
     "hrm_jax/training/saving.py": ("hrm_jax/training/loop",),
     "hrm_jax/training/run_config.py": ("hrm_jax/training/loop",),
-    "hrm_jax/training/observing.py": ("hrm_jax/training/run",),
+    "hrm_jax/training/observing.py": ("hrm_jax/training/observing", "hrm_jax/training/run"),
     "hrm_jax/training/run_files.py": ("hrm_jax/training/side_records",),
     "hrm_jax/core/texts.py": ("hrm_jax/models/text_step",),
     "hrm_jax/core/config_values.py": ("hrm_jax/core/config",),

@@ -283,7 +283,7 @@ class _Nodes(_Attempts):
         self._shown: list[np.ndarray] = []
         # Sum of what the second half of an attempt believed; the first half has not made up its
         # mind yet.
-        self._beliefs: dict[int, np.ndarray] = {}
+        self._beliefs: dict[int, Any] = collections.defaultdict(float)
         self._steps: collections.Counter[int] = collections.Counter()
         super().__init__(engine, puzzles, *rest)
 
@@ -298,7 +298,7 @@ class _Nodes(_Attempts):
         for job, probabilities in zip(jobs.tolist(), beliefs, strict=True):
             self._steps[job] += 1
             if self._steps[job] > half:
-                self._beliefs[job] = self._beliefs.get(job, 0.0) + probabilities
+                self._beliefs[job] += probabilities
 
     def _learn(self, jobs: Int[np.ndarray, " n"], rows: Int[np.ndarray, " n"]) -> None:
         for job, row in zip(jobs.tolist(), rows.tolist(), strict=True):

@@ -3,7 +3,10 @@
 *Serial*: the task of highest priority whose predecessors are placed goes to its earliest place,
 which may lie before tasks placed earlier. *Parallel*: time passes, and at each moment the tasks
 that could start do, in the order of priority. Serial generation reaches an optimal plan for every
-instance of constant rates, parallel generation often reaches good ones sooner. Compiled by Numba.
+instance of constant rates, parallel generation often reaches good ones sooner.
+
+Compiled by Numba, once for every combination of the arguments' types, which is slow. So numbers are
+int64 where a function is called with them: int32, as arrays hold, and literals would be others.
 """
 
 import heapq
@@ -21,7 +24,7 @@ def decode(
     tables: Tables,
     priorities: np.ndarray,
     costs: np.ndarray,
-    parallel: bool,
+    parallel: bool | np.bool_,
     start: np.ndarray,
     end: np.ndarray,
     team: np.ndarray,
@@ -58,26 +61,28 @@ def decode(
 def _place_begun(tables, busy, start, end, team):
     """Places the tasks that have begun; False where they contradict each other."""
     # Predecessors first, as `_ready_at` reads their ends.
-    for task in tables.order:
+    for task in tables.order.astype(np.int64):
         if tables.started[task] < 0:
             continue
-        size = 0
+        size = np.int64(0)
         for person in range(tables.allowed.shape[1]):
             if tables.fixed[task, person]:
                 if not tables.allowed[task, person]:
                     return False
                 team[task, size] = person
                 size += 1
-        start[task] = tables.started[task]
-        end[task] = team_end(tables, tables.work[task], start[task], team[task], size)
-        if end[task] >= FOREVER or _ready_at(tables, task, end) > start[task]:
+        begun = np.int64(tables.started[task])
+        until = team_end(tables, tables.work[task], begun, team[task], size)
+        start[task] = begun
+        end[task] = until
+        if until >= FOREVER or _ready_at(tables, task, end) > begun:
             return False
         for member in range(size):
-            if _next_busy(busy, team[task, member], start[task])[1] < end[task]:
+            if _next_busy(busy, np.int64(team[task, member]), begun)[1] < until:
                 return False
         if not _seatable(tables, task, team[task], size):
             return False
-        _occupy(busy, team[task], size, start[task], end[task])
+        _occupy(busy, team[task], size, begun, until)
     return True
 
 
@@ -87,7 +92,7 @@ def _seatable(tables, task, members, size):
     again = np.empty(size + 1, np.int32)
     # Everybody counts as free here: only the needs decide who can be seated.
     ones = np.ones(tables.allowed.shape[1], np.int32)
-    return choose_team(tables, task, size, members[:size], ones, seats, again)
+    return choose_team(tables, task, size, members[:size].astype(np.int64), ones, seats, again)
 
 
 @numba.njit(cache=True)
@@ -124,7 +129,7 @@ def _occupy(busy, members, size, start, end):
     if end == start:
         return
     for member in range(size):
-        person = members[member]
+        person = np.int64(members[member])
         position = _next_busy(busy, person, start)[0]
         count = busy[2][person]
         for later in range(count, position, -1):
@@ -202,7 +207,7 @@ def _staff(tables, task, size, tick, ranked, busy, seats, members):
 
 @numba.njit(cache=True)
 def _team_size(tables, task):
-    size = 0
+    size = np.int64(0)
     for entry in range(tables.need_start[task], tables.need_start[task + 1]):
         size += tables.need_count[entry]
     return size
@@ -226,7 +231,7 @@ def _place(tables, task, busy, ranked, start, end, team, seats):
     tick = max(tables.earliest[task], _ready_at(tables, task, end))
     if size == 0:
         start[task] = tick
-        end[task] = team_end(tables, tables.work[task], tick, team[task], 0)
+        end[task] = team_end(tables, tables.work[task], tick, team[task], size)
         return True
     last = _last_tick(tables, busy, tick)
     # Behind `last` the weeks repeat: who finds no place until then never finds one.
@@ -276,10 +281,10 @@ def _decode_serial(tables, priorities, costs, busy, start, end, team):
         if not _place(tables, task, busy, ranked, start, end, team, seats):
             return False
         for edge in range(tables.after_start[task], tables.after_start[task + 1]):
-            other = tables.after[edge]
+            other = np.int64(tables.after[edge])
             waiting[other] -= 1
             if waiting[other] == 0:
-                heapq.heappush(ready, (position[other], np.int64(other)))
+                heapq.heappush(ready, (position[other], other))
     return bool(start.min() >= 0) if tasks else True
 
 
@@ -297,7 +302,7 @@ def _decode_parallel(tables, priorities, costs, busy, start, end, team):
         if waiting[task] == 0:
             retry[task] = max(retry[task], _ready_at(tables, task, end))
     last_release = tables.earliest.max() if tasks else 0
-    tick = 0
+    tick = np.int64(0)
     while left > 0:
         following = int(FOREVER)
         # In the order of priority, so that those behind get whom the earlier ones leave.
@@ -317,7 +322,7 @@ def _decode_parallel(tables, priorities, costs, busy, start, end, team):
             waiting[task] = -1
             left -= 1
             for edge in range(tables.after_start[task], tables.after_start[task + 1]):
-                other = tables.after[edge]
+                other = np.int64(tables.after[edge])
                 waiting[other] -= 1
                 if waiting[other] == 0:
                     retry[other] = max(retry[other], _ready_at(tables, other, end))
@@ -336,7 +341,7 @@ def _start(tables, task, tick, costs, busy, team, seats):
     """Starts a task at a tick if it can; returns its end or -1, and when to try again."""
     size = _team_size(tables, task)
     if size == 0:
-        return team_end(tables, tables.work[task], tick, team[task], 0), int(FOREVER)
+        return team_end(tables, tables.work[task], tick, team[task], size), int(FOREVER)
     ranked = _ranked(tables, task, costs)
     until, following = _staff(tables, task, size, tick, ranked, busy, seats, team[task])
     if until >= 0:

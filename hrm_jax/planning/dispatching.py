@@ -85,7 +85,7 @@ class Restarts:
 def compile_search() -> None:
     """Compiles what makes plans, so that a planner's time begins with planning.
 
-    It takes half a minute once a machine, where numba keeps it, and a moment after that.
+    It takes 20 seconds once a machine, where numba keeps it, and a moment after that.
     """
     one = Instance((Task("a", 1, (Need(()),)),), (Person("a"),))
     for planner in (Dispatch(), Restarts()):

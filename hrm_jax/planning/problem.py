@@ -140,8 +140,8 @@ class Problem:
         """
         arrays = self.empty()
         priorities = np.asarray(priorities, np.float32)
-        # The compiled code is specialised to this layout and dtype.
-        costs = np.ascontiguousarray(costs, np.float32)
+        # The compiled code is specialised to this layout and dtype, and to what is writable.
+        costs = np.array(costs, np.float32, order="C")
         return arrays if decode(self.tables, priorities, costs, parallel, *arrays) else None
 
     def cost(self, arrays: Arrays) -> int:

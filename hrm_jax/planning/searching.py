@@ -17,6 +17,9 @@ FRESH = 0.15
 JUSTIFY_EVERY = 4
 """Of so many iterations one is justified, which takes the time of two more."""
 
+SERIAL = np.bool_(False)
+"""`parallel` of `decode`. A literal is a type to Numba, which would compile all again for it."""
+
 
 @numba.njit(cache=True)
 def cost_of(tables, weights, useful, now, last_start, last_team, start, end, team):
@@ -87,7 +90,7 @@ def search(tables, backward, rules, scarcity, problem, best, found, first, itera
         np.random.seed((seed * 1_000_003 + number) % (2**31))
         # First each rule undisturbed, by both kinds of generation: what dispatching would do.
         if number < 2 * len(rules):
-            priorities[:] = rules[number // 2]
+            _copy(priorities, rules[number // 2])
             _plain_costs(scarcity, costs)
             parallel = number % 2 == 0
         else:
@@ -124,11 +127,11 @@ def attempt(tables, backward, problem, best, found, priorities, costs, parallel,
         # Backwards with the same people: what ends last is placed first, in reversed time. That
         # plan knows no dates, so only its order is used, for the last step forwards.
         _favour(team, costs)
-        priorities[:] = end
-        if not decode(backward, priorities, costs, False, start, end, team):
+        _copy(priorities, end)
+        if not decode(backward, priorities, costs, SERIAL, start, end, team):
             return found
-        priorities[:] = end
-        if decode(tables, priorities, costs, False, start, end, team):
+        _copy(priorities, end)
+        if decode(tables, priorities, costs, SERIAL, start, end, team):
             found = _keep(tables, problem, best, found, start, end, team)
     return found
 
@@ -139,17 +142,24 @@ def _keep(tables, problem, best, found, start, end, team):
     cost = cost_of(tables, weights, useful, now, last_start, last_team, start, end, team)
     # Equal plans replace each other, so that the search drifts over plateaus.
     if found < 0 or cost <= found:
-        best[0][:] = start
-        best[1][:] = end
-        best[2][:] = team
+        _copy(best[0], start)
+        _copy(best[1], end)
+        _copy(best[2].reshape(-1), team.reshape(-1))
         return cost
     return found
 
 
 @numba.njit(cache=True)
+def _copy(target, source):
+    """Copies an array; `target[:] = source` compiles what says that the shapes differ as well."""
+    for index in range(len(target)):
+        target[index] = source[index]
+
+
+@numba.njit(cache=True)
 def _plain_costs(scarcity, costs):
     for task in range(costs.shape[0]):
-        costs[task] = scarcity
+        _copy(costs[task], scarcity)
 
 
 @numba.njit(cache=True)

@@ -15,9 +15,11 @@ FOREVER = np.int32(2**30)
 
 FULL = 100
 
+Number = int | np.int64
+
 
 @numba.njit(cache=True)
-def rate_at(tables: Tables, person: int, tick: int) -> int:
+def rate_at(tables: Tables, person: Number, tick: Number) -> int:
     """Returns the rate of a person in a tick, in percent."""
     columns = tables.rates.shape[1]
     if tick >= columns:
@@ -27,23 +29,23 @@ def rate_at(tables: Tables, person: int, tick: int) -> int:
 
 
 @numba.njit(cache=True)
-def team_end(tables: Tables, work: int, start: int, team: np.ndarray, size: int) -> int:
+def team_end(tables: Tables, work: Number, start: Number, team: np.ndarray, size: Number) -> int:
     """Returns the tick by which a team has done some work from `start` on; FOREVER if it cannot."""
     if work == 0:
-        return start
+        return int(start)
     # One rate for ever: the end is a quotient, rounded up, and no walk.
     if size == 0 or tables.rates.shape[1] == 1:
         slowest = FULL if size == 0 else 1 << 20
         for member in range(size):
-            slowest = min(slowest, rate_at(tables, team[member], 0))
+            slowest = min(slowest, rate_at(tables, np.int64(team[member]), np.int64(0)))
         return int(start + (work + slowest - 1) // slowest)
-    tick = start
+    tick = np.int64(start)
     idle = 0
     while work > 0:
         # Above every rate.
         slowest = 1 << 20
         for member in range(size):
-            slowest = min(slowest, rate_at(tables, team[member], tick))
+            slowest = min(slowest, rate_at(tables, np.int64(team[member]), tick))
         work -= slowest
         idle = 0 if slowest > 0 else idle + 1
         # A whole week behind the last absence had no tick in which all of them work.
@@ -55,7 +57,7 @@ def team_end(tables: Tables, work: int, start: int, team: np.ndarray, size: int)
 
 @numba.njit(cache=True)
 def seat(
-    tables: Tables, task: int, person: int, seats: np.ndarray, team: np.ndarray, size: int
+    tables: Tables, task: Number, person: Number, seats: np.ndarray, team: np.ndarray, size: Number
 ) -> bool:
     """Seats a person in one of the task's needs, moving others among needs; False if impossible.
 
@@ -111,8 +113,8 @@ def seat(
 @numba.njit(cache=True)
 def choose_team(
     tables: Tables,
-    task: int,
-    size: int,
+    task: Number,
+    size: Number,
     ranked: np.ndarray,
     free_until: np.ndarray,
     seats: np.ndarray,
@@ -129,7 +131,7 @@ def choose_team(
       seats: as in `seat`.
       team: [size], written.
     """
-    found = 0
+    found = np.int64(0)
     for person in ranked:
         if found == size:
             break

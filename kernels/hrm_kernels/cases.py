@@ -14,7 +14,7 @@ import numpy as np
 
 from hrm_kernels import reference, textbook
 from hrm_kernels.attention import attention
-from hrm_kernels.jax_versions import INTERPRETED
+from hrm_kernels.jax_versions import UNOPTIMISED
 from hrm_kernels.mask import Mask
 from hrm_kernels.operands import Rope, rotate
 
@@ -229,7 +229,7 @@ def program(example: Example, **options: Any) -> Callable[[], dict[str, np.ndarr
         return *results, *pullback(cotangents)
 
     lowered = jax.jit(run).lower(example.operands, example.cotangents)
-    compiled = lowered.compile(INTERPRETED if options.get("interpret") else None)
+    compiled = lowered.compile(UNOPTIMISED if options.get("interpret") else None)
 
     def call() -> dict[str, np.ndarray]:
         arrays = compiled(example.operands, example.cotangents)
@@ -288,7 +288,7 @@ def xla_errors(case: Case) -> dict[str, float]:
     if case.N != case.M:
         formulations.append(textbook.grouped_attention)
 
-    @functools.partial(jax.jit, static_argnames="formulation", compiler_options=INTERPRETED)
+    @functools.partial(jax.jit, static_argnames="formulation", compiler_options=UNOPTIMISED)
     def run(operands, cotangents, formulation):
         def attend(query, key, value):
             query = rotate(query, data.rope)

@@ -9,15 +9,21 @@ from typing import Any
 
 import jax
 
-UNOPTIMISED = {"xla_backend_optimization_level": 0}
-"""Options of XLA's compiler that leave the machine's code as it is: in two thirds of the time."""
-INTERPRETED: dict[str, Any] = {**UNOPTIMISED}
-"""Those for kernels in the interpreter, whose programs take seconds to compile and milliseconds to
-run: in a third."""
+UNOPTIMISED: dict[str, Any] = {
+    "xla_backend_optimization_level": 0,
+    # Parts of a program that are compiled beside each other each set up a compiler of their own.
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+"""Options of XLA's compiler for programs that run for milliseconds, as those of tests do: they are
+compiled in less than half the time."""
+AS_USERS: dict[str, Any] = {}
+"""Options that leave of those only what changes no value: for tests of what is equal to the bit
+among different programs, whose operations are fused, and rounded, differently without."""
 if jax.__version_info__ < (0, 11, 2):
-    # Its newer way to write the code of fused operations, the only one since, takes twice as long.
-    # The other one rounds elsewhere, which what is equal to the bit shows.
-    INTERPRETED["xla_cpu_use_fusion_emitters"] = False
+    # Its newer way to write the code of fused operations, the only one since, makes an MLIR context
+    # for each of them, which takes longer than all else.
+    UNOPTIMISED["xla_cpu_use_fusion_emitters"] = False
+    AS_USERS["xla_cpu_use_fusion_emitters"] = True
 
 TRITON_DEPRECATED = r"(The Pallas Triton backend|jax\.experimental\.pallas\.triton) is deprecated"
 """Matches the start of the deprecation warnings of Pallas' Triton backend, and nothing else."""

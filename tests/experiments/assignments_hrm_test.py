@@ -7,6 +7,8 @@ import pytest
 from tests.experiments.assignments_test import inputs, run
 from tests.hrm_jax.planning.formats.files_test import DZN
 
+pytestmark = pytest.mark.usefixtures("compiled_planner")
+
 HRM = ("--planner=hrm", "--iterations=40", "--noreasons")
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.hrm_jax.planning.formats.files_test import DZN
 
+pytestmark = pytest.mark.usefixtures("compiled_planner")
+
 FAST = ("--planner=restarts", "--iterations=60")
 
 

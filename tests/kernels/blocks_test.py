@@ -97,3 +97,39 @@ def test_dead_queries_need_nothing():
     assert (first >= end).all()
     first, end = blocks.query_block_bounds(ranges, 8, 4, 4)
     assert (first >= end).all()
+
+
+def ranges_of(*pairs):
+    first, end = zip(*pairs, strict=True)
+    return KeyRanges(jnp.asarray([first], jnp.int32), jnp.asarray([end], jnp.int32))
+
+
+@pytest.mark.parametrize("queries", [[(0, 4), (2, 2)], [(0, 4)]], ids=["dead", "padded"])
+def test_a_query_that_sees_nothing_leaves_its_block_no_keys_that_are_seen_whole(queries):
+    first, end = blocks.whole_key_block_bounds(ranges_of(*queries), 2, 1)
+    assert first[0, 0] >= end[0, 0]
+
+
+def test_query_blocks_end_where_none_needs_the_keys_any_more():
+    ranges = ranges_of((0, 2), (0, 2), (4, 6), (4, 6))
+    first, end = blocks.query_block_bounds(ranges, 6, 2, 2)
+    assert first.tolist() == [[0, 0, 1]]
+    assert end.tolist() == [[1, 0, 2]]
+
+
+def test_parts_of_the_keys_join_to_the_whole():
+    rng = np.random.default_rng(0)
+    # Two parts of three keys each; the last query sees none.
+    scores = rng.standard_normal((2, 1, 2, 4, 3))
+    scores[..., 3, :] = -np.inf
+    values = rng.standard_normal((2, 1, 3, 2, 5))
+    weights = np.exp(scores)
+    sums = weights.sum(-1)
+    with np.errstate(divide="ignore"):
+        lse = np.log(sums)
+    parts = np.einsum("CBNTS,CBSNK->CBTNK", weights / np.maximum(sums, 1e-30)[..., None], values)
+    out, whole = blocks.joined(jnp.asarray(parts, jnp.float32), jnp.asarray(lse, jnp.float32))
+    total = sums.sum(0)
+    expected = np.einsum("CBNTS,CBSNK->BTNK", weights / np.maximum(total, 1e-30)[..., None], values)
+    np.testing.assert_allclose(out, expected, atol=1e-5)
+    np.testing.assert_allclose(np.exp(whole), total, rtol=1e-5)

@@ -84,6 +84,19 @@ def test_the_rules_of_halting(changes, steps):
     np.testing.assert_array_equal(answers_to(puzzles(DUE), **changes).steps, steps)
 
 
+def test_a_confidence_of_1_is_not_exceeded():
+    @dataclasses.dataclass(frozen=True)
+    class Certain(Clockwork):
+        def think(self, *args):
+            carry, outputs = super().think(*args)
+            return carry, dataclasses.replace(outputs, q_halt_logits=outputs.q_halt_logits + 100)
+
+    settings = {"stop_when_valid": False, "batch_size": 2, "tail_batch_sizes": ()}
+    found = answers_to(puzzles(DUE[:2]), model=Certain(), halt_confidence=1.0, **settings)
+    np.testing.assert_array_equal(found.confidence, [1, 1])
+    np.testing.assert_array_equal(found.steps, [9, 9])
+
+
 def test_a_proposal_that_stays_the_same_may_leave():
     def proposes_the_payload(carry, outputs):
         return dataclasses.replace(

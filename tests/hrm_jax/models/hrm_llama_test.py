@@ -1,6 +1,7 @@
 """Reasoning modules on a foundation: silent at first, cached as uncached, trained alone."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from hrm_jax.core.types import Variables
 from hrm_jax.models.hrm_llama import HrmLlama, HrmLlamaConfig
 from hrm_jax.models.llama import Llama, LlamaConfig
 from hrm_jax.models.recurrence import Schedule
+from hrm_kernels.jax_versions import AS_USERS
 from tests.hrm_jax.models.tiny import LLAMA
 
 T = 9
@@ -59,15 +61,18 @@ def assert_close(found, expected) -> None:
 def test_a_fresh_model_says_what_its_foundation_says_to_the_bit(fresh, foundation):
     tokens = texts(2)
     plain = Llama(FOUNDATION)
+    jit = functools.partial(jax.jit, compiler_options=AS_USERS)
     for masks in ({}, {"token_types": TYPES.repeat(2, 0)}, {"lengths": jnp.asarray([4, 9])}):
-        found = jax.jit(MODEL.logits)(fresh, tokens, **masks)
-        expected = jax.jit(plain.logits)(foundation, tokens, **masks)
+        found = jit(MODEL.logits)(fresh, tokens, **masks)
+        expected = jit(plain.logits)(foundation, tokens, **masks)
         np.testing.assert_array_equal(found, expected)
-    found, cache = MODEL.prefill(fresh, tokens, room=T + 1)
-    expected, plain_cache = plain.prefill(foundation, tokens, room=T + 1)
+    found, cache = jit(MODEL.prefill, static_argnames="room")(fresh, tokens, room=T + 1)
+    expected, plain_cache = jit(plain.prefill, static_argnames="room")(
+        foundation, tokens, room=T + 1
+    )
     np.testing.assert_array_equal(found, expected)
     found, expected = (
-        jax.jit(model.decode)(values, tokens[:, :1], kept)[0]
+        jit(model.decode)(values, tokens[:, :1], kept)[0]
         for model, values, kept in ((MODEL, fresh, cache), (plain, foundation, plain_cache))
     )
     np.testing.assert_array_equal(found, expected)
@@ -97,21 +102,21 @@ def test_prompts_of_different_lengths_decode_as_if_alone(variables, H_cycles):
 
 def test_several_tokens_at_once_from_an_empty_cache(variables):
     tokens = texts(2)
-    found, cache = MODEL.decode(variables, tokens, MODEL.empty_cache(2, T))
-    assert_close(found, MODEL.logits(variables, tokens))
+    found, cache = jax.jit(MODEL.decode)(variables, tokens, MODEL.empty_cache(2, T))
+    assert_close(found, jax.jit(MODEL.logits)(variables, tokens))
     shapes = [{slot.key.shape for slot in call} for call in cache.calls]
     assert shapes == [{(2, T, 12)}] * 7
 
 
 def test_more_cycles_and_other_borders_take_the_same_variables(variables):
     twice = jax.jit(MODEL.logits, static_argnames="schedule")
-    more = MODEL.with_cycles(4).logits(variables, texts())
+    more = jax.jit(MODEL.with_cycles(4).logits)(variables, texts())
     assert np.abs(more - twice(variables, texts())).max() > 1e-3
     assert_close(twice(variables, texts(), schedule=Schedule(4, 2, (2,))), more)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def gradients(model: HrmLlama, variables: Variables):
-    @jax.jit
     @jax.grad
     def differentiate(params):
         logits = model.logits(dataclasses.replace(variables, params=params), texts(2))

@@ -1,6 +1,7 @@
 """What holds for HRM-Text of any weights: who sees whom, what is cached, what carries gradient."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -108,7 +109,7 @@ def test_packed_texts_read_as_they_do_alone(variables, logits):
     tokens = distinct_tokens()
     packed = logits(variables, tokens, segment_ids=SEGMENTS, token_types=SEGMENT_TYPES)
     for part in (slice(0, 5), slice(5, 9)):
-        alone = MODEL.logits(variables, tokens[:, part], token_types=SEGMENT_TYPES[:, part])
+        alone = logits(variables, tokens[:, part], token_types=SEGMENT_TYPES[:, part])
         assert_close(packed[:, part], alone)
 
 
@@ -197,14 +198,19 @@ def test_bfloat16_reads_and_decodes(variables, logits):
     assert_close(step[:, 0].astype(jnp.float32), expected[:, -1], 0.05 * scale)
 
 
-def gradients(model: HrmText, variables: Variables, schedule: Schedule | None = None, **fields):
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def differentiate(model: HrmText, variables: Variables, schedule: Schedule | None):
     def loss(params):
         found = model.logits(
             dataclasses.replace(variables, params=params), distinct_tokens(), schedule=schedule
         )
         return (found**2).sum()
 
-    return dict(nnx.to_flat_state(jax.jit(jax.grad(loss))(variables.params)))
+    return jax.grad(loss)(variables.params)
+
+
+def gradients(model: HrmText, variables: Variables, schedule: Schedule | None = None):
+    return dict(nnx.to_flat_state(differentiate(model, variables, schedule)))
 
 
 @pytest.mark.thorough
@@ -234,7 +240,7 @@ def test_the_pad_token_gets_no_gradient(variables):
     assert_close(found[others], expected[others], 1e-4 * float(jnp.abs(expected).max()))
 
 
-def test_tied_embeddings_have_no_head_of_their_own(variables):
+def test_tied_embeddings_have_no_head_of_their_own(variables, logits):
     tied = HrmText(dataclasses.replace(CONFIG, tie_embeddings=True))
     abstract = jax.eval_shape(tied.init, jax.random.key(0))
     paths = [path for path, _ in nnx.to_flat_state(abstract.params)]
@@ -245,7 +251,7 @@ def test_tied_embeddings_have_no_head_of_their_own(variables):
     flat["lm_head", "kernel"] = head.replace(table_of(variables.params).T)
     untied = dataclasses.replace(variables, params=nnx.from_flat_state(list(flat.items())))
     found = jax.jit(tied.logits)(same, distinct_tokens())
-    assert_close(found, MODEL.logits(untied, distinct_tokens()))
+    assert_close(found, logits(untied, distinct_tokens()))
 
 
 def test_fresh_weights_have_the_published_scales():

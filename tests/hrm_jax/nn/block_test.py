@@ -10,6 +10,7 @@ from flax import nnx
 
 from hrm_jax.nn.attention import SelfAttention
 from hrm_jax.nn.block import Block, BlockConfig, BlockStack
+from hrm_jax.nn.swiglu import swiglu_width
 
 B = 2
 L = 7
@@ -132,3 +133,9 @@ def test_bfloat16_stays_bfloat16():
     layer = Block(ATTENTION, rngs=nnx.Rngs(0))
     states = jax.ShapeDtypeStruct((1, L, D), jnp.bfloat16)
     assert nnx.eval_shape(layer, states).dtype == jnp.bfloat16
+
+
+def test_a_width_is_a_multiple_of_256_unless_said_otherwise():
+    assert Block(ATTENTION, rngs=nnx.Rngs(0)).mlp.down_proj.kernel.shape == (256, D)
+    narrow = dataclasses.replace(ATTENTION, mlp_multiple=3)
+    assert Block(narrow, rngs=nnx.Rngs(0)).mlp.down_proj.kernel.shape == (swiglu_width(D, 1, 3), D)

@@ -18,7 +18,7 @@ def test_elements_are_not_read_one_by_one():
     with pytest.raises(TypeError, match="no elements"):
         ExactScale(jnp.ones(3))[0]
     two = QuantizedWeights(weights.parts * 2)
-    assert two.product(jnp.ones((1, 32))).shape == (1, 64)
+    assert two.product(jnp.ones((2, 1, 32))).shape == (2, 1, 64)
     with pytest.raises(ValueError, match="in one format, got 2"):
         two.look_up(jnp.asarray([0]))
 

@@ -81,6 +81,15 @@ def test_many_tokens_and_few_take_the_same_value(tokens):
     np.testing.assert_allclose(layer(x), _equation(x, *kernels), rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize(
+    ("shape", "products"), [((2, 512, 8), 3), ((1, 1023, 8), 2), ((1023, 1, 8), 2)]
+)
+def test_the_tokens_of_all_axes_decide_whether_the_wide_product_is_parted(shape, products):
+    layer = SwiGLU(8, 16, rngs=nnx.Rngs(1))
+    program = str(jax.make_jaxpr(layer)(jnp.zeros(shape)))
+    assert program.count("dot_general[") == products
+
+
 def test_biases_are_added_where_they_belong():
     layer = SwiGLU(4, 8, use_bias=True, rngs=nnx.Rngs(0))
     rng = np.random.default_rng(3)

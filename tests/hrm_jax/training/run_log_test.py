@@ -240,6 +240,8 @@ def test_run_info(tmp_path, monkeypatch):
     environment = json.loads((tmp_path / "run/environment.json").read_text())
     assert environment["command"] == ["train", "--preset=paper"]
     assert environment["working_folder"] == os.getcwd()
+    assert run_log.working_folder(tmp_path / "run") == Path.cwd()
+    assert run_log.working_folder(tmp_path) is None
     assert environment["packages"]["jax"] == jax.__version__
     assert environment["packages"].keys() == {
         "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy",

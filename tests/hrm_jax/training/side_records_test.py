@@ -26,6 +26,13 @@ def test_a_resumed_file_drops_later_steps_and_a_half_written_line(tmp_path):
     assert [record["step"] for record in read_records(tmp_path / "a.jsonl")] == [1, 2, 3]
 
 
+def test_what_json_has_no_number_for_is_not_written(tmp_path):
+    records = SideRecords(tmp_path, "a.jsonl", resume_step=-1)
+    with records, pytest.raises(ValueError, match="not JSON compliant"):
+        records.write(1, {"x": float("nan")})
+    assert (tmp_path / "a.jsonl").read_text() == ""
+
+
 @pytest.mark.parametrize("line", ["{", "3", '{"version": 1}', '{"step": "1"}', "[" * 100_000, ""])
 def test_damaged_lines_are_left_out(tmp_path, line):
     write(tmp_path, [1])

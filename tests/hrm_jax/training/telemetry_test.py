@@ -1,4 +1,5 @@
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +8,7 @@ import optax
 import pytest
 
 from hrm_jax.optim.adam_atan2 import adam_atan2
+from hrm_jax.training import telemetry
 from hrm_jax.training.run_files import TELEMETRY
 from hrm_jax.training.side_records import SideRecords, read_records
 from hrm_jax.training.telemetry import Telemetry, observed, resident_bytes
@@ -99,3 +101,16 @@ def test_resident_memory_grows_with_what_is_held():
     held = np.ones(8 << 20)
     assert resident_bytes() - before > 32 << 20
     assert held.nbytes == 64 << 20
+
+
+@pytest.mark.parametrize(("platform", "peak"), [("darwin", 7), ("freebsd", 7 << 10)])
+def test_where_the_resident_memory_is_not_told_its_peak_is(monkeypatch, platform, peak):
+    def absent(*_, **__):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(telemetry, "open", absent, raising=False)
+    monkeypatch.setattr(
+        telemetry.resource, "getrusage", lambda _: types.SimpleNamespace(ru_maxrss=7)
+    )
+    monkeypatch.setattr(telemetry.sys, "platform", platform)
+    assert resident_bytes() == peak
