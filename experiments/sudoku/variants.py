@@ -14,7 +14,7 @@ class Variant:
 
 _SEARCH = (
     *("test.search.branch=True", "test.search.symmetries=False"),
-    *("test.search.max_steps=1", "test.search.noise=0.5"),
+    *("test.search.attempts=48", "test.search.max_steps=1", "test.search.noise=0.5"),
 )
 # What the default preset sets, for variants that start from another one.
 _LIKE_RELATIONAL = (

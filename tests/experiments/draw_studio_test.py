@@ -12,7 +12,11 @@ from PIL import Image
 from experiments import draw_studio
 from hrm_jax.core.config import ConfigError
 
-flags.FLAGS.mark_as_parsed()
+
+@pytest.fixture(autouse=True)
+def parsed_flags():
+    """Other tests leave the flags unparsed."""
+    flags.FLAGS.mark_as_parsed()
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
