@@ -44,16 +44,20 @@ def lent_machine(tmp_path) -> dict[str, str]:
     return os.environ | variables | {"HRM_JAX_KEEP_HEAP": "0"}
 
 
-def test_every_part_runs_without_what_a_lent_machine_lacks(lent_machine, tmp_path):
-    command = [sys.executable, "-m", "experiments.bench", "--suite=device", "--minutes=30"]
-    done = subprocess.run(
-        [*command, f"--out={tmp_path / 'out'}"],
-        env=lent_machine,
-        cwd=tmp_path,
+def run_command(environment, folder, *flags):
+    """Runs the suite in a folder, and returns the finished process."""
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.bench", "--suite=device", *flags],
+        env=environment,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_every_part_runs_without_what_a_lent_machine_lacks(lent_machine, tmp_path):
+    done = run_command(lent_machine, tmp_path, "--minutes=30", f"--out={tmp_path / 'out'}")
     assert done.returncode == 0, done.stdout + done.stderr
     records = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "out").iterdir()}
     assert set(records) == set(suite.PARTS)
@@ -73,15 +77,7 @@ def setting(**changes) -> Setting:
 def test_a_wrong_number_ends_the_command_with_status_1(lent_machine, tmp_path):
     """Even one that an earlier run found."""
     suite._record(tmp_path, "right", setting(), Result([], wrong=["a case by a kernel: off"]))
-    command = [sys.executable, "-m", "experiments.bench", "--suite=device", "--parts=right"]
-    done = subprocess.run(
-        [*command, f"--out={tmp_path}"],
-        env=lent_machine,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_command(lent_machine, tmp_path, "--parts=right", f"--out={tmp_path}")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "right, wrong:\n  a case by a kernel: off" in done.stdout
     assert "wrong numbers or programs" in done.stdout
