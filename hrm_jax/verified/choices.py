@@ -111,8 +111,12 @@ def settled(suite: Suite, judge: Judge) -> Callable[[Problem, Sequence[Judged]],
     """
 
     def is_settled(problem: Problem, lines: Sequence[Judged]) -> bool:
-        programs = [suite.exam_of(problem, line.completion).program for line in lines]
-        return any(_passing(problem, programs, judge))
+        programs = _programs(suite, problem, lines)
+        # A few at a time, as mostly one of the first passes.
+        return any(
+            any(_passing(problem, programs[begin : begin + judge.workers], judge))
+            for begin in range(0, len(programs), judge.workers)
+        )
 
     return is_settled
 
@@ -172,12 +176,16 @@ def _agreed(seen: Seen, numbers: Sequence[int]) -> int:
 
 
 def _look(suite: Suite, problem: Problem, lines: Sequence[Judged], judge: Judge) -> Seen:
-    programs = [suite.exam_of(problem, line.completion).program for line in lines]
+    programs = _programs(suite, problem, lines)
     verified = _passing(problem, programs, judge)
     text = problem.prompt.prefix
     did = behaviours(programs, last_function(text), examples_in(text), judge)
     groups = list(did.kinds) if did else [-1] * len(programs)
     return Seen(problem.task_id, [line.passed for line in lines], verified, groups)
+
+
+def _programs(suite: Suite, problem: Problem, lines: Sequence[Judged]) -> list[str]:
+    return [suite.exam_of(problem, line.completion).program for line in lines]
 
 
 def _passing(problem: Problem, programs: Sequence[str], judge: Judge) -> list[bool]:
