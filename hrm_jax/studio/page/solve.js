@@ -50,9 +50,11 @@ export function solve(settings) {
     slider.max = steps.length;
     slider.value = shown + 1;
     slider.disabled = false;
-    where.textContent = `step ${now.step}${now.attempt > 1 ? ` of attempt ${now.attempt}` : ""}`;
+    where.textContent = now.isByRules ? "the answer" : `step ${now.step}${now.attempt > 1 ? ` of attempt ${now.attempt}` : ""}`;
     if (ending) verdict.textContent = shown === steps.length - 1 ? ending : "Thinking ...";
-    told.textContent = `${seen.conflicts} in conflict · ${seen.changed} changed · ${now.confidence} % sure of the whole`;
+    told.textContent = now.isByRules
+      ? "What the rules left of the puzzle under the assumptions of the last attempt; the model has proposed something else."
+      : `${seen.conflicts} in conflict · ${seen.changed} changed · ${now.confidence} % sure of the whole`;
   }
   function play() {
     if (timer) return;
@@ -105,7 +107,10 @@ export function solve(settings) {
     }
     const attempts = answer.attempts > 1 ? ` in ${answer.attempts} attempts` : "";
     const solved = steps.findLastIndex(step => step.attempt === answer.attempt && board.isSolved(step.digits, givens));
-    if (answer.solved && solved >= 0) {
+    if (answer.solved && answer.by_rules && board.isSolved(answer.by_rules, givens)) {
+      ending = `✓ Solved${attempts} by rules and assumptions, not by the model: ${answer.title}`;
+      steps.push({...steps.at(-1), digits: answer.by_rules, sureness: null, isByRules: true});
+    } else if (answer.solved && solved >= 0) {
       ending = `✓ Solved${attempts}, checked by the rules: ${answer.title}`;
       steps = steps.slice(0, solved + 1);
     } else ending = `✕ Not solved${attempts}: ${answer.title}`;

@@ -206,6 +206,13 @@ def solve():
     return solve
 
 
+def stubborn():
+    """A task that makes a tree, and a model whose every proposal is wrong."""
+    search = {"test.search.branch": True, "test.search.symmetries": False}
+    task = ScriptedTask(replace(MINUTE, search))
+    return task, script(np.tile(WRONG_CELL, (1, 4, 1)))
+
+
 def test_a_right_answer_is_recognised_and_printed(solve):
     code, text = solve([WRONG_CELL, SOLUTION], halt=2)
     assert code == 0
@@ -293,6 +300,20 @@ def test_each_further_attempt_assumes_a_cell_of_the_first_answer():
     assert "solved at step 6" in console.file.getvalue()
 
 
+def test_what_rules_lead_to_is_told_apart_from_what_the_model_proposes():
+    console = Console(file=io.StringIO(), width=120)
+    task, variables = stubborn()
+    assert solving.solve_all(task, variables, [EASY], console) == 0
+    text = console.file.getvalue()
+    assert "attempt 2, with 51 cells by rules and assumptions" in text
+    assert (
+        "solved by rules and assumptions, which the model did not repeat: "
+        f"{rules.format_grid(SOLUTION)}" in text
+    )
+    assert "not solved" not in text
+    assert "solved at" not in text
+
+
 @pytest.mark.parametrize(
     ("noise", "changes", "attempts"),
     [
@@ -316,7 +337,8 @@ def solution_of(digits, title=""):
     trace = Trace(EASY, digits, ones, ones[:, 0], halt=1, title=title)
     one = np.ones(1, np.int32)
     tokens = rules.encode(digits[-1:])
-    answers = Answers(tokens, one, one.astype(float), one > 0, one, one - 1, shown=tokens)
+    valid = np.array([trace.solved is not None])
+    answers = Answers(tokens, one, one.astype(float), valid, one, one - 1, shown=tokens)
     return solving.Solution(trace, answers)
 
 

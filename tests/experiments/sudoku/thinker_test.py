@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from experiments.sudoku import exported, thinker
-from hrm_jax.data.sudoku import board_generator
+from hrm_jax.data.sudoku import board_generator, rules
 from hrm_jax.data.sudoku.boards import Board, format_grid
+from tests.experiments.sudoku.solving_test import EASY, SOLUTION, stubborn
 
 SIX = Board(2, 3)
 PUZZLES = board_generator.generate(np.random.default_rng(0), SIX, "singles", 1)
@@ -34,7 +35,16 @@ def test_a_puzzle_of_six_rows_is_solved_once_the_shape_of_its_boxes_is_named(ask
     assert {len(step["sureness"]) for step in steps} == {36}
     assert [step["step"] for step in steps] == list(range(1, len(steps) + 1))
     assert (done["done"], done["solved"], done["attempts"]) == (True, True, 1)
+    assert done["by_rules"] is None
     assert done["title"].startswith("6x6 with boxes of 2x3: ")
+
+
+def test_an_answer_that_no_proposal_is_comes_from_rules(ask, monkeypatch):
+    monkeypatch.setattr(thinker.exported, "load_any", lambda *_: (*stubborn(), None))
+    *steps, done = ask({"puzzle": rules.format_grid(EASY)})
+    assert (done["solved"], done["attempt"], done["attempts"]) == (True, 2, 2)
+    assert done["by_rules"] == rules.format_grid(SOLUTION)
+    assert all(step["digits"] != done["by_rules"] for step in steps[1:])
 
 
 @pytest.mark.parametrize(
