@@ -16,9 +16,9 @@ then comes a line for each step of thought:
     confidence       the halting head's belief in the whole, in percent
 
 and after them `done` with `title`, `solved`, `attempt` (that of the answer), `attempts`, and
-`by_rules`: the answer, as givens, where rules and assumptions led to it and no proposal of the model
-is it, else null; or with `error`, why the puzzle was refused, and `boxes` where one of these shapes
-has to be named.
+`by_rules`: the answer, as givens, where rules and assumptions led to it and the model did not
+repeat it, else null; or with `error`, why the puzzle was refused, and `boxes` where one of these
+shapes has to be named.
 """
 
 import json
@@ -128,9 +128,7 @@ def answer(checkpoint: pathlib.Path, questions: Iterable[str]) -> None:
             done=True,
             title=solution.trace.title,
             solved=solution.solved,
-            by_rules=None
-            if solution.by_rules is None
-            else format_grid(solution.by_rules, board),
+            by_rules=None if solution.by_rules is None else format_grid(solution.by_rules, board),
             attempt=int(solution.answers.attempt[0]) + 1,
             attempts=int(solution.answers.attempts[0]),
         )

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import importlib.resources
+import pathlib
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
@@ -27,12 +28,13 @@ _KINDS = {
 _INDEX = "index.html"
 
 
-def make_app(studio: Studio, hosts: tuple[str, ...]) -> ASGIApp:
+def make_app(studio: Studio, hosts: tuple[str, ...], docs: pathlib.Path | None = None) -> ASGIApp:
     """Returns the app behind its protection.
 
     Args:
       studio: what it shows.
       hosts: names by which browsers may call it, without the port.
+      docs: folder of the documentation, to which the guide links; None where it is not there.
     """
 
     @contextlib.asynccontextmanager
@@ -61,6 +63,7 @@ def make_app(studio: Studio, hosts: tuple[str, ...]) -> ASGIApp:
     app.add_exception_handler(OSError, failed)
     app.add_exception_handler(UserError, _refused)
     _add_page(app, studio)
+    _add_docs(app, docs)
     return Guarded(Gate(GZipMiddleware(app, minimum_size=500), studio.needed), Protection(hosts))
 
 
@@ -92,3 +95,17 @@ def _add_page(app: FastAPI, studio: Studio) -> None:
         if name not in files:
             return errors.reply(404, "there is no such file")
         return answer(name)
+
+
+def _add_docs(app: FastAPI, folder: pathlib.Path | None) -> None:
+    texts = {} if folder is None else {path.name: path for path in folder.glob("*.md")}
+
+    @app.get("/api/docs")
+    async def names() -> JSONResponse:
+        return JSONResponse({"docs": sorted(texts)})
+
+    @app.get("/api/docs/{name}")
+    async def text(name: str) -> Response:
+        if name not in texts:
+            return errors.reply(404, "there is no such text")
+        return PlainTextResponse(await asyncio.to_thread(texts[name].read_text, "utf-8"))

@@ -132,10 +132,13 @@ class Jobs:
         Raises:
           JobError: it does not run, or its process is not one of this run.
         """
-        waiting = self.queue().get(name)
-        if waiting is not None:
-            waiting.unlink(missing_ok=True)
-            return
+        if name in self.queue():
+            # Alone: it might be started just now, and then it has to be stopped.
+            with self._alone():
+                waiting = self.queue().get(name)
+                if waiting is not None:
+                    waiting.unlink(missing_ok=True)
+                    return
         folder = self._runs.own(name)
         state = self._state(folder)
         if state.pid is None:
@@ -159,7 +162,7 @@ class Jobs:
         with self._alone():
             if self._state(folder).is_alive:
                 raise JobError(f"{name} runs; stop it before")
-            binned = f"{time.strftime('%Y%m%d-%H%M%S')}-{name.replace('/', '~')}"
+            binned = f"{time.strftime('%Y%m%d-%H%M%S')}-{_as_part(name)}"
             os.rename(folder, self._runs.aside(BIN) / binned)
         return binned
 
@@ -176,7 +179,7 @@ class Jobs:
           JobError: it is not in the bin, or there is another run of its name.
         """
         folder = self._runs.root / BIN / pathlib.PurePath(binned).name
-        name = binned.split("-", 2)[-1].replace("~", "/")
+        name = _as_name(binned.split("-", 2)[-1])
         path = self._runs.path(name)
         with self._alone():
             if not folder.is_dir() or os.path.lexists(path):
@@ -255,6 +258,16 @@ class Jobs:
         with contextlib.ExitStack() as stack:
             stack.push(lock)
             yield
+
+
+def _as_part(name: str) -> str:
+    """Returns a run's name as the name of a single folder."""
+    return name.replace("%", "%25").replace("~", "%7E").replace("/", "~")
+
+
+def _as_name(part: str) -> str:
+    """Returns the run's name that `_as_part` wrote."""
+    return part.replace("~", "/").replace("%7E", "~").replace("%25", "%")
 
 
 def _refuse_links(folder: pathlib.Path) -> None:

@@ -20,6 +20,9 @@ TICK_SECONDS = 0.5
 _UNWATCHED_TICKS = 4
 """Without a page only the queue is served, in one tick of so many."""
 _SYSTEM_TICKS = 4
+_MOST_EVENTS = 1000
+"""That wait for one page. One that has not read so many, on a machine that sleeps, is sent away;
+when it comes again, it is told of all runs."""
 
 
 class Live:
@@ -119,7 +122,12 @@ class Live:
 
     def _put(self, event: str | None) -> None:
         for queue in self._listeners:
-            queue.put_nowait(event)
+            if queue.qsize() >= _MOST_EVENTS:
+                while not queue.empty():
+                    queue.get_nowait()
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait(event)
 
     def _load(self) -> dict[str, Any]:
         memory = psutil.virtual_memory()

@@ -15,9 +15,11 @@ pytest.importorskip("psutil", reason="needs the extra studio")
 from playwright.sync_api import expect
 
 from hrm_jax.studio.losses import Losses
+from tests.experiments.conftest import ROOT
 from tests.experiments.studios import append, studio, write
 
 pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+LOGS = sorted((ROOT / "experiments" / "shipped" / "run").glob("[mt]e*.jsonl"))
 RECORDS = [(step, 1 / step) for step in range(1, 60)]
 NOISE = [1 + 0.3 * math.sin(7 * step) for step in range(200)]
 CASES = [[x for _, x in RECORDS], NOISE, NOISE + [3.0] * 20, NOISE[:39], list(range(1, 41))]
@@ -177,6 +179,79 @@ def test_page_and_server_judge_losses_alike(page, runs):
             losses = Losses()
             losses.add("loss", list(range(len(values))), values)
             assert losses.trouble == (f"loss {found}" if found else "")
+
+
+def test_every_figure_of_our_runs_is_explained(page, runs):
+    names = {
+        f"{record.get('split', 'telemetry')}/{name}"
+        for log in [*LOGS, *ROOT.glob("tests/golden/recorded/*/run/metrics.jsonl")]
+        for record in map(json.loads, log.read_text().splitlines())
+        for name, value in record.items()
+        if name not in ("step", "time_seconds", "version") and isinstance(value, float | int)
+    }
+    assert {"train/loss", "telemetry/gradient_norm", "validation/bits_per_byte_c"} <= names
+    with studio(runs) as url:
+        page.goto(url)
+        told = page.evaluate(
+            "names => import('/page/explain.js').then(({explain}) => names.map(explain))",
+            [*sorted(names), "other/unknown"],
+        )
+    assert [text for text in told if text == told[-1]] == [told[-1]]
+
+
+def test_accuracies_in_percent_and_logs_without_times_are_shown_as_they_are(page, runs):
+    rows = "".join(f"{step},{step},{step / 100}\n" for step in range(1, 91))
+    (runs / "foreign").mkdir(parents=True)
+    (runs / "foreign" / "log.csv").write_text("step,test_accuracy,val_accuracy\n" + rows)
+    with studio(runs) as url:
+        page.goto(f"{url}/#/run?name=foreign&log=0")
+        percent = page.get_by_label("log/test_accuracy, last values. foreign: 90", exact=True)
+        expect(percent).to_be_visible()
+        expect(page.get_by_label("last values. foreign: 90.0 %")).to_be_visible()
+        inside = """node => {
+            const {top, bottom} = node.querySelector(".u-over").getBoundingClientRect();
+            const point = node.querySelector(".u-cursor-pt").getBoundingClientRect();
+            return point.top >= top - 5 && point.bottom <= bottom + 5;
+        }"""
+        percent.focus()
+        page.keyboard.press("ArrowLeft")
+        assert percent.evaluate(inside)
+        page.get_by_label("Across").select_option("time")
+        expect(page.get_by_text("foreign: its log tells no times")).to_have_count(2)
+
+
+def test_an_answer_by_rules_is_not_told_as_the_models(page, runs):
+    solved = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
+    given = f"..{solved[2:]}"
+    wrong = {"digits": f"11{solved[2:]}", "sureness": [9] * 81, "confidence": 50}
+    done = {"done": True, "title": "79 givens", "solved": True, "attempt": 2, "attempts": 2}
+    lines = [
+        {"givens": given, "box": [3, 3]},
+        {"step": 1, "attempt": 1, **wrong},
+        {"step": 1, "attempt": 2, **wrong},
+        {**done, "by_rules": solved},
+    ]
+    body = "".join(json.dumps(line) + "\n" for line in lines)
+    page.route(
+        "**/api/think",
+        lambda route: route.fulfill(body=body, content_type="application/x-ndjson"),
+    )
+    with studio(runs) as url:
+        page.goto(f"{url}/#/try?puzzle={given}&go=1")
+        expect(page.get_by_text("✓ Solved in 2 attempts by rules and assumptions")).to_be_visible()
+        expect(page.locator("output[for=moment]")).to_have_text("the answer")
+        assert "".join(page.locator(".board td span").all_inner_texts()) == solved
+        expect(page.get_by_text("the model has proposed something else")).to_be_visible()
+        page.get_by_label("Thought", exact=True).press("Home")
+        expect(page.get_by_text("50 % sure of the whole")).to_be_visible()
+
+
+def test_the_guide_links_to_the_documentation(page, runs):
+    with studio(runs) as url:
+        page.goto(f"{url}/#/guide?figure=train%2Floss")
+        with page.expect_popup() as opened:
+            page.get_by_role("link", name="sudoku.md").click()
+        expect(opened.value.locator("body")).to_contain_text("Sudoku")
 
 
 def test_probes_of_another_form_are_told_and_leave_no_blank_page(page, runs):

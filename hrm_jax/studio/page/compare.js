@@ -1,4 +1,5 @@
 /** Runs side by side: where their configurations differ, and what they reached. */
+import {onThemeChange} from "./chart.js";
 import {curvesOf} from "./curves.js";
 import {h, notify, number} from "./dom.js";
 import {bestSoFar, inOrder, isLower} from "./explain.js";
@@ -56,12 +57,15 @@ export function compare(settings) {
       return;
     }
     const configs = names.map(name => known.get(name));
+    const scrolled = [...tables.querySelectorAll(".scroll")].map(one => one.scrollLeft);
     tables.replaceChildren(h("section", {class: "card stack"}, h("h2", {}, "What they reached"), which, reached(names, valueOf), seeds(names, configs, valueOf)),
       pareto(names, one => { measure = one; remember({measure}); }, measure),
       h("section", {class: "card stack"}, h("h2", {}, "Where they are set differently"), differences(names, configs)));
+    tables.querySelectorAll(".scroll").forEach((one, i) => { one.scrollLeft = scrolled[i] ?? 0; });
   }
   offer();
   show();
+  const endTheme = onThemeChange(show);
   const end = listen((names, kind) => {
     if (kind === "system" || kind === "lost") return;
     offer();
@@ -69,7 +73,7 @@ export function compare(settings) {
     // Not while somebody reads or chooses in the tables: they are drawn anew.
     timer = setTimeout(() => { timer = null; if (!ended && !tables.contains(document.activeElement)) show(); }, SHOW_EVERY);
   });
-  return {element: h("div", {class: "stack"}, h("h1", {}, "Compare"), choices, tables), end: () => { ended = true; clearTimeout(timer); end(); }};
+  return {element: h("div", {class: "stack"}, h("h1", {}, "Compare"), choices, tables), end: () => { ended = true; clearTimeout(timer); end(); endTheme(); }};
 }
 
 /** Reads the configuration of a run, and all of its curves that are compared; null where that fails. */

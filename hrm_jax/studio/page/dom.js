@@ -1,4 +1,6 @@
 /** Elements. Texts are only ever texts: nothing here reads HTML. */
+import {isShare} from "./explain.js";
+
 export function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes ?? {})) {
@@ -52,7 +54,7 @@ export function bytes(count) {
 
 export function number(value, name = "") {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
-  if (/accuracy|_rate$|parse_rate/.test(name) && !/learning/.test(name) && Math.abs(value) <= 1) return `${(100 * value).toFixed(1)} %`;
+  if (isShare(name) && Math.abs(value) <= 1) return `${(100 * value).toFixed(1)} %`;
   if (/_bytes$/.test(name)) return bytes(value);
   if (Number.isInteger(value) && Math.abs(value) < 1e9) return String(value);
   const size = Math.abs(value);

@@ -101,7 +101,7 @@ async function form(settings) {
       : h("input", {type: "text", id, value, oninput: changed, disabled: field.fixed, autocomplete: "off", spellcheck: "false"});
     const problem = h("span", {class: "problem", id: `${id}-problem`});
     control.setAttribute("aria-describedby", `${id}-help ${id}-problem`);
-    const kind = field.fixed ? "set it by the command line's presets" : field.allowed || field.type;
+    const kind = field.fixed ? "as the preset has it" : field.allowed || field.type;
     const row = h("div", {class: "field"}, h("label", {for: id}, field.path.split(".").slice(-2).join(".")), control,
       h("span", {class: "help", id: `${id}-help`}, [field.help, kind].filter(Boolean).join("; ")), problem);
     rows.set(field.path, {row, problem, control});

@@ -23,7 +23,7 @@ export function left(run) {
 
 /** What one line says of a run. */
 export function gist(run) {
-  const name = ["validation/exact_accuracy", "validation/bits_per_byte", "train/bits_per_byte", "train/loss"].find(n => n in run.latest);
+  const name = ["validation/exact_accuracy", "validation/solved", "validation/bits_per_byte", "train/bits_per_byte", "train/loss"].find(n => n in run.latest);
   const part = name && `${name.split("/")[1].replaceAll("_", " ").replace("exact accuracy", "solved")} ${number(run.latest[name], name)}`;
   return [run.steps ? `step ${run.step} of ${run.steps}` : run.step ? `step ${run.step}` : "", part, left(run)].filter(Boolean).join(" · ");
 }

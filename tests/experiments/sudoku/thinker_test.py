@@ -8,7 +8,7 @@ import pytest
 from experiments.sudoku import exported, thinker
 from hrm_jax.data.sudoku import board_generator, rules
 from hrm_jax.data.sudoku.boards import Board, format_grid
-from tests.experiments.sudoku.solving_test import EASY, SOLUTION, stubborn
+from tests.experiments.sudoku.scripted import EASY, SOLUTION, stubborn
 
 SIX = Board(2, 3)
 PUZZLES = board_generator.generate(np.random.default_rng(0), SIX, "singles", 1)

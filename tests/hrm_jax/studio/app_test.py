@@ -16,9 +16,9 @@ BASE = "http://127.0.0.1:80"
 ORIGIN = {"Origin": "http://127.0.0.1:80", "Host": "127.0.0.1:80"}
 
 
-def client_of(runs, experiments, tokens=()):
+def client_of(runs, experiments, tokens=(), docs=None):
     studio = Studio(runs, experiments, Pass("studio_80", "secret", digests(tokens)))
-    app = make_app(studio, ("127.0.0.1",))
+    app = make_app(studio, ("127.0.0.1",), docs)
     return TestClient(app, base_url=BASE, headers=ORIGIN, raise_server_exceptions=False)
 
 
@@ -62,6 +62,22 @@ def test_the_page_loads_only_its_own_files_and_is_small(client):
 )  # fmt: skip
 def test_unknown_paths_are_not_found(client, path):
     assert client.get(path).status_code == 404
+
+
+def test_the_documentation_is_read_as_text_where_it_is_there(client, runs, experiments, tmp_path):
+    assert client.get("/api/docs").json() == {"docs": []}
+    (tmp_path / "one.md").write_text("# <b>Ünes")
+    (tmp_path / "secret.txt").touch()
+    with_docs = client_of(runs, experiments, docs=tmp_path)
+    with_docs.get("/")
+    assert with_docs.get("/api/docs").json() == {"docs": ["one.md"]}
+    found = with_docs.get("/api/docs/one.md")
+    assert (found.text, found.headers["content-type"]) == (
+        "# <b>Ünes",
+        "text/plain; charset=utf-8",
+    )
+    for name in ("secret.txt", "..%2Fone.md", "none.md"):
+        assert with_docs.get(f"/api/docs/{name}").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,16 @@ def test_nothing_is_written_through_links(jobs, write_run, tmp_path):
     assert (tmp_path / "precious").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["a", "a/b", "a~b", "a~/~b", "a%7Eb", "100%/%2F"])
+def test_a_run_comes_back_by_its_own_name(jobs, runs, write_run, name):
+    write_run(name)
+    binned = jobs.delete(name)
+    assert runs.names() == []
+    assert jobs.binned() == [binned]
+    assert jobs.restore(binned) == name
+    assert runs.names() == [name]
+
+
 @pytest.mark.parametrize("binned", ["../../etc", "20260101-000000-..~x", "none", "a-b-c"])
 def test_only_what_is_in_the_bin_comes_back(jobs, binned):
     with pytest.raises(UserError):

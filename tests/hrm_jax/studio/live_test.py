@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+from hrm_jax.studio import live
 from hrm_jax.studio.folders import Runs
 from hrm_jax.studio.protection import Pass
 from hrm_jax.studio.studio import Studio
@@ -22,3 +23,20 @@ def test_a_folder_that_cannot_be_read_is_told_of_and_the_page_is_drawn(tmp_path)
     assert json.loads(everything.partition("data: ")[2])["runs"] == {}
     assert trouble.startswith("event: trouble\n")
     assert "expected a folder that can be read" in trouble
+
+
+def test_a_page_that_reads_nothing_is_sent_away_and_keeps_no_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "_MOST_EVENTS", 3)
+
+    async def told():
+        source = Studio(Runs(tmp_path), {}, Pass("c", "v")).live
+        idle = source.events()
+        await anext(idle)
+        for number in range(10):
+            source._tell("trouble", {"message": str(number)})
+        (queue,) = source._listeners
+        assert queue.qsize() <= 4
+        assert [event async for event in idle] == []
+        assert not source._listeners
+
+    asyncio.run(told())
