@@ -237,7 +237,9 @@ def test_an_answer_by_rules_is_not_told_as_the_models(page, runs):
         lambda route: route.fulfill(body=body, content_type="application/x-ndjson"),
     )
     with studio(runs) as url:
-        page.goto(f"{url}/#/try?puzzle={given}&go=1")
+        with page.expect_request("**/api/think") as asked:
+            page.goto(f"{url}/#/try?puzzle={given}&search=tree&go=1")
+        assert asked.value.post_data_json["search"] == "tree"
         expect(page.get_by_text("✓ Solved in 2 attempts by rules and assumptions")).to_be_visible()
         expect(page.locator("output[for=moment]")).to_have_text("the answer")
         assert "".join(page.locator(".board td span").all_inner_texts()) == solved

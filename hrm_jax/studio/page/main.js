@@ -5,7 +5,7 @@ import {guide} from "./guide.js";
 import {create} from "./new.js";
 import {plans} from "./plans.js";
 import {run} from "./run.js";
-import {Unknown, address, ask, connect, isZoomAlone, listen, system} from "./store.js";
+import {Unknown, address, ask, connect, experiments, isZoomAlone, listen, system} from "./store.js";
 import {think} from "./think.js";
 import {tryIt} from "./try.js";
 import {watch} from "./watch.js";
@@ -55,7 +55,7 @@ function login() {
 
 async function begin() {
   try {
-    await ask("/api/experiments");
+    Object.assign(experiments, (await ask("/api/experiments")).experiments);
   } catch (error) {
     if (error instanceof Unknown) login();
     else byId("main").replaceChildren(h("p", {}, `The studio does not answer: ${error.message}`));

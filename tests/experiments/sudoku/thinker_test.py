@@ -8,7 +8,7 @@ import pytest
 from experiments.sudoku import exported, thinker
 from hrm_jax.data.sudoku import board_generator, rules
 from hrm_jax.data.sudoku.boards import Board, format_grid
-from tests.experiments.sudoku.scripted import EASY, SOLUTION, stubborn
+from tests.experiments.sudoku.scripted import EASY, MINUTE, SOLUTION, stubborn
 
 SIX = Board(2, 3)
 PUZZLES = board_generator.generate(np.random.default_rng(0), SIX, "singles", 1)
@@ -45,6 +45,17 @@ def test_an_answer_that_no_proposal_is_comes_from_rules(ask, monkeypatch):
     assert (done["solved"], done["attempt"], done["attempts"]) == (True, 2, 2)
     assert done["by_rules"] == rules.format_grid(SOLUTION)
     assert all(step["digits"] != done["by_rules"] for step in steps[1:])
+
+
+def test_who_asks_says_whether_there_is_a_search(ask, monkeypatch):
+    task, variables = stubborn()
+    untested = type(task)(MINUTE)  # whose run is tested without a search
+    monkeypatch.setattr(thinker.exported, "load_any", lambda *_: (untested, variables, None))
+    puzzle = rules.format_grid(EASY)
+    asked = [{"puzzle": puzzle, "search": search} for search in ("", "none", "tree")]
+    told = [answer for answer in ask(*asked) if answer.get("done")]
+    assert [one["attempts"] for one in told] == [1, 1, 2]
+    assert [one["solved"] for one in told] == [False, False, True]
 
 
 @pytest.mark.parametrize(
