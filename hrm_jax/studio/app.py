@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from hrm_jax.core.errors import UserError
 from hrm_jax.serving import errors
 from hrm_jax.serving.protection import Guarded, Protection
-from hrm_jax.studio.folders import UnknownRun
+from hrm_jax.studio.folders import UnknownRun, reason_of
 from hrm_jax.studio.protection import Gate
 from hrm_jax.studio.routes import make_routes
 from hrm_jax.studio.studio import Studio
@@ -56,7 +56,7 @@ def make_app(studio: Studio, hosts: tuple[str, ...], docs: pathlib.Path | None =
         return errors.reply(404, str(error))
 
     async def failed(_: object, error: Exception) -> Response:
-        return errors.reply(507, str(error))
+        return errors.reply(507, reason_of(error))
 
     app.add_exception_handler(UnknownRun, unknown)
     # Not a defect here but a full disk, or a folder that may not be written.

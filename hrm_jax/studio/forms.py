@@ -83,10 +83,10 @@ class FormError(UserError, ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Filled:
-    """A form that was filled in and is right.
+    """A form whose values make a valid configuration.
 
     Attributes:
-      config: what it says.
+      config: that configuration.
       flags: `--preset` and `--config.*` of the command line that says the same.
       changed: paths that differ from the preset.
     """

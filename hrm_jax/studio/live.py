@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from hrm_jax.core.errors import UserError
-from hrm_jax.studio.folders import Runs
+from hrm_jax.studio.folders import Runs, reason_of
 from hrm_jax.studio.jobs import Jobs
 from hrm_jax.studio.watching import Watching
 
@@ -26,7 +26,7 @@ when it comes again, it is told of all runs."""
 
 
 class Live:
-    """Looks at all runs twice a second, and at the queue."""
+    """Polls all runs and the queue twice a second, and tells pages what has changed."""
 
     def __init__(self, runs: Runs, watching: Watching, jobs: Jobs):
         self._runs = runs
@@ -53,7 +53,7 @@ class Live:
                     await self.look(tells_system=tick % _SYSTEM_TICKS == 0)
                 except (OSError, UserError) as error:
                     # A full disk or a folder that is gone: the page says so, and it goes on.
-                    self._tell("trouble", {"message": str(error)})
+                    self._tell("trouble", {"message": reason_of(error)})
                 except Exception:
                     _LOG.exception("the runs could not be looked at")
             await asyncio.sleep(TICK_SECONDS)
@@ -84,7 +84,7 @@ class Live:
             for why in found.dropped:
                 self._tell("trouble", {"message": why})
         except (OSError, UserError) as error:
-            self._tell("trouble", {"message": str(error)})
+            self._tell("trouble", {"message": reason_of(error)})
 
     async def events(self) -> AsyncIterator[str]:
         """Yields events for one page, of which the first tells of all runs."""
@@ -97,7 +97,7 @@ class Live:
                 await self.look()
             except (OSError, UserError) as error:
                 # The page is drawn all the same, and says what is wrong.
-                trouble = str(error)
+                trouble = reason_of(error)
             yield _event("all", {"runs": self._known, "system": self._system})
             if trouble:
                 yield _event("trouble", {"message": trouble})

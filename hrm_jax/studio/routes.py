@@ -1,4 +1,4 @@
-"""What the page asks for."""
+"""The routes that the page calls, but for those that ask models."""
 
 import asyncio
 import csv

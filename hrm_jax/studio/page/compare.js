@@ -2,7 +2,7 @@
 import {onThemeChange} from "./chart.js";
 import {curvesOf} from "./curves.js";
 import {h, notify, number} from "./dom.js";
-import {bestSoFar, inOrder, isLower} from "./explain.js";
+import {bestSoFar, explain, inOrder, isLower} from "./explain.js";
 import {pareto} from "./pareto.js";
 import {Gone, asList, attempt, fromList, listen, query, remember, runs} from "./store.js";
 import {newest} from "./watch.js";
@@ -106,7 +106,7 @@ function reached(names, valueOf) {
     return [metric, isLower(metric) ? Math.min(...values) : Math.max(...values)];
   }));
   const head = h("tr", {}, h("th", {scope: "col"}, "value of"), names.map(name => h("th", {scope: "col", class: "number"}, name)));
-  const lines = metrics.map(metric => h("tr", {}, h("th", {scope: "row"}, metric), names.map(name => {
+  const lines = metrics.map(metric => h("tr", {}, h("th", {scope: "row", title: explain(metric)}, metric), names.map(name => {
     const value = valueOf(name, metric);
     return h("td", {class: value === best.get(metric) ? "number best" : "number"}, number(value, metric));
   })));
@@ -131,7 +131,7 @@ function seeds(names, configs, valueOf) {
         const values = group.map(name => valueOf(name, metric)).filter(v => typeof v === "number");
         const mean = values.reduce((a, b) => a + b, 0) / values.length;
         const spread = Math.sqrt(values.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(values.length - 1, 1));
-        return h("tr", {}, h("th", {scope: "row"}, metric), [values.length ? number(mean, metric) : "–", values.length > 1 ? `± ${number(spread, metric)}` : "–", values.length ? number(Math.min(...values), metric) : "–", values.length ? number(Math.max(...values), metric) : "–"].map(text => h("td", {class: "number"}, text)));
+        return h("tr", {}, h("th", {scope: "row", title: explain(metric)}, metric), [values.length ? number(mean, metric) : "–", values.length > 1 ? `± ${number(spread, metric)}` : "–", values.length ? number(Math.min(...values), metric) : "–", values.length ? number(Math.max(...values), metric) : "–"].map(text => h("td", {class: "number"}, text)));
       }))));
   }));
 }

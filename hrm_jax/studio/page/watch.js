@@ -103,7 +103,7 @@ export function watch(settings) {
       row.box = h("input", {type: "checkbox", "aria-label": `Show the curves of ${name}`, onchange: event => choose(name, event.target.checked)});
       row.head = h("span", {class: "row tight"}, h("span"), h("a", {class: "name", href: link("run", {name})}, name));
       row.state = h("span");
-      row.what = h("span", {class: "what"});
+      row.what = h("span", {class: "what", title: "Steps that are done, and the newest value of what tells most"});
       row.progress = h("span", {class: "bar"});
       row.append(row.box, row.head, row.state, row.what, row.progress);
     }
