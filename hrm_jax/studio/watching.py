@@ -53,7 +53,7 @@ class Watched:
         return not os.path.lexists(self._paths[METRICS])
 
     def stamp(self) -> Any:
-        """Returns a value that changes with the run's logs; cheap, as it is taken twice a second."""
+        """Returns a value that changes with the run's logs; cheap: it is taken twice a second."""
         if self.is_foreign:
             # A long log is read in parts: there is more to tell until its end.
             return self._foreign.stamp(), self._foreign_share

@@ -1,5 +1,5 @@
 /** A puzzle that a person types, solved before their eyes. */
-import {Board, legend} from "./board.js";
+import {ABOUT_STEP, Board, legend} from "./board.js";
 import {checkpointChoice, keepFilled} from "./choices.js";
 import {h} from "./dom.js";
 import {askLines, remember} from "./store.js";
@@ -25,7 +25,7 @@ export function solve(settings) {
   const begins = h("button", {type: "submit", class: "primary"}, "Solve");
   const refused = h("p", {class: "warn problem", role: "alert"});
   const verdict = h("p", {role: "status"});
-  const told = h("p", {class: "quiet small", title: "In conflict: cells whose digit occurs again in their row, column or box. Changed: since the step before. Sure: what the halting head believes of the whole."});
+  const told = h("p", {class: "quiet small", title: ABOUT_STEP});
   const slider = h("input", {type: "range", id: "moment", min: "1", max: "1", value: "1", disabled: true, oninput: event => { stopPlaying(); show(Number(event.target.value) - 1); }});
   const where = h("output", {class: "small", for: "moment"});
   const place = h("div");

@@ -1,12 +1,12 @@
 /** The same puzzles at every evaluation: through training and through steps of thought. */
-import {Board, legend} from "./board.js";
+import {ABOUT_STEP, Board, legend} from "./board.js";
 import {keepFilled} from "./choices.js";
 import {h} from "./dom.js";
 import {attempt, link, listen, query, remember, runs} from "./store.js";
 import {believed} from "./thoughts.js";
 import {newest} from "./watch.js";
 
-const ABOUT = "Rating: how many guesses a solver without a model needs. In conflict: cells whose digit occurs again in their row, column or box. Sure: what the halting head believes of the whole.";
+const ABOUT = `Rating: how many guesses a solver without a model needs. ${ABOUT_STEP}`;
 
 export function think(settings) {
   // The newest of which there is something to see, so that logs of other code do not hide it.
