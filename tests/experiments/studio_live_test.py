@@ -14,6 +14,9 @@ pytest.importorskip("psutil", reason="needs the extra studio")
 
 from playwright.sync_api import expect
 
+from experiments.relations.presets import PRESETS as RELATIONS
+from experiments.sudoku.presets import PRESETS as SUDOKU
+from hrm_jax.core.config import replace, to_dict
 from hrm_jax.studio.losses import Losses
 from tests.experiments.conftest import ROOT
 from tests.experiments.studios import append, studio, write
@@ -246,6 +249,22 @@ def test_an_answer_by_rules_is_not_told_as_the_models(page, runs):
         expect(page.get_by_text("the model has proposed something else")).to_be_visible()
         page.get_by_label("Thought", exact=True).press("Home")
         expect(page.get_by_text("50 % sure of the whole")).to_be_visible()
+
+
+def test_a_run_is_duplicated_from_the_preset_that_it_differs_least_from(page, runs):
+    for name, preset in (("a", SUDOKU["quick"]), ("b", RELATIONS["colouring_minute"])):
+        write(runs, name, RECORDS)
+        config = to_dict(replace(preset, {"loop.steps": 7}))
+        (runs / name / "config.json").write_text(json.dumps(config))
+    with studio(runs) as url:
+        for name, preset in (("a", "quick"), ("b", "colouring_minute")):
+            page.goto(f"{url}/#/run?name={name}")
+            page.get_by_role("link", name="Duplicate with changes").click()
+            expect(page.get_by_label("Preset")).to_have_value(preset)
+            expect(page.locator(".field.changed")).to_have_count(1)
+            expect(page.get_by_label("loop.steps")).to_have_value("7")
+            command = page.get_by_label("Equivalent command line")
+            expect(command).to_contain_text(f"--preset={preset} --config.loop.steps=7 --run=")
 
 
 def test_the_guide_links_to_the_documentation(page, runs):

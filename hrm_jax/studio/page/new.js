@@ -58,7 +58,9 @@ async function form(settings) {
   async function nearest() {
     const found = await Promise.all(Object.keys(experiments[experiment]).map(async key => {
       const {fields} = await ask(`/api/form?${query({experiment, preset: key})}`);
-      return [key, fields.filter(f => !f.fixed && f.path in origin.values && plain(origin.values[f.path]) !== plain(f.value)).length, fields];
+      // A part that the run has not, such as of another kind of puzzle, differs as well.
+      const differs = f => !(f.path in origin.values) || (!f.fixed && plain(origin.values[f.path]) !== plain(f.value));
+      return [key, fields.filter(differs).length, fields];
     }));
     found.sort((a, b) => a[1] - b[1]);
     preset = found[0][0];
