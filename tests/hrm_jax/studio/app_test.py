@@ -191,6 +191,23 @@ def test_a_run_elsewhere_is_shown_and_cannot_be_changed(runs, experiments, write
     assert (tmp_path / "elsewhere" / "config.json").exists()
 
 
+@pytest.mark.parametrize(
+    "content",
+    ['{"a":' * 900 + "1" + "}" * 900, '{"a":' + "[" * 900 + "]" * 900 + "}",
+     '{"loop": {"steps": 1e400}, "seed": 1e999, "description": {"a": 1}}', '{"loop": [1]}'],
+)  # fmt: skip
+def test_whatever_a_folder_holds_a_run_is_shown(client, write_run, content):
+    folder = write_run("a", [{"step": 1, "loss": 1}])
+    for name in ("config", "size", "process", "job", "tags"):
+        (folder / f"{name}.json").write_text(content)
+    (folder / "probes.jsonl").write_text(content + "\n")
+    for name in ("config", "curves", "probes", "output", "csv", "checkpoints"):
+        assert client.get(f"/api/{name}", params={"run": "a"}).status_code == 200, name
+    for name in ("resume", "stop"):
+        assert client.post(f"/api/{name}", json={"name": "a"}).status_code == 400, name
+    assert client.post("/api/delete", json={"name": "a"}).status_code == 200
+
+
 def test_a_run_is_tagged(client, write_run):
     write_run("a", size={"parameters": 12})
     assert client.post("/api/tags", json={"name": "a", "tags": ["x", "#y"]}).status_code == 200
