@@ -171,6 +171,26 @@ def test_a_run_that_diverges_is_told_once_and_what_is_long_past_is_not(page, run
         expect(told).to_have_count(0)
 
 
+def test_a_record_that_comes_while_curves_are_read_is_not_left_out(page, runs):
+    write(runs, "only", RECORDS)
+    with studio(runs) as url:
+        page.goto(f"{url}/#/guide")
+        asked = page.evaluate(
+            """async () => {
+              const {RunCurves} = await import("/page/curves.js");
+              const curves = new RunCurves("only"), {fetch} = window;
+              let asked = 0;
+              window.fetch = (...rest) => {
+                asked += String(rest[0]).startsWith("/api/curves");
+                return fetch(...rest);
+              };
+              await Promise.all([curves.grow([]), curves.grow([]), curves.grow([])]);
+              return asked;
+            }"""
+        )
+    assert asked == 2
+
+
 def test_page_and_server_judge_losses_alike(page, runs):
     with studio(runs) as url:
         page.goto(url)

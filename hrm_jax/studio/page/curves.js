@@ -14,13 +14,18 @@ export class RunCurves {
     this.isFull = false;
     this.curves = new Map();
     this.pending = null;
+    this.next = null;
   }
 
   /** Reads what is new of some curves; returns whether anything is. */
   async grow(wanted) {
-    if (this.pending) return this.pending;
-    this.pending = this.#grow(wanted).finally(() => { this.pending = null; });
-    return this.pending;
+    if (!this.pending) {
+      this.pending = this.#grow(wanted).finally(() => { this.pending = null; });
+      return this.pending;
+    }
+    // A record may have been written after what is under way was read: asked once more, for all who wait.
+    this.next ??= this.pending.catch(() => {}).then(() => { this.next = null; return this.grow(wanted); });
+    return this.next;
   }
 
   async #grow(wanted) {
