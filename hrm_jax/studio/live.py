@@ -72,7 +72,8 @@ class Live:
         if tells_system and self._listeners:
             self._system = await asyncio.to_thread(self._load)
             self._tell("system", self._system)
-        is_busy = any(run["state"] in ("starting", "running") for run in found.values())
+        # Runs of other machines, and copies of their folders, keep nobody waiting.
+        is_busy = any(run["is_here"] and not run["read_only"] for run in found.values())
         is_advancing = self._advancing is not None and not self._advancing.done()
         if waiting and not is_busy and not is_advancing:
             # Beside what is told to pages: before a first run starts, its experiment is imported.
@@ -146,6 +147,7 @@ def _waiting(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "state": "queued",
+        "is_here": False,
         "message": "waits until no other run is trained",
         "experiment": "",
         "description": "",

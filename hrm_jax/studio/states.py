@@ -49,8 +49,13 @@ class RunState:
 
     @property
     def is_alive(self) -> bool:
-        """Whether a process works on it."""
+        """Whether a process works on it, here or on another machine."""
         return self.word in ("starting", "running")
+
+    @property
+    def is_here(self) -> bool:
+        """Whether a process of this machine works on it."""
+        return self.is_alive and self.pid is not None
 
 
 def state_of(folder: pathlib.Path, *, is_complete: bool) -> RunState:

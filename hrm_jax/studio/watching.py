@@ -71,6 +71,7 @@ class Watched:
         return {
             "name": self.name,
             "state": state.word,
+            "is_here": state.is_here,
             "message": state.message[:2000],
             "experiment": experiment,
             "description": str(plain.get("description", ""))[:500],
