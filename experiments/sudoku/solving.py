@@ -281,7 +281,8 @@ def _name_attempt(title: str, attempt: int, puzzle: Grid, shown: Grid) -> str:
         parts.append(f"assuming {SYMBOLS[shown[added[0]]]} in r{row + 1}c{column + 1}")
     elif len(added):
         # A node of a tree: what was assumed and what follows from it are not told apart.
-        parts.append(f"with {len(added)} cells by rules and assumptions")
+        number = len(added) if (shown == rules.BLANK).any() else "all"
+        parts.append(f"with {number} cells by rules and assumptions")
     return ", ".join(parts)
 
 
