@@ -223,9 +223,10 @@ def test_every_figure_of_our_runs_is_explained(page, runs):
 
 
 def test_accuracies_in_percent_and_logs_without_times_are_shown_as_they_are(page, runs):
-    rows = "".join(f"{step},{step},{step / 100}\n" for step in range(1, 91))
-    (runs / "foreign").mkdir(parents=True)
-    (runs / "foreign" / "log.csv").write_text("step,test_accuracy,val_accuracy\n" + rows)
+    rows = "".join(f"{step},{step},{step / 100}\n" for step in range(91))
+    for name in ("foreign", "other"):
+        (runs / name).mkdir(parents=True)
+        (runs / name / "log.csv").write_text("step,test_accuracy,val_accuracy\n" + rows)
     with studio(runs) as url:
         page.goto(f"{url}/#/run?name=foreign&log=0")
         percent = page.get_by_label("log/test_accuracy, last values. foreign: 90", exact=True)
@@ -239,8 +240,23 @@ def test_accuracies_in_percent_and_logs_without_times_are_shown_as_they_are(page
         percent.focus()
         page.keyboard.press("ArrowLeft")
         assert percent.evaluate(inside)
+        page.get_by_label("logarithmic").check()
+        expect(page.get_by_text("Its axis is not logarithmic")).to_have_count(2)
         page.get_by_label("Across").select_option("time")
         expect(page.get_by_text("foreign: its log tells no times")).to_have_count(2)
+        page.goto(f"{url}/#/compare?runs=foreign,other")
+        expect(page.get_by_text("None of these runs has told when")).to_be_visible()
+        expect(page.locator("table", has_text="on the front")).to_contain_text("90")
+
+
+def test_a_defect_of_the_page_is_told(page, runs):
+    with studio(runs) as url:
+        page.goto(f"{url}/#/guide")
+        expect(page.get_by_role("heading", name="Guide")).to_be_visible()
+        page.evaluate(
+            "() => { dispatchEvent(new ErrorEvent('error', {error: new Error('planted')})); }"
+        )
+        expect(page.get_by_text("The page has failed: planted")).to_be_visible()
 
 
 def test_an_answer_by_rules_is_not_told_as_the_models(page, runs):

@@ -60,6 +60,7 @@ export class Chart {
     this.plot = h("div", {class: "plot", role: "img", tabindex: "0", "aria-keyshortcuts": "ArrowLeft ArrowRight + - Escape", onkeydown: event => this.pressed(event)});
     this.said = h("p", {class: "spoken", role: "status"});
     this.isSeen = false;
+    this.hint = h("p", {class: "hint"}, explain(name));
     this.warning = h("p", {class: "warn"});
     this.back = h("button", {type: "button", class: "plain", hidden: !range, onclick: () => { this.zooming(null); this.plot.focus(); }}, "whole");
     const last = name.split("/").at(-1).replaceAll("_", " ");
@@ -68,7 +69,7 @@ export class Chart {
         this.back,
         h("a", {class: "button plain", href: `#/guide?figure=${encodeURIComponent(name)}`, "aria-label": `What ${name} is`, title: "What this figure is"}, "?"),
         h("button", {type: "button", class: "plain", "aria-label": `PNG of ${name}`, title: "Save as PNG", onclick: () => this.save()}, "PNG")),
-      h("p", {class: "hint"}, explain(name)), this.plot, this.said, this.warning);
+      this.hint, this.plot, this.said, this.warning);
     new ResizeObserver(() => this.resize()).observe(this.plot);
     // Drawing is what takes time where there are many figures: those out of sight wait.
     new IntersectionObserver(entries => {
@@ -151,6 +152,7 @@ export class Chart {
     }
     const byTime = this.settings.x === "time";
     const isLog = this.settings.log && data.slice(1).every(values => values.every(v => !(v <= 0) || v === null || v === undefined));
+    this.hint.textContent = explain(this.name) + (this.settings.log && !isLog ? " Its axis is not logarithmic, as some values are 0 or less." : "");
     const axis = {stroke: ink("--soft"), grid: {stroke: ink("--line"), width: 1}, ticks: {show: false}, font: "11px system-ui, sans-serif"};
     const {name: metric, areShares} = this;
     this.u = new uPlot({

@@ -53,6 +53,14 @@ function login() {
   token.focus();
 }
 
+/** A defect of the page is told, as a view that stays empty would not say why. */
+function tellDefects() {
+  const tell = error => notify(`The page has failed: ${error.message ?? error}`, {bad: true});
+  // What browsers say of layout, such as of a ResizeObserver, comes without an error.
+  addEventListener("error", event => event.error && tell(event.error));
+  addEventListener("unhandledrejection", event => event.reason && tell(event.reason));
+}
+
 async function begin() {
   try {
     Object.assign(experiments, (await ask("/api/experiments")).experiments);
@@ -72,4 +80,5 @@ async function begin() {
   });
 }
 
+tellDefects();
 begin();

@@ -39,7 +39,8 @@ export function pareto(names, chosen, wanted) {
     const timed = points.filter(point => point.seconds !== null), sized = points.filter(point => point.parameters);
     const fronts = [onFront(timed, "seconds", metric), onFront(sized, "parameters", metric)];
     body.replaceChildren(
-      h("div", {class: "figures"}, scatter(timed, "seconds", "time until its best value", duration, metric, fronts[0]),
+      h("div", {class: "figures"},
+        timed.length ? scatter(timed, "seconds", "time until its best value", duration, metric, fronts[0]) : h("p", {class: "quiet small"}, "None of these runs has told when its values were measured."),
         sized.length ? scatter(sized, "parameters", "parameters", count, metric, fronts[1]) : h("p", {class: "quiet small"}, "None of these runs has told its number of parameters: those of older code did not.")),
       table(points, metric, fronts));
   }
