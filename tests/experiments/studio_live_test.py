@@ -247,6 +247,7 @@ def test_accuracies_in_percent_and_logs_without_times_are_shown_as_they_are(page
         page.goto(f"{url}/#/compare?runs=foreign,other")
         expect(page.get_by_text("None of these runs has told when")).to_be_visible()
         expect(page.locator("table", has_text="on the front")).to_contain_text("90")
+        expect(page.get_by_text("The same but for seeds")).to_have_count(0)
 
 
 def test_a_defect_of_the_page_is_told(page, runs):

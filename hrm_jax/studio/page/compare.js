@@ -118,6 +118,8 @@ function reached(names, valueOf) {
 function seeds(names, configs, valueOf) {
   const groups = new Map();
   names.forEach((name, i) => {
+    // Logs of other code have no configuration, so nobody knows what they have in common.
+    if (!("seed" in configs[i].values)) return;
     const key = JSON.stringify(Object.entries(configs[i].values).filter(([path]) => path !== "seed" && path !== "description"));
     groups.set(key, [...(groups.get(key) ?? []), name]);
   });
