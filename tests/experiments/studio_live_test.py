@@ -248,6 +248,21 @@ def test_accuracies_in_percent_and_logs_without_times_are_shown_as_they_are(page
         expect(page.get_by_text("None of these runs has told when")).to_be_visible()
         expect(page.locator("table", has_text="on the front")).to_contain_text("90")
         expect(page.get_by_text("The same but for seeds")).to_have_count(0)
+        expect(page.get_by_text("None of them has a configuration here")).to_be_visible()
+
+
+def test_huge_values_and_odd_addresses_leave_a_figure_that_can_be_read(page, runs):
+    write(runs, "huge", [(1, 1e308), (2, -1e308), (3, 5e-320)])
+    with studio(runs) as url:
+        page.goto(f"{url}/#/watch?runs=huge&group=none&zoom=x&filter=(")
+        figure = figure_of(page, "huge")
+        expect(figure.locator(".u-over")).to_be_visible()
+        blue = """node => {
+            const canvas = node.querySelector("canvas"), {width, height} = canvas;
+            const {data} = canvas.getContext("2d").getImageData(0, 0, width, height);
+            return [...data.keys()].filter(i => i % 4 === 0 && data[i + 2] - data[i] > 80).length;
+        }"""
+        assert figure.evaluate(blue) > 100
 
 
 def test_a_defect_of_the_page_is_told(page, runs):

@@ -9,14 +9,17 @@ const LIGHT = ["#0a66a8", "#c04e00", "#007a59", "#a8447f", "#6b5b00", "#2b2f38",
 const DARK = ["#6db7f2", "#ff9d5c", "#3fd0a4", "#eea3cf", "#e6cf4a", "#e4e4e4", "#9fd0ff", "#c9a4f0"];
 // So many points are marked each.
 const FEW = 30;
+const HUGE = 7e307;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 export const colour = index => (dark.matches ? DARK : LIGHT)[index % LIGHT.length];
 const dash = index => index < LIGHT.length ? undefined : [6, 4];
 const ink = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** What of the axis is seen: some room around the values, and a share is never outside of 0 to 1. */
-function rangeOf(low, high, areShares) {
-  if (low === null || high === null) return [0, 1];
+function rangeOf(lowest, highest, areShares) {
+  if (lowest === null || highest === null) return [0, 1];
+  // Between the largest numbers of both signs there is more than a number can say.
+  const low = Math.max(lowest, -HUGE), high = Math.min(highest, HUGE);
   if (areShares && high - low < 1e-9) return [0, Math.max(1e-3, low === 0 ? 1 : Math.min(1, 2 * low))];
   const room = high > low ? 0.06 * (high - low) : Math.abs(high) * 0.1 || 1;
   return areShares ? [Math.max(0, low - room), Math.min(1, high + room)] : [low >= 0 ? Math.max(0, low - room) : low - room, high + room];

@@ -140,6 +140,7 @@ function seeds(names, configs, valueOf) {
 
 function differences(names, configs) {
   const paths = [...new Set(configs.flatMap(config => Object.keys(config.values)))].filter(Boolean);
+  if (!paths.length) return h("p", {class: "quiet"}, "None of them has a configuration here.");
   const differing = paths.filter(path => new Set(configs.map(config => config.values[path])).size > 1);
   if (!differing.length) return h("p", {class: "quiet"}, "Nowhere: they are set alike.");
   return h("div", {class: "scroll", tabindex: "0"}, h("table", {class: "plain"},

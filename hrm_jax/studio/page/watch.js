@@ -61,7 +61,7 @@ export function watch(settings) {
   const list = h("ul", {class: "list", "aria-label": "Runs", tabindex: "0"});
   const wrong = h("p", {class: "small quiet", role: "status"});
   const heads = new Map();
-  let group = settings.get("group") ?? "";
+  let group = settings.get("group") in KEYS ? settings.get("group") : "";
   const grouping = h("label", {class: "option small"}, "Group by", h("select", {onchange: event => { group = event.target.value; remember({group}); show(); }},
     [["", "nothing"], ["folder", "folder"], ["tag", "tag"], ["experiment", "experiment"], ["state", "state"]].map(([value, text]) => h("option", {value, selected: value === group}, text))));
   const rows = new Map();
