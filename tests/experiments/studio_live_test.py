@@ -55,6 +55,22 @@ def test_pages_follow_runs_that_come_and_go_and_a_studio_that_is_started_again(p
         expect(page.locator(".notice")).to_have_count(0)
 
 
+def test_a_run_that_comes_again_by_the_name_of_one_that_is_gone_is_another(page, runs):
+    write(runs, "a", RECORDS)
+    with studio(runs) as url:
+        page.goto(f"{url}/#/watch?runs=a")
+        figure_of(page, "a")
+        shutil.rmtree(runs / "a")
+        expect(page.locator(".list li")).to_have_count(1)  # the example
+        write(runs, "a", [(1, 7.25)])
+        expect(figure_of(page)).to_have_attribute("aria-label", re.compile(r"a: 7\.250"))
+        append(runs, "a", [(2, 6.5)])
+        expect(figure_of(page)).to_have_attribute("aria-label", re.compile(r"a: 6\.500"))
+        figure_of(page).press("ArrowLeft")
+        told = page.locator(".chart", has_text="loss").first.get_by_role("status")
+        expect(told).to_contain_text("step 2 a")
+
+
 def test_figures_by_keyboard_and_the_bin(page, runs):
     write(runs, "only", RECORDS)
     with studio(runs) as url:

@@ -1,6 +1,5 @@
 /** One run: what can be done with it, its figures, output and configuration. */
 import {charts, settingsOf} from "./charts.js";
-import {forget} from "./curves.js";
 import {bytes, duration, h, notify, number} from "./dom.js";
 import {attempt, experiments, link, listen, query, runs} from "./store.js";
 import {left, progress} from "./watch.js";
@@ -52,7 +51,6 @@ function present(name, settings) {
     // What was asked of the run just before is answered by that there is none: nobody need be told.
     isRemoved = true;
     await act("/api/delete", ({binned}) => {
-      forget(name);
       location.hash = "#/watch";
       notify(`${name} is in the bin`, {action: "Put it back", onaction: async () => {
         if (await attempt("/api/restore", {name: binned})) location.hash = link("run", {name});
