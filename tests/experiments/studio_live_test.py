@@ -288,7 +288,14 @@ def test_a_defect_of_the_page_is_told(page, runs):
         page.evaluate(
             "() => { dispatchEvent(new ErrorEvent('error', {error: new Error('planted')})); }"
         )
-        expect(page.get_by_text("The page has failed: planted")).to_be_visible()
+        told = page.locator(".notice", has_text="The page has failed: planted")
+        expect(told).to_be_visible()
+        # What is told twice a second, such as that a disk is full, is read out once.
+        told.evaluate("node => { node.isFirst = true; }")
+        again = "({notify}) => notify('The page has failed: planted', {bad: true})"
+        page.evaluate(f"() => import('/page/dom.js').then({again})")
+        expect(told).to_have_count(1)
+        assert told.evaluate("node => node.isFirst")
 
 
 def test_an_answer_by_rules_is_not_told_as_the_models(page, runs):

@@ -30,8 +30,10 @@ export function notify(text, {bad = false, action, onaction} = {}) {
     action && h("button", {type: "button", onclick: () => { close(); onaction(); }}, action),
     h("button", {type: "button", class: "plain", "aria-label": "Close this notice", onclick: close}, "✕"));
   const notices = byId("notices");
-  // What is told again and again, such as that a disk is full, stands there once.
-  for (const other of [...notices.children]) if (other.firstChild.textContent === text) other.remove();
+  // What is told again and again, such as that a disk is full, stands there once, and is read out once.
+  const before = [...notices.children].find(other => other.firstChild.textContent === text);
+  if (before && bad && !action) return;
+  before?.remove();
   if (notices.children.length > 4) notices.firstChild.remove();
   notices.append(note);
   if (!bad) setTimeout(close, 12000);
