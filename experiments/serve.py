@@ -102,9 +102,6 @@ def main() -> int:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=max(1, round(FLAGS.drain_seconds)),
-        # Beyond the texts that may wait there is room for questions that need none, such as
-        # /health.
-        limit_concurrency=4 * (FLAGS.rows + FLAGS.most_waiting) + 64,
     )
     server = uvicorn.Server(config)
     url = url_of(FLAGS.host, listening.getsockname()[1])
@@ -136,7 +133,12 @@ def _protection() -> "Protection":
             got="none in it",
             remedy="write one, such as the output of `openssl rand -hex 32`",
         )
-    return Protection(hosts=tuple(sorted(hosts)), key_digests=digests(keys))
+    return Protection(
+        hosts=tuple(sorted(hosts)),
+        key_digests=digests(keys),
+        # Beyond the texts that may wait there is room for questions that need none.
+        most_at_once=4 * (FLAGS.rows + FLAGS.most_waiting) + 64,
+    )
 
 
 class _Loading:
@@ -187,8 +189,6 @@ class _Loading:
         try:
             service = _service()
         except BaseException as error:
-            # Without any model there is nothing to serve; later ones may fail, as the old one
-            # answers on.
             # Without any model there is nothing to serve; where one answers already, it goes on.
             if is_first:
                 self._error = error
@@ -199,7 +199,8 @@ class _Loading:
         # New requests go to the new model before the old one ends.
         before = set_service(self._app, service)
         if before is not None:
-            before.engine.stop(seconds=FLAGS.drain_seconds)
+            # No text takes longer, so all that it was asked for become whole.
+            before.engine.stop(seconds=FLAGS.most_seconds)
         return is_first
 
 

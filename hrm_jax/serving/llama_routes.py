@@ -174,7 +174,7 @@ async def _answer(
     service: Service, asked: LlamaAsked, request: Request, measured: Measured
 ) -> Response | dict[str, Any]:
     reply = _Reply(service, asked, measured)
-    if asked.verify is not None:
+    if asked.verify is not None and asked.n_predict != 0:
         verifying = service.verify(measured.request, asked.verify, None)
         verdict = await unless_gone(request, verifying)
         reply.text = verdict.text
@@ -260,6 +260,9 @@ class _Reply:
     def last(self, content: str) -> dict[str, Any]:
         """Returns the part that ends the answer, or the fields of it that are asked for."""
         answer = self._last(content)
+        if isinstance(self._asked, InfillAsked):
+            # Without marks for holes the text goes on from the prefix, and knows of no suffix.
+            answer["fills_holes"] = self._service.engine.writer.fills_holes
         if not self._asked.response_fields:
             return answer
         return selected(answer, self._asked.response_fields)

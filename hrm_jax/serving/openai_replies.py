@@ -3,12 +3,12 @@
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, Literal
 
-from hrm_jax.inference.text.requests import Ending, Scored
-from hrm_jax.serving.messages import Asked
-from hrm_jax.serving.service import Measured, Service, Verdict
+from hrm_jax.inference.text.requests import Ending, Piece, Scored
+from hrm_jax.serving.messages import Asked, Verify
+from hrm_jax.serving.service import Conversation, Measured, RequestError, Service, Verdict
 from hrm_jax.serving.token_scores import TokenScores
 
 Kind = Literal["text_completion", "chat.completion"]
@@ -25,6 +25,8 @@ class Frame:
         kind: Kind,
         written: list[Measured],
         echo: list[str],
+        *,
+        reads_only: bool = False,
     ):
         """Begins an answer.
 
@@ -34,7 +36,9 @@ class Frame:
           kind: of the answer.
           written: the requests, those of each prompt's choices together.
           echo: of each prompt, what stands before its texts.
+          reads_only: whether nothing is told of what is written.
         """
+        self.reads_only = reads_only
         self._service = service
         self._asked = asked
         self._scores = TokenScores(service.loaded.tokenizer)
@@ -57,7 +61,7 @@ class Frame:
         endings: list[str | None] = [None] * len(texts)
         tokens = 0
         scores: list[list[Scored]] = [[] for _ in texts]
-        async for piece in self._service.write([one.request for one in self._written]):
+        async for piece in self._pieces():
             texts[piece.request] += piece.text
             scores[piece.request] += piece.scores
             tokens += piece.tokens
@@ -65,10 +69,12 @@ class Frame:
                 endings[piece.request] = finish_reason(piece.ending)
         return self._complete(texts, endings, tokens, scores)
 
-    async def nothing(self) -> dict[str, Any]:
-        """Returns the answer to what is only to be read, once it is."""
-        await self.whole()
-        return self._complete([""], ["length"], 0)
+    async def verdict(self, asked: Verify, conversation: Conversation | None) -> Verdict:
+        """Returns what is known of the text once candidates were judged; as `Service.verify`."""
+        # A search writes its own candidates, so there is one text to verify.
+        if len(self._written) > 1:
+            raise RequestError("verify: expected one prompt and n: 1")
+        return await self._service.verify(self._written[0].request, asked, conversation)
 
     def verified(self, verdict: Verdict) -> dict[str, Any]:
         """Returns the answer of a text that was to be verified."""
@@ -83,9 +89,7 @@ class Frame:
             if self._is_chat or before:
                 yield self._chunk(index, before, first=True)
         tokens = 0
-        requests = [one.request for one in self._written]
-        # Closed at once where the client goes, so that the rows are free.
-        async with contextlib.aclosing(self._service.write(requests)) as pieces:
+        async with contextlib.aclosing(self._pieces()) as pieces:
             async for piece in pieces:
                 tokens += piece.tokens
                 if piece.text or piece.scores:
@@ -102,6 +106,13 @@ class Frame:
         yield {**last, **verdict_fields(verdict)}
         for chunk in self._usage_chunk(verdict.tokens):
             yield chunk
+
+    async def _pieces(self) -> AsyncGenerator[Piece, None]:
+        requests = [one.request for one in self._written]
+        # Closed at once where the client goes, so that the rows are free.
+        async with contextlib.aclosing(self._service.write(requests)) as pieces:
+            async for piece in pieces:
+                yield Piece(piece.request, "", 0, piece.ending) if self.reads_only else piece
 
     def _complete(
         self,

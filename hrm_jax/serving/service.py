@@ -11,6 +11,8 @@ from typing import Any
 
 from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.core.errors import UserError
+from hrm_jax.core.texts import Prompt
+from hrm_jax.data.text.chat import Message, as_text
 from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.inference.text import grammars
 from hrm_jax.inference.text.constraints import Constraint
@@ -38,6 +40,19 @@ class Measured:
 
     request: Request
     prompt_tokens: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversation:
+    """Turns, and how the model is shown them.
+
+    Attributes:
+      messages: the turns.
+      prompt_of: makes a prompt of turns.
+    """
+
+    messages: Sequence[Message]
+    prompt_of: Callable[[Sequence[Message]], Prompt]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,14 +176,14 @@ class Service:
             leave()
 
     async def verify(
-        self, request: Request, asked: Verify, messages: Sequence[dict[str, Any]] | None
+        self, request: Request, asked: Verify, conversation: Conversation | None
     ) -> Verdict:
         """Writes candidates until one passes tests.
 
         Args:
           request: of one candidate.
           asked: the tests, and the budget.
-          messages: the conversation that the prompt was made of; None for a text.
+          conversation: that the prompt was made of; None for a text.
 
         Raises:
           RequestError: there is no sandbox, or not one kind of tests is asked for.
@@ -180,13 +195,16 @@ class Service:
         # Exactly one of the two has to be given.
         if asked.doctests == (asked.tests is not None):
             raise RequestError("verify: expected either tests, or doctests: true")
-        wanted = programs.wanted(request, messages, self.loaded.conversation)
+        if conversation is None:
+            wanted = programs.wanted(request, None, self.loaded.conversation)
+            text = request.prompt.prefix
+        else:
+            messages = conversation.messages
+            wanted = programs.wanted(request, messages, conversation.prompt_of)
+            text = "\n".join(as_text(one).get("content") or "" for one in messages)
         if asked.tests is not None:
             check = check_of_tests(asked.tests, "verify.tests", packages=self._packages)
         else:
-            text = request.prompt.prefix
-            if messages is not None:
-                text = "\n".join(str(one.get("content")) for one in messages)
             check = check_of_examples(examples_in(text))
         budget = search.Budget(asked.attempts, asked.seconds)
         # A search blocks while candidates are judged, so it has a thread, and the engine's blocking

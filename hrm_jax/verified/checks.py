@@ -85,7 +85,7 @@ def check_of_examples(examples: Sequence[Example]) -> Check:
     if not names:
         raise CheckError(
             "expected examples in the docstring that call what is written, such as\n"
-            "    >>> double(2)\n    4\ngot none; add one, or give tests by --tests"
+            "    >>> double(2)\n    4\ngot none; add one, or give tests"
         )
     return Check(
         _call("run_examples", [dataclasses.asdict(example) for example in examples]),

@@ -41,9 +41,11 @@ def test_a_text_is_continued(client):
 
 
 def test_nothing_is_written_where_a_prompt_is_only_read(client):
-    found = client.post("/infill", json={"input_prefix": "abc", "n_predict": 0}).json()
-    assert found["content"] == ""
-    assert found["tokens_predicted"] == 0
+    for verify in (None, {"doctests": True}):
+        body = {"input_prefix": "abc", "n_predict": 0, "verify": verify}
+        found = client.post("/infill", json=body).json()
+        assert found["content"] == ""
+        assert found["tokens_predicted"] == 0
 
 
 def test_a_hole_is_filled_as_llama_vscode_asks(client):
@@ -133,6 +135,13 @@ def test_a_conversation_is_only_read_as_llama_vscode_asks(client):
     found = client.post("/v1/chat/completions", json=body).json()
     assert found["choices"][0]["message"]["content"] == ""
     assert found["usage"]["completion_tokens"] == 0
+    stream = {**body, "stream": True, "stream_options": {"include_usage": True}}
+    *parts, done = client.post("/v1/chat/completions", json=stream).text.strip().split("\n\n")
+    chunks = events("\n\n".join(parts))
+    assert done == "data: [DONE]"
+    told = [choice["delta"].get("content") for chunk in chunks for choice in chunk["choices"]]
+    assert told == ["", None]
+    assert chunks[-1]["usage"]["completion_tokens"] == 0
 
 
 def test_what_is_far_from_a_hole_is_left_out(client):
@@ -147,9 +156,24 @@ def test_markers_in_a_hole_are_text(client):
     assert found["tokens_evaluated"] == len("<end>") + 3
 
 
+def test_without_marks_for_holes_the_prefix_is_gone_on_from(client):
+    body = {"input_prefix": "x = ", "input_suffix": "\ny", "temperature": 0, "n_predict": 4}
+    assert client.post("/infill", json=body).json()["fills_holes"] is True
+    with (
+        served.server(tokenizer=ByteTokenizer(infilling=None)) as url,
+        httpx.Client(base_url=url, timeout=60) as unmarked,
+    ):
+        found = unmarked.post("/infill", json=body).json()
+    assert found["fills_holes"] is False
+    assert found["content"] == written(Prompt("x = "), 4)
+    assert "fills_holes" not in client.post("/completion", json={"prompt": "x", **body}).json()
+
+
 def test_a_line_that_took_too_long_is_the_last(client):
     body = {"prompt": "x", "n_predict": -1, "temperature": 1, "seed": 41}  # it writes two lines
     whole = client.post("/completion", json=body).json()["content"]
+    any_time = client.post("/completion", json={**body, "t_max_predict_ms": -1}).json()["content"]
+    assert any_time == whole
     found = client.post("/completion", json={**body, "t_max_predict_ms": 1}).json()
     assert "\n" in whole
     assert whole.startswith(found["content"])
@@ -193,6 +217,7 @@ def test_the_server_describes_itself(client):
         ("/completion", {"prompt": "x", "grammar": "start: (", "json_schema": {}}, "got both"),
         ("/completion", {"prompt": "x", "grammar": "start: ("}, "grammar"),
         ("/detokenize", {"tokens": [260]}, "expected tokens below 260, got 260"),
+        ("/completion", {"prompt": [1, "b"]}, "prompt: Input should be a valid string"),
         ("/tokenize", {}, "content: Field required"),
     ],
 )

@@ -73,6 +73,11 @@ def test_prompts_and_choices_come_in_their_order(client):
     assert found.usage.prompt_tokens == 3
 
 
+def test_several_prompts_may_be_tokens(client):
+    found = client.completions.create(model="any", prompt=[[97], [98, 98]], max_tokens=6)
+    assert [choice.text for choice in found.choices] == [written(one, 6) for one in ("a", "bb")]
+
+
 def test_a_stream_is_the_whole_in_parts(client):
     settings = {"model": "any", "prompt": "ab", "max_tokens": 20, "stop": ["\x10"]}
     whole = client.completions.create(**settings)
@@ -120,11 +125,37 @@ def test_tokens_and_markers_are_prompts(client):
     assert by_marker.choices[0].text == "a<end>b" + by_tokens.choices[0].text
 
 
+def nested(depth: int) -> list:
+    value: list = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def test_what_a_turn_has_besides_may_be_nested(client):
+    turns = [{"role": "user", "content": "x", "y": nested(50)}]
+    assert client.chat.completions.create(model="any", messages=turns, max_tokens=1).choices
+    turns[0]["y"] = nested(700)
+    with pytest.raises(openai.BadRequestError, match="nested at most 100 deep"):
+        client.chat.completions.create(model="any", messages=turns, max_tokens=1)
+
+
 def test_as_much_as_fits(client):
     found = client.completions.create(model="any", prompt="abc", max_tokens=-1)
     assert found.usage is not None
     assert found.usage.total_tokens <= served.ROOM
     assert found.choices[0].text == written("abc", served.ROOM)
+
+
+VARIABLES = ("messages", "self", "tokenizer", "template", "tools", "now", "variables", "a b", "")
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_templates_variables_may_have_any_name(client, name):
+    asked = {"model": "any", "messages": [{"role": "user", "content": "x"}], "max_tokens": 4}
+    found = client.chat.completions.create(**asked, extra_body={"chat_template_kwargs": {name: 5}})
+    same = client.chat.completions.create(**asked)
+    assert found.choices[0].message.content == same.choices[0].message.content
 
 
 @pytest.mark.parametrize("kind", ["json_object", "json_schema"])
@@ -159,6 +190,9 @@ def test_an_answer_keeps_to_a_schema(client, kind):
         ({"logprobs": 21}, "logprobs: Input should be less than or equal to 20"),
         ({"response_format": {"type": "json_schema"}}, "response_format: expected json_schema"),
         ({"verify": {"doctests": True}}, "verify: no sandbox here"),
+        ({"prompt": ["a", 1]}, "prompt: Input should be"),
+        ({"x": nested(200)}, "body: Value error, expected lists and objects nested at most 100"),
+        ({"prompt": [[97], []]}, "expected a prompt of at least one token"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_openai_form(client, body, told):
