@@ -5,11 +5,11 @@ import asyncio
 import httpx
 import pytest
 from fastapi import Response
+from starlette.types import Message
 
 from hrm_jax.serving.app import make_app
 from hrm_jax.serving.protection import Guarded, Protection, digests
 from tests.hrm_jax.serving import served
-
 
 SCOPE = {
     "type": "http",
@@ -80,11 +80,12 @@ async def test_a_body_has_to_come_in_time():
     """Half of a body, and then nothing."""
     sent = []
 
-    async def receive():
+    async def receive() -> Message:
         if not sent_half:
             sent_half.append(True)
             return {"type": "http.request", "body": b"{", "more_body": True}
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
+        raise AssertionError
 
     async def send(message):
         sent.append(message)
