@@ -286,12 +286,8 @@ class _Reply:
             "stopping_word": "",
             "generation_settings": {"n_predict": self._asked.n_predict},
             "timings": {
-                "prompt_n": prompt_tokens,
-                "prompt_ms": round(prompt_ms, 3),
-                "prompt_per_second": round(_rate(prompt_tokens, prompt_ms), 3),
-                "predicted_n": self.tokens,
-                "predicted_ms": round(predicted_ms, 3),
-                "predicted_per_second": round(_rate(self.tokens, predicted_ms), 3),
+                **_timings("prompt", prompt_tokens, prompt_ms),
+                **_timings("predicted", self.tokens, predicted_ms),
             },
         }
 
@@ -313,5 +309,11 @@ def selected(answer: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _rate(tokens: int, milliseconds: float) -> float:
-    return 1000 * tokens / milliseconds if milliseconds > 0 else 0.0
+def _timings(name: str, tokens: int, milliseconds: float) -> dict[str, float]:
+    """Returns how many tokens took how long, under llama.cpp's names."""
+    return {
+        f"{name}_n": tokens,
+        f"{name}_ms": round(milliseconds, 3),
+        f"{name}_per_token_ms": round(milliseconds / max(tokens, 1), 3),
+        f"{name}_per_second": round(1000 * tokens / max(milliseconds, 1e-3), 3),
+    }

@@ -101,13 +101,36 @@ def test_where_a_file_lies_is_told_to_models_that_know_it(client):
 
 
 def test_a_hole_is_filled_as_llama_vim_asks(client):
-    """Fields by their paths, as the plugin reads them."""
-    names = ("prompt_n", "prompt_ms", "prompt_per_second", "predicted_n", "predicted_ms")
-    fields = ["content", *(f"timings/{name}" for name in names), "tokens_cached", "nothing/there"]
-    body = {"input_prefix": "x = ", "input_suffix": "", "prompt": "", "response_fields": fields}
-    found = client.post("/infill", json={**body, "n_predict": 3, "stop": []}).json()
-    assert set(found) == set(fields) - {"nothing/there"}
+    """Fields by their paths, as the plugin reads them; and what it sends to have files read."""
+    timings = [
+        f"timings/{part}_{name}"
+        for part in ("prompt", "predicted")
+        for name in ("n", "ms", "per_token_ms", "per_second")
+    ]
+    fields = ["content", *timings, "truncated", "tokens_cached"]
+    body = {
+        "input_prefix": "def f():\n",
+        "input_suffix": "\nf()\n",
+        "input_extra": [{"text": "def g(): pass", "time": [0, 1], "filename": "g.py"}],
+        "prompt": "    x = ",
+        "n_predict": 3,
+        "stop": [],
+        "n_indent": 4,
+        "top_k": 40,
+        "top_p": 0.9,
+        "stream": False,
+        "samplers": ["top_k", "top_p", "infill"],
+        "cache_prompt": True,
+        "t_max_prompt_ms": 500,
+        "t_max_predict_ms": 250,
+        "response_fields": [*fields, "nothing/there"],
+    }
+    found = client.post("/infill", json=body).json()
+    assert set(found) == set(fields)
     assert found["timings/predicted_n"] == 3
+    before = {"input_prefix": "", "input_suffix": "", "prompt": "", "samplers": [], "n_predict": 0}
+    only_read = client.post("/infill", json={**body, **before, "response_fields": [""]})
+    assert (only_read.status_code, only_read.json()) == (200, {})
 
 
 def test_a_text_is_continued_as_continue_asks(client):
