@@ -106,6 +106,18 @@ def test_a_long_prompt_is_read_between_what_others_write(monkeypatch):
     assert known.tokens == [ord("y")] * 48
 
 
+def test_who_waits_has_a_row_in_the_step_after_it_is_free():
+    ours = writer(tiny.hrm_text)
+    batch = RollingBatch(ours, rows=1, room=ROOM)
+    for number in range(2):
+        batch.add(ours.job(number, Request(Prompt("x"), max_tokens=4)))
+    pieces = []
+    while not any(piece.ending for piece in pieces):
+        pieces = list(batch.step())
+    assert {piece.request for piece in pieces} == {0}
+    assert {piece.request for piece in batch.step()} == {1}
+
+
 class Nothing:
     """A constraint, and its rules: no token may come, which is seen once it was drawn."""
 
