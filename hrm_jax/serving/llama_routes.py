@@ -315,5 +315,5 @@ def _timings(name: str, tokens: int, milliseconds: float) -> dict[str, float]:
         f"{name}_n": tokens,
         f"{name}_ms": round(milliseconds, 3),
         f"{name}_per_token_ms": round(milliseconds / max(tokens, 1), 3),
-        f"{name}_per_second": round(1000 * tokens / max(milliseconds, 1e-3), 3),
+        f"{name}_per_second": round(1000 * tokens / milliseconds, 3) if milliseconds else 0.0,
     }
