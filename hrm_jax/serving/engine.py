@@ -240,28 +240,28 @@ class Engine:
 
     def _run(self) -> None:
         while not self._close():
-            if not self._batch.busy:
-                self._asked.get()()  # waits for it
-            self._do_what_is_asked()
-            if self._batch.busy:
-                self._step()
-                self._end_late()
+            try:
+                self._go_on()
+            except Exception as error:
+                # A defect, or no memory: those who wait are told, and others can be served.
+                _LOG.exception("the engine failed")
+                self._fail(f"{type(error).__name__}: {error}")
+                self._batch = self._new_batch()
         self._do_what_is_asked()
         self._fail(_STOPPED)
+
+    def _go_on(self) -> None:
+        if not self._batch.busy:
+            self._asked.get()()  # waits for it
+        self._do_what_is_asked()
+        if self._batch.busy:
+            for piece in self._batch.step():
+                self._deliver(piece)
+            self._end_late()
 
     def _do_what_is_asked(self) -> None:
         while not self._asked.empty():
             self._asked.get()()
-
-    def _step(self) -> None:
-        try:
-            for piece in self._batch.step():
-                self._deliver(piece)
-        except Exception as error:
-            # A defect, or no memory: those who wait are told, and others can be served.
-            _LOG.exception("the engine failed")
-            self._fail(f"{type(error).__name__}: {error}")
-            self._batch = self._new_batch()
 
     def _end_late(self) -> None:
         """Ends the texts whose time is over."""
