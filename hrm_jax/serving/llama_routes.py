@@ -182,10 +182,10 @@ async def _answer(
         reply.ending = verdict.ending or "length"
         fields = verdict_fields(verdict)
         if asked.stream:
-            return await streamed(reply.parts_at_once(fields), done=False)
+            return await streamed(request, reply.parts_at_once(fields), done=False)
         return {**reply.last(reply.text), **fields}
     if asked.stream:
-        return await streamed(reply.parts(), done=False)
+        return await streamed(request, reply.parts(), done=False)
     return await unless_gone(request, reply.whole())
 
 

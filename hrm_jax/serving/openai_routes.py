@@ -175,8 +175,8 @@ async def _answer(
     if asked.verify is not None and not frame.reads_only:
         verdict = await unless_gone(request, frame.verdict(asked.verify, conversation))
         if asked.stream:
-            return await streamed(frame.verified_chunks(verdict), done=True)
+            return await streamed(request, frame.verified_chunks(verdict), done=True)
         return frame.verified(verdict)
     if asked.stream:
-        return await streamed(frame.chunks(), done=True)
+        return await streamed(request, frame.chunks(), done=True)
     return await unless_gone(request, frame.whole())

@@ -7,6 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hrm_jax.convert.language import LoadedLanguageModel
@@ -21,7 +22,7 @@ from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.serving.engine import Coming, Engine, EngineError
 from hrm_jax.serving.messages import Verify
 from hrm_jax.verified import programs, search
-from hrm_jax.verified.checks import check_of_examples, check_of_tests
+from hrm_jax.verified.checks import Check, check_of_examples, check_of_tests
 from hrm_jax.verified.examples import examples_in
 
 
@@ -111,6 +112,10 @@ class Service:
         self.engine = engine
         self._judge = judge
         self._packages = tuple(packages)
+        # A search blocks while candidates are judged, so it has a thread: one of its own, as in
+        # those that asyncio shares many searches would let all other requests wait.
+        self._searches = asyncio.Semaphore(engine.batch_size)
+        self._threads = ThreadPoolExecutor(engine.batch_size, "search")
 
     @property
     def verifies(self) -> bool:
@@ -207,20 +212,34 @@ class Service:
         else:
             check = check_of_examples(examples_in(text))
         budget = search.Budget(asked.attempts, asked.seconds)
-        # A search blocks while candidates are judged, so it has a thread, and the engine's blocking
-        # side.
-        counted = _Counted(self.engine)
-        found = await asyncio.to_thread(search.search, counted, wanted, check, self._judge, budget)
+        found, tokens = await self._searched(wanted, check, budget, self._judge)
         best = found.best
         return Verdict(
             best.text,
             best.ending,
-            counted.tokens,
+            tokens,
             found.verified,
             None if found.verified else best.failure,
             len(found.candidates),
             round(found.seconds, 3),
         )
+
+    async def _searched(
+        self, wanted: search.Asked, check: Check, budget: search.Budget, judge: Judge
+    ) -> tuple[search.Found, int]:
+        """Returns what a search comes to, and how many tokens it wrote."""
+        writer = _Counted(self.engine)
+        loop = asyncio.get_running_loop()
+        try:
+            # As many at a time as there are rows: more would wait for rows instead.
+            async with self._searches:
+                found = await loop.run_in_executor(
+                    self._threads, search.search, writer, wanted, check, judge, budget
+                )
+            return found, writer.tokens
+        # Reached too when the client has gone, of which the thread knows nothing.
+        finally:
+            writer.leave()
 
 
 def _leave_accepted(submitted: "asyncio.Future[Callable[[], None]]") -> None:
@@ -229,19 +248,30 @@ def _leave_accepted(submitted: "asyncio.Future[Callable[[], None]]") -> None:
 
 
 class _Counted:
-    """An engine, and how many tokens it has written for one search."""
+    """An engine, and how many tokens it has written for one search, until that is left."""
 
     def __init__(self, engine: Engine):
         self._engine = engine
+        self._is_left = False
         self.batch_size = engine.batch_size
         self.fits = engine.fits
         self.tokens = 0
 
     def write(self, requests: Sequence[Request]) -> Iterator[Piece]:
+        self._check_wanted()
         with contextlib.closing(self._engine.write(requests)) as pieces:
             for piece in pieces:
                 self.tokens += piece.tokens
+                self._check_wanted()
                 yield piece
+
+    def leave(self) -> None:
+        """Ends the search at its next token: nobody waits for what it comes to."""
+        self._is_left = True
+
+    def _check_wanted(self) -> None:
+        if self._is_left:
+            raise EngineError("the client has gone")
 
 
 def sampling(temperature: float | None, top_k: int | None, top_p: float | None) -> SamplingConfig:

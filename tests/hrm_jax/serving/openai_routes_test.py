@@ -295,24 +295,51 @@ def test_too_many_are_told_to_come_again():
     assert second.json()["error"]["type"] == "rate_limit_error"
 
 
+VERIFIED = {"n": 1, "verify": {"tests": "assert f() == 2", "attempts": 1000, "seconds": 600}}
+
+
 @pytest.mark.usefixtures("slow")
-@pytest.mark.parametrize("stream", [True, False])
-def test_a_client_that_goes_frees_its_rows(stream):
-    with served.server(rows=1, most_waiting=11) as url, httpx.Client(base_url=url) as client:
-        if stream:
+@pytest.mark.parametrize("fields", [{}, {"stream": False}, VERIFIED])
+def test_a_client_that_goes_frees_its_rows(fields):
+    with (
+        served.server(judge=sandboxed(), rows=1, most_waiting=11) as url,
+        httpx.Client(base_url=url) as client,
+    ):
+        if not fields:
             with client.stream("POST", "/v1/completions", json=LONG) as first:
                 next(first.iter_lines())
         else:
             with pytest.raises(httpx.ReadTimeout):
-                client.post("/v1/completions", json={**LONG, "stream": False}, timeout=0.05)
-        for _ in range(100):
-            metrics = client.get("/metrics").text
-            if "hrm_texts_written 0.0" in metrics and "hrm_texts_waiting 0.0" in metrics:
-                break
-            time.sleep(0.1)
+                client.post("/v1/completions", json=LONG | fields, timeout=1.0)
+        metrics = until(client, "hrm_texts_written 0.0", "hrm_texts_waiting 0.0")
         tokens = re.search(r"^hrm_tokens_written_total (\S+)", metrics, re.M)
         assert tokens is not None
         assert float(tokens[1]) < 10 * served.ROOM
+        time.sleep(0.5)
+        assert until(client, tokens[0])  # a search begins no other text
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_client_that_goes_before_its_stream_begins_waits_no_longer():
+    with (
+        served.server(rows=1, most_waiting=11) as url,
+        httpx.Client(base_url=url) as client,
+        client.stream("POST", "/v1/completions", json=LONG | {"n": 1}) as first,
+    ):
+        next(first.iter_lines())
+        with pytest.raises(httpx.ReadTimeout):
+            client.post("/completion", json={"prompt": "y", "stream": True}, timeout=0.2)
+        until(client, "hrm_texts_written 1.0", "hrm_texts_waiting 0.0")
+
+
+def until(client: httpx.Client, *lines: str) -> str:
+    """The metrics, once all of some lines are in them."""
+    for _ in range(100):
+        metrics = client.get("/metrics").text
+        if all(line in metrics for line in lines):
+            return metrics
+        time.sleep(0.1)
+    raise AssertionError(metrics)
 
 
 def sandboxed(packages: tuple[str, ...] = ()) -> Judge:
