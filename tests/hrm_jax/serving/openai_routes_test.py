@@ -15,6 +15,7 @@ from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.judge.exams import Bounds
 from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.sandbox.isolation import find_sandbox
+from hrm_jax.inference.text import session
 from hrm_jax.inference.text.batching import RollingBatch
 from hrm_jax.inference.text.prompts import marked_prompt
 from hrm_jax.inference.text.requests import Request
@@ -320,7 +321,8 @@ def test_a_client_that_goes_frees_its_rows(fields):
 
 
 @pytest.mark.usefixtures("slow")
-def test_a_client_that_goes_before_its_stream_begins_waits_no_longer():
+def test_a_client_that_goes_before_its_stream_begins_waits_no_longer(monkeypatch):
+    monkeypatch.setattr(session, "_BLOCK_SECONDS", 0.0)  # a token in each step: half a minute
     with (
         served.server(rows=1, most_waiting=11) as url,
         httpx.Client(base_url=url) as client,
