@@ -325,10 +325,11 @@ def test_a_client_that_goes_before_its_stream_begins_waits_no_longer(monkeypatch
     monkeypatch.setattr(session, "_BLOCK_SECONDS", 0.0)  # a token in each step: half a minute
     with (
         served.server(rows=1, most_waiting=11) as url,
-        httpx.Client(base_url=url) as client,
+        httpx.Client(base_url=url, timeout=60) as client,
         client.stream("POST", "/v1/completions", json=LONG | {"n": 1}) as first,
     ):
-        next(first.iter_lines())
+        lines = first.iter_lines()  # as long as it is there, the connection is open
+        next(lines)
         with pytest.raises(httpx.ReadTimeout):
             client.post("/completion", json={"prompt": "y", "stream": True}, timeout=0.2)
         until(client, "hrm_texts_written 1.0", "hrm_texts_waiting 0.0")
