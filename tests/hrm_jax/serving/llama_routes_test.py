@@ -175,8 +175,11 @@ def test_what_is_far_from_a_hole_is_left_out(client):
 
 
 def test_markers_in_a_hole_are_text(client):
-    found = client.post("/infill", json={"input_prefix": "<end>", "n_predict": 1}).json()
-    assert found["tokens_evaluated"] == len("<end>") + 3
+    extra = [{"filename": "<end>", "text": "<end>"}]
+    body = {"input_prefix": "<end>", "input_suffix": "<end>", "prompt": "<end>", "n_predict": 1}
+    found = client.post("/infill", json={**body, "input_extra": extra}).json()
+    # Four times as text, the line ends behind a file, and the marks around the hole.
+    assert found["tokens_evaluated"] == 4 * len("<end>") + 2 + 3
 
 
 def test_without_marks_for_holes_the_prefix_is_gone_on_from(client):

@@ -289,7 +289,8 @@ def test_too_many_are_told_to_come_again():
         httpx.Client(base_url=url) as client,
         client.stream("POST", "/v1/completions", json=LONG) as first,
     ):
-        next(first.iter_lines())
+        lines = first.iter_lines()  # as long as it is there, the connection is open
+        next(lines)
         second = client.post("/v1/completions", json={"prompt": "y", "n": 8})
     assert second.status_code == 429
     assert second.headers["retry-after"] == "1"
