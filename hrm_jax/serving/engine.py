@@ -24,7 +24,7 @@ Deliver: TypeAlias = Callable[["Piece | EngineError"], None]
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What an engine does at a moment.
+    """The load of an engine at a moment.
 
     Attributes:
       rows: texts that can be written at once.
@@ -40,10 +40,10 @@ class Load:
 
 
 class Coming:
-    """What is to come of the texts that were asked for.
+    """Counts the texts of a request that are not over.
 
     Attributes:
-      texts: number of those that are not over.
+      texts: their number.
     """
 
     def __init__(self, texts: int):

@@ -1,4 +1,4 @@
-"""What becomes of errors: an answer in OpenAI's form, with a status that clients act on."""
+"""Turns errors into answers in OpenAI's form, with a status that clients act on."""
 
 import itertools
 import logging
@@ -64,9 +64,9 @@ def install(app: FastAPI) -> None:
 
     async def refused(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        told = reply(error.status_code, str(error.detail))
-        told.headers.update(error.headers or {})
-        return told
+        answer = reply(error.status_code, str(error.detail))
+        answer.headers.update(error.headers or {})
+        return answer
 
     async def failed(_: Request, error: Exception) -> JSONResponse:
         status = status_of(error)

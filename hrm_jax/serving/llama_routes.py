@@ -207,7 +207,7 @@ class _Reply:
         scores: list[Scored] = []
         async for piece in self._pieces():
             scores += piece.scores
-        return self.last(self.text) | self._told(scores)
+        return self.last(self.text) | self._scored(scores)
 
     async def parts(self) -> AsyncIterator[dict[str, Any]]:
         """Yields the answer as it comes; the last part has no text, and all else."""
@@ -215,7 +215,7 @@ class _Reply:
             async for piece in pieces:
                 if piece.text or piece.scores:
                     part = {"content": piece.text, "stop": False, "index": 0}
-                    yield part | self._told(piece.scores)
+                    yield part | self._scored(piece.scores)
         yield self.last("")
 
     async def parts_at_once(self, fields: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -223,8 +223,8 @@ class _Reply:
         yield {"content": self.text, "stop": False, "index": 0}
         yield {**self.last(""), **fields}
 
-    def _told(self, scores: Sequence[Scored]) -> dict[str, Any]:
-        """Returns what an answer tells of tokens, if it was asked for."""
+    def _scored(self, scores: Sequence[Scored]) -> dict[str, Any]:
+        """Returns the field of tokens' log-probabilities, if they were asked for."""
         if not self._asked.n_probs:
             return {}
         told = TokenScores(self._service.loaded.tokenizer).of_llama(scores)

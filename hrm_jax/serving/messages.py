@@ -1,4 +1,4 @@
-"""What clients send, in OpenAI's and llama.cpp's protocols.
+"""Bodies of requests, in OpenAI's and llama.cpp's protocols.
 
 Fields that are not named here are ignored, as clients send many that mean nothing to this server.
 """

@@ -1,4 +1,4 @@
-"""OpenAI's answers: whole, in parts, and with what is known of a verified text."""
+"""Builds OpenAI's answers: whole, as a stream, and with the verdict on a verified text."""
 
 import contextlib
 import secrets
@@ -16,7 +16,7 @@ Kind = Literal["text_completion", "chat.completion"]
 
 
 class Frame:
-    """What stands around the texts of one answer."""
+    """Builds one answer: its head, its choices and its usage around the texts."""
 
     def __init__(
         self,
@@ -123,12 +123,16 @@ class Frame:
     ) -> dict[str, Any]:
         choices = []
         for index, text in enumerate(texts):
-            said: dict[str, Any] = {"text": text}
+            content: dict[str, Any] = {"text": text}
             if self._is_chat:
-                said = {"message": {"role": "assistant", "content": text, "refusal": None}}
-            ending = endings[index]
-            told = self._told([] if scores is None else scores[index])
-            choices.append({"index": index, **said, "finish_reason": ending, "logprobs": told})
+                content = {"message": {"role": "assistant", "content": text, "refusal": None}}
+            choice = {
+                "index": index,
+                **content,
+                "finish_reason": endings[index],
+                "logprobs": self._logprobs([] if scores is None else scores[index]),
+            }
+            choices.append(choice)
         return {
             **self._head,
             "object": self._kind,
@@ -145,19 +149,19 @@ class Frame:
         ending: str | None = None,
         scores: Sequence[Scored] = (),
     ) -> dict[str, Any]:
-        said: dict[str, Any] = {"text": text}
+        content: dict[str, Any] = {"text": text}
         kind = "text_completion"
         if self._is_chat:
             kind = "chat.completion.chunk"
             role = {"role": "assistant"} if first else {}
             # The chunk that ends a chat has an empty delta.
-            said = {"delta": role | ({} if ending else {"content": text})}
-        told = self._told(scores) if scores else None
-        choice = {"index": index, **said, "finish_reason": ending, "logprobs": told}
+            content = {"delta": role | ({} if ending else {"content": text})}
+        logprobs = self._logprobs(scores) if scores else None
+        choice = {"index": index, **content, "finish_reason": ending, "logprobs": logprobs}
         return {**self._head, "object": kind, "choices": [choice]}
 
-    def _told(self, scores: Sequence[Scored]) -> dict[str, Any] | None:
-        """Returns what an answer tells of tokens, if it was asked for."""
+    def _logprobs(self, scores: Sequence[Scored]) -> dict[str, Any] | None:
+        """Returns the log-probabilities of tokens, if they were asked for."""
         if self._asked.scores is None or self._asked.verify is not None:
             return None
         return self._scores.of_chat(scores) if self._is_chat else self._scores.of_text(scores)

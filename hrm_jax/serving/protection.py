@@ -1,4 +1,4 @@
-"""What stands before every request: its host, its key, its size and its kind."""
+"""Refuses requests by host, key, kind and size, before the app reads them."""
 
 import asyncio
 import dataclasses
