@@ -33,7 +33,6 @@ from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
 from hrm_jax.inference.text.buckets import power_of_two
-from hrm_jax.inference.text.reading import CHUNKS
 from hrm_jax.inference.text.requests import Request
 
 if TYPE_CHECKING:  # of the extra `serve`, which is named where it is absent
@@ -46,6 +45,8 @@ if TYPE_CHECKING:  # of the extra `serve`, which is named where it is absent
 
 FLAGS = flags.FLAGS
 _LOG = logging.getLogger(__name__)
+_USUAL_TOKENS = 600
+"""Of prompts whose programs are compiled at the start; those of longer ones when they come."""
 
 flags.DEFINE_string("host", LOCAL, "address to listen at; 0.0.0.0 for those of all networks")
 flags.DEFINE_integer(
@@ -230,24 +231,21 @@ def _service() -> "Service":
     engine = Engine(
         writer, rows=rows, most_waiting=FLAGS.most_waiting, most_seconds=FLAGS.most_seconds
     )
+    if FLAGS.warm:
+        engine.prepare()
     engine.start()
     if FLAGS.warm:
-        _warm(engine, rows, context)
+        _read_once(engine, context)
     name = FLAGS.model or str(loaded.origin)
     return Service(loaded, pathlib.PurePath(name).name, engine, judge, FLAGS.allow_packages)
 
 
-def _warm(engine: "Engine", rows: int, context: int) -> None:
-    """Compiles what reads prompts in all sizes of parts, and what writes by all numbers of rows."""
+def _read_once(engine: "Engine", context: int) -> None:
+    """Compiles what reads prompts of usual lengths, and what begins a text."""
     tokens = engine.writer.tokenizer.encode("x = 1\n")
-    # As long as makes every size of part be read once.
-    length = min(sum(CHUNKS) + 1, context - 16)
-    prompt = Prompt("", tokens=tuple((tokens * length)[:length]), ends_at_token=True)
-    count = 1
-    while count <= rows:
-        # Powers of two, which are the sizes of batch that are compiled.
-        list(engine.write([Request(prompt, max_tokens=4)] * count))
-        count *= 2
+    for length in engine.writer.reader.usual_lengths(min(_USUAL_TOKENS, context - 16)):
+        prompt = Prompt("", tokens=tuple((tokens * length)[:length]), ends_at_token=True)
+        list(engine.write([Request(prompt, max_tokens=1)]))
 
 
 if __name__ == "__main__":

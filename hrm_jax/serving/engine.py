@@ -94,6 +94,10 @@ class Engine:
         self._ending = False
         self._stopping = False
 
+    def prepare(self) -> None:
+        """Compiles what adds tokens to each number of rows; before the thread begins."""
+        self._batch.prepare()
+
     def start(self) -> None:
         """Begins the thread."""
         self._thread.start()
