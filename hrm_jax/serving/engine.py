@@ -13,7 +13,7 @@ from typing import TypeAlias
 from hrm_jax.inference.text.batching import RollingBatch
 from hrm_jax.inference.text.requests import Job, Piece, Request
 from hrm_jax.inference.text.writing import Writer
-from hrm_jax.serving.refusals import EngineError, QueueFull
+from hrm_jax.serving.refusals import EngineError, QueueFull, TooManyTexts
 
 _LOG = logging.getLogger(__name__)
 _STOPPED = "the server was stopped"
@@ -159,9 +159,13 @@ class Engine:
 
         Raises:
           EngineError: the engine has ended.
+          TooManyTexts: there is never room for so many.
           QueueFull: too many texts wait.
           PromptError, ConstraintError, ValueError: as `Writer.write`.
         """
+        most = self._rows + self._most_waiting
+        if len(requests) > most:
+            raise TooManyTexts(f"expected at most {most} texts at once, got {len(requests)}")
         # Before the lock: encoding may take a while, and a refusal needs no place in the queue.
         jobs = [self.writer.job(next(self._numbers), request) for request in requests]
         begin = time.monotonic()

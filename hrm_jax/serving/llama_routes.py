@@ -48,12 +48,16 @@ async def completion(
     service: Current, asked: LlamaCompletionAsked, request: Request
 ) -> Response | dict[str, Any]:
     """Continues a text."""
-    if isinstance(asked.prompt, str):
-        prompt = marked_prompt(service.loaded.tokenizer, asked.prompt)
-    else:
-        prompt = token_prompt(service, asked.prompt)
-    measured = await asyncio.to_thread(_request, service, asked, prompt)
-    return await _answer(service, asked, request, measured)
+
+    def measured() -> Measured:
+        if isinstance(asked.prompt, str):
+            prompt = marked_prompt(service.loaded.tokenizer, asked.prompt)
+        else:
+            prompt = token_prompt(service, asked.prompt)
+        return _request(service, asked, prompt)
+
+    # Encoding a long text takes seconds, in which all streams would stand still.
+    return await _answer(service, asked, request, await asyncio.to_thread(measured))
 
 
 @routes.post("/infill", response_model=None)
@@ -85,19 +89,13 @@ async def context(_: Current, asked: ContextAsked) -> dict[str, list[dict[str, s
 @routes.post("/tokenize")
 async def tokenize(service: Current, asked: TokenizeAsked) -> dict[str, Any]:
     """Returns the tokens of a text."""
-    tokenizer = service.loaded.tokenizer
-    encode = tokenizer.encode_marked if asked.parse_special else tokenizer.encode
-    # The tokens with which a text begins stand apart: `encode` knows of no beginning.
-    tokens = [*(tokenizer.begin("") if asked.add_special else []), *encode(asked.content)]
-    if not asked.with_pieces:
-        return {"tokens": tokens}
-    return {"tokens": [{"id": one, "piece": _piece(tokenizer, one)} for one in tokens]}
+    return {"tokens": await asyncio.to_thread(_tokens, service, asked)}
 
 
 @routes.post("/detokenize")
 async def detokenize(service: Current, asked: DetokenizeAsked) -> dict[str, str]:
     """Returns the text of tokens."""
-    prompt = token_prompt(service, asked.tokens)
+    prompt = await asyncio.to_thread(token_prompt, service, asked.tokens)
     return {"content": prompt.prefix}
 
 
@@ -136,6 +134,16 @@ def _hole(service: Service, asked: InfillAsked) -> Prompt:
     # The same files whatever the hole is: so what a request with files alone has read is known.
     neighbours = neighbours_within(tokenizer, files, room // 2)
     return Prompt(prefix, suffix, neighbours=neighbours, place=place)
+
+
+def _tokens(service: Service, asked: TokenizeAsked) -> list[Any]:
+    tokenizer = service.loaded.tokenizer
+    encode = tokenizer.encode_marked if asked.parse_special else tokenizer.encode
+    # The tokens with which a text begins stand apart: `encode` knows of no beginning.
+    tokens = [*(tokenizer.begin("") if asked.add_special else []), *encode(asked.content)]
+    if not asked.with_pieces:
+        return tokens
+    return [{"id": one, "piece": _piece(tokenizer, one)} for one in tokens]
 
 
 def _piece(tokenizer: Any, token: int) -> str | list[int]:

@@ -9,3 +9,7 @@ class EngineError(RuntimeError):
 
 class QueueFull(UserError, RuntimeError):
     """More texts wait for a row than may."""
+
+
+class TooManyTexts(UserError, ValueError):
+    """More texts are asked for at once than may ever wait."""

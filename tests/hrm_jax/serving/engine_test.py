@@ -9,7 +9,7 @@ from hrm_jax.inference.text.batching import RollingBatch
 from hrm_jax.inference.text.prompts import PromptTooLong
 from hrm_jax.inference.text.requests import Piece, Request
 from hrm_jax.inference.text.writing import Writer
-from hrm_jax.serving.engine import Engine, EngineError, QueueFull
+from hrm_jax.serving.engine import Engine, EngineError, QueueFull, TooManyTexts
 from tests.hrm_jax.inference.text import tiny
 from tests.hrm_jax.inference.text.tiny import ByteTokenizer
 
@@ -76,6 +76,12 @@ def test_more_than_may_wait_are_refused(engine):
         leave()  # twice is once
     until(lambda: engine.load.written + engine.load.waiting == 0)
     engine.submit([LONG], events.put)()
+
+
+def test_more_than_may_ever_wait_are_refused_for_good(engine):
+    with pytest.raises(TooManyTexts, match="expected at most 4 texts at once, got 5"):
+        engine.submit([LONG] * 5, print)
+    engine.submit([LONG] * 4, queue.SimpleQueue().put)()
 
 
 def test_rows_of_texts_that_are_no_longer_wanted_are_free(engine):

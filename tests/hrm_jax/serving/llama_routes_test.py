@@ -1,6 +1,8 @@
 """llama.cpp's protocol, as its editors' plugins speak it."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -225,6 +227,38 @@ def test_texts_become_tokens_and_back(client):
     pieces = client.post("/tokenize", json=body).json()["tokens"]
     assert pieces == [{"id": 195, "piece": [195]}, {"id": 169, "piece": [169]}]
     assert client.post("/detokenize", json={"tokens": [104, 105]}).json() == {"content": "hi"}
+
+
+class SlowTokenizer(ByteTokenizer):
+    """Encodes a text only once it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun = threading.Event()
+        self.goes_on = threading.Event()
+
+    def encode_marked(self, text):
+        if text == "slow":
+            self.begun.set()
+            assert self.goes_on.wait(60)
+        return super().encode_marked(text)
+
+
+@pytest.mark.parametrize(("path", "field"), [("/tokenize", "content"), ("/completion", "prompt")])
+def test_others_are_answered_while_a_long_text_is_encoded(path, field):
+    tokenizer = SlowTokenizer()
+    with (
+        served.server(tokenizer=tokenizer) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        slow = pool.submit(client.post, path, json={field: "slow", "n_predict": 1}, timeout=120)
+        try:
+            assert tokenizer.begun.wait(30)
+            assert client.get("/health").status_code == 200
+        finally:
+            tokenizer.goes_on.set()
+        assert slow.result().status_code == 200
 
 
 def test_the_server_describes_itself(client):

@@ -194,6 +194,7 @@ def test_an_answer_keeps_to_a_schema(client, kind):
         ({"prompt": ["a", 1]}, "prompt: Input should be"),
         ({"x": nested(200)}, "body: Value error, expected lists and objects nested at most 100"),
         ({"prompt": [[97], []]}, "expected a prompt of at least one token"),
+        ({"prompt": ["x"] * 11}, "expected at most 10 texts at once, got 11"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_openai_form(client, body, told):
