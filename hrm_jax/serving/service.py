@@ -207,10 +207,8 @@ class Service:
             messages = conversation.messages
             wanted = programs.wanted(request, messages, conversation.prompt_of)
             text = "\n".join(as_text(one).get("content") or "" for one in messages)
-        if asked.tests is not None:
-            check = check_of_tests(asked.tests, "verify.tests", packages=self._packages)
-        else:
-            check = check_of_examples(examples_in(text))
+        # Reading many tests takes a while, for which other requests need not wait.
+        check = await asyncio.to_thread(self._check, asked, text)
         budget = search.Budget(asked.attempts, asked.seconds)
         found, tokens = await self._searched(wanted, check, budget, self._judge)
         best = found.best
@@ -223,6 +221,11 @@ class Service:
             len(found.candidates),
             round(found.seconds, 3),
         )
+
+    def _check(self, asked: Verify, text: str) -> Check:
+        if asked.tests is None:
+            return check_of_examples(examples_in(text))
+        return check_of_tests(asked.tests, "verify.tests", packages=self._packages)
 
     async def _searched(
         self, wanted: search.Asked, check: Check, budget: search.Budget, judge: Judge
