@@ -167,7 +167,12 @@ def _experiments() -> "dict[str, Experiment]":
         "experiments.relations",
         lambda: _presets("experiments.relations.presets"),
     )
-    return {one.name: one for one in (sudoku, code, relations)}
+    planner = Experiment(
+        "planner",
+        "experiments.assignments",
+        lambda: _presets("experiments.assignments.training"),
+    )
+    return {one.name: one for one in (sudoku, code, relations, planner)}
 
 
 def _presets(module: str) -> Mapping[str, Any]:

@@ -14,16 +14,19 @@ the files' formats and what time means. `--template=FOLDER` writes an example to
 --mode=forecast    when the plan will be done, as a distribution
 --mode=eval        measures a planner on public instances
 --mode=efficiency  measures a planner against first come, first served
---mode=train       trains the planner hrm (what the command does without flags)
+--mode=train       trains the planner hrm (what the command does without flags); with --help, every
+                   preset and every field
 
 --split=FILE proposes tasks for user stories, and --accept=FILE plans those that you accepted.
 
 The exact planner needs the extra `planning`.
 """
 
+import sys
+
 from absl import flags
 
-from experiments.assignments import modes, splitting
+from experiments.assignments import mode_flags, modes
 from experiments.common import command
 
 FLAGS = flags.FLAGS
@@ -31,17 +34,11 @@ FLAGS = flags.FLAGS
 
 def main() -> int:
     """Runs the mode that the flags say; returns the exit code."""
-    if FLAGS.template:
-        return modes.make_template(FLAGS)
-    if FLAGS.draw:
-        return modes.draw(FLAGS)
-    if FLAGS.split:
-        return splitting.split_stories(FLAGS)
-    # The mode is None where it was not given: a file then tells that somebody wants a plan.
-    named = FLAGS.backlog or FLAGS.team
-    return modes.MODES[FLAGS.mode or ("plan" if named else "train")](FLAGS)
+    return modes.chosen(FLAGS)(FLAGS)
 
 
 if __name__ == "__main__":
-    modes.define_flags()
+    modes.define_flags(sys.argv)
+    for module in (mode_flags, modes):
+        flags.adopt_module_key_flags(module)
     command.run(main, extras="planning")

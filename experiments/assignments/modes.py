@@ -1,5 +1,6 @@
 """The modes of the command and their flags."""
 
+import copy
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -7,18 +8,25 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import flags
 from rich.console import Console
 
-from experiments.assignments import efficiency, evaluation, forecasting, showing, supposing
+from experiments.assignments import (
+    efficiency,
+    evaluation,
+    forecasting,
+    mode_flags,
+    showing,
+    splitting,
+    supposing,
+)
 from experiments.assignments.page import write_page
 from experiments.assignments.picture import save_gantt
 from experiments.assignments.planners import (
-    ABLATIONS,
-    PLANNERS,
     PlannerOptions,
     make_planner,
     prepare,
 )
 from experiments.assignments.reading import read_instance, read_plan
 from experiments.assignments.template import write_drawn, write_template
+from experiments.common import command, process
 from experiments.common.terminal import live_line, make_console, waiting
 from hrm_jax.core.config import check
 from hrm_jax.core.files import write_atomically
@@ -36,66 +44,32 @@ from hrm_jax.planning.plan import Budget, Plan, Planner
 _REPLAN_CHANGE_WEIGHT = 4
 
 
-def define_flags() -> None:
-    """Defines the command's flags."""
-    flags.DEFINE_enum(
-        "mode",
-        None,
-        list(MODES),
-        "what to do; see above; plan with --backlog or --team, else train",
-    )
-    flags.DEFINE_string("template", None, "write a commented example to this folder, and end")
-    flags.DEFINE_string("draw", None, "write a drawn backlog and team to this folder, and end")
-    flags.DEFINE_string("size", "5000x200", "draw: tasks x people")
-    flags.DEFINE_string("backlog", None, "tasks: CSV, YAML, GitHub JSON, Jira CSV, .dzn or .sm")
-    flags.DEFINE_string("team", None, "people and calendar: YAML, or CSV with --start")
-    flags.DEFINE_string("start", None, "the first date, where --team has no calendar: 2026-01-05")
-    flags.DEFINE_string("now", None, "nothing new starts before this date")
-    flags.DEFINE_enum("planner", "exact", list(PLANNERS), "who plans")
-    flags.DEFINE_float("seconds", None, "time to plan in; 10 without --iterations", lower_bound=0.0)
-    flags.DEFINE_integer(
-        "iterations", None, "plans to try instead: repeats a plan exactly", lower_bound=1
-    )
-    flags.DEFINE_integer("seed", 0, "of all randomness", lower_bound=0)
-    flags.DEFINE_integer("workers", 8, "threads of the exact planner", lower_bound=1)
-    flags.DEFINE_string(
-        "checkpoint", None, "hrm: a run's folder or an exported model, in place of the shipped one"
-    )
-    flags.DEFINE_enum("ablation", "none", list(ABLATIONS), "eval: what hrm does without")
-    flags.DEFINE_string("run", None, "train: folder of the run; a new one below runs/ if unset")
-    flags.DEFINE_bool("resume", False, "train: go on from the newest checkpoint of --run")
-    flags.DEFINE_enum(
-        "preset", "planner", ["planner", "no_precedence", "minute"], "train: the configuration"
-    )
-    flags.DEFINE_integer("makespan", 1, "weight of a tick until all is done", lower_bound=0)
-    flags.DEFINE_integer("tardiness", 1, "weight of a tick late, times priority", lower_bound=0)
-    flags.DEFINE_integer("balance", 0, "weight of a tick of uneven load", lower_bound=0)
-    flags.DEFINE_integer(
-        "changes", None, "weight of a change to --last; 4 in --mode=replan", lower_bound=0
-    )
-    flags.DEFINE_list("out", [], "files for the plan: .csv .json .md .mmd .ics .png .html")
-    flags.DEFINE_string("plan", None, "check, forecast: a plan, .json or .csv")
-    flags.DEFINE_string("last", None, "replan: the plan before, .json or .csv")
-    flags.DEFINE_string("with_person", None, "whatif: skills of one more person, as python;sql")
-    flags.DEFINE_string("without_person", None, "whatif: the id of a person who is not there")
-    flags.DEFINE_string(
-        "split", None, "propose tasks for the backlog's stories in this new file, .csv, and end"
-    )
-    flags.DEFINE_string("model", None, "split: a language model that proposes; rules if unset")
-    flags.DEFINE_string("accept", None, "plan the tasks that you accepted in a file of --split")
-    flags.DEFINE_string("history", None, "forecast: past issues, .csv; see docs/forecast.md")
-    flags.DEFINE_integer("samples", 2000, "forecast: simulations", lower_bound=100)
-    flags.DEFINE_multi_string("due", [], "whatif: another due date, as ID:2026-02-13; repeatable")
-    flags.DEFINE_multi_string("without_task", [], "whatif: the id of a task left out; repeatable")
-    flags.DEFINE_bool("reasons", True, "print the reason of each assignment")
-    flags.DEFINE_string("instances", None, "eval, efficiency: folder or tar archive of .dzn or .sm")
-    flags.DEFINE_string("best", None, "eval: CSV of the best makespans known")
-    flags.DEFINE_integer(
-        "limit", 0, "eval, efficiency: instances; of drawn ones, of a class", lower_bound=0
-    )
-    flags.DEFINE_string(
-        "results", None, "eval: file of one JSON line an instance; what it holds is not run again"
-    )
+def define_flags(argv: Sequence[str]) -> None:
+    """Defines the command's flags; those of a configuration only where `argv` asks to train."""
+    mode_flags.define(list(MODES))
+    # Read twice, as planning does without what training imports.
+    asked = copy.deepcopy(flags.FLAGS)
+    command.parse_flags(argv, asked, known_only=True)
+    if chosen(asked) is train:
+        process.keep_heap()
+        process.keep_lapack_to_one_thread()
+        from experiments.assignments import training
+        from experiments.common import config_flags
+
+        config_flags.define(training.PRESETS, default="planner", argv=argv)
+
+
+def chosen(values: flags.FlagValues) -> Callable[[flags.FlagValues], int]:
+    """Returns the function that does what the flags ask for, and returns the exit code."""
+    if values.template:
+        return make_template
+    if values.draw:
+        return draw
+    if values.split:
+        return splitting.split_stories
+    # The mode is None where it was not given: a file then tells that somebody wants a plan.
+    named = values.backlog or values.team
+    return MODES[values.mode or ("plan" if named else "train")]
 
 
 def plan_backlog(values: flags.FlagValues) -> int:

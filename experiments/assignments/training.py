@@ -5,7 +5,7 @@ import json
 from absl import flags
 from rich.console import Console
 
-from experiments.common import curves, terminal
+from experiments.common import config_flags, curves, terminal
 from experiments.common.runs import STOPPED_BY_SIGNAL, is_stopped, run_folder, train_in_sight
 from hrm_jax.convert.model_folder import save_model
 from hrm_jax.core.config import replace
@@ -61,7 +61,8 @@ _AVERAGES = {"loss": "loss {:.3f}", "error": "error {:.3f}", "gain": "gain {:.2%
 def train(values: flags.FlagValues, console: Console) -> int:
     """Trains in `--run`, exports the model there, and says how to use it; returns the exit code."""
     folder = run_folder("planner", values.run, resume=values.resume)
-    config = read_config(folder, PlannerConfig) if values.resume else PRESETS[values.preset]
+    # A resumed run goes on by the configuration it was begun with.
+    config = config_flags.resolve(read_config(folder, PlannerConfig) if values.resume else None)
     task = PlannerTask(config)
     # Solved here for the line of progress: the run finds them in files when it loads its data.
     total = config.examples.problems + config.examples.held_out

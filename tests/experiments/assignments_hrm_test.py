@@ -27,6 +27,19 @@ def test_the_shipped_model_plans_and_replans(example):
     assert "nothing changes" in again
 
 
+def test_training_takes_the_fields_of_its_configuration(tmp_path):
+    said = run("--mode=train", "--config.examples.problms=3", code=2)
+    assert "--config.examples.problms: unknown field; the nearest is examples.problems" in said
+    assert "--config.loop.steps=2000" in run("--mode=train", "--help", code=1).replace("\n", " ")
+    # Others do without: a configuration takes the import of JAX to be known.
+    assert "Unknown command line flag 'preset'" in run("--mode=plan", "--preset=minute", code=2)
+    flags = ("--preset=minute", "--config.examples.problems=4", "--config.examples.held_out=1")
+    flags += ("--config.loop.steps=2", "--config.measured_tries=3", f"--config.data_dir={tmp_path}")
+    said = run(*flags, f"--run={tmp_path / 'run'}")
+    assert f"--checkpoint={tmp_path / 'run' / 'model'}" in said.replace("\n", "")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["examples"]["problems"] == 4
+
+
 def test_an_evaluation_tells_ablations_apart(tmp_path):
     (tmp_path / "one.dzn").write_text(DZN)
     best = tmp_path / "best.csv"

@@ -1,5 +1,6 @@
 import pytest
 
+from experiments.assignments.training import PRESETS as PLANNER
 from experiments.codegen.presets import PRESETS as CODE
 from experiments.relations.presets import PRESETS as RELATIONS
 from experiments.sudoku.presets import PRESETS as SUDOKU
@@ -66,7 +67,7 @@ def test_every_value_of_a_form_reads_back_as_it_was(preset):
         assert forms.parse(forms.as_text(leaf.value), leaf.annotation) == leaf.value, leaf.path
 
 
-@pytest.mark.parametrize("presets", [SUDOKU, CODE, RELATIONS])
+@pytest.mark.parametrize("presets", [SUDOKU, CODE, RELATIONS, PLANNER])
 def test_every_field_says_what_it_is_and_what_it_may_be(presets):
     experiment = Experiment("any", "experiments.any", lambda: presets)
     for preset in presets:
