@@ -154,7 +154,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "experiments.assignments": (
             "trained training planners evaluation efficiency template reading splitting supposing"
-            " showing picture page forecasting modes __main__"
+            " showing picture page forecasting mode_flags modes __main__"
         ),
         "experiments": (
             "suite_figures compare_codegen compare_sudoku train_sizes draw_misses search_curve"
