@@ -5,8 +5,11 @@ import fcntl
 import gc
 import os
 import pathlib
+import threading
+from typing import Any
 
 import jax
+import numba
 import pytest
 
 from experiments.benchmarks import aot_targets
@@ -24,12 +27,37 @@ RECORDINGS = {
 
 def pytest_configure(config):
     """Settles how programs are compiled, before any test module makes an array."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        compile_in_turns()
     if config.option.markexpr == "aot":
         aot_targets.settle_process()
     elif not config.option.optimised:
         # Most of the tests' time is that of the compiler. Processes that tests start do likewise.
         flags = [f"--{name}={str(value).lower()}" for name, value in UNOPTIMISED.items()]
         os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")])
+
+
+def compile_in_turns() -> None:
+    """Lets one worker compile a function of Numba's while others wait, and take what it kept.
+
+    Workers reach the same functions at the same moment: modules of tests make puzzles.
+    """
+    compile_or_load = numba.core.dispatcher.Dispatcher.compile
+    thread = threading.local()
+
+    def in_turns(dispatcher: Any, signature: Any) -> Any:
+        # What a function calls is compiled in the turn of the function.
+        if getattr(thread, "has_turn", False):
+            return compile_or_load(dispatcher, signature)
+        with open(dispatcher.py_func.__code__.co_filename) as source:
+            fcntl.flock(source, fcntl.LOCK_EX)
+            thread.has_turn = True
+            try:
+                return compile_or_load(dispatcher, signature)
+            finally:
+                thread.has_turn = False
+
+    numba.core.dispatcher.Dispatcher.compile = in_turns
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,13 +74,11 @@ def compiled_by_children(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def compiled_planner(tmp_path_factory):
-    """Compiles the planner of work, in one worker while others wait: Numba keeps it for all."""
+def compiled_planner():
+    """Compiles the planner of work before commands that plan: Numba keeps it for all."""
     from hrm_jax.planning.dispatching import compile_search  # only where it is needed
 
-    with open(folder_of_all_workers(tmp_path_factory) / "planner.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        compile_search()
+    compile_search()
 
 
 def folder_of_all_workers(tmp_path_factory) -> pathlib.Path:

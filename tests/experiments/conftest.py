@@ -8,11 +8,12 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import sys
+from typing import Any
 
 import pytest
 
 from hrm_jax.data.sudoku.source import load_source
+from tests import commands
 
 ROOT = pathlib.Path(__file__).parents[2]
 TIMEOUT = 60_000
@@ -49,35 +50,24 @@ class Experiment:
 
     def start(self, *flags: str, **environment: str) -> subprocess.Popen[str]:
         """Starts the command; stderr goes where stdout goes."""
-        return subprocess.Popen(
-            [sys.executable, "-m", self.program, *flags],
-            env=self._environment() | environment,
+        return commands.start(
+            self.program,
+            *flags,
+            environment=self._environment() | environment,
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
         )
 
-    def run(self, *flags: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        """Runs the command to its end, `text` on its standard input."""
-        return subprocess.run(
-            [sys.executable, "-m", self.program, *flags],
-            env=self._environment(),
-            cwd=self.folder,
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
+    def run(self, *flags: str, text: str = "", **options: Any) -> subprocess.CompletedProcess[str]:
+        """Runs the command to its end, `text` on its standard input; options of `commands.run`."""
+        environment = self._environment()
+        return commands.run(
+            self.program, *flags, text=text, environment=environment, cwd=self.folder, **options
         )
 
     def _environment(self) -> dict[str, str]:
-        return os.environ | {
-            "PYTHONPATH": str(ROOT),
-            "HRM_JAX_DATA": str(self.data),
-            "JAX_PLATFORMS": "cpu",
-            "COLUMNS": "100",
-        }
+        return {"HRM_JAX_DATA": str(self.data), "COLUMNS": "100"}
 
 
 @pytest.fixture(scope="session")

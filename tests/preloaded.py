@@ -1,0 +1,88 @@
+"""A process that has imported what commands import, and becomes one of them each time it is asked.
+
+    python -P tests/preloaded.py FD
+
+The socket FD brings a command (JSON) with its three standard streams. A fork runs it as `python -m`
+would, and becomes a child of who asked: see `tests.commands`. The process ends with the socket.
+"""
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+from typing import Any
+
+IMPORTED = (
+    "absl.app",
+    "flax.nnx",
+    "grain",
+    "jax",
+    "matplotlib.pyplot",
+    "numba",
+    "optax",
+    "orbax.checkpoint",
+    "rich.progress",
+    "rich.table",
+    "safetensors.numpy",
+    "tensorboardX",
+)
+"""What most commands import. None of ours: they define flags, and tests ask what they import."""
+
+LARGEST = 1 << 20
+"""Bytes of a request, at most: all variables of the environment are in it."""
+
+
+def serve(requests: socket.socket) -> dict[str, Any] | None:
+    """Forks for every request; returns it in the fork, and None where no more come."""
+    while True:
+        message, streams, _, _ = socket.recv_fds(requests, LARGEST, 3)
+        if not message:
+            return None
+        between = os.fork()
+        if between:
+            os.waitpid(between, 0)
+            for stream in streams:
+                os.close(stream)
+            # Only now who asked has inherited the command's process.
+            requests.send(b"inherited")
+            continue
+        # A process whose parent has ended is inherited by an ancestor that asked for it.
+        command = os.fork()
+        if command:
+            requests.send(str(command).encode())
+            os._exit(0)
+        requests.close()
+        for standard, stream in enumerate(streams):
+            os.dup2(stream, standard)
+            os.close(stream)
+        return json.loads(message)
+
+
+def become(request: dict[str, Any]) -> None:
+    """Makes this process what `python -m MODULE FLAGS...` would be in a folder, and runs it."""
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    paths = os.environ.get("PYTHONPATH", "")
+    sys.path[:0] = [os.getcwd(), *filter(None, paths.split(os.pathsep))]
+    sys.orig_argv = [sys.executable, "-m", *request["command"]]
+    module, *flags = request["command"]
+    sys.argv = [module, *flags]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    for name in IMPORTED:
+        importlib.import_module(name)
+    # What is imported stays as it is, and is walked through in no fork.
+    gc.freeze()
+    # An interrupt of the tests ends them, and this process with them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asked = serve(socket.socket(fileno=int(sys.argv[1])))
+    if asked is not None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        become(asked)
