@@ -1,4 +1,4 @@
-"""Commands as their users start them: `python -m MODULE FLAGS...`, in a process of its own.
+"""Commands as their users start them, `python -m MODULE`, each in a process of its own.
 
 Most of what a command does in a test is to import: over a second for JAX and what stands on it, and
 the tests start hundreds. So commands are forked from a process that has imported these already,
@@ -33,9 +33,9 @@ _READ_BY_IMPORTS = ("JAX_", "MPL", "NUMBA_", "PYTHON", "LD_", "OPENBLAS_")
 
 
 def start(
-    module: str,
-    *flags: object,
+    *command: object,
     environment: Mapping[str, str] = MappingProxyType({}),
+    devices: int | None = None,
     cwd: pathlib.Path = ROOT,
     forked: bool = FORKED,
     **streams: Any,
@@ -43,17 +43,25 @@ def start(
     """Starts a command.
 
     Args:
-      module: what `python -m` runs.
-      *flags: what follows.
+      *command: a module that `python -m` runs, or "-c" and a program; then its arguments.
       environment: variables beside those of this process.
+      devices: how many devices it sees, simulated; one, and none of them simulated, if None.
       cwd: the folder where it runs.
       forked: take a process that has imported much already, if the environment is like its own.
       **streams: of `subprocess.Popen`: where the standard streams go.
     """
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
-    usual = {"PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"}
+    usual = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "kernels")]),
+        "JAX_PLATFORMS": "cpu",
+    }
+    if devices is not None:
+        given = os.environ.get("XLA_FLAGS", "")
+        usual["XLA_FLAGS"] = f"{given} --xla_force_host_platform_device_count={devices}"
+    arguments = list(map(str, command))
+    if arguments[0] != "-c":
+        arguments.insert(0, "-m")
     return (_Forked if forked else subprocess.Popen)(
-        [sys.executable, "-m", module, *map(str, flags)],
+        [sys.executable, *arguments],
         env=os.environ | usual | environment,
         cwd=cwd,
         text=True,
@@ -62,20 +70,19 @@ def start(
 
 
 def run(
-    module: str, *flags: object, text: str | None = None, **options: Any
+    *command: object, text: str | None = None, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end.
 
     Args:
-      module: what `python -m` runs.
-      *flags: what follows.
+      *command: as in `start`.
       text: what it reads from its standard input.
       **options: of `start`.
     """
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     if text is not None:
         pipes["stdin"] = subprocess.PIPE
-    with start(module, *flags, **pipes, **options) as process:
+    with start(*command, **pipes, **options) as process:
         try:
             output, errors = process.communicate(text, timeout=TIMEOUT_SECONDS)
         except BaseException:
@@ -101,7 +108,7 @@ class _Forked(subprocess.Popen):
             for standard, given in enumerate((p2cread, c2pwrite, errwrite))
         ]
         request = {
-            "command": command[2:],
+            "command": command[1:],
             "environment": HEAP_SETTINGS | environment,
             "folder": os.fspath(cwd or os.getcwd()),
         }

@@ -2,7 +2,7 @@
 
     python -P tests/preloaded.py FD
 
-The socket FD brings a command (JSON) with its three standard streams. A fork runs it as `python -m`
+The socket FD brings a command (JSON) with its three standard streams. A fork runs it as `python`
 would, and becomes a child of who asked: see `tests.commands`. The process ends with the socket.
 """
 
@@ -63,16 +63,20 @@ def serve(requests: socket.socket) -> dict[str, Any] | None:
 
 
 def become(request: dict[str, Any]) -> None:
-    """Makes this process what `python -m MODULE FLAGS...` would be in a folder, and runs it."""
+    """Makes this process what `python -m MODULE` or `-c PROGRAM` would be, and runs it."""
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
     paths = os.environ.get("PYTHONPATH", "")
     sys.path[:0] = [os.getcwd(), *filter(None, paths.split(os.pathsep))]
-    sys.orig_argv = [sys.executable, "-m", *request["command"]]
-    module, *flags = request["command"]
-    sys.argv = [module, *flags]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    kind, what, *flags = request["command"]
+    sys.orig_argv = [sys.executable, *request["command"]]
+    if kind == "-c":
+        sys.argv = ["-c", *flags]
+        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        sys.argv = [what, *flags]
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
