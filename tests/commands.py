@@ -21,6 +21,7 @@ from typing import Any
 from experiments.common.process import HEAP_SETTINGS, LAPACK_THREADS_VARIABLE
 
 ROOT = pathlib.Path(__file__).parents[1]
+PATHS = (str(ROOT), str(ROOT / "kernels"))
 FORKED = sys.platform == "linux"
 """Whether commands are forked unless a test says otherwise."""
 
@@ -51,7 +52,7 @@ def start(
       **streams: of `subprocess.Popen`: where the standard streams go.
     """
     usual = {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "kernels")]),
+        "PYTHONPATH": os.pathsep.join(PATHS),
         "JAX_PLATFORMS": "cpu",
     }
     if devices is not None:
@@ -157,11 +158,14 @@ def _relevant(environment: Mapping[str, str]) -> dict[str, str]:
 def _server() -> socket.socket:
     """Starts the preloaded process of this process; returns the way to it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    program = [sys.executable, "-P", str(ROOT / "tests" / "preloaded.py"), str(theirs.fileno())]
-    environment = {**_server_environment()}
+    environment = dict(_server_environment())
+    # Each fork has a search path of its own.
     environment.pop("PYTHONPATH", None)
     process = subprocess.Popen(
-        program, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
+        [sys.executable, "-P", ROOT / "tests" / "preloaded.py", str(theirs.fileno()), *PATHS],
+        pass_fds=[theirs.fileno()],
+        env=environment,
+        stdin=subprocess.DEVNULL,
     )
     theirs.close()
     atexit.register(lambda: (ours.close(), process.wait()))

@@ -1,9 +1,10 @@
 """A process that has imported what commands import, and becomes one of them each time it is asked.
 
-    python -P tests/preloaded.py FD
+    python -P tests/preloaded.py FD PATH...
 
-The socket FD brings a command (JSON) with its three standard streams. A fork runs it as `python`
-would, and becomes a child of who asked: see `tests.commands`. The process ends with the socket.
+Modules are searched in PATHs as well. The socket FD brings a command (JSON) with its three standard
+streams. A fork runs it as `python` would, and becomes a child of who asked: see `tests.commands`.
+The process ends with the socket.
 """
 
 import gc
@@ -16,21 +17,27 @@ import socket
 import sys
 from typing import Any
 
+import numba
+
 IMPORTED = (
     "absl.app",
     "flax.nnx",
     "grain",
     "jax",
     "matplotlib.pyplot",
-    "numba",
     "optax",
     "orbax.checkpoint",
     "rich.progress",
     "rich.table",
     "safetensors.numpy",
     "tensorboardX",
+    "hrm_jax.convert.language",
+    "hrm_jax.planning.dispatching",
+    "hrm_jax.tasks.code.task",
+    "hrm_jax.tasks.sudoku.task",
+    "hrm_jax.training.run",
 )
-"""What most commands import. None of ours: they define flags, and tests ask what they import."""
+"""What most commands import, but for `experiments`: there modules define flags."""
 
 LARGEST = 1 << 20
 """Bytes of a request, at most: all variables of the environment are in it."""
@@ -80,8 +87,12 @@ def become(request: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    sys.path[:0] = sys.argv[2:]
     for name in IMPORTED:
         importlib.import_module(name)
+    # What Numba reads before it compiles or loads anything.
+    numba.njit(lambda: None)()
+    del sys.path[: len(sys.argv[2:])]
     # What is imported stays as it is, and is walked through in no fork.
     gc.freeze()
     # An interrupt of the tests ends them, and this process with them.
