@@ -19,6 +19,22 @@ from hrm_kernels.jax_versions import UNOPTIMISED
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 
+LONGEST = (
+    "tests/experiments/studio_test.py",
+    "tests/kernels/paths_test.py",
+    "tests/experiments/sudoku/resume_test.py",
+    "tests/experiments/common/distributed_test.py",
+    "tests/experiments/benchmarks/device/suite_test.py",
+    "tests/experiments/sudoku/main_test.py",
+    "tests/experiments/assignments_test.py",
+    "tests/hrm_jax/models/hrm_text_test.py",
+    "tests/hrm_jax/tasks/code/task_test.py",
+    "tests/hrm_jax/models/golden_test.py",
+    "tests/readme_test.py",
+    "tests/hrm_jax/training/sharding_test.py",
+)
+"""Files that take longest. They come first, so that no worker has one of them alone in the end."""
+
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 RECORDINGS = {
     "recording_path": ("hrm_*.npz", "trm_*.npz"),
@@ -28,6 +44,8 @@ RECORDINGS = {
 
 def pytest_configure(config):
     """Settles how programs are compiled, before any test module makes an array."""
+    # Files are given to workers in our order, and not those of most tests first.
+    config.option.loadscopereorder = False
     if "PYTEST_XDIST_WORKER" in os.environ:
         compile_in_turns()
     reuse_lowering_context()
@@ -126,7 +144,12 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves the first of every N cases of a test: --every=N, and what `thorough` says."""
+    """Orders files, and leaves the first of every N cases of a test.
+
+    N is that of --every, and what `thorough` says.
+    """
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
     places = collections.Counter()
     kept, left_out = [], []
     for item in items:
