@@ -14,6 +14,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -29,6 +30,7 @@ TIMEOUT_SECONDS = 300
 """How long a command may run, on a machine that is busy."""
 
 _PR_SET_CHILD_SUBREAPER = 36
+_one_at_a_time = threading.Lock()
 _READ_BY_IMPORTS = ("JAX_", "MPL", "NUMBA_", "PYTHON", "LD_", "OPENBLAS_")
 """Beginnings of variables that are read when Python starts or something is imported."""
 
@@ -122,13 +124,14 @@ class _Forked(subprocess.Popen):
 
 def _fork(server: socket.socket, request: bytes, streams: list[int]) -> int:
     """Returns the id of a forked process, which is a child of this one."""
-    _inherit_orphans(True)
-    try:
-        socket.send_fds(server, [request], streams)
-        pid = server.recv(100)
-        inherited = server.recv(100)
-    finally:
-        _inherit_orphans(False)
+    with _one_at_a_time:
+        _inherit_orphans(True)
+        try:
+            socket.send_fds(server, [request], streams)
+            pid = server.recv(100)
+            inherited = server.recv(100)
+        finally:
+            _inherit_orphans(False)
     if not inherited:
         raise RuntimeError("the preloaded process has ended")
     return int(pid)
