@@ -91,14 +91,21 @@ def reuse_lowering_context() -> None:
         mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory) -> pathlib.Path:
+    """A folder for this run of the tests that its workers share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compiled_by_children(tmp_path_factory):
+def compiled_by_children(shared_folder):
     """Lets the processes that tests start share what they compile, whichever worker starts them.
 
     JAX reads these variables when it is imported, so this process does without.
     """
     os.environ |= {
-        "JAX_COMPILATION_CACHE_DIR": str(folder_of_all_workers(tmp_path_factory) / "compiled"),
+        "JAX_COMPILATION_CACHE_DIR": str(shared_folder / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
@@ -110,12 +117,6 @@ def compiled_planner():
     from hrm_jax.planning.dispatching import compile_search  # only where it is needed
 
     compile_search()
-
-
-def folder_of_all_workers(tmp_path_factory) -> pathlib.Path:
-    """Returns a folder for this run of the tests that its workers share."""
-    folder = tmp_path_factory.getbasetemp()
-    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 def pytest_addoption(parser):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import pathlib
@@ -73,10 +74,12 @@ class Experiment:
 
 
 @pytest.fixture(scope="session")
-def bank(tmp_path_factory):
-    """A folder with the bank prepared."""
-    folder = tmp_path_factory.mktemp("data")
-    load_source("bank", "train", folder)
+def bank(shared_folder):
+    """A folder with the bank prepared, by one worker for all."""
+    folder = shared_folder / "data"
+    with open(shared_folder / "data.lock", "w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        load_source("bank", "train", folder)
     return folder
 
 
