@@ -2,19 +2,19 @@
 
 import collections
 import fcntl
-import functools
 import gc
+import importlib.util
 import os
 import pathlib
 import threading
 from typing import Any
 
 import jax
-import numba
 import pytest
 
 from experiments.benchmarks import aot_targets
 from hrm_kernels.jax_versions import UNOPTIMISED
+from tests.preloaded import reuse_lowering_context
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
@@ -62,7 +62,11 @@ def compile_in_turns() -> None:
 
     Workers reach the same functions at the same moment: modules of tests make puzzles.
     """
-    compile_or_load = numba.core.dispatcher.Dispatcher.compile
+    if not importlib.util.find_spec("numba"):
+        return
+    from numba.core import dispatcher as dispatchers
+
+    compile_or_load = dispatchers.Dispatcher.compile
     thread = threading.local()
 
     def in_turns(dispatcher: Any, signature: Any) -> Any:
@@ -77,18 +81,7 @@ def compile_in_turns() -> None:
             finally:
                 thread.has_turn = False
 
-    numba.core.dispatcher.Dispatcher.compile = in_turns
-
-
-def reuse_lowering_context() -> None:
-    """Lets the programs that are traced share one context of MLIR, where JAX makes it as expected.
-
-    Each would make its own, which for a program of one operation takes a quarter of the time.
-    """
-    from jax._src.interpreters import mlir
-
-    if hasattr(mlir, "make_ir_context"):
-        mlir.make_ir_context = functools.cache(mlir.make_ir_context)
+    dispatchers.Dispatcher.compile = in_turns
 
 
 @pytest.fixture(scope="session")
