@@ -70,16 +70,18 @@ def compile_in_turns() -> None:
     thread = threading.local()
 
     def in_turns(dispatcher: Any, signature: Any) -> Any:
-        # What a function calls is compiled in the turn of the function.
+        # What a function calls is compiled in its turn.
         if getattr(thread, "has_turn", False):
             return compile_or_load(dispatcher, signature)
-        with open(dispatcher.py_func.__code__.co_filename) as source:
-            fcntl.flock(source, fcntl.LOCK_EX)
+        # Functions of one package call each other: a turn is for all of them.
+        package = os.open(os.path.dirname(dispatcher.py_func.__code__.co_filename), os.O_RDONLY)
+        try:
+            fcntl.flock(package, fcntl.LOCK_EX)
             thread.has_turn = True
-            try:
-                return compile_or_load(dispatcher, signature)
-            finally:
-                thread.has_turn = False
+            return compile_or_load(dispatcher, signature)
+        finally:
+            thread.has_turn = False
+            os.close(package)
 
     dispatchers.Dispatcher.compile = in_turns
 
