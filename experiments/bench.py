@@ -5,7 +5,7 @@ A comparison follows the protocol of `experiments.benchmarks.alternate`. PyTorch
 them ours is measured alone. `--preset=hrm_tiny --batch_sizes=4` finishes in about a minute.
 `--suite=solve --checkpoint=RUN` measures ways to run a trained model, `--suite=decode` how fast a
 language model writes, against transformers, `--suite=llama` the same of a GGUF file, against
-llama.cpp; `--suite=speculation` what proposing repeated tokens gains, `--suite=syntax` what it
+llama.cpp too; `--suite=speculation` what proposing repeated tokens gains, `--suite=syntax` what it
 costs to write Python alone, `--suite=first_token` how long an editor waits after a change,
 `--suite=context` what parts of other files are worth there; `--suite=serve_load` puts a server
 under many clients, `--suite=serve_speed` measures it beside llama.cpp's; `--suite=studio_load` puts
@@ -143,7 +143,7 @@ def _decode(console: Console) -> dict[str, Any]:
 
 
 def _llama(console: Console) -> dict[str, Any]:
-    """Measures how fast a GGUF file writes, ours against llama.cpp."""
+    """Measures how fast a GGUF file writes, ours against llama.cpp and transformers."""
     from experiments.benchmarks import llama
 
     options = llama.Options(
@@ -153,6 +153,7 @@ def _llama(console: Console) -> dict[str, Any]:
         tokens=_TOKENS.value,
         rounds=_ROUNDS.value,
         llama_python=_LLAMA_PYTHON.value,
+        torch_python=_TORCH_PYTHON.value,
     )
     return llama.run(options, console)
 

@@ -88,7 +88,7 @@ def _measure(console: "Console") -> gate.Measured:
     ):
         done = 0
 
-        def progress(lines) -> None:
+        def progress(lines, left) -> None:
             nonlocal done
             done += len(lines)
             line.update(done, [f"{sum(one.passed for one in lines)} of {len(lines)} pass"])

@@ -33,7 +33,6 @@ from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
 from hrm_jax.inference.text.buckets import power_of_two
-from hrm_jax.inference.text.reading import CHUNKS
 from hrm_jax.inference.text.requests import Request
 
 if TYPE_CHECKING:  # of the extra `serve`, which is named where it is absent
@@ -46,6 +45,8 @@ if TYPE_CHECKING:  # of the extra `serve`, which is named where it is absent
 
 FLAGS = flags.FLAGS
 _LOG = logging.getLogger(__name__)
+_USUAL_TOKENS = 600
+"""Of prompts whose programs are compiled at the start; those of longer ones when they come."""
 
 flags.DEFINE_string("host", LOCAL, "address to listen at; 0.0.0.0 for those of all networks")
 flags.DEFINE_integer(
@@ -102,9 +103,6 @@ def main() -> int:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=max(1, round(FLAGS.drain_seconds)),
-        # Beyond the texts that may wait there is room for questions that need none, such as
-        # /health.
-        limit_concurrency=4 * (FLAGS.rows + FLAGS.most_waiting) + 64,
     )
     server = uvicorn.Server(config)
     url = url_of(FLAGS.host, listening.getsockname()[1])
@@ -136,7 +134,12 @@ def _protection() -> "Protection":
             got="none in it",
             remedy="write one, such as the output of `openssl rand -hex 32`",
         )
-    return Protection(hosts=tuple(sorted(hosts)), key_digests=digests(keys))
+    return Protection(
+        hosts=tuple(sorted(hosts)),
+        key_digests=digests(keys),
+        # Beyond the texts that may wait there is room for questions that need none.
+        most_at_once=4 * (FLAGS.rows + FLAGS.most_waiting) + 64,
+    )
 
 
 class _Loading:
@@ -187,8 +190,6 @@ class _Loading:
         try:
             service = _service()
         except BaseException as error:
-            # Without any model there is nothing to serve; later ones may fail, as the old one
-            # answers on.
             # Without any model there is nothing to serve; where one answers already, it goes on.
             if is_first:
                 self._error = error
@@ -199,7 +200,8 @@ class _Loading:
         # New requests go to the new model before the old one ends.
         before = set_service(self._app, service)
         if before is not None:
-            before.engine.stop(seconds=FLAGS.drain_seconds)
+            # No text takes longer, so all that it was asked for become whole.
+            before.engine.stop(seconds=FLAGS.most_seconds)
         return is_first
 
 
@@ -229,24 +231,21 @@ def _service() -> "Service":
     engine = Engine(
         writer, rows=rows, most_waiting=FLAGS.most_waiting, most_seconds=FLAGS.most_seconds
     )
+    if FLAGS.warm:
+        engine.prepare()
     engine.start()
     if FLAGS.warm:
-        _warm(engine, rows, context)
+        _read_once(engine, context)
     name = FLAGS.model or str(loaded.origin)
     return Service(loaded, pathlib.PurePath(name).name, engine, judge, FLAGS.allow_packages)
 
 
-def _warm(engine: "Engine", rows: int, context: int) -> None:
-    """Compiles what reads prompts in all sizes of parts, and what writes by all numbers of rows."""
+def _read_once(engine: "Engine", context: int) -> None:
+    """Compiles what reads prompts of usual lengths, and what begins a text."""
     tokens = engine.writer.tokenizer.encode("x = 1\n")
-    # As long as makes every size of part be read once.
-    length = min(sum(CHUNKS) + 1, context - 16)
-    prompt = Prompt("", tokens=tuple((tokens * length)[:length]), ends_at_token=True)
-    count = 1
-    while count <= rows:
-        # Powers of two, which are the sizes of batch that are compiled.
-        list(engine.write([Request(prompt, max_tokens=4)] * count))
-        count *= 2
+    for length in engine.writer.reader.usual_lengths(min(_USUAL_TOKENS, context - 16)):
+        prompt = Prompt("", tokens=tuple((tokens * length)[:length]), ends_at_token=True)
+        list(engine.write([Request(prompt, max_tokens=1)]))
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def main() -> int:
     studio = Studio(runs, _experiments(), needed)
     hosts = {*LOCAL_HOSTS, *FLAGS.allow_host, *([] if FLAGS.host == "0.0.0.0" else [FLAGS.host])}
     config = uvicorn.Config(
-        make_app(studio, tuple(sorted(hosts))),
+        make_app(studio, tuple(sorted(hosts)), _docs()),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -135,6 +135,12 @@ def _beside() -> dict[str, pathlib.Path]:
     return found
 
 
+def _docs() -> pathlib.Path | None:
+    """Returns the folder of the documentation; None where the wheel alone is installed."""
+    folder = pathlib.Path(__file__).parents[1] / "docs"
+    return folder if (folder / "studio.md").is_file() else None
+
+
 def _shipped_run() -> pathlib.Path:
     return pathlib.Path(str(importlib.resources.files("experiments") / "shipped" / "run"))
 
@@ -156,7 +162,12 @@ def _experiments() -> "dict[str, Experiment]":
         author="experiments.codegen.author",
         models=_models_here,
     )
-    return {one.name: one for one in (sudoku, code)}
+    relations = Experiment(
+        "relations",
+        "experiments.relations",
+        lambda: _presets("experiments.relations.presets"),
+    )
+    return {one.name: one for one in (sudoku, code, relations)}
 
 
 def _presets(module: str) -> Mapping[str, Any]:

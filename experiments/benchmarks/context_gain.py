@@ -265,7 +265,10 @@ def _interval(clusters: Sequence[Sequence[float]]) -> tuple[float, float, float]
 
 
 def _table(options: Options, results: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title=f"{options.model}: the rest of lines, {CHARACTERS} characters read")
+    table = Table(
+        title=f"{options.model}: the rest of lines, {CHARACTERS} characters read; "
+        "differences, their 95 % intervals below"
+    )
     for column in (
         "lines",
         "shown",
@@ -294,5 +297,5 @@ def _table(options: Options, results: Sequence[Mapping[str, Any]]) -> Table:
 def _shown(interval: Sequence[float] | None) -> str:
     if interval is None:
         return ""
-    mean, low, high = interval
-    return f"{mean:+.3f} ({low:+.3f} {high:+.3f})"
+    # One below the other: beside each other they would not fit 80 columns.
+    return "\n".join(f"{bound:+.3f}" for bound in interval)

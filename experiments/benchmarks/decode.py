@@ -76,7 +76,7 @@ def _measure(options: Options, model: str, names, place: pathlib.Path, report) -
         sizes = worker.call(f"{_MODULES[OURS]}:write_folder", name=model, folder=folder)
     # Any tokens do, as long as they are the same for both.
     prompt = [(7 * i) % sizes["vocab_size"] for i in range(1, options.prompt_tokens + 1)]
-    shared = {"folder": folder, "prompt": prompt, "tokens": options.tokens}
+    shared = {"path": folder, "prompt": prompt, "tokens": options.tokens}
     texts = {}
     for name in names:
         report(f"{model}: {name} writes a text to compare")
@@ -142,21 +142,22 @@ def measure_phase(
 
 
 def phases_table(title: str, phases: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Returns a table: a column for each contestant, two rows for each phase.
+    """Returns a table with a row for each contestant of each phase.
 
     Args:
       title: of the table.
       phases: `measure_phase` of each, by name.
     """
+    first = next(iter(next(iter(phases.values()))))
     table = Table(title=title)
-    table.add_column("tokens/s", no_wrap=True)
-    names = list(next(iter(phases.values())))
-    for name in names:
-        table.add_column(name, justify="right")
+    for column in ("work", "by"):
+        table.add_column(column)
+    for column in ("tokens/s", f"over {first}"):
+        table.add_column(column, justify="right")
     for phase, figures in phases.items():
-        shown = [alternate.cells(figures[name]) for name in names]
-        table.add_row(phase, *(speed for speed, _ in shown))
-        table.add_row(f"  over {names[0]}", *(ratio for _, ratio in shown))
+        for name, one in figures.items():
+            table.add_row(phase if name == first else "", name, *alternate.cells(one))
+        table.add_section()
     return table
 
 

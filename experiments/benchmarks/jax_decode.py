@@ -41,23 +41,23 @@ def write_folder(name: str, folder: str) -> dict[str, Any]:
     return {"parameters": sum(sizes), "vocab_size": model.vocab_size}
 
 
-def build(folder: str, prompt: list[int], tokens: int, phase: str) -> Callable[[int], None]:
+def build(path: str, prompt: list[int], tokens: int, phase: str) -> Callable[[int], None]:
     """Returns `run(steps)`; see `alternate.Contestant`.
 
     Args:
-      folder: the model.
+      path: the model's folder.
       prompt: the tokens read.
       tokens: that a turn writes at most.
       phase: "decode": a step is a token written after the prompt, each turn from there anew;
         "prefill": a step is the whole prompt read.
     """
-    text = Text(*_load(folder), prompt, tokens)
+    text = Text(*_load(path), prompt, tokens)
     return text.decode if phase == "decode" else text.prefill
 
 
-def greedy(folder: str, prompt: list[int], tokens: int) -> list[int]:
+def greedy(path: str, prompt: list[int], tokens: int) -> list[int]:
     """Returns the likeliest tokens after a prompt, `tokens` of them."""
-    text = Text(*_load(folder), prompt, tokens)
+    text = Text(*_load(path), prompt, tokens)
     text.decode(tokens)
     return text.written
 

@@ -1,9 +1,9 @@
 """The llama suite: a GGUF file written with by llama.cpp and by us, in tokens per second.
 
 All contestants take turns on all cores: llama.cpp with the file, ours with its weights as they are
-stored, and ours widened to float32. A prompt is read, and tokens are written after it, of one text
-and of several together. What bounds them is told too: the bytes of the weights that a token needs,
-and how fast memory is read, both measured in the same run.
+stored, and ours and transformers widened to float32. A prompt is read, and tokens are written after
+it, of one text and of several together. What bounds them is told too: the bytes of the weights that
+a token needs, and how fast memory is read, both measured in the same run.
 """
 
 import concurrent.futures
@@ -21,7 +21,11 @@ from experiments.common.terminal import Table
 from hrm_jax.convert.language import load_language_model, locate
 
 LLAMA = "llama.cpp"
-INSTALL = "pip install llama-cpp-python"
+TRANSFORMERS = "transformers float32"
+_INSTALL = {
+    LLAMA: "pip install llama-cpp-python; name it by --llama_python",
+    TRANSFORMERS: "pip install torch transformers gguf; name it by --torch_python",
+}
 _HOLDINGS = ("stored", "float32")
 _MEMORY_BYTES = 1 << 29
 
@@ -37,6 +41,7 @@ class Options:
       tokens: written in a turn, of each text.
       rounds: turns of each contestant.
       llama_python: the interpreter that has llama-cpp-python, built for this machine.
+      torch_python: the interpreter that has transformers.
     """
 
     models: Sequence[str]
@@ -45,6 +50,7 @@ class Options:
     tokens: int = 128
     rounds: int = 3
     llama_python: str = sys.executable
+    torch_python: str = sys.executable
 
 
 def run(options: Options, console: Console) -> dict[str, Any]:
@@ -54,11 +60,15 @@ def run(options: Options, console: Console) -> dict[str, Any]:
       alternate.ContestantError: a contestant failed.
     """
     names = [f"hrm_jax {holding}" for holding in _HOLDINGS]
-    if alternate.importable("llama_cpp", options.llama_python):
-        # The first is what the others are compared with.
-        names.insert(0, LLAMA)
-    else:
-        console.print(f"left out: {LLAMA}; to run it: {INSTALL}", markup=False)
+    others = {
+        LLAMA: alternate.importable("llama_cpp", options.llama_python),
+        TRANSFORMERS: alternate.importable("transformers", options.torch_python),
+    }
+    for name, is_there in others.items():
+        if not is_there:
+            console.print(f"left out: {name}; to run it: {_INSTALL[name]}", markup=False)
+    # The first is what the others are compared with.
+    names = [LLAMA] * others[LLAMA] + names + [TRANSFORMERS] * others[TRANSFORMERS]
     results = []
     for model in options.models:
         with console.status(model) as status:
@@ -102,6 +112,10 @@ def _contestant(
     if name == LLAMA:
         function = "experiments.benchmarks.llama_decode:build"
         return alternate.Contestant(name, function, arguments, {}, options.llama_python)
+    if name == TRANSFORMERS:
+        function = "experiments.benchmarks.torch_decode:build"
+        environment = {"OMP_NUM_THREADS": str(decode.threads()), "TQDM_DISABLE": "1"}
+        return alternate.Contestant(name, function, arguments, environment, options.torch_python)
     arguments["dtype"] = name.split()[1]
     function = "experiments.benchmarks.jax_decode:build_stored"
     return alternate.Contestant(name, function, arguments, dict(alternate.STEADY_HEAP))

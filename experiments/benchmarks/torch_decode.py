@@ -1,35 +1,52 @@
-"""The transformers contestant of the decode suite: greedy decoding with its cache.
+"""The transformers contestant of the decode and llama suites: greedy decoding with its cache.
 
 The loop is that of `model.generate`, without anything else that it does.
 """
 
+import pathlib
+import warnings
 from collections.abc import Callable
 
 import torch
 import transformers
 
 
-def build(folder: str, prompt: list[int], tokens: int, phase: str) -> Callable[[int], None]:
-    """Returns `run(steps)`, as `experiments.benchmarks.jax_decode.build` does."""
-    del tokens  # the cache grows
-    text = _Text(folder, prompt)
+def build(
+    path: str, prompt: list[int], tokens: int, phase: str, rows: int = 1
+) -> Callable[[int], None]:
+    """Returns `run(steps)`, as `experiments.benchmarks.jax_decode.build_stored` does.
+
+    Args:
+      path: a folder, or a GGUF file, which is widened to float32.
+      prompt, phase, rows: as there.
+      tokens: of no use here, as the cache grows.
+    """
+    del tokens
+    text = _Text(path, prompt, rows)
     return text.decode if phase == "decode" else text.prefill
 
 
-def greedy(folder: str, prompt: list[int], tokens: int) -> list[int]:
+def greedy(path: str, prompt: list[int], tokens: int) -> list[int]:
     """Returns the likeliest tokens after a prompt, `tokens` of them."""
-    text = _Text(folder, prompt)
+    text = _Text(path, prompt)
     text.decode(tokens)
     return text.written
 
 
 class _Text:
-    """One text that is written repeatedly."""
+    """Equal texts, one or more, that are written repeatedly."""
 
-    def __init__(self, folder: str, prompt: list[int]):
+    def __init__(self, path: str, prompt: list[int], rows: int = 1):
+        # Bars and notes of its own would tear the table that is shown meanwhile.
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        warnings.simplefilter("ignore", FutureWarning)
         load = transformers.AutoModelForCausalLM.from_pretrained
-        self.model = load(folder, dtype=torch.float32).eval()
-        self.prompt = torch.tensor([prompt])
+        file = pathlib.Path(path)
+        named = {"gguf_file": file.name} if file.is_file() else {}
+        folder = file.parent if named else file
+        self.model = load(folder, dtype=torch.float32, **named).eval()
+        self.prompt = torch.tensor([prompt] * rows)
         self.written: list[int] = []
 
     @torch.inference_mode()
@@ -56,5 +73,5 @@ class _Text:
             for _ in range(steps):
                 out = self.model(input_ids=token, past_key_values=self.cache, use_cache=True)
                 token = out.logits[:, -1:].argmax(-1)
-                written.append(int(token))
+                written.append(int(token[0]))
             self.written = written

@@ -15,7 +15,7 @@ from hrm_jax.evaluation.evaluate import (
     ResumeError,
     read_completions,
 )
-from hrm_jax.verified.choices import CHOICES, Chosen, Seen, choose, look
+from hrm_jax.verified.choices import CHOICES, Chosen, Seen, can_choose, choose, look
 
 FLAGS = flags.FLAGS
 _ROWS = {
@@ -75,9 +75,7 @@ def run(console: Console) -> int:
             line.update(done, [seen.task_id], record=f"{done}: ")
 
         found = look(suite, lines, judge, folder / CHOICES, show)
-    # Of every problem the same number is chosen among, so the one with fewest samples decides.
-    least = min(len(seen.passed) for seen in found)
-    chosen = [choose(found, count) for count in among if count <= least]
+    chosen = [choose(found, count) for count in among if can_choose(found, count)]
     console.print(_table(f"{settings.suite}, by {settings.completer}", found, chosen))
     return 0
 
@@ -96,8 +94,12 @@ def _table(title: str, found: list[Seen], chosen: list[Chosen]) -> Table:
     for one in chosen:
         table.add_column(f"of {one.samples}", justify="right")
     for label, name in _ROWS.items():
-        table.add_row(label, *(f"{getattr(one, name):.1%}" for one in chosen))
+        table.add_row(label, *(_share(getattr(one, name)) for one in chosen))
     table.add_row("problems", *(str(len(found)) for _ in chosen))
     with_examples = sum(bool(seen.verified) for seen in found)
     table.add_row("with examples", *(str(with_examples) for _ in chosen))
     return table
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"

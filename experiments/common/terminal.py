@@ -228,15 +228,23 @@ class Line:
         """Things done a second, of late; None before it is known."""
         return self._task.finished_speed or self._task.speed
 
-    def update(self, completed: int, parts: Sequence[str] = (), *, record: str = "") -> None:
+    def update(
+        self,
+        completed: int,
+        parts: Sequence[str] = (),
+        *,
+        total: int | None = None,
+        record: str = "",
+    ) -> None:
         """Shows that so many are done.
 
         Args:
           completed: things done in all.
           parts: what else to show, most important first.
+          total: how many things there are to do by now; None for as many as before.
           record: how this begins as a line of its own, where there is no terminal; empty for none.
         """
-        self._progress.update(self._id, completed=completed, parts=tuple(parts))
+        self._progress.update(self._id, completed=completed, total=total, parts=tuple(parts))
         # The record's beginning names the step, so the count, the first part, is left out.
         if record and not self._console.is_terminal:
             self._say(record + ", ".join(_parts(self._task)[1:]))

@@ -166,7 +166,7 @@ def solve_all(
         name = f"Puzzle {number}: " if len(puzzles) > 1 else ""
         solutions.append(puzzle_solver.solve(puzzle, name + describe(puzzle, board)))
         _show(solutions[-1], console)
-    solved = sum(solution.trace.solved is not None for solution in solutions)
+    solved = sum(solution.solved for solution in solutions)
     if len(solutions) > 1:
         console.print(f"{solved} of {len(solutions)} puzzles solved")
     # Every process of several solves the same puzzles; one of them writes.
@@ -197,6 +197,18 @@ class Solution:
 
     trace: Trace
     answers: Answers
+
+    @property
+    def solved(self) -> bool:
+        """Whether the answer passes the rules."""
+        return self.trace.solved is not None or bool(self.answers.valid[0])
+
+    @property
+    def by_rules(self) -> Grid | None:
+        """The answer where rules and assumptions led to it and the model did not repeat it."""
+        if not self.solved or self.trace.solved is not None:
+            return None
+        return (self.answers.tokens[0] - rules.BLANK_TOKEN).astype(np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,7 +281,8 @@ def _name_attempt(title: str, attempt: int, puzzle: Grid, shown: Grid) -> str:
         parts.append(f"assuming {SYMBOLS[shown[added[0]]]} in r{row + 1}c{column + 1}")
     elif len(added):
         # A node of a tree: what was assumed and what follows from it are not told apart.
-        parts.append(f"with {len(added)} cells by rules and assumptions")
+        number = len(added) if (shown == rules.BLANK).any() else "all"
+        parts.append(f"with {number} cells by rules and assumptions")
     return ", ".join(parts)
 
 
@@ -288,7 +301,16 @@ def _show(solution: Solution, console: Console) -> bool:
             + (", halts" if step == trace.halt else "")
         )
     answer = trace.answer - 1
-    console.print(render_grid(trace.givens, trace.digits[answer], trace.board))
+    by_rules = solution.by_rules
+    digits = trace.digits[answer] if by_rules is None else by_rules
+    console.print(render_grid(trace.givens, digits, trace.board))
+    if by_rules is not None:
+        console.print(
+            "solved by rules and assumptions, which the model did not repeat: "
+            f"{format_grid(by_rules, trace.board)}",
+            soft_wrap=True,
+        )
+        return True
     if trace.solved is not None:
         solution_text = format_grid(trace.digits[answer], trace.board)
         console.print(f"solved at step {trace.solved}: {solution_text}", soft_wrap=True)

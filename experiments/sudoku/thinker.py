@@ -3,7 +3,9 @@
     echo '{"puzzle": "81 characters"}' | python -m experiments.sudoku.thinker [--checkpoint=FOLDER]
 
 The studio starts it (`hrm_jax/studio/thinking.py`). A question is a `puzzle` in any form that
-`--puzzle` reads, and `box` as in `--box`, which may be empty. The first line of the answer has
+`--puzzle` reads, and `box` as in `--box`, which may be empty. `search` says what comes after a
+first attempt that fails: `none`, `tree`, or empty for what the model's run is tested with. The
+first line of the answer has
 
     givens    a character a cell, row by row: `.` for a blank, A for 10
     box       rows and columns of a box
@@ -15,14 +17,16 @@ then comes a line for each step of thought:
     sureness         probability of each cell, in percent
     confidence       the halting head's belief in the whole, in percent
 
-and after them `done` with `title`, `solved`, `attempt` (that of the answer), `attempts`; or with
-`error`, why the puzzle was refused, and `boxes` where one of these shapes has to be named.
+and after them `done` with `title`, `solved`, `attempt` (that of the answer), `attempts`, and
+`by_rules`: the answer, as givens, where rules and assumptions led to it and the model did not
+repeat it, else null; or with `error`, why the puzzle was refused, and `boxes` where one of these
+shapes has to be named.
 """
 
 import json
 import pathlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from absl import flags
@@ -56,6 +60,14 @@ if __name__ == "__main__":
         "a run's folder, one checkpoint's or an exported model's; the model that comes with the "
         "package if unset",
     )
+
+
+_SEARCHES = {
+    "": {},
+    "none": {"search.attempts": 0},
+    "tree": {"search.branch": True, "search.assume": False},
+}
+"""Changes of `solving.settings_of`."""
 
 
 class TellingJournal(Journal):
@@ -102,19 +114,21 @@ def answer(checkpoint: pathlib.Path, questions: Iterable[str]) -> None:
       questions: lines of JSON.
     """
     loaded: tuple[SudokuTask, Variables] | None = None
-    solvers: dict[Board, solving.PuzzleSolver] = {}
+    solvers: dict[tuple[Board, str], solving.PuzzleSolver] = {}
     for line in questions:
         try:
             # Before the model is loaded, which takes seconds.
-            puzzle, board = read_puzzle(line)
+            question = json.loads(line)
+            puzzle, board = read_puzzle(question)
+            search = question.get("search", "")
             tell(givens=format_grid(puzzle, board), box=[board.box_rows, board.box_columns])
             if loaded is None:
                 loaded = exported.load_any(checkpoint, make_mesh(MeshConfig()))[:2]
-            if board not in solvers:
-                settings = solving.settings_of(loaded[0].config)
-                solvers[board] = solving.PuzzleSolver.make(*loaded, settings, board)
+            if (board, search) not in solvers:
+                settings = solving.settings_of(loaded[0].config, _SEARCHES[search])
+                solvers[board, search] = solving.PuzzleSolver.make(*loaded, settings, board)
             title = solving.describe(puzzle, board)
-            solution = solvers[board].solve(puzzle, title, TellingJournal(board))
+            solution = solvers[board, search].solve(puzzle, title, TellingJournal(board))
         except BoxShapeError as error:
             tell(done=True, error=str(error), boxes=error.shapes)
             continue
@@ -125,20 +139,20 @@ def answer(checkpoint: pathlib.Path, questions: Iterable[str]) -> None:
         tell(
             done=True,
             title=solution.trace.title,
-            solved=solution.trace.solved is not None,
+            solved=solution.solved,
+            by_rules=None if solution.by_rules is None else format_grid(solution.by_rules, board),
             attempt=int(solution.answers.attempt[0]) + 1,
             attempts=int(solution.answers.attempts[0]),
         )
 
 
-def read_puzzle(line: str) -> tuple[solving.Grid, Board]:
-    """Returns the puzzle of a line, and its board.
+def read_puzzle(question: Mapping[str, Any]) -> tuple[solving.Grid, Board]:
+    """Returns the puzzle that is asked about, and its board.
 
     Raises:
       BoxShapeError: the shape of its boxes has to be named.
       UserError: it is no puzzle, or has not one solution.
     """
-    question = json.loads(line)
     box = parse_box(question["box"]) if question.get("box") else None
     puzzles, board = solving.parse_puzzles(question["puzzle"].encode(), "the puzzle", box=box)
     if len(puzzles) != 1:

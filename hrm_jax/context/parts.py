@@ -56,7 +56,11 @@ def parts_of(text: str, language: str | None) -> list[Part]:
         return list(_blocks("", lines, 0, len(lines)))
     # Halves of pairs, which an editor may have cut, have no bytes.
     root = parser.parse(text.encode(errors="replace")).root_node
-    return list(_split("", root, lines, 0, len(lines)))
+    try:
+        return list(_split("", root, lines, 0, len(lines)))
+    except RecursionError:
+        # Hundreds of definitions within each other, which nobody writes.
+        return list(_blocks("", lines, 0, len(lines)))
 
 
 @functools.cache
@@ -107,11 +111,14 @@ def _blocks(name: str, lines: list[str], begin: int, end: int) -> Iterator[Part]
 
 def _definitions(node: Any) -> Iterator[Any]:
     """Yields the outermost definitions below a node, in order."""
-    for child in node.named_children:
+    # Not by recursion: a sum of a thousand texts is a thousand nodes within each other.
+    waiting = node.named_children[::-1]
+    while waiting:
+        child = waiting.pop()
         if _is_definition(child):
             yield child
-        elif child.named_child_count:
-            yield from _definitions(child)  # a namespace, a template, a condition
+        else:
+            waiting += child.named_children[::-1]  # of a namespace, a template, a condition
 
 
 def _bare(node: Any) -> Any:

@@ -68,7 +68,7 @@ class LoadedLanguageModel:
 
         Args:
           messages: the turns, such as `{"role": "user", "content": "Hello"}`.
-          **options: `tools`, `now`, and variables that the template reads.
+          **options: `tools`, `now`, and the `variables` that the template reads.
 
         Raises:
           ChatError: the model has no chat template, or as `conversation`.

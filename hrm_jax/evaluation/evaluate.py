@@ -32,7 +32,8 @@ Line = TypeVar("Line")
 SETTINGS = "settings.json"
 COMPLETIONS = "completions.jsonl"
 REPORT = "report.json"
-_ROUND = 10
+ROUND = 10
+"""Samples of each problem that are drawn before any problem gets more."""
 TOO_LONG = "prompt_too_long"
 """Result of a problem whose prompt is longer than the model's context: nothing was written."""
 
@@ -57,15 +58,23 @@ class EvaluationSettings:
     packages: tuple[str, ...] = field(
         (), help="what programs may import beyond the standard library"
     )
+    until_settled: bool = field(
+        False, help=f"whether a problem that is settled gets no more samples after {ROUND}"
+    )
 
     def __post_init__(self):
         check(
-            max(self.ks) <= self.samples,
+            max(self.ks) <= self.of_each,
             "ks",
-            expected=f"numbers up to samples={self.samples}",
+            expected=f"numbers up to {self.of_each}, the samples of each problem",
             got=self.ks,
             remedy="draw more samples or ask for smaller k",
         )
+
+    @property
+    def of_each(self) -> int:
+        """The number of samples that every problem has."""
+        return min(self.samples, ROUND) if self.until_settled else self.samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +149,8 @@ def evaluate(
     *,
     resume: bool = False,
     batch: int = 32,
-    progress: Callable[[Sequence[Judged]], None] = lambda _: None,
+    settled: Callable[[Problem, Sequence[Judged]], bool] = lambda *_: False,
+    progress: Callable[[Sequence[Judged], int], None] = lambda *_: None,
 ) -> SuiteReport:
     """Completes and judges what the folder does not hold yet, and returns the report on all of it.
 
@@ -152,7 +162,10 @@ def evaluate(
       folder: made if need be. After each batch its completions are on disk.
       resume: go on with what the folder holds.
       batch: completions at a time; changes no completion.
-      progress: called with the lines of the folder, then with those of each batch.
+      settled: where `settings.until_settled`, called with a problem and its last `ROUND` samples:
+        whether more samples of it would tell nothing.
+      progress: called with the lines of the folder, then with those of each batch, and with how
+        many are left to be written at most; without lines where a round begins.
 
     Raises:
       ImportError: the grammar of the suite's language is not installed.
@@ -163,28 +176,49 @@ def evaluate(
     parses("", suite.language)  # raises before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     done = _open(folder, settings, resume)
-    progress(done)
     # A completion is identified by its problem and number, so a resumed run does only what is
     # missing, in any order.
     present = {(line.task_id, line.sample) for line in done}
+    progress(done, len(suite.problems) * settings.samples - len(done))
     # A round of all problems at a time, so that a run that is cut off has samples of each; several
     # of a problem in a row, as they share what was read of its prompt.
-    missing = [
-        (problem, sample)
-        for begin in range(0, settings.samples, _ROUND)
-        for problem in suite.problems
-        for sample in range(begin, min(begin + _ROUND, settings.samples))
-        if (problem.task_id, sample) not in present
-    ]
-    for start in range(0, len(missing), batch):
-        lines = _judge(suite, completer, judge, settings, missing[start : start + batch])
-        # Written after each batch, with its verdicts: a kill loses one batch at most.
-        append_lines(folder / COMPLETIONS, lines)
-        done.extend(lines)
-        progress(lines)
+    problems = suite.problems
+    for begin in range(0, settings.samples, ROUND):
+        if begin and settings.until_settled:
+            problems = _open_problems(problems, settled, done, begin)
+        wanted = [
+            (problem, sample)
+            for problem in problems
+            for sample in range(begin, settings.samples)
+            if (problem.task_id, sample) not in present
+        ]
+        missing = [(problem, sample) for problem, sample in wanted if sample < begin + ROUND]
+        left = len(wanted)
+        progress((), left)
+        for start in range(0, len(missing), batch):
+            lines = _judge(suite, completer, judge, settings, missing[start : start + batch])
+            # Written after each batch, with its verdicts: a kill loses one batch at most.
+            append_lines(folder / COMPLETIONS, lines)
+            done.extend(lines)
+            left -= len(lines)
+            progress(lines, left)
     report = summarize(suite, settings, done)
     write_atomically(folder / REPORT, json.dumps(report.as_dict(), indent=2) + "\n")
     return report
+
+
+def _open_problems(
+    problems: Sequence[Problem],
+    settled: Callable[[Problem, Sequence[Judged]], bool],
+    lines: Sequence[Judged],
+    begin: int,
+) -> list[Problem]:
+    """Returns the problems that are not settled by the round before sample `begin`."""
+    newest: dict[str, list[Judged]] = {problem.task_id: [] for problem in problems}
+    for line in lines:
+        if line.task_id in newest and begin - ROUND <= line.sample < begin:
+            newest[line.task_id].append(line)
+    return [problem for problem in problems if not settled(problem, newest[problem.task_id])]
 
 
 def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged]) -> SuiteReport:
@@ -196,17 +230,20 @@ def summarize(suite: Suite, settings: EvaluationSettings, lines: Iterable[Judged
       lines: at least one completion.
     """
     lines = list(lines)
-    right = Counter(line.task_id for line in lines if line.passed)
+    # Whether a problem got more samples depended on those before: they tell nothing of pass@k.
+    counted = [line for line in lines if line.sample < settings.of_each]
+    right = Counter(line.task_id for line in counted if line.passed)
+    solved = {line.task_id for line in lines if line.passed}
     # Of all problems, of which some may have no right completion.
     counts = np.array([right[problem.task_id] for problem in suite.problems])
     written = [line for line in lines if line.result != TOO_LONG]
     too_long = {line.task_id for line in lines if line.result == TOO_LONG}
     return SuiteReport(
         settings,
-        {k: estimate(settings.samples, counts, k, settings.seed) for k in settings.ks},
+        {k: estimate(settings.of_each, counts, k, settings.seed) for k in settings.ks},
         sum(line.parses for line in written) / max(len(written), 1),
         dict(Counter(line.result for line in lines).most_common()),
-        tuple(p.task_id for p in suite.problems if not right[p.task_id]),
+        tuple(p.task_id for p in suite.problems if p.task_id not in solved),
         tuple(p.task_id for p in suite.problems if p.task_id in too_long),
         dict(Counter(filter(None, map(_missing_package, lines))).most_common()),
         sum(line.seconds for line in lines),

@@ -301,18 +301,19 @@ class _Nodes(_Attempts):
                 self._beliefs[job] += probabilities
 
     def _learn(self, jobs: Int[np.ndarray, " n"], rows: Int[np.ndarray, " n"]) -> None:
-        for job, row in zip(jobs.tolist(), rows.tolist(), strict=True):
+        _, attempts = self._rows_and_attempts(jobs)
+        for job, row, attempt in zip(jobs.tolist(), rows.tolist(), attempts, strict=True):
             beliefs = self._beliefs.pop(job, None)
             tree = self._trees[row]
             # Solved: its tree is not asked again.
             if self.answers.valid[row]:
                 continue
             if tree.decided:
-                self._accept(row, self._shown[job])
+                self._accept(row, attempt, self._shown[job])
             elif beliefs is not None:
                 tree.branch(beliefs)
 
-    def _accept(self, row: int, shown: np.ndarray) -> None:
+    def _accept(self, row: int, attempt: int, shown: np.ndarray) -> None:
         """Takes what the rules have led to for the answer, which the model has not repeated."""
         verify = self._engine.verify
         # In the dtype of the engine's tokens: what is verified must not overflow.
@@ -321,6 +322,7 @@ class _Nodes(_Attempts):
         if verify is not None and bool(verify_rows(verify, puzzle, tokens[1:])[0]):
             self.answers.tokens[row] = shown
             self.answers.shown[row] = shown
+            self.answers.attempt[row] = attempt
             self.answers.valid[row] = True
 
     def _can_be_tried(self, rows: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:

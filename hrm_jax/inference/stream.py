@@ -31,7 +31,8 @@ class Answers:
       valid: whether the proposal passes the task's rules; False throughout for a task without.
       attempts: number of attempts made.
       attempt: the attempt that `tokens` are from; 0 is the first.
-      shown: the puzzle as that attempt saw it: with what it assumed, before any symmetry.
+      shown: the puzzle as that attempt saw it: with what it assumed, before any symmetry. Where the
+        rules left nothing open of it, `tokens` are these, whatever the model has proposed.
     """
 
     tokens: Int32[np.ndarray, "N T"]

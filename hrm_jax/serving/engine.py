@@ -13,7 +13,7 @@ from typing import TypeAlias
 from hrm_jax.inference.text.batching import RollingBatch
 from hrm_jax.inference.text.requests import Job, Piece, Request
 from hrm_jax.inference.text.writing import Writer
-from hrm_jax.serving.refusals import EngineError, QueueFull
+from hrm_jax.serving.refusals import EngineError, QueueFull, TooManyTexts
 
 _LOG = logging.getLogger(__name__)
 _STOPPED = "the server was stopped"
@@ -24,7 +24,7 @@ Deliver: TypeAlias = Callable[["Piece | EngineError"], None]
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What an engine does at a moment.
+    """The load of an engine at a moment.
 
     Attributes:
       rows: texts that can be written at once.
@@ -40,10 +40,10 @@ class Load:
 
 
 class Coming:
-    """What is to come of the texts that were asked for.
+    """Counts the texts of a request that are not over.
 
     Attributes:
-      texts: number of those that are not over.
+      texts: their number.
     """
 
     def __init__(self, texts: int):
@@ -93,6 +93,10 @@ class Engine:
         # Whether the thread ends when no text and no user is left, and whether at once.
         self._ending = False
         self._stopping = False
+
+    def prepare(self) -> None:
+        """Compiles what adds tokens to each number of rows; before the thread begins."""
+        self._batch.prepare()
 
     def start(self) -> None:
         """Begins the thread."""
@@ -155,9 +159,13 @@ class Engine:
 
         Raises:
           EngineError: the engine has ended.
+          TooManyTexts: there is never room for so many.
           QueueFull: too many texts wait.
           PromptError, ConstraintError, ValueError: as `Writer.write`.
         """
+        most = self._rows + self._most_waiting
+        if len(requests) > most:
+            raise TooManyTexts(f"expected at most {most} texts at once, got {len(requests)}")
         # Before the lock: encoding may take a while, and a refusal needs no place in the queue.
         jobs = [self.writer.job(next(self._numbers), request) for request in requests]
         begin = time.monotonic()
@@ -240,28 +248,28 @@ class Engine:
 
     def _run(self) -> None:
         while not self._close():
-            if not self._batch.busy:
-                self._asked.get()()  # waits for it
-            self._do_what_is_asked()
-            if self._batch.busy:
-                self._step()
-                self._end_late()
+            try:
+                self._go_on()
+            except Exception as error:
+                # A defect, or no memory: those who wait are told, and others can be served.
+                _LOG.exception("the engine failed")
+                self._fail(f"{type(error).__name__}: {error}")
+                self._batch = self._new_batch()
         self._do_what_is_asked()
         self._fail(_STOPPED)
+
+    def _go_on(self) -> None:
+        if not self._batch.busy:
+            self._asked.get()()  # waits for it
+        self._do_what_is_asked()
+        if self._batch.busy:
+            for piece in self._batch.step():
+                self._deliver(piece)
+            self._end_late()
 
     def _do_what_is_asked(self) -> None:
         while not self._asked.empty():
             self._asked.get()()
-
-    def _step(self) -> None:
-        try:
-            for piece in self._batch.step():
-                self._deliver(piece)
-        except Exception as error:
-            # A defect, or no memory: those who wait are told, and others can be served.
-            _LOG.exception("the engine failed")
-            self._fail(f"{type(error).__name__}: {error}")
-            self._batch = self._new_batch()
 
     def _end_late(self) -> None:
         """Ends the texts whose time is over."""

@@ -1,6 +1,8 @@
-"""What becomes of errors: an answer in OpenAI's form, with a status that clients act on."""
+"""Turns errors into answers in OpenAI's form, with a status that clients act on."""
 
+import itertools
 import logging
+import re
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,6 +15,8 @@ from hrm_jax.serving.refusals import EngineError, QueueFull
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = "1"
+_NAME = re.compile(r"\w+")
+"""A field, or a place in a list; names of types, such as `constrained-str`, have other signs."""
 _KINDS = {
     401: "authentication_error",
     403: "permission_error",
@@ -50,13 +54,19 @@ def install(app: FastAPI) -> None:
     async def invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        # Without the first part, which says that it is the body.
-        place = ".".join(str(part) for part in first["loc"][1:])
+        if first["type"] == "json_invalid":
+            # Its place is a number of characters.
+            why = first["ctx"]["error"]
+            return reply(400, f"body: expected JSON, got an error at {first['loc'][-1]}: {why}")
+        # Without the first part, which says that it is the body, and without names of types.
+        place = ".".join(itertools.takewhile(_NAME.fullmatch, map(str, first["loc"][1:])))
         return reply(400, f"{place or 'body'}: {first['msg']}", place or None)
 
     async def refused(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return reply(error.status_code, str(error.detail))
+        answer = reply(error.status_code, str(error.detail))
+        answer.headers.update(error.headers or {})
+        return answer
 
     async def failed(_: Request, error: Exception) -> JSONResponse:
         status = status_of(error)

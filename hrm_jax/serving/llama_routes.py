@@ -48,12 +48,16 @@ async def completion(
     service: Current, asked: LlamaCompletionAsked, request: Request
 ) -> Response | dict[str, Any]:
     """Continues a text."""
-    if isinstance(asked.prompt, str):
-        prompt = marked_prompt(service.loaded.tokenizer, asked.prompt)
-    else:
-        prompt = token_prompt(service, asked.prompt)
-    measured = await asyncio.to_thread(_request, service, asked, prompt)
-    return await _answer(service, asked, request, measured)
+
+    def measured() -> Measured:
+        if isinstance(asked.prompt, str):
+            prompt = marked_prompt(service.loaded.tokenizer, asked.prompt)
+        else:
+            prompt = token_prompt(service, asked.prompt)
+        return _request(service, asked, prompt)
+
+    # Encoding a long text takes seconds, in which all streams would stand still.
+    return await _answer(service, asked, request, await asyncio.to_thread(measured))
 
 
 @routes.post("/infill", response_model=None)
@@ -85,19 +89,13 @@ async def context(_: Current, asked: ContextAsked) -> dict[str, list[dict[str, s
 @routes.post("/tokenize")
 async def tokenize(service: Current, asked: TokenizeAsked) -> dict[str, Any]:
     """Returns the tokens of a text."""
-    tokenizer = service.loaded.tokenizer
-    encode = tokenizer.encode_marked if asked.parse_special else tokenizer.encode
-    # The tokens with which a text begins stand apart: `encode` knows of no beginning.
-    tokens = [*(tokenizer.begin("") if asked.add_special else []), *encode(asked.content)]
-    if not asked.with_pieces:
-        return {"tokens": tokens}
-    return {"tokens": [{"id": one, "piece": _piece(tokenizer, one)} for one in tokens]}
+    return {"tokens": await asyncio.to_thread(_tokens, service, asked)}
 
 
 @routes.post("/detokenize")
 async def detokenize(service: Current, asked: DetokenizeAsked) -> dict[str, str]:
     """Returns the text of tokens."""
-    prompt = token_prompt(service, asked.tokens)
+    prompt = await asyncio.to_thread(token_prompt, service, asked.tokens)
     return {"content": prompt.prefix}
 
 
@@ -138,6 +136,16 @@ def _hole(service: Service, asked: InfillAsked) -> Prompt:
     return Prompt(prefix, suffix, neighbours=neighbours, place=place)
 
 
+def _tokens(service: Service, asked: TokenizeAsked) -> list[Any]:
+    tokenizer = service.loaded.tokenizer
+    encode = tokenizer.encode_marked if asked.parse_special else tokenizer.encode
+    # The tokens with which a text begins stand apart: `encode` knows of no beginning.
+    tokens = [*(tokenizer.begin("") if asked.add_special else []), *encode(asked.content)]
+    if not asked.with_pieces:
+        return tokens
+    return [{"id": one, "piece": _piece(tokenizer, one)} for one in tokens]
+
+
 def _piece(tokenizer: Any, token: int) -> str | list[int]:
     """Returns the text of a token, or its bytes where they are no text."""
     data = tokenizer.token_bytes(token)
@@ -174,7 +182,7 @@ async def _answer(
     service: Service, asked: LlamaAsked, request: Request, measured: Measured
 ) -> Response | dict[str, Any]:
     reply = _Reply(service, asked, measured)
-    if asked.verify is not None:
+    if asked.verify is not None and asked.n_predict != 0:
         verifying = service.verify(measured.request, asked.verify, None)
         verdict = await unless_gone(request, verifying)
         reply.text = verdict.text
@@ -182,10 +190,10 @@ async def _answer(
         reply.ending = verdict.ending or "length"
         fields = verdict_fields(verdict)
         if asked.stream:
-            return await streamed(reply.parts_at_once(fields), done=False)
+            return await streamed(request, reply.parts_at_once(fields), done=False)
         return {**reply.last(reply.text), **fields}
     if asked.stream:
-        return await streamed(reply.parts(), done=False)
+        return await streamed(request, reply.parts(), done=False)
     return await unless_gone(request, reply.whole())
 
 
@@ -207,7 +215,7 @@ class _Reply:
         scores: list[Scored] = []
         async for piece in self._pieces():
             scores += piece.scores
-        return self.last(self.text) | self._told(scores)
+        return self.last(self.text) | self._scored(scores)
 
     async def parts(self) -> AsyncIterator[dict[str, Any]]:
         """Yields the answer as it comes; the last part has no text, and all else."""
@@ -215,7 +223,7 @@ class _Reply:
             async for piece in pieces:
                 if piece.text or piece.scores:
                     part = {"content": piece.text, "stop": False, "index": 0}
-                    yield part | self._told(piece.scores)
+                    yield part | self._scored(piece.scores)
         yield self.last("")
 
     async def parts_at_once(self, fields: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -223,8 +231,8 @@ class _Reply:
         yield {"content": self.text, "stop": False, "index": 0}
         yield {**self.last(""), **fields}
 
-    def _told(self, scores: Sequence[Scored]) -> dict[str, Any]:
-        """Returns what an answer tells of tokens, if it was asked for."""
+    def _scored(self, scores: Sequence[Scored]) -> dict[str, Any]:
+        """Returns the field of tokens' log-probabilities, if they were asked for."""
         if not self._asked.n_probs:
             return {}
         told = TokenScores(self._service.loaded.tokenizer).of_llama(scores)
@@ -260,6 +268,9 @@ class _Reply:
     def last(self, content: str) -> dict[str, Any]:
         """Returns the part that ends the answer, or the fields of it that are asked for."""
         answer = self._last(content)
+        if isinstance(self._asked, InfillAsked):
+            # Without marks for holes the text goes on from the prefix, and knows of no suffix.
+            answer["fills_holes"] = self._service.engine.writer.fills_holes
         if not self._asked.response_fields:
             return answer
         return selected(answer, self._asked.response_fields)
@@ -283,12 +294,8 @@ class _Reply:
             "stopping_word": "",
             "generation_settings": {"n_predict": self._asked.n_predict},
             "timings": {
-                "prompt_n": prompt_tokens,
-                "prompt_ms": round(prompt_ms, 3),
-                "prompt_per_second": round(_rate(prompt_tokens, prompt_ms), 3),
-                "predicted_n": self.tokens,
-                "predicted_ms": round(predicted_ms, 3),
-                "predicted_per_second": round(_rate(self.tokens, predicted_ms), 3),
+                **_timings("prompt", prompt_tokens, prompt_ms),
+                **_timings("predicted", self.tokens, predicted_ms),
             },
         }
 
@@ -310,5 +317,11 @@ def selected(answer: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _rate(tokens: int, milliseconds: float) -> float:
-    return 1000 * tokens / milliseconds if milliseconds > 0 else 0.0
+def _timings(name: str, tokens: int, milliseconds: float) -> dict[str, float]:
+    """Returns how many tokens took how long, under llama.cpp's names."""
+    return {
+        f"{name}_n": tokens,
+        f"{name}_ms": round(milliseconds, 3),
+        f"{name}_per_token_ms": round(milliseconds / max(tokens, 1), 3),
+        f"{name}_per_second": round(1000 * tokens / milliseconds, 3) if milliseconds else 0.0,
+    }

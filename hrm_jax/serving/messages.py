@@ -1,4 +1,4 @@
-"""What clients send, in OpenAI's and llama.cpp's protocols.
+"""Bodies of requests, in OpenAI's and llama.cpp's protocols.
 
 Fields that are not named here are ignored, as clients send many that mean nothing to this server.
 """
@@ -17,6 +17,7 @@ from pydantic import (
 
 MOST_STOPS = 128  # editors send two dozen
 MOST_CHOICES = 16
+MOST_DEPTH = 100  # of lists and objects within each other
 _SEED = 2**63
 
 Text = Annotated[str, StringConstraints(max_length=4_000_000)]
@@ -25,6 +26,7 @@ Stop = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Stops = Annotated[list[Stop], Field(max_length=MOST_STOPS)]
 Token = Annotated[int, Field(ge=0, lt=2**31)]
 Tokens = Annotated[list[Token], Field(max_length=1_000_000)]
+Texts = Annotated[list[Text], Field(min_length=1, max_length=64)]
 Temperature = Annotated[float, Field(ge=0, le=100)]
 TopP = Annotated[float, Field(gt=0, le=1)]
 TopK = Annotated[int, Field(ge=-1, lt=2**31)]
@@ -80,12 +82,29 @@ class Writing(Message):
     stop: Stop | Stops | None = None
     verify: Verify | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _not_too_deep(cls, data: Any) -> Any:
+        """Refuses what is nested so deep that reading it would exceed Python's recursion limit."""
+        level = _nested([data])
+        for _ in range(MOST_DEPTH):
+            level = [inner for value in level for inner in _nested(value)]
+            if not level:
+                return data
+        raise ValueError(f"expected lists and objects nested at most {MOST_DEPTH} deep, got more")
+
     @property
     def stops(self) -> tuple[str, ...]:
         """The stop sequences."""
         if self.stop is None:
             return ()
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+
+def _nested(value: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
+    """Returns the lists and objects that stand directly within one."""
+    inner = value.values() if isinstance(value, Mapping) else value
+    return [one for one in inner if isinstance(one, list | Mapping)]
 
 
 class Asked(Writing):
@@ -113,7 +132,7 @@ class Asked(Writing):
 class CompletionAsked(Asked):
     """The body of `/v1/completions`."""
 
-    prompt: Text | Tokens | Annotated[list[Text], Field(min_length=1, max_length=64)] = ""
+    prompt: Text | Tokens | Texts | Annotated[list[Tokens], Field(max_length=64)] = ""
     suffix: Text | None = None
     echo: bool | None = None
     logprobs: int | None = Field(None, ge=0, le=20, description="likeliest tokens beside each")
@@ -166,11 +185,14 @@ class LlamaAsked(Writing):
     top_p: Annotated[float, Field(ge=0, le=1)] = 0.95
     seed: Seed = -1
     stream: bool = False
-    samplers: str | Sequence[str] | None = Field(
-        None, description="ignored: top_k, then top_p, then the temperature's draw"
+    samplers: Any = Field(
+        None, description="list or text, ignored: top_k, then top_p, then the temperature's draw"
     )
     t_max_predict_ms: int = Field(
-        0, ge=0, lt=2**31, description="time after the first token, once there is a line; 0 for any"
+        0,
+        ge=-1,
+        lt=2**31,
+        description="time after the first token, once there is a line; 0 or -1 for any",
     )
     n_probs: int = Field(0, ge=0, le=20, description="likeliest tokens told beside each")
     response_fields: Annotated[list[str], Field(max_length=100)] = []

@@ -1,14 +1,14 @@
-"""OpenAI's answers: whole, in parts, and with what is known of a verified text."""
+"""Builds OpenAI's answers: whole, as a stream, and with the verdict on a verified text."""
 
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, Literal
 
-from hrm_jax.inference.text.requests import Ending, Scored
-from hrm_jax.serving.messages import Asked
-from hrm_jax.serving.service import Measured, Service, Verdict
+from hrm_jax.inference.text.requests import Ending, Piece, Scored
+from hrm_jax.serving.messages import Asked, Verify
+from hrm_jax.serving.service import Conversation, Measured, RequestError, Service, Verdict
 from hrm_jax.serving.token_scores import TokenScores
 
 Kind = Literal["text_completion", "chat.completion"]
@@ -16,7 +16,7 @@ Kind = Literal["text_completion", "chat.completion"]
 
 
 class Frame:
-    """What stands around the texts of one answer."""
+    """Builds one answer: its head, its choices and its usage around the texts."""
 
     def __init__(
         self,
@@ -25,6 +25,8 @@ class Frame:
         kind: Kind,
         written: list[Measured],
         echo: list[str],
+        *,
+        reads_only: bool = False,
     ):
         """Begins an answer.
 
@@ -34,7 +36,9 @@ class Frame:
           kind: of the answer.
           written: the requests, those of each prompt's choices together.
           echo: of each prompt, what stands before its texts.
+          reads_only: whether nothing is told of what is written.
         """
+        self.reads_only = reads_only
         self._service = service
         self._asked = asked
         self._scores = TokenScores(service.loaded.tokenizer)
@@ -57,7 +61,7 @@ class Frame:
         endings: list[str | None] = [None] * len(texts)
         tokens = 0
         scores: list[list[Scored]] = [[] for _ in texts]
-        async for piece in self._service.write([one.request for one in self._written]):
+        async for piece in self._pieces():
             texts[piece.request] += piece.text
             scores[piece.request] += piece.scores
             tokens += piece.tokens
@@ -65,10 +69,12 @@ class Frame:
                 endings[piece.request] = finish_reason(piece.ending)
         return self._complete(texts, endings, tokens, scores)
 
-    async def nothing(self) -> dict[str, Any]:
-        """Returns the answer to what is only to be read, once it is."""
-        await self.whole()
-        return self._complete([""], ["length"], 0)
+    async def verdict(self, asked: Verify, conversation: Conversation | None) -> Verdict:
+        """Returns what is known of the text once candidates were judged; as `Service.verify`."""
+        # A search writes its own candidates, so there is one text to verify.
+        if len(self._written) > 1:
+            raise RequestError("verify: expected one prompt and n: 1")
+        return await self._service.verify(self._written[0].request, asked, conversation)
 
     def verified(self, verdict: Verdict) -> dict[str, Any]:
         """Returns the answer of a text that was to be verified."""
@@ -83,9 +89,7 @@ class Frame:
             if self._is_chat or before:
                 yield self._chunk(index, before, first=True)
         tokens = 0
-        requests = [one.request for one in self._written]
-        # Closed at once where the client goes, so that the rows are free.
-        async with contextlib.aclosing(self._service.write(requests)) as pieces:
+        async with contextlib.aclosing(self._pieces()) as pieces:
             async for piece in pieces:
                 tokens += piece.tokens
                 if piece.text or piece.scores:
@@ -103,6 +107,13 @@ class Frame:
         for chunk in self._usage_chunk(verdict.tokens):
             yield chunk
 
+    async def _pieces(self) -> AsyncGenerator[Piece, None]:
+        requests = [one.request for one in self._written]
+        # Closed at once where the client goes, so that the rows are free.
+        async with contextlib.aclosing(self._service.write(requests)) as pieces:
+            async for piece in pieces:
+                yield Piece(piece.request, "", 0, piece.ending) if self.reads_only else piece
+
     def _complete(
         self,
         texts: list[str],
@@ -112,12 +123,16 @@ class Frame:
     ) -> dict[str, Any]:
         choices = []
         for index, text in enumerate(texts):
-            said: dict[str, Any] = {"text": text}
+            content: dict[str, Any] = {"text": text}
             if self._is_chat:
-                said = {"message": {"role": "assistant", "content": text, "refusal": None}}
-            ending = endings[index]
-            told = self._told([] if scores is None else scores[index])
-            choices.append({"index": index, **said, "finish_reason": ending, "logprobs": told})
+                content = {"message": {"role": "assistant", "content": text, "refusal": None}}
+            choice = {
+                "index": index,
+                **content,
+                "finish_reason": endings[index],
+                "logprobs": self._logprobs([] if scores is None else scores[index]),
+            }
+            choices.append(choice)
         return {
             **self._head,
             "object": self._kind,
@@ -134,19 +149,19 @@ class Frame:
         ending: str | None = None,
         scores: Sequence[Scored] = (),
     ) -> dict[str, Any]:
-        said: dict[str, Any] = {"text": text}
+        content: dict[str, Any] = {"text": text}
         kind = "text_completion"
         if self._is_chat:
             kind = "chat.completion.chunk"
             role = {"role": "assistant"} if first else {}
             # The chunk that ends a chat has an empty delta.
-            said = {"delta": role | ({} if ending else {"content": text})}
-        told = self._told(scores) if scores else None
-        choice = {"index": index, **said, "finish_reason": ending, "logprobs": told}
+            content = {"delta": role | ({} if ending else {"content": text})}
+        logprobs = self._logprobs(scores) if scores else None
+        choice = {"index": index, **content, "finish_reason": ending, "logprobs": logprobs}
         return {**self._head, "object": kind, "choices": [choice]}
 
-    def _told(self, scores: Sequence[Scored]) -> dict[str, Any] | None:
-        """Returns what an answer tells of tokens, if it was asked for."""
+    def _logprobs(self, scores: Sequence[Scored]) -> dict[str, Any] | None:
+        """Returns the log-probabilities of tokens, if they were asked for."""
         if self._asked.scores is None or self._asked.verify is not None:
             return None
         return self._scores.of_chat(scores) if self._is_chat else self._scores.of_text(scores)

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +15,16 @@ from hrm_jax.inference.text.constraints import Constraint
 from hrm_jax.inference.text.prompts import marked_prompt
 from hrm_jax.serving.current import Current
 from hrm_jax.serving.messages import Asked, ChatAsked, CompletionAsked
-from hrm_jax.serving.openai_replies import Frame, Kind
-from hrm_jax.serving.service import Measured, RequestError, Service, sampling, schema, seed_of
+from hrm_jax.serving.openai_replies import Frame
+from hrm_jax.serving.service import (
+    Conversation,
+    Measured,
+    RequestError,
+    Service,
+    sampling,
+    schema,
+    seed_of,
+)
 from hrm_jax.serving.streams import streamed, unless_gone
 
 _DEFAULT_TOKENS = 16
@@ -52,7 +61,8 @@ async def completions(
         return _requests(service, asked, made, limit), echo
 
     written, echo = await asyncio.to_thread(prepared)
-    return await _answer(service, asked, request, "text_completion", written, None, echo)
+    frame = Frame(service, asked, "text_completion", written, echo)
+    return await _answer(asked, request, frame, None)
 
 
 @routes.post("/chat/completions", response_model=None)
@@ -64,19 +74,16 @@ async def chat(service: Current, asked: ChatAsked, request: Request) -> Response
     # llama.cpp's way to have a prompt read ahead of the turn that continues it.
     reads_only = limit == 0 and asked.n_predict == 0
     messages = [turn.model_dump(exclude_unset=True) for turn in asked.messages]
-    options = dict(asked.chat_template_kwargs or {})
-    if asked.tools:
-        options["tools"] = asked.tools
-
-    def prepared() -> list[Measured]:
-        prompt = service.loaded.conversation(messages, **options)
-        return _requests(service, asked, [prompt], 1 if reads_only else limit)
-
-    written = await asyncio.to_thread(prepared)
-    if reads_only:
-        frame = Frame(service, asked, "chat.completion", written, [""])
-        return await unless_gone(request, frame.nothing())
-    return await _answer(service, asked, request, "chat.completion", written, messages, [""])
+    prompt_of = functools.partial(
+        service.loaded.conversation, tools=asked.tools, variables=asked.chat_template_kwargs
+    )
+    # Reading alone writes one token, which the frame leaves out.
+    count = 1 if reads_only else limit
+    written = await asyncio.to_thread(
+        lambda: _requests(service, asked, [prompt_of(messages)], count)
+    )
+    frame = Frame(service, asked, "chat.completion", written, [""], reads_only=reads_only)
+    return await _answer(asked, request, frame, Conversation(messages, prompt_of))
 
 
 def _model(service: Service) -> dict[str, Any]:
@@ -94,11 +101,12 @@ def _model(service: Service) -> dict[str, Any]:
 
 
 def _prompts(asked: CompletionAsked) -> list[Any]:
-    """Returns the prompts of a request: texts, or the tokens of one."""
+    """Returns the prompts of a request, each a text or tokens."""
     prompt: Any = asked.prompt
-    is_list_of_texts = isinstance(prompt, list) and bool(prompt) and isinstance(prompt[0], str)
     # A list of numbers is the tokens of a single prompt.
-    return prompt if is_list_of_texts else [prompt]
+    if isinstance(prompt, str) or not prompt or isinstance(prompt[0], int):
+        return [prompt]
+    return prompt
 
 
 def _prompt(service: Service, prompt: str | Sequence[int], suffix: str | None) -> Prompt:
@@ -161,25 +169,14 @@ def _constraint(asked: Asked) -> Constraint | None:
 
 
 async def _answer(
-    service: Service,
-    asked: Asked,
-    request: Request,
-    kind: Kind,
-    written: list[Measured],
-    messages: list[dict[str, Any]] | None,
-    echo: list[str],
+    asked: Asked, request: Request, frame: Frame, conversation: Conversation | None
 ) -> Response | dict[str, Any]:
     """Returns the whole answer, or its stream."""
-    frame = Frame(service, asked, kind, written, echo)
-    if asked.verify is not None:
-        # A search writes its own candidates, so there is one text to verify.
-        if len(written) > 1:
-            raise RequestError("verify: expected one prompt and n: 1")
-        verifying = service.verify(written[0].request, asked.verify, messages)
-        verdict = await unless_gone(request, verifying)
+    if asked.verify is not None and not frame.reads_only:
+        verdict = await unless_gone(request, frame.verdict(asked.verify, conversation))
         if asked.stream:
-            return await streamed(frame.verified_chunks(verdict), done=True)
+            return await streamed(request, frame.verified_chunks(verdict), done=True)
         return frame.verified(verdict)
     if asked.stream:
-        return await streamed(frame.chunks(), done=True)
+        return await streamed(request, frame.chunks(), done=True)
     return await unless_gone(request, frame.whole())

@@ -1,8 +1,10 @@
-"""What stands before every request: its host, its key, its size and its kind."""
+"""Refuses requests by host, key, kind and size, before the app reads them."""
 
+import asyncio
 import dataclasses
 import hashlib
 import hmac
+import math
 from collections.abc import Sequence
 
 from fastapi import HTTPException
@@ -24,11 +26,15 @@ class Protection:
       hosts: names by which clients may call this server, without the port; "*" for any.
       key_digests: SHA-256 digests of the keys, one of which a client has to send; none: no key.
       most_bytes: of a request's body.
+      most_body_seconds: for a request's body to come.
+      most_at_once: requests that are answered at a time; probes of `/health` always are.
     """
 
     hosts: tuple[str, ...] = LOCAL_HOSTS
     key_digests: tuple[bytes, ...] = ()
     most_bytes: int = 8 << 20
+    most_body_seconds: float = 60.0
+    most_at_once: float = math.inf
 
 
 def digests(keys: Sequence[str]) -> tuple[bytes, ...]:
@@ -36,48 +42,39 @@ def digests(keys: Sequence[str]) -> tuple[bytes, ...]:
     return tuple(_digest(key) for key in keys)
 
 
-class _TooLarge(HTTPException):
-    """A body is larger than it may be.
-
-    An `HTTPException`, as FastAPI takes any other error while it reads a body for a body that is
-    not JSON.
-    """
-
-    def __init__(self, most_bytes: int):
-        super().__init__(413, f"expected a body of at most {most_bytes} bytes, got more")
-
-
-@dataclasses.dataclass(frozen=True)
 class Guarded:
     """An app behind its protection.
 
     A web page that a person has open can make their browser call any address, this server's too.
     The name in `Host` cannot be forged there, and neither can a body be sent as JSON without the
     server's consent: so both are checked.
-
-    Attributes:
-      app: the app.
-      settings: who may ask.
     """
 
-    app: ASGIApp
-    settings: Protection
+    def __init__(self, app: ASGIApp, settings: Protection):
+        """Stores the app, and who may ask."""
+        self._app = app
+        self._settings = settings
+        self._at_once = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or refuses it."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
         refused = self._refused(scope)
         if refused is not None:
             await errors.reply(*refused)(scope, receive, send)
             return
-        await self._limited(scope, receive, send)
+        self._at_once += 1
+        try:
+            await self._app(scope, self._limited(receive), send)
+        finally:
+            self._at_once -= 1
 
     def _refused(self, scope: Scope) -> tuple[int, str] | None:
         """Returns the status and the message of what is not allowed, or None."""
         headers = Headers(scope=scope)
-        settings = self.settings
+        settings = self._settings
         if "*" not in settings.hosts and _host(headers) not in settings.hosts:
             return 403, (
                 f"Host: expected {' or '.join(settings.hosts)}, got {_host(headers)!r}; name it by "
@@ -93,6 +90,11 @@ class Guarded:
             length = headers.get("content-length", "")
             if length.isdecimal() and int(length) > settings.most_bytes:
                 return 413, f"expected a body of at most {settings.most_bytes} bytes, got {length}"
+        if self._at_once >= settings.most_at_once and scope["path"] not in _OPEN:
+            return 429, (
+                f"expected at most {settings.most_at_once} requests at once, got more; try again "
+                "later"
+            )
         return None
 
     def _has_key(self, headers: Headers) -> bool:
@@ -102,23 +104,37 @@ class Guarded:
         digest = _digest(given)
         # All are compared, each in constant time: how long it takes tells nothing of a key.
         found = False
-        for one in self.settings.key_digests:
+        for one in self._settings.key_digests:
             found |= hmac.compare_digest(digest, one)
         return found
 
-    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request whose body may turn out to be too large."""
+    def _limited(self, receive: Receive) -> Receive:
+        """Returns what reads a request whose body may turn out to be too large, or to stay away."""
+        settings = self._settings
+        deadline = asyncio.get_running_loop().time() + settings.most_body_seconds
         came = 0
+        is_whole = False
 
-        async def counted() -> Message:
-            nonlocal came
-            message = await receive()
+        async def limited() -> Message:
+            nonlocal came, is_whole
+            try:
+                # Once the body is there, the next message is that the client has gone.
+                async with asyncio.timeout_at(None if is_whole else deadline):
+                    message = await receive()
+            # An `HTTPException`, here and below, as FastAPI takes any other error while it reads a
+            # body for a body that is not JSON.
+            except TimeoutError as error:
+                seconds = settings.most_body_seconds
+                raise HTTPException(408, f"expected a body within {seconds:g} seconds") from error
             came += len(message.get("body", b""))
-            if came > self.settings.most_bytes:
-                raise _TooLarge(self.settings.most_bytes)
+            is_whole = not message.get("more_body", False)
+            if came > settings.most_bytes:
+                raise HTTPException(
+                    413, f"expected a body of at most {settings.most_bytes} bytes, got more"
+                )
             return message
 
-        await self.app(scope, counted, send)
+        return limited
 
 
 def _host(headers: Headers) -> str:

@@ -1,4 +1,4 @@
-"""Why a text is not written; apart from the engine, so that who only answers needs no JAX."""
+"""Errors of the engine, in a module that does not import JAX."""
 
 from hrm_jax.core.errors import UserError
 
@@ -9,3 +9,7 @@ class EngineError(RuntimeError):
 
 class QueueFull(UserError, RuntimeError):
     """More texts wait for a row than may."""
+
+
+class TooManyTexts(UserError, ValueError):
+    """More texts are asked for at once than may ever wait."""

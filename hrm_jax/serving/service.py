@@ -7,10 +7,13 @@ import json
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.core.errors import UserError
+from hrm_jax.core.texts import Prompt
+from hrm_jax.data.text.chat import Message, as_text
 from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.inference.text import grammars
 from hrm_jax.inference.text.constraints import Constraint
@@ -19,7 +22,7 @@ from hrm_jax.inference.text.sampling import SamplingConfig
 from hrm_jax.serving.engine import Coming, Engine, EngineError
 from hrm_jax.serving.messages import Verify
 from hrm_jax.verified import programs, search
-from hrm_jax.verified.checks import check_of_examples, check_of_tests
+from hrm_jax.verified.checks import Check, check_of_examples, check_of_tests
 from hrm_jax.verified.examples import examples_in
 
 
@@ -38,6 +41,19 @@ class Measured:
 
     request: Request
     prompt_tokens: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversation:
+    """Turns, and how the model is shown them.
+
+    Attributes:
+      messages: the turns.
+      prompt_of: makes a prompt of turns.
+    """
+
+    messages: Sequence[Message]
+    prompt_of: Callable[[Sequence[Message]], Prompt]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +112,10 @@ class Service:
         self.engine = engine
         self._judge = judge
         self._packages = tuple(packages)
+        # A search blocks while candidates are judged, so it has a thread: one of its own, as in
+        # those that asyncio shares many searches would let all other requests wait.
+        self._searches = asyncio.Semaphore(engine.batch_size)
+        self._threads = ThreadPoolExecutor(engine.batch_size, "search")
 
     @property
     def verifies(self) -> bool:
@@ -161,14 +181,14 @@ class Service:
             leave()
 
     async def verify(
-        self, request: Request, asked: Verify, messages: Sequence[dict[str, Any]] | None
+        self, request: Request, asked: Verify, conversation: Conversation | None
     ) -> Verdict:
         """Writes candidates until one passes tests.
 
         Args:
           request: of one candidate.
           asked: the tests, and the budget.
-          messages: the conversation that the prompt was made of; None for a text.
+          conversation: that the prompt was made of; None for a text.
 
         Raises:
           RequestError: there is no sandbox, or not one kind of tests is asked for.
@@ -180,29 +200,49 @@ class Service:
         # Exactly one of the two has to be given.
         if asked.doctests == (asked.tests is not None):
             raise RequestError("verify: expected either tests, or doctests: true")
-        wanted = programs.wanted(request, messages, self.loaded.conversation)
-        if asked.tests is not None:
-            check = check_of_tests(asked.tests, "verify.tests", packages=self._packages)
-        else:
+        if conversation is None:
+            wanted = programs.wanted(request, None, self.loaded.conversation)
             text = request.prompt.prefix
-            if messages is not None:
-                text = "\n".join(str(one.get("content")) for one in messages)
-            check = check_of_examples(examples_in(text))
+        else:
+            messages = conversation.messages
+            wanted = programs.wanted(request, messages, conversation.prompt_of)
+            text = "\n".join(as_text(one).get("content") or "" for one in messages)
+        # Reading many tests takes a while, for which other requests need not wait.
+        check = await asyncio.to_thread(self._check, asked, text)
         budget = search.Budget(asked.attempts, asked.seconds)
-        # A search blocks while candidates are judged, so it has a thread, and the engine's blocking
-        # side.
-        counted = _Counted(self.engine)
-        found = await asyncio.to_thread(search.search, counted, wanted, check, self._judge, budget)
+        found, tokens = await self._searched(wanted, check, budget, self._judge)
         best = found.best
         return Verdict(
             best.text,
             best.ending,
-            counted.tokens,
+            tokens,
             found.verified,
             None if found.verified else best.failure,
             len(found.candidates),
             round(found.seconds, 3),
         )
+
+    def _check(self, asked: Verify, text: str) -> Check:
+        if asked.tests is None:
+            return check_of_examples(examples_in(text))
+        return check_of_tests(asked.tests, "verify.tests", packages=self._packages)
+
+    async def _searched(
+        self, wanted: search.Asked, check: Check, budget: search.Budget, judge: Judge
+    ) -> tuple[search.Found, int]:
+        """Returns what a search comes to, and how many tokens it wrote."""
+        writer = _Counted(self.engine)
+        loop = asyncio.get_running_loop()
+        try:
+            # As many at a time as there are rows: more would wait for rows instead.
+            async with self._searches:
+                found = await loop.run_in_executor(
+                    self._threads, search.search, writer, wanted, check, judge, budget
+                )
+            return found, writer.tokens
+        # Reached too when the client has gone, of which the thread knows nothing.
+        finally:
+            writer.leave()
 
 
 def _leave_accepted(submitted: "asyncio.Future[Callable[[], None]]") -> None:
@@ -211,19 +251,30 @@ def _leave_accepted(submitted: "asyncio.Future[Callable[[], None]]") -> None:
 
 
 class _Counted:
-    """An engine, and how many tokens it has written for one search."""
+    """An engine, and how many tokens it has written for one search, until that is left."""
 
     def __init__(self, engine: Engine):
         self._engine = engine
+        self._is_left = False
         self.batch_size = engine.batch_size
         self.fits = engine.fits
         self.tokens = 0
 
     def write(self, requests: Sequence[Request]) -> Iterator[Piece]:
+        self._check_wanted()
         with contextlib.closing(self._engine.write(requests)) as pieces:
             for piece in pieces:
                 self.tokens += piece.tokens
+                self._check_wanted()
                 yield piece
+
+    def leave(self) -> None:
+        """Ends the search at its next token: nobody waits for what it comes to."""
+        self._is_left = True
+
+    def _check_wanted(self) -> None:
+        if self._is_left:
+            raise EngineError("the client has gone")
 
 
 def sampling(temperature: float | None, top_k: int | None, top_p: float | None) -> SamplingConfig:

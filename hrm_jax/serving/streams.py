@@ -18,17 +18,23 @@ _GONE = 499
 _Result = TypeVar("_Result")
 
 
-async def streamed(events: AsyncIterator[Mapping[str, Any]], *, done: bool) -> StreamingResponse:
+async def streamed(
+    request: Request, events: AsyncIterator[Mapping[str, Any]], *, done: bool
+) -> StreamingResponse:
     """Returns an answer of events.
 
     The first is awaited here, so that what is refused has a status of its own.
 
     Args:
+      request: whose client may go before there is a first event.
       events: their data.
       done: whether `[DONE]` is the last one, as OpenAI's clients expect.
+
+    Raises:
+      HTTPException: the client has gone.
     """
     # A status cannot be changed once a response has begun.
-    first = await anext(events, None)
+    first = await unless_gone(request, anext(events, None))
 
     async def lines() -> AsyncIterator[str]:
         try:

@@ -1,4 +1,4 @@
-"""What answers tell of tokens' log-probabilities, in OpenAI's two forms."""
+"""Formats the log-probabilities of tokens: OpenAI's two forms, and llama.cpp's."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from hrm_jax.inference.text.requests import Scored
 
 
 class TokenScores:
-    """Names the tokens of a tokenizer."""
+    """Formats scores with the texts of a tokenizer's tokens."""
 
     def __init__(self, tokenizer: Tokenizer):
         """Stores the tokenizer."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -39,10 +39,12 @@ class Puzzle(_Question):
     Attributes:
       puzzle: in any form that the experiment's command reads.
       box: rows and columns of a box, such as 2x3, where the puzzle leaves that open.
+      search: what comes after a first attempt that fails; empty for what the run is tested with.
     """
 
     puzzle: str = Field(max_length=20_000)
     box: str = Field("", max_length=20)
+    search: Literal["", "none", "tree"] = ""
 
 
 class Writing(_Question):
@@ -71,9 +73,8 @@ def add_asking(routes: APIRouter, studio: Studio) -> None:
         thinker = studio.experiment(body.experiment).thinker
         if not thinker:
             raise FormError({"": f"{body.experiment}: its models solve no puzzles here"})
-        return _streamed(
-            studio, thinker, _flags(studio, body), {"puzzle": body.puzzle, "box": body.box}
-        )
+        question = {"puzzle": body.puzzle, "box": body.box, "search": body.search}
+        return _streamed(studio, thinker, _flags(studio, body), question)
 
     @routes.post("/write")
     async def write(body: Writing) -> StreamingResponse:

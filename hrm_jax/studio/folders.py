@@ -7,6 +7,7 @@ them is read than is asked for. Folders elsewhere may be shown beside them; thos
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -39,6 +40,16 @@ class UnknownRun(UserError, LookupError):
 
 class UnreadableRuns(UserError, OSError):
     """The folder of all runs is there and cannot be read."""
+
+
+def reason_of(error: Exception) -> str:
+    """Returns what a page is told of an error: for those of the system what to do about them."""
+    if isinstance(error, UserError) or not isinstance(error, OSError):
+        return str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk of the runs is full; make room on it, and try again"
+    place = error.filename or "the folder of the runs"
+    return f"{place}: {error.strerror or error}; see whether it may be read and written"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,7 +47,7 @@ class ForeignLogs:
         return 1 - min(1, sum(self._left.values()) / max(total, 1))
 
     def stamp(self) -> list[tuple[str, int, int]]:
-        """Returns names, sizes and times of the logs, the oldest first: others if there is more."""
+        """Returns names, sizes and times of the logs, the oldest first."""
         found = []
         with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
             for entry in entries:

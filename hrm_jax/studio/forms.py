@@ -83,10 +83,10 @@ class FormError(UserError, ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Filled:
-    """A form that was filled in and is right.
+    """A form whose values make a valid configuration.
 
     Attributes:
-      config: what it says.
+      config: that configuration.
       flags: `--preset` and `--config.*` of the command line that says the same.
       changed: paths that differ from the preset.
     """
@@ -196,8 +196,9 @@ def _problems(attempt: Callable[[], object]) -> dict[str, str]:
 
 
 def _describe(leaf: FieldInfo) -> dict[str, Any]:
-    # A tuple of configs has no form as text that could be read again.
-    is_fixed = isinstance(leaf.value, tuple) and any(map(dataclasses.is_dataclass, leaf.value))
+    # A tuple of configs has no form as text that could be read again, nor a config that is absent.
+    is_tuple = isinstance(leaf.value, tuple) and any(map(dataclasses.is_dataclass, leaf.value))
+    is_absent = any(map(dataclasses.is_dataclass, typing.get_args(leaf.annotation)))
     choices: list[str] = []
     if leaf.annotation is bool:
         choices = ["True", "False"]
@@ -205,10 +206,10 @@ def _describe(leaf: FieldInfo) -> dict[str, Any]:
         choices = [as_text(choice) for choice in typing.get_args(leaf.annotation)]
     return {
         "path": leaf.path,
-        "value": f"{len(leaf.value)} of them" if is_fixed else as_text(leaf.value),
+        "value": f"{len(leaf.value)} of them" if is_tuple else as_text(leaf.value),
         "help": leaf.help,
         "allowed": leaf.allowed,
         "type": type_name(leaf.annotation).replace("a finite float", "float"),
         "choices": choices,
-        "fixed": is_fixed,
+        "fixed": is_tuple or is_absent,
     }

@@ -26,6 +26,7 @@ from hrm_jax.core.files import exclusive, write_atomically
 from hrm_jax.studio import forms, states
 from hrm_jax.studio.folders import BIN, STUDIO, Runs, read_object
 from hrm_jax.studio.forms import Experiment, Filled
+from hrm_jax.training.run_files import PROCESS
 
 VERSION = 1
 _LOCK_SECONDS = 5.0
@@ -92,7 +93,7 @@ class Jobs:
         forms.load_all(self._experiments)  # before the lock, which others wait for
         with self._alone():
             # Looked at here, as another studio may have started one until now.
-            if any(self._state(self._runs.path(name)).is_alive for name in self._own_names()):
+            if any(self._state(self._runs.path(name)).is_here for name in self._own_names()):
                 return Advanced(None, [])
             dropped = []
             for path in self._queue_files():
@@ -118,8 +119,7 @@ class Jobs:
         """
         folder = self._runs.own(name)
         with self._alone():
-            if self._state(folder).is_alive:
-                raise JobError(f"{name} runs already")
+            _refuse_alive(name, self._state(folder), "stop it to take it up anew")
             if not experiment:
                 raise JobError(f"{name}: its config.json is of no experiment that is known here")
             _refuse_links(folder)
@@ -132,10 +132,13 @@ class Jobs:
         Raises:
           JobError: it does not run, or its process is not one of this run.
         """
-        waiting = self.queue().get(name)
-        if waiting is not None:
-            waiting.unlink(missing_ok=True)
-            return
+        if name in self.queue():
+            # Alone: it might be started just now, and then it has to be stopped.
+            with self._alone():
+                waiting = self.queue().get(name)
+                if waiting is not None:
+                    waiting.unlink(missing_ok=True)
+                    return
         folder = self._runs.own(name)
         state = self._state(folder)
         if state.pid is None:
@@ -157,9 +160,8 @@ class Jobs:
         """
         folder = self._runs.own(name)
         with self._alone():
-            if self._state(folder).is_alive:
-                raise JobError(f"{name} runs; stop it before")
-            binned = f"{time.strftime('%Y%m%d-%H%M%S')}-{name.replace('/', '~')}"
+            _refuse_alive(name, self._state(folder), "stop it before")
+            binned = f"{time.strftime('%Y%m%d-%H%M%S')}-{_as_part(name)}"
             os.rename(folder, self._runs.aside(BIN) / binned)
         return binned
 
@@ -176,7 +178,7 @@ class Jobs:
           JobError: it is not in the bin, or there is another run of its name.
         """
         folder = self._runs.root / BIN / pathlib.PurePath(binned).name
-        name = binned.split("-", 2)[-1].replace("~", "/")
+        name = _as_name(binned.split("-", 2)[-1])
         path = self._runs.path(name)
         with self._alone():
             if not folder.is_dir() or os.path.lexists(path):
@@ -255,6 +257,25 @@ class Jobs:
         with contextlib.ExitStack() as stack:
             stack.push(lock)
             yield
+
+
+def _refuse_alive(name: str, state: states.RunState, remedy: str) -> None:
+    """Raises JobError where a process works on a run."""
+    if state.is_alive and not state.is_here:
+        remedy = f"if it does not any more, remove {PROCESS} from its folder"
+    if state.is_alive:
+        where = f" {state.message}" if state.message else ""
+        raise JobError(f"{name} runs{where}; {remedy}")
+
+
+def _as_part(name: str) -> str:
+    """Returns a run's name as the name of a single folder."""
+    return name.replace("%", "%25").replace("~", "%7E").replace("/", "~")
+
+
+def _as_name(part: str) -> str:
+    """Returns the run's name that `_as_part` wrote."""
+    return part.replace("~", "/").replace("%7E", "~").replace("%25", "%")
 
 
 def _refuse_links(folder: pathlib.Path) -> None:

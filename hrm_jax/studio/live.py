@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from hrm_jax.core.errors import UserError
-from hrm_jax.studio.folders import Runs
+from hrm_jax.studio.folders import Runs, reason_of
 from hrm_jax.studio.jobs import Jobs
 from hrm_jax.studio.watching import Watching
 
@@ -20,10 +20,13 @@ TICK_SECONDS = 0.5
 _UNWATCHED_TICKS = 4
 """Without a page only the queue is served, in one tick of so many."""
 _SYSTEM_TICKS = 4
+_MOST_EVENTS = 1000
+"""That wait for one page. One that has not read so many, on a machine that sleeps, is sent away;
+when it comes again, it is told of all runs."""
 
 
 class Live:
-    """Looks at all runs twice a second, and at the queue."""
+    """Polls all runs and the queue twice a second, and tells pages what has changed."""
 
     def __init__(self, runs: Runs, watching: Watching, jobs: Jobs):
         self._runs = runs
@@ -50,7 +53,7 @@ class Live:
                     await self.look(tells_system=tick % _SYSTEM_TICKS == 0)
                 except (OSError, UserError) as error:
                     # A full disk or a folder that is gone: the page says so, and it goes on.
-                    self._tell("trouble", {"message": str(error)})
+                    self._tell("trouble", {"message": reason_of(error)})
                 except Exception:
                     _LOG.exception("the runs could not be looked at")
             await asyncio.sleep(TICK_SECONDS)
@@ -69,7 +72,8 @@ class Live:
         if tells_system and self._listeners:
             self._system = await asyncio.to_thread(self._load)
             self._tell("system", self._system)
-        is_busy = any(run["state"] in ("starting", "running") for run in found.values())
+        # Runs of other machines, and copies of their folders, keep nobody waiting.
+        is_busy = any(run["is_here"] and not run["read_only"] for run in found.values())
         is_advancing = self._advancing is not None and not self._advancing.done()
         if waiting and not is_busy and not is_advancing:
             # Beside what is told to pages: before a first run starts, its experiment is imported.
@@ -81,7 +85,7 @@ class Live:
             for why in found.dropped:
                 self._tell("trouble", {"message": why})
         except (OSError, UserError) as error:
-            self._tell("trouble", {"message": str(error)})
+            self._tell("trouble", {"message": reason_of(error)})
 
     async def events(self) -> AsyncIterator[str]:
         """Yields events for one page, of which the first tells of all runs."""
@@ -94,7 +98,7 @@ class Live:
                 await self.look()
             except (OSError, UserError) as error:
                 # The page is drawn all the same, and says what is wrong.
-                trouble = str(error)
+                trouble = reason_of(error)
             yield _event("all", {"runs": self._known, "system": self._system})
             if trouble:
                 yield _event("trouble", {"message": trouble})
@@ -119,7 +123,12 @@ class Live:
 
     def _put(self, event: str | None) -> None:
         for queue in self._listeners:
-            queue.put_nowait(event)
+            if queue.qsize() >= _MOST_EVENTS:
+                while not queue.empty():
+                    queue.get_nowait()
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait(event)
 
     def _load(self) -> dict[str, Any]:
         memory = psutil.virtual_memory()
@@ -138,6 +147,7 @@ def _waiting(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "state": "queued",
+        "is_here": False,
         "message": "waits until no other run is trained",
         "experiment": "",
         "description": "",

@@ -1,6 +1,5 @@
 """What the end of a run's own log says: its last step and newest values, as it grows."""
 
-import json
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -8,6 +7,7 @@ from typing import Any
 
 from hrm_jax.studio.lines import LineReader
 from hrm_jax.studio.series import MOST_CURVES, as_number
+from hrm_jax.training.run_files import parse_line
 
 _END_BYTES = 1 << 14
 """Of a log that is looked at for the first time; from there on its new lines alone are read."""
@@ -51,7 +51,7 @@ class LogEnd:
             return []
         if found.restarted:
             self._begin()
-        parsed = (parse_record(line) for line in found.lines)
+        parsed = (parse_line(line) for line in found.lines)
         records = [one for one in parsed if one is not None and step_of(one) is not None]
         for record in records:
             self._add(record)
@@ -72,15 +72,6 @@ class LogEnd:
         # A log may name others in every record, and what is kept of it must not grow without end.
         if curve in self.latest or len(self.latest) < MOST_CURVES:
             self.latest[curve] = number if math.isfinite(number) else None
-
-
-def parse_record(line: bytes) -> dict[str, Any] | None:
-    """Returns the record of a line; None where there is none."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def step_of(record: Mapping[str, Any]) -> float | None:

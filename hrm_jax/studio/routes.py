@@ -1,4 +1,4 @@
-"""What the page asks for."""
+"""The routes that the page calls, but for those that ask models."""
 
 import asyncio
 import csv
@@ -28,6 +28,8 @@ _MOST_PROBES = 200
 _PROBED = ("sudoku", "text")
 """Kinds of probes that the page can show."""
 _MOST_POINTS = 20_000
+_DEEPEST = 20
+"""Parts within each other of a configuration that is shown; none of ours has as many."""
 
 Name = Annotated[str, Query(max_length=300)]
 
@@ -324,8 +326,10 @@ def _probes(path: Any) -> list[dict[str, Any]]:
     return [known[index] for index in chosen]
 
 
-def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
+def _flat(value: Any, path: str = "", depth: int = _DEEPEST) -> list[tuple[str, str]]:
     if isinstance(value, dict) and value:
-        inner = [_flat(v, f"{path}.{k}" if path else str(k)) for k, v in value.items()]
+        if not depth:
+            return [(path, "...")]
+        inner = [_flat(v, f"{path}.{k}" if path else str(k), depth - 1) for k, v in value.items()]
         return [item for items in inner for item in items]
     return [(path, forms.as_text(value)[:2000])]

@@ -1,4 +1,4 @@
-"""How a run is: told by the files in its folder and by whether its process is alive.
+"""The state of a run, by the files in its folder and by whether its process is alive.
 
 Three files speak of it: `process.json` of the run itself (`hrm_jax.training.process_record`),
 `job.json` of the studio that started it, and for runs of earlier code the log alone.
@@ -33,10 +33,10 @@ Word = Literal[
 
 @dataclasses.dataclass(frozen=True)
 class RunState:
-    """How a run is.
+    """The state of a run.
 
     Attributes:
-      word: in a word; `unknown` for runs of earlier code that have not taken their last step.
+      word: its name; `unknown` for runs of earlier code that have not taken their last step.
       message: why it failed or stopped.
       pid: of its process while that is alive.
       ended_seconds: when it ended, where that is known.
@@ -49,12 +49,17 @@ class RunState:
 
     @property
     def is_alive(self) -> bool:
-        """Whether a process works on it."""
+        """Whether a process works on it, here or on another machine."""
         return self.word in ("starting", "running")
+
+    @property
+    def is_here(self) -> bool:
+        """Whether a process of this machine works on it."""
+        return self.is_alive and self.pid is not None
 
 
 def state_of(folder: pathlib.Path, *, is_complete: bool) -> RunState:
-    """Returns how a run is.
+    """Returns the state of a run.
 
     Args:
       folder: the run's.

@@ -1,4 +1,4 @@
-"""What all routes work with."""
+"""The state that all routes share: runs, processes, and models that are asked."""
 
 import asyncio
 from collections.abc import Mapping

@@ -13,15 +13,17 @@ from hrm_jax.studio.folders import Runs, checkpoints, read_object
 from hrm_jax.studio.foreign import ForeignLogs
 from hrm_jax.studio.forms import Experiment
 from hrm_jax.studio.lines import LineReader
-from hrm_jax.studio.log_ends import LogEnd, losses_of, parse_record
+from hrm_jax.studio.log_ends import LogEnd, losses_of
 from hrm_jax.studio.losses import Losses, is_loss
 from hrm_jax.studio.series import Curves, as_number
 from hrm_jax.studio.states import JOB
 from hrm_jax.studio.tags import read_tags
-from hrm_jax.training.run_files import METRICS, PROBES, PROCESS, SIZE, TELEMETRY
+from hrm_jax.training.run_files import METRICS, PROBES, PROCESS, SIZE, TELEMETRY, parse_line
 
 _LOGS = ((METRICS, "other"), (TELEMETRY, "telemetry"))
 _FOREIGN_SECONDS = 0.1
+_RESTING_SECONDS = 3.0
+"""A run at rest is looked at no more often, if its logs are as they were."""
 _MOST_SECONDS = 0.5
 """Time for which one request reads a long log; the page asks again for the rest."""
 
@@ -51,7 +53,7 @@ class Watched:
         return not os.path.lexists(self._paths[METRICS])
 
     def stamp(self) -> Any:
-        """Returns what differs as soon as there is more to tell; cheap, as all runs are asked."""
+        """Returns a value that changes with the run's logs; cheap: it is taken twice a second."""
         if self.is_foreign:
             # A long log is read in parts: there is more to tell until its end.
             return self._foreign.stamp(), self._foreign_share
@@ -60,7 +62,7 @@ class Watched:
         return [self._stat(name) for name in (METRICS, PROCESS, JOB)], loaded
 
     def summary(self) -> dict[str, Any]:
-        """Returns what the list of runs shows, as JSON holds it."""
+        """Returns what the page's list shows of the run, as JSON."""
         plain, experiment = self._read_config()
         last, updated, latest = self._read_foreign() if self.is_foreign else self._read_ends()
         loop = plain.get("loop")
@@ -69,6 +71,7 @@ class Watched:
         return {
             "name": self.name,
             "state": state.word,
+            "is_here": state.is_here,
             "message": state.message[:2000],
             "experiment": experiment,
             "description": str(plain.get("description", ""))[:500],
@@ -144,7 +147,7 @@ class Watched:
                 return 1
             self._curves.damaged += found.too_long
             for line in found.lines:
-                record = parse_record(line)
+                record = parse_line(line)
                 if record is None:
                     self._curves.damaged += 1
                 else:
@@ -223,9 +226,6 @@ class Watching:
     def forget(self, name: str) -> None:
         """Looks at a run anew, whatever its state was."""
         self._settled.pop(name, None)
-
-
-_RESTING_SECONDS = 3.0
 
 
 def _whole(value: Any) -> int | None:

@@ -14,12 +14,17 @@ PROBES = "probes.jsonl"
 PROCESS = "process.json"
 
 
-def parse_record(line: str) -> dict[str, Any] | None:
-    """Returns the side record of a line, or None for a line that holds none."""
+def parse_line(line: str | bytes) -> dict[str, Any] | None:
+    """Returns the object of a line of a log, or None for a line that holds none."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
+    return record if isinstance(record, dict) else None
+
+
+def parse_record(line: str) -> dict[str, Any] | None:
+    """Returns the side record of a line, or None for a line that holds none."""
+    record = parse_line(line)
     # Nothing but the step decides what a resumed run keeps.
-    is_record = isinstance(record, dict) and isinstance(record.get("step"), int)
-    return record if is_record else None
+    return record if record is not None and isinstance(record.get("step"), int) else None

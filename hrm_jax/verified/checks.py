@@ -14,6 +14,7 @@ from hrm_jax.verified.examples import Example
 from hrm_jax.verified.imports import without_absent
 
 _UNITS = "hrm_jax.evaluation.judge.inside.units"
+_TOO_DEEP = "expected tests in Python, got some that are nested too deep; split them"
 
 
 class CheckError(UserError, ValueError):
@@ -54,11 +55,19 @@ def check_of_tests(source: str, place: str, *, packages: Sequence[str]) -> Check
       CheckError: it is not Python, wants a fixture, or takes nothing from the program.
     """
     try:
+        return _check_of_tests(source, place, packages)
+    except (RecursionError, MemoryError) as error:
+        # Python's parser raises the one, and what walks its tree the other.
+        raise CheckError(f"{place}: {_TOO_DEEP}") from error
+
+
+def _check_of_tests(source: str, place: str, packages: Sequence[str]) -> Check:
+    try:
         # Python warns of the tests' own text, which is not what is asked here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError) as error:
         raise CheckError(f"{place}: expected tests in Python, got {error}") from error
     for statement in tree.body:
         if isinstance(statement, ast.FunctionDef) and statement.name.startswith("test"):
@@ -85,7 +94,7 @@ def check_of_examples(examples: Sequence[Example]) -> Check:
     if not names:
         raise CheckError(
             "expected examples in the docstring that call what is written, such as\n"
-            "    >>> double(2)\n    4\ngot none; add one, or give tests by --tests"
+            "    >>> double(2)\n    4\ngot none; add one, or give tests"
         )
     return Check(
         _call("run_examples", [dataclasses.asdict(example) for example in examples]),
@@ -103,6 +112,8 @@ def free_names(source: str) -> set[str]:
         return undefined_names(source)
     except SyntaxError as error:
         raise CheckError(f"expected tests in Python, got {error.msg}: correct them") from error
+    except RecursionError as error:
+        raise CheckError(_TOO_DEEP) from error
 
 
 def _call(function: str, tests: Any) -> str:

@@ -5,11 +5,11 @@ examples that its prompt shows, and on inputs; what is chosen by these is then l
 hidden verdicts.
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from hrm_jax.evaluation.evaluate import Judged, append_lines, read_lines
 from hrm_jax.evaluation.judge.judge import Judge
@@ -53,17 +53,20 @@ class Chosen:
       verified: where some sample passes the examples.
       wrong: of those, where the first one fails the hidden tests.
       wrong_agreed: of those, where the one chosen by agreement does.
+
+    Where a problem has fewer samples, as one that passes the examples settled it, what depends on
+    later ones is None: `agreed`, `shown_agreed`, `possible` and `wrong_agreed`.
     """
 
     samples: int
     first: float
-    agreed: float
+    agreed: float | None
     shown: float
-    shown_agreed: float
-    possible: float
+    shown_agreed: float | None
+    possible: float | None
     verified: float
     wrong: float
-    wrong_agreed: float
+    wrong_agreed: float | None
 
 
 def look(
@@ -101,25 +104,51 @@ def look(
     return found
 
 
+def settled(suite: Suite, judge: Judge) -> Callable[[Problem, Sequence[Judged]], bool]:
+    """Returns a function for `evaluate`: whether a sample of a problem passes its examples.
+
+    Later samples would not be looked at: the first that passes is shown.
+    """
+
+    def is_settled(problem: Problem, lines: Sequence[Judged]) -> bool:
+        programs = _programs(suite, problem, lines)
+        # A few at a time, as mostly one of the first passes.
+        return any(
+            any(_passing(problem, programs[begin : begin + judge.workers], judge))
+            for begin in range(0, len(programs), judge.workers)
+        )
+
+    return is_settled
+
+
+def can_choose(found: Iterable[Seen], samples: int) -> bool:
+    """Returns whether each problem has so many samples, or fewer and one passes the examples."""
+    return all(len(seen.passed) >= samples or any(seen.verified) for seen in found)
+
+
 def choose(found: Sequence[Seen], samples: int) -> Chosen:
-    """Returns how well is chosen among so many samples, over all disjoint sets of them.
+    """Returns how well is chosen among so many samples.
+
+    Where every problem has several times as many, it is the mean over disjoint sets of them.
 
     Args:
-      found: of each problem, with at least as many samples.
+      found: the problems, of which `can_choose` holds.
       samples: how many are chosen among.
     """
-    rows = []
-    for seen in found:
-        # Each problem weighs the same, however many sets of samples it has.
-        sets = len(seen.passed) // samples
-        for begin in range(0, sets * samples, samples):
-            rows.append((_row(seen, range(begin, begin + samples)), 1 / sets))
-    weight = sum(one for _, one in rows)
-    names = [field.name for field in dataclasses.fields(Chosen)][1:]
-    shares = {name: sum(row[name] * one for row, one in rows) / weight for name in names}
+    # Only as many sets as all problems have: where samples were drawn until they settled a problem,
+    # those that have more are those whose first ones failed.
+    of_each = min(len(seen.passed) for seen in found)
+    rows = [
+        _row(seen, range(begin, min(begin + samples, len(seen.passed))))
+        for begin in range(0, max(of_each // samples, 1) * samples, samples)
+        for seen in found
+    ]
+    shares: dict[str, Any] = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
     # Shares of the problems where some sample passes the examples, not of all.
     for name in ("wrong", "wrong_agreed"):
         shares[name] /= max(shares["verified"], 1e-9)
+    if of_each < samples:
+        shares |= dict.fromkeys(("agreed", "shown_agreed", "possible", "wrong_agreed"))
     return Chosen(samples, **shares)
 
 
@@ -147,18 +176,27 @@ def _agreed(seen: Seen, numbers: Sequence[int]) -> int:
 
 
 def _look(suite: Suite, problem: Problem, lines: Sequence[Judged], judge: Judge) -> Seen:
-    programs = [suite.exam_of(problem, line.completion).program for line in lines]
+    programs = _programs(suite, problem, lines)
+    verified = _passing(problem, programs, judge)
     text = problem.prompt.prefix
-    examples = examples_in(text)
-    verified: list[bool] = []
-    with contextlib.suppress(CheckError):  # the prompt shows no example
-        check = check_of_examples(examples)
-        # Equal programs are judged once.
-        distinct = list(dict.fromkeys(programs))
-        with ThreadPoolExecutor(judge.workers) as pool:
-            verdicts = list(pool.map(lambda program: judged(judge, check, program), distinct))
-        passing = {program for program, one in zip(distinct, verdicts, strict=True) if one.passed}
-        verified = [program in passing for program in programs]
-    did = behaviours(programs, last_function(text), examples, judge)
+    did = behaviours(programs, last_function(text), examples_in(text), judge)
     groups = list(did.kinds) if did else [-1] * len(programs)
     return Seen(problem.task_id, [line.passed for line in lines], verified, groups)
+
+
+def _programs(suite: Suite, problem: Problem, lines: Sequence[Judged]) -> list[str]:
+    return [suite.exam_of(problem, line.completion).program for line in lines]
+
+
+def _passing(problem: Problem, programs: Sequence[str], judge: Judge) -> list[bool]:
+    """Returns of each program whether it passes the prompt's examples; empty where it has none."""
+    try:
+        check = check_of_examples(examples_in(problem.prompt.prefix))
+    except CheckError:  # the prompt shows no example
+        return []
+    # Equal programs are judged once.
+    distinct = list(dict.fromkeys(programs))
+    with ThreadPoolExecutor(judge.workers) as pool:
+        verdicts = list(pool.map(lambda program: judged(judge, check, program), distinct))
+    passing = {program for program, one in zip(distinct, verdicts, strict=True) if one.passed}
+    return [program in passing for program in programs]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 import itertools
 import json
 import os
@@ -17,6 +18,7 @@ import httpx
 import pytest
 import yaml
 
+from hrm_jax.serving import metrics
 from tests.experiments.conftest import ROOT
 from tests.experiments.servers import running, save
 from tests.infill_server import free_port
@@ -212,3 +214,12 @@ def test_the_files_name_each_other_as_they_are():
     assert manifests["Service"]["spec"]["selector"] == pod["metadata"]["labels"]
     claims = [one.get("persistentVolumeClaim") for one in pod["spec"]["volumes"]]
     assert {"claimName": manifests["PersistentVolumeClaim"]["metadata"]["name"]} in claims
+    container = pod["spec"]["containers"][0]
+    names = [one.removeprefix("--allow_host=") for one in container["args"] if "_host=" in one]
+    # By the service's name come clients, and by the pod's address who reads /metrics.
+    assert manifests["Service"]["metadata"]["name"] in names
+    [address] = container["env"]
+    assert f"$({address['name']})" in names
+    assert address["valueFrom"]["fieldRef"]["fieldPath"] == "status.podIP"
+    [metric] = manifests["HorizontalPodAutoscaler"]["spec"]["metrics"]
+    assert metric["pods"]["metric"]["name"] in inspect.getsource(metrics)

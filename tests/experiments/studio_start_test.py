@@ -29,7 +29,7 @@ def test_a_page_with_its_curves_is_there_before_jax(tmp_path):
     ):
         assert "/page/main.js" in client.get("/").text
         experiments = client.get("/api/experiments").json()["experiments"]
-        assert list(experiments) == ["sudoku", "code"]
+        assert list(experiments) == ["sudoku", "code", "relations"]
         asked = {"run": "(example)", "curve": "train/loss", "points": 100}
         curve = client.get("/api/curves", params=asked).json()["curves"]["train/loss"]
         assert len(curve["values"]) > 50

@@ -54,7 +54,7 @@ def conversation(
     *,
     tools: Sequence[Mapping[str, Any]] | None = None,
     now: datetime.datetime | None = None,
-    **variables: Any,
+    variables: Mapping[str, Any] | None = None,
 ) -> Prompt:
     """Returns the prompt of a conversation, after which the model writes the assistant's turn.
 
@@ -68,7 +68,7 @@ def conversation(
       messages: the turns, at least one.
       tools: JSON schemas of the functions that the model may call.
       now: the time that a template may state; None for the present one.
-      **variables: others that the template reads, as `enable_thinking`.
+      variables: others that the template reads, as `enable_thinking`; by any name.
 
     Raises:
       ChatError: a message is malformed, or the template refuses the conversation or is damaged.
@@ -80,7 +80,7 @@ def conversation(
     markers = tuple(tokenizer.markers)
     turns = [
         _hidden(message, markers, THOUGHTS if message["role"] == ASSISTANT else ())
-        for message in map(_as_text, messages)
+        for message in map(as_text, messages)
     ]
     goes_on = turns[-1]["role"] == ASSISTANT
     if goes_on:
@@ -95,7 +95,7 @@ def conversation(
         now or datetime.datetime.now(),
         {
             **tokenizer.special_names,
-            **variables,
+            **(variables or {}),
             "messages": turns,
             "tools": _hidden(list(tools), markers) if tools else None,
             "documents": None,
@@ -143,7 +143,7 @@ def _check_reserved(values: Sequence[Any]) -> None:
         )
 
 
-def _as_text(message: Message) -> Message:
+def as_text(message: Message) -> Message:
     """Returns a message whose content is one text: parts of text are joined by line ends."""
     content = message.get("content")
     if not isinstance(content, list):
@@ -185,7 +185,7 @@ def _render(source: str, now: datetime.datetime, variables: Mapping[str, Any]) -
         template = environment.from_string(
             source, globals={"strftime_now": now.strftime, "raise_exception": _refuse}
         )
-        return template.render(**variables)
+        return template.render(variables)
     # What `raise_exception` of the template raised is told as it is.
     except ChatError:
         raise

@@ -49,6 +49,10 @@ class RollingBatch:
         """Whether there is anything to do."""
         return self.waiting > 0 or self._session.busy
 
+    def prepare(self) -> None:
+        """Compiles what adds tokens to each number of rows, while none has a job."""
+        self._session.prepare()
+
     def add(self, job: Job) -> None:
         """Lets a job wait for a row."""
         self._waiting.append(job)

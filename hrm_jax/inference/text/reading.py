@@ -22,7 +22,7 @@ from hrm_jax.core.config import check
 from hrm_jax.core.protocols import LanguageModel, TextCache
 from hrm_jax.core.types import Variables
 from hrm_jax.inference.text import rows as device
-from hrm_jax.inference.text.buckets import bucket
+from hrm_jax.inference.text.buckets import LEAST, bucket
 from hrm_jax.inference.text.prefixes import Reading, Readings, common
 from hrm_jax.models.llama import Llama
 from hrm_jax.nn.quantized import QuantizedWeights
@@ -78,6 +78,15 @@ class PromptReader:
         )
         self._reuse_shifted = reuse_shifted
         self._readings = Readings(known_bytes)
+
+    def usual_lengths(self, most: int) -> list[int]:
+        """Returns lengths of prompts that are read by all programs there are for `most` tokens."""
+        if self._in_chunks:
+            return [min(sum(CHUNKS), most)]
+        lengths = [min(LEAST, most)]
+        while lengths[-1] < most:
+            lengths.append(min(bucket(lengths[-1] + 1), most))
+        return lengths
 
     def read(self, tokens: list[int], room: int) -> tuple[Float[Array, "1 V"], TextCache]:
         """Returns the logits after a prompt, and its cache with room for `room` tokens.

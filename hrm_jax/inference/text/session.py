@@ -120,6 +120,30 @@ class Session:
         rows = self._looked_at(jobs)
         jobs = [jobs[row] for row in rows]
         allowed = self._allowed(jobs)
+        written = self._written(rows, jobs, allowed)
+        tokens = written.tokens
+        seconds = time.perf_counter() - begin
+        # Steps with any token: the device stops early when all texts have ended. A call that
+        # compiled took long, so the next one is short and the number grows again after it.
+        steps = (tokens != device.NO_TOKEN).reshape(*tokens.shape[:2], -1).any((0, 2)).sum()
+        if allowed is None:
+            self._steps = int(np.clip(_BLOCK_SECONDS / seconds * steps, 1, device.MOST_TOKENS))
+        for i, (row, job) in enumerate(zip(rows, jobs, strict=True)):
+            if job is not None:
+                yield self._add(job, row, i, written)
+
+    def prepare(self) -> None:
+        """Compiles what adds tokens to each number of rows; nothing is written."""
+        count = 1 if self._apart else len(self._jobs)
+        while count <= len(self._jobs):
+            # Without a job no row goes on.
+            self._written(list(range(count)), [None] * count, None)
+            count *= 2
+
+    def _written(
+        self, rows: list[int], jobs: Sequence[Job | None], allowed: Bool[np.ndarray, "B V"] | None
+    ) -> device.Written:
+        """Adds tokens to some rows, of which those with jobs go on; returns what was added."""
         self._rows, written = self._program(allowed, rows, _is_scored(jobs))(
             self._reader.model,
             self._reader.variables,
@@ -131,17 +155,7 @@ class Session:
             self._eos_tokens,
             places=None if len(rows) == len(self._jobs) else np.array(rows, np.int32),
         )
-        written = jax.device_get(written)
-        tokens = written.tokens
-        seconds = time.perf_counter() - begin
-        # Steps with any token: the device stops early when all texts have ended. A call that
-        # compiled took long, so the next one is short and the number grows again after it.
-        steps = (tokens != device.NO_TOKEN).reshape(*tokens.shape[:2], -1).any((0, 2)).sum()
-        if allowed is None:
-            self._steps = int(np.clip(_BLOCK_SECONDS / seconds * steps, 1, device.MOST_TOKENS))
-        for i, (row, job) in enumerate(zip(rows, jobs, strict=True)):
-            if job is not None:
-                yield self._add(job, row, i, written)
+        return jax.device_get(written)
 
     def _looked_at(self, jobs: Sequence[Job | None]) -> list[int]:
         """Returns the rows that are computed: those with jobs and, up to a power of two, others."""

@@ -2,6 +2,8 @@
 import {h} from "./dom.js";
 
 const BLANK = ".";
+/** What is told below a board. */
+export const ABOUT_STEP = "In conflict: cells whose digit occurs again in their row, column or box. Changed: since the step before. Sure: what the halting head believes of the whole.";
 const USUAL = [3, 3];
 
 /** The cells of every row, column and box. */

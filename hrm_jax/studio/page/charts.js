@@ -76,12 +76,12 @@ export function charts(chosen, settings, zooming = () => {}) {
   }
 
   const end = listen((names, kind) => { if (kind === "runs" || kind === "all") refresh(names); });
-  onThemeChange(() => !ended && draw());
+  const endTheme = onThemeChange(draw);
   addEventListener("hashchange", follow);
   refresh();
   return {
     element: h("div", {class: "stack"}, controls(settings, change), reading, grid), refresh,
-    end: () => { ended = true; end(); removeEventListener("hashchange", follow); },
+    end: () => { ended = true; end(); endTheme(); removeEventListener("hashchange", follow); },
   };
 }
 

@@ -1,7 +1,8 @@
 /** Runs side by side: where their configurations differ, and what they reached. */
+import {onThemeChange} from "./chart.js";
 import {curvesOf} from "./curves.js";
 import {h, notify, number} from "./dom.js";
-import {bestSoFar, inOrder, isLower} from "./explain.js";
+import {bestSoFar, explain, inOrder, isLower} from "./explain.js";
 import {pareto} from "./pareto.js";
 import {Gone, asList, attempt, fromList, listen, query, remember, runs} from "./store.js";
 import {newest} from "./watch.js";
@@ -56,12 +57,15 @@ export function compare(settings) {
       return;
     }
     const configs = names.map(name => known.get(name));
+    const scrolled = [...tables.querySelectorAll(".scroll")].map(one => one.scrollLeft);
     tables.replaceChildren(h("section", {class: "card stack"}, h("h2", {}, "What they reached"), which, reached(names, valueOf), seeds(names, configs, valueOf)),
       pareto(names, one => { measure = one; remember({measure}); }, measure),
       h("section", {class: "card stack"}, h("h2", {}, "Where they are set differently"), differences(names, configs)));
+    tables.querySelectorAll(".scroll").forEach((one, i) => { one.scrollLeft = scrolled[i] ?? 0; });
   }
   offer();
   show();
+  const endTheme = onThemeChange(show);
   const end = listen((names, kind) => {
     if (kind === "system" || kind === "lost") return;
     offer();
@@ -69,7 +73,7 @@ export function compare(settings) {
     // Not while somebody reads or chooses in the tables: they are drawn anew.
     timer = setTimeout(() => { timer = null; if (!ended && !tables.contains(document.activeElement)) show(); }, SHOW_EVERY);
   });
-  return {element: h("div", {class: "stack"}, h("h1", {}, "Compare"), choices, tables), end: () => { ended = true; clearTimeout(timer); end(); }};
+  return {element: h("div", {class: "stack"}, h("h1", {}, "Compare"), choices, tables), end: () => { ended = true; clearTimeout(timer); end(); endTheme(); }};
 }
 
 /** Reads the configuration of a run, and all of its curves that are compared; null where that fails. */
@@ -102,7 +106,7 @@ function reached(names, valueOf) {
     return [metric, isLower(metric) ? Math.min(...values) : Math.max(...values)];
   }));
   const head = h("tr", {}, h("th", {scope: "col"}, "value of"), names.map(name => h("th", {scope: "col", class: "number"}, name)));
-  const lines = metrics.map(metric => h("tr", {}, h("th", {scope: "row"}, metric), names.map(name => {
+  const lines = metrics.map(metric => h("tr", {}, h("th", {scope: "row", title: explain(metric)}, metric), names.map(name => {
     const value = valueOf(name, metric);
     return h("td", {class: value === best.get(metric) ? "number best" : "number"}, number(value, metric));
   })));
@@ -114,6 +118,8 @@ function reached(names, valueOf) {
 function seeds(names, configs, valueOf) {
   const groups = new Map();
   names.forEach((name, i) => {
+    // Logs of other code have no configuration, so nobody knows what they have in common.
+    if (!("seed" in configs[i].values)) return;
     const key = JSON.stringify(Object.entries(configs[i].values).filter(([path]) => path !== "seed" && path !== "description"));
     groups.set(key, [...(groups.get(key) ?? []), name]);
   });
@@ -127,13 +133,14 @@ function seeds(names, configs, valueOf) {
         const values = group.map(name => valueOf(name, metric)).filter(v => typeof v === "number");
         const mean = values.reduce((a, b) => a + b, 0) / values.length;
         const spread = Math.sqrt(values.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(values.length - 1, 1));
-        return h("tr", {}, h("th", {scope: "row"}, metric), [values.length ? number(mean, metric) : "–", values.length > 1 ? `± ${number(spread, metric)}` : "–", values.length ? number(Math.min(...values), metric) : "–", values.length ? number(Math.max(...values), metric) : "–"].map(text => h("td", {class: "number"}, text)));
+        return h("tr", {}, h("th", {scope: "row", title: explain(metric)}, metric), [values.length ? number(mean, metric) : "–", values.length > 1 ? `± ${number(spread, metric)}` : "–", values.length ? number(Math.min(...values), metric) : "–", values.length ? number(Math.max(...values), metric) : "–"].map(text => h("td", {class: "number"}, text)));
       }))));
   }));
 }
 
 function differences(names, configs) {
   const paths = [...new Set(configs.flatMap(config => Object.keys(config.values)))].filter(Boolean);
+  if (!paths.length) return h("p", {class: "quiet"}, "None of them has a configuration here.");
   const differing = paths.filter(path => new Set(configs.map(config => config.values[path])).size > 1);
   if (!differing.length) return h("p", {class: "quiet"}, "Nowhere: they are set alike.");
   return h("div", {class: "scroll", tabindex: "0"}, h("table", {class: "plain"},

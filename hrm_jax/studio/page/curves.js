@@ -1,5 +1,5 @@
 /** Curves of runs, kept and grown: only new points are asked for. */
-import {ask, listen, query} from "./store.js";
+import {ask, listen, query, runs} from "./store.js";
 
 const POINTS = 1200;
 const kept = new Map();
@@ -14,13 +14,18 @@ export class RunCurves {
     this.isFull = false;
     this.curves = new Map();
     this.pending = null;
+    this.next = null;
   }
 
   /** Reads what is new of some curves; returns whether anything is. */
   async grow(wanted) {
-    if (this.pending) return this.pending;
-    this.pending = this.#grow(wanted).finally(() => { this.pending = null; });
-    return this.pending;
+    if (!this.pending) {
+      this.pending = this.#grow(wanted).finally(() => { this.pending = null; });
+      return this.pending;
+    }
+    // A record may have been written after what is under way was read: asked once more, for all who wait.
+    this.next ??= this.pending.catch(() => {}).then(() => { this.next = null; return this.grow(wanted); });
+    return this.next;
   }
 
   async #grow(wanted) {
@@ -62,10 +67,12 @@ export function curvesOf(name) {
   return kept.get(name);
 }
 
-export const forget = name => kept.delete(name);
-
-// The connection was lost, and the studio may be another one by now: points are numbered anew.
-listen((_, kind) => { if (kind === "all") kept.clear(); });
+// Points are numbered anew where the connection was lost, as the studio may be another one by now, and where
+// a run is gone, as another may come by its name.
+listen((names, kind) => {
+  if (kind === "all") kept.clear();
+  else names.filter(name => !runs.has(name)).forEach(name => kept.delete(name));
+});
 
 /** An exponential average that begins at the first value; null stays null. */
 export function smooth(values, weight) {

@@ -1,4 +1,6 @@
 /** Elements. Texts are only ever texts: nothing here reads HTML. */
+import {isShare} from "./explain.js";
+
 export function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes ?? {})) {
@@ -28,8 +30,10 @@ export function notify(text, {bad = false, action, onaction} = {}) {
     action && h("button", {type: "button", onclick: () => { close(); onaction(); }}, action),
     h("button", {type: "button", class: "plain", "aria-label": "Close this notice", onclick: close}, "✕"));
   const notices = byId("notices");
-  // What is told again and again, such as that a disk is full, stands there once.
-  for (const other of [...notices.children]) if (other.firstChild.textContent === text) other.remove();
+  // What is told again and again, such as that a disk is full, stands there once, and is read out once.
+  const before = [...notices.children].find(other => other.firstChild.textContent === text);
+  if (before && bad && !action) return;
+  before?.remove();
   if (notices.children.length > 4) notices.firstChild.remove();
   notices.append(note);
   if (!bad) setTimeout(close, 12000);
@@ -52,7 +56,7 @@ export function bytes(count) {
 
 export function number(value, name = "") {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
-  if (/accuracy|_rate$|parse_rate/.test(name) && !/learning/.test(name) && Math.abs(value) <= 1) return `${(100 * value).toFixed(1)} %`;
+  if (isShare(name) && Math.abs(value) <= 1) return `${(100 * value).toFixed(1)} %`;
   if (/_bytes$/.test(name)) return bytes(value);
   if (Number.isInteger(value) && Math.abs(value) < 1e9) return String(value);
   const size = Math.abs(value);

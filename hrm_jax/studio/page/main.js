@@ -5,7 +5,7 @@ import {guide} from "./guide.js";
 import {create} from "./new.js";
 import {plans} from "./plans.js";
 import {run} from "./run.js";
-import {Unknown, address, ask, connect, isZoomAlone, listen, system} from "./store.js";
+import {Unknown, address, ask, connect, experiments, isZoomAlone, listen, system} from "./store.js";
 import {think} from "./think.js";
 import {tryIt} from "./try.js";
 import {watch} from "./watch.js";
@@ -53,9 +53,17 @@ function login() {
   token.focus();
 }
 
+/** A defect of the page is told, as a view that stays empty would not say why. */
+function tellDefects() {
+  const tell = error => notify(`The page has failed: ${error.message ?? error}`, {bad: true});
+  // What browsers say of layout, such as of a ResizeObserver, comes without an error.
+  addEventListener("error", event => event.error && tell(event.error));
+  addEventListener("unhandledrejection", event => event.reason && tell(event.reason));
+}
+
 async function begin() {
   try {
-    await ask("/api/experiments");
+    Object.assign(experiments, (await ask("/api/experiments")).experiments);
   } catch (error) {
     if (error instanceof Unknown) login();
     else byId("main").replaceChildren(h("p", {}, `The studio does not answer: ${error.message}`));
@@ -72,4 +80,5 @@ async function begin() {
   });
 }
 
+tellDefects();
 begin();

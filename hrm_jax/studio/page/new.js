@@ -58,7 +58,9 @@ async function form(settings) {
   async function nearest() {
     const found = await Promise.all(Object.keys(experiments[experiment]).map(async key => {
       const {fields} = await ask(`/api/form?${query({experiment, preset: key})}`);
-      return [key, fields.filter(f => !f.fixed && f.path in origin.values && plain(origin.values[f.path]) !== plain(f.value)).length, fields];
+      // A part that the run has not, such as of another kind of puzzle, differs as well.
+      const differs = f => !(f.path in origin.values) || (!f.fixed && plain(origin.values[f.path]) !== plain(f.value));
+      return [key, fields.filter(differs).length, fields];
     }));
     found.sort((a, b) => a[1] - b[1]);
     preset = found[0][0];
@@ -101,7 +103,7 @@ async function form(settings) {
       : h("input", {type: "text", id, value, oninput: changed, disabled: field.fixed, autocomplete: "off", spellcheck: "false"});
     const problem = h("span", {class: "problem", id: `${id}-problem`});
     control.setAttribute("aria-describedby", `${id}-help ${id}-problem`);
-    const kind = field.fixed ? "set it by the command line's presets" : field.allowed || field.type;
+    const kind = field.fixed ? "as the preset has it" : field.allowed || field.type;
     const row = h("div", {class: "field"}, h("label", {for: id}, field.path.split(".").slice(-2).join(".")), control,
       h("span", {class: "help", id: `${id}-help`}, [field.help, kind].filter(Boolean).join("; ")), problem);
     rows.set(field.path, {row, problem, control});

@@ -1,8 +1,8 @@
 /** What accuracy costs: the best value of each run against time and parameters. */
-import {colour, onThemeChange} from "./chart.js";
+import {colour} from "./chart.js";
 import {curvesOf} from "./curves.js";
 import {drawn, duration, h, number} from "./dom.js";
-import {bestSoFar, inOrder, isLower} from "./explain.js";
+import {bestSoFar, inOrder, isLower, isShare} from "./explain.js";
 import {runs} from "./store.js";
 
 const WIDTH = 460, HEIGHT = 280, LEFT = 64, RIGHT = 16, TOP = 12, BOTTOM = 40;
@@ -25,7 +25,7 @@ function onFront(points, cost, metric) {
 }
 
 export function pareto(names, chosen, wanted) {
-  const known = inOrder(new Set(names.flatMap(name => curvesOf(name).names))).filter(one => /accuracy|rate$|bits_per_byte|loss/.test(one) && !/learning_rate/.test(one));
+  const known = inOrder(new Set(names.flatMap(name => curvesOf(name).names))).filter(one => isShare(one) || /accuracy|rate$|bits_per_byte|loss/.test(one) && !/learning_rate/.test(one));
   const section = h("section", {class: "card stack"}, h("h2", {title: "A run is on the front if none is at least as good at less cost"}, "What it costs"));
   if (!known.length) return null;
   const held = known.filter(one => one.startsWith("validation/"));
@@ -39,11 +39,11 @@ export function pareto(names, chosen, wanted) {
     const timed = points.filter(point => point.seconds !== null), sized = points.filter(point => point.parameters);
     const fronts = [onFront(timed, "seconds", metric), onFront(sized, "parameters", metric)];
     body.replaceChildren(
-      h("div", {class: "figures"}, scatter(timed, "seconds", "time until its best value", duration, metric, fronts[0]),
+      h("div", {class: "figures"},
+        timed.length ? scatter(timed, "seconds", "time until its best value", duration, metric, fronts[0]) : h("p", {class: "quiet small"}, "None of these runs has told when its values were measured."),
         sized.length ? scatter(sized, "parameters", "parameters", count, metric, fronts[1]) : h("p", {class: "quiet small"}, "None of these runs has told its number of parameters: those of older code did not.")),
       table(points, metric, fronts));
   }
-  onThemeChange(() => section.isConnected && show());
   show();
   section.append(choice, body);
   return section;
@@ -63,9 +63,9 @@ function scatter(points, cost, title, format, metric, front) {
   const isLog = cost === "parameters" || Math.max(...costs) > 20 * Math.max(1, Math.min(...costs));
   const scale = value => isLog ? Math.log(Math.max(value, 1)) : value;
   const [low, high] = room(Math.min(...costs.map(scale)), Math.max(...costs.map(scale)));
-  const isShare = /accuracy|rate/.test(metric);
-  const [least, most] = room(Math.min(...values), Math.max(...values), isShare ? 0.05 : 1);
-  const [bottom, top] = isShare ? [Math.max(0, least), Math.min(1, most)] : [least, most];
+  const areShares = isShare(metric) && values.every(value => value >= 0 && value <= 1);
+  const [least, most] = room(Math.min(...values), Math.max(...values), areShares ? 0.05 : 1);
+  const [bottom, top] = areShares ? [Math.max(0, least), Math.min(1, most)] : [least, most];
   const x = value => LEFT + (scale(value) - low) / (high - low) * (WIDTH - LEFT - RIGHT);
   const y = value => HEIGHT - BOTTOM - (value - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM);
   const sorted = [...front].sort((a, b) => a[cost] - b[cost]);

@@ -1,8 +1,7 @@
 /** One run: what can be done with it, its figures, output and configuration. */
 import {charts, settingsOf} from "./charts.js";
-import {forget} from "./curves.js";
 import {bytes, duration, h, notify, number} from "./dom.js";
-import {attempt, link, listen, query, runs} from "./store.js";
+import {attempt, experiments, link, listen, query, runs} from "./store.js";
 import {left, progress} from "./watch.js";
 
 const LOOK_FOR = 1500;
@@ -52,7 +51,6 @@ function present(name, settings) {
     // What was asked of the run just before is answered by that there is none: nobody need be told.
     isRemoved = true;
     await act("/api/delete", ({binned}) => {
-      forget(name);
       location.hash = "#/watch";
       notify(`${name} is in the bin`, {action: "Put it back", onaction: async () => {
         if (await attempt("/api/restore", {name: binned})) location.hash = link("run", {name});
@@ -67,17 +65,18 @@ function present(name, settings) {
     const key = JSON.stringify(now);
     if (key === shown) return;
     const before = shown && JSON.parse(shown);
-    const canChanged = !before || ["state", "experiment", "checkpoint", "read_only"].some(one => Boolean(before[one]) !== Boolean(now[one])) || before.state !== now.state;
+    const canChanged = !before || ["experiment", "checkpoint", "probed_bytes", "read_only"].some(one => Boolean(before[one]) !== Boolean(now[one])) || before.state !== now.state;
     shown = key;
     const isAlive = ["running", "starting", "queued"].includes(now.state);
     const button = (text, onclick, kind = "") => h("button", {type: "button", class: kind, onclick}, text);
     if (canChanged) {
+      const {solves, writes} = experiments[now.experiment] ?? {};
       actions.replaceChildren(...[
         isAlive && !now.read_only && button(now.state === "queued" ? "Take from the queue" : "Stop and save", () => act("/api/stop", () => notify(`${name} is asked to save and end`))),
         !now.read_only && ["stopped", "killed", "failed", "unknown"].includes(now.state) && now.experiment && button("Resume", () => { act("/api/resume", () => notify(`${name} goes on`)); }, "primary"),
         now.experiment && h("a", {class: "button", href: link("new", {from: name})}, "Duplicate with changes"),
-        h("a", {class: "button", href: link("think", {run: name})}, "See it think"),
-        now.checkpoint && now.experiment && h("a", {class: "button", href: link("try", {run: name, what: now.experiment === "code" ? "code" : ""})}, "Try it"),
+        (now.probed_bytes || solves || writes) && h("a", {class: "button", href: link("think", {run: name})}, "See it think"),
+        now.checkpoint && (solves || writes) && h("a", {class: "button", href: link("try", {run: name, what: writes ? "code" : ""})}, "Try it"),
         h("a", {class: "button", href: `/api/csv?${query({run: name})}`, download: `${name.replaceAll("/", "-")}.csv`}, "CSV"),
         !isAlive && !now.read_only && button("Delete", remove, "danger")].filter(Boolean));
       if (!tagging.firstChild && !now.read_only && now.state !== "queued") tagging.append(tagForm(name, now.tags));

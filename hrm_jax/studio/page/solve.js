@@ -1,5 +1,5 @@
 /** A puzzle that a person types, solved before their eyes. */
-import {Board, legend} from "./board.js";
+import {ABOUT_STEP, Board, legend} from "./board.js";
 import {checkpointChoice, keepFilled} from "./choices.js";
 import {h} from "./dom.js";
 import {askLines, remember} from "./store.js";
@@ -12,6 +12,7 @@ const EXAMPLES = [
   ["twelve rows", "1.....B.56.....C.6......5..3.248..B...14..8....9....B..9..85...9..1..A..4.....5..B3A3.8.......52..27.A..8..1..C.3......7..A....62...7865...2....", "3x4"],
 ];
 
+const SEARCHES = [["", "as its run is tested"], ["none", "none"], ["tree", "a tree of assumptions"]];
 const MOST_IN_ADDRESS = 2000;
 
 export function solve(settings) {
@@ -19,11 +20,12 @@ export function solve(settings) {
   const checkpoint = checkpointChoice(settings.get("checkpoint"));
   const model = h("select", {id: "model"});
   const models = keepFilled(model, () => [["", [["", "the model that comes with the package"], ...trained()]]], settings.get("run") ?? "", () => checkpoint.of(model.value));
+  const search = h("select", {id: "search"}, SEARCHES.map(([value, text]) => h("option", {value, selected: value === settings.get("search")}, text)));
   const puzzle = h("textarea", {id: "puzzle", spellcheck: "false"}, settings.get("puzzle") ?? "");
   const begins = h("button", {type: "submit", class: "primary"}, "Solve");
   const refused = h("p", {class: "warn problem", role: "alert"});
   const verdict = h("p", {role: "status"});
-  const told = h("p", {class: "quiet small"});
+  const told = h("p", {class: "quiet small", title: ABOUT_STEP});
   const slider = h("input", {type: "range", id: "moment", min: "1", max: "1", value: "1", disabled: true, oninput: event => { stopPlaying(); show(Number(event.target.value) - 1); }});
   const where = h("output", {class: "small", for: "moment"});
   const place = h("div");
@@ -50,9 +52,11 @@ export function solve(settings) {
     slider.max = steps.length;
     slider.value = shown + 1;
     slider.disabled = false;
-    where.textContent = `step ${now.step}${now.attempt > 1 ? ` of attempt ${now.attempt}` : ""}`;
+    where.textContent = now.isByRules ? "the answer" : `step ${now.step}${now.attempt > 1 ? ` of attempt ${now.attempt}` : ""}`;
     if (ending) verdict.textContent = shown === steps.length - 1 ? ending : "Thinking ...";
-    told.textContent = `${seen.conflicts} in conflict · ${seen.changed} changed · ${now.confidence} % sure of the whole`;
+    told.textContent = now.isByRules
+      ? "What the rules left of the puzzle under the assumptions of the last attempt; the model has proposed something else."
+      : `${seen.conflicts} in conflict · ${seen.changed} changed · ${now.confidence} % sure of the whole`;
   }
   function play() {
     if (timer) return;
@@ -79,9 +83,9 @@ export function solve(settings) {
     lay(board.box, ".".repeat(board.side ** 2));
     // One that is cut would be another puzzle: a long one is not in the address.
     const text = puzzle.value.trim();
-    remember({run: model.value, checkpoint: checkpoint.value(), puzzle: text.length <= MOST_IN_ADDRESS ? text : "", box, go: ""});
+    remember({run: model.value, checkpoint: checkpoint.value(), search: search.value, puzzle: text.length <= MOST_IN_ADDRESS ? text : "", box, go: ""});
     try {
-      const asked = {experiment: "sudoku", name: model.value, checkpoint: checkpoint.value(), puzzle: puzzle.value, box};
+      const asked = {experiment: "sudoku", name: model.value, checkpoint: checkpoint.value(), puzzle: puzzle.value, box, search: search.value};
       await askLines("/api/think", asked, own.signal, answer => {
         if (answer.done) finish(answer);
         else if (answer.givens) lay(answer.box, answer.givens);
@@ -105,7 +109,10 @@ export function solve(settings) {
     }
     const attempts = answer.attempts > 1 ? ` in ${answer.attempts} attempts` : "";
     const solved = steps.findLastIndex(step => step.attempt === answer.attempt && board.isSolved(step.digits, givens));
-    if (answer.solved && solved >= 0) {
+    if (answer.solved && answer.by_rules && board.isSolved(answer.by_rules, givens)) {
+      ending = `✓ Solved${attempts} by rules and assumptions, not by the model: ${answer.title}`;
+      steps.push({...steps.at(-1), digits: answer.by_rules, sureness: null, isByRules: true});
+    } else if (answer.solved && solved >= 0) {
       ending = `✓ Solved${attempts}, checked by the rules: ${answer.title}`;
       steps = steps.slice(0, solved + 1);
     } else ending = `✕ Not solved${attempts}: ${answer.title}`;
@@ -127,6 +134,7 @@ export function solve(settings) {
       h("span", {class: "help"}, "81 characters, 0 or . for a blank, in one line or nine; or any other form that the commands read, of 4 to 25 rows")),
     h("div", {class: "row tight"}, EXAMPLES.map(([text, digits, shape]) => h("button", {type: "button", onclick: () => type(digits, shape)}, text))),
     h("div", {class: "field"}, h("label", {for: "model"}, "Model"), model, h("span", {class: "help"}, "runs appear here once they have saved a checkpoint")), checkpoint.element,
+    h("div", {class: "field"}, h("label", {for: "search"}, "Search"), search, h("span", {class: "help"}, "what comes after a first attempt that fails; the rules say what is solved")),
     h("div", {class: "row tight"}, begins), refused, shapes);
   const element = h("div", {class: "solve"},
     h("div", {class: "stack"}, place,

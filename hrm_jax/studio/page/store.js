@@ -2,6 +2,8 @@
 import {notify} from "./dom.js";
 
 export const runs = new Map();
+/** What can be started, and whether models of it solve puzzles or write code, by name. */
+export const experiments = {};
 export let system = {};
 const listeners = new Set();
 const told = new Set();

@@ -1,10 +1,12 @@
 /** The same puzzles at every evaluation: through training and through steps of thought. */
-import {Board, legend} from "./board.js";
+import {ABOUT_STEP, Board, legend} from "./board.js";
 import {keepFilled} from "./choices.js";
 import {h} from "./dom.js";
 import {attempt, link, listen, query, remember, runs} from "./store.js";
 import {believed} from "./thoughts.js";
 import {newest} from "./watch.js";
+
+const ABOUT = `Rating: how many guesses a solver without a model needs. ${ABOUT_STEP}`;
 
 export function think(settings) {
   // The newest of which there is something to see, so that logs of other code do not hide it.
@@ -60,7 +62,7 @@ export function think(settings) {
         h("p", {class: "quiet small"}, "The first line is given, the rest is the model's."), samples);
       return;
     }
-    boards = records[0].puzzles.map((_, i) => ({board: new Board(`Puzzle ${i + 1}`), text: h("p", {class: "small quiet"}), title: h("h2", {}, `Puzzle ${i + 1}`)}));
+    boards = records[0].puzzles.map((_, i) => ({board: new Board(`Puzzle ${i + 1}`), text: h("p", {class: "small quiet", title: ABOUT}), title: h("h2", {}, `Puzzle ${i + 1}`)}));
     body.replaceChildren(
       h("div", {class: "card scrub"}, h("label", {for: "training"}, "Training"), training, where, h("label", {for: "thought"}, "Thought"), thought, which),
       legend(),

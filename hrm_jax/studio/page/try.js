@@ -1,13 +1,12 @@
 /** What a person types, answered by a model: a puzzle solved, or code written. */
 import {h} from "./dom.js";
-import {ask, link} from "./store.js";
+import {experiments, link} from "./store.js";
 import {solve} from "./solve.js";
 import {write} from "./write.js";
 
-export async function tryIt(settings) {
+export function tryIt(settings) {
   const isCode = settings.get("what") === "code";
-  const {experiments} = await ask("/api/experiments");
-  const inner = isCode ? write(settings, experiments) : solve(settings);
+  const inner = isCode ? write(settings) : solve(settings);
   const tab = (text, href, is) => h("a", {href, "aria-current": is ? "page" : null}, text);
   const tabs = h("nav", {class: "tabs", "aria-label": "What to try"}, tab("Solve a puzzle", link("try"), !isCode),
     Object.values(experiments).some(one => one.writes) && tab("Write code", link("try", {what: "code"}), isCode));

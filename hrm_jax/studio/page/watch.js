@@ -23,7 +23,7 @@ export function left(run) {
 
 /** What one line says of a run. */
 export function gist(run) {
-  const name = ["validation/exact_accuracy", "validation/bits_per_byte", "train/bits_per_byte", "train/loss"].find(n => n in run.latest);
+  const name = ["validation/exact_accuracy", "validation/solved", "validation/bits_per_byte", "train/bits_per_byte", "train/loss"].find(n => n in run.latest);
   const part = name && `${name.split("/")[1].replaceAll("_", " ").replace("exact accuracy", "solved")} ${number(run.latest[name], name)}`;
   return [run.steps ? `step ${run.step} of ${run.steps}` : run.step ? `step ${run.step}` : "", part, left(run)].filter(Boolean).join(" · ");
 }
@@ -61,7 +61,7 @@ export function watch(settings) {
   const list = h("ul", {class: "list", "aria-label": "Runs", tabindex: "0"});
   const wrong = h("p", {class: "small quiet", role: "status"});
   const heads = new Map();
-  let group = settings.get("group") ?? "";
+  let group = settings.get("group") in KEYS ? settings.get("group") : "";
   const grouping = h("label", {class: "option small"}, "Group by", h("select", {onchange: event => { group = event.target.value; remember({group}); show(); }},
     [["", "nothing"], ["folder", "folder"], ["tag", "tag"], ["experiment", "experiment"], ["state", "state"]].map(([value, text]) => h("option", {value, selected: value === group}, text))));
   const rows = new Map();
@@ -103,7 +103,7 @@ export function watch(settings) {
       row.box = h("input", {type: "checkbox", "aria-label": `Show the curves of ${name}`, onchange: event => choose(name, event.target.checked)});
       row.head = h("span", {class: "row tight"}, h("span"), h("a", {class: "name", href: link("run", {name})}, name));
       row.state = h("span");
-      row.what = h("span", {class: "what"});
+      row.what = h("span", {class: "what", title: "Steps that are done, and the newest value of what tells most"});
       row.progress = h("span", {class: "bar"});
       row.append(row.box, row.head, row.state, row.what, row.progress);
     }

@@ -1,7 +1,7 @@
 /** Code that a model writes while one looks on, and what tests say of it. */
 import {checkpointChoice, keepFilled} from "./choices.js";
 import {h} from "./dom.js";
-import {ask, askLines, remember, runs} from "./store.js";
+import {ask, askLines, experiments, remember, runs} from "./store.js";
 import {newest} from "./watch.js";
 
 const NO_MODEL = "there is none yet: train a run of code, or fetch a published model by python -m experiments.codegen --mode=generate --model=NAME";
@@ -13,7 +13,7 @@ const EXAMPLE = `def double(n: int) -> int:
     """
 `;
 
-export function write(settings, experiments) {
+export function write(settings) {
   const own = Object.keys(experiments).filter(name => experiments[name].writes);
   let published = null;
   const trained = () => newest().filter(run => own.includes(run.experiment) && run.checkpoint);

@@ -134,7 +134,9 @@ class CodeConfig:
         help="path or name of a model whose values training starts from; fresh ones if empty",
         path_holds=".",
     )
-    border: BorderWarmup | None = None
+    border: BorderWarmup | None = field(
+        None, help="warm-up of truncated backpropagation; None: as the model's schedule has it"
+    )
     recompute_calls: bool = field(
         False, help="the backward pass computes the calls of a level again, for less memory"
     )

@@ -38,8 +38,8 @@ class DifferingConfig:
     """The whole configuration of a run; one of the kinds is set."""
 
     description: str = field("", help="what this preset is for")
-    latin: Latin | None = None
-    colouring: Colouring | None = None
+    latin: Latin | None = field(None, help="Latin squares, or None for another kind")
+    colouring: Colouring | None = field(None, help="colourings of graphs, or None for another kind")
     model: PuzzleModelConfig = dataclasses.field(default_factory=PuzzleModelConfig)
     puzzles: int = field(4000, help="made to learn from", at_least=1)
     validated: int = field(128, help="held-out puzzles measured during training", at_least=1)

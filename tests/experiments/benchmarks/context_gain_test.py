@@ -1,9 +1,12 @@
 """What the context suite draws, asks for and tells; no model is asked."""
 
+import io
 import itertools
+import pathlib
 import types
 
 import pytest
+from rich.console import Console
 
 pytest.importorskip("tree_sitter_language_pack", reason="needs the extra codegen")
 
@@ -131,3 +134,22 @@ def test_unknown_variants_are_refused():
         context_gain._kind_of("nothing:3")
     with pytest.raises(ConfigError, match="such as others:1000"):
         context_gain._kind_of("others:many")
+
+
+def test_the_table_fits_eighty_columns():
+    figures = {
+        "kind": "names",
+        "variant": "others:1000",
+        "places": 1000,
+        "exact": 0.5,
+        "similarity": 0.5,
+        "exact_gain": (0.1, -0.2, 0.3),
+        "similarity_gain": (0.4, 0.2, 0.6),
+        "prompt_tokens": 1234.0,
+    }
+    options = context_gain.Options("qwen2.5-coder-0.5b", (), 1, pathlib.Path("records"))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(context_gain._table(options, [figures]))
+    text = console.export_text()
+    for figure in ("+0.100", "-0.200", "+0.300", "+0.400", "1234"):
+        assert figure in text

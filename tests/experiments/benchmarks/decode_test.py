@@ -21,5 +21,6 @@ def test_rates_count_tokens_and_ratios_are_taken_round_by_round(monkeypatch):
     assert figures["b"]["tokens_per_second"] == {"median": 15, "low": 10, "high": 20}
     assert figures["b"]["speed_ratio"] == {"median": 1.5, "low": 1, "high": 2}
     table = decode.phases_table("title", {"decode": figures})
-    assert list(table.columns[2].cells) == ["15.0 (10.0-20.0)", "1.50 (1.00-2.00)"]
-    assert list(table.columns[0].cells) == ["decode", "  over a"]
+    columns = [list(column.cells) for column in table.columns]
+    assert columns[:2] == [["decode", ""], ["a", "b"]]
+    assert [column[1] for column in columns[2:]] == ["15.0 (10.0-20.0)", "1.50 (1.00-2.00)"]

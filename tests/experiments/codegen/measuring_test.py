@@ -48,6 +48,14 @@ def test_solutions_are_measured_and_a_measurement_goes_on(tmp_path):
     assert json.loads((tmp_path / "out" / "report.json").read_text())["results"] == {"passed": 4}
 
 
+def test_what_the_examples_settle_is_drawn_no_more(tmp_path):
+    flags = ["--completer=canonical", "--suite_problems=2", "--results=out"]
+    done = run(tmp_path, *flags, "--samples=12", "--until_settled")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^20/20: ", done.stdout, re.MULTILINE)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["results"] == {"passed": 20}
+
+
 @pytest.mark.thorough(every=3)
 @pytest.mark.parametrize(
     ("flags", "message"),
@@ -60,7 +68,7 @@ def test_solutions_are_measured_and_a_measurement_goes_on(tmp_path):
         (["--completer=canonical", "--allow_packages=nowhere"], "install what brings nowhere"),
         (["--completer=buggy"], "humaneval has no buggy solutions"),
         (["--completer=model"], "--completer=model needs --model"),
-        (["--completer=canonical", "--pass_k=2"], "ks: expected numbers up to samples=1"),
+        (["--completer=canonical", "--pass_k=2"], "ks: expected numbers up to 1, the samples"),
         (["--completer=canonical", "--pass_k=x"], "--pass_k: expected numbers"),
         (["--completer=canonical", "--resume"], "--resume needs --results"),
         (["--completer=canonical", "--suite_problems=999"], "expected 0 to 164 problems"),

@@ -6,29 +6,30 @@ import io
 import types
 import zipfile
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
 
 from experiments.rendering.trace import Trace
 from experiments.sudoku import exported, solving
-from experiments.sudoku.presets import PRESETS
 from hrm_jax.core.config import replace
 from hrm_jax.core.files import TextError
-from hrm_jax.core.types import Carry, Latents, Outputs, Variables
-from hrm_jax.data.sudoku import bank, puzzle_files, rules, solver
+from hrm_jax.data.sudoku import bank, puzzle_files, rules
 from hrm_jax.data.sudoku.assuming import NumberedAssumptions
 from hrm_jax.data.sudoku.puzzle_files import PuzzleFileError
-from hrm_jax.inference.attempts import disturb
 from hrm_jax.inference.stream import Answers
-from hrm_jax.models.puzzle_config import PuzzleModelConfig
-from hrm_jax.tasks.sudoku.task import EvaluationConfig, SudokuTask
+from hrm_jax.tasks.sudoku.task import EvaluationConfig
+from tests.experiments.sudoku.scripted import (
+    EASY,
+    MINUTE,
+    PUZZLE,
+    SOLUTION,
+    WRONG_CELL,
+    ScriptedTask,
+    script,
+    stubborn,
+)
 
-PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
-EASY = rules.parse(PUZZLE)
-SOLUTION = solver.solve(EASY)
 # 5 in both of the first cells; a cell that no digit fits; and two givens too few.
 CONFLICTING = "55" + PUZZLE[2:]
 UNSOLVABLE = "." * 8 + "9" + "12345678." + "." * 63
@@ -135,61 +136,8 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         solving.read_puzzles(str(path))
 
 
-WRONG_CELL = SOLUTION.copy()
-WRONG_CELL[2] = 1
 OTHER_GRID = np.roll(SOLUTION.reshape(9, 9), 3, axis=0).ravel()  # valid, but of another puzzle
 INCOMPLETE = np.where(np.arange(81) == 2, 0, SOLUTION).astype(np.uint8)
-
-
-@dataclasses.dataclass(frozen=True)
-class Scripted:
-    """A model that thinks nothing: its proposals are given, for each attempt and step.
-
-    Its parameters: `puzzles` [A, 81] and `draws` [A] are what each attempt sees, `tokens`
-    [A, S, 81] what it proposes, and `halt` the step at which it wants to halt.
-    """
-
-    config: PuzzleModelConfig
-
-    def initial_carry(self, variables, batch):
-        B = len(batch.inputs)
-        state = jnp.zeros((B, 1, 1))
-        return Carry(Latents(state, state), jnp.zeros(B, jnp.int32), jnp.ones(B, bool), batch)
-
-    def think(self, variables, carry):
-        script = variables.params
-        steps = carry.steps + 1
-        other = (carry.data.inputs[:, None] != script["puzzles"][None]).any(-1)
-        noise = jnp.abs(carry.latents.z_H[:, :, 0] - script["draws"][None])
-        attempt = (noise + 99 * other).argmin(-1)
-        logits = 99 * jax.nn.one_hot(script["tokens"][attempt, steps - 1], rules.VOCABULARY_SIZE)
-        sure = jnp.full(len(steps), jnp.log(1 / 3))
-        outputs = Outputs(logits, sure, jnp.where(steps >= script["halt"], -9.0, 9.0), None)
-        return dataclasses.replace(carry, steps=steps), outputs
-
-    def wants_to_halt(self, outputs):
-        return outputs.q_halt_logits > outputs.q_continue_logits
-
-
-class ScriptedTask(SudokuTask):
-    """Sudoku for a model whose proposals are given."""
-
-    @property
-    def model(self):
-        return Scripted(self.config.model)
-
-
-MINUTE = PRESETS["minute"]
-
-
-def script(grids, *, halt=99, puzzles=EASY[None], noise=0.0):
-    """Variables of a scripted model that proposes these grids: [A, S, 81]."""
-    attempts = jnp.arange(len(grids))
-    zeros = jnp.zeros((len(grids), 1, 1))
-    draws = disturb(Latents(zeros, zeros), attempts, noise, seed=0).z_H[:, 0, 0]
-    values = {"puzzles": rules.encode(puzzles), "tokens": rules.encode(grids), "halt": halt}
-    integers = jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), values)
-    return Variables(integers | {"draws": draws}, {}, None)
 
 
 @pytest.fixture
@@ -293,6 +241,20 @@ def test_each_further_attempt_assumes_a_cell_of_the_first_answer():
     assert "solved at step 6" in console.file.getvalue()
 
 
+def test_what_rules_lead_to_is_told_apart_from_what_the_model_proposes():
+    console = Console(file=io.StringIO(), width=120)
+    task, variables = stubborn()
+    assert solving.solve_all(task, variables, [EASY], console) == 0
+    text = console.file.getvalue()
+    assert "attempt 2, with all cells by rules and assumptions" in text
+    assert (
+        "solved by rules and assumptions, which the model did not repeat: "
+        f"{rules.format_grid(SOLUTION)}" in text
+    )
+    assert "not solved" not in text
+    assert "solved at" not in text
+
+
 @pytest.mark.parametrize(
     ("noise", "changes", "attempts"),
     [
@@ -316,7 +278,8 @@ def solution_of(digits, title=""):
     trace = Trace(EASY, digits, ones, ones[:, 0], halt=1, title=title)
     one = np.ones(1, np.int32)
     tokens = rules.encode(digits[-1:])
-    answers = Answers(tokens, one, one.astype(float), one > 0, one, one - 1, shown=tokens)
+    valid = np.array([trace.solved is not None])
+    answers = Answers(tokens, one, one.astype(float), valid, one, one - 1, shown=tokens)
     return solving.Solution(trace, answers)
 
 

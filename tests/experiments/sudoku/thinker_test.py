@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from experiments.sudoku import exported, thinker
-from hrm_jax.data.sudoku import board_generator
+from hrm_jax.data.sudoku import board_generator, rules
 from hrm_jax.data.sudoku.boards import Board, format_grid
+from tests.experiments.sudoku.scripted import EASY, MINUTE, SOLUTION, stubborn
 
 SIX = Board(2, 3)
 PUZZLES = board_generator.generate(np.random.default_rng(0), SIX, "singles", 1)
@@ -34,7 +35,27 @@ def test_a_puzzle_of_six_rows_is_solved_once_the_shape_of_its_boxes_is_named(ask
     assert {len(step["sureness"]) for step in steps} == {36}
     assert [step["step"] for step in steps] == list(range(1, len(steps) + 1))
     assert (done["done"], done["solved"], done["attempts"]) == (True, True, 1)
+    assert done["by_rules"] is None
     assert done["title"].startswith("6x6 with boxes of 2x3: ")
+
+
+def test_an_answer_that_no_proposal_is_comes_from_rules(ask, monkeypatch):
+    monkeypatch.setattr(thinker.exported, "load_any", lambda *_: (*stubborn(), None))
+    *steps, done = ask({"puzzle": rules.format_grid(EASY)})
+    assert (done["solved"], done["attempt"], done["attempts"]) == (True, 2, 2)
+    assert done["by_rules"] == rules.format_grid(SOLUTION)
+    assert all(step["digits"] != done["by_rules"] for step in steps[1:])
+
+
+def test_who_asks_says_whether_there_is_a_search(ask, monkeypatch):
+    task, variables = stubborn()
+    untested = type(task)(MINUTE)  # whose run is tested without a search
+    monkeypatch.setattr(thinker.exported, "load_any", lambda *_: (untested, variables, None))
+    puzzle = rules.format_grid(EASY)
+    asked = [{"puzzle": puzzle, "search": search} for search in ("", "none", "tree")]
+    told = [answer for answer in ask(*asked) if answer.get("done")]
+    assert [one["attempts"] for one in told] == [1, 1, 2]
+    assert [one["solved"] for one in told] == [False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -81,3 +81,14 @@ def test_every_line_that_says_something_is_in_one_part_as_it_stands(text, langua
 
 def test_halves_of_pairs_do_no_harm():
     assert parts_of("x = '\ud83d'\n", "python")[0].text == "x = '\ud83d'"
+
+
+def test_what_is_nested_deep_is_split_too():
+    """A long sum between two functions; and functions within each other."""
+    total = "x = " + " +\n  ".join(["'a'"] * 3000)
+    parts = parts_of(f"function f() {{}}\n{total}\nfunction g() {{}}\n", "javascript")
+    assert {part.name for part in parts} == {"f", "", "g"}
+    depth = 3000
+    text = "function f() {\n" * depth + "}\n" * depth
+    lines = [line for part in parts_of(text, "javascript") for line in part.text.split("\n")]
+    assert lines == text.rstrip("\n").split("\n")

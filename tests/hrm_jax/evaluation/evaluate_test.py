@@ -120,10 +120,10 @@ def test_a_killed_measurement_goes_on(tmp_path):
     assert len(read_completions(tmp_path / "cut" / COMPLETIONS)) == 9
     seen = []
     completer = Numbers()
-    progress = lambda lines: seen.append(len(lines))  # noqa: E731
+    progress = lambda lines, left: seen.append((len(lines), left))  # noqa: E731
     report = measure(tmp_path / "cut", completer, resume=True, batch=6, progress=progress)
     assert report == whole
-    assert seen == [9, 6, 5]
+    assert seen == [(9, 11), (0, 11), (6, 5), (5, 0)]
     assert completer.calls == 2
     assert (tmp_path / "cut" / COMPLETIONS).read_bytes() == (
         tmp_path / "whole" / COMPLETIONS
@@ -136,9 +136,40 @@ def test_a_cut_measurement_has_samples_of_each_problem(tmp_path):
         measure(tmp_path, Numbers(lethal_call=3), settings, batch=60)
     lines = read_completions(tmp_path / COMPLETIONS)
     counts = collections.Counter(line.task_id for line in lines)
-    assert [counts[problem.task_id] for problem in PROBLEMS] == [25, 25, 25, 25, 20]
-    # Those of a problem come one after another, as they share what was read of its prompt.
+    assert [counts[problem.task_id] for problem in PROBLEMS] == [20, 20, 20, 20, 20]
+    # A batch ends with its round. Samples of a problem come one after another, as they share what
+    # was read of its prompt.
     assert [line.sample for line in lines[:12]] == [*range(10), 0, 1]
+
+
+def test_settled_problems_get_no_more(tmp_path):
+    # 25 samples come in rounds of 10, 10 and 5; task/1 is settled by the first, task/2 by the next.
+    settings = dataclasses.replace(SETTINGS_OF_4, samples=25, until_settled=True)
+    asked = []
+
+    def settled(problem, lines):
+        asked.append((problem.task_id, [line.sample for line in lines]))
+        return (problem.task_id, len(asked) > 5) in {("task/1", False), ("task/2", True)}
+
+    left = []
+    options = {"settled": settled, "progress": lambda lines, most: left.append(most), "batch": 30}
+    report = measure(tmp_path, settings=settings, **options)
+    lines = read_completions(tmp_path / COMPLETIONS)
+    counts = collections.Counter(line.task_id for line in lines)
+    assert [counts[problem.task_id] for problem in PROBLEMS] == [25, 10, 20, 25, 25]
+    assert asked[:2] == [("task/0", [*range(10)]), ("task/1", [*range(10)])]
+    assert asked[5:7] == [("task/0", [*range(10, 20)]), ("task/2", [*range(10, 20)])]
+    assert left == [125, 125, 95, 75, 60, 30, 20, 15, 0]
+    # Which problems got more depended on their first samples: pass@k is told by these alone.
+    firsts = [line for line in lines if line.sample < 10]
+    right = [sum(one.passed for one in firsts if one.task_id == p.task_id) for p in PROBLEMS]
+    assert report.pass_at[1] == estimate(10, np.array(right), 1, 0)
+    assert report.unsolved == ("task/0",)
+    asked.clear()
+    again = measure(tmp_path, Numbers(lethal_call=1), settings, resume=True, **options)
+    assert again == report
+    with pytest.raises(ConfigError, match="ks: expected numbers up to 10, the samples of each"):
+        dataclasses.replace(settings, ks=(11,))
 
 
 @pytest.mark.parametrize("torn", [b'{"task', b'{"task_id": "task/0"}', b"\xff"])
@@ -216,7 +247,7 @@ def test_seeds_depend_on_task_and_sample_alone():
     ("changes", "message"),
     [
         ({"samples": 0}, "samples: expected 1 or more, got 0"),
-        ({"ks": (5,)}, "ks: expected numbers up to samples=4"),
+        ({"ks": (5,)}, "ks: expected numbers up to 4, the samples of each"),
         ({"ks": (1, 0)}, r"ks\[1\]: expected 1 or more, got 0"),
         ({"ks": ()}, "ks: expected one or more"),
     ],

@@ -262,3 +262,4 @@ def test_what_the_rules_lead_to_is_the_answer_if_it_passes_them(step, valid):
     assert found.valid.tolist() == [valid]
     assert (found.tokens[0].tolist() == [step, 7, 7]) == valid
     assert (found.shown[0].tolist() == [step, 7, 7]) == valid
+    assert found.attempt.tolist() == [int(valid)]

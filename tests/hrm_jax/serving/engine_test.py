@@ -5,10 +5,11 @@ import time
 import pytest
 
 from hrm_jax.core.texts import Prompt
+from hrm_jax.inference.text.batching import RollingBatch
 from hrm_jax.inference.text.prompts import PromptTooLong
 from hrm_jax.inference.text.requests import Piece, Request
 from hrm_jax.inference.text.writing import Writer
-from hrm_jax.serving.engine import Engine, EngineError, QueueFull
+from hrm_jax.serving.engine import Engine, EngineError, QueueFull, TooManyTexts
 from tests.hrm_jax.inference.text import tiny
 from tests.hrm_jax.inference.text.tiny import ByteTokenizer
 
@@ -77,6 +78,12 @@ def test_more_than_may_wait_are_refused(engine):
     engine.submit([LONG], events.put)()
 
 
+def test_more_than_may_ever_wait_are_refused_for_good(engine):
+    with pytest.raises(TooManyTexts, match="expected at most 4 texts at once, got 5"):
+        engine.submit([LONG] * 5, print)
+    engine.submit([LONG] * 4, queue.SimpleQueue().put)()
+
+
 def test_rows_of_texts_that_are_no_longer_wanted_are_free(engine):
     pieces = engine.write([LONG, LONG])
     next(pieces)
@@ -99,6 +106,20 @@ def test_a_failure_ends_the_texts_and_not_the_engine(engine, monkeypatch):
         patched.setattr("hrm_jax.inference.text.batching.RollingBatch.step", broken)
         with pytest.raises(EngineError, match="MemoryError: no room"):
             list(engine.write([LONG]))
+    assert text(engine.write([Request(Prompt("y"), max_tokens=3)]))
+
+
+def test_a_failure_as_a_text_is_left_does_not_end_the_engine_either(engine, monkeypatch):
+    def fail(self, number):
+        raise KeyError(number)
+
+    events: queue.SimpleQueue = queue.SimpleQueue()
+    with monkeypatch.context() as patch:
+        patch.setattr(RollingBatch, "leave", fail)
+        leave = engine.submit([LONG] * 2, events.put)
+        events.get()
+        leave()
+        until(lambda: engine.load.written + engine.load.waiting == 0)
     assert text(engine.write([Request(Prompt("y"), max_tokens=3)]))
 
 

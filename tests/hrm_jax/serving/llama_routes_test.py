@@ -1,6 +1,8 @@
 """llama.cpp's protocol, as its editors' plugins speak it."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -41,9 +43,11 @@ def test_a_text_is_continued(client):
 
 
 def test_nothing_is_written_where_a_prompt_is_only_read(client):
-    found = client.post("/infill", json={"input_prefix": "abc", "n_predict": 0}).json()
-    assert found["content"] == ""
-    assert found["tokens_predicted"] == 0
+    for verify in (None, {"doctests": True}):
+        body = {"input_prefix": "abc", "n_predict": 0, "verify": verify}
+        found = client.post("/infill", json=body).json()
+        assert found["content"] == ""
+        assert found["tokens_predicted"] == 0
 
 
 def test_a_hole_is_filled_as_llama_vscode_asks(client):
@@ -99,13 +103,36 @@ def test_where_a_file_lies_is_told_to_models_that_know_it(client):
 
 
 def test_a_hole_is_filled_as_llama_vim_asks(client):
-    """Fields by their paths, as the plugin reads them."""
-    names = ("prompt_n", "prompt_ms", "prompt_per_second", "predicted_n", "predicted_ms")
-    fields = ["content", *(f"timings/{name}" for name in names), "tokens_cached", "nothing/there"]
-    body = {"input_prefix": "x = ", "input_suffix": "", "prompt": "", "response_fields": fields}
-    found = client.post("/infill", json={**body, "n_predict": 3, "stop": []}).json()
-    assert set(found) == set(fields) - {"nothing/there"}
+    """Fields by their paths, as the plugin reads them; and what it sends to have files read."""
+    timings = [
+        f"timings/{part}_{name}"
+        for part in ("prompt", "predicted")
+        for name in ("n", "ms", "per_token_ms", "per_second")
+    ]
+    fields = ["content", *timings, "truncated", "tokens_cached"]
+    body = {
+        "input_prefix": "def f():\n",
+        "input_suffix": "\nf()\n",
+        "input_extra": [{"text": "def g(): pass", "time": [0, 1], "filename": "g.py"}],
+        "prompt": "    x = ",
+        "n_predict": 3,
+        "stop": [],
+        "n_indent": 4,
+        "top_k": 40,
+        "top_p": 0.9,
+        "stream": False,
+        "samplers": ["top_k", "top_p", "infill"],
+        "cache_prompt": True,
+        "t_max_prompt_ms": 500,
+        "t_max_predict_ms": 250,
+        "response_fields": [*fields, "nothing/there"],
+    }
+    found = client.post("/infill", json=body).json()
+    assert set(found) == set(fields)
     assert found["timings/predicted_n"] == 3
+    before = {"input_prefix": "", "input_suffix": "", "prompt": "", "samplers": [], "n_predict": 0}
+    only_read = client.post("/infill", json={**body, **before, "response_fields": [""]})
+    assert (only_read.status_code, only_read.json()) == (200, {})
 
 
 def test_a_text_is_continued_as_continue_asks(client):
@@ -133,6 +160,13 @@ def test_a_conversation_is_only_read_as_llama_vscode_asks(client):
     found = client.post("/v1/chat/completions", json=body).json()
     assert found["choices"][0]["message"]["content"] == ""
     assert found["usage"]["completion_tokens"] == 0
+    stream = {**body, "stream": True, "stream_options": {"include_usage": True}}
+    *parts, done = client.post("/v1/chat/completions", json=stream).text.strip().split("\n\n")
+    chunks = events("\n\n".join(parts))
+    assert done == "data: [DONE]"
+    told = [choice["delta"].get("content") for chunk in chunks for choice in chunk["choices"]]
+    assert told == ["", None]
+    assert chunks[-1]["usage"]["completion_tokens"] == 0
 
 
 def test_what_is_far_from_a_hole_is_left_out(client):
@@ -143,13 +177,31 @@ def test_what_is_far_from_a_hole_is_left_out(client):
 
 
 def test_markers_in_a_hole_are_text(client):
-    found = client.post("/infill", json={"input_prefix": "<end>", "n_predict": 1}).json()
-    assert found["tokens_evaluated"] == len("<end>") + 3
+    extra = [{"filename": "<end>", "text": "<end>"}]
+    body = {"input_prefix": "<end>", "input_suffix": "<end>", "prompt": "<end>", "n_predict": 1}
+    found = client.post("/infill", json={**body, "input_extra": extra}).json()
+    # Four times as text, the line ends behind a file, and the marks around the hole.
+    assert found["tokens_evaluated"] == 4 * len("<end>") + 2 + 3
+
+
+def test_without_marks_for_holes_the_prefix_is_gone_on_from(client):
+    body = {"input_prefix": "x = ", "input_suffix": "\ny", "temperature": 0, "n_predict": 4}
+    assert client.post("/infill", json=body).json()["fills_holes"] is True
+    with (
+        served.server(tokenizer=ByteTokenizer(infilling=None)) as url,
+        httpx.Client(base_url=url, timeout=60) as unmarked,
+    ):
+        found = unmarked.post("/infill", json=body).json()
+    assert found["fills_holes"] is False
+    assert found["content"] == written(Prompt("x = "), 4)
+    assert "fills_holes" not in client.post("/completion", json={"prompt": "x", **body}).json()
 
 
 def test_a_line_that_took_too_long_is_the_last(client):
     body = {"prompt": "x", "n_predict": -1, "temperature": 1, "seed": 41}  # it writes two lines
     whole = client.post("/completion", json=body).json()["content"]
+    any_time = client.post("/completion", json={**body, "t_max_predict_ms": -1}).json()["content"]
+    assert any_time == whole
     found = client.post("/completion", json={**body, "t_max_predict_ms": 1}).json()
     assert "\n" in whole
     assert whole.startswith(found["content"])
@@ -177,6 +229,38 @@ def test_texts_become_tokens_and_back(client):
     assert client.post("/detokenize", json={"tokens": [104, 105]}).json() == {"content": "hi"}
 
 
+class SlowTokenizer(ByteTokenizer):
+    """Encodes a text only once it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun = threading.Event()
+        self.goes_on = threading.Event()
+
+    def encode_marked(self, text):
+        if text == "slow":
+            self.begun.set()
+            assert self.goes_on.wait(60)
+        return super().encode_marked(text)
+
+
+@pytest.mark.parametrize(("path", "field"), [("/tokenize", "content"), ("/completion", "prompt")])
+def test_others_are_answered_while_a_long_text_is_encoded(path, field):
+    tokenizer = SlowTokenizer()
+    with (
+        served.server(tokenizer=tokenizer) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        slow = pool.submit(client.post, path, json={field: "slow", "n_predict": 1}, timeout=120)
+        try:
+            assert tokenizer.begun.wait(30)
+            assert client.get("/health").status_code == 200
+        finally:
+            tokenizer.goes_on.set()
+        assert slow.result().status_code == 200
+
+
 def test_the_server_describes_itself(client):
     props = client.get("/props").json()
     assert props["default_generation_settings"]["n_ctx"] == served.ROOM
@@ -193,6 +277,7 @@ def test_the_server_describes_itself(client):
         ("/completion", {"prompt": "x", "grammar": "start: (", "json_schema": {}}, "got both"),
         ("/completion", {"prompt": "x", "grammar": "start: ("}, "grammar"),
         ("/detokenize", {"tokens": [260]}, "expected tokens below 260, got 260"),
+        ("/completion", {"prompt": [1, "b"]}, "prompt: Input should be a valid string"),
         ("/tokenize", {}, "content: Field required"),
     ],
 )

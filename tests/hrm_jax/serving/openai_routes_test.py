@@ -15,6 +15,7 @@ from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.judge.exams import Bounds
 from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.sandbox.isolation import find_sandbox
+from hrm_jax.inference.text import session
 from hrm_jax.inference.text.batching import RollingBatch
 from hrm_jax.inference.text.prompts import marked_prompt
 from hrm_jax.inference.text.requests import Request
@@ -73,6 +74,11 @@ def test_prompts_and_choices_come_in_their_order(client):
     assert found.usage.prompt_tokens == 3
 
 
+def test_several_prompts_may_be_tokens(client):
+    found = client.completions.create(model="any", prompt=[[97], [98, 98]], max_tokens=6)
+    assert [choice.text for choice in found.choices] == [written(one, 6) for one in ("a", "bb")]
+
+
 def test_a_stream_is_the_whole_in_parts(client):
     settings = {"model": "any", "prompt": "ab", "max_tokens": 20, "stop": ["\x10"]}
     whole = client.completions.create(**settings)
@@ -120,11 +126,37 @@ def test_tokens_and_markers_are_prompts(client):
     assert by_marker.choices[0].text == "a<end>b" + by_tokens.choices[0].text
 
 
+def nested(depth: int) -> list:
+    value: list = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def test_what_a_turn_has_besides_may_be_nested(client):
+    turns = [{"role": "user", "content": "x", "y": nested(50)}]
+    assert client.chat.completions.create(model="any", messages=turns, max_tokens=1).choices
+    turns[0]["y"] = nested(700)
+    with pytest.raises(openai.BadRequestError, match="nested at most 100 deep"):
+        client.chat.completions.create(model="any", messages=turns, max_tokens=1)
+
+
 def test_as_much_as_fits(client):
     found = client.completions.create(model="any", prompt="abc", max_tokens=-1)
     assert found.usage is not None
     assert found.usage.total_tokens <= served.ROOM
     assert found.choices[0].text == written("abc", served.ROOM)
+
+
+VARIABLES = ("messages", "self", "tokenizer", "template", "tools", "now", "variables", "a b", "")
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_templates_variables_may_have_any_name(client, name):
+    asked = {"model": "any", "messages": [{"role": "user", "content": "x"}], "max_tokens": 4}
+    found = client.chat.completions.create(**asked, extra_body={"chat_template_kwargs": {name: 5}})
+    same = client.chat.completions.create(**asked)
+    assert found.choices[0].message.content == same.choices[0].message.content
 
 
 @pytest.mark.parametrize("kind", ["json_object", "json_schema"])
@@ -159,6 +191,10 @@ def test_an_answer_keeps_to_a_schema(client, kind):
         ({"logprobs": 21}, "logprobs: Input should be less than or equal to 20"),
         ({"response_format": {"type": "json_schema"}}, "response_format: expected json_schema"),
         ({"verify": {"doctests": True}}, "verify: no sandbox here"),
+        ({"prompt": ["a", 1]}, "prompt: Input should be"),
+        ({"x": nested(200)}, "body: Value error, expected lists and objects nested at most 100"),
+        ({"prompt": [[97], []]}, "expected a prompt of at least one token"),
+        ({"prompt": ["x"] * 11}, "expected at most 10 texts at once, got 11"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_openai_form(client, body, told):
@@ -254,31 +290,61 @@ def test_too_many_are_told_to_come_again():
         httpx.Client(base_url=url) as client,
         client.stream("POST", "/v1/completions", json=LONG) as first,
     ):
-        next(first.iter_lines())
+        lines = first.iter_lines()  # as long as it is there, the connection is open
+        next(lines)
         second = client.post("/v1/completions", json={"prompt": "y", "n": 8})
     assert second.status_code == 429
     assert second.headers["retry-after"] == "1"
     assert second.json()["error"]["type"] == "rate_limit_error"
 
 
+VERIFIED = {"n": 1, "verify": {"tests": "assert f() == 2", "attempts": 1000, "seconds": 600}}
+
+
 @pytest.mark.usefixtures("slow")
-@pytest.mark.parametrize("stream", [True, False])
-def test_a_client_that_goes_frees_its_rows(stream):
-    with served.server(rows=1, most_waiting=11) as url, httpx.Client(base_url=url) as client:
-        if stream:
+@pytest.mark.parametrize("fields", [{}, {"stream": False}, VERIFIED])
+def test_a_client_that_goes_frees_its_rows(fields):
+    with (
+        served.server(judge=sandboxed(), rows=1, most_waiting=11) as url,
+        httpx.Client(base_url=url) as client,
+    ):
+        if not fields:
             with client.stream("POST", "/v1/completions", json=LONG) as first:
                 next(first.iter_lines())
         else:
             with pytest.raises(httpx.ReadTimeout):
-                client.post("/v1/completions", json={**LONG, "stream": False}, timeout=0.05)
-        for _ in range(100):
-            metrics = client.get("/metrics").text
-            if "hrm_texts_written 0.0" in metrics and "hrm_texts_waiting 0.0" in metrics:
-                break
-            time.sleep(0.1)
+                client.post("/v1/completions", json=LONG | fields, timeout=1.0)
+        metrics = until(client, "hrm_texts_written 0.0", "hrm_texts_waiting 0.0")
         tokens = re.search(r"^hrm_tokens_written_total (\S+)", metrics, re.M)
         assert tokens is not None
         assert float(tokens[1]) < 10 * served.ROOM
+        time.sleep(0.5)
+        assert until(client, tokens[0])  # a search begins no other text
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_client_that_goes_before_its_stream_begins_waits_no_longer(monkeypatch):
+    monkeypatch.setattr(session, "_BLOCK_SECONDS", 0.0)  # a token in each step: half a minute
+    with (
+        served.server(rows=1, most_waiting=11) as url,
+        httpx.Client(base_url=url, timeout=60) as client,
+        client.stream("POST", "/v1/completions", json=LONG | {"n": 1}) as first,
+    ):
+        lines = first.iter_lines()  # as long as it is there, the connection is open
+        next(lines)
+        with pytest.raises(httpx.ReadTimeout):
+            client.post("/completion", json={"prompt": "y", "stream": True}, timeout=0.2)
+        until(client, "hrm_texts_written 1.0", "hrm_texts_waiting 0.0")
+
+
+def until(client: httpx.Client, *lines: str) -> str:
+    """The metrics, once all of some lines are in them."""
+    for _ in range(100):
+        metrics = client.get("/metrics").text
+        if all(line in metrics for line in lines):
+            return metrics
+        time.sleep(0.1)
+    raise AssertionError(metrics)
 
 
 def sandboxed(packages: tuple[str, ...] = ()) -> Judge:

@@ -1,10 +1,23 @@
 """Who may ask, and how much."""
 
+import asyncio
+
 import httpx
 import pytest
+from fastapi import Response
+from starlette.types import Message
 
-from hrm_jax.serving.protection import Protection, digests
+from hrm_jax.serving.app import make_app
+from hrm_jax.serving.protection import Guarded, Protection, digests
 from tests.hrm_jax.serving import served
+
+SCOPE = {
+    "type": "http",
+    "method": "POST",
+    "path": "/tokenize",
+    "query_string": b"",
+    "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +73,76 @@ def test_a_body_may_not_be_too_large(client):
     assert refused.status_code == 413
     assert refused.json()["error"]["message"] == "expected a body of at most 1000 bytes, got more"
     assert client.post("/tokenize", json={"content": "x"}).status_code == 200
+
+
+@pytest.mark.anyio
+async def test_a_body_has_to_come_in_time():
+    """Half of a body, and then nothing."""
+    sent = []
+
+    async def receive() -> Message:
+        if not sent_half:
+            sent_half.append(True)
+            return {"type": "http.request", "body": b"{", "more_body": True}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message):
+        sent.append(message)
+
+    sent_half = []
+    app = Guarded(make_app(), Protection(most_body_seconds=0.05))
+    await app(SCOPE, receive, send)
+    assert sent[0]["status"] == 408
+    assert b"expected a body within 0.05 seconds" in sent[1]["body"]
+
+
+@pytest.mark.anyio
+async def test_a_client_that_waits_for_its_answer_has_sent_its_body():
+    """The time is over once the body is there: what comes next is that the client goes."""
+    messages = []
+
+    async def app(scope, receive, send):
+        messages.append(await receive())
+        messages.append(await receive())
+
+    async def receive():
+        if not messages:
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+        await asyncio.sleep(0.2)
+        return {"type": "http.disconnect"}
+
+    guarded = Guarded(app, Protection(most_body_seconds=0.05))
+    await guarded(SCOPE, receive, None)  # pyright: ignore[reportArgumentType]
+    assert [message["type"] for message in messages] == ["http.request", "http.disconnect"]
+
+
+@pytest.mark.anyio
+async def test_so_many_are_answered_at_a_time():
+    """The second one is told to come again; a probe is answered."""
+    begun = asyncio.Event()
+    over = asyncio.Event()
+
+    async def slow(scope, receive, send):
+        if scope["path"] != "/health":
+            begun.set()
+            await over.wait()
+        await Response()(scope, receive, send)
+
+    transport = httpx.ASGITransport(app=Guarded(slow, Protection(most_at_once=1)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        first = asyncio.ensure_future(client.post("/tokenize", json={}))
+        await begun.wait()
+        refused = await client.post("/tokenize", json={})
+        assert refused.status_code == 429
+        assert refused.headers["retry-after"] == "1"
+        assert "expected at most 1 requests at once" in refused.json()["error"]["message"]
+        assert (await client.get("/health")).status_code == 200
+        over.set()
+        assert (await first).status_code == 200
+        assert (await client.post("/tokenize", json={})).status_code == 200
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"

@@ -16,9 +16,9 @@ BASE = "http://127.0.0.1:80"
 ORIGIN = {"Origin": "http://127.0.0.1:80", "Host": "127.0.0.1:80"}
 
 
-def client_of(runs, experiments, tokens=()):
+def client_of(runs, experiments, tokens=(), docs=None):
     studio = Studio(runs, experiments, Pass("studio_80", "secret", digests(tokens)))
-    app = make_app(studio, ("127.0.0.1",))
+    app = make_app(studio, ("127.0.0.1",), docs)
     return TestClient(app, base_url=BASE, headers=ORIGIN, raise_server_exceptions=False)
 
 
@@ -62,6 +62,22 @@ def test_the_page_loads_only_its_own_files_and_is_small(client):
 )  # fmt: skip
 def test_unknown_paths_are_not_found(client, path):
     assert client.get(path).status_code == 404
+
+
+def test_the_documentation_is_read_as_text_where_it_is_there(client, runs, experiments, tmp_path):
+    assert client.get("/api/docs").json() == {"docs": []}
+    (tmp_path / "one.md").write_text("# <b>Ünes")
+    (tmp_path / "secret.txt").touch()
+    with_docs = client_of(runs, experiments, docs=tmp_path)
+    with_docs.get("/")
+    assert with_docs.get("/api/docs").json() == {"docs": ["one.md"]}
+    found = with_docs.get("/api/docs/one.md")
+    assert (found.text, found.headers["content-type"]) == (
+        "# <b>Ünes",
+        "text/plain; charset=utf-8",
+    )
+    for name in ("secret.txt", "..%2Fone.md", "none.md"):
+        assert with_docs.get(f"/api/docs/{name}").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -173,6 +189,23 @@ def test_a_run_elsewhere_is_shown_and_cannot_be_changed(runs, experiments, write
     body = {"experiment": "fake", "preset": "plain", "name": "(example)/new"}
     assert client.post("/api/start", json=body).status_code == 404
     assert (tmp_path / "elsewhere" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"a":' * 900 + "1" + "}" * 900, '{"a":' + "[" * 900 + "]" * 900 + "}",
+     '{"loop": {"steps": 1e400}, "seed": 1e999, "description": {"a": 1}}', '{"loop": [1]}'],
+)  # fmt: skip
+def test_whatever_a_folder_holds_a_run_is_shown(client, write_run, content):
+    folder = write_run("a", [{"step": 1, "loss": 1}])
+    for name in ("config", "size", "process", "job", "tags"):
+        (folder / f"{name}.json").write_text(content)
+    (folder / "probes.jsonl").write_text(content + "\n")
+    for name in ("config", "curves", "probes", "output", "csv", "checkpoints"):
+        assert client.get(f"/api/{name}", params={"run": "a"}).status_code == 200, name
+    for name in ("resume", "stop"):
+        assert client.post(f"/api/{name}", json={"name": "a"}).status_code == 400, name
+    assert client.post("/api/delete", json={"name": "a"}).status_code == 200
 
 
 def test_a_run_is_tagged(client, write_run):

@@ -1,3 +1,4 @@
+import errno
 import os
 
 import hypothesis
@@ -11,6 +12,7 @@ from hrm_jax.studio.folders import (
     open_regular,
     read_end,
     read_object,
+    reason_of,
 )
 
 
@@ -133,3 +135,16 @@ def test_the_end_of_a_file_is_whole_lines(tmp_path):
     assert read_end(path, 12) == "th�ird\n"
     assert read_end(path, 100) == "first\nsecond\nth�ird\n"
     assert read_end(tmp_path / "none", 5) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk of the runs is full; make"),
+        (PermissionError(errno.EACCES, "Permission denied", "/r/a"), "/r/a: Permission denied"),
+        (OSError("odd"), "the folder of the runs: odd; see whether"),
+        (UnknownRun("there is no run 'a'"), "there is no run 'a'"),
+    ],
+)
+def test_what_the_system_refuses_is_told_with_what_to_do(error, told):
+    assert reason_of(error).startswith(told)

@@ -1,5 +1,7 @@
 import pytest
 
+from experiments.codegen.presets import PRESETS as CODE
+from experiments.relations.presets import PRESETS as RELATIONS
 from experiments.sudoku.presets import PRESETS as SUDOKU
 from hrm_jax.core.config import fields, to_dict
 from hrm_jax.studio import forms
@@ -64,12 +66,32 @@ def test_every_value_of_a_form_reads_back_as_it_was(preset):
         assert forms.parse(forms.as_text(leaf.value), leaf.annotation) == leaf.value, leaf.path
 
 
+@pytest.mark.parametrize("presets", [SUDOKU, CODE, RELATIONS])
+def test_every_field_says_what_it_is_and_what_it_may_be(presets):
+    experiment = Experiment("any", "experiments.any", lambda: presets)
+    for preset in presets:
+        for field in forms.describe(experiment, preset):
+            assert field["help"], field["path"]
+            assert field["allowed"] or field["type"], field["path"]
+
+
+def test_a_part_that_a_preset_has_not_cannot_be_filled_in():
+    experiment = Experiment("relations", "experiments.relations", lambda: RELATIONS)
+    described = {one["path"]: one for one in forms.describe(experiment, "latin")}
+    assert (described["colouring"]["value"], described["colouring"]["fixed"]) == ("None", True)
+    assert not described["latin.order"]["fixed"]
+    flags = forms.fill(experiment, "latin", {"latin.order": "7"}).flags
+    assert flags == ("--preset=latin", "--config.latin.order=7")
+
+
 def test_a_run_is_recognised_by_its_configuration(experiments):
     experiments["sudoku"] = Experiment("sudoku", "experiments.sudoku", lambda: SUDOKU)
+    experiments["relations"] = Experiment("relations", "experiments.relations", lambda: RELATIONS)
     # Who looks at runs does not wait until its classes are imported.
     assert forms.recognise(experiments, to_dict(SUDOKU["minute"])) == ""
     forms.load_all(experiments)
     assert forms.recognise(experiments, to_dict(SUDOKU["minute"])) == "sudoku"
+    assert forms.recognise(experiments, to_dict(RELATIONS["colouring"])) == "relations"
     assert forms.recognise(experiments, {"rate": 0.5}) == "fake"
     assert forms.recognise(experiments, {"other": 1}) == ""
 

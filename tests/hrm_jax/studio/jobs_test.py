@@ -67,7 +67,7 @@ def test_a_run_is_started_stopped_resumed_killed_and_deleted(jobs, runs, make_jo
     }  # fmt: skip
     with pytest.raises(JobError, match="stop it before"):
         jobs.delete("group/a")
-    with pytest.raises(JobError, match="runs already"):
+    with pytest.raises(JobError, match="runs; stop it to take it up anew"):
         jobs.resume("group/a", "fake")
     # Another studio, which did not start it, finds and stops it.
     make_jobs().stop("group/a")
@@ -100,6 +100,15 @@ def test_one_that_waits_begins_when_no_other_runs(jobs, runs, make_jobs):
     jobs.stop("second")
     assert jobs.queue() == {}
     assert not (runs.root / "second").exists()
+
+
+def test_a_run_of_another_machine_keeps_nobody_waiting(jobs, runs, write_run):
+    write_run("elsewhere", process={"state": "running", "host": "gone", "pid": 7})
+    start(jobs, "a", queued=True)
+    assert jobs.advance() == ("a", [])
+    for refused in (jobs.delete, lambda name: jobs.resume(name, "fake")):
+        with pytest.raises(JobError, match=r"runs on gone; if it .* remove process\.json"):
+            refused("elsewhere")
 
 
 def test_a_damaged_entry_of_the_queue_is_dropped(jobs, runs):
@@ -152,6 +161,16 @@ def test_nothing_is_written_through_links(jobs, write_run, tmp_path):
             jobs.resume("a", "fake")
         (folder / name).unlink()
     assert (tmp_path / "precious").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["a", "a/b", "a~b", "a~/~b", "a%7Eb", "100%/%2F"])
+def test_a_run_comes_back_by_its_own_name(jobs, runs, write_run, name):
+    write_run(name)
+    binned = jobs.delete(name)
+    assert runs.names() == []
+    assert jobs.binned() == [binned]
+    assert jobs.restore(binned) == name
+    assert runs.names() == [name]
 
 
 @pytest.mark.parametrize("binned", ["../../etc", "20260101-000000-..~x", "none", "a-b-c"])

@@ -147,6 +147,21 @@ def test_tests_that_cannot_be_used(source, said):
         check_of_tests(source, "t.py", packages=())
 
 
+@pytest.mark.parametrize("depth", [400, 900, 3000, 100_000])
+@pytest.mark.parametrize("nested", ["f(" + "-{}1)", "f(){}", "0{}", "{}f()", "[f({}"])
+def test_tests_that_are_nested_too_deep(nested, depth):
+    within = {"f(-{}1)": "-", "f(){}": ".a", "0{}": " + f()", "{}f()": "not ", "[f({}": "f("}
+    source = nested.format(within[nested] * depth)
+    with pytest.raises(CheckError, match="expected tests in Python"):
+        check_of_tests(f"assert {source}", "t.py", packages=())
+
+
+def test_an_example_that_is_nested_too_deep():
+    examples = examples_in(f">>> {'lambda: ' * 1100}f()\n1\n")
+    with pytest.raises(CheckError, match="nested too deep"):
+        check_of_examples(examples)
+
+
 def test_an_example_that_is_no_python():
     with pytest.raises(CheckError, match="expected tests in Python"):
         check_of_examples([Example("def f():\n    nonlocal x"), Example("double(1)", "2\n")])

@@ -8,7 +8,7 @@ from hrm_jax.core.texts import Prompt
 from hrm_jax.evaluation.evaluate import Judged, ResumeError
 from hrm_jax.evaluation.judge.exams import Exam
 from hrm_jax.evaluation.suites.problems import Problem, Suite
-from hrm_jax.verified.choices import Seen, choose, look
+from hrm_jax.verified.choices import Seen, can_choose, choose, look, settled
 
 BEFORE = 'def f(n: int) -> int:\n    """\n    >>> f(2)\n    4\n    """\n'
 EXAM = Exam("python", "", "assert f(3) == 6", ("f",))
@@ -66,6 +66,29 @@ def test_what_is_chosen():
     assert choose([one, other], 4).verified == 0.5
     # Groups of two: the first of each group, over both groups.
     assert choose([one], 2).first == 0.5
+
+
+def test_a_problem_that_is_settled_has_fewer_samples():
+    settled_one = Seen("a", [False, True], [False, True], [0, 1])
+    other = Seen("b", [False] * 4 + [True, False], [False] * 4 + [True, False], [0, 0, 0, 0, 1, 1])
+    found = [settled_one, other]
+    assert can_choose(found, 2)
+    assert can_choose(found, 6)
+    assert not can_choose([dataclasses.replace(settled_one, verified=[]), other], 3)
+    six = choose(found, 6)
+    assert (six.verified, six.shown, six.wrong, six.first) == (1, 1, 0, 0)
+    assert six.agreed is six.shown_agreed is six.possible is six.wrong_agreed is None
+    # Of two: the later samples of `b` were drawn since its first ones failed, so they do not count.
+    assert (choose(found, 2).verified, choose(found, 2).possible) == (0.5, 0.5)
+
+
+def test_what_settles_a_problem(judge):
+    is_settled = settled(SUITE, judge)
+    first, without_examples = SUITE.problems
+    assert not is_settled(first, lines_of("a")[3:])
+    # The first sample is wrong, but passes the examples: it would be shown.
+    assert is_settled(first, lines_of("a")[:1])
+    assert not is_settled(without_examples, lines_of("b"))
 
 
 def test_those_that_never_answer_are_no_majority():

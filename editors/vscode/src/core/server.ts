@@ -48,6 +48,7 @@ export interface VerifyBudget {
 }
 
 const ABSENT = 404;
+const FAILED = 500;
 
 /** The server does not answer at all. */
 export class ServerAway extends Error {}
@@ -98,7 +99,11 @@ export class Server {
       const either = AbortSignal.any([signal, ended.signal]);
       const response = await this.ask("/infill", body, either);
       for await (const event of events(response)) {
-        const part = event as { content?: string; stop?: boolean };
+        const part = event as { content?: string; stop?: boolean; error?: Refusal };
+        if (part.error !== undefined) {
+          // The server failed within a stream, whose status was told before.
+          throw new ServerRefused(part.error.code ?? FAILED, part.error.message ?? "");
+        }
         yield part.content ?? "";
         if (part.stop === true) {
           return;
@@ -174,7 +179,7 @@ export class Server {
     if (body !== undefined) {
       headers["Content-Type"] = "application/json";
       init.method = "POST";
-      init.body = JSON.stringify(body);
+      init.body = JSON.stringify(body, whole);
     }
     let response: Response;
     try {
@@ -198,6 +203,16 @@ interface Answer {
   readonly seconds?: number;
 }
 
+interface Refusal {
+  readonly code?: number;
+  readonly message?: string;
+}
+
+/** Returns a value without halves of pairs: where text was cut there may be one, and UTF-8 has none. */
+function whole(_: string, value: unknown): unknown {
+  return typeof value === "string" ? value.toWellFormed() : value;
+}
+
 function holeFields(hole: Hole): object {
   return {
     input_prefix: hole.prefix,
@@ -212,7 +227,7 @@ function holeFields(hole: Hole): object {
 async function messageOf(response: Response): Promise<string> {
   const text = await response.text();
   try {
-    const found = JSON.parse(text) as { error?: { message?: string } };
+    const found = JSON.parse(text) as { error?: Refusal };
     return found.error?.message ?? text;
   } catch {
     return text;

@@ -97,6 +97,34 @@ test("a stream that is left, or whose signal comes, closes its connection", asyn
   });
 });
 
+test("a server that fails within a stream refuses", async () => {
+  const handler: Handler = (_, response) => {
+    response.write('data: {"content": "x"}\n\n');
+    response.end('data: {"error": {"message": "no room", "code": 503}}\n\n');
+  };
+  await served(handler, async (server) => {
+    await assert.rejects(filled(server), (error) => {
+      assert.ok(error instanceof ServerRefused && error.status === 503);
+      return error.message === "no room";
+    });
+  });
+});
+
+test("a pair of which half was cut off is sent as text all the same", async () => {
+  const handler: Handler = (body, response) => {
+    const asked = JSON.parse(body) as { input_suffix: string };
+    response.end(`data: ${JSON.stringify({ content: asked.input_suffix, stop: true })}\n\n`);
+  };
+  await served(handler, async (server) => {
+    const cut = { ...hole, suffix: "x😀".slice(0, 2) };
+    const parts: string[] = [];
+    for await (const part of server.fill(cut, filling, never)) {
+      parts.push(part);
+    }
+    assert.deepEqual(parts, ["x\ufffd"]);
+  });
+});
+
 test("what the server only reads asks for no text", async () => {
   const handler: Handler = (body, response) => {
     assert.equal((JSON.parse(body) as { n_predict: number }).n_predict, 0);

@@ -125,7 +125,8 @@ def test_what_a_template_may_use():
     )
     tools = [{"name": "<é>'", "type": "function"}]
     turns = [user("a"), {**user("b"), "skip": True}, user("c")]
-    prompt = render(template, turns, tools=tools, now=NOW, enable_thinking=False)
+    variables = {"enable_thinking": False}
+    prompt = render(template, turns, tools=tools, now=NOW, variables=variables)
     assert prompt.prefix == ('<s>27 Nov 2026 [{"name": "<é>\'", "type": "function"}]\nacFalse')
     assert names(prompt).startswith("[[<s>]]27")
 

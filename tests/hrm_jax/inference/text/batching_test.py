@@ -7,7 +7,8 @@ import pytest
 
 import hrm_kernels
 from hrm_jax.core.texts import Prompt
-from hrm_jax.inference.text import reading, session
+from hrm_jax.inference.text import reading, session, speculation
+from hrm_jax.inference.text import rows as device
 from hrm_jax.inference.text.batching import RollingBatch
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.sampling import SamplingConfig
@@ -106,6 +107,18 @@ def test_a_long_prompt_is_read_between_what_others_write(monkeypatch):
     assert known.tokens == [ord("y")] * 48
 
 
+def test_who_waits_has_a_row_in_the_step_after_it_is_free():
+    ours = writer(tiny.hrm_text)
+    batch = RollingBatch(ours, rows=1, room=ROOM)
+    for number in range(2):
+        batch.add(ours.job(number, Request(Prompt("x"), max_tokens=4)))
+    pieces = []
+    while not any(piece.ending for piece in pieces):
+        pieces = list(batch.step())
+    assert {piece.request for piece in pieces} == {0}
+    assert {piece.request for piece in batch.step()} == {1}
+
+
 class Nothing:
     """A constraint, and its rules: no token may come, which is seen once it was drawn."""
 
@@ -146,3 +159,25 @@ def test_what_is_unknown_may_leave():
     batch.leave(7)
     assert not batch.busy
     assert list(batch.step()) == []
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_nothing_is_compiled_once_the_programs_are_prepared(model, monkeypatch):
+    """By one, two, three and four texts at once, of which two share a program with four."""
+    monkeypatch.setattr(session, "_BLOCK_SECONDS", 0.0)
+    ours = writer(model)
+    batch = RollingBatch(ours, rows=4, room=ROOM)
+    batch.prepare()
+    jobs = [ours.job(number, Request(Prompt("x"), max_tokens=12)) for number in range(4)]
+    programs = device.write, speculation.write
+    sizes = [program._cache_size() for program in programs]
+    for job in jobs:
+        batch.add(job)
+    most = 0
+    while batch.busy:
+        list(batch.step())
+        most = max(most, batch.written)
+    assert most == 4
+    assert [program._cache_size() for program in programs] == sizes
+    # What is prepared writes nothing.
+    assert alone(ours, 1) == alone(writer(model), 1)

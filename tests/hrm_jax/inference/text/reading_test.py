@@ -13,6 +13,7 @@ from hrm_jax.convert.llama import llama_variables, llama_weights
 from hrm_jax.core.config import ConfigError
 from hrm_jax.inference.text import reading
 from hrm_jax.inference.text import rows as device
+from hrm_jax.inference.text.buckets import bucket
 from hrm_jax.inference.text.prefixes import common
 from hrm_jax.inference.text.reading import CHUNKS, PromptReader, chunk_of, unchanged
 from hrm_jax.models.llama import Llama, LlamaConfig
@@ -202,3 +203,23 @@ def test_chunks_fill_what_is_left():
     chunks = {1: 8, 8: 8, 9: 16, 16: 16, 17: 16, 63: 16, 64: 64, 511: 64, 512: 512, 9999: 512}
     assert {length: chunk_of(length) for length in chunks} == chunks
     assert sorted(CHUNKS, reverse=True) == list(CHUNKS)
+
+
+@needs_kernel
+def test_a_prompt_of_the_usual_length_is_read_by_all_programs(sizes):
+    ours = reader()
+    [length] = ours.usual_lengths(1000)
+    tokens = (TEXT * 10)[:length]
+    ours.read(tokens, 1024)
+    assert {size for size, _ in sizes} == set(CHUNKS)
+    assert ours.usual_lengths(100) == [100]
+
+
+def test_prompts_of_usual_lengths_have_all_buckets(monkeypatch):
+    monkeypatch.setattr(hrm_kernels, "rows_are_independent", lambda: False)
+    ours = reader()
+    for most in (1, 32, 100, 600):
+        lengths = ours.usual_lengths(most)
+        buckets = [bucket(length) for length in lengths]
+        assert max(lengths) == most
+        assert buckets == sorted({bucket(length) for length in range(1, most + 1)})
