@@ -26,6 +26,8 @@ def start(folder: pathlib.Path, *flags: str) -> subprocess.Popen[str]:
         "experiments.serve",
         *(f"--model={MODEL}", *flags, "--rows=2", "--context=128"),
         cwd=folder,
+        # From nothing, as users start it: it ends while threads are at work.
+        forked=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
