@@ -3,17 +3,37 @@
 import collections
 import fcntl
 import gc
+import importlib.util
 import os
 import pathlib
+import threading
+from typing import Any
 
 import jax
 import pytest
 
 from experiments.benchmarks import aot_targets
 from hrm_kernels.jax_versions import UNOPTIMISED
+from tests.preloaded import reuse_lowering_context
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
+
+LONGEST = (
+    "tests/experiments/studio_test.py",
+    "tests/kernels/paths_test.py",
+    "tests/experiments/sudoku/resume_test.py",
+    "tests/experiments/common/distributed_test.py",
+    "tests/experiments/benchmarks/device/suite_test.py",
+    "tests/experiments/sudoku/main_test.py",
+    "tests/experiments/assignments_test.py",
+    "tests/hrm_jax/models/hrm_text_test.py",
+    "tests/hrm_jax/tasks/code/task_test.py",
+    "tests/hrm_jax/models/golden_test.py",
+    "tests/readme_test.py",
+    "tests/hrm_jax/training/sharding_test.py",
+)
+"""Files that take longest. They come first, so that no worker has one of them alone in the end."""
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 RECORDINGS = {
@@ -24,6 +44,11 @@ RECORDINGS = {
 
 def pytest_configure(config):
     """Settles how programs are compiled, before any test module makes an array."""
+    # Files are given to workers in our order, and not those of most tests first.
+    config.option.loadscopereorder = False
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        compile_in_turns()
+    reuse_lowering_context()
     if config.option.markexpr == "aot":
         aot_targets.settle_process()
     elif not config.option.optimised:
@@ -32,33 +57,61 @@ def pytest_configure(config):
         os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")])
 
 
+def compile_in_turns() -> None:
+    """Lets one worker compile a function of Numba's while others wait, and take what it kept.
+
+    Workers reach the same functions at the same moment: modules of tests make puzzles.
+    """
+    if not importlib.util.find_spec("numba"):
+        return
+    from numba.core import dispatcher as dispatchers
+
+    compile_or_load = dispatchers.Dispatcher.compile
+    thread = threading.local()
+
+    def in_turns(dispatcher: Any, signature: Any) -> Any:
+        # What a function calls is compiled in its turn.
+        if getattr(thread, "has_turn", False):
+            return compile_or_load(dispatcher, signature)
+        # Functions of one package call each other: a turn is for all of them.
+        package = os.open(os.path.dirname(dispatcher.py_func.__code__.co_filename), os.O_RDONLY)
+        try:
+            fcntl.flock(package, fcntl.LOCK_EX)
+            thread.has_turn = True
+            return compile_or_load(dispatcher, signature)
+        finally:
+            thread.has_turn = False
+            os.close(package)
+
+    dispatchers.Dispatcher.compile = in_turns
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory) -> pathlib.Path:
+    """A folder for this run of the tests that its workers share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compiled_by_children(tmp_path_factory):
+def compiled_by_children(shared_folder):
     """Lets the processes that tests start share what they compile, whichever worker starts them.
 
     JAX reads these variables when it is imported, so this process does without.
     """
     os.environ |= {
-        "JAX_COMPILATION_CACHE_DIR": str(folder_of_all_workers(tmp_path_factory) / "compiled"),
+        "JAX_COMPILATION_CACHE_DIR": str(shared_folder / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
 
 
 @pytest.fixture(scope="session")
-def compiled_planner(tmp_path_factory):
-    """Compiles the planner of work, in one worker while others wait: Numba keeps it for all."""
+def compiled_planner():
+    """Compiles the planner of work before commands that plan: Numba keeps it for all."""
     from hrm_jax.planning.dispatching import compile_search  # only where it is needed
 
-    with open(folder_of_all_workers(tmp_path_factory) / "planner.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        compile_search()
-
-
-def folder_of_all_workers(tmp_path_factory) -> pathlib.Path:
-    """Returns a folder for this run of the tests that its workers share."""
-    folder = tmp_path_factory.getbasetemp()
-    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    compile_search()
 
 
 def pytest_addoption(parser):
@@ -87,7 +140,12 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves the first of every N cases of a test: --every=N, and what `thorough` says."""
+    """Orders files, and leaves the first of every N cases of a test.
+
+    N is that of --every, and what `thorough` says.
+    """
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
     places = collections.Counter()
     kept, left_out = [], []
     for item in items:

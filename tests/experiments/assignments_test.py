@@ -1,11 +1,10 @@
 """The command, as a person calls it."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
+from tests import commands
 from tests.hrm_jax.planning.formats.files_test import DZN
 
 pytestmark = pytest.mark.usefixtures("compiled_planner")
@@ -14,8 +13,7 @@ FAST = ("--planner=restarts", "--iterations=60")
 
 
 def run(*arguments, code=0):
-    command = [sys.executable, "-m", "experiments.assignments", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env=None)
+    ended = commands.run("experiments.assignments", *arguments)
     assert ended.returncode == code, ended.stderr
     assert "Traceback" not in ended.stderr
     return ended.stdout if code != 2 else ended.stderr

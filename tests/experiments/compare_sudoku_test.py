@@ -6,7 +6,6 @@ import json
 import pathlib
 import shutil
 import subprocess
-import sys
 import types
 
 import jax
@@ -17,6 +16,7 @@ from experiments import compare_sudoku
 from experiments.sudoku.presets import PRESETS
 from hrm_jax.core.config import ConfigError, replace
 from hrm_jax.tasks.sudoku.task import SudokuTask
+from tests import commands
 
 SECONDS_A_STEP = {"relational": 0.5, "quick": 0.25}
 
@@ -196,11 +196,10 @@ def test_what_cannot_be_compared_is_told(name, value, expected):
 
 
 def test_the_program_says_what_it_takes():
-    command = [sys.executable, "-m", "experiments.compare_sudoku"]
-    said = subprocess.run([*command, "--help"], check=False, capture_output=True, text=True)
+    said = commands.run("experiments.compare_sudoku", "--help")
     assert "no_ema: no averaging" in said.stdout
     assert "--minutes: minutes of training of each run" in said.stdout
-    said = subprocess.run([*command, "--variants=x"], check=False, capture_output=True, text=True)
+    said = commands.run("experiments.compare_sudoku", "--variants=x")
     assert said.returncode == 2
     assert "variants[0]: expected one of 'relational'" in said.stdout + said.stderr
 

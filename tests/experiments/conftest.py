@@ -2,17 +2,19 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import pathlib
 import shutil
 import signal
 import subprocess
-import sys
+from typing import Any
 
 import pytest
 
 from hrm_jax.data.sudoku.source import load_source
+from tests import commands
 
 ROOT = pathlib.Path(__file__).parents[2]
 TIMEOUT = 60_000
@@ -22,6 +24,8 @@ TINY = [
     "--preset=minute",
     "--config.model.hidden_size=16",
     "--config.model.puzzle_emb_ndim=16",
+    "--config.model.H_cycles=1",
+    "--config.model.L_cycles=1",
     "--config.model.halt_max_steps=2",
     "--config.batch_size=8",
     "--config.validation.puzzles=8",
@@ -49,42 +53,33 @@ class Experiment:
 
     def start(self, *flags: str, **environment: str) -> subprocess.Popen[str]:
         """Starts the command; stderr goes where stdout goes."""
-        return subprocess.Popen(
-            [sys.executable, "-m", self.program, *flags],
-            env=self._environment() | environment,
+        return commands.start(
+            self.program,
+            *flags,
+            environment=self._environment() | environment,
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
         )
 
-    def run(self, *flags: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        """Runs the command to its end, `text` on its standard input."""
-        return subprocess.run(
-            [sys.executable, "-m", self.program, *flags],
-            env=self._environment(),
-            cwd=self.folder,
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
+    def run(self, *flags: str, text: str = "", **options: Any) -> subprocess.CompletedProcess[str]:
+        """Runs the command to its end, `text` on its standard input; options of `commands.run`."""
+        environment = self._environment()
+        return commands.run(
+            self.program, *flags, text=text, environment=environment, cwd=self.folder, **options
         )
 
     def _environment(self) -> dict[str, str]:
-        return os.environ | {
-            "PYTHONPATH": str(ROOT),
-            "HRM_JAX_DATA": str(self.data),
-            "JAX_PLATFORMS": "cpu",
-            "COLUMNS": "100",
-        }
+        return {"HRM_JAX_DATA": str(self.data), "COLUMNS": "100"}
 
 
 @pytest.fixture(scope="session")
-def bank(tmp_path_factory):
-    """A folder with the bank prepared."""
-    folder = tmp_path_factory.mktemp("data")
-    load_source("bank", "train", folder)
+def bank(shared_folder):
+    """A folder with the bank prepared, by one worker for all."""
+    folder = shared_folder / "data"
+    with open(shared_folder / "data.lock", "w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        load_source("bank", "train", folder)
     return folder
 
 

@@ -1,10 +1,8 @@
 """The command that converts weights, run as a user runs it."""
 
 import json
-import os
 import pathlib
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,20 +10,14 @@ import pytest
 from hrm_jax.convert.files import load_state_dict, save_state_dict
 from hrm_jax.convert.model_folder import load_model
 from hrm_jax.convert.published_config import from_published_config
+from tests import commands
 
 ROOT = pathlib.Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "trm_attention_a.npz"
 
 
 def convert(source, target, *flags: str) -> subprocess.CompletedProcess[str]:
-    arguments = [f"--input={source}", f"--output={target}", *flags]
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.convert", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-    )
+    return commands.run("experiments.convert", f"--input={source}", f"--output={target}", *flags)
 
 
 @pytest.fixture(scope="module")

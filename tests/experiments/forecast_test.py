@@ -1,18 +1,16 @@
 """The command of forecasts, run as a user runs it."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
+from tests import commands
 from tests.hrm_jax.planning.forecast import made
 from tests.hrm_jax.planning.forecast.learned_test import write_history
 
 
 def _run(*arguments):
-    command = [sys.executable, "-m", "experiments.forecast", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return commands.run("experiments.forecast", *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,13 @@
 """The command that joins collections, run as a user runs it."""
 
-import subprocess
-import sys
-
 import numpy as np
 
 from hrm_jax.data.sudoku import bank, canonical, csv_format, generator, puzzle_files
+from tests import commands
 
 
 def _join(*flags):
-    command = [sys.executable, "-m", "experiments.join_puzzles", *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return commands.run("experiments.join_puzzles", *flags)
 
 
 def test_no_class_of_the_joined_file_is_held_out(tmp_path):

@@ -1,17 +1,15 @@
 """The command that makes the bank, run as a user runs it."""
 
-import subprocess
-import sys
-
 import pytest
 
 from hrm_jax.data.sudoku import bank, puzzle_files
+from tests import commands
 
 
 def _make(out, seed):
     sizes = [f"--{split}=6" for split in bank.SPLITS]
-    command = [sys.executable, "-m", "experiments.make_bank", f"--seed={seed}"]
-    subprocess.run([*command, f"--out={out}", *sizes], check=True, capture_output=True)
+    done = commands.run("experiments.make_bank", f"--seed={seed}", f"--out={out}", *sizes)
+    assert done.returncode == 0, done.stderr
     return {split: (out / f"{split}.csv.gz").read_bytes() for split in bank.SPLITS}
 
 

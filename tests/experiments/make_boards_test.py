@@ -1,14 +1,11 @@
 """Puzzles of any size as a command, and what it does not make."""
 
-import subprocess
-import sys
-
 from hrm_jax.data.sudoku.board_files import board_of, read_boards, side_of
+from tests import commands
 
 
 def make(*arguments):
-    command = [sys.executable, "-m", "experiments.make_boards", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return commands.run("experiments.make_boards", *arguments)
 
 
 def test_a_file_that_solve_reads(tmp_path):

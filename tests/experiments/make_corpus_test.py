@@ -2,15 +2,14 @@
 
 import io
 import json
-import os
 import pathlib
 import subprocess
-import sys
 import tarfile
 
 import pytest
 
 from hrm_jax.data.corpus import packages, prepared
+from tests import commands
 
 ROOT = pathlib.Path(__file__).parents[2]
 CODE = 'def greet_{0}(name):\n    print(f"hello {0}, {{name}}!")\n'
@@ -18,13 +17,7 @@ PROBLEM = "Write a function that says hello to everybody by name, and to birds b
 
 
 def make(data: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.make_corpus", f"--out={data}", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-    )
+    return commands.run("experiments.make_corpus", f"--out={data}", *arguments)
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """Latin squares and colourings as a command: train, measure, and puzzles of another size."""
 
 import json
-import subprocess
-import sys
+
+from tests import commands
 
 
 def run(*flags):
-    command = [sys.executable, "-m", "experiments.relations", *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return commands.run("experiments.relations", *flags)
 
 
 TINY = (

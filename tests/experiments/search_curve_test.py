@@ -1,20 +1,18 @@
 """The curve of what a search spends: its numbers, table and picture."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+
+from tests import commands
 
 
 @pytest.mark.thorough
 def test_the_command_measures_each_and_draws(tmp_path):
     picture = tmp_path / "search.png"
-    puzzles = "--puzzles=6"
-    command = [sys.executable, "-m", "experiments.search_curve", f"--out={picture}", puzzles]
-    command += ["--steps=2", "--budget=4"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    flags = (f"--out={picture}", "--puzzles=6", "--steps=2", "--budget=4")
+    done = commands.run("experiments.search_curve", *flags)
     assert done.returncode == 0, done.stderr
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "a classical solver: 6 of 6, in" in done.stdout

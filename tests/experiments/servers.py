@@ -2,15 +2,13 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import subprocess
-import sys
 from collections.abc import Iterator
 
 from hrm_jax.convert.language import LoadedLanguageModel, save_language_model
 from hrm_jax.data.text.chat import ChatTemplate
-from tests.experiments.conftest import ROOT
+from tests import commands
 from tests.hrm_jax.convert.language_test import LLAMA, Llama, fresh
 
 MODEL = "model"
@@ -24,14 +22,14 @@ def save(folder: pathlib.Path) -> None:
 
 def start(folder: pathlib.Path, *flags: str) -> subprocess.Popen[str]:
     """Starts a server of the model in a folder."""
-    command = [sys.executable, "-m", "experiments.serve", f"--model={MODEL}", *flags]
-    return subprocess.Popen(
-        [*command, "--rows=2", "--context=128"],
+    return commands.start(
+        "experiments.serve",
+        *(f"--model={MODEL}", *flags, "--rows=2", "--context=128"),
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}"},
+        # From nothing, as users start it: it ends while threads are at work.
+        forked=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     )
 
 

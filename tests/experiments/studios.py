@@ -2,12 +2,10 @@
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
-import sys
 
-from tests.experiments.conftest import ROOT
+from tests import commands
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -15,16 +13,8 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 @contextlib.contextmanager
 def studio(runs, *flags):
     """The url of a studio that ends with the block."""
-    command = [
-        sys.executable,
-        "-m",
-        "experiments.studio",
-        "--port=0",
-        "--no_browser",
-        f"--runs={runs}",
-    ]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}"}
-    with subprocess.Popen([*command, *flags], env=environment, stdout=subprocess.PIPE) as process:
+    command = ("experiments.studio", "--port=0", "--no_browser", f"--runs={runs}", *flags)
+    with commands.start(*command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
             yield json.loads(process.stdout.readline())["url"]

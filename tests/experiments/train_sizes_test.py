@@ -1,15 +1,12 @@
 """Training on several sizes as a command: it exports a model, and goes on."""
 
-import subprocess
-import sys
-
 from experiments.sudoku import exported
 from hrm_jax.training.run_log import read_metrics
+from tests import commands
 
 
 def train(folder, *flags):
-    command = [sys.executable, "-m", "experiments.train_sizes", f"--run={folder}", *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return commands.run("experiments.train_sizes", f"--run={folder}", *flags)
 
 
 def test_a_run_exports_its_model_and_goes_on(tmp_path):

@@ -45,6 +45,11 @@ def options_of(name: str | None) -> dict:
     return {"backend": name, "interpret": not name.startswith("xla")}
 
 
+def decode(*operands, **options):
+    """As a model decodes, in a compiled program."""
+    return jax.jit(functools.partial(hrm_kernels.decode_attention, **options))(*operands)
+
+
 def normal(seed: int, shape, dtype="float32"):
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
 
@@ -82,10 +87,7 @@ def expected(query, cache: hrm_kernels.KVCache, before, window=None):
 def test_equals_attention_over_the_tokens_so_far(name, T, window):
     cache = filled()
     tokens = new_tokens(T)
-    decode = jax.jit(
-        functools.partial(hrm_kernels.decode_attention, window=window, **options_of(name))
-    )
-    out, after = decode(*tokens, cache)
+    out, after = decode(*tokens, cache, window=window, **options_of(name))
     np.testing.assert_array_equal(after.lengths, np.asarray(LENGTHS) + T)
     np.testing.assert_allclose(out, expected(tokens[0], after, LENGTHS, window), atol=2e-6)
 
@@ -94,7 +96,7 @@ def test_equals_attention_over_the_tokens_so_far(name, T, window):
 def test_narrow_dtypes_are_as_near_as_they_can_be(name):
     dtype = "bfloat16"
     tokens = new_tokens(1, dtype=dtype)
-    out, after = hrm_kernels.decode_attention(*tokens, filled(dtype), **options_of(name))
+    out, after = decode(*tokens, filled(dtype), **options_of(name))
     assert out.dtype == dtype
     error = np.asarray(out, np.float64) - expected(tokens[0], after, LENGTHS)
     assert cases.rms(error) < 2 * float(jnp.finfo(dtype).eps) * cases.rms(out.astype("float32"))
@@ -122,7 +124,7 @@ def test_token_by_token_equals_the_whole_sequence(name):
 def test_only_the_new_tokens_are_written(name):
     cache = filled()
     tokens = new_tokens(2)
-    _, after = hrm_kernels.decode_attention(*tokens, cache)
+    _, after = decode(*tokens, cache)
     for held, before, new in zip(
         (after.key, after.value), (cache.key, cache.value), tokens[1:], strict=True
     ):
@@ -138,7 +140,7 @@ def test_a_full_row_keeps_what_it_has(name):
     cache = filled()
     tokens = new_tokens(4)
     cache = hrm_kernels.KVCache(cache.key, cache.value, jnp.asarray([0, 37, S - 1], jnp.int32))
-    _, after = hrm_kernels.decode_attention(*tokens, cache)
+    _, after = decode(*tokens, cache)
     np.testing.assert_array_equal(after.lengths, [4, 41, S])
     np.testing.assert_array_equal(after.key[2, S - 1], tokens[1][2, 0].reshape(-1))
     np.testing.assert_array_equal(after.key[2, : S - 1], cache.key[2, : S - 1])
@@ -188,17 +190,16 @@ def test_a_backend_that_cannot_serve_says_why():
 @pytest.mark.parametrize("window", [None, 5])
 def test_a_token_gives_the_same_bits_however_it_comes(window):
     """Alone or beside other rows, at once with others or one by one."""
-    decode = functools.partial(hrm_kernels.decode_attention, window=window)
     cache = filled()
     tokens = new_tokens(9)
-    whole, after = decode(*tokens, cache)
+    whole, after = decode(*tokens, cache, window=window)
     for b in range(B):
         row = [x[b : b + 1] for x in tokens]
         alone = hrm_kernels.KVCache(
             *(x[b : b + 1] for x in (cache.key, cache.value)), cache.lengths[b : b + 1]
         )
         for begin, end in [(0, 1), (1, 4), (4, 9)]:
-            out, alone = decode(*(x[:, begin:end] for x in row), alone)
+            out, alone = decode(*(x[:, begin:end] for x in row), alone, window=window)
             np.testing.assert_array_equal(out, whole[b : b + 1, begin:end])
         np.testing.assert_array_equal(alone.key[0], after.key[b])
 
@@ -206,12 +207,12 @@ def test_a_token_gives_the_same_bits_however_it_comes(window):
 @pytest.mark.parametrize("name", [None, PLAIN, "xla"])
 def test_some_rows_go_on_without_the_others(name):
     """In any order; the rows that are left out stay as they are, to the bit."""
-    decode = functools.partial(hrm_kernels.decode_attention, **options_of(name))
+    options = options_of(name)
     cache = filled()
-    whole, after = decode(*new_tokens(2), cache)
+    whole, after = decode(*new_tokens(2), cache, **options)
     rows = jnp.array([2, 0], jnp.int32)
     some = hrm_kernels.KVCache(cache.key, cache.value, cache.lengths[rows], rows)
-    out, left = decode(*(x[rows] for x in new_tokens(2)), some)
+    out, left = decode(*(x[rows] for x in new_tokens(2)), some, **options)
     np.testing.assert_allclose(out, whole[rows], atol=1e-6)
     np.testing.assert_array_equal(left.lengths, after.lengths[rows])
     np.testing.assert_array_equal(left.rows, rows)
@@ -230,7 +231,7 @@ def test_sizes_of_models(N, M, K, S):
     """Groups of heads that do not fill a block, and caches that end within one."""
     query, key, value = (normal(i, (1, S, heads, K)) for i, heads in enumerate((N, M, M)))
     cache = hrm_kernels.KVCache.empty(1, S, M, K, "float32")
-    out, _ = hrm_kernels.decode_attention(query, key, value, cache)
+    out, _ = decode(query, key, value, cache)
     whole = reference.attention(query, key, value, mask=hrm_kernels.Mask(causal=True)).out
     np.testing.assert_allclose(out, whole, atol=3e-6)
 

@@ -1,15 +1,11 @@
 """Attention on several devices, simulated: the numbers of one."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import pytest
 
 import hrm_kernels
 from hrm_kernels import cases
+from tests import commands
 from tests.kernels.paths import PATHS
 
 COMPARE = """
@@ -64,14 +60,7 @@ for check_vma in {False, not options["interpret"]}:
 @pytest.mark.parametrize("backend", PATHS)
 def test_four_devices_give_the_numbers_of_one(backend):
     """Under `jax.set_mesh` and inside `shard_map`, values, log-sum-exp and gradients."""
-    root = Path(__file__).parents[2]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(root), str(root / "kernels")]),
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-        "JAX_PLATFORMS": "cpu",
-    }
-    command = [sys.executable, "-c", COMPARE, backend]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = commands.run("-c", COMPARE, backend, devices=4)
     assert done.returncode == 0, done.stderr
 
 

@@ -39,9 +39,9 @@ def run(setting: Setting) -> Result:
 
 
 def _config(size: str, compute_dtype: str, small: bool) -> HrmTextConfig:
-    """Returns the config of a size; a small one with as few calls as there can be."""
-    cycles = {"H_cycles": 1, "L_cycles": 1} if small else {}
-    return hrm_text(size, compute_dtype=compute_dtype, **cycles)
+    """Returns the config of a size; a small one with as few layers and calls as there can be."""
+    changes = {"layers_per_stack": 1, "H_cycles": 1, "L_cycles": 1} if small else {}
+    return hrm_text(size, compute_dtype=compute_dtype, **changes)
 
 
 def _write(size: str, held: str, small: bool) -> dict[str, Any]:

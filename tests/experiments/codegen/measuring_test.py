@@ -1,33 +1,22 @@
 """Measuring code as its users do: a command in a process of its own."""
 
 import json
-import os
-import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
 
 from hrm_jax.evaluation.sandbox.base import SandboxUnavailable
 from hrm_jax.evaluation.sandbox.isolation import find_sandbox
 from hrm_jax.evaluation.suites.named import DATA_VARIABLE
-
-ROOT = pathlib.Path(__file__).parents[3]
+from tests import commands
 
 
 def run(folder, *flags, **environment):
     """`python -m experiments.codegen --mode=eval`."""
-    surroundings = {name: value for name, value in os.environ.items() if name != DATA_VARIABLE}
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.codegen", "--mode=eval", *flags],
-        env=surroundings | {"PYTHONPATH": str(ROOT)} | environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    # An empty variable is as good as none, which a machine with suites may set.
+    environment = {DATA_VARIABLE: "", **environment}
+    flags = ("--mode=eval", *flags)
+    return commands.run("experiments.codegen", *flags, cwd=folder, environment=environment)
 
 
 @pytest.fixture(autouse=True)

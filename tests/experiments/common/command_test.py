@@ -1,16 +1,11 @@
 """What a command's process says and ends with."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from absl import flags
 
 from experiments.common import command
+from tests import commands
 
-ROOT = Path(command.__file__).parents[2]
 PROGRAM = """
 from absl import flags
 from experiments.common import command
@@ -31,16 +26,7 @@ command.run(main, extras="codegen")
 
 
 def run(*arguments, **environment):
-    command = [sys.executable, "-c", PROGRAM, *arguments]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return commands.run("-c", PROGRAM, *arguments, environment=environment)
 
 
 @pytest.mark.parametrize(("arguments", "status"), [([], 0), (["--end=0"], 0), (["--end=1"], 1)])
@@ -118,9 +104,7 @@ def test_an_interrupt_is_no_traceback():
     ],
 )
 def test_flags_that_are_wrong_are_refused(arguments, message):
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = commands.run(*arguments)
     assert done.returncode == command.REFUSED
     assert message in done.stderr
     assert done.stderr.startswith("error: ")

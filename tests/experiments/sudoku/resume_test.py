@@ -96,6 +96,8 @@ def test_killed_at_random_moments(sudoku, whole):
     assert_same_end(folder, whole)
 
 
+# Both signals have one handler, whose own tests send each.
+@pytest.mark.thorough(every=2)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_by_a_signal(sudoku, whole, number):
     folder = sudoku.folder / number.name

@@ -17,7 +17,7 @@ MODEL = GraphModel(CONFIG)
 
 @pytest.fixture(scope="module")
 def variables():
-    return MODEL.init(jax.random.key(0))
+    return jax.jit(MODEL.init)(jax.random.key(0))
 
 
 def graph(seed, nodes=5, room=6, order=None):
@@ -61,9 +61,10 @@ def test_steps_one_after_another_are_the_answer(variables):
 
 def test_numbering_and_padding_are_of_no_account(variables):
     order = [3, 0, 4, 1, 2]
-    plain = np.asarray(MODEL.answer(variables, stack_graphs([graph(1)])).nodes)[0]
+    answer = jax.jit(MODEL.answer)
+    plain = np.asarray(answer(variables, stack_graphs([graph(1)])).nodes)[0]
     other = stack_graphs([graph(1, nodes=8, room=9, order=order)])
-    found = np.asarray(MODEL.answer(variables, other).nodes)[0]
+    found = np.asarray(answer(variables, other).nodes)[0]
     np.testing.assert_allclose(found[order], plain, rtol=0, atol=1e-5)
 
 
@@ -71,12 +72,14 @@ def test_relations_matter_and_every_parameter_is_trained(variables):
     batch = stack_graphs([graph(1)])
     carry = MODEL.initial_carry(variables, batch)
 
-    def objective(params):
+    @jax.jit
+    @jax.grad
+    def differentiate(params):
         trained = type(variables)(params, variables.buffers, None)
         begun, _ = MODEL.begin(trained, carry, batch, key=jax.random.key(0))
         return (MODEL.think(trained, begun)[1].nodes ** 2).sum()
 
-    for leaf in jax.tree.leaves(jax.grad(objective)(variables.params)):
+    for leaf in jax.tree.leaves(differentiate(variables.params)):
         assert np.abs(leaf).max() > 0
 
 

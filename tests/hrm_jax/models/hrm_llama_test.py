@@ -87,9 +87,8 @@ def test_prompts_of_different_lengths_decode_as_if_alone(variables, H_cycles):
     types = (jnp.arange(T)[None] < jnp.asarray([[2], [4]])).astype(jnp.int32)
     whole = jax.jit(model.logits)(variables, tokens, token_types=types)
     padded = jnp.where(jnp.arange(5)[None] < lengths[:, None], tokens[:, :5], V - 1)
-    found, cache = model.prefill(
-        variables, padded, room=T, token_types=types[:, :5], lengths=lengths
-    )
+    prefill = jax.jit(model.prefill, static_argnames="room")
+    found, cache = prefill(variables, padded, room=T, token_types=types[:, :5], lengths=lengths)
     assert len(cache.calls) == 1 + H_cycles * (CONFIG.L_cycles + 1)
     rows = jnp.arange(2)
     decode = jax.jit(model.decode, donate_argnames="cache")

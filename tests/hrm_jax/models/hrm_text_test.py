@@ -35,7 +35,7 @@ SEGMENT_TYPES = jnp.asarray([[1, 1, 0, 0, 0, 1, 1, 1, 0]])
 
 @pytest.fixture(scope="module")
 def variables() -> Variables:
-    return MODEL.init(jax.random.key(0))
+    return jax.jit(MODEL.init)(jax.random.key(0))
 
 
 def distinct_tokens(rows: int = 1) -> jax.Array:
@@ -127,9 +127,8 @@ def test_prompts_of_different_lengths_decode_as_if_alone(variables, logits, deco
     types = (jnp.arange(T)[None] < jnp.asarray([[2], [4]])).astype(jnp.int32)
     whole = logits(variables, tokens, token_types=types)
     padded = jnp.where(jnp.arange(5)[None] < lengths[:, None], tokens[:, :5], V - 1)
-    found, cache = MODEL.prefill(
-        variables, padded, room=T, token_types=types[:, :5], lengths=lengths
-    )
+    prefill = jax.jit(MODEL.prefill, static_argnames="room")
+    found, cache = prefill(variables, padded, room=T, token_types=types[:, :5], lengths=lengths)
     rows = jnp.arange(2)
     assert_close(found, whole[rows, lengths - 1])
     for step in range(4):
@@ -141,7 +140,7 @@ def test_prompts_of_different_lengths_decode_as_if_alone(variables, logits, deco
 
 def test_several_tokens_at_once_from_an_empty_cache(variables, logits):
     tokens = distinct_tokens(2)
-    found, cache = MODEL.decode(variables, tokens, MODEL.empty_cache(2, T))
+    found, cache = jax.jit(MODEL.decode)(variables, tokens, MODEL.empty_cache(2, T))
     assert_close(found, logits(variables, tokens))
     assert cache.lengths.tolist() == [T, T]
 
@@ -164,7 +163,8 @@ def test_decoding_compiles_once_and_writes_in_place(variables):
 
 
 def test_a_full_cache_is_an_error_before_and_nan_after(variables, decode):
-    _, cache = MODEL.prefill(variables, distinct_tokens(2), room=T + 1, lengths=jnp.asarray([9, 4]))
+    prefill = jax.jit(MODEL.prefill, static_argnames="room")
+    _, cache = prefill(variables, distinct_tokens(2), room=T + 1, lengths=jnp.asarray([9, 4]))
     cache.require_room(1)
     with pytest.raises(CacheOverflowError, match=r"room for 2 tokens after 9, .*10: .*room=11"):
         cache.require_room(2)

@@ -40,10 +40,18 @@ def distinct_tokens(rows: int = 1) -> jax.Array:
 
 def random_variables(model: Llama) -> Variables:
     """Values that make every parameter felt, biases and scales included."""
-    leaves, tree = jax.tree.flatten(model.init(jax.random.key(0)))
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    noisy = [x + 0.2 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
-    return jax.tree.unflatten(tree, noisy)
+    leaves, tree = jax.tree.flatten(jax.jit(model.init)(jax.random.key(0)))
+
+    @jax.jit
+    def disturb(leaves):
+        keys = jax.random.split(jax.random.key(1), len(leaves))
+        return [x + 0.2 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+
+    return jax.tree.unflatten(tree, disturb(leaves))
+
+
+def logits_of(model: Llama, variables: Variables, tokens: jax.Array, **masks) -> jax.Array:
+    return jax.jit(model.logits)(variables, tokens, **masks)
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +114,8 @@ def test_prompts_of_different_lengths_decode_as_if_alone(variant):
     types = (jnp.arange(T)[None] < jnp.asarray([[2], [4]])).astype(jnp.int32)
     whole = jax.jit(model.logits)(variables, tokens, token_types=types)
     padded = jnp.where(jnp.arange(5)[None] < lengths[:, None], tokens[:, :5], V - 1)
-    found, cache = model.prefill(
-        variables, padded, room=T, token_types=types[:, :5], lengths=lengths
-    )
+    prefill = jax.jit(model.prefill, static_argnames="room")
+    found, cache = prefill(variables, padded, room=T, token_types=types[:, :5], lengths=lengths)
     rows = jnp.arange(2)
     decode = jax.jit(model.decode, donate_argnames="cache")
     assert_close(found, whole[rows, lengths - 1])
@@ -123,15 +130,15 @@ def test_prompts_of_different_lengths_decode_as_if_alone(variant):
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "prefix"])
 def test_each_field_is_felt(variables, variant):
     model = Llama(dataclasses.replace(CONFIG, **VARIANTS[variant]))
-    found = model.logits(random_variables(model), distinct_tokens())
-    different = np.abs(found - MODEL.logits(variables, distinct_tokens())).max() > 1e-3
+    found = logits_of(model, random_variables(model), distinct_tokens())
+    different = np.abs(found - logits_of(MODEL, variables, distinct_tokens())).max() > 1e-3
     assert different == (variant != "plain")
 
 
 def test_several_tokens_at_once_from_an_empty_cache(variables):
     tokens = distinct_tokens(2)
-    found, cache = MODEL.decode(variables, tokens, MODEL.empty_cache(2, T))
-    assert_close(found, MODEL.logits(variables, tokens))
+    found, cache = jax.jit(MODEL.decode)(variables, tokens, MODEL.empty_cache(2, T))
+    assert_close(found, logits_of(MODEL, variables, tokens))
     assert cache.lengths.tolist() == [T, T]
     assert {slot.shape for slot in jax.tree.leaves(cache.calls)} == {(2, T, 12)}
     assert [len(layers) for layers in cache.calls] == [CONFIG.num_layers]
@@ -139,9 +146,9 @@ def test_several_tokens_at_once_from_an_empty_cache(variables):
 
 def test_packed_texts_read_as_they_do_alone(variables):
     tokens = distinct_tokens()
-    packed = MODEL.logits(variables, tokens, segment_ids=SEGMENTS)
+    packed = logits_of(MODEL, variables, tokens, segment_ids=SEGMENTS)
     for part in (slice(0, 5), slice(5, 9)):
-        assert_close(packed[:, part], MODEL.logits(variables, tokens[:, part]))
+        assert_close(packed[:, part], logits_of(MODEL, variables, tokens[:, part]))
 
 
 def test_a_prompt_longer_than_its_cache_is_refused(variables):

@@ -28,13 +28,14 @@ SIZES = {
 HRM = hrm(**SIZES, H_layers=1, L_layers=2, q_continue=False)
 TRM = trm(**SIZES, H_cycles=2, L_cycles=2)
 PUZZLES = generator.generate(np.random.default_rng(0), 6)
+INIT = jax.jit(PuzzleModel.init, static_argnums=0)
 STEP = jax.jit(PuzzleModel.step, static_argnums=0)
 
 
 def outputs_of(model, inputs, steps=2):
     """Outputs of each step of thought about some puzzles."""
     batch = Batch(jnp.asarray(inputs, jnp.int32), inputs, jnp.zeros(len(inputs), jnp.int32))
-    variables = model.init(jax.random.key(1))
+    variables = INIT(model, jax.random.key(1))
     carry = model.initial_carry(variables, batch)
     outputs = []
     for _ in range(steps):
@@ -77,9 +78,11 @@ def test_all_parameters_learn():
         *(jnp.asarray(rules.encode(x), jnp.int32) for x in (PUZZLES.questions, PUZZLES.answers)),
         jnp.zeros(len(PUZZLES), jnp.int32),
     )
-    variables = model.init(jax.random.key(0))
+    variables = jax.jit(model.init)(jax.random.key(0))
 
-    def loss(params):
+    @jax.jit
+    @jax.grad
+    def differentiate(params):
         changed = dataclasses.replace(variables, params=params)
         carry = model.initial_carry(changed, batch)
         _, outputs = model.step(changed, carry, batch)
@@ -88,7 +91,7 @@ def test_all_parameters_learn():
             jax.nn.softplus(outputs.q_halt_logits).mean()
         )
 
-    gradients = jax.tree_util.tree_leaves_with_path(jax.grad(loss)(variables.params))
+    gradients = jax.tree_util.tree_leaves_with_path(differentiate(variables.params))
     for path, gradient in gradients:
         assert np.abs(gradient).max() > 0, jax.tree_util.keystr(path)
 

@@ -1,33 +1,24 @@
 """Checkpoints of killed processes, of several devices, and of several processes."""
 
-import os
 import random
 import re
 import signal
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-import hrm_jax
 from hrm_jax.core import files
 from hrm_jax.training.checkpoint import CheckpointReader, CheckpointStore
+from tests import commands
 
 
 def start(script: str, *arguments: object, devices: int = 1) -> subprocess.Popen[str]:
-    environment = os.environ | {
-        "PYTHONPATH": str(Path(hrm_jax.__file__).parents[1]),
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "JAX_PLATFORMS": "cpu",
-    }
-    command = [sys.executable, "-c", script, *map(str, arguments)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
+    return commands.start("-c", script, *arguments, devices=devices, stdout=pipe, stderr=pipe)
 
 
 SAVE_FOREVER = """

@@ -1,15 +1,12 @@
 """Two processes that train one model agree with one process that trains it alone."""
 
-import os
 import socket
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import hrm_jax
+from tests import commands
 
 # Losses and weights agree to rounding: the gradients are summed in another order.
 TOLERANCE = 1e-5
@@ -111,14 +108,7 @@ if process == 0:
 
 
 def start(*arguments, devices):
-    environment = os.environ | {
-        "PYTHONPATH": str(Path(hrm_jax.__file__).parents[1]),
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"
-        " --xla_backend_optimization_level=0",
-        "JAX_PLATFORMS": "cpu",
-    }
-    command = [sys.executable, "-c", TRAIN, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    return commands.start("-c", TRAIN, *arguments, devices=devices, stderr=subprocess.PIPE)
 
 
 def finish(processes):

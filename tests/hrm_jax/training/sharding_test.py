@@ -1,13 +1,8 @@
 """Training on eight simulated devices is training on one, split."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-import hrm_jax
+from tests import commands
 
 # Losses and weights agree to rounding: sums go over devices in another order.
 TOLERANCE = 1e-5
@@ -177,13 +172,7 @@ for shape in ((8, 1), (2, 4)):
 
 def on_eight_devices(script: str, *arguments: str) -> str:
     """What a script prints that sees eight simulated devices."""
-    environment = os.environ | {
-        "PYTHONPATH": str(Path(hrm_jax.__file__).parents[1]),
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
-        "JAX_PLATFORMS": "cpu",
-    }
-    command = [sys.executable, "-c", script, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = commands.run("-c", script, *arguments, devices=8)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -29,8 +29,9 @@ MODEL = Llama(
         mlp_width=32,
     )
 )
-FLOATS = MODEL.init(jax.random.key(0))
+FLOATS = jax.jit(MODEL.init)(jax.random.key(0))
 VARIABLES = llama_variables(MODEL, llama_weights(MODEL.config, FLOATS), "int8")
+PREFILL = jax.jit(MODEL.prefill, static_argnames="room")
 ROOM = 128
 TEXT = np.random.default_rng(0).integers(0, 64, 100).tolist()
 needs_kernel = pytest.mark.skipif(not hrm_kernels.rows_are_independent(), reason="no C++ compiler")
@@ -71,7 +72,7 @@ def assert_near(found, expected, length, atol):
 def test_reading_in_chunks_is_reading_at_once(sizes):
     logits, cache = reader().read(TEXT, ROOM)
     assert sizes == [(64, 64), (16, 16), (16, 16), (8, 4)]
-    whole, whole_cache = MODEL.prefill(VARIABLES, np.array([TEXT]), room=ROOM)
+    whole, whole_cache = PREFILL(VARIABLES, np.array([TEXT]), room=ROOM)
     np.testing.assert_allclose(logits, whole, atol=1e-5)
     np.testing.assert_array_equal(cache.lengths, whole_cache.lengths)
 
@@ -178,9 +179,9 @@ def test_prompts_that_are_read_whole_reuse_nothing():
 @needs_kernel
 def test_what_follows_does_not_depend_on_neighbours():
     """Tokens decoded alone have the bits of those decoded beside other rows."""
-    _, cache = MODEL.prefill(VARIABLES, np.array([TEXT] * 5), room=ROOM)
+    _, cache = PREFILL(VARIABLES, np.array([TEXT] * 5), room=ROOM)
     together, _ = jax.jit(MODEL.decode)(VARIABLES, np.full((5, 1), 3, np.int32), cache)
-    _, cache = MODEL.prefill(VARIABLES, np.array([TEXT] * 5), room=ROOM)
+    _, cache = PREFILL(VARIABLES, np.array([TEXT] * 5), room=ROOM)
     first = jax.tree.map(lambda leaf: leaf[:1], cache)
     alone, _ = jax.jit(MODEL.decode)(VARIABLES, np.full((1, 1), 3, np.int32), first)
     np.testing.assert_array_equal(together[:1], alone)
@@ -193,7 +194,7 @@ def test_where_bits_depend_on_sizes_prompts_are_read_whole(monkeypatch, sizes, v
     ours.read(TEXT[:50], ROOM)
     logits, cache = ours.read(TEXT, ROOM)
     assert not sizes
-    whole, _ = MODEL.prefill(variables, np.array([TEXT]), room=ROOM)
+    whole, _ = PREFILL(variables, np.array([TEXT]), room=ROOM)
     np.testing.assert_allclose(logits, whole, atol=1e-5)
     assert int(cache.lengths[0]) == len(TEXT)
 

@@ -1,9 +1,6 @@
 """A model that eight simulated devices share writes what it writes on one."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -13,7 +10,7 @@ from hrm_jax.convert.holding import quantised_weights
 from hrm_jax.core.config import ConfigError
 from hrm_jax.inference.text.sharing import share
 from hrm_jax.models.llama import Llama
-from tests.experiments.conftest import ROOT
+from tests import commands
 from tests.hrm_jax.convert.language_test import LLAMA
 
 WRITE = """
@@ -76,15 +73,7 @@ assert found == texts(model, variables), found
 
 @pytest.mark.thorough
 def test_eight_devices_write_what_one_does():
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
-    done = subprocess.run(
-        [sys.executable, "-c", WRITE],
-        env=os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = commands.run("-c", WRITE, devices=8)
     assert done.returncode == 0, done.stderr
 
 
