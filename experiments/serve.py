@@ -11,10 +11,8 @@ requests are answered by those loaded before. Needs the extra `serve`.
 """
 
 import json
-import logging
 import pathlib
 import signal
-import threading
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -36,15 +34,12 @@ from hrm_jax.inference.text.buckets import power_of_two
 from hrm_jax.inference.text.requests import Request
 
 if TYPE_CHECKING:  # of the extra `serve`, which is named where it is absent
-    import uvicorn
-    from fastapi import FastAPI
-
     from hrm_jax.serving.engine import Engine
+    from hrm_jax.serving.loading import Loading
     from hrm_jax.serving.protection import Protection
     from hrm_jax.serving.service import Service
 
 FLAGS = flags.FLAGS
-_LOG = logging.getLogger(__name__)
 _USUAL_TOKENS = 600
 """Of prompts whose programs are compiled at the start; those of longer ones when they come."""
 
@@ -91,6 +86,7 @@ def main() -> int:
     import uvicorn
 
     from hrm_jax.serving.app import make_app, protected
+    from hrm_jax.serving.loading import Loading
 
     process.keep_compiled()
     protection = _protection()
@@ -106,11 +102,20 @@ def main() -> int:
     )
     server = uvicorn.Server(config)
     url = url_of(FLAGS.host, listening.getsockname()[1])
-    loading = _Loading(app, server, url)
+
+    def tell() -> None:
+        # What programs read to find the server.
+        print(json.dumps({"url": url}), flush=True)
+
+    def end() -> None:
+        server.should_exit = True
+
+    loading = Loading(app, _service, ready=tell, failed=end, most_seconds=FLAGS.most_seconds)
     _handle_signals(loading)
     loading.start()
     server.run(sockets=[listening])
-    return loading.finish()
+    loading.finish()
+    return 0
 
 
 def _protection() -> "Protection":
@@ -142,70 +147,7 @@ def _protection() -> "Protection":
     )
 
 
-class _Loading:
-    """Loads models in threads of their own, so that the server answers meanwhile."""
-
-    def __init__(self, app: "FastAPI", server: "uvicorn.Server", url: str):
-        """Stores what is told when a model is there.
-
-        Args:
-          app: gets the service.
-          server: is ended if the first model cannot be loaded.
-          url: where it listens.
-        """
-        self._app = app
-        self._server = server
-        self._url = url
-        self._error: BaseException | None = None
-        self._lock = threading.Lock()
-
-    def start(self) -> None:
-        """Begins to load the model."""
-        threading.Thread(target=self._load, name="loading", daemon=True).start()
-
-    def finish(self) -> int:
-        """Ends the engine; returns the exit code, or raises what kept the model from loading."""
-        from hrm_jax.serving.current import set_service
-
-        if self._error is not None:
-            raise self._error
-        service = set_service(self._app, None)
-        if service is not None:
-            service.engine.stop()
-        return 0
-
-    def _load(self) -> None:
-        # One model at a time: a second SIGHUP waits for the first one's load.
-        with self._lock:
-            is_first = self._set_new()
-        if is_first:
-            # What programs read to find the server.
-            print(json.dumps({"url": self._url}), flush=True)
-
-    def _set_new(self) -> bool:
-        """Loads a model and lets it answer; returns whether it is the first."""
-        from hrm_jax.serving.current import service_of, set_service
-
-        is_first = service_of(self._app) is None
-        try:
-            service = _service()
-        except BaseException as error:
-            # Without any model there is nothing to serve; where one answers already, it goes on.
-            if is_first:
-                self._error = error
-                self._server.should_exit = True
-            else:
-                _LOG.error("the model was not loaded anew: %s", error)
-            return False
-        # New requests go to the new model before the old one ends.
-        before = set_service(self._app, service)
-        if before is not None:
-            # No text takes longer, so all that it was asked for become whole.
-            before.engine.stop(seconds=FLAGS.most_seconds)
-        return is_first
-
-
-def _handle_signals(loading: _Loading) -> None:
+def _handle_signals(loading: "Loading") -> None:
     """Makes SIGHUP load the model anew, and SIGTERM end the server with exit code 0."""
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: loading.start())

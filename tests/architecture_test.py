@@ -111,7 +111,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "hrm_jax.context": "parts ranking choosing",
         "hrm_jax.serving": (
             "refusals engine hole_context messages service token_scores openai_replies errors"
-            " current streams openai_routes llama_routes protection metrics app"
+            " current loading streams openai_routes llama_routes protection metrics app"
         ),
         "hrm_jax.editing": (
             "brackets fitting shaping windows exclusions positions documents settings answers"

@@ -112,8 +112,8 @@ if __name__ == "__main__":
     # What is imported stays as it is, and is walked through in no fork.
     gc.freeze()
     # An interrupt of the tests ends them, and this process with them.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
     if asked is not None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, usual)
         become(asked)

@@ -7,22 +7,11 @@ import pathlib
 import signal
 import socket
 import threading
-import time
 
 import httpx
 import pytest
-import uvicorn
-from absl import flags
-from absl.testing import flagsaver
 
-from experiments import serve
-from hrm_jax.core.texts import Prompt
-from hrm_jax.inference.text.batching import RollingBatch
-from hrm_jax.inference.text.requests import Request
-from hrm_jax.serving.app import make_app
-from hrm_jax.serving.current import service_of, set_service
 from tests.experiments.servers import MODEL, running, save, start
-from tests.hrm_jax.serving import served
 
 
 @pytest.fixture(scope="module")
@@ -69,31 +58,6 @@ def test_it_answers_loads_anew_and_ends_when_all_is_written(folder):
         assert process.wait(60) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
-
-
-def test_texts_go_on_while_a_model_is_loaded_anew(monkeypatch):
-    """However short the time is that they have when the server ends."""
-    step = RollingBatch.step
-
-    def slowly(self):
-        time.sleep(0.05)
-        return step(self)
-
-    monkeypatch.setattr(RollingBatch, "step", slowly)
-    flags.FLAGS.mark_as_parsed()
-    request = Request(Prompt("x"), max_tokens=40)
-    app = make_app()
-    with served.service() as before, served.service() as after:
-        set_service(app, before)
-        monkeypatch.setattr(serve, "_service", lambda: after)
-        pieces = before.engine.write([request])
-        text = next(pieces).text
-        with flagsaver.flagsaver(drain_seconds=0.0, most_seconds=60.0):
-            serve._Loading(app, uvicorn.Server(uvicorn.Config(app)), "").start()
-            while service_of(app) is not after:
-                time.sleep(0.01)
-            text += "".join(piece.text for piece in pieces)
-        assert text == "".join(piece.text for piece in served.writer().stream(request))
 
 
 def test_keys_come_from_a_file(folder):
