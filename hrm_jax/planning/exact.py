@@ -25,6 +25,8 @@ from hrm_jax.planning.staffing import FOREVER, team_end
 _FIRST_SHARE = 0.1
 _MOST_FIRST_SECONDS = 2.0
 _FIRST_ITERATIONS = 200
+_MOST_FIRST_ITERATIONS_A_TASK = 1000
+"""Of restarts: enough for a few tasks, whose optimum CP-SAT then proves at once."""
 _DETERMINISTIC = 0.01
 """CP-SAT's unit of deterministic time that counts as an iteration."""
 
@@ -63,7 +65,7 @@ class Exact:
         if problem.unchanged is not None:
             return problem.unchanged
         large = is_large(problem)
-        first = restarts(problem, budget if large else first_budget(budget), seed)
+        first = restarts(problem, budget if large else first_budget(budget, problem), seed)
         if first is None:
             raise why_no_plan(instance)
         if large:
@@ -209,10 +211,11 @@ def is_large(problem: Problem) -> bool:
     return tasks > _MOST_TASKS or tasks * len(tables.rates) * ticks > _MOST_TABLE_ENTRIES
 
 
-def first_budget(budget: Budget) -> Budget:
-    """Returns what of a budget goes to restarts."""
+def first_budget(budget: Budget, problem: Problem) -> Budget:
+    """Returns what of a budget goes to restarts, or to what stands in their place."""
     if budget.seconds is None:
         # A budget of iterations is repeatable: restarts must not read the clock then.
         return Budget(iterations=_FIRST_ITERATIONS)
     seconds = min(budget.seconds * _FIRST_SHARE, _MOST_FIRST_SECONDS)
-    return Budget(seconds=seconds, iterations=budget.iterations and _FIRST_ITERATIONS)
+    most = _MOST_FIRST_ITERATIONS_A_TASK * max(len(problem.instance.tasks), 1)
+    return Budget(seconds=seconds, iterations=_FIRST_ITERATIONS if budget.iterations else most)

@@ -34,7 +34,7 @@ class HrmExact:
         if problem.unchanged is not None:
             return problem.unchanged
         large = is_large(problem)
-        first = self.hrm.search(problem, budget if large else first_budget(budget), seed)
+        first = self.hrm.search(problem, budget if large else first_budget(budget, problem), seed)
         if first is None:
             raise why_no_plan(instance)
         if large:

@@ -27,12 +27,16 @@ def test_the_shipped_model_plans_and_replans(example):
     assert "nothing changes" in again
 
 
-def test_training_takes_the_fields_of_its_configuration(tmp_path):
+def test_training_takes_the_fields_of_its_configuration():
     said = run("--mode=train", "--config.examples.problms=3", code=2)
     assert "--config.examples.problms: unknown field; the nearest is examples.problems" in said
     assert "--config.loop.steps=2000" in run("--mode=train", "--help", code=1).replace("\n", " ")
     # Others do without: a configuration takes the import of JAX to be known.
     assert "Unknown command line flag 'preset'" in run("--mode=plan", "--preset=minute", code=2)
+
+
+@pytest.mark.thorough
+def test_a_run_is_of_the_configuration_that_the_flags_say(tmp_path):
     flags = ("--preset=minute", "--config.examples.problems=4", "--config.examples.held_out=1")
     flags += ("--config.loop.steps=2", "--config.measured_tries=3", f"--config.data_dir={tmp_path}")
     said = run(*flags, f"--run={tmp_path / 'run'}")
