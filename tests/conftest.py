@@ -170,8 +170,8 @@ def pytest_collection_finish(session):
     """
     del session
     gc.freeze()
-    # Of a program's many objects few are garbage by then: looking for it at every 700 of them, as
-    # is usual, takes a tenth of the time of tests that compile.
+    # Of the many objects that make a program few are garbage by then, so looking for it at every
+    # 700 of them, as is usual, finds next to nothing.
     gc.set_threshold(200_000, 20, 100)
 
 

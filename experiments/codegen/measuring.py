@@ -73,7 +73,7 @@ flags.DEFINE_bool(
     "until_settled",
     False,
     f"eval: after {ROUND} samples a problem gets no more once one of them passes the examples that "
-    "its prompt shows; enough for --mode=choose to tell what is verified, in half the time",
+    "its prompt shows; enough for --mode=choose to tell what is verified",
 )
 flags.DEFINE_string("results", None, "eval: folder of the results; a new one below runs/ if unset")
 

@@ -5,10 +5,11 @@ pytest.importorskip("ortools")
 
 from hrm_jax.planning.checker import check_plan
 from hrm_jax.planning.dispatching import Restarts
-from hrm_jax.planning.exact import Exact
+from hrm_jax.planning.exact import Exact, first_budget
 from hrm_jax.planning.instance import Instance, Need, Person, Task
 from hrm_jax.planning.objectives import Weights, measure
 from hrm_jax.planning.plan import Budget
+from hrm_jax.planning.problem import Problem
 from tests.hrm_jax.planning.drawn import best_makespan, instances
 
 
@@ -34,6 +35,16 @@ def test_no_plan_is_refused_or_cheaper_than_the_bound(instance):
         assert measure(instance, plan).total(weights) == plan.bound
     again = Exact(weights, workers=1).plan(instance, Budget(seconds=1), last=plan)
     assert again == plan
+
+
+def test_restarts_begin_for_a_tenth_of_the_time_or_a_thousand_tries_a_task():
+    tasks = tuple(Task(name, 1, (Need(("a",)),)) for name in ("x", "y"))
+    problem = Problem(Instance(tasks, (Person("ann", ("a",)),)), Weights())
+    assert first_budget(Budget(seconds=5), problem) == Budget(seconds=0.5, iterations=2000)
+    assert first_budget(Budget(seconds=60), problem) == Budget(seconds=2.0, iterations=2000)
+    # What iterations bound is repeated exactly, whatever else bounds it.
+    assert first_budget(Budget(iterations=9), problem) == Budget(iterations=200)
+    assert first_budget(Budget(seconds=5, iterations=9), problem) == Budget(0.5, 200)
 
 
 def test_what_is_too_large_for_the_model_is_planned_by_restarts():

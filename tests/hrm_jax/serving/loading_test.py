@@ -6,7 +6,6 @@ import time
 import pytest
 
 from hrm_jax.core.texts import Prompt
-from hrm_jax.inference.text.batching import RollingBatch
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.serving.app import make_app
 from hrm_jax.serving.current import service_of, set_service
@@ -17,13 +16,7 @@ WAIT_SECONDS = 60.0
 
 
 def test_texts_go_on_while_a_model_is_loaded_anew(monkeypatch):
-    step = RollingBatch.step
-
-    def slowly(self):
-        time.sleep(0.05)
-        return step(self)
-
-    monkeypatch.setattr(RollingBatch, "step", slowly)
+    served.slow_down(monkeypatch, 0.05)
     request = Request(Prompt("x"), max_tokens=40)
     app = make_app()
     told = []

@@ -16,7 +16,6 @@ from hrm_jax.evaluation.judge.exams import Bounds
 from hrm_jax.evaluation.judge.judge import Judge
 from hrm_jax.evaluation.sandbox.isolation import find_sandbox
 from hrm_jax.inference.text import session
-from hrm_jax.inference.text.batching import RollingBatch
 from hrm_jax.inference.text.prompts import marked_prompt
 from hrm_jax.inference.text.requests import Request
 from hrm_jax.inference.text.sampling import SamplingConfig
@@ -271,13 +270,7 @@ def test_unknown_fields_and_models_are_nothing(url):
 @pytest.fixture
 def slow(monkeypatch):
     """Steps of the engine that take a tenth of a second."""
-    step = RollingBatch.step
-
-    def slowly(self):
-        time.sleep(0.1)
-        return step(self)
-
-    monkeypatch.setattr(RollingBatch, "step", slowly)
+    served.slow_down(monkeypatch, 0.1)
 
 
 LONG = {"prompt": "x", "max_tokens": -1, "n": 12, "stream": True}

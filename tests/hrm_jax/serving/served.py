@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import pytest
 import uvicorn
 from fastapi import FastAPI
 
 from hrm_jax.convert.language import LoadedLanguageModel
 from hrm_jax.data.text.chat import ChatTemplate
 from hrm_jax.evaluation.judge.judge import Judge
+from hrm_jax.inference.text.batching import RollingBatch
 from hrm_jax.inference.text.writing import Writer
 from hrm_jax.serving.app import make_app, protected
 from hrm_jax.serving.current import set_service
@@ -31,6 +33,17 @@ TEMPLATE = ChatTemplate(
 def writer(tokenizer: ByteTokenizer | None = None) -> Writer:
     """A writer whose texts end at their length alone: nothing draws the token that ends them."""
     return Writer(*tiny.hrm_text(), tokenizer or ByteTokenizer(), max_length=ROOM)
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Lets every step of the engines take longer by so many seconds."""
+    step = RollingBatch.step
+
+    def slowly(self):
+        time.sleep(seconds)
+        return step(self)
+
+    monkeypatch.setattr(RollingBatch, "step", slowly)
 
 
 @contextlib.contextmanager
