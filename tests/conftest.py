@@ -1,8 +1,10 @@
 """Settings and options for all tests."""
 
 import collections
+import contextlib
 import fcntl
 import gc
+import importlib
 import importlib.util
 import os
 import pathlib
@@ -137,6 +139,28 @@ def pytest_addoption(parser):
         action="store_true",
         help="run all cases of the tests that are marked thorough",
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session):
+    """Has each worker begin to import at modules of its own.
+
+    Each module's assertions are rewritten and kept once; workers that go through all modules at
+    the same time would each rewrite them all.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    if worker == "0" or session.config.args_source != pytest.Config.ArgsSource.TESTPATHS:
+        return
+    root = session.config.rootpath
+    names = [
+        ".".join(path.relative_to(root).with_suffix("").parts)
+        for path in sorted((root / "tests").rglob("*_test.py"))
+    ]
+    begin = len(names) * int(worker) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    for name in names[begin:]:
+        # What a module raises is told, or is its skip, when pytest imports it.
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(name)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -45,12 +45,8 @@ def make_planner(name: str, weights: Weights, options: PlannerOptions) -> Planne
     # OR-Tools comes with an extra, which the others do without.
     from hrm_jax.planning.exact import Exact
 
-    exact = Exact(weights=weights, workers=options.workers)
-    if name == "exact":
-        return exact
-    from hrm_jax.planning.hrm_exact import HrmExact
-
-    return HrmExact(_make_hrm(weights, options), exact)
+    beside = Restarts(weights=weights) if name == "exact" else _make_hrm(weights, options)
+    return Exact(weights=weights, workers=options.workers, beside=beside, name=name)
 
 
 def prepare(planner: Planner, instance: Instance) -> None:

@@ -1,21 +1,21 @@
 """The exact planner: OR-Tools CP-SAT (extra `planning`), with a bound, at any time.
 
-It begins with restarts for a tenth of its time, whose plan is the solver's hint and upper bound.
-Each plan of the solver goes through schedule generation with its order and teams, and is checked,
-so what is returned keeps all rules, also where calendars make the model a relaxation
-(`exact_model`).
+It begins with restarts for a tenth of its time, whose plan is the solver's hint and upper bound,
+and they go on beside the solver: they take its plans, and its bound proves theirs. Each plan of
+the solver goes through schedule generation with its order and teams, and is checked, so what is
+returned keeps all rules, also where calendars make the model a relaxation (`exact_model`).
 """
 
+import dataclasses
+import functools
 import math
-import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from ortools.sat.python import cp_model
 
-from hrm_jax.core.config import configclass, field
-from hrm_jax.planning.dispatching import restarts
+from hrm_jax.planning.dispatching import Restarts, Run, Searching, best_found, run_search
 from hrm_jax.planning.exact_model import Last, Model, build_model
-from hrm_jax.planning.infeasible import why_no_plan
 from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.objectives import MAKESPAN, Weights
 from hrm_jax.planning.plan import Budget, Plan
@@ -37,17 +37,21 @@ _MOST_TABLE_ENTRIES = 4_000_000
 """Ends of tasks by start and calendar, which are computed one by one."""
 
 
-@configclass
+@dataclasses.dataclass(frozen=True)
 class Exact:
     """CP-SAT's plan, proven where there is time enough.
 
     Attributes:
+      weights: the objective's.
       workers: CP-SAT's threads. Below eight it lacks part of its strategies, which costs more than
         threads that share a core.
+      beside: the planner whose search comes first and goes on beside the solver; its own weights
+        play no part.
     """
 
     weights: Weights = MAKESPAN
-    workers: int = field(8, help="CP-SAT's threads", at_least=1)
+    workers: int = 8
+    beside: Searching = dataclasses.field(default_factory=Restarts)
     name: str = "exact"
 
     def plan(
@@ -55,90 +59,102 @@ class Exact:
     ) -> Plan:
         """Returns the best plan found, with the bound; a budget of iterations repeats it.
 
-        An instance whose model would be too large gets the plan of restarts, which says so.
+        An instance whose model would be too large gets the plan of the search, which says so.
 
         Raises:
           NoPlanError: there is no plan.
         """
-        began = time.monotonic()
         problem = Problem(instance, self.weights, last)
         if problem.unchanged is not None:
             return problem.unchanged
-        large = is_large(problem)
-        first = restarts(problem, budget if large else first_budget(budget, problem), seed)
-        if first is None:
-            raise why_no_plan(instance)
-        if large:
-            return problem.plan(first, "restarts")
-        return self.improve(problem, first, budget, seed, began)
+        if is_large(problem):
+            return best_found(self.beside, problem, budget, seed)
+        run = run_search(self.beside, problem, first_budget(budget, problem), seed)
+        run.budget = budget
+        if not run.proven:
+            self._improve(run)
+        bound = float(run.bound)
+        return problem.plan(run.best, self.name, bound=bound, proven=run.proven)
 
-    def improve(
-        self,
-        problem: Problem,
-        first: Arrays,
-        budget: Budget,
-        seed: int = 0,
-        began: float | None = None,
-    ) -> Plan:
-        """Returns the best plan found from a first one on, whoever made it.
+    def prepare(self, instance: Instance) -> None:
+        """Compiles what the search beside needs for an instance."""
+        # Only planners with a model have something to compile.
+        compiles = getattr(self.beside, "prepare", None)
+        if compiles is not None:
+            compiles(instance)
 
-        Args:
-          problem: what is planned.
-          first: a plan of it.
-          budget: when to stop.
-          seed: of all randomness.
-          began: when the budget's time began, by the monotonic clock; by default, now.
-        """
-        began = time.monotonic() if began is None else began
-        cost = problem.cost(first)
+    def _improve(self, run: Run) -> None:
+        """Solves, and searches at the same time, from the best plan of a run on."""
+        problem = run.problem
         last = Last(*problem.last_arrays) if problem.last else None
-        horizon = _horizon(problem, first, cost)
-        model = build_model(problem.tables, self.weights, horizon, problem.instance.now, last, cost)
-        _hint(model, first)
-        solver = cp_model.CpSolver()
-        solver.parameters.num_workers = self.workers
-        solver.parameters.random_seed = seed % 2**31
-        if budget.iterations is not None:
-            # Deterministic time counts the solver's work, whatever the machine's speed.
-            solver.parameters.max_deterministic_time = budget.iterations * _DETERMINISTIC
-            # Threads that take turns by deterministic time give the same plan every time.
-            solver.parameters.interleave_search = True
-            solver.parameters.interleave_batch_size = _INTERLEAVED_BATCH
-        if budget.seconds is not None:
-            left = budget.seconds - (time.monotonic() - began)
-            solver.parameters.max_time_in_seconds = max(left, 0.01)
-        watcher = _Watcher(problem, model, first)
-        status = solver.solve(model.cp, watcher)
+        horizon = _horizon(problem, run.best, run.found)
+        model = build_model(
+            problem.tables, self.weights, horizon, problem.instance.now, last, run.found
+        )
+        _hint(model, run.best)
+        solver = self._solver(run)
+
+        def solve():
+            status = solver.solve(model.cp, _Watcher(run, model))
+            # The bound by which it ended is not told to `best_bound_callback`.
+            _raise_bound(run, solver.best_objective_bound)
+            return status
+
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            solving = thread.submit(solve)
+            try:
+                # Whoever searches beside the solver has its plans at no time that could be
+                # repeated.
+                if run.budget.iterations is None:
+                    self.beside.search(run)
+                    solver.stop_search()
+                status = solving.result()
+            finally:
+                solver.stop_search()
         # The first plan is a solution, so this is a defect of the model and no property of the
         # instance.
         if status == cp_model.INFEASIBLE:
             raise AssertionError("the model refuses a plan that the checker accepts")
-        # Costs are whole, so a bound rounds up; what it lies above a whole number by is rounding.
-        bound = max(0, math.ceil(solver.best_objective_bound - 1e-6))
-        best = watcher.best
-        proven = problem.cost(best) <= bound
-        return problem.plan(best, self.name, bound=float(bound), proven=proven)
+        run.take_offers()
+
+    def _solver(self, run: Run) -> cp_model.CpSolver:
+        solver = cp_model.CpSolver()
+        solver.parameters.num_workers = self.workers
+        solver.parameters.random_seed = run.seed % 2**31
+        if run.budget.iterations is not None:
+            # Deterministic time counts the solver's work, whatever the machine's speed.
+            solver.parameters.max_deterministic_time = run.budget.iterations * _DETERMINISTIC
+            # Threads that take turns by deterministic time give the same plan every time.
+            solver.parameters.interleave_search = True
+            solver.parameters.interleave_batch_size = _INTERLEAVED_BATCH
+        if run.budget.seconds is not None:
+            left = run.budget.seconds - run.seconds
+            solver.parameters.max_time_in_seconds = max(left, 0.01)
+        solver.best_bound_callback = functools.partial(_raise_bound, run)
+        return solver
+
+
+def _raise_bound(run: Run, bound: float) -> None:
+    """Tells a run the solver's bound."""
+    # Costs are whole, so a bound rounds up; what it lies above a whole number by is rounding.
+    run.bound = max(run.bound, math.ceil(bound - 1e-6))
 
 
 class _Watcher(cp_model.CpSolverSolutionCallback):
-    """Makes a plan of each solution, and keeps the best."""
+    """Makes plans of each solution, and offers them to a run."""
 
-    def __init__(self, problem: Problem, model: Model, first: Arrays):
+    def __init__(self, run: Run, model: Model):
         super().__init__()
-        self._problem = problem
+        self._run = run
         self._model = model
-        self.best = first
-        self._cost = problem.cost(first)
 
     def on_solution_callback(self) -> None:
-        """Keeps the solution's plan if it is better."""
+        """Offers the solution's plans."""
         # Two plans come of each solution, as the solver's own starts may waste room, and may be
         # refused where calendars make the model a relaxation.
         starts = np.array([self.value(start) for start in self._model.start], np.int32)
-        for arrays in _plans(self._problem, self._model, starts, self.value):
-            cost = self._problem.cost(arrays)
-            if cost < self._cost:
-                self.best, self._cost = arrays, cost
+        for arrays in _plans(self._run.problem, self._model, starts, self.value):
+            self._run.offer(arrays)
 
 
 def _plans(problem: Problem, model: Model, starts: np.ndarray, value) -> list[Arrays]:

@@ -45,7 +45,7 @@ class Mix(NamedTuple):
     temperature: float = 0.5
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def guided(
     tables, backward, rules, scarcity, problem, proposal, mix, best, found, first, iterations, seed
 ):

@@ -14,9 +14,8 @@ import numpy as np
 from hrm_jax.core.graphs import GraphBatch, stack_graphs
 from hrm_jax.core.types import Variables
 from hrm_jax.models.graph_model import GraphModel
-from hrm_jax.planning.dispatching import Run
+from hrm_jax.planning.dispatching import Run, best_found
 from hrm_jax.planning.guiding import Mix, Proposal, guided
-from hrm_jax.planning.infeasible import why_no_plan
 from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.nodes import Nodes
 from hrm_jax.planning.objectives import MAKESPAN, Weights
@@ -134,31 +133,22 @@ class Hrm:
         Raises:
           NoPlanError: none was found.
         """
-        problem = Problem(instance, self.weights, last)
-        if problem.unchanged is not None:
-            return problem.unchanged
-        arrays = self.search(problem, budget, seed)
-        if arrays is None:
-            raise why_no_plan(instance)
-        return problem.plan(arrays, self.name)
+        return best_found(self, Problem(instance, self.weights, last), budget, seed)
 
     def prepare(self, instance: Instance) -> None:
         """Compiles what the instance needs, so that a planner's time begins with planning."""
-        self.search(Problem(instance, self.weights), Budget(iterations=COMPILING_TRIES))
+        self.search(Run(Problem(instance, self.weights), Budget(iterations=COMPILING_TRIES), 0))
 
-    def search(self, problem: Problem, budget: Budget, seed: int = 0) -> Arrays | None:
-        """Returns the best plan found within a budget, or None if there is none.
+    def search(self, run: Run) -> None:
+        """Looks for better plans until the run is over.
 
-        As many iterations decode as many plans as those of `dispatching.restarts`.
+        As many iterations decode as many plans as those of `dispatching.Restarts`.
         """
-        if not problem.instance.tasks:
-            return problem.empty()
-        run = Run(problem, budget, seed)
-        # The priority rules come first, as in `dispatching.restarts`.
-        run.restart(2 * len(problem.rules))
+        # The priority rules come first, as there.
+        run.restart(2 * len(run.problem.rules))
         if run.found < 0:
-            return None
-        nodes = Nodes(problem)
+            return
+        nodes = Nodes(run.problem)
         proposal = None
         read = None
         while not run.over:
@@ -166,12 +156,12 @@ class Hrm:
             if proposal is None or (self.asks_again and read != _named(run.best)):
                 proposal = self.proposer.propose(nodes, run.best)
                 read = _named(run.best)
-            _try_proposal(run, problem, proposal, self.mix, seed)
-        return run.best
+            _try_proposal(run, proposal, self.mix)
 
 
-def _try_proposal(run: Run, problem: Problem, proposal: Proposal, mix: Mix, seed: int) -> None:
+def _try_proposal(run: Run, proposal: Proposal, mix: Mix) -> None:
     """Tries plans around a proposal, the more the longer the search has lasted."""
+    problem = run.problem
 
     def tries(count: int) -> int:
         return guided(
@@ -186,7 +176,7 @@ def _try_proposal(run: Run, problem: Problem, proposal: Proposal, mix: Mix, seed
             run.found,
             run.done,
             count,
-            seed,
+            run.seed,
         )
 
     # Ends at fixed numbers of iterations, so that a budget of them repeats a search exactly.

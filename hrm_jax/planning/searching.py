@@ -63,7 +63,7 @@ def cost_of(tables, weights, useful, now, last_start, last_team, start, end, tea
     return weights[0] * makespan + weights[1] * late + weights[2] * balance + weights[3] * changes
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def search(tables, backward, rules, scarcity, problem, best, found, first, iterations, seed):
     """Tries so many plans; writes the best to `best`, and returns its cost.
 

@@ -16,7 +16,7 @@ from hrm_jax.core.mesh import MeshConfig, check_divisible, fetch
 from hrm_jax.core.types import Carry, Variables
 from hrm_jax.models.graph_config import GraphModelConfig
 from hrm_jax.models.graph_model import GraphModel
-from hrm_jax.planning.dispatching import restarts
+from hrm_jax.planning.dispatching import Restarts, run_search
 from hrm_jax.planning.generator import make_problem
 from hrm_jax.planning.hrm import OUTPUTS, Hrm, ModelProposer
 from hrm_jax.planning.plan import Budget
@@ -132,9 +132,8 @@ class PlannerTask(Task):
     def _measured(self, solved: Solved) -> tuple[Problem, int]:
         problem = make_problem(solved.seed, self.config.examples.most_tasks)
         # As many tries as the planner has when it is measured.
-        arrays = restarts(problem, Budget(iterations=self.config.measured_tries))
-        assert arrays is not None  # it was solved
-        return problem, problem.cost(arrays)
+        budget = Budget(iterations=self.config.measured_tries)
+        return problem, run_search(Restarts(), problem, budget, seed=0).found
 
     def fingerprint(self, data: PlannerData) -> str:
         """Returns a hash of what the examples are made from."""
@@ -201,10 +200,9 @@ class PlannerTask(Task):
         budget = Budget(iterations=self.config.measured_tries)
         gains = []
         for problem, other in problems:
-            arrays = planner.search(problem, budget)
-            assert arrays is not None  # restarts found a plan
+            reached = run_search(planner, problem, budget, seed=0).found
             # At least 1, as a plan may cost nothing.
-            gains.append(1 - problem.cost(arrays) / max(other, 1))
+            gains.append(1 - reached / max(other, 1))
         found = np.array(gains)
         return {
             "gain": float(found.mean()),

@@ -140,8 +140,10 @@ def compile_gradient(schedule: Schedule):
 
 @pytest.mark.parametrize("cycles", [8, 64])
 def test_program_size_does_not_grow_with_the_cycles(cycles):
-    few, many = (compile_gradient(Schedule(n, n, (1,))).as_text() for n in (3, cycles))
-    assert abs(many.count("\n") - few.count("\n")) <= 0.02 * few.count("\n")
+    # Instructions alone: the text also lists stack frames, which depend on what was traced before.
+    few, many = (compile_gradient(Schedule(n, n, (1,))).as_text().count(" = ") for n in (3, cycles))
+    assert few > 100
+    assert abs(many - few) <= 0.02 * few
 
 
 def test_memory_does_not_grow_with_the_cycles_outside_the_border():

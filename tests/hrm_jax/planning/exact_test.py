@@ -1,11 +1,14 @@
+import time
+
 import pytest
 from hypothesis import given, settings
 
 pytest.importorskip("ortools")
 
 from hrm_jax.planning.checker import check_plan
-from hrm_jax.planning.dispatching import Restarts
+from hrm_jax.planning.dispatching import Restarts, run_search
 from hrm_jax.planning.exact import Exact, first_budget
+from hrm_jax.planning.generator import make_problem
 from hrm_jax.planning.instance import Instance, Need, Person, Task
 from hrm_jax.planning.objectives import Weights, measure
 from hrm_jax.planning.plan import Budget
@@ -35,6 +38,46 @@ def test_no_plan_is_refused_or_cheaper_than_the_bound(instance):
         assert measure(instance, plan).total(weights) == plan.bound
     again = Exact(weights, workers=1).plan(instance, Budget(seconds=1), last=plan)
     assert again == plan
+
+
+class Waiting:
+    """Searches for ten tries, and then waits for what others find."""
+
+    name = "waiting"
+
+    def search(self, run):
+        run.restart(10)
+        while not run.over:
+            time.sleep(0.01)
+            run.take_offers()
+
+
+class Interrupted:
+    """Finds a plan, and is stopped by the user once the solver is at work."""
+
+    name = "interrupted"
+
+    def search(self, run):
+        if run.done:
+            raise KeyboardInterrupt
+        run.restart(1)
+
+
+def test_the_search_takes_the_solvers_plans_and_its_bound_ends_both():
+    # Ten tries do not solve it.
+    problem = make_problem(4, 25, "resources")
+    plan = Exact(problem.weights, beside=Waiting()).plan(problem.instance, Budget(seconds=60))
+    assert plan.proven
+    arrays = problem.arrays(plan)
+    assert arrays is not None
+    assert problem.cost(arrays) == plan.bound
+    assert plan.bound < run_search(Restarts(), problem, Budget(iterations=10), 0).found
+
+
+def test_an_interrupt_stops_the_solver():
+    problem = make_problem(2, 60, "resources")
+    with pytest.raises(KeyboardInterrupt):
+        Exact(beside=Interrupted()).plan(problem.instance, Budget(seconds=60))
 
 
 def test_restarts_begin_for_a_tenth_of_the_time_or_a_thousand_tries_a_task():

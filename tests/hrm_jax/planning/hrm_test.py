@@ -9,12 +9,11 @@ import pytest
 from hrm_jax.models.graph_config import GraphModelConfig
 from hrm_jax.models.graph_model import GraphModel
 from hrm_jax.planning.checker import check_plan
-from hrm_jax.planning.dispatching import restarts
+from hrm_jax.planning.dispatching import Restarts, run_search
 from hrm_jax.planning.exact import Exact
 from hrm_jax.planning.generator import KINDS, make_problem
 from hrm_jax.planning.guiding import Mix, Proposal
 from hrm_jax.planning.hrm import OUTPUTS, Hrm, ModelProposer, RandomProposer, proposal_of
-from hrm_jax.planning.hrm_exact import HrmExact
 from hrm_jax.planning.instance import Instance, Need, Person, Task
 from hrm_jax.planning.nodes import Nodes
 from hrm_jax.planning.plan import Budget
@@ -47,8 +46,8 @@ def test_plans_keep_all_rules_and_repeat(planner, kind):
 
 def test_the_first_tries_are_those_of_restarts(planner):
     problem = make_problem(2, 20, "skills")
-    ours = planner.search(problem, Budget(iterations=10), seed=4)
-    theirs = restarts(problem, Budget(iterations=10), seed=4)
+    ours = run_search(planner, problem, Budget(iterations=10), 4).best
+    theirs = run_search(Restarts(), problem, Budget(iterations=10), 4).best
     np.testing.assert_array_equal(ours.start, theirs.start)
 
 
@@ -92,8 +91,8 @@ def test_a_better_plan_is_read_again():
     shape = problem.tables.allowed.shape
     often = Knowing(np.zeros(shape[0]), np.zeros(shape), doubt=20.0)
     once = Knowing(np.zeros(shape[0]), np.zeros(shape), doubt=20.0)
-    Hrm(often).search(problem, Budget(iterations=200))
-    Hrm(once, asks_again=False).search(problem, Budget(iterations=200))
+    run_search(Hrm(often), problem, Budget(iterations=200), 0)
+    run_search(Hrm(once, asks_again=False), problem, Budget(iterations=200), 0)
     assert once.asked == 1
     assert often.asked > 1
 
@@ -101,7 +100,7 @@ def test_a_better_plan_is_read_again():
 def test_outputs_are_read_as_ticks_and_preferences():
     problem = make_problem(2, 20, "resources")
     nodes = Nodes(problem)
-    graph = read_plan(nodes, restarts(problem, Budget(iterations=10)))
+    graph = read_plan(nodes, run_search(Restarts(), problem, Budget(iterations=10), 0).best)
     said = np.zeros((len(graph.features), OUTPUTS), np.float32)
     said[0] = 0.5, -50.0, 0
     said[graph.tasks, 2] = 3.0
@@ -117,7 +116,7 @@ def test_outputs_are_read_as_ticks_and_preferences():
 
 def test_chance_proposes_anything_for_those_who_may():
     problem = make_problem(2, 20, "skills")
-    plan = restarts(problem, Budget(iterations=10))
+    plan = run_search(Restarts(), problem, Budget(iterations=10), 0).best
     found = RandomProposer().propose(Nodes(problem), plan)
     assert np.ptp(found.start) > 0
     np.testing.assert_array_equal(found.preference == 0, problem.tables.allowed)
@@ -125,9 +124,9 @@ def test_chance_proposes_anything_for_those_who_may():
 
 def test_the_exact_planner_goes_on_from_the_plan(planner):
     problem = make_problem(2, 14, "skills")
-    both = HrmExact(planner, Exact(workers=1))
+    both = Exact(workers=1, beside=planner, name="hrm+exact")
     plan = both.plan(problem.instance, Budget(iterations=300))
     assert plan.planner == "hrm+exact"
     assert plan.bound is not None
-    first = planner.search(problem, Budget(iterations=200))
-    assert problem.cost(problem.arrays(plan)) <= problem.cost(first)
+    first = run_search(planner, problem, Budget(iterations=200), 0)
+    assert problem.cost(problem.arrays(plan)) <= first.found
