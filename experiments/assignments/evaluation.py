@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from experiments.assignments.planners import prepare
 from hrm_jax.core.files import read_text
 from hrm_jax.planning.checker import check_plan
@@ -14,6 +16,8 @@ from hrm_jax.planning.errors import FormatError, NoPlanError
 from hrm_jax.planning.formats import benchmarks
 from hrm_jax.planning.formats.benchmarks import Best
 from hrm_jax.planning.plan import Budget, Planner
+
+_BOOTSTRAPS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +114,7 @@ def summary(results: Iterable[Result], best: Mapping[str, Best]) -> dict[str, An
     reached = [(r, best[r.instance]) for r in results]
     # Where the best makespan known is not proven, nobody can say that a plan is optimal.
     known = [(r, b) for r, b in reached if b.proven]
-    # Without a plan the gap is that of doing one task after another.
-    gaps = [(r.serial if r.makespan is None else r.makespan) / b.makespan - 1 for r, b in reached]
+    gaps = [_gap(r, b) for r, b in reached]
     return {
         "instances": len(results),
         "feasible": sum(r.makespan is not None for r in results),
@@ -126,16 +129,76 @@ def summary(results: Iterable[Result], best: Mapping[str, Best]) -> dict[str, An
     }
 
 
+def compare(
+    results: Iterable[Result], path: pathlib.Path, best: Mapping[str, Best]
+) -> dict[str, Any]:
+    """Returns by how much gaps differ from those of another planner on the same instances.
+
+    Args:
+      results: of the planner.
+      path: the file of the other's results.
+      best: the best makespans known.
+
+    Returns:
+      The mean of gap less other gap, negative where the planner is better, its 95 % interval
+      (bootstrap over instances), and how many instances are better and worse.
+
+    Raises:
+      FormatError: an instance is missing there, or was measured with several settings.
+    """
+    others: dict[str, Result] = {}
+    planners = set()
+    for row, result in _rows(path):
+        if result.instance in others:
+            raise FormatError(
+                f"{path}: expected one result of {result.instance}, got several; "
+                "name a file of one --planner with one budget in --against"
+            )
+        others[result.instance] = result
+        planners.add(row.get("planner", ""))
+    results = list(results)
+    missing = [result.instance for result in results if result.instance not in others]
+    if missing:
+        raise FormatError(
+            f"{path}: expected a result of {missing[0]}, got none; "
+            "measure the other planner with the same --instances and --limit"
+        )
+    differences = np.array(
+        [_gap(r, best[r.instance]) - _gap(others[r.instance], best[r.instance]) for r in results]
+    )
+    random = np.random.default_rng(0)
+    drawn = random.choice(differences, (_BOOTSTRAPS, len(differences))).mean(axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return {
+        "against": "+".join(sorted(planners)),
+        "difference": round(float(differences.mean()), 5),
+        "interval": [round(float(low), 5), round(float(high), 5)],
+        "better": int((differences < 0).sum()),
+        "worse": int((differences > 0).sum()),
+    }
+
+
+def _gap(result: Result, best: Best) -> float:
+    # Without a plan the gap is that of doing one task after another.
+    reached = result.serial if result.makespan is None else result.makespan
+    return reached / best.makespan - 1
+
+
 def _known(path: pathlib.Path, settings: Mapping[str, Any]) -> Iterable[tuple[str, Result]]:
     if not path.exists():
         return
+    for row, result in _rows(path):
+        # Lines with other settings stay in the file, for whoever measures with those again.
+        if all(row.get(key) == value for key, value in settings.items()):
+            yield result.instance, result
+
+
+def _rows(path: pathlib.Path) -> Iterable[tuple[dict[str, Any], Result]]:
     fields = {field.name for field in dataclasses.fields(Result)}
     for number, line in enumerate(read_text(path).splitlines(), 1):
         try:
             row = json.loads(line)
-            # Lines with other settings stay in the file, for whoever measures with those again.
-            if all(row[key] == value for key, value in settings.items()):
-                yield row["instance"], Result(**{key: row[key] for key in fields})
+            yield row, Result(**{key: row[key] for key in fields})
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FormatError(
                 f"{path}, line {number}: expected a result of an instance, got {line:.40!r}; "

@@ -64,3 +64,6 @@ def define(modes: Sequence[str]) -> None:
     flags.DEFINE_string(
         "results", None, "eval: file of one JSON line an instance; what it holds is not run again"
     )
+    flags.DEFINE_string(
+        "against", None, "eval: another planner's file of results, to compare gaps with"
+    )

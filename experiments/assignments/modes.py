@@ -197,7 +197,10 @@ def evaluate(values: flags.FlagValues) -> int:
             settings=settings,
             tell=lambda done, one: line.update(done, [one.instance, f"makespan {one.makespan}"]),
         )
-    print(json.dumps(evaluation.summary(found, best)))
+    figures = evaluation.summary(found, best)
+    if values.against:
+        figures |= evaluation.compare(found, pathlib.Path(values.against), best)
+    print(json.dumps(figures))
     return 0
 
 

@@ -2,8 +2,6 @@
 
 import pathlib
 
-import matplotlib
-
 from hrm_jax.core.files import appearing_whole
 from hrm_jax.planning.explaining import explain
 from hrm_jax.planning.formats.times import end_text
@@ -17,6 +15,9 @@ _DUE = "#111111"
 
 def save_gantt(path: pathlib.Path, instance: Instance, plan: Plan) -> None:
     """Writes a Gantt chart as PNG: critical tasks in red, a black mark where a task is due."""
+    # Loading it takes a tenth of a second, which plans without a picture do without.
+    import matplotlib
+
     # Before pyplot is imported: other backends look for a display.
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt

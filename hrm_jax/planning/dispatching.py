@@ -150,7 +150,7 @@ class Run:
             # Chunks grow until reading the clock costs nothing beside them, and shrink where plans
             # take long, so that a budget of seconds is not overrun by much.
             if time.monotonic() - before < _CHUNK_SECONDS:
-                self._chunk *= 2
+                self._chunk *= 2 if count == self._chunk else 1
             elif self._chunk > 1:
                 self._chunk //= 2
 

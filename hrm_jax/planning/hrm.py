@@ -30,9 +30,6 @@ the error expected; of a candidate, the log-odds that it is chosen."""
 LEAST_DOUBT, MOST_DOUBT = -6.0, 1.0
 """Bounds of the logarithm of the error expected, in units of the horizon."""
 
-COMPILING_TRIES = 11
-"""Tries by which the model has been asked once: the first ten are by rules."""
-
 _NEVER = -1e6
 _FIRST_ROUND = 30
 _ROUND_SHARE = 0.25
@@ -137,16 +134,25 @@ class Hrm:
 
     def prepare(self, instance: Instance) -> None:
         """Compiles what the instance needs, so that a planner's time begins with planning."""
-        self.search(Run(Problem(instance, self.weights), Budget(iterations=COMPILING_TRIES), 0))
+        run = Run(Problem(instance, self.weights), Budget(iterations=2), seed=0)
+        # Of a large instance each try takes seconds: one for a plan to read, one around the answer.
+        run.restart(1)
+        self._guide(run)
 
     def search(self, run: Run) -> None:
         """Looks for better plans until the run is over.
 
         As many iterations decode as many plans as those of `dispatching.Restarts`.
         """
-        # The priority rules come first, as there.
-        run.restart(2 * len(run.problem.rules))
-        if run.found < 0:
+        # The priority rules come first, as there; of a large instance some, as the model is to have
+        # its part of the time.
+        while run.done < 2 * len(run.problem.rules) and not run.over and not _half_over(run):
+            run.restart(run.done + 1)
+        self._guide(run)
+
+    def _guide(self, run: Run) -> None:
+        """Tries plans around what the model says, until the run is over."""
+        if run.found < 0 or run.over:
             return
         nodes = Nodes(run.problem)
         proposal = None
@@ -157,6 +163,11 @@ class Hrm:
                 proposal = self.proposer.propose(nodes, run.best)
                 read = _named(run.best)
             _try_proposal(run, proposal, self.mix)
+
+
+def _half_over(run: Run) -> bool:
+    seconds = run.budget.seconds
+    return seconds is not None and run.found >= 0 and 2 * run.seconds >= seconds
 
 
 def _try_proposal(run: Run, proposal: Proposal, mix: Mix) -> None:

@@ -151,6 +151,18 @@ def test_an_evaluation_ends_with_a_line_and_goes_on(tmp_path):
     assert again == figures
     assert results.read_text(encoding="utf-8") == before
 
+    other = tmp_path / "other.jsonl"
+    rows = [json.loads(line) for line in before.splitlines()]
+    worse = [{**rows[0], "planner": "slow", "makespan": 9}, {**rows[1], "planner": "slow"}]
+    other.write_text("".join(json.dumps(row) + "\n" for row in worse), encoding="utf-8")
+    compared = json.loads(run(*command, f"--against={other}").splitlines()[-1])
+    assert (compared["against"], compared["better"], compared["worse"]) == ("slow", 1, 0)
+    assert compared["difference"] == pytest.approx((6 / 6 - 9 / 6) / 2)
+    assert compared["interval"] == [-0.5, 0]
+    for lines, message in ((rows[:1], "a result of y.dzn, got none"), (2 * rows, "got several")):
+        other.write_text("".join(json.dumps(row) + "\n" for row in lines), encoding="utf-8")
+        assert message in run(*command, f"--against={other}", code=2)
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),

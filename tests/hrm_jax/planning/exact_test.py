@@ -28,7 +28,7 @@ def test_it_reaches_and_proves_the_optimum_of_enumeration(instance):
 @given(instances())
 def test_no_plan_is_refused_or_cheaper_than_the_bound(instance):
     weights = Weights(makespan=2, tardiness=1, balance=1)
-    plan = Exact(weights, workers=1).plan(instance, Budget(seconds=5))
+    plan = Exact(weights, workers=1).plan(instance, Budget(seconds=0.5))
     other = Restarts(weights).plan(instance, Budget(iterations=200), seed=2)
     assert check_plan(instance, plan) == ()
     assert plan.bound is not None

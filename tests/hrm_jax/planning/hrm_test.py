@@ -1,6 +1,8 @@
 """The planner that a model guides: plans are valid, repeatable, and follow what is proposed."""
 
 import dataclasses
+import itertools
+import types
 
 import jax
 import numpy as np
@@ -95,6 +97,19 @@ def test_a_better_plan_is_read_again():
     run_search(Hrm(once, asks_again=False), problem, Budget(iterations=200), 0)
     assert once.asked == 1
     assert often.asked > 1
+
+
+def test_of_a_large_problem_the_model_has_half_of_the_time(monkeypatch):
+    seconds = itertools.count()
+    clock = types.SimpleNamespace(monotonic=lambda: next(seconds))
+    monkeypatch.setattr("hrm_jax.planning.dispatching.time", clock)
+    problem = make_problem(2, 20, "skills")
+    shape = problem.tables.allowed.shape
+    knowing = Knowing(np.zeros(shape[0]), np.zeros(shape), doubt=20.0)
+    # Each try reads the clock more than twice, so that ten by rules would take longer.
+    run = run_search(Hrm(knowing), problem, Budget(seconds=20), 0)
+    assert knowing.asked > 0
+    assert 0 < run.done < 2 * len(problem.rules)
 
 
 def test_outputs_are_read_as_ticks_and_preferences():
