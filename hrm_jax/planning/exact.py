@@ -14,12 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from ortools.sat.python import cp_model
 
-from hrm_jax.planning.dispatching import Restarts, Run, Searching, best_found, run_search
+from hrm_jax.planning.dispatching import Restarts
 from hrm_jax.planning.exact_model import Last, Model, build_model
 from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.objectives import MAKESPAN, Weights
 from hrm_jax.planning.plan import Budget, Plan
 from hrm_jax.planning.problem import Arrays, Problem
+from hrm_jax.planning.run import Run, Searching, best_found, cores, run_search
 from hrm_jax.planning.staffing import FOREVER, team_end
 
 _FIRST_SHARE = 0.1
@@ -69,8 +70,11 @@ class Exact:
             return problem.unchanged
         if is_large(problem):
             return best_found(self.beside, problem, budget, seed)
-        run = run_search(self.beside, problem, first_budget(budget, problem), seed)
+        threads = cores() if budget.iterations is None else 1
+        run = run_search(self.beside, problem, first_budget(budget, problem), seed, threads)
         run.budget = budget
+        # The solver has threads of its own, from now on.
+        run.threads = 1
         if not run.proven:
             self._improve(run)
         bound = float(run.bound)

@@ -14,7 +14,6 @@ import numpy as np
 from hrm_jax.core.graphs import GraphBatch, stack_graphs
 from hrm_jax.core.types import Variables
 from hrm_jax.models.graph_model import GraphModel
-from hrm_jax.planning.dispatching import Run, best_found
 from hrm_jax.planning.guiding import Mix, Proposal, guided
 from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.nodes import Nodes
@@ -22,6 +21,7 @@ from hrm_jax.planning.objectives import MAKESPAN, Weights
 from hrm_jax.planning.plan import Budget, Plan
 from hrm_jax.planning.plan_graph import PlanGraph, read_plan
 from hrm_jax.planning.problem import Arrays, Problem
+from hrm_jax.planning.run import Run, best_found
 
 OUTPUTS = 3
 """What the model says of a node: of a task, its move in units of the horizon and the logarithm of
@@ -174,7 +174,7 @@ def _try_proposal(run: Run, proposal: Proposal, mix: Mix) -> None:
     """Tries plans around a proposal, the more the longer the search has lasted."""
     problem = run.problem
 
-    def tries(count: int) -> int:
+    def tries(best: Arrays, first: int, count: int) -> int:
         return guided(
             problem.tables,
             problem.backward,
@@ -183,9 +183,9 @@ def _try_proposal(run: Run, proposal: Proposal, mix: Mix) -> None:
             problem.objective,
             proposal,
             mix,
-            tuple(run.best),
+            tuple(best),
             run.found,
-            run.done,
+            first,
             count,
             run.seed,
         )

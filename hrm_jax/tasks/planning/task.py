@@ -16,12 +16,13 @@ from hrm_jax.core.mesh import MeshConfig, check_divisible, fetch
 from hrm_jax.core.types import Carry, Variables
 from hrm_jax.models.graph_config import GraphModelConfig
 from hrm_jax.models.graph_model import GraphModel
-from hrm_jax.planning.dispatching import Restarts, run_search
+from hrm_jax.planning.dispatching import Restarts
 from hrm_jax.planning.generator import make_problem
 from hrm_jax.planning.hrm import OUTPUTS, Hrm, ModelProposer
 from hrm_jax.planning.plan import Budget
 from hrm_jax.planning.plan_graph import FEATURES, RELATIONS, PlanGraph, Size
 from hrm_jax.planning.problem import Problem
+from hrm_jax.planning.run import run_search
 from hrm_jax.tasks.planning import examples
 from hrm_jax.tasks.planning.examples import Example, ExamplesConfig, Solved, examples_of
 from hrm_jax.tasks.planning.loss import PlanLabels, PlanMetrics, plan_loss

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from hrm_jax.planning.checker import check_plan
-from hrm_jax.planning.dispatching import Dispatch, Restarts, Run
+from hrm_jax.planning.dispatching import Dispatch, Restarts
 from hrm_jax.planning.errors import NoPlanError
 from hrm_jax.planning.instance import Instance, Need, Person, Task
 from hrm_jax.planning.objectives import Weights, measure
@@ -65,33 +65,6 @@ def test_iterations_repeat_a_plan_and_more_of_them_are_no_worse():
     first = Dispatch().plan(instance, SHORT)
     spans = [measure(instance, plan).makespan for plan in (longer, once, first)]
     assert spans == sorted(spans)
-
-
-def test_a_run_takes_better_plans_of_others_and_ends_at_a_bound():
-    people = tuple(Person(f"p{i}", ("a",)) for i in range(2))
-    instance = Instance(tuple(Task(f"t{i}", 3, (Need(("a",)),)) for i in range(3)), people)
-    problem = Problem(instance, Weights())
-    run = Run(problem, Budget(seconds=3000), seed=0)
-    one_by_one = problem.empty()
-    one_by_one.start[:] = [0, 3, 6]
-    one_by_one.end[:] = [3, 6, 9]
-    one_by_one.team[:, 0] = 0
-    better = problem.decode(np.zeros(3), np.zeros((3, 2)))
-    assert better is not None
-    for plan, cost in [(one_by_one, 9), (better, 6), (one_by_one, 6)]:
-        run.offer(plan)
-        run.take_offers()
-        assert run.found == cost == problem.cost(run.best)
-    assert not run.over
-    run.bound = 6
-    assert run.proven
-    run.restart()  # for no time, then
-    assert run.done == 0
-
-
-def test_of_nothing_to_do_the_empty_plan_is_proven():
-    run = Run(Problem(Instance((), (Person("ann", ("a",)),)), Weights()), SHORT, seed=0)
-    assert (run.found, run.proven, run.over) == (0, True, True)
 
 
 def test_few_changes_when_somebody_falls_ill():

@@ -6,13 +6,14 @@ from hypothesis import given, settings
 pytest.importorskip("ortools")
 
 from hrm_jax.planning.checker import check_plan
-from hrm_jax.planning.dispatching import Restarts, run_search
+from hrm_jax.planning.dispatching import Restarts
 from hrm_jax.planning.exact import Exact, first_budget
 from hrm_jax.planning.generator import make_problem
 from hrm_jax.planning.instance import Instance, Need, Person, Task
 from hrm_jax.planning.objectives import Weights, measure
 from hrm_jax.planning.plan import Budget
 from hrm_jax.planning.problem import Problem
+from hrm_jax.planning.run import run_search
 from tests.hrm_jax.planning.drawn import best_makespan, instances
 
 

@@ -11,7 +11,7 @@ import pytest
 from hrm_jax.models.graph_config import GraphModelConfig
 from hrm_jax.models.graph_model import GraphModel
 from hrm_jax.planning.checker import check_plan
-from hrm_jax.planning.dispatching import Restarts, run_search
+from hrm_jax.planning.dispatching import Restarts
 from hrm_jax.planning.exact import Exact
 from hrm_jax.planning.generator import KINDS, make_problem
 from hrm_jax.planning.guiding import Mix, Proposal
@@ -20,6 +20,7 @@ from hrm_jax.planning.instance import Instance, Need, Person, Task
 from hrm_jax.planning.nodes import Nodes
 from hrm_jax.planning.plan import Budget
 from hrm_jax.planning.plan_graph import FEATURES, RELATIONS, read_plan
+from hrm_jax.planning.run import run_search
 
 MODEL = GraphModel(
     GraphModelConfig(
@@ -102,7 +103,7 @@ def test_a_better_plan_is_read_again():
 def test_of_a_large_problem_the_model_has_half_of_the_time(monkeypatch):
     seconds = itertools.count()
     clock = types.SimpleNamespace(monotonic=lambda: next(seconds))
-    monkeypatch.setattr("hrm_jax.planning.dispatching.time", clock)
+    monkeypatch.setattr("hrm_jax.planning.run.time", clock)
     problem = make_problem(2, 20, "skills")
     shape = problem.tables.allowed.shape
     knowing = Knowing(np.zeros(shape[0]), np.zeros(shape), doubt=20.0)

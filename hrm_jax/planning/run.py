@@ -1,0 +1,201 @@
+"""A search for plans under way: its clock, its threads, and the best plan so far."""
+
+import os
+import queue
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from hrm_jax.planning.infeasible import why_no_plan
+from hrm_jax.planning.plan import Budget, Plan
+from hrm_jax.planning.problem import Arrays, Problem
+
+_CHUNK_SECONDS = 0.03
+"""How long the compiled search runs before the clock is read."""
+
+
+class Tries(Protocol):
+    """Runs iterations, in compiled code that lets other threads run."""
+
+    def __call__(self, best: Arrays, first: int, count: int, /) -> int:
+        """Returns what the best plan costs after so many more iterations, -1 for none.
+
+        Args:
+          best: the best plan so far, overwritten by a better one.
+          first: the number of the first iteration.
+          count: how many.
+        """
+        ...
+
+
+class Run:
+    """A search under way.
+
+    Attributes:
+      problem: what is planned.
+      budget: when the search is over, from its begin; it may be replaced by a larger one.
+      seed: of all that is random.
+      best: the best plan so far.
+      found: what it costs; -1 while there is none.
+      done: number of iterations so far.
+      bound: no plan costs less; whoever finds that out may raise it, from any thread.
+      threads: how many chunks of iterations run at the same time, each from the same best plan.
+    """
+
+    def __init__(self, problem: Problem, budget: Budget, seed: int, threads: int | None = None):
+        """Starts the clock, and begins with the plan before, as far as it can be followed.
+
+        By default, there is a thread for each core, and one where iterations bound the search: it
+        is repeatable then.
+        """
+        self.problem = problem
+        self.budget = budget
+        self.seed = seed
+        self.done = 0
+        self.best = problem.empty()
+        self.found = -1
+        self.bound = 0
+        self.threads = threads or (1 if budget.iterations is not None else cores())
+        self._began = time.monotonic()
+        self._chunk = 1
+        self._pool: ThreadPoolExecutor | None = None
+        self._offers: queue.SimpleQueue[Arrays] = queue.SimpleQueue()
+        # Of nothing to do, the empty plan is the best.
+        start = problem.follow_last() if problem.instance.tasks else self.best
+        if start is not None:
+            self.offer(start)
+            self.take_offers()
+
+    @property
+    def seconds(self) -> float:
+        """The time since it began."""
+        return time.monotonic() - self._began
+
+    @property
+    def over(self) -> bool:
+        """Whether the budget is used up, or no plan can be better than the best."""
+        iterations = self.budget.iterations
+        seconds = self.budget.seconds
+        late = seconds is not None and self.seconds >= seconds
+        return late or self.proven or (iterations is not None and self.done >= iterations)
+
+    @property
+    def proven(self) -> bool:
+        """Whether no plan costs less than the best."""
+        return 0 <= self.found <= self.bound
+
+    def offer(self, plan: Arrays) -> None:
+        """Gives a plan made elsewhere, from any thread; the search takes it if it is better."""
+        self._offers.put(plan)
+
+    def take_offers(self) -> None:
+        """Takes the best of the plans given since."""
+        while not self._offers.empty():
+            plan = self._offers.get()
+            cost = self.problem.cost(plan)
+            if self.found < 0 or cost < self.found:
+                # Copied, as compiled code writes to the best plan's arrays.
+                self.best = _copied(plan)
+                self.found = cost
+
+    def restart(self, until: int | None = None) -> None:
+        """Disturbs rules and the best plan, up to a number of iterations or the budget's end."""
+
+        # Iterations are numbered through: equal seeds try equal plans however chunks fall.
+        def tries(best: Arrays, first: int, count: int) -> int:
+            return self.problem.search(best, self.found, first, count, self.seed)
+
+        self.repeat(tries, until)
+
+    def repeat(self, tries: Tries, until: int | None = None) -> None:
+        """Runs iterations in chunks, between which the clock is read.
+
+        Args:
+          tries: what runs them.
+          until: number of iterations at which to stop; None for the budget's end.
+        """
+        ends = [end for end in (until, self.budget.iterations) if end is not None]
+        until = min(ends, default=2**60)
+        while self.done < until and not self.over:
+            self.take_offers()
+            threads = min(self.threads, until - self.done)
+            count = min(self._chunk, (until - self.done) // threads)
+            before = time.monotonic()
+            self._try(tries, count, threads)
+            # Chunks grow until reading the clock costs nothing beside them, and shrink where plans
+            # take long, so that a budget of seconds is not overrun by much.
+            if time.monotonic() - before < _CHUNK_SECONDS:
+                self._chunk *= 2 if count == self._chunk else 1
+            elif self._chunk > 1:
+                self._chunk //= 2
+
+    def _try(self, tries: Tries, count: int, threads: int) -> None:
+        """Runs so many iterations in each thread, and goes on with the best plan of all."""
+        first = self.done
+        self.done += count * threads
+        if threads == 1:
+            self.found = tries(self.best, first, count)
+            return
+        if self._pool is None:
+            # Its threads end with the run.
+            self._pool = ThreadPoolExecutor(self.threads)
+        plans = [_copied(self.best) for _ in range(threads)]
+        starts = range(first, self.done, count)
+        costs = list(self._pool.map(tries, plans, starts, [count] * threads))
+        for plan, cost in zip(plans, costs, strict=True):
+            # A plan that costs as much may be another one, from which there is a way on.
+            if cost >= 0 and (self.found < 0 or cost <= self.found):
+                self.best = plan
+                self.found = cost
+
+
+def _copied(plan: Arrays) -> Arrays:
+    return Arrays(*(array.copy() for array in plan))
+
+
+def cores() -> int:
+    """Returns the number of cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+class Searching(Protocol):
+    """A planner that looks for better plans for as long as it may."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    def search(self, run: Run) -> None:
+        """Looks for better plans until the run is over."""
+        ...
+
+
+def best_found(planner: Searching, problem: Problem, budget: Budget, seed: int) -> Plan:
+    """Returns the best plan that a planner's search finds.
+
+    Raises:
+      NoPlanError: none was found.
+    """
+    if problem.unchanged is not None:
+        return problem.unchanged
+    return problem.plan(run_search(planner, problem, budget, seed).best, planner.name)
+
+
+def run_search(
+    planner: Searching, problem: Problem, budget: Budget, seed: int, threads: int | None = None
+) -> Run:
+    """Returns a planner's run, searched until the budget's end, with a plan.
+
+    A budget of iterations gives the same plan every time; the clock is read only between some.
+    `threads` are those of `Run`.
+
+    Raises:
+      NoPlanError: no plan was found.
+    """
+    run = Run(problem, budget, seed, threads)
+    planner.search(run)
+    if run.found < 0:
+        raise why_no_plan(problem.instance)
+    return run
