@@ -29,8 +29,14 @@ class Proposal(NamedTuple):
     preference: Float32[np.ndarray, "tasks people"]
 
 
+TRY_KINDS = 4
+"""Kinds of iterations: those of `Mix`, and those that disturb the best plan at random."""
+
+
 class Mix(NamedTuple):
     """Shares of the kinds of iterations, and how far draws go from what is proposed.
+
+    What is left of 1 disturbs the best plan at random.
 
     Attributes:
       whole: draws all tasks from the proposal.
@@ -44,10 +50,50 @@ class Mix(NamedTuple):
     fresh: float = FRESH
     temperature: float = 0.5
 
+    @property
+    def shares(self) -> np.ndarray:
+        """The shares of all kinds, float64 [TRY_KINDS]."""
+        named = [self.whole, self.moved, self.fresh]
+        return np.array([*named, max(1 - sum(named), 0)])
+
+    def by_success(self, counts: np.ndarray) -> "Mix":
+        """Returns the mix in which kinds that found better plans more often have larger shares.
+
+        Args:
+          counts: int64 [2, TRY_KINDS], iterations of each kind and those that found a better plan.
+        """
+        tried, better = counts
+        # As if each kind had also been tried so often with the success of all together, since few
+        # iterations find anything.
+        rate = better.sum() / max(tried.sum(), 1)
+        if rate == 0:
+            return self
+        success = (better + _PRIOR * rate) / (tried + _PRIOR) / rate
+        # None dies out: what finds nothing now may find something of another plan.
+        shares = self.shares * np.maximum(success, _LEAST_SUCCESS)
+        whole, moved, fresh, _ = (shares / shares.sum()).tolist()
+        return Mix(whole, moved, fresh, self.temperature)
+
+
+_PRIOR = 300
+_LEAST_SUCCESS = 0.1
+
 
 @numba.njit(cache=True, nogil=True)
 def guided(
-    tables, backward, rules, scarcity, problem, proposal, mix, best, found, first, iterations, seed
+    tables,
+    backward,
+    rules,
+    scarcity,
+    problem,
+    proposal,
+    mix,
+    counts,
+    best,
+    found,
+    first,
+    iterations,
+    seed,
 ):
     """Tries so many plans; writes the best to `best`, and returns its cost.
 
@@ -55,6 +101,8 @@ def guided(
       tables, backward, rules, scarcity, problem, first, iterations, seed: as in `searching.search`.
       proposal: a `Proposal`.
       mix: a `Mix`.
+      counts: int64 [2, TRY_KINDS], to which iterations are added, and those that found a better
+        plan.
       best: start, end, team of the best plan so far, written.
       found: its cost.
     """
@@ -66,19 +114,26 @@ def guided(
         # Each iteration has a seed of its own, so that it is the same however they are parted.
         np.random.seed((seed * 1_000_003 + number) % (2**31))
         parallel = np.random.random() < 0.5
-        kind = np.random.random()
-        if kind < mix.whole:
+        drawn = np.random.random()
+        if drawn < mix.whole:
+            kind = 0
             _draw(proposal, mix.temperature * np.random.random(), priorities, costs)
-        elif kind < mix.whole + mix.moved:
+        elif drawn < mix.whole + mix.moved:
+            kind = 1
             _move(proposal, mix.temperature * np.random.random(), best, priorities, costs)
-        elif kind < mix.whole + mix.moved + mix.fresh:
+        elif drawn < mix.whole + mix.moved + mix.fresh:
+            kind = 2
             draw_fresh(rules, scarcity, priorities, costs)
         else:
+            kind = 3
             disturb(scarcity, best, priorities, costs)
         justified = number % JUSTIFY_EVERY == 0
+        before = found
         found = attempt(
             tables, backward, problem, best, found, priorities, costs, parallel, justified, made
         )
+        counts[0, kind] += 1
+        counts[1, kind] += found < before
     return found
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from hrm_jax.core.graphs import GraphBatch, stack_graphs
 from hrm_jax.core.types import Variables
 from hrm_jax.models.graph_model import GraphModel
-from hrm_jax.planning.guiding import Mix, Proposal, guided
+from hrm_jax.planning.guiding import TRY_KINDS, Mix, Proposal, guided
 from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.nodes import Nodes
 from hrm_jax.planning.objectives import MAKESPAN, Weights
@@ -112,14 +112,16 @@ class Hrm:
     Attributes:
       proposer: the model.
       weights: the objective's.
-      mix: kinds of iterations.
+      mix: kinds of iterations, to begin with.
       asks_again: whether the proposer sees the best plan again and again, or the first one only.
+      adapts: whether kinds that find better plans more often get larger shares.
     """
 
     proposer: Proposer
     weights: Weights = MAKESPAN
     mix: Mix = dataclasses.field(default_factory=Mix)
     asks_again: bool = True
+    adapts: bool = True
     name: str = "hrm"
 
     def plan(
@@ -157,12 +159,14 @@ class Hrm:
         nodes = Nodes(run.problem)
         proposal = None
         read = None
+        counts = np.zeros((2, TRY_KINDS), np.int64)
         while not run.over:
             # The model's answer depends on the plan alone: it is asked again only for another one.
             if proposal is None or (self.asks_again and read != _named(run.best)):
                 proposal = self.proposer.propose(nodes, run.best)
                 read = _named(run.best)
-            _try_proposal(run, proposal, self.mix)
+            mix = self.mix.by_success(counts) if self.adapts else self.mix
+            counts += _try_proposal(run, proposal, mix)
 
 
 def _half_over(run: Run) -> bool:
@@ -170,12 +174,18 @@ def _half_over(run: Run) -> bool:
     return seconds is not None and run.found >= 0 and 2 * run.seconds >= seconds
 
 
-def _try_proposal(run: Run, proposal: Proposal, mix: Mix) -> None:
-    """Tries plans around a proposal, the more the longer the search has lasted."""
+def _try_proposal(run: Run, proposal: Proposal, mix: Mix) -> np.ndarray:
+    """Tries plans around a proposal, the more the longer the search has lasted.
+
+    Returns:
+      int64 [2, TRY_KINDS], iterations of each kind and those that found a better plan.
+    """
     problem = run.problem
+    counted: list[np.ndarray] = []
 
     def tries(best: Arrays, first: int, count: int) -> int:
-        return guided(
+        counts = np.zeros((2, TRY_KINDS), np.int64)
+        found = guided(
             problem.tables,
             problem.backward,
             problem.rules,
@@ -183,15 +193,19 @@ def _try_proposal(run: Run, proposal: Proposal, mix: Mix) -> None:
             problem.objective,
             proposal,
             mix,
+            counts,
             tuple(best),
             run.found,
             first,
             count,
             run.seed,
         )
+        counted.append(counts)
+        return found
 
     # Ends at fixed numbers of iterations, so that a budget of them repeats a search exactly.
     run.repeat(tries, run.done + max(_FIRST_ROUND, int(run.done * _ROUND_SHARE)))
+    return sum(counted, np.zeros((2, TRY_KINDS), np.int64))
 
 
 def _named(plan: Arrays) -> bytes:

@@ -24,7 +24,7 @@ import numpy as np
 from hrm_jax.core.config import check, configclass, field
 from hrm_jax.core.files import appearing_whole
 from hrm_jax.planning.generator import make_problem
-from hrm_jax.planning.guiding import Mix, Proposal, guided
+from hrm_jax.planning.guiding import TRY_KINDS, Mix, Proposal, guided
 from hrm_jax.planning.nodes import Nodes
 from hrm_jax.planning.plan_graph import PlanGraph, read_plan, shares
 from hrm_jax.planning.problem import Arrays, Problem
@@ -219,6 +219,7 @@ def _better_neighbours(
     )
     cost = problem.cost(plan)
     found = []
+    counts = np.zeros((2, TRY_KINDS), np.int64)  # not read
     for number in range(config.neighbours):
         tried = Arrays(*(part.copy() for part in plan))
         reached = guided(
@@ -229,6 +230,7 @@ def _better_neighbours(
             problem.objective,
             nothing,
             Mix(whole=0.0, moved=0.0, fresh=0.0),
+            counts,
             tuple(tried),
             cost,
             number,

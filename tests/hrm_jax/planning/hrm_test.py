@@ -14,7 +14,7 @@ from hrm_jax.planning.checker import check_plan
 from hrm_jax.planning.dispatching import Restarts
 from hrm_jax.planning.exact import Exact
 from hrm_jax.planning.generator import KINDS, make_problem
-from hrm_jax.planning.guiding import Mix, Proposal
+from hrm_jax.planning.guiding import TRY_KINDS, Mix, Proposal
 from hrm_jax.planning.hrm import OUTPUTS, Hrm, ModelProposer, RandomProposer, proposal_of
 from hrm_jax.planning.instance import Instance, Need, Person, Task
 from hrm_jax.planning.nodes import Nodes
@@ -111,6 +111,39 @@ def test_of_a_large_problem_the_model_has_half_of_the_time(monkeypatch):
     run = run_search(Hrm(knowing), problem, Budget(seconds=20), 0)
     assert knowing.asked > 0
     assert 0 < run.done < 2 * len(problem.rules)
+
+
+def test_kinds_that_find_better_plans_get_larger_shares():
+    mix = Mix(whole=0.25, moved=0.25, fresh=0.0)
+    assert mix.by_success(np.zeros((2, TRY_KINDS), np.int64)) is mix
+    counts = np.array([[10_000, 10_000, 0, 10_000], [0, 10, 0, 20]])
+    found = mix.by_success(counts)
+    # Rates of 0, 0.001 and 0.002, with 300 tries at their mean of 0.001 each; the first is bounded.
+    expected = np.array([0.25 * 0.1, 0.25 * 1, 0, 0.5 * (20.3 / 10.3)])
+    np.testing.assert_allclose(found.shares, expected / expected.sum(), rtol=1e-6)
+    assert found.temperature == mix.temperature
+
+
+@pytest.mark.parametrize("adapts", [False, True])
+def test_tries_are_counted_by_kind(planner, adapts, monkeypatch):
+    seen = []
+    by_success = Mix.by_success
+
+    def noted(mix, counts):
+        seen.append((counts.copy(), mix))
+        return by_success(mix, counts)
+
+    monkeypatch.setattr(Mix, "by_success", noted)
+    problem = make_problem(2, 20, "skills")
+    run_search(dataclasses.replace(planner, adapts=adapts), problem, Budget(iterations=900), 0)
+    assert bool(seen) == adapts
+    if adapts:
+        totals = [int(counts[0].sum()) for counts, _ in seen]
+        assert totals[:2] == [0, 30]
+        assert totals == sorted(totals)
+        # Always from the mix to begin with, so that shares do not run away.
+        assert {mix for _, mix in seen} == {Mix()}
+        assert (seen[-1][0][1] <= seen[-1][0][0]).all()
 
 
 def test_outputs_are_read_as_ticks_and_preferences():
