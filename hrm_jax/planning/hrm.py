@@ -183,9 +183,9 @@ def _try_proposal(run: Run, proposal: Proposal, mix: Mix) -> np.ndarray:
     problem = run.problem
     counted: list[np.ndarray] = []
 
-    def tries(best: Arrays, first: int, count: int) -> int:
+    def tries(best: Arrays, found: int, first: int, count: int) -> int:
         counts = np.zeros((2, TRY_KINDS), np.int64)
-        found = guided(
+        reached = guided(
             problem.tables,
             problem.backward,
             problem.rules,
@@ -195,13 +195,13 @@ def _try_proposal(run: Run, proposal: Proposal, mix: Mix) -> np.ndarray:
             mix,
             counts,
             tuple(best),
-            run.found,
+            found,
             first,
             count,
             run.seed,
         )
         counted.append(counts)
-        return found
+        return reached
 
     # Ends at fixed numbers of iterations, so that a budget of them repeats a search exactly.
     run.repeat(tries, run.done + max(_FIRST_ROUND, int(run.done * _ROUND_SHARE)))

@@ -55,7 +55,7 @@ def test_each_iteration_runs_once(problem, threads):
     run.offer(one_by_one(problem))
     tried = []
 
-    def tries(best, first, count):
+    def tries(best, found, first, count):
         tried.extend(range(first, first + count))
         return problem.cost(best)
 
@@ -65,17 +65,23 @@ def test_each_iteration_runs_once(problem, threads):
     assert run.done == 40
 
 
-def test_the_best_of_the_threads_is_taken(problem):
+def test_threads_have_plans_of_their_own_and_go_on_from_the_best_at_times(problem):
     run = Run(problem, Budget(seconds=60), seed=0, threads=2)
     run.offer(one_by_one(problem))
+    begun = []
 
-    def tries(best, first, count):
-        best.start[2] = 5 - first
+    def tries(best, found, first, count):
+        begun.append((first, found))
+        # Even iterations, those of one thread, find something.
+        best.start[2] -= first % 2 == 0 and best.start[2] > 3
         best.end[2] = best.start[2] + 3
         return int(best.end.max())
 
-    run.repeat(tries, 2)
-    assert (run.done, run.found, run.best.start[2]) == (2, 7, 4)
+    for until in (2, 4, 6, 8):
+        run.repeat(tries, until)
+    # Both go on from the best at iterations 0, 2 and 6.
+    assert sorted(begun) == [(0, 9), (1, 9), (2, 8), (3, 8), (4, 7), (5, 8), (6, 6), (7, 6)]
+    assert (run.done, run.found, run.best.start[2]) == (8, 6, 3)
 
 
 def test_iterations_bound_a_search_in_one_thread_and_seconds_one_in_all():
