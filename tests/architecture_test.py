@@ -35,8 +35,8 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "hrm_jax.core": (
-            "errors config_fields config_values config candidates graphs numerics types texts"
-            " correctness protocols files mesh"
+            "errors machine config_fields config_values config candidates graphs numerics types"
+            " texts correctness protocols files mesh"
         )
     },
     {

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from experiments.assignments.planners import prepare
 from hrm_jax.core.files import read_text
 from hrm_jax.planning.checker import check_plan
 from hrm_jax.planning.errors import FormatError, NoPlanError
 from hrm_jax.planning.formats import benchmarks
 from hrm_jax.planning.formats.benchmarks import Best
-from hrm_jax.planning.plan import Budget, Planner
+from hrm_jax.planning.plan import Budget, Planner, prepare
 
 _BOOTSTRAPS = 10_000
+_COMPARED = ("planner", "limit_seconds", "iterations", "seed")
+"""Settings that all results of another planner have in common."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,16 +147,13 @@ def compare(
     Raises:
       FormatError: an instance is missing there, or was measured with several settings.
     """
-    others: dict[str, Result] = {}
-    planners = set()
-    for row, result in _rows(path):
-        if result.instance in others:
-            raise FormatError(
-                f"{path}: expected one result of {result.instance}, got several; "
-                "name a file of one --planner with one budget in --against"
-            )
-        others[result.instance] = result
-        planners.add(row.get("planner", ""))
+    rows = list(_rows(path, _COMPARED))
+    others = {result.instance: result for _, result in rows}
+    if len(others) < len(rows) or any(settings != rows[0][0] for settings, _ in rows):
+        raise FormatError(
+            f"{path}: expected one result an instance, all with the same settings, got several; "
+            "name a file of one --planner with one budget in --against"
+        )
     results = list(results)
     missing = [result.instance for result in results if result.instance not in others]
     if missing:
@@ -170,7 +168,7 @@ def compare(
     drawn = random.choice(differences, (_BOOTSTRAPS, len(differences))).mean(axis=1)
     low, high = np.quantile(drawn, [0.025, 0.975])
     return {
-        "against": "+".join(sorted(planners)),
+        "against": rows[0][0]["planner"],
         "difference": round(float(differences.mean()), 5),
         "interval": [round(float(low), 5), round(float(high), 5)],
         "better": int((differences < 0).sum()),
@@ -187,20 +185,21 @@ def _gap(result: Result, best: Best) -> float:
 def _known(path: pathlib.Path, settings: Mapping[str, Any]) -> Iterable[tuple[str, Result]]:
     if not path.exists():
         return
-    for row, result in _rows(path):
+    for theirs, result in _rows(path, settings):
         # Lines with other settings stay in the file, for whoever measures with those again.
-        if all(row.get(key) == value for key, value in settings.items()):
+        if theirs == settings:
             yield result.instance, result
 
 
-def _rows(path: pathlib.Path) -> Iterable[tuple[dict[str, Any], Result]]:
+def _rows(path: pathlib.Path, settings: Iterable[str]) -> Iterable[tuple[dict[str, Any], Result]]:
+    """Yields the named settings and the result of each line."""
     fields = {field.name for field in dataclasses.fields(Result)}
     for number, line in enumerate(read_text(path).splitlines(), 1):
         try:
             row = json.loads(line)
-            yield row, Result(**{key: row[key] for key in fields})
+            yield {key: row[key] for key in settings}, Result(**{key: row[key] for key in fields})
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FormatError(
-                f"{path}, line {number}: expected a result of an instance, got {line:.40!r}; "
-                "remove the line, or name another --results"
+                f"{path}, line {number}: expected a result of an instance, got {line[:40]!r}; "
+                "remove the line, or name another file"
             ) from error

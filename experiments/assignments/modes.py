@@ -19,11 +19,7 @@ from experiments.assignments import (
 )
 from experiments.assignments.page import write_page
 from experiments.assignments.picture import save_gantt
-from experiments.assignments.planners import (
-    PlannerOptions,
-    make_planner,
-    prepare,
-)
+from experiments.assignments.planners import PlannerOptions, make_planner
 from experiments.assignments.reading import read_instance, read_plan
 from experiments.assignments.template import write_drawn, write_template
 from experiments.common import command, process
@@ -39,7 +35,7 @@ from hrm_jax.planning.formats import benchmarks
 from hrm_jax.planning.formats.plans import WRITERS, write_markdown
 from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.objectives import Weights, measure
-from hrm_jax.planning.plan import Budget, Plan, Planner
+from hrm_jax.planning.plan import Budget, Plan, Planner, prepare
 
 _REPLAN_CHANGE_WEIGHT = 4
 

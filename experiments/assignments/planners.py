@@ -5,7 +5,6 @@ import pathlib
 
 from hrm_jax.core.config import check, configclass, field
 from hrm_jax.planning.dispatching import Dispatch, Restarts
-from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.objectives import Weights
 from hrm_jax.planning.plan import Planner
 
@@ -47,14 +46,6 @@ def make_planner(name: str, weights: Weights, options: PlannerOptions) -> Planne
 
     beside = Restarts(weights=weights) if name == "exact" else _make_hrm(weights, options)
     return Exact(weights=weights, workers=options.workers, beside=beside, name=name)
-
-
-def prepare(planner: Planner, instance: Instance) -> None:
-    """Compiles what a planner needs for an instance, so that its time begins with planning."""
-    # Only planners with a model have something to compile for an instance.
-    compiles = getattr(planner, "prepare", None)
-    if compiles is not None:
-        compiles(instance)
 
 
 def _make_hrm(weights: Weights, options: PlannerOptions):

@@ -7,7 +7,6 @@ a size, with random weights.
 """
 
 import dataclasses
-import os
 import pathlib
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from rich.console import Console
 
 from experiments.benchmarks import alternate
 from experiments.common.terminal import Table
+from hrm_jax.core.machine import cores
 
 REFERENCE = "transformers"
 OURS = "hrm_jax"
@@ -107,7 +107,7 @@ def _measure(options: Options, model: str, names, place: pathlib.Path, report) -
     return {
         "model": model,
         **sizes,
-        "threads": threads(),
+        "threads": cores(),
         "agreed_tokens": agreed,
         "phases": phases,
     }
@@ -161,18 +161,11 @@ def phases_table(title: str, phases: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
-def threads() -> int:
-    """Returns the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _environment(name: str) -> dict[str, str]:
     """Returns the environment of a contestant: equal threads; ours with the heap of `codegen`."""
     if name == REFERENCE:
         # PyTorch is told how many threads to use; XLA takes as many as there are cores by itself.
-        return {"OMP_NUM_THREADS": str(threads())}
+        return {"OMP_NUM_THREADS": str(cores())}
     return dict(alternate.STEADY_HEAP)
 
 

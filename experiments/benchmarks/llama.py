@@ -19,6 +19,7 @@ from rich.console import Console
 from experiments.benchmarks import alternate, decode
 from experiments.common.terminal import Table
 from hrm_jax.convert.language import load_language_model, locate
+from hrm_jax.core.machine import cores
 
 LLAMA = "llama.cpp"
 TRANSFORMERS = "transformers float32"
@@ -98,7 +99,7 @@ def _measure(options: Options, model: str, names: list[str], report) -> dict[str
         )
     return {
         "model": model,
-        "threads": decode.threads(),
+        "threads": cores(),
         "phases": phases,
         "token_bytes": token_bytes(path),
         "memory_bytes_per_second": memory_speed(),
@@ -114,7 +115,7 @@ def _contestant(
         return alternate.Contestant(name, function, arguments, {}, options.llama_python)
     if name == TRANSFORMERS:
         function = "experiments.benchmarks.torch_decode:build"
-        environment = {"OMP_NUM_THREADS": str(decode.threads()), "TQDM_DISABLE": "1"}
+        environment = {"OMP_NUM_THREADS": str(cores()), "TQDM_DISABLE": "1"}
         return alternate.Contestant(name, function, arguments, environment, options.torch_python)
     arguments["dtype"] = name.split()[1]
     function = "experiments.benchmarks.jax_decode:build_stored"
@@ -135,10 +136,10 @@ def token_bytes(path: str) -> int:
 
 def memory_speed(repeats: int = 5) -> float:
     """Returns how many bytes a second all cores read, by the squares of a large array."""
-    cores = decode.threads()
-    parts = [np.ones(_MEMORY_BYTES // 4 // cores, np.float32) for _ in range(cores)]
+    count = cores()
+    parts = [np.ones(_MEMORY_BYTES // 4 // count, np.float32) for _ in range(count)]
     best = float("inf")
-    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
         for _ in range(repeats):
             begin = time.perf_counter()
             list(pool.map(lambda part: part.dot(part), parts))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from experiments.benchmarks import alternate
+from hrm_jax.core.machine import cores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ def describe(pythons: Sequence[str] = (sys.executable,)) -> Machine:
             # compete.
             with alternate.Worker(python) as worker:
                 peaks[library] = worker.call(f"{__name__}:matmul_peak", library=library)
-    return Machine(_cpu_name(), _cores(), _ram_bytes(), peaks)
+    return Machine(_cpu_name(), cores(), _ram_bytes(), peaks)
 
 
 def matmul_peak(library: str, sizes: Sequence[int] = (512, 1024, 2048), repeats: int = 7) -> float:
@@ -118,12 +119,6 @@ def _cpu_name() -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    # Affinity, where the system has it, is what a container may really use.
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _ram_bytes() -> int:

@@ -14,13 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from ortools.sat.python import cp_model
 
+from hrm_jax.core.machine import cores
 from hrm_jax.planning.dispatching import Restarts
 from hrm_jax.planning.exact_model import Last, Model, build_model
 from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.objectives import MAKESPAN, Weights
-from hrm_jax.planning.plan import Budget, Plan
+from hrm_jax.planning.plan import Budget, Plan, prepare
 from hrm_jax.planning.problem import Arrays, Problem
-from hrm_jax.planning.run import Run, Searching, best_found, cores, run_search
+from hrm_jax.planning.run import Run, Searching, best_found, run_search
 from hrm_jax.planning.staffing import FOREVER, team_end
 
 _FIRST_SHARE = 0.1
@@ -82,10 +83,7 @@ class Exact:
 
     def prepare(self, instance: Instance) -> None:
         """Compiles what the search beside needs for an instance."""
-        # Only planners with a model have something to compile.
-        compiles = getattr(self.beside, "prepare", None)
-        if compiles is not None:
-            compiles(instance)
+        prepare(self.beside, instance)
 
     def _improve(self, run: Run) -> None:
         """Solves, and searches at the same time, from the best plan of a run on."""

@@ -81,3 +81,11 @@ class Planner(Protocol):
           NoPlanError: none was found.
         """
         ...
+
+
+def prepare(planner: object, instance: Instance) -> None:
+    """Compiles what a planner needs for an instance, so that its time begins with planning."""
+    # Only planners with a model have something to compile for an instance.
+    compiles = getattr(planner, "prepare", None)
+    if compiles is not None:
+        compiles(instance)

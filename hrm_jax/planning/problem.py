@@ -24,6 +24,10 @@ class Arrays(NamedTuple):
     end: np.ndarray
     team: np.ndarray
 
+    def copied(self) -> "Arrays":
+        """Returns a copy, for compiled code to write to."""
+        return Arrays(*(array.copy() for array in self))
+
 
 @dataclasses.dataclass(frozen=True)
 class Problem:

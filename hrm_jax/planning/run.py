@@ -1,11 +1,11 @@
 """A search for plans under way: its clock, its threads, and the best plan so far."""
 
-import os
 import queue
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+from hrm_jax.core.machine import cores
 from hrm_jax.planning.infeasible import why_no_plan
 from hrm_jax.planning.plan import Budget, Plan
 from hrm_jax.planning.problem import Arrays, Problem
@@ -17,7 +17,8 @@ _MERGE_EVERY = 1.5
 """Threads go on from the best of all whenever so many times as many iterations are done.
 
 In five seconds on two cores, nine problems each of MSPSP 1b and j120 took 807 and 1198 ticks in
-all; merging after each chunk 810 and 1204, at every doubling 808 and 1203, never 810 and 1204.
+all; merging after each chunk 810 and 1204, at every doubling 808 and 1203, never 810 and 1204 (one
+seed, by a script that is not in the repository).
 """
 
 
@@ -105,7 +106,7 @@ class Run:
             cost = self.problem.cost(plan)
             if self.found < 0 or cost < self.found:
                 # Copied, as compiled code writes to the best plan's arrays.
-                self.best = _copied(plan)
+                self.best = plan.copied()
                 self.found = cost
 
     def restart(self, until: int | None = None) -> None:
@@ -152,7 +153,7 @@ class Run:
         if self.done >= self._merge_at:
             self._merge_at = int(_MERGE_EVERY * self.done) + 1
             # Each thread has a plan of its own until then: from several there are more ways on.
-            self._islands = [(_copied(self.best), self.found) for _ in range(self.threads)]
+            self._islands = [(self.best.copied(), self.found) for _ in range(self.threads)]
         plans = [plan for plan, _ in self._islands[:threads]]
         found = [cost for _, cost in self._islands[:threads]]
         starts = range(first, self.done, count)
@@ -160,18 +161,8 @@ class Run:
         self._islands[:threads] = zip(plans, costs, strict=True)
         for plan, cost in self._islands:
             if cost >= 0 and (self.found < 0 or cost < self.found):
-                self.best = _copied(plan)
+                self.best = plan.copied()
                 self.found = cost
-
-
-def _copied(plan: Arrays) -> Arrays:
-    return Arrays(*(array.copy() for array in plan))
-
-
-def cores() -> int:
-    """Returns the number of cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 class Searching(Protocol):

@@ -159,9 +159,19 @@ def test_an_evaluation_ends_with_a_line_and_goes_on(tmp_path):
     assert (compared["against"], compared["better"], compared["worse"]) == ("slow", 1, 0)
     assert compared["difference"] == pytest.approx((6 / 6 - 9 / 6) / 2)
     assert compared["interval"] == [-0.5, 0]
-    for lines, message in ((rows[:1], "a result of y.dzn, got none"), (2 * rows, "got several")):
+    mixed = [rows[0], {**rows[1], "seed": 5}]
+    several = "all with the same settings, got several"
+    for lines, message in (
+        (rows[:1], "a result of y.dzn, got none"),
+        (2 * rows, several),
+        (mixed, several),
+        ([{**rows[0], "planner": "slow"}, rows[1]], several),
+        ([{key: value for key, value in rows[0].items() if key != "seed"}], "line 1: expected"),
+    ):
         other.write_text("".join(json.dumps(row) + "\n" for row in lines), encoding="utf-8")
         assert message in run(*command, f"--against={other}", code=2)
+    other.unlink()
+    assert "other.jsonl" in run(*command, f"--against={other}", code=2)
 
 
 @pytest.mark.parametrize(

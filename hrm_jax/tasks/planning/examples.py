@@ -221,7 +221,7 @@ def _better_neighbours(
     found = []
     counts = np.zeros((2, TRY_KINDS), np.int64)  # not read
     for number in range(config.neighbours):
-        tried = Arrays(*(part.copy() for part in plan))
+        tried = plan.copied()
         reached = guided(
             problem.tables,
             problem.backward,

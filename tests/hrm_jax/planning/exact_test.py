@@ -5,6 +5,8 @@ from hypothesis import given, settings
 
 pytest.importorskip("ortools")
 
+from ortools.sat.python import cp_model
+
 from hrm_jax.planning.checker import check_plan
 from hrm_jax.planning.dispatching import Restarts
 from hrm_jax.planning.exact import Exact, first_budget
@@ -75,10 +77,19 @@ def test_the_search_takes_the_solvers_plans_and_its_bound_ends_both():
     assert plan.bound < run_search(Restarts(), problem, Budget(iterations=10), 0).found
 
 
-def test_an_interrupt_stops_the_solver():
+def test_an_interrupt_stops_the_solver(monkeypatch):
+    stop = cp_model.CpSolver.stop_search
+    stopped = []
+
+    def noted(solver):
+        stopped.append(solver)
+        stop(solver)
+
+    monkeypatch.setattr(cp_model.CpSolver, "stop_search", noted)
     problem = make_problem(2, 60, "resources")
     with pytest.raises(KeyboardInterrupt):
         Exact(beside=Interrupted()).plan(problem.instance, Budget(seconds=60))
+    assert stopped
 
 
 def test_restarts_begin_for_a_tenth_of_the_time_or_a_thousand_tries_a_task():
