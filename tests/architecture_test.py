@@ -120,7 +120,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.planning": (
             "errors order workdays stories instance plan objectives checker tables staffing"
-            " decoding rules searching problem infeasible run dispatching exact_model exact"
+            " bounds decoding rules searching problem infeasible run dispatching exact_model exact"
             " replaying foreseeing explaining generator nodes plan_graph guiding hrm"
         ),
         "hrm_jax.planning.formats": (

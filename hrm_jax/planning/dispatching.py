@@ -50,7 +50,9 @@ class Dispatch:
         plans = [arrays for arrays in made if arrays is not None]
         if not plans:
             raise why_no_plan(instance)
-        return problem.plan(min(plans, key=problem.cost), self.name)
+        best = min(plans, key=problem.cost)
+        least = problem.least_cost
+        return problem.plan(best, self.name, bound=float(least), proven=problem.cost(best) <= least)
 
 
 @configclass

@@ -78,8 +78,7 @@ class Exact:
         run.threads = 1
         if not run.proven:
             self._improve(run)
-        bound = float(run.bound)
-        return problem.plan(run.best, self.name, bound=bound, proven=run.proven)
+        return run.plan(self.name)
 
     def prepare(self, instance: Instance) -> None:
         """Compiles what the search beside needs for an instance."""

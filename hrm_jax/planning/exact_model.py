@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from ortools.sat.python import cp_model
 
+from hrm_jax.planning.bounds import need_sets
 from hrm_jax.planning.objectives import Weights
 from hrm_jax.planning.staffing import FOREVER, team_end
 from hrm_jax.planning.tables import Tables, group_people
@@ -31,9 +32,6 @@ from hrm_jax.planning.tables import Tables, group_people
 _ALL_SUBSETS = 6
 """Needs of a task up to which Hall's condition is stated for each set of them; above, seats are
 variables."""
-
-_MOST_KINDS = 10
-"""Kinds of needs up to which all their sets are looked at; above, those of up to three."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +93,7 @@ def build_model(
     intervals = [
         cp.new_interval_var(start[i], size[i], end[i], f"task{i}") for i in range(len(start))
     ]
-    sets = need_sets(tables)
+    sets = need_sets(tables, largest=3)
     # Implied by what is said of groups, but seen before the solver has chosen anybody.
     for capacity, demands in sets:
         used = [(intervals[i], int(d)) for i, d in enumerate(demands) if d and tables.work[i]]
@@ -265,29 +263,6 @@ def _one_thing_at_a_time(cp, groups, counts, start, end, size) -> None:
             cp.add_no_overlap(intervals)
         elif sum(demands) > len(people):
             cp.add_cumulative(intervals, demands, len(people))
-
-
-def need_sets(tables: Tables) -> list[tuple[int, np.ndarray]]:
-    """Returns for sets of kinds of needs how many people serve any, and what each task asks for.
-
-    Of sets that the same people serve, the largest is taken. Those with most work a person come
-    first.
-    """
-    kinds = tables.able.shape[1]
-    demand = np.zeros((len(tables.work), kinds), np.int64)
-    for task in range(len(tables.work)):
-        for need, count in tables.needs_of(task):
-            demand[task, need] = count
-    largest = kinds if kinds <= _MOST_KINDS else 3
-    found: dict[bytes, tuple[int, np.ndarray]] = {}
-    for size in range(1, largest + 1):
-        for chosen in itertools.combinations(range(kinds), size):
-            serving = tables.able[:, chosen].any(axis=1)
-            # Sizes grow, so a larger set takes the place of a smaller one that the same people
-            # serve.
-            found[serving.tobytes()] = (int(serving.sum()), demand[:, chosen].sum(axis=1))
-    work = tables.work
-    return sorted(found.values(), key=lambda entry: -(work @ entry[1]) / max(entry[0], 1))
 
 
 def apart(tables: Tables, sets: list[tuple[int, np.ndarray]]) -> np.ndarray:

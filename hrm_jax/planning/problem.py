@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hrm_jax.planning.bounds import least_cost
 from hrm_jax.planning.checker import check_plan
 from hrm_jax.planning.decoding import decode
 from hrm_jax.planning.errors import NoPlanError
@@ -87,6 +88,11 @@ class Problem:
             last_start,
             last_team,
         )
+
+    @functools.cached_property
+    def least_cost(self) -> int:
+        """What no plan costs less than, by chains and loads alone."""
+        return least_cost(self.tables, self.weights, self.instance.now)
 
     @functools.cached_property
     def last_arrays(self) -> tuple[np.ndarray, np.ndarray]:

@@ -63,7 +63,7 @@ class Run:
         self.done = 0
         self.best = problem.empty()
         self.found = -1
-        self.bound = 0
+        self.bound = problem.least_cost
         self.threads = threads or (1 if budget.iterations is not None else cores())
         self._began = time.monotonic()
         self._chunk = 1
@@ -94,6 +94,15 @@ class Run:
     def proven(self) -> bool:
         """Whether no plan costs less than the best."""
         return 0 <= self.found <= self.bound
+
+    def plan(self, planner: str) -> Plan:
+        """Returns the best plan, checked, with the bound.
+
+        Raises:
+          NoPlanError: it breaks a rule; a defect of what made it.
+        """
+        bound = float(self.bound)
+        return self.problem.plan(self.best, planner, bound=bound, proven=self.proven)
 
     def offer(self, plan: Arrays) -> None:
         """Gives a plan made elsewhere, from any thread; the search takes it if it is better."""
@@ -186,7 +195,7 @@ def best_found(planner: Searching, problem: Problem, budget: Budget, seed: int) 
     """
     if problem.unchanged is not None:
         return problem.unchanged
-    return problem.plan(run_search(planner, problem, budget, seed).best, planner.name)
+    return run_search(planner, problem, budget, seed).plan(planner.name)
 
 
 def run_search(

@@ -5,10 +5,10 @@ skills for; of several free people the first of the team's list takes it.
 """
 
 import dataclasses
-import itertools
 
 import numpy as np
 
+from hrm_jax.planning.bounds import least_end
 from hrm_jax.planning.infeasible import why_no_plan
 from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.objectives import MAKESPAN, measure
@@ -21,7 +21,6 @@ OTHERWISE = 0.5
 """Deviation of the logarithm of durations that come otherwise; no file tells it."""
 
 _DRAWS = 5
-_MOST_KINDS = 10
 
 
 def first_come(instance: Instance) -> Plan:
@@ -87,7 +86,7 @@ def compare(instance: Instance, planner: Planner, budget: Budget, seed: int) -> 
         usual.makespan,
         ours.tardiness,
         usual.tardiness,
-        least_completion(instance),
+        least_end(tables_of(instance)),
         _came(instance, plan, np.random.default_rng(seed)),
     )
 
@@ -118,32 +117,3 @@ def _came(instance: Instance, plan: Plan, rng: np.random.Generator) -> Compariso
         rows.append((ours.makespan, default.makespan, ours.tardiness, default.tardiness))
     completion, usual_completion, lateness, usual_lateness = map(float, np.mean(rows, axis=0))
     return Comparison(completion, usual_completion, lateness, usual_lateness)
-
-
-def least_completion(instance: Instance) -> float:
-    """Returns a tick before which no plan is done, where everybody works at rate 100 all the time.
-
-    That is the longest chain of dependencies, and for each set of needs their work over the number
-    of people who serve any of them. Sets of more than ten kinds of needs are looked at in pairs.
-    """
-    tables = tables_of(instance)
-    head = np.zeros(len(instance.tasks))
-    for task in tables.order:
-        ready = max((head[other] for other in tables.tasks_before(task)), default=0.0)
-        head[task] = max(ready, tables.earliest[task]) + tables.work[task] / 100
-    # The work of any set of needs has to be done by those who serve one of them.
-    kinds = tables.able.shape[1]
-    wanted = np.zeros(kinds)
-    for task in range(len(instance.tasks)):
-        for need, count in tables.needs_of(task):
-            wanted[need] += count * tables.work[task] / 100
-    most = kinds if kinds <= _MOST_KINDS else 2
-    sets = itertools.chain.from_iterable(
-        itertools.combinations(range(kinds), size) for size in range(1, most + 1)
-    )
-    # At least 1 person: a need that nobody serves leaves no plan, whatever the bound says.
-    loads = [
-        float(wanted[list(some)].sum() / max(tables.able[:, some].any(axis=1).sum(), 1))
-        for some in sets
-    ]
-    return max([0.0, *map(float, head), *loads])

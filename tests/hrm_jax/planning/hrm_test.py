@@ -18,6 +18,7 @@ from hrm_jax.planning.guiding import TRY_KINDS, Mix, Proposal
 from hrm_jax.planning.hrm import OUTPUTS, Hrm, ModelProposer, RandomProposer, proposal_of
 from hrm_jax.planning.instance import Instance, Need, Person, Task
 from hrm_jax.planning.nodes import Nodes
+from hrm_jax.planning.objectives import Weights
 from hrm_jax.planning.plan import Budget
 from hrm_jax.planning.plan_graph import FEATURES, RELATIONS, read_plan
 from hrm_jax.planning.run import run_search
@@ -83,7 +84,12 @@ def test_what_is_proposed_is_tried():
     people = (Person("ada", ("x",)), Person("ben", ("x", "y")))
     instance = Instance(tasks, people)
     other = [[-9, 9], [9, -9]]
-    drawn = Hrm(Knowing([5, 0], other), mix=Mix(whole=1.0, moved=0.0, fresh=0.0, temperature=0.1))
+    drawn = Hrm(
+        Knowing([5, 0], other),
+        # The bound knows nothing of balance, so it does not end the search.
+        Weights(makespan=1, balance=1),
+        Mix(whole=1.0, moved=0.0, fresh=0.0, temperature=0.1),
+    )
     plan = drawn.plan(instance, Budget(iterations=60)).by_task()
     assert plan["long"].people == ("ben",)
     assert plan["short"].people == ("ada",)
