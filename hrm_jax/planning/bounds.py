@@ -20,9 +20,10 @@ _MOST_KINDS = 10
 def least_cost(tables: Tables, weights: Weights, now: int) -> int:
     """Returns a number below which no plan costs."""
     lengths = shortest(tables)
-    ends = heads(tables, lengths) + lengths
+    head = heads(tables, lengths)
+    ends = head + lengths
     late = np.where(tables.due >= 0, tables.priority * np.maximum(ends - tables.due, 0), 0)
-    makespan = max(least_end(tables) - now, 0)
+    makespan = max(_least_end(tables, lengths, head) - now, 0)
     return weights.makespan * makespan + weights.tardiness * int(late.sum())
 
 
@@ -33,7 +34,10 @@ def least_end(tables: Tables) -> int:
     before a tick are done by as many as they are, and what waits for the last of these comes after.
     """
     lengths = shortest(tables)
-    head = heads(tables, lengths)
+    return _least_end(tables, lengths, heads(tables, lengths))
+
+
+def _least_end(tables: Tables, lengths: np.ndarray, head: np.ndarray) -> int:
     tail = _behind(tables, lengths)
     least = int((head + lengths).max(initial=0))
     latest_first = np.argsort(-head, kind="stable")
