@@ -7,6 +7,8 @@ instance of constant rates, parallel generation often reaches good ones sooner.
 
 Compiled by Numba, once for every combination of the arguments' types, which is slow. So numbers are
 int64 where a function is called with them: int32, as arrays hold, and literals would be others.
+Numba keeps a function's code until its own file changes, with the code of what it calls. So who
+changes this file or `staffing` deletes `__pycache__/*.nb?`, or measures what was before.
 """
 
 import heapq
@@ -15,6 +17,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from hrm_jax.planning.busy import Busy, enough_free, next_busy, occupy
 from hrm_jax.planning.staffing import FOREVER, choose_team, rate_at, team_end
 from hrm_jax.planning.tables import Tables
 
@@ -46,7 +49,7 @@ def decode(
     busy_start = np.empty((people, tasks + 1), np.int32)
     busy_end = np.empty((people, tasks + 1), np.int32)
     busy_count = np.zeros(people, np.int32)
-    busy = (busy_start, busy_end, busy_count)
+    busy: Busy = (busy_start, busy_end, busy_count)
     start[:] = -1
     team[:] = -1
     # What has begun is placed first, in either way: its times are given, and others go round it.
@@ -77,12 +80,14 @@ def _place_begun(tables, busy, start, end, team):
         end[task] = until
         if until >= FOREVER or _ready_at(tables, task, end) > begun:
             return False
+        busy_start, busy_end, busy_count = busy
         for member in range(size):
-            if _next_busy(busy, np.int64(team[task, member]), begun)[1] < until:
+            person = np.int64(team[task, member])
+            if next_busy(busy_start, busy_end, busy_count, person, begun)[1] < until:
                 return False
         if not _seatable(tables, task, team[task], size):
             return False
-        _occupy(busy, team[task], size, begun, until)
+        occupy(busy, team[task], size, begun, until)
     return True
 
 
@@ -105,86 +110,77 @@ def _ready_at(tables, task, end):
 
 
 @numba.njit(cache=True)
-def _next_busy(busy, person, tick):
-    """Returns the position, start and end of a person's first interval that ends after a tick.
-
-    The start is FOREVER where there is none.
-    """
-    # A person's intervals do not overlap, so their ends are in order as their starts are.
-    low = 0
-    high = busy[2][person]
-    while low < high:
-        middle = (low + high) // 2
-        if busy[1][person, middle] > tick:
-            high = middle
-        else:
-            low = middle + 1
-    if low == busy[2][person]:
-        return low, int(FOREVER), int(FOREVER)
-    return low, int(busy[0][person, low]), int(busy[1][person, low])
-
-
-@numba.njit(cache=True)
-def _occupy(busy, members, size, start, end):
-    if end == start:
-        return
-    for member in range(size):
-        person = np.int64(members[member])
-        position = _next_busy(busy, person, start)[0]
-        count = busy[2][person]
-        for later in range(count, position, -1):
-            busy[0][person, later] = busy[0][person, later - 1]
-            busy[1][person, later] = busy[1][person, later - 1]
-        busy[0][person, position] = start
-        busy[1][person, position] = end
-        busy[2][person] = count + 1
-
-
-@numba.njit(cache=True)
 def _ranked(tables, task, costs):
     """Returns who may do a task, those who must first, then by cost.
 
     Those who must are there even where they cannot: `choose_team` then finds no team.
     """
     keys = np.empty(costs.shape[1], np.float32)
+    people = np.empty(costs.shape[1], np.int64)
+    fixed = tables.fixed[task]
+    allowed = tables.allowed[task]
     count = 0
     for person in range(costs.shape[1]):
-        keys[person] = np.float32(np.inf)
-        if tables.fixed[task, person]:
-            keys[person] = -np.float32(np.inf)
-            count += 1
-        elif tables.allowed[task, person]:
-            keys[person] = costs[task, person]
-            count += 1
+        if fixed[person]:
+            keys[count] = -np.float32(np.inf)
+        elif allowed[person]:
+            keys[count] = costs[task, person]
+        else:
+            continue
+        people[count] = person
+        count += 1
     # A stable sort, so that people of equal cost come in the order of the team.
-    return np.argsort(keys, kind="mergesort")[:count]
+    return people[np.argsort(keys[:count], kind="mergesort")]
 
 
 @numba.njit(cache=True)
-def _staff(tables, task, size, tick, ranked, busy, seats, members):
+def _scratch(tables, width):
+    """Returns what `_staff` works with, of no meaning between calls, and the highest rate.
+
+    That is 0 where rates change in time.
+    """
+    people = tables.allowed.shape[1]
+    seats = np.empty(width + 1, np.int32)
+    free_until = np.empty(people, np.int32)
+    retry = np.empty(people, np.int32)
+    constant = tables.rates.shape[1] == 1 and people > 0
+    fastest = np.int64(tables.rates.max()) if constant else np.int64(0)
+    return seats, free_until, retry, fastest
+
+
+@numba.njit(cache=True)
+def _staff(tables, task, size, tick, ranked, busy, scratch, members):
     """Finds a team that can start a task at a tick.
 
     Returns:
       The tick at which it ends, or -1 without a team; and the next tick at which that may change.
     """
-    people = tables.allowed.shape[1]
+    seats, free_until, retry, fastest = scratch
+    # No team is done before. So who is free for less time is in no team, and need not be tried.
+    length = (tables.work[task] + fastest - 1) // fastest if fastest > 0 else 0
+    least_end = tick + length
     # Who could begin now, until when each is free, and when the work that ends this is over. Of the
     # others, `following` is when the first could begin.
-    free_until = np.zeros(people, np.int32)
-    retry = np.full(people, FOREVER, np.int32)
     following = int(FOREVER)
+    free = 0
+    busy_start, busy_end, busy_count = busy
+    rates = tables.rates
+    period = tables.period
+    profile = tables.profile
     for person in ranked:
-        _, busy_from, busy_until = _next_busy(busy, person, tick)
-        if busy_from <= tick:
+        _, busy_from, busy_until = next_busy(busy_start, busy_end, busy_count, person, tick)
+        free_until[person] = 0
+        if busy_from <= tick or busy_from < least_end:
             following = min(following, busy_until)
-        elif rate_at(tables, person, tick) == 0:
+        elif rate_at(rates, period, profile[person], tick) == 0:
             following = min(following, tick + 1)
         else:
             free_until[person] = busy_from
             retry[person] = busy_until
+            free += 1
     # The cheapest team may not be free for long enough: who is not is left out, and the next
     # cheapest team tried, until one holds or none can be seated.
-    while choose_team(tables, task, size, ranked, free_until, seats, members):
+    while free >= size and choose_team(tables, task, size, ranked, free_until, seats, members):
         end = team_end(tables, tables.work[task], tick, members, size)
         if end >= FOREVER:
             # Somebody never works when the others do: try without the least preferred of them.
@@ -202,6 +198,10 @@ def _staff(tables, task, size, tick, ranked, busy, seats, members):
     for person in ranked:
         if free_until[person] > 0:
             following = min(following, retry[person])
+    if fastest > 0:
+        # Each time that anybody becomes free would be tried, and most fail.
+        enough = enough_free(tables, task, tick, max(length, 1), ranked, busy, retry, seats)
+        following = max(following, enough)
     return -1, following
 
 
@@ -217,15 +217,16 @@ def _team_size(tables, task):
 def _last_tick(tables, busy, earliest):
     """Returns a tick by which everybody is free and has shown a whole week."""
     last = max(earliest, tables.rates.shape[1])
-    for person in range(len(tables.profile)):
-        count = busy[2][person]
+    _, busy_end, busy_count = busy
+    for person in range(len(busy_count)):
+        count = busy_count[person]
         if count:
-            last = max(last, busy[1][person, count - 1])
+            last = max(last, busy_end[person, count - 1])
     return last + tables.period
 
 
 @numba.njit(cache=True)
-def _place(tables, task, busy, ranked, start, end, team, seats):
+def _place(tables, task, busy, ranked, start, end, team, scratch):
     """Places a task as early as possible; False where it fits nowhere."""
     size = _team_size(tables, task)
     tick = max(tables.earliest[task], _ready_at(tables, task, end))
@@ -236,11 +237,11 @@ def _place(tables, task, busy, ranked, start, end, team, seats):
     last = _last_tick(tables, busy, tick)
     # Behind `last` the weeks repeat: who finds no place until then never finds one.
     while tick <= last:
-        until, following = _staff(tables, task, size, tick, ranked, busy, seats, team[task])
+        until, following = _staff(tables, task, size, tick, ranked, busy, scratch, team[task])
         if until >= 0:
             start[task] = tick
             end[task] = until
-            _occupy(busy, team[task], size, tick, until)
+            occupy(busy, team[task], size, tick, until)
             return True
         tick = following
     return False
@@ -262,7 +263,7 @@ def _waiting(tables, start):
 @numba.njit(cache=True)
 def _decode_serial(tables, priorities, costs, busy, start, end, team):
     tasks = len(tables.work)
-    seats = np.empty(team.shape[1] + 1, np.int32)
+    scratch = _scratch(tables, team.shape[1])
     rank = np.argsort(-priorities, kind="mergesort")
     # The heap holds the ready tasks by rank, that of highest priority on top.
     position = np.empty(tasks, np.int64)
@@ -278,7 +279,7 @@ def _decode_serial(tables, priorities, costs, busy, start, end, team):
     while len(ready) > 0:
         task = heapq.heappop(ready)[1]
         ranked = _ranked(tables, task, costs)
-        if not _place(tables, task, busy, ranked, start, end, team, seats):
+        if not _place(tables, task, busy, ranked, start, end, team, scratch):
             return False
         for edge in range(tables.after_start[task], tables.after_start[task + 1]):
             other = np.int64(tables.after[edge])
@@ -291,8 +292,11 @@ def _decode_serial(tables, priorities, costs, busy, start, end, team):
 @numba.njit(cache=True)
 def _decode_parallel(tables, priorities, costs, busy, start, end, team):
     tasks = len(tables.work)
-    seats = np.empty(team.shape[1] + 1, np.int32)
+    scratch = _scratch(tables, team.shape[1])
     rank = np.argsort(-priorities, kind="mergesort")
+    # Who may do each task, found at its first try, and how many they are; -1 before.
+    ranked = np.empty(costs.shape, np.int64)
+    may = np.full(tasks, -1, np.int64)
     waiting = _waiting(tables, start)
     # The next tick at which a task may find its place: later placements never make it earlier.
     retry = tables.earliest.copy()
@@ -313,7 +317,12 @@ def _decode_parallel(tables, priorities, costs, busy, start, end, team):
             if retry[task] > tick:
                 following = min(following, retry[task])
                 continue
-            until, retry[task] = _start(tables, task, tick, costs, busy, team, seats)
+            if may[task] < 0:
+                found = _ranked(tables, task, costs)
+                may[task] = len(found)
+                ranked[task, : len(found)] = found
+            able = ranked[task, : may[task]]
+            until, retry[task] = _start(tables, task, tick, able, busy, team, scratch)
             if until < 0:
                 following = min(following, retry[task])
                 continue
@@ -337,15 +346,14 @@ def _decode_parallel(tables, priorities, costs, busy, start, end, team):
 
 
 @numba.njit(cache=True)
-def _start(tables, task, tick, costs, busy, team, seats):
+def _start(tables, task, tick, ranked, busy, team, scratch):
     """Starts a task at a tick if it can; returns its end or -1, and when to try again."""
     size = _team_size(tables, task)
     if size == 0:
         return team_end(tables, tables.work[task], tick, team[task], size), int(FOREVER)
-    ranked = _ranked(tables, task, costs)
-    until, following = _staff(tables, task, size, tick, ranked, busy, seats, team[task])
+    until, following = _staff(tables, task, size, tick, ranked, busy, scratch, team[task])
     if until >= 0:
-        _occupy(busy, team[task], size, tick, until)
+        occupy(busy, team[task], size, tick, until)
     else:
         team[task, :] = -1
     return until, following

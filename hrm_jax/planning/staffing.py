@@ -3,6 +3,9 @@
 Sets of people who can be seated in a task's places are the independent sets of a matroid, so taking
 people in the order of their costs, each if the others can still be seated, gives the team of least
 total cost. Compiled by Numba; arrays and indices as in `tables.Tables`.
+
+What is called most takes arrays, and not the tuple of all: Numba counts references to each array of
+a tuple that is passed or read, which took four fifths of the time.
 """
 
 import numba
@@ -19,13 +22,13 @@ Number = int | np.int64
 
 
 @numba.njit(cache=True)
-def rate_at(tables: Tables, person: Number, tick: Number) -> int:
-    """Returns the rate of a person in a tick, in percent."""
-    columns = tables.rates.shape[1]
+def rate_at(rates: np.ndarray, period: Number, row: Number, tick: Number) -> int:
+    """Returns the rate of people with a row of rates in a tick, in percent."""
+    columns = rates.shape[1]
     if tick >= columns:
         # Behind the last column the last `period` columns repeat for ever.
-        tick = columns - tables.period + (tick - columns) % tables.period
-    return int(tables.rates[tables.profile[person], tick])
+        tick = columns - period + (tick - columns) % period
+    return int(rates[row, tick])
 
 
 @numba.njit(cache=True)
@@ -33,11 +36,14 @@ def team_end(tables: Tables, work: Number, start: Number, team: np.ndarray, size
     """Returns the tick by which a team has done some work from `start` on; FOREVER if it cannot."""
     if work == 0:
         return int(start)
+    rates = tables.rates
+    period = tables.period
+    profile = tables.profile
     # One rate for ever: the end is a quotient, rounded up, and no walk.
-    if size == 0 or tables.rates.shape[1] == 1:
+    if size == 0 or rates.shape[1] == 1:
         slowest = FULL if size == 0 else 1 << 20
         for member in range(size):
-            slowest = min(slowest, rate_at(tables, np.int64(team[member]), np.int64(0)))
+            slowest = min(slowest, int(rates[profile[team[member]], 0]))
         return int(start + (work + slowest - 1) // slowest)
     tick = np.int64(start)
     idle = 0
@@ -45,69 +51,68 @@ def team_end(tables: Tables, work: Number, start: Number, team: np.ndarray, size
         # Above every rate.
         slowest = 1 << 20
         for member in range(size):
-            slowest = min(slowest, rate_at(tables, np.int64(team[member]), tick))
+            slowest = min(slowest, rate_at(rates, period, np.int64(profile[team[member]]), tick))
         work -= slowest
         idle = 0 if slowest > 0 else idle + 1
         # A whole week behind the last absence had no tick in which all of them work.
-        if idle > tables.rates.shape[1] + tables.period:
+        if idle > rates.shape[1] + period:
             return int(FOREVER)
         tick += 1
     return int(tick)
 
 
 @numba.njit(cache=True)
-def seat(
-    tables: Tables, task: Number, person: Number, seats: np.ndarray, team: np.ndarray, size: Number
-) -> bool:
-    """Seats a person in one of the task's needs, moving others among needs; False if impossible.
+def _seat_by_moving(able, needs, counts, person, seats, held, tight, team, size):
+    """Seats a person, all of whose needs are full, by moving others; returns the need that grows.
+
+    That is -1 where it is impossible: then all needs that were reached are `tight`. By an
+    augmenting path, breadth first.
 
     Args:
-      tables: the instance.
-      task: whose needs.
+      able: bool [people, needs of the instance], who serves which.
+      needs: [needs of the task], which ones of the instance's they are.
+      counts: [needs of the task], how many people each takes.
       person: who is to be seated.
-      seats: [size and more], which entry of the task's needs each member of the team serves; the
-        person's is written behind them.
-      team: [size and more], the people seated so far; the person is written behind them.
+      seats: [size], which need of the task each member of the team serves, written.
+      held: [needs of the task], how many of the team serve each.
+      tight: bool [needs of the task], written.
+      team: [size], the people seated so far.
       size: how many those are.
     """
-    first = tables.need_start[task]
-    entries = tables.need_start[task + 1] - first
-    # An augmenting path, breadth first: needs that the person serves, then those to which members
-    # of these could move, until one has a place left.
-    mover = np.full(entries, -2, np.int32)  # who would leave for this entry: -1 is the person
-    origin = np.full(entries, -1, np.int32)
-    queue = np.empty(entries, np.int32)
+    # Needs that the person serves, then those to which members of these could move, until one has a
+    # place left.
+    mover = np.full(len(needs), -2, np.int32)  # who would leave for this need: -1 is the person
+    origin = np.full(len(needs), -1, np.int32)
+    queue = np.empty(len(needs), np.int32)
     tail = 0
-    for entry in range(entries):
-        if tables.able[person, tables.need_index[first + entry]]:
-            mover[entry] = -1
-            queue[tail] = entry
+    for need in range(len(needs)):
+        if able[person, needs[need]]:
+            mover[need] = -1
+            queue[tail] = need
             tail += 1
     head = 0
     while head < tail:
-        entry = queue[head]
+        need = queue[head]
         head += 1
-        held = 0
-        for member in range(size):
-            held += seats[member] == entry
-        if held < tables.need_count[first + entry]:
+        if held[need] < counts[need]:
+            grown = np.int64(need)
             # Back along the path: each member takes the place that opens up before it.
-            while mover[entry] >= 0:
-                seats[mover[entry]] = entry
-                entry = origin[entry]
-            team[size] = person
-            seats[size] = entry
-            return True
+            while mover[need] >= 0:
+                seats[mover[need]] = need
+                need = origin[need]
+            seats[size] = need
+            return grown
         for member in range(size):
-            if seats[member] == entry:
-                for other in range(entries):
-                    need = tables.need_index[first + other]
-                    if mover[other] == -2 and tables.able[team[member], need]:
+            if seats[member] == need:
+                for other in range(len(needs)):
+                    if mover[other] == -2 and able[team[member], needs[other]]:
                         mover[other] = member
-                        origin[other] = entry
+                        origin[other] = need
                         queue[tail] = other
                         tail += 1
-    return False
+    for index in range(tail):
+        tight[queue[index]] = True
+    return np.int64(-1)
 
 
 @numba.njit(cache=True)
@@ -128,19 +133,40 @@ def choose_team(
       size: how many people the task takes.
       ranked: people who may do the task, those who must first, then the cheapest.
       free_until: [people], 0 for those who are not free.
-      seats: as in `seat`.
+      seats: [size and more], written: which need of the task each member serves.
       team: [size], written.
     """
+    able = tables.able
+    fixed = tables.fixed[task]
+    needs = tables.need_index[tables.need_start[task] : tables.need_start[task + 1]]
+    counts = tables.need_count[tables.need_start[task] : tables.need_start[task + 1]]
+    held = np.zeros(len(needs), np.int32)
+    # Which needs are full of people who serve no others than such: whoever serves these alone can
+    # neither be seated now nor later.
+    tight = np.zeros(len(needs), np.bool_)
     found = np.int64(0)
     for person in ranked:
         if found == size:
             break
+        seated = np.int64(-1)
         if free_until[person] > 0:
-            seated = seat(tables, task, person, seats, team, found)
-            if not seated and tables.fixed[task, person]:
-                return False
-            found += seated
-        # Who must do the task is not free, so no team will do now.
-        elif tables.fixed[task, person]:
+            hopeful = False
+            for need in range(len(needs)):
+                if able[person, needs[need]]:
+                    if held[need] < counts[need]:
+                        seats[found] = need
+                        seated = np.int64(need)
+                        break
+                    hopeful |= not tight[need]
+            if seated < 0 and hopeful:
+                seated = _seat_by_moving(
+                    able, needs, counts, person, seats, held, tight, team, found
+                )
+        if seated >= 0:
+            held[seated] += 1
+            team[found] = person
+            found += 1
+        # Who must do the task is not free, or not with the others who must, so no team will do now.
+        elif fixed[person]:
             return False
     return bool(found == size)
