@@ -69,15 +69,15 @@ def enough_free(
     free_from: np.ndarray,
     first: np.ndarray,
 ) -> int:
-    """Returns a tick, of those from one on, before which too few people are free for some need.
+    """Returns a tick before which some need has too few people who are free for long enough.
 
-    Each person counts from the first tick on from which they are free for long enough, though they
-    may be busy again later.
+    Each person counts from their first such tick on, though they may be busy again later; so at the
+    tick returned there may be too few as well. FOREVER if a need has too few people at all.
 
     Args:
       tables: the instance, of constant rates.
       task: what they are needed for.
-      tick: the earliest one.
+      tick: the earliest to return.
       length: how long they have to be free, at least 1.
       ranked: people who may do the task.
       busy: when they are not free.

@@ -7,8 +7,9 @@ instance of constant rates, parallel generation often reaches good ones sooner.
 
 Compiled by Numba, once for every combination of the arguments' types, which is slow. So numbers are
 int64 where a function is called with them: int32, as arrays hold, and literals would be others.
-Numba keeps a function's code until its own file changes, with the code of what it calls. So who
-changes this file or `staffing` deletes `__pycache__/*.nb?`, or measures what was before.
+Numba keeps a function's code, with that of all it calls, until the function's own file changes. So
+after a change here, in `busy` or in `staffing`, `searching` and `guiding` run the old code until
+their `__pycache__/*.nb?` are deleted.
 """
 
 import heapq
@@ -63,6 +64,7 @@ def decode(
 @numba.njit(cache=True)
 def _place_begun(tables, busy, start, end, team):
     """Places the tasks that have begun; False where they contradict each other."""
+    busy_start, busy_end, busy_count = busy
     # Predecessors first, as `_ready_at` reads their ends.
     for task in tables.order.astype(np.int64):
         if tables.started[task] < 0:
@@ -80,7 +82,6 @@ def _place_begun(tables, busy, start, end, team):
         end[task] = until
         if until >= FOREVER or _ready_at(tables, task, end) > begun:
             return False
-        busy_start, busy_end, busy_count = busy
         for member in range(size):
             person = np.int64(team[task, member])
             if next_busy(busy_start, busy_end, busy_count, person, begun)[1] < until:
@@ -156,9 +157,9 @@ def _staff(tables, task, size, tick, ranked, busy, scratch, members):
       The tick at which it ends, or -1 without a team; and the next tick at which that may change.
     """
     seats, free_until, retry, fastest = scratch
-    # No team is done before. So who is free for less time is in no team, and need not be tried.
-    length = (tables.work[task] + fastest - 1) // fastest if fastest > 0 else 0
-    least_end = tick + length
+    # The least time that any team takes, a tick where it is unknown. Who is free for less is of no
+    # use.
+    length = max((tables.work[task] + fastest - 1) // fastest, 1) if fastest > 0 else 1
     # Who could begin now, until when each is free, and when the work that ends this is over. Of the
     # others, `following` is when the first could begin.
     following = int(FOREVER)
@@ -170,7 +171,7 @@ def _staff(tables, task, size, tick, ranked, busy, scratch, members):
     for person in ranked:
         _, busy_from, busy_until = next_busy(busy_start, busy_end, busy_count, person, tick)
         free_until[person] = 0
-        if busy_from <= tick or busy_from < least_end:
+        if busy_from < tick + length:
             following = min(following, busy_until)
         elif rate_at(rates, period, profile[person], tick) == 0:
             following = min(following, tick + 1)
@@ -199,8 +200,9 @@ def _staff(tables, task, size, tick, ranked, busy, scratch, members):
         if free_until[person] > 0:
             following = min(following, retry[person])
     if fastest > 0:
-        # Each time that anybody becomes free would be tried, and most fail.
-        enough = enough_free(tables, task, tick, max(length, 1), ranked, busy, retry, seats)
+        # Each time that anybody becomes free would be tried, and most fail. What `retry` and
+        # `seats` hold is not needed any more.
+        enough = enough_free(tables, task, tick, length, ranked, busy, retry, seats)
         following = max(following, enough)
     return -1, following
 

@@ -3,8 +3,9 @@
 A *proposal* says for each task when it should start, with how much doubt, and how much each person
 is preferred for it. An iteration draws a whole plan from it, or moves some tasks of the best plan
 to where it says. Others are those of `searching`, from rules or around the best plan: a model that
-is wrong about a plan stays wrong about it, and chance gets away from there. An iteration takes as
-long as one of those.
+is wrong about a plan stays wrong about it, and chance gets away from there.
+
+Compiled together with `decoding`, which says what follows from that.
 """
 
 from typing import NamedTuple

@@ -4,8 +4,8 @@ Sets of people who can be seated in a task's places are the independent sets of 
 people in the order of their costs, each if the others can still be seated, gives the team of least
 total cost. Compiled by Numba; arrays and indices as in `tables.Tables`.
 
-What is called most takes arrays, and not the tuple of all: Numba counts references to each array of
-a tuple that is passed or read, which took four fifths of the time.
+What is called most takes arrays, and not the tuple of all: Numba counts references to the arrays of
+a tuple when it is passed, which costs more than such a function itself.
 """
 
 import numba
@@ -23,7 +23,14 @@ Number = int | np.int64
 
 @numba.njit(cache=True)
 def rate_at(rates: np.ndarray, period: Number, row: Number, tick: Number) -> int:
-    """Returns the rate of people with a row of rates in a tick, in percent."""
+    """Returns a rate in a tick, in percent.
+
+    Args:
+      rates: of all people, as in `Tables`.
+      period: of their repetition, likewise.
+      row: which of the rates.
+      tick: any from 0 on.
+    """
     columns = rates.shape[1]
     if tick >= columns:
         # Behind the last column the last `period` columns repeat for ever.
@@ -63,17 +70,21 @@ def team_end(tables: Tables, work: Number, start: Number, team: np.ndarray, size
 
 @numba.njit(cache=True)
 def _seat_by_moving(able, needs, counts, person, seats, held, tight, team, size):
-    """Seats a person, all of whose needs are full, by moving others; returns the need that grows.
+    """Seats a person, all of whose needs are full, by moving others among needs.
 
-    That is -1 where it is impossible: then all needs that were reached are `tight`. By an
-    augmenting path, breadth first.
+    Looks for an augmenting path, breadth first.
+
+    Returns:
+      The need that has one more, or -1 where nobody can be moved to make room: then all needs that
+      were reached are marked as `tight`.
 
     Args:
       able: bool [people, needs of the instance], who serves which.
       needs: [needs of the task], which ones of the instance's they are.
       counts: [needs of the task], how many people each takes.
       person: who is to be seated.
-      seats: [size], which need of the task each member of the team serves, written.
+      seats: [size and more], which need of the task each member of the team serves, written; the
+        person's is written behind them.
       held: [needs of the task], how many of the team serve each.
       tight: bool [needs of the task], written.
       team: [size], the people seated so far.
