@@ -120,8 +120,9 @@ LAYERS: tuple[dict[str, str], ...] = (
         ),
         "hrm_jax.planning": (
             "errors order workdays stories instance plan objectives checker tables staffing"
-            " bounds busy decoding rules searching problem infeasible run dispatching exact_model"
-            " exact replaying foreseeing explaining generator nodes plan_graph guiding hrm"
+            " bounds readiness pools busy decoding rules searching problem infeasible run"
+            " dispatching exact_model exact replaying foreseeing explaining generator nodes"
+            " plan_graph guiding hrm"
         ),
         "hrm_jax.planning.formats": (
             "building mspsp psplib lists rows table_files filling github jira times chart plans"

@@ -8,17 +8,16 @@ instance of constant rates, parallel generation often reaches good ones sooner.
 Compiled by Numba, once for every combination of the arguments' types, which is slow. So numbers are
 int64 where a function is called with them: int32, as arrays hold, and literals would be others.
 Numba keeps a function's code, with that of all it calls, until the function's own file changes. So
-after a change here, in `busy` or in `staffing`, `searching` and `guiding` run the old code until
+after a change here or in what is called from here, `searching` and `guiding` run the old code until
 their `__pycache__/*.nb?` are deleted.
 """
-
-import heapq
-from typing import Any
 
 import numba
 import numpy as np
 
 from hrm_jax.planning.busy import Busy, enough_free, next_busy, occupy
+from hrm_jax.planning.pools import decode_pools
+from hrm_jax.planning.readiness import count_waiting, ready_at, serial_order
 from hrm_jax.planning.staffing import FOREVER, choose_team, rate_at, team_end
 from hrm_jax.planning.tables import Tables
 
@@ -44,6 +43,8 @@ def decode(
       end: int32 [tasks], written.
       team: int32 [tasks, width], written: people, then -1; width is the size of the largest team.
     """
+    if len(tables.pools) > 0:
+        return decode_pools(tables, priorities, parallel, start, end, team)
     tasks, people = costs.shape
     # For each person the intervals of their tasks, in order; at most one a task, so they never
     # grow.
@@ -65,7 +66,7 @@ def decode(
 def _place_begun(tables, busy, start, end, team):
     """Places the tasks that have begun; False where they contradict each other."""
     busy_start, busy_end, busy_count = busy
-    # Predecessors first, as `_ready_at` reads their ends.
+    # Predecessors first, as `ready_at` reads their ends.
     for task in tables.order.astype(np.int64):
         if tables.started[task] < 0:
             continue
@@ -80,7 +81,7 @@ def _place_begun(tables, busy, start, end, team):
         until = team_end(tables, tables.work[task], begun, team[task], size)
         start[task] = begun
         end[task] = until
-        if until >= FOREVER or _ready_at(tables, task, end) > begun:
+        if until >= FOREVER or ready_at(tables, task, end) > begun:
             return False
         for member in range(size):
             person = np.int64(team[task, member])
@@ -99,15 +100,6 @@ def _seatable(tables, task, members, size):
     # Everybody counts as free here: only the needs decide who can be seated.
     ones = np.ones(tables.allowed.shape[1], np.int32)
     return choose_team(tables, task, size, members[:size].astype(np.int64), ones, seats, again)
-
-
-@numba.njit(cache=True)
-def _ready_at(tables, task, end):
-    """Returns the earliest tick by which a task's predecessors, all placed, have ended."""
-    ready = 0
-    for edge in range(tables.before_start[task], tables.before_start[task + 1]):
-        ready = max(ready, end[tables.before[edge]])
-    return ready
 
 
 @numba.njit(cache=True)
@@ -231,7 +223,7 @@ def _last_tick(tables, busy, earliest):
 def _place(tables, task, busy, ranked, start, end, team, scratch):
     """Places a task as early as possible; False where it fits nowhere."""
     size = _team_size(tables, task)
-    tick = max(tables.earliest[task], _ready_at(tables, task, end))
+    tick = max(tables.earliest[task], ready_at(tables, task, end))
     if size == 0:
         start[task] = tick
         end[task] = team_end(tables, tables.work[task], tick, team[task], size)
@@ -250,45 +242,13 @@ def _place(tables, task, busy, ranked, start, end, team, scratch):
 
 
 @numba.njit(cache=True)
-def _waiting(tables, start):
-    """Returns how many unplaced predecessors each task has; -1 for placed tasks."""
-    tasks = len(tables.work)
-    waiting = np.zeros(tasks, np.int32)
-    for task in range(tasks):
-        for edge in range(tables.before_start[task], tables.before_start[task + 1]):
-            waiting[task] += start[tables.before[edge]] < 0
-        if start[task] >= 0:
-            waiting[task] = -1
-    return waiting
-
-
-@numba.njit(cache=True)
 def _decode_serial(tables, priorities, costs, busy, start, end, team):
-    tasks = len(tables.work)
     scratch = _scratch(tables, team.shape[1])
-    rank = np.argsort(-priorities, kind="mergesort")
-    # The heap holds the ready tasks by rank, that of highest priority on top.
-    position = np.empty(tasks, np.int64)
-    for index in range(tasks):
-        position[rank[index]] = index
-    waiting = _waiting(tables, start)
-    # With an item at first, so that the compiler knows the list's type.
-    ready: list[Any] = [(np.int64(-1), np.int64(-1))]
-    ready.pop()
-    for task in range(tasks):
-        if waiting[task] == 0:
-            heapq.heappush(ready, (position[task], np.int64(task)))
-    while len(ready) > 0:
-        task = heapq.heappop(ready)[1]
+    for task in serial_order(tables, priorities, start):
         ranked = _ranked(tables, task, costs)
         if not _place(tables, task, busy, ranked, start, end, team, scratch):
             return False
-        for edge in range(tables.after_start[task], tables.after_start[task + 1]):
-            other = np.int64(tables.after[edge])
-            waiting[other] -= 1
-            if waiting[other] == 0:
-                heapq.heappush(ready, (position[other], other))
-    return bool(start.min() >= 0) if tasks else True
+    return True
 
 
 @numba.njit(cache=True)
@@ -299,15 +259,16 @@ def _decode_parallel(tables, priorities, costs, busy, start, end, team):
     # Who may do each task, found at its first try, and how many they are; -1 before.
     ranked = np.empty(costs.shape, np.int64)
     may = np.full(tasks, -1, np.int64)
-    waiting = _waiting(tables, start)
+    waiting = count_waiting(tables, start)
     # The next tick at which a task may find its place: later placements never make it earlier.
     retry = tables.earliest.copy()
     left = 0
     for task in range(tasks):
         left += waiting[task] >= 0
         if waiting[task] == 0:
-            retry[task] = max(retry[task], _ready_at(tables, task, end))
-    last_release = tables.earliest.max() if tasks else 0
+            retry[task] = max(retry[task], ready_at(tables, task, end))
+    # By then all tasks are released, and those that are placed have ended.
+    settled = np.int64(tables.earliest.max()) if tasks else np.int64(0)
     tick = np.int64(0)
     while left > 0:
         following = int(FOREVER)
@@ -330,18 +291,20 @@ def _decode_parallel(tables, priorities, costs, busy, start, end, team):
                 continue
             start[task] = tick
             end[task] = until
+            # Work that nobody does keeps nobody busy, so `_last_tick` does not see it.
+            settled = max(settled, np.int64(until))
             waiting[task] = -1
             left -= 1
             for edge in range(tables.after_start[task], tables.after_start[task + 1]):
                 other = np.int64(tables.after[edge])
                 waiting[other] -= 1
                 if waiting[other] == 0:
-                    retry[other] = max(retry[other], _ready_at(tables, other, end))
+                    retry[other] = max(retry[other], ready_at(tables, other, end))
                     # Behind a milestone this may be the same tick, which is then gone through
                     # again.
                     following = min(following, retry[other])
         # By then all are free and have shown a whole week: what could not start will never.
-        if left > 0 and following > _last_tick(tables, busy, last_release):
+        if left > 0 and following > _last_tick(tables, busy, settled):
             return False
         tick = following
     return True

@@ -14,7 +14,14 @@ import numba
 import numpy as np
 from jaxtyping import Float32
 
-from hrm_jax.planning.searching import FRESH, JUSTIFY_EVERY, attempt, disturb, draw_fresh
+from hrm_jax.planning.searching import (
+    FRESH,
+    attempt,
+    disturb,
+    draw_fresh,
+    empty_costs,
+    is_justified,
+)
 
 
 class Proposal(NamedTuple):
@@ -62,7 +69,7 @@ class Mix(NamedTuple):
         """Returns the mix in which kinds that found better plans more often have larger shares.
 
         Args:
-          counts: int64 [2, TRY_KINDS], iterations of each kind and those that found a better plan.
+          counts: [2, TRY_KINDS], iterations of each kind and those that found a better plan.
         """
         tried, better = counts
         # As if each kind had also been tried so often with the success of all together, since few
@@ -108,10 +115,9 @@ def guided(
       best: start, end, team of the best plan so far, written.
       found: its cost.
     """
-    tasks, people = tables.allowed.shape
     made = (np.empty_like(best[0]), np.empty_like(best[1]), np.empty_like(best[2]))
-    costs = np.empty((tasks, people), np.float32)
-    priorities = np.empty(tasks, np.float32)
+    costs = empty_costs(tables)
+    priorities = np.empty(len(tables.work), np.float32)
     for number in range(first, first + iterations):
         # Each iteration has a seed of its own, so that it is the same however they are parted.
         np.random.seed((seed * 1_000_003 + number) % (2**31))
@@ -129,7 +135,7 @@ def guided(
         else:
             kind = 3
             disturb(scarcity, best, priorities, costs)
-        justified = number % JUSTIFY_EVERY == 0
+        justified = is_justified(tables, number)
         before = found
         found = attempt(
             tables, backward, problem, best, found, priorities, costs, parallel, justified, made
@@ -170,6 +176,8 @@ def _move(proposal, temperature, best, priorities, costs):
         if np.random.random() < share:
             noise = np.random.laplace(0.0, 1.0)
             priorities[task] = -(proposal.start[task] + temperature * proposal.doubt[task] * noise)
+    if costs.shape[1] == 0:
+        return
     # Half of the iterations let all teams go where the proposal wants them.
     freed = np.random.random() < 0.5
     for task in range(tasks):

@@ -186,7 +186,7 @@ def _try_proposal(run: Run, proposal: Proposal, mix: Mix) -> np.ndarray:
     def tries(best: Arrays, found: int, first: int, count: int) -> int:
         counts = np.zeros((2, TRY_KINDS), np.int64)
         reached = guided(
-            problem.tables,
+            problem.counted,
             problem.backward,
             problem.rules,
             problem.scarcity,

@@ -13,6 +13,7 @@ from hrm_jax.planning.errors import NoPlanError
 from hrm_jax.planning.instance import Instance
 from hrm_jax.planning.objectives import Weights, useful_people
 from hrm_jax.planning.plan import Assignment, Plan
+from hrm_jax.planning.pools import pool_sizes
 from hrm_jax.planning.rules import RULES, rule_priorities, scarcity
 from hrm_jax.planning.searching import cost_of, search
 from hrm_jax.planning.tables import Tables, tables_of
@@ -44,9 +45,17 @@ class Problem:
         return tables_of(self.instance)
 
     @functools.cached_property
-    def backward(self) -> Tables:
-        """The arrays with precedence turned round, without dates, each person at a mean rate."""
+    def counted(self) -> Tables:
+        """The arrays as searches take them: of people whom nothing tells apart, pools."""
         tables = self.tables
+        if self.weights.balance or self.weights.changes:
+            return tables
+        return tables._replace(pools=pool_sizes(tables))
+
+    @functools.cached_property
+    def backward(self) -> Tables:
+        """`counted` with precedence turned round, without dates, each person at a mean rate."""
+        tables = self.counted
         # Calendars count ticks from the front and mean nothing backwards, nor do dates. A single
         # column is a constant rate, of at least 1, as nothing would ever end at 0.
         means = tables.rates.mean(axis=1, keepdims=True)
@@ -126,7 +135,7 @@ class Problem:
           seed: of all that is random.
         """
         return search(
-            self.tables,
+            self.counted,
             self.backward,
             self.rules,
             self.scarcity,

@@ -17,7 +17,7 @@ FRESH = 0.15
 """Share of iterations that do not begin with the best plan."""
 
 JUSTIFY_EVERY = 4
-"""Of so many iterations one is justified, which takes the time of two more."""
+"""Of so many iterations one is justified, which takes the time of two more; of pools, each is."""
 
 SERIAL = np.bool_(False)
 """`parallel` of `decode`. A literal is a type to Numba, which would compile all again for it."""
@@ -70,8 +70,8 @@ def search(tables, backward, rules, scarcity, problem, best, found, first, itera
     """Tries so many plans; writes the best to `best`, and returns its cost.
 
     Args:
-      tables: the instance.
-      backward: the instance with precedence turned round, for double justification.
+      tables: the instance, people as pools where that is possible.
+      backward: the same with precedence turned round, for double justification.
       rules: float32 [rules, tasks], priorities in [0, 1].
       scarcity: float32 [people], of giving anything to a person, in [0, 1].
       problem: weights, useful, now, last_start, last_team, as in `cost_of`.
@@ -81,12 +81,11 @@ def search(tables, backward, rules, scarcity, problem, best, found, first, itera
       iterations: how many to try.
       seed: of all randomness.
     """
-    tasks, people = tables.allowed.shape
     start = np.empty_like(best[0])
     end = np.empty_like(best[1])
     team = np.empty_like(best[2])
-    costs = np.empty((tasks, people), np.float32)
-    priorities = np.empty(tasks, np.float32)
+    costs = empty_costs(tables)
+    priorities = np.empty(len(tables.work), np.float32)
     for number in range(first, first + iterations):
         # Numba's own generator, which is not NumPy's.
         np.random.seed((seed * 1_000_003 + number) % (2**31))
@@ -101,12 +100,25 @@ def search(tables, backward, rules, scarcity, problem, best, found, first, itera
                 draw_fresh(rules, scarcity, priorities, costs)
             else:
                 disturb(scarcity, best, priorities, costs)
-        justified = number % JUSTIFY_EVERY == 0 or number < 2 * len(rules)
+        justified = is_justified(tables, number) or number < 2 * len(rules)
         made = (start, end, team)
         found = attempt(
             tables, backward, problem, best, found, priorities, costs, parallel, justified, made
         )
     return found
+
+
+@numba.njit(cache=True)
+def empty_costs(tables):
+    """Returns where to write what people cost, float32 [tasks, people]; [tasks, 0] of pools."""
+    tasks, people = tables.allowed.shape
+    return np.empty((tasks, 0 if len(tables.pools) > 0 else people), np.float32)
+
+
+@numba.njit(cache=True)
+def is_justified(tables, number):
+    """Returns whether an iteration improves its plan backwards and forwards as well."""
+    return len(tables.pools) > 0 or number % JUSTIFY_EVERY == 0
 
 
 @numba.njit(cache=True)
@@ -116,7 +128,7 @@ def attempt(tables, backward, problem, best, found, priorities, costs, parallel,
     Args:
       tables, backward, problem, best, found: as in `search`.
       priorities: float32 [tasks], overwritten.
-      costs: float32 [tasks, people], overwritten.
+      costs: as of `empty_costs`, overwritten.
       parallel: as in `decoding`.
       justified: whether to improve the plan backwards and forwards as well.
       made: start, end, team to work with.
@@ -161,7 +173,8 @@ def _copy(target, source):
 @numba.njit(cache=True)
 def _plain_costs(scarcity, costs):
     for task in range(costs.shape[0]):
-        _copy(costs[task], scarcity)
+        for person in range(costs.shape[1]):
+            costs[task, person] = scarcity[person]
 
 
 @numba.njit(cache=True)
@@ -191,6 +204,8 @@ def disturb(scarcity, best, priorities, costs):
         priorities[task] = -start[task]
         if np.random.random() < share:
             priorities[task] += reach * np.random.normal()
+    if costs.shape[1] == 0:
+        return
     spread = 0.5 * np.random.random()
     freed = np.random.random() < 0.5
     for task in range(tasks):
@@ -208,6 +223,8 @@ def disturb(scarcity, best, priorities, costs):
 @numba.njit(cache=True)
 def _favour(team, costs):
     """Makes the people of a plan cheaper than all others for their tasks."""
+    if costs.shape[1] == 0:
+        return
     for task in range(costs.shape[0]):
         for person in team[task]:
             if person >= 0:

@@ -35,6 +35,8 @@ class Tables(NamedTuple):
       profile: [people], which row of `rates` is the person's.
       rates: [profiles, ticks], percent.
       period: after the last column of `rates`, its last `period` columns repeat for ever.
+      pools: [needs], how many people serve each, where people need only be counted (`pools`);
+        otherwise empty.
     """
 
     work: Int64[np.ndarray, "tasks"]
@@ -56,6 +58,7 @@ class Tables(NamedTuple):
     profile: Int32[np.ndarray, "people"]
     rates: Int16[np.ndarray, "profiles ticks"]
     period: int
+    pools: Int32[np.ndarray, "needs"]
 
     @property
     def constant(self) -> bool:
@@ -126,6 +129,7 @@ def tables_of(instance: Instance) -> Tables:
         profile=np.array([profiles.index(_profile(p)) for p in instance.people], np.int32),
         rates=rates,
         period=period,
+        pools=np.zeros(0, np.int32),
     )
 
 

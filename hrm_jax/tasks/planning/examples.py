@@ -29,7 +29,7 @@ from hrm_jax.planning.nodes import Nodes
 from hrm_jax.planning.plan_graph import PlanGraph, read_plan, shares
 from hrm_jax.planning.problem import Arrays, Problem
 
-_VERSION = 2
+_VERSION = 3
 """Raised when other problems or other plans would be found by the same settings."""
 
 _GROUP = 20
@@ -223,7 +223,7 @@ def _better_neighbours(
     for number in range(config.neighbours):
         tried = plan.copied()
         reached = guided(
-            problem.tables,
+            problem.counted,
             problem.backward,
             problem.rules,
             problem.scarcity,

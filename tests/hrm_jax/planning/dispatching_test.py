@@ -68,6 +68,15 @@ def test_iterations_repeat_a_plan_and_more_of_them_are_no_worse():
     assert spans == sorted(spans)
 
 
+def test_tasks_wait_for_work_that_takes_nobody_however_long_it_is():
+    tasks = (Task("paint dries", 9), Task("hang", 1, (Need(("a",)),), after=("paint dries",)))
+    problem = Problem(Instance(tasks, (Person("x", ("a",)),)), Weights())
+    for parallel in (False, True):
+        made = problem.decode(np.zeros(2), np.zeros((2, 1)), parallel=parallel)
+        assert made is not None
+        assert made.start.tolist() == [0, 9]
+
+
 def test_few_changes_when_somebody_falls_ill():
     people = tuple(Person(f"p{i}", ("a",)) for i in range(3))
     instance = Instance(tuple(Task(f"t{i}", 4, (Need(("a",)),)) for i in range(9)), people)
