@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Float32
 
 from hrm_jax.planning.searching import (
-    FRESH,
     attempt,
     disturb,
     draw_fresh,
@@ -54,9 +53,9 @@ class Mix(NamedTuple):
       temperature: largest factor of the doubt and of the noise on preferences.
     """
 
-    whole: float = 0.2
-    moved: float = 0.2
-    fresh: float = FRESH
+    whole: float = 0.05
+    moved: float = 0.1
+    fresh: float = 0.1
     temperature: float = 0.5
 
     @property
@@ -69,7 +68,8 @@ class Mix(NamedTuple):
         """Returns the mix in which kinds that found better plans more often have larger shares.
 
         Args:
-          counts: [2, TRY_KINDS], iterations of each kind and those that found a better plan.
+          counts: int64 [2, TRY_KINDS], iterations of each kind, and those that found a better plan,
+            weighed alike or by what each is worth.
         """
         tried, better = counts
         # As if each kind had also been tried so often with the success of all together, since few

@@ -166,7 +166,10 @@ class Hrm:
                 proposal = self.proposer.propose(nodes, run.best)
                 read = _named(run.best)
             mix = self.mix.by_success(counts) if self.adapts else self.mix
-            counts += _try_proposal(run, proposal, mix)
+            tried, better = _try_proposal(run, proposal, mix)
+            # Better plans become rare, and what finds them late is what matters: a success among
+            # the last thousand of tries weighs more than one among the first.
+            counts += tried, better * run.done
 
 
 def _half_over(run: Run) -> bool:

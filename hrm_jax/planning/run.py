@@ -47,6 +47,7 @@ class Run:
       best: the best plan so far.
       found: what it costs; -1 while there is none.
       done: number of iterations so far.
+      offered: whether the best plan was given, and is not of this search's own tries.
       bound: no plan costs less; whoever finds that out may raise it, from any thread.
       threads: how many chunks of iterations run at the same time.
     """
@@ -63,6 +64,7 @@ class Run:
         self.done = 0
         self.best = problem.empty()
         self.found = -1
+        self.offered = False
         self.bound = problem.least_cost
         self.threads = threads or (1 if budget.iterations is not None else cores())
         self._began = time.monotonic()
@@ -117,6 +119,7 @@ class Run:
                 # Copied, as compiled code writes to the best plan's arrays.
                 self.best = plan.copied()
                 self.found = cost
+                self.offered = True
 
     def restart(self, until: int | None = None) -> None:
         """Disturbs rules and the best plan, up to a number of iterations or the budget's end."""
@@ -154,7 +157,9 @@ class Run:
         first = self.done
         self.done += count * threads
         if threads == 1:
-            self.found = tries(self.best, self.found, first, count)
+            reached = tries(self.best, self.found, first, count)
+            self.offered &= reached == self.found
+            self.found = reached
             return
         if self._pool is None:
             # Its threads end with the run.
@@ -172,6 +177,7 @@ class Run:
             if cost >= 0 and (self.found < 0 or cost < self.found):
                 self.best = plan.copied()
                 self.found = cost
+                self.offered = False
 
 
 class Searching(Protocol):

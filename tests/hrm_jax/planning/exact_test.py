@@ -1,4 +1,6 @@
+import threading
 import time
+import types
 
 import pytest
 from hypothesis import given, settings
@@ -90,6 +92,58 @@ def test_an_interrupt_stops_the_solver(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         Exact(beside=Interrupted()).plan(problem.instance, Budget(seconds=60))
     assert stopped
+
+
+class Unable:
+    """A solver that finds no plan, only a bound, and works until it is stopped."""
+
+    def __init__(self, bound):
+        self.parameters = types.SimpleNamespace()
+        self.best_objective_bound = bound
+        self.best_bound_callback = None
+        self.stopped = threading.Event()
+
+    def solve(self, model, callback):
+        del model, callback
+        self.best_bound_callback(self.best_objective_bound)
+        self.stopped.wait(60)
+        return cp_model.FEASIBLE
+
+    def stop_search(self):
+        self.stopped.set()
+
+
+class Watching:
+    """Searches for ten tries; then notes whether the solver works, and waits for the budget."""
+
+    name = "watching"
+
+    def __init__(self, solver):
+        self.solver = solver
+        self.noted = []
+
+    def search(self, run):
+        run.restart(10)
+        self.noted.append((self.solver.stopped.is_set(), run.threads))
+        while not run.over:
+            time.sleep(0.01)
+
+
+# Two of three tasks follow each other: no plan takes less than 40 ticks, and none is proven to.
+@pytest.mark.parametrize(("bound", "stops"), [(37, True), (39, False)])
+def test_a_solver_far_from_a_proof_leaves_its_time_to_the_search(monkeypatch, bound, stops):
+    solver = Unable(bound)
+    monkeypatch.setattr(cp_model, "CpSolver", lambda: solver)
+    monkeypatch.setattr("hrm_jax.planning.exact.cores", lambda: 3)
+    instance = Instance(
+        tuple(Task(f"t{i}", 20, (Need(("a",)),)) for i in range(3)),
+        (Person("x", ("a",)), Person("y", ("a",))),
+    )
+    beside = Watching(solver)
+    plan = Exact(beside=beside).plan(instance, Budget(seconds=0.5))
+    assert (plan.bound, plan.proven) == (bound, False)
+    # The first plan with all cores; beside the solver; and on, with all cores where it has ended.
+    assert beside.noted == [(False, 3), (False, 1), (stops, 3 if stops else 1)]
 
 
 def test_restarts_begin_for_a_tenth_of_the_time_or_a_thousand_tries_a_task():

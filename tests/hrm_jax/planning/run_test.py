@@ -36,6 +36,7 @@ def test_better_plans_of_others_are_taken_and_a_bound_ends_it(problem):
         run.offer(plan)
         run.take_offers()
         assert run.found == cost == problem.cost(run.best)
+    assert run.offered
     assert not run.over
     run.bound = 6
     assert run.proven
@@ -82,6 +83,16 @@ def test_threads_have_plans_of_their_own_and_go_on_from_the_best_at_times(proble
     # Both go on from the best at iterations 0, 2 and 6.
     assert sorted(begun) == [(0, 9), (1, 9), (2, 8), (3, 8), (4, 7), (5, 8), (6, 6), (7, 6)]
     assert (run.done, run.found, run.best.start[2]) == (8, 6, 3)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_plan_is_offered_until_the_search_finds_a_better_one(problem, threads):
+    run = Run(problem, Budget(seconds=60), seed=0, threads=threads)
+    run.offer(one_by_one(problem))
+    run.repeat(lambda best, found, first, count: found, 2)
+    assert run.offered
+    run.repeat(lambda best, found, first, count: found - 1, 4)
+    assert not run.offered
 
 
 def test_iterations_bound_a_search_in_one_thread_and_seconds_one_in_all():
